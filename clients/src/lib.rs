@@ -1,0 +1,2 @@
+//! wirelab's clients and harness.
+pub mod wire;

@@ -1,0 +1,714 @@
+//! The wire: everything that crosses the network, and nothing else.
+//!
+//! Server and clients both import these types, so the contract exists once. JSON is UTF-8, names are
+//! kebab-case, unknown members are ignored on both sides. Nothing here reads a clock, a file or a socket.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Position of a line in its log. Starts at 1, no gaps. 0 stands for "before the first line".
+pub type Seq = u64;
+
+/// The largest seq: what a JSON number keeps exactly in every language (2^53 − 1, RFC 8259 §6).
+pub const SEQ_MAX: Seq = (1 << 53) - 1;
+/// Decoded text of one line. Larger lines are somebody's dump, not a log line.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+/// A request body, a WebSocket message, and what a client reads of one answer. A line of 1 MiB may grow
+/// sixfold when JSON escapes every byte.
+pub const BODY_BYTES_MAX: usize = 8 << 20;
+/// Lines in one append: a bound on the work one request can ask for.
+pub const APPEND_LINES_MAX: usize = 100_000;
+/// Lines per batch. 512 lines of 120 bytes stay below one 64 KiB socket buffer.
+pub const BATCH_LINES_MAX: usize = 512;
+/// JSON bytes per batch: with the socket buffer, all the memory a stalled reader can hold.
+pub const BATCH_BYTES_MAX: usize = 256 << 10;
+/// Characters in a deployment's name.
+pub const NAME_CHARS_MAX: usize = 200;
+/// Bytes in a line's level: the longest in use is `emergency`.
+pub const LEVEL_BYTES_MAX: usize = 32;
+/// Visible ASCII characters in an `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
+/// Deployments in one listing.
+pub const LIST_MAX: usize = 1_000;
+/// Default seconds a long poll is held: below the 60 s after which common proxies give up.
+pub const WAIT_S_DEFAULT: f64 = 25.0;
+
+/// Why a token of the wire was refused. Says what the token must look like.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {given:?} is not valid: {must}")]
+pub struct InvalidToken {
+    what: &'static str,
+    given: String,
+    must: &'static str,
+}
+
+impl InvalidToken {
+    /// Longest piece of a refused token that an error repeats.
+    const GIVEN_CHARS_MAX: usize = 60;
+
+    fn new(what: &'static str, given: &str, must: &'static str) -> Self {
+        Self { what, given: given.chars().take(Self::GIVEN_CHARS_MAX).collect(), must }
+    }
+}
+
+/// Lower-case letters and digits: safe in a path, a query, an ETag and `Last-Event-ID`.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// Serializes through `Display`, deserializes through `FromStr`.
+macro_rules! string_on_the_wire {
+    ($type:ty) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+/// A deployment's id, made by the server: `[a-z0-9]{8,26}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeploymentId(String);
+
+impl DeploymentId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DeploymentId {
+    type Err = InvalidToken;
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        if (8..=26).contains(&text.len()) && is_plain(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidToken::new("deployment id", text, "8 to 26 characters of a-z and 0-9"))
+        }
+    }
+}
+
+impl fmt::Display for DeploymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+string_on_the_wire!(DeploymentId);
+
+/// One life of a log: `[a-z0-9]{1,16}`, random. Another epoch means that seqs restarted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Epoch(String);
+
+impl FromStr for Epoch {
+    type Err = InvalidToken;
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        if (1..=16).contains(&text.len()) && is_plain(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidToken::new("epoch", text, "1 to 16 characters of a-z and 0-9"))
+        }
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+string_on_the_wire!(Epoch);
+
+/// A place in a log: epoch + last seq seen, `k3x9.42` on the wire. At most 33 bytes.
+///
+/// ```
+/// use wirelab_clients::wire::Cursor;
+/// let cursor: Cursor = "k3x9.42".parse().unwrap();
+/// assert_eq!(cursor.after, 42);
+/// assert_eq!(cursor.to_string(), "k3x9.42");
+/// assert!("k3x9.042".parse::<Cursor>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    /// The life of the log that `after` counts in.
+    pub epoch: Epoch,
+    /// The last seq seen; lines after it are still to come.
+    pub after: Seq,
+}
+
+impl FromStr for Cursor {
+    type Err = InvalidToken;
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        let refused = || {
+            InvalidToken::new(
+                "cursor",
+                text,
+                "an epoch, a dot and a seq without sign or leading zero, such as k3x9.42",
+            )
+        };
+        let (epoch, after) = text.split_once('.').ok_or_else(refused)?;
+        let digits = after.bytes().all(|b| b.is_ascii_digit()) && !after.is_empty();
+        if !digits || (after.len() > 1 && after.starts_with('0')) {
+            return Err(refused());
+        }
+        let after: Seq = after.parse().map_err(|_| refused())?;
+        if after > SEQ_MAX {
+            return Err(refused());
+        }
+        Ok(Self { epoch: epoch.parse().map_err(|_| refused())?, after })
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.after)
+    }
+}
+
+string_on_the_wire!(Cursor);
+
+/// Where a reader wants to start: the `from` parameter. Exclusive: lines with a larger seq follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// Absent: from the first kept line.
+    Start,
+    /// `now`: only lines appended after this request.
+    Now,
+    /// Lines after this cursor.
+    After(Cursor),
+}
+
+impl FromStr for From {
+    type Err = InvalidToken;
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        match text {
+            "now" => Ok(Self::Now),
+            _ => text.parse().map(Self::After),
+        }
+    }
+}
+
+/// The entity tag of a poll's answer: `"k3x9.42"`, or `"k3x9.42.end"` when the log is finished there.
+pub fn entity_tag(next: &Cursor, finished: bool) -> String {
+    if finished { format!("\"{next}.end\"") } else { format!("\"{next}\"") }
+}
+
+/// The cursor inside an entity tag: without `W/`, quotes and `.end`.
+pub fn cursor_of_entity_tag(tag: &str) -> Option<Cursor> {
+    let tag = tag.trim().trim_start_matches("W/").trim_matches('"');
+    tag.strip_suffix(".end").unwrap_or(tag).parse().ok()
+}
+
+/// How lines reach a subscriber. A closed set: the compiler lists what a new one still lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// The client asks again and again; nobody waits on the server.
+    ShortPoll,
+    /// The server waits once.
+    LongPoll,
+    /// Server-sent events: the server waits for ever.
+    Sse,
+    /// One JSON object per line of an endless body.
+    Ndjson,
+    /// Frames both ways over one upgraded connection.
+    Websocket,
+}
+
+impl Transport {
+    /// Every transport, in the order of tables and pictures.
+    pub const ALL: [Self; 5] = [Self::ShortPoll, Self::LongPoll, Self::Sse, Self::Ndjson, Self::Websocket];
+
+    /// The name in paths, plans and CSV files: kebab-case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ShortPoll => "short-poll",
+            Self::LongPoll => "long-poll",
+            Self::Sse => "sse",
+            Self::Ndjson => "ndjson",
+            Self::Websocket => "websocket",
+        }
+    }
+
+    /// The format on the wire: two engines of one wire share it, and with it their client.
+    pub const fn wire(self) -> &'static str {
+        match self {
+            Self::ShortPoll => "short-poll",
+            Self::LongPoll => "long-poll",
+            Self::Sse => "sse",
+            Self::Ndjson => "ndjson",
+            Self::Websocket => "websocket",
+        }
+    }
+
+    /// Who waits for the next line, and for how long.
+    pub const fn waits(self) -> &'static str {
+        match self {
+            Self::ShortPoll => "client, between requests",
+            Self::LongPoll => "server, once per request",
+            Self::Sse | Self::Ndjson | Self::Websocket => "server, for ever",
+        }
+    }
+
+    /// One sentence for people.
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::ShortPoll => "Ask at an interval; the answer comes at once, often empty.",
+            Self::LongPoll => "Ask and be held until there is a line or the hold expires.",
+            Self::Sse => "One endless response of text events; browsers reconnect by themselves.",
+            Self::Ndjson => "One endless response, one JSON object per line.",
+            Self::Websocket => "One upgraded connection, one JSON text frame per line, both directions.",
+        }
+    }
+
+    /// The path template under which a server offers it.
+    pub fn path(self) -> String {
+        format!("/api/deployments/{{id}}/{}", self.name())
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A transport that nobody here knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown transport {given:?}; one of {}", Transport::ALL.map(Transport::name).join(", "))]
+pub struct UnknownTransport {
+    given: String,
+}
+
+impl FromStr for Transport {
+    type Err = UnknownTransport;
+    fn from_str(text: &str) -> Result<Self, UnknownTransport> {
+        Self::ALL
+            .into_iter()
+            .find(|transport| transport.name() == text)
+            .ok_or_else(|| UnknownTransport { given: text.to_owned() })
+    }
+}
+
+string_on_the_wire!(Transport);
+
+/// How a deployment ended. A running one has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Its command exited with 0.
+    Succeeded,
+    /// Its command failed.
+    Failed,
+    /// Nobody will feed it any more.
+    Cancelled,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// `"running"` for no status yet, else the status.
+mod running_or_ended {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, Status};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Running {
+        Running,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum OnTheWire {
+        Running(Running),
+        Ended(Status),
+    }
+
+    pub(super) fn serialize<S: Serializer>(ended: &Option<Status>, s: S) -> Result<S::Ok, S::Error> {
+        match ended {
+            None => OnTheWire::Running(Running::Running),
+            Some(status) => OnTheWire::Ended(*status),
+        }
+        .serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Status>, D::Error> {
+        Ok(match OnTheWire::deserialize(d)? {
+            OnTheWire::Running(Running::Running) => None,
+            OnTheWire::Ended(status) => Some(status),
+        })
+    }
+}
+
+/// One deployment as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Made by the server.
+    pub id: DeploymentId,
+    /// For people; not unique.
+    pub name: String,
+    /// `None` while it runs (`"running"` on the wire).
+    #[serde(rename = "status", with = "running_or_ended")]
+    pub ended: Option<Status>,
+    /// Wall clock at creation, µs since 1970.
+    pub created_us: u64,
+    /// Wall clock at the end, µs since 1970.
+    pub finished_us: Option<u64>,
+    /// Lines ever appended.
+    pub lines: u64,
+    /// The cursor just before the first kept line.
+    pub first: Cursor,
+    /// The cursor after the last line: where a stream starts after a snapshot.
+    pub next: Cursor,
+}
+
+/// Which of a command's two outputs a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A line before the log gave it a seq.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewLine {
+    /// The text, without its line end. Any Unicode, NUL, CR and BOM included.
+    pub text: String,
+    /// Where the line came from, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Stream>,
+    /// Severity, in the words of whoever wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+}
+
+impl NewLine {
+    /// A line with nothing but text.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), stream: None, level: None }
+    }
+}
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Its position.
+    pub seq: Seq,
+    /// Wall clock at append, µs since 1970: for people. Nothing orders or resumes by it.
+    pub at_us: u64,
+    /// What was appended.
+    #[serde(flatten)]
+    pub line: NewLine,
+}
+
+/// What a poll answers and what every subscriber returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Lines after the asked cursor, in order, at most [`BATCH_LINES_MAX`].
+    pub lines: Vec<Line>,
+    /// The cursor to ask with next.
+    pub next: Cursor,
+    /// The batch was cut at its bound: ask again at once.
+    pub more: bool,
+    /// The log has ended and `next` is its last cursor.
+    pub finished: bool,
+}
+
+/// Body of `POST /api/deployments`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewDeployment {
+    /// 1 to [`NAME_CHARS_MAX`] characters.
+    pub name: String,
+    /// What feeds it; absent: whoever posts lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// What the server itself feeds a deployment with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Source {
+    /// A recording with its own timing.
+    Replay {
+        /// Name of a recording of `/api/recordings`.
+        recording: String,
+        /// 0.01 to 1000; 2 is twice as fast.
+        #[serde(default = "one")]
+        speed: f64,
+    },
+    /// Numbered lines at a fixed rate.
+    Generate {
+        /// 0.01 to 10 000 lines per second.
+        rate_hz: f64,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// Answer to an append.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Appended {
+    /// Seq of the first line.
+    pub first: Seq,
+    /// Seq of the last line.
+    pub last: Seq,
+    /// The cursor after the last line.
+    pub cursor: Cursor,
+}
+
+/// Body of `POST …/finish`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finish {
+    /// How the deployment ended.
+    pub status: Status,
+}
+
+/// One row of `GET /api/transports`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransportInfo {
+    /// The transport's name.
+    pub name: String,
+    /// Path template with `{id}`.
+    pub path: String,
+    /// The format it speaks.
+    pub wire: String,
+    /// Who waits.
+    pub waits: String,
+    /// One sentence.
+    pub summary: String,
+}
+
+/// One row of `GET /api/recordings`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingInfo {
+    /// What `source.replay` calls it.
+    pub name: String,
+    /// Lines in it.
+    pub lines: u64,
+    /// Its length at speed 1, ms.
+    pub duration_ms: u64,
+}
+
+/// RFC 9457 problem document: every error the server answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Always `about:blank`: the status says the kind.
+    #[serde(rename = "type", default = "about_blank")]
+    pub kind: String,
+    /// The HTTP status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong, and the remedy.
+    pub detail: String,
+    /// With 410: the cursor before the first kept line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earliest: Option<Cursor>,
+    /// With 410: the cursor after the last line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Cursor>,
+}
+
+fn about_blank() -> String {
+    "about:blank".to_owned()
+}
+
+/// Position at the start of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Lines after this cursor follow.
+    pub cursor: Cursor,
+}
+
+/// The end of a log, as streams tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// The last cursor.
+    pub cursor: Cursor,
+    /// How the deployment ended.
+    pub status: Status,
+}
+
+/// Lines that a reader wanted are no longer kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The cursor before the first kept line.
+    pub earliest: Cursor,
+    /// The cursor after the last line.
+    pub latest: Cursor,
+}
+
+/// One record of an NDJSON stream. A line is a bare line object; the others are wrapped in their name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NdjsonRecord {
+    /// A line of the log.
+    Line(Line),
+    /// Anything else.
+    Control(NdjsonControl),
+}
+
+/// The records of an NDJSON stream that are not lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NdjsonControl {
+    /// First record.
+    Hello(Hello),
+    /// Last record of an ended log.
+    Finished(Finished),
+    /// Last record when lines are gone.
+    Gap(Gap),
+    /// Last record when the deployment was deleted.
+    Deleted {},
+}
+
+/// What a WebSocket server sends, one JSON text frame each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ServerFrame {
+    /// First frame.
+    Hello {
+        /// Seconds between Ping frames on a silent socket.
+        heartbeat_s: u64,
+    },
+    /// A subscription begins after `cursor`.
+    Subscribed {
+        /// The room.
+        deployment: DeploymentId,
+        /// Where it starts.
+        cursor: Cursor,
+    },
+    /// One line of a room.
+    Line {
+        /// The room.
+        deployment: DeploymentId,
+        /// The line.
+        line: Line,
+    },
+    /// A room's log has ended.
+    Finished {
+        /// The room.
+        deployment: DeploymentId,
+        /// Its last cursor.
+        cursor: Cursor,
+        /// How it ended.
+        status: Status,
+    },
+    /// Lines that the subscriber wanted are gone.
+    Gap {
+        /// The room.
+        deployment: DeploymentId,
+        /// The cursor before the first kept line.
+        earliest: Cursor,
+        /// The cursor after the last line.
+        latest: Cursor,
+    },
+    /// The deployment was deleted.
+    Deleted {
+        /// The room.
+        deployment: DeploymentId,
+    },
+    /// Answer to `ping`.
+    Pong {
+        /// Wall clock of the server, µs since 1970.
+        at_us: u64,
+        /// Echo of the command's `ref`.
+        #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+        reference: Option<serde_json::Value>,
+    },
+    /// A command was refused; the socket lives.
+    Error {
+        /// Why.
+        problem: Problem,
+        /// Echo of the command's `ref`.
+        #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+        reference: Option<serde_json::Value>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_cursor_is_refused_unless_it_is_canonical() {
+        for text in [
+            "",
+            ".",
+            "k3.",
+            ".1",
+            "k3.-1",
+            "k3.+1",
+            "k3.01",
+            "k3.00",
+            "K3.1",
+            "k3.1 ",
+            "k3.1.2",
+            "k3.9007199254740992",
+            "k3.99999999999999999999",
+            "abcdefghijklmnopq.1",
+            "k\u{e9}.1",
+            "now",
+        ] {
+            assert!(text.parse::<Cursor>().is_err(), "{text:?} was accepted");
+        }
+        for text in ["k.0", "k3x9.42", "abcdefghijklmnop.9007199254740991"] {
+            assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_entity_tag_gives_its_cursor_back() {
+        let cursor: Cursor = "k3x9.42".parse().unwrap();
+        assert_eq!(entity_tag(&cursor, false), "\"k3x9.42\"");
+        assert_eq!(entity_tag(&cursor, true), "\"k3x9.42.end\"");
+        for tag in ["\"k3x9.42\"", "\"k3x9.42.end\"", "W/\"k3x9.42.end\""] {
+            assert_eq!(cursor_of_entity_tag(tag), Some(cursor.clone()));
+        }
+    }
+
+    #[test]
+    fn running_is_the_status_of_a_deployment_without_end() {
+        let json = r#"{"id":"01k3aaaa","name":"web","status":"running","created_us":1,"finished_us":null,
+            "lines":0,"first":"k.0","next":"k.0","unknown":true}"#;
+        let deployment: Deployment = serde_json::from_str(json).unwrap();
+        assert_eq!(deployment.ended, None);
+        assert!(serde_json::to_string(&deployment).unwrap().contains(r#""status":"running""#));
+        let ended = Deployment { ended: Some(Status::Failed), ..deployment };
+        let json = serde_json::to_string(&ended).unwrap();
+        assert!(json.contains(r#""status":"failed""#));
+        assert_eq!(serde_json::from_str::<Deployment>(&json).unwrap(), ended);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_survives_the_json_of_a_line(text in any::<String>(), seq in 1..=SEQ_MAX) {
+            let line = Line { seq, at_us: 7, line: NewLine::plain(text) };
+            let json = serde_json::to_string(&line).unwrap();
+            prop_assert!(!json.contains(['\n', '\r']));
+            prop_assert_eq!(serde_json::from_str::<Line>(&json).unwrap(), line);
+        }
+    }
+}

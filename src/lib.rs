@@ -1,0 +1,2 @@
+//! wirelab: one deployment log, every transport, delivery measured.
+pub mod store;

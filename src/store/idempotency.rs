@@ -1,0 +1,52 @@
+//! Idempotency keys: what makes repeating an append safe.
+//!
+//! Each log remembers its newest keys with the answer they got. Both stores keep them here; how a key becomes
+//! durable is the store's affair.
+
+use std::collections::{HashMap, VecDeque};
+
+use wirelab_clients::wire::Seq;
+
+use super::StoreError;
+
+/// Keys remembered per log: a publisher that repeats an append does so within its last few thousand.
+pub(super) const KEYS_MAX: usize = 10_000;
+
+/// A client's name for one append, and what it was used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// 1 to 64 visible ASCII characters.
+    pub key: String,
+    /// SHA-256 of content type and body: tells a repetition from a misuse.
+    pub digest: [u8; 32],
+}
+
+/// The newest [`KEYS_MAX`] keys of one log.
+#[derive(Debug, Default)]
+pub struct IdempotencyKeys {
+    answers: HashMap<String, ([u8; 32], Seq, Seq)>,
+    oldest_first: VecDeque<String>,
+}
+
+impl IdempotencyKeys {
+    /// The seqs (first, last) that `key` got before; `None` if it is new.
+    pub fn find(&self, key: &IdempotencyKey) -> Result<Option<(Seq, Seq)>, StoreError> {
+        match self.answers.get(&key.key) {
+            None => Ok(None),
+            Some((digest, first, last)) if *digest == key.digest => Ok(Some((*first, *last))),
+            Some(_) => Err(StoreError::KeyReused(key.key.clone())),
+        }
+    }
+
+    /// Remembers what `key` got, forgetting the oldest beyond the bound.
+    pub fn insert(&mut self, key: IdempotencyKey, first: Seq, last: Seq) {
+        if self.answers.insert(key.key.clone(), (key.digest, first, last)).is_none() {
+            self.oldest_first.push_back(key.key);
+        }
+        if self.oldest_first.len() > KEYS_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.answers.remove(&oldest);
+        }
+    }
+}

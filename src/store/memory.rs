@@ -1,0 +1,219 @@
+//! The memory store: logs that live as long as the process.
+//!
+//! The default of experiments, because an append costs nothing but the copy. An acknowledged line is readable,
+//! not durable.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Epoch, Seq, Source, Status};
+
+use super::{
+    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, LogStore, ReadLimit, StoreError,
+    new_epoch, new_id, now_us,
+};
+
+/// Logs in memory. Bounded by `--retain-lines` per log; without it, by what publishers send.
+#[derive(Default)]
+pub struct MemoryStore {
+    logs: RwLock<HashMap<DeploymentId, Arc<MemoryLog>>>,
+    retain_lines: u64,
+}
+
+impl MemoryStore {
+    /// A store that keeps the newest `retain_lines` of each log; 0 keeps all.
+    pub fn new(retain_lines: u64) -> Self {
+        Self { logs: RwLock::default(), retain_lines }
+    }
+}
+
+#[async_trait]
+impl LogStore for MemoryStore {
+    async fn create(
+        &self,
+        name: String,
+        source: Option<Source>,
+    ) -> Result<Arc<dyn DeploymentLog>, StoreError> {
+        let created_us = now_us();
+        let log = Arc::new(MemoryLog {
+            id: new_id(created_us),
+            epoch: new_epoch(),
+            name,
+            source,
+            created_us,
+            retain_lines: self.retain_lines,
+            kept: Mutex::default(),
+            head: watch::Sender::new(Head { first: 0, last: 0, ended: None, deleted: false }),
+        });
+        self.logs.write().expect("no holder panics").insert(log.id.clone(), log.clone());
+        Ok(log)
+    }
+
+    async fn open(&self, id: &DeploymentId) -> Result<Arc<dyn DeploymentLog>, StoreError> {
+        match self.logs.read().expect("no holder panics").get(id) {
+            Some(log) => Ok(log.clone()),
+            None => Err(StoreError::NotFound(id.clone())),
+        }
+    }
+
+    async fn list(&self, limit: usize) -> Result<Vec<Arc<dyn DeploymentLog>>, StoreError> {
+        let mut logs: Vec<_> = self.logs.read().expect("no holder panics").values().cloned().collect();
+        logs.sort_by(|a, b| (b.created_us, &b.id).cmp(&(a.created_us, &a.id)));
+        Ok(logs.into_iter().take(limit).map(|log| log as Arc<dyn DeploymentLog>).collect())
+    }
+
+    async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
+        let removed = self.logs.write().expect("no holder panics").remove(id);
+        let log = removed.ok_or_else(|| StoreError::NotFound(id.clone()))?;
+        // Under the log's lock, so that no append can succeed after the deletion was announced.
+        let _kept = log.lock();
+        log.head.send_modify(|head| head.deleted = true);
+        Ok(())
+    }
+
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn durable(&self) -> bool {
+        false
+    }
+}
+
+struct MemoryLog {
+    id: DeploymentId,
+    epoch: Epoch,
+    name: String,
+    source: Option<Source>,
+    created_us: u64,
+    retain_lines: u64,
+    kept: Mutex<Kept>,
+    head: watch::Sender<Head>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Lines `head.first + 1 ..= head.last`.
+    lines: VecDeque<Arc<EncodedLine>>,
+    keys: IdempotencyKeys,
+    finished_us: Option<u64>,
+}
+
+impl MemoryLog {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("no holder panics")
+    }
+
+    fn appended(&self, first: Seq, last: Seq) -> Appended {
+        Appended { first, last, cursor: Cursor { epoch: self.epoch.clone(), after: last } }
+    }
+}
+
+#[async_trait]
+impl DeploymentLog for MemoryLog {
+    async fn append(&self, request: AppendRequest) -> Result<Appended, StoreError> {
+        let mut kept = self.lock();
+        let head = *self.head.borrow();
+        if head.deleted {
+            return Err(StoreError::NotFound(self.id.clone()));
+        }
+        if let Some(key) = &request.key
+            && let Some((first, last)) = kept.keys.find(key)?
+        {
+            return Ok(self.appended(first, last));
+        }
+        if let Some(status) = head.ended {
+            return Err(StoreError::Ended { id: self.id.clone(), status });
+        }
+        let at_us = now_us();
+        let first = head.last + 1;
+        let mut last = head.last;
+        for line in &request.lines {
+            last += 1;
+            kept.lines.push_back(Arc::new(EncodedLine::new(last, at_us, line)));
+        }
+        if let Some(key) = request.key {
+            kept.keys.insert(key, first, last);
+        }
+        let mut dropped = head.first;
+        while self.retain_lines > 0 && kept.lines.len() as u64 > self.retain_lines {
+            kept.lines.pop_front();
+            dropped += 1;
+        }
+        self.head.send_modify(|head| (head.first, head.last) = (dropped, last));
+        Ok(self.appended(first, last))
+    }
+
+    async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {
+        let kept = self.lock();
+        let first = self.head.borrow().first;
+        let skip = after.checked_sub(first).ok_or(StoreError::Trimmed { first })? as usize;
+        let mut bytes = 0;
+        let lines = kept.lines.range(skip.min(kept.lines.len())..).take(limit.lines);
+        Ok(lines
+            .enumerate()
+            .take_while(|(i, line)| {
+                bytes += line.json.len();
+                *i == 0 || bytes <= limit.bytes
+            })
+            .map(|(_, line)| line.clone())
+            .collect())
+    }
+
+    async fn finish(&self, status: Status) -> Result<(), StoreError> {
+        let mut kept = self.lock();
+        let head = *self.head.borrow();
+        match head.ended {
+            _ if head.deleted => Err(StoreError::NotFound(self.id.clone())),
+            Some(ended) if ended == status => Ok(()),
+            Some(status) => Err(StoreError::Ended { id: self.id.clone(), status }),
+            None => {
+                kept.finished_us = Some(now_us());
+                self.head.send_modify(|head| head.ended = Some(status));
+                Ok(())
+            }
+        }
+    }
+
+    fn info(&self) -> Deployment {
+        let kept = self.lock();
+        let head = *self.head.borrow();
+        let cursor = |after| Cursor { epoch: self.epoch.clone(), after };
+        Deployment {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            ended: head.ended,
+            created_us: self.created_us,
+            finished_us: kept.finished_us,
+            lines: head.last,
+            first: cursor(head.first),
+            next: cursor(head.last),
+        }
+    }
+
+    fn source(&self) -> Option<Source> {
+        self.source.clone()
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance::{StoreUnderTest, promises_of};
+    use super::*;
+
+    struct Memory;
+
+    impl StoreUnderTest for Memory {
+        fn store(&self, retain_lines: u64) -> Arc<dyn LogStore> {
+            Arc::new(MemoryStore::new(retain_lines))
+        }
+    }
+
+    promises_of!(Memory);
+}
