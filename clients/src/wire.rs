@@ -282,6 +282,42 @@ impl fmt::Display for Transport {
     }
 }
 
+/// How one request ended; server and clients count with the same words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// 200 with at least one line, or any stream opened.
+    Data,
+    /// 200 without lines, 304, or 204 on `/sse`.
+    Empty,
+    /// 204 on `/long-poll`: the hold expired.
+    Timeout,
+    /// 4xx, 503, or an overload answer on `/sse`.
+    Refused,
+    /// 5xx, or cut before the answer was whole.
+    Error,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of tables.
+    pub const ALL: [Self; 5] = [Self::Data, Self::Empty, Self::Timeout, Self::Refused, Self::Error];
+
+    /// The word in `/metrics` and in column names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Empty => "empty",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::Error => "error",
+        }
+    }
+
+    /// The outcome of an answer whose status alone decides it: errors and refusals.
+    pub const fn of_refusal(status: u16) -> Self {
+        if status == 503 || status < 500 { Self::Refused } else { Self::Error }
+    }
+}
+
 /// A transport that nobody here knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown transport {given:?}; one of {}", Transport::ALL.map(Transport::name).join(", "))]

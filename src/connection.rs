@@ -1,0 +1,161 @@
+//! One TCP connection of the server: its bytes counted, its stalls bounded.
+//!
+//! actix shows no socket bytes, so the server is built on a counting stream. Bytes read belong to the request
+//! they precede: they are kept until that request is known, or until the answer is written.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_rt::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use crate::metrics::{Caller, Metrics};
+
+/// Open connections of one server, against its bound.
+pub(crate) struct Connections {
+    open: AtomicUsize,
+    max: usize,
+}
+
+impl Connections {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { open: AtomicUsize::new(0), max })
+    }
+}
+
+/// What is known of one connection: who uses it, and which bytes are not yet anybody's.
+pub(crate) struct Ledger {
+    metrics: Arc<Metrics>,
+    connections: Arc<Connections>,
+    caller: Mutex<Option<Caller>>,
+    unclaimed_up: AtomicU64,
+    /// Accepted beyond the bound: every request on it is refused.
+    refused: AtomicBool,
+}
+
+impl Ledger {
+    fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> Arc<Self> {
+        let beyond = connections.open.fetch_add(1, Ordering::Relaxed) >= connections.max;
+        let caller = Mutex::new(None);
+        Arc::new(Self { metrics, connections, caller, unclaimed_up: AtomicU64::new(0), refused: beyond.into() })
+    }
+
+    /// A request begins: the connection and the bytes read since the last answer are `caller`'s.
+    pub(crate) fn claim(&self, caller: Caller) {
+        let mut current = self.caller.lock().expect("no holder panics");
+        if *current != Some(caller) {
+            if let Some(before) = *current {
+                self.metrics.of(before).connections.dec();
+            }
+            self.metrics.of(caller).connections.inc();
+            *current = Some(caller);
+        }
+        self.metrics.of(caller).bytes_up.inc_by(self.unclaimed_up.swap(0, Ordering::Relaxed));
+    }
+
+    /// Whether this connection is one too many.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn caller(&self) -> Option<Caller> {
+        *self.caller.lock().expect("no holder panics")
+    }
+
+    fn wrote(&self, bytes: usize) {
+        let caller = self.caller().unwrap_or(Caller::of_path(""));
+        let metrics = self.metrics.of(caller);
+        metrics.bytes_down.inc_by(bytes as u64);
+        metrics.bytes_up.inc_by(self.unclaimed_up.swap(0, Ordering::Relaxed));
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(caller) = self.caller() {
+            self.metrics.of(caller).connections.dec();
+        }
+        self.wrote(0);
+    }
+}
+
+/// A socket that counts into a ledger and fails when a write makes no progress for too long.
+pub(crate) struct MeteredStream {
+    socket: TcpStream,
+    ledger: Arc<Ledger>,
+    write_timeout: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl MeteredStream {
+    pub(crate) fn new(
+        socket: TcpStream,
+        metrics: Arc<Metrics>,
+        connections: Arc<Connections>,
+        write_timeout: Duration,
+    ) -> Self {
+        Self { socket, ledger: Ledger::open(metrics, connections), write_timeout, stalled: None }
+    }
+
+    pub(crate) fn ledger(&self) -> Arc<Ledger> {
+        self.ledger.clone()
+    }
+
+    fn after_write(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if wrote.is_pending() {
+            let timeout = self.write_timeout;
+            let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
+            ready!(stalled.as_mut().poll(cx));
+            let what = format!("a write made no progress for {timeout:?}");
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)));
+        }
+        self.stalled = None;
+        if let Poll::Ready(Ok(bytes)) = &wrote {
+            self.ledger.wrote(*bytes);
+        }
+        wrote
+    }
+}
+
+impl AsyncRead for MeteredStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        self.ledger.unclaimed_up.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for MeteredStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.after_write(cx, wrote)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.after_write(cx, wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,136 @@
+//! Refusals: every error the server answers, as an RFC 9457 problem document.
+//!
+//! Handlers return [`Refusal`]; where an error of another seam becomes an HTTP status is decided here and
+//! nowhere else.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use wirelab_clients::wire::{Gap, InvalidToken, Problem};
+
+use crate::reader::{OpenError, ReadError};
+use crate::store::StoreError;
+
+/// A problem document on its way to the client.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    problem: Box<Problem>,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    /// A refusal with a status and a sentence that names the thing and the remedy.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            problem: Box::new(Problem {
+                kind: "about:blank".to_owned(),
+                title: status.canonical_reason().unwrap_or("Error").to_owned(),
+                status: status.as_u16(),
+                detail: detail.into(),
+                earliest: None,
+                latest: None,
+            }),
+            header: None,
+        }
+    }
+
+    /// 400: what was asked cannot be understood.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 410 with the cursors that still work.
+    pub fn gone(gap: Gap, detail: impl Into<String>) -> Self {
+        let mut refusal = Self::new(StatusCode::GONE, detail);
+        refusal.problem.earliest = Some(gap.earliest);
+        refusal.problem.latest = Some(gap.latest);
+        refusal
+    }
+
+    /// The same refusal with one more header, such as `Allow` or `Retry-After`.
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// The document.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.problem.status, self.problem.title, self.problem.detail)
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.problem.status).expect("made from a StatusCode")
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header((CACHE_CONTROL, "no-store"));
+        if let Some(header) = self.header.clone() {
+            response.insert_header(header);
+        }
+        let json = serde_json::to_vec(&self.problem).expect("a problem has no key that JSON refuses");
+        response.content_type("application/problem+json").body(json)
+    }
+}
+
+impl From<InvalidToken> for Refusal {
+    fn from(error: InvalidToken) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let status = match &error {
+            StoreError::NotFound(_) => StatusCode::NOT_FOUND,
+            StoreError::Ended { .. } => StatusCode::CONFLICT,
+            StoreError::Trimmed { .. } => StatusCode::GONE,
+            StoreError::KeyReused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            StoreError::WriteFailed { .. } | StoreError::Corrupt { .. } | StoreError::Io { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<OpenError> for Refusal {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Gone { gap, asked } => {
+                let detail = format!(
+                    "cursor {asked} is not in this log: it keeps what follows {}, up to {}; start from either",
+                    gap.earliest, gap.latest
+                );
+                Self::gone(gap, detail)
+            }
+            OpenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Gap(gap) => {
+                let detail = format!(
+                    "lines were dropped by retention while they were being read: go on from {}",
+                    gap.earliest
+                );
+                Self::gone(gap, detail)
+            }
+            ReadError::Deleted(id) => StoreError::NotFound(id).into(),
+            ReadError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A cursor on a log: read, wait, tail. All that a transport may use of a store.
+//!
+//! Each connection pulls by its own cursor when the head moves; nothing is queued per subscriber. So a slow
+//! reader slows only itself, a resumed one misses nothing, and a burst is read in batches.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, Stream};
+use tokio::sync::watch;
+use wirelab_clients::wire::{
+    BATCH_BYTES_MAX, BATCH_LINES_MAX, Cursor, DeploymentId, Epoch, From as Position, Gap, Seq, Status,
+};
+
+use crate::store::{DeploymentLog, EncodedLine, Head, ReadLimit, StoreError};
+
+/// The largest batch: what one read returns at most.
+pub const BATCH_LIMIT: ReadLimit = ReadLimit { lines: BATCH_LINES_MAX, bytes: BATCH_BYTES_MAX };
+
+/// Lines as they go out: encoded already, shared with every other reader.
+#[derive(Debug, Clone)]
+pub struct EncodedBatch {
+    /// Lines after the cursor, in order.
+    pub lines: Vec<Arc<EncodedLine>>,
+    /// The cursor after them.
+    pub next: Cursor,
+    /// The batch was cut at its bound.
+    pub more: bool,
+    /// How the log ended, if it did and `next` is its last cursor.
+    pub finished: Option<Status>,
+}
+
+/// Why a position cannot be read from.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another epoch, dropped by retention, or beyond the end.
+    Gone {
+        /// What can be read.
+        gap: Gap,
+        /// What was asked for.
+        asked: Cursor,
+    },
+    /// The store refused.
+    Store(StoreError),
+}
+
+/// Why reading cannot go on.
+#[derive(Debug)]
+pub enum ReadError {
+    /// Retention overtook this reader.
+    Gap(Gap),
+    /// The deployment was deleted.
+    Deleted(DeploymentId),
+    /// The store failed.
+    Store(StoreError),
+}
+
+/// A cursor on one log.
+pub struct Reader {
+    log: Arc<dyn DeploymentLog>,
+    id: DeploymentId,
+    epoch: Epoch,
+    after: Seq,
+    head: watch::Receiver<Head>,
+}
+
+impl Reader {
+    /// Opens a log at a position (PROTOCOL: `from` is exclusive).
+    pub fn open(log: Arc<dyn DeploymentLog>, position: Position) -> Result<Self, OpenError> {
+        let info = log.info();
+        let (id, epoch) = (info.id, info.next.epoch);
+        let head = log.head();
+        let now = *head.borrow();
+        let after = match position {
+            Position::Start => now.first,
+            Position::Now => now.last,
+            // "<epoch>.0" means the first kept line, for clients that compose cursors.
+            Position::After(Cursor { epoch: asked, after: 0 }) if asked == epoch => now.first,
+            Position::After(Cursor { epoch: asked, after })
+                if asked == epoch && (now.first..=now.last).contains(&after) =>
+            {
+                after
+            }
+            Position::After(asked) => return Err(OpenError::Gone { gap: gap(&epoch, now), asked }),
+        };
+        Ok(Self { log, id, epoch, after, head })
+    }
+
+    /// The deployment being read.
+    pub fn id(&self) -> &DeploymentId {
+        &self.id
+    }
+
+    /// Where this reader is.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch.clone(), after: self.after }
+    }
+
+    /// How the log ended, if it did and this reader is at its end.
+    pub fn finished(&self) -> Option<Status> {
+        let head = *self.head.borrow();
+        head.ended.filter(|_| self.after == head.last)
+    }
+
+    /// A watch on the log's head, for whoever measures how far readers are behind.
+    pub fn head(&self) -> watch::Receiver<Head> {
+        self.head.clone()
+    }
+
+    /// What there is after the cursor, at most `limit`, and moves the cursor behind it. Never waits for lines.
+    pub async fn read(&mut self, limit: ReadLimit) -> Result<EncodedBatch, ReadError> {
+        // Taken before the read: all lines up to it are readable, so fewer means the batch was cut.
+        let head = *self.head.borrow_and_update();
+        if head.deleted {
+            return Err(ReadError::Deleted(self.id.clone()));
+        }
+        let lines = self.log.read_after(self.after, limit).await.map_err(|error| match error {
+            StoreError::Trimmed { .. } => ReadError::Gap(gap(&self.epoch, *self.head.borrow())),
+            StoreError::NotFound(id) => ReadError::Deleted(id),
+            error => ReadError::Store(error),
+        })?;
+        self.after = lines.last().map_or(self.after, |line| line.seq);
+        let finished = head.ended.filter(|_| self.after == head.last);
+        Ok(EncodedBatch { lines, next: self.cursor(), more: self.after < head.last, finished })
+    }
+
+    /// Waits until there is a line after the cursor, or the end, or the deletion. Cancel-safe.
+    pub async fn wait(&mut self) {
+        let after = self.after;
+        self.head
+            .wait_for(|head| head.last > after || head.ended.is_some() || head.deleted)
+            .await
+            .expect("the log, which this reader holds, holds the sender");
+    }
+
+    /// Every batch from here on; the last one is finished, or an error.
+    pub fn tail(self) -> impl Stream<Item = Result<EncodedBatch, ReadError>> {
+        stream::unfold(Some(self), |reader| async {
+            let mut reader = reader?;
+            reader.wait().await;
+            let read = reader.read(BATCH_LIMIT).await;
+            let over = read.as_ref().map_or(true, |batch| batch.finished.is_some());
+            Some((read, (!over).then_some(reader)))
+        })
+    }
+}
+
+fn gap(epoch: &Epoch, head: Head) -> Gap {
+    let cursor = |after| Cursor { epoch: epoch.clone(), after };
+    Gap { earliest: cursor(head.first), latest: cursor(head.last) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::StreamExt;
+    use wirelab_clients::wire::NewLine;
+
+    use super::*;
+    use crate::store::{AppendRequest, LogStore, memory::MemoryStore};
+
+    async fn log() -> Arc<dyn DeploymentLog> {
+        MemoryStore::new(0).create("test".to_owned(), None).await.unwrap()
+    }
+
+    async fn append(log: &Arc<dyn DeploymentLog>) {
+        log.append(AppendRequest { lines: vec![NewLine::plain("x")], key: None }).await.unwrap();
+    }
+
+    /// L4. The clock is paused: a missed wake-up would sleep for ever, so the timeout fires at once.
+    #[tokio::test(start_paused = true)]
+    async fn an_append_between_check_and_park_is_not_missed() {
+        for turns in 0..4 {
+            let log = log().await;
+            let mut reader = Reader::open(log.clone(), Position::Start).unwrap();
+            assert!(reader.read(BATCH_LIMIT).await.unwrap().lines.is_empty());
+            let writer = async {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                append(&log).await;
+            };
+            let waited = tokio::time::timeout(Duration::from_secs(60), async {
+                tokio::join!(reader.wait(), writer);
+            });
+            waited.await.expect("the append was missed");
+            assert_eq!(reader.read(BATCH_LIMIT).await.unwrap().lines.len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tail_ends_with_the_finished_batch() {
+        let log = log().await;
+        for _ in 0..BATCH_LINES_MAX + 1 {
+            append(&log).await;
+        }
+        log.finish(Status::Failed).await.unwrap();
+        let batches: Vec<_> =
+            Reader::open(log, Position::Start).unwrap().tail().map(|batch| batch.unwrap()).collect().await;
+        let shape: Vec<_> = batches.iter().map(|b| (b.lines.len(), b.more, b.finished)).collect();
+        assert_eq!(shape, [(BATCH_LINES_MAX, true, None), (1, false, Some(Status::Failed))]);
+    }
+}
