@@ -1,2 +1,3 @@
 //! wirelab's clients and harness.
+pub mod recording;
 pub mod wire;
