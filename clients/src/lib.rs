@@ -1,3 +1,4 @@
 //! wirelab's clients and harness.
 pub mod recording;
+pub mod traffic;
 pub mod wire;
