@@ -1,0 +1,137 @@
+//! Traffic: what a subscriber asked and what went through its socket.
+//!
+//! Every client half counts into this; the harness adds and subtracts. Outcomes mean the same as on the server
+//! (`/metrics`), so that the two can be held against each other. Nothing here touches a socket.
+
+use std::ops::{Add, AddAssign, Sub};
+
+/// Requests by outcome. One request has exactly one outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// 200 with at least one line, or any stream opened.
+    pub data: u64,
+    /// 200 without lines, 304, 204 on `sse`.
+    pub empty: u64,
+    /// A long poll's 204: the hold expired.
+    pub timeout: u64,
+    /// 4xx, 503, or an SSE answer that only says "come back later".
+    pub refused: u64,
+    /// 5xx and cuts.
+    pub error: u64,
+}
+
+impl Requests {
+    /// All outcomes together.
+    pub fn total(&self) -> u64 {
+        self.data + self.empty + self.timeout + self.refused + self.error
+    }
+}
+
+impl Add for Requests {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            data: self.data + other.data,
+            empty: self.empty + other.empty,
+            timeout: self.timeout + other.timeout,
+            refused: self.refused + other.refused,
+            error: self.error + other.error,
+        }
+    }
+}
+
+impl Sub for Requests {
+    type Output = Self;
+    /// The requests between two readings: `later - earlier`.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            data: self.data - earlier.data,
+            empty: self.empty - earlier.empty,
+            timeout: self.timeout - earlier.timeout,
+            refused: self.refused - earlier.refused,
+            error: self.error - earlier.error,
+        }
+    }
+}
+
+/// What one subscriber, or many together, put on the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests by outcome.
+    pub requests: Requests,
+    /// TCP connections that were established.
+    pub connections_opened: u64,
+    /// Connections opened because an earlier one ended before the log did.
+    pub reconnects: u64,
+    /// Bytes written to the socket: requests, client frames, TLS excluded.
+    pub up_bytes: u64,
+    /// Bytes read from the socket.
+    pub down_bytes: u64,
+}
+
+impl Add for Traffic {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            connections_opened: self.connections_opened + other.connections_opened,
+            reconnects: self.reconnects + other.reconnects,
+            up_bytes: self.up_bytes + other.up_bytes,
+            down_bytes: self.down_bytes + other.down_bytes,
+        }
+    }
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Traffic {
+    type Output = Self;
+    /// The traffic between two readings: `later - earlier`.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            requests: self.requests - earlier.requests,
+            connections_opened: self.connections_opened - earlier.connections_opened,
+            reconnects: self.reconnects - earlier.reconnects,
+            up_bytes: self.up_bytes - earlier.up_bytes,
+            down_bytes: self.down_bytes - earlier.down_bytes,
+        }
+    }
+}
+
+impl std::iter::Sum for Traffic {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every field another number, so that a field mixed up with another shows.
+    fn numbered(n: u64) -> Traffic {
+        Traffic {
+            requests: Requests { data: n, empty: 2 * n, timeout: 3 * n, refused: 4 * n, error: 5 * n },
+            connections_opened: 6 * n,
+            reconnects: 7 * n,
+            up_bytes: 8 * n,
+            down_bytes: 9 * n,
+        }
+    }
+
+    #[test]
+    fn adding_and_subtracting_keep_every_field_apart() {
+        assert_eq!(numbered(1) + numbered(10), numbered(11));
+        assert_eq!(numbered(11) - numbered(10), numbered(1));
+        assert_eq!([numbered(1), numbered(2), numbered(3)].into_iter().sum::<Traffic>(), numbered(6));
+    }
+
+    #[test]
+    fn the_total_counts_every_outcome_once() {
+        assert_eq!(numbered(1).requests.total(), 1 + 2 + 3 + 4 + 5);
+    }
+}
