@@ -42,7 +42,13 @@ impl Ledger {
     fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> Arc<Self> {
         let beyond = connections.open.fetch_add(1, Ordering::Relaxed) >= connections.max;
         let caller = Mutex::new(None);
-        Arc::new(Self { metrics, connections, caller, unclaimed_up: AtomicU64::new(0), refused: beyond.into() })
+        Arc::new(Self {
+            metrics,
+            connections,
+            caller,
+            unclaimed_up: AtomicU64::new(0),
+            refused: beyond.into(),
+        })
     }
 
     /// A request begins: the connection and the bytes read since the last answer are `caller`'s.
@@ -107,7 +113,11 @@ impl MeteredStream {
         self.ledger.clone()
     }
 
-    fn after_write(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn after_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        wrote: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if wrote.is_pending() {
             let timeout = self.write_timeout;
             let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
@@ -124,7 +134,11 @@ impl MeteredStream {
 }
 
 impl AsyncRead for MeteredStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
         self.ledger.unclaimed_up.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);

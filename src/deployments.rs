@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use wirelab_clients::recording::Recording;
-use wirelab_clients::wire::{Appended, Deployment, DeploymentId, From as Position, RecordingInfo, Source, Status};
+use wirelab_clients::recording::{self, RecordingError};
+use wirelab_clients::wire::{
+    Appended, Deployment, DeploymentId, From as Position, RecordingInfo, Source, Status,
+};
 
 use crate::reader::{OpenError, Reader};
 use crate::sources::{self, SourceError};
@@ -120,8 +122,8 @@ impl Deployments {
     }
 
     /// What a replay can name. Files that are no recordings are left out.
-    pub fn recordings(&self) -> Vec<RecordingInfo> {
-        Recording::list(&self.recordings)
+    pub fn recordings(&self) -> Result<Vec<RecordingInfo>, RecordingError> {
+        Ok(recording::list(&self.recordings)?.recordings)
     }
 
     /// The store's name and whether what it acknowledges survives power loss.

@@ -107,11 +107,17 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut registry = Registry::default();
         let requests = family::<Counter>(&mut registry, "wirelab_requests", "Requests by outcome");
-        let connections = family::<Gauge>(&mut registry, "wirelab_connections", "Open connections by last request");
+        let connections =
+            family::<Gauge>(&mut registry, "wirelab_connections", "Open connections by last request");
         let waiters = family::<Gauge>(&mut registry, "wirelab_waiters", "Held polls and open streams");
-        let delivered = family::<Counter>(&mut registry, "wirelab_lines_delivered", "Lines written to subscribers");
+        let delivered =
+            family::<Counter>(&mut registry, "wirelab_lines_delivered", "Lines written to subscribers");
         let bytes = family::<Counter>(&mut registry, "wirelab_bytes", "Bytes through the sockets");
-        let lag = family::<Gauge>(&mut registry, "wirelab_subscriber_lag_lines", "Lines the slowest waiter is behind");
+        let lag = family::<Gauge>(
+            &mut registry,
+            "wirelab_subscriber_lag_lines",
+            "Lines the slowest waiter is behind",
+        );
         let lines_appended = Counter::default();
         registry.register("wirelab_lines_appended", "Lines appended", lines_appended.clone());
 
@@ -143,7 +149,12 @@ impl Metrics {
     }
 
     /// Counts a held poll or an open stream until the guard is dropped.
-    pub fn wait(self: &Arc<Self>, caller: impl Into<Caller>, after: Seq, head: watch::Receiver<Head>) -> Waiting {
+    pub fn wait(
+        self: &Arc<Self>,
+        caller: impl Into<Caller>,
+        after: Seq,
+        head: watch::Receiver<Head>,
+    ) -> Waiting {
         let caller = caller.into();
         self.of(caller).waiters.inc();
         let key = self.next_waiting.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,6 @@
 //! wirelab's clients and harness.
+pub mod event_stream;
+pub mod os;
 pub mod recording;
 pub mod traffic;
 pub mod wire;

@@ -1,0 +1,282 @@
+//! Event-stream parser: bytes of a `text/event-stream` body in, dispatched events out.
+//!
+//! The SSE client feeds it each chunk as it arrives. It follows WHATWG HTML §9.2.5–9.2.6 ("Parsing" and
+//! "Interpreting an event stream") and never waits, reconnects, or looks at HTTP: status, content type and
+//! the delay before a reconnect belong to the caller.
+//!
+//! "Line" here means a line of the event stream, one field; the log's lines travel inside `data`.
+//!
+//! ```
+//! use wirelab_clients::event_stream::EventStreamParser;
+//!
+//! let mut parser = EventStreamParser::new("");
+//! let mut events = Vec::new();
+//! // Chunks end wherever the network cut them.
+//! parser.push(b"id: 7\ndata: compi", &mut events)?;
+//! assert!(events.is_empty());
+//! parser.push(b"ling\n\n", &mut events)?;
+//! assert_eq!((events[0].id.as_str(), events[0].data.as_str()), ("7", "compiling"));
+//! # Ok::<(), wirelab_clients::event_stream::LineTooLong>(())
+//! ```
+
+use std::mem;
+use std::time::Duration;
+
+/// Longest line, and most data of one event, in bytes, unless [`EventStreamParser::with_line_bytes_max`] says
+/// otherwise. 1 MiB of text grows at most sixfold in JSON (`\u001b` for one byte); 8 MiB leaves 2 MiB for the
+/// members around it.
+const LINE_BYTES_MAX: usize = 8 << 20;
+
+/// Capacity kept for the next unfinished line, in bytes. Without it, one long line would cost every
+/// subscriber its length for the rest of the connection; 64 KiB is one large read.
+const UNFINISHED_BYTES_KEPT_MAX: usize = 64 << 10;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// One dispatched event (WHATWG HTML §9.2.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Event type; `message` if the block names none, or an empty one.
+    pub event: String,
+    /// Values of the block's `data` fields, joined by LF. May be empty.
+    pub data: String,
+    /// Last event id at dispatch: this block's, or else the one an earlier block left. Empty if there is
+    /// none.
+    pub id: String,
+}
+
+/// The stream sent a line, or the data of one event, beyond the parser's bound.
+///
+/// Final for its parser, see [`EventStreamParser::push`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "event stream: a line or the data of one event exceeds {line_bytes_max} bytes; send shorter lines or \
+     raise the client's bound"
+)]
+pub struct LineTooLong {
+    /// The bound that was exceeded, in bytes.
+    pub line_bytes_max: usize,
+}
+
+/// Parser of one connection's event stream, fed chunk by chunk; where chunks end makes no difference.
+///
+/// A new connection needs a new parser, started with the old one's [`last_event_id`](Self::last_event_id): an
+/// unfinished block must not leak into the next response. Dropping the parser is how a stream ends.
+///
+/// Holds one unfinished line and one event's data, both within the bound of
+/// [`with_line_bytes_max`](Self::with_line_bytes_max), and an event type and two ids, each out of one line.
+#[derive(Debug)]
+pub struct EventStreamParser {
+    line_bytes_max: usize,
+    /// Bytes of a line whose end has not arrived.
+    unfinished_line: Vec<u8>,
+    place: Place,
+    block: Block,
+    last_event_id: String,
+    retry: Option<Duration>,
+    failure: Option<LineTooLong>,
+}
+
+/// What the bytes before the next one mean for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the first line, which may open with a byte order mark.
+    FirstLine,
+    /// In or before a later line.
+    LaterLine,
+    /// After a CR that ended a chunk: an LF would be the second half of that line end.
+    AfterCarriageReturn,
+}
+
+/// Fields since the last blank line. `None` means the field did not occur, which differs from an empty value.
+#[derive(Debug, Default)]
+struct Block {
+    event: String,
+    data: Option<String>,
+    id: Option<String>,
+}
+
+impl EventStreamParser {
+    /// Starts a stream whose request carried `last_event_id`; empty if it carried none.
+    ///
+    /// Events without an id of their own report this one. The standard's wording starts every stream with an
+    /// empty id, so that the first event without one would forget the position; browsers do as is done here.
+    pub fn new(last_event_id: impl Into<String>) -> Self {
+        Self {
+            line_bytes_max: LINE_BYTES_MAX,
+            unfinished_line: Vec::new(),
+            place: Place::FirstLine,
+            block: Block::default(),
+            last_event_id: last_event_id.into(),
+            retry: None,
+            failure: None,
+        }
+    }
+
+    /// Bounds, in bytes, a line (without its end, with a byte order mark) and the decoded data of one event.
+    /// The default is 8 MiB.
+    pub fn with_line_bytes_max(self, line_bytes_max: usize) -> Self {
+        Self { line_bytes_max, ..self }
+    }
+
+    /// Feeds one chunk; complete events are appended to `events`.
+    ///
+    /// # Errors
+    ///
+    /// [`LineTooLong`] as soon as a line or an event's data passes the bound. Events completed before it, in
+    /// this chunk too, are in `events`. There is no way back into the stream: every later call fails the same
+    /// way.
+    pub fn push(&mut self, chunk: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => self.read_lines(chunk, events).inspect_err(|&failure| {
+                self.failure = Some(failure);
+                self.unfinished_line = Vec::new();
+                self.block = Block::default();
+            }),
+        }
+    }
+
+    /// Id to reconnect with, as of the last blank line: an unfinished block's id is not kept, or its data
+    /// would be skipped after the reconnect.
+    pub fn last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    /// Reconnect delay the server last asked for, if it did. Takes effect at once, without a blank line.
+    ///
+    /// Passed on as sent, up to `u64::MAX` milliseconds: a sensible bound is the caller's.
+    pub fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    fn read_lines(&mut self, chunk: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
+        let mut rest = chunk;
+        if self.place == Place::AfterCarriageReturn && !chunk.is_empty() {
+            self.place = Place::LaterLine;
+            rest = chunk.strip_prefix(b"\n").unwrap_or(chunk);
+        }
+        // Only new bytes are searched, so a long line in small chunks costs no more than in one.
+        while let Some(length) = memchr::memchr2(b'\n', b'\r', rest) {
+            let (line, end) = rest.split_at(length);
+            self.end_line(line, events)?;
+            // A CR ends its line right away: waiting to see whether an LF follows would delay the event until
+            // the server has more to say.
+            rest = if end == b"\r" {
+                self.place = Place::AfterCarriageReturn;
+                &[]
+            } else {
+                end.strip_prefix(b"\r\n").unwrap_or(&end[1..])
+            };
+        }
+        self.check_line_length(rest)?;
+        self.unfinished_line.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Reads the line that ends with `tail`, whatever earlier chunks held of it.
+    fn end_line(&mut self, tail: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
+        self.check_line_length(tail)?;
+        if self.unfinished_line.is_empty() {
+            return self.read_line(tail, events);
+        }
+        let mut line = mem::take(&mut self.unfinished_line);
+        line.extend_from_slice(tail);
+        self.read_line(&line, events)?;
+        line.clear();
+        line.shrink_to(UNFINISHED_BYTES_KEPT_MAX);
+        self.unfinished_line = line;
+        Ok(())
+    }
+
+    fn read_line(&mut self, line: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
+        let line = match self.place {
+            Place::FirstLine => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
+            Place::LaterLine | Place::AfterCarriageReturn => line,
+        };
+        self.place = Place::LaterLine;
+        if line.is_empty() {
+            self.dispatch(events);
+            return Ok(());
+        }
+        let (name, value) = match memchr::memchr(b':', line) {
+            Some(colon) => (&line[..colon], &line[colon + 1..]),
+            None => (line, &[][..]),
+        };
+        // One space belongs to the framing, further ones to the value.
+        self.read_field(name, value.strip_prefix(b" ").unwrap_or(value))
+    }
+
+    fn read_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), LineTooLong> {
+        match name {
+            b"data" => self.append_data(value)?,
+            b"event" => self.block.event = decode(value),
+            // NUL cannot travel back in a `Last-Event-ID` header.
+            b"id" if !value.contains(&0) => self.block.id = Some(decode(value)),
+            b"retry" => self.retry = parse_retry(value).or(self.retry),
+            // Unknown fields, ids with NUL, and comments, which are fields with an empty name.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn append_data(&mut self, value: &[u8]) -> Result<(), LineTooLong> {
+        let value = String::from_utf8_lossy(value);
+        let data_bytes = match &self.block.data {
+            Some(data) => data.len() + "\n".len() + value.len(),
+            None => value.len(),
+        };
+        // Many short lines may add up, and each invalid byte becomes three.
+        self.check_length(data_bytes)?;
+        match &mut self.block.data {
+            Some(data) => {
+                data.push('\n');
+                data.push_str(&value);
+            }
+            None => self.block.data = Some(value.into_owned()),
+        }
+        Ok(())
+    }
+
+    /// Ends the block. Its id counts even if it has no data: so a server moves the position without an event.
+    fn dispatch(&mut self, events: &mut Vec<Event>) {
+        let Block { event, data, id } = mem::take(&mut self.block);
+        if let Some(id) = id {
+            self.last_event_id = id;
+        }
+        if let Some(data) = data {
+            let event = if event.is_empty() { "message".to_owned() } else { event };
+            events.push(Event { event, data, id: self.last_event_id.clone() });
+        }
+    }
+
+    fn check_line_length(&self, tail: &[u8]) -> Result<(), LineTooLong> {
+        self.check_length(self.unfinished_line.len() + tail.len())
+    }
+
+    fn check_length(&self, length_bytes: usize) -> Result<(), LineTooLong> {
+        let line_bytes_max = self.line_bytes_max;
+        if length_bytes > line_bytes_max { Err(LineTooLong { line_bytes_max }) } else { Ok(()) }
+    }
+}
+
+/// Decodes one value. A line end never falls inside a valid UTF-8 sequence, nor does the colon, so this gives
+/// what decoding the whole stream at once would give.
+fn decode(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
+}
+
+/// Milliseconds in ASCII digits, nothing else. Saturates: a delay too long to represent is still a long
+/// delay.
+fn parse_retry(value: &[u8]) -> Option<Duration> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let retry_ms = value
+        .iter()
+        .fold(0_u64, |retry_ms, digit| retry_ms.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    Some(Duration::from_millis(retry_ms))
+}
+
+#[cfg(test)]
+mod tests;

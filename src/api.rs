@@ -1,0 +1,268 @@
+//! The regular API: deployments, lines, transports, recordings, health, metrics.
+//!
+//! Each call is one handler. Works with all verbs of [`Deployments`](crate::deployments::Deployments); the
+//! endpoints that stream live in [`transports`](crate::transports).
+
+use actix_web::guard::{self, Guard};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, HeaderValue, LOCATION};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use wirelab_clients::wire::{
+    APPEND_LINES_MAX, Finish, IDEMPOTENCY_KEY_BYTES_MAX, LEVEL_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX,
+    NAME_CHARS_MAX, NewDeployment, NewLine, Transport, TransportInfo,
+};
+
+use crate::deployments::{AppendError, CreateError};
+use crate::problem::Refusal;
+use crate::request::{self, deployment_id, one_header, parameter, too_large};
+use crate::server::{Context, no_store};
+use crate::store::{AppendRequest, IdempotencyKey};
+use crate::transports::batch_json;
+
+const INDEX: &str = include_str!("../static/index.html");
+
+/// Every path with its methods.
+pub fn mount(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/", "GET, HEAD").route(get().to(index)))
+        .service(
+            resource("/api/deployments", "GET, HEAD, POST")
+                .route(get().to(list))
+                .route(web::post().to(create)),
+        )
+        .service(
+            resource("/api/deployments/{id}", "GET, HEAD, DELETE")
+                .route(get().to(show))
+                .route(web::delete().to(delete)),
+        )
+        .service(
+            resource("/api/deployments/{id}/lines", "GET, HEAD, POST")
+                .route(get().to(lines))
+                .route(web::post().to(append)),
+        )
+        .service(resource("/api/deployments/{id}/finish", "POST").route(web::post().to(finish)))
+        .service(resource("/api/transports", "GET, HEAD").route(get().to(list_transports)))
+        .service(resource("/api/recordings", "GET, HEAD").route(get().to(list_recordings)))
+        .service(resource("/healthz", "GET, HEAD").route(get().to(health)))
+        .service(resource("/readyz", "GET, HEAD").route(get().to(ready)))
+        .service(resource("/metrics", "GET, HEAD").route(get().to(metrics)));
+}
+
+/// A resource whose other methods are refused with 405 and what it allows.
+pub(crate) fn resource(path: &str, allowed: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
+        let detail = format!("{} is not for {}; it allows {allowed}", request.path(), request.method());
+        Err::<HttpResponse, _>(
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+                .with_header(ALLOW, HeaderValue::from_static(allowed)),
+        )
+    }))
+}
+
+/// GET, and HEAD, which is GET without the body.
+pub(crate) fn get() -> Route {
+    web::route().guard(guard::fn_guard(|context| guard::Get().check(context) || guard::Head().check(context)))
+}
+
+async fn index() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(INDEX)
+}
+
+async fn create(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let new: NewDeployment = json_body(payload, r#"{"name":"web 42"}"#).await?;
+    let chars = new.name.chars().count();
+    if !(1..=NAME_CHARS_MAX).contains(&chars) {
+        return Err(Refusal::bad_request(format!(
+            "a name has 1 to {NAME_CHARS_MAX} characters, this one has {chars}"
+        )));
+    }
+    let created = context.deployments.create(new.name, new.source).await.map_err(|error| match error {
+        CreateError::Source(error) => Refusal::bad_request(error.to_string()),
+        CreateError::Store(error) => error.into(),
+    })?;
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, format!("/api/deployments/{}", created.id)))
+        .json(created))
+}
+
+async fn list(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let limit = match parameter(&request, "limit")? {
+        None => LIST_MAX,
+        Some(limit) => request::count(&limit, "limit")?.min(LIST_MAX),
+    };
+    Ok(no_store(HttpResponse::Ok()).json(context.deployments.list(limit).await?))
+}
+
+async fn show(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    Ok(no_store(HttpResponse::Ok()).json(context.deployments.get(&deployment_id(&request)?).await?))
+}
+
+async fn delete(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    context.deployments.delete(&deployment_id(&request)?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The snapshot a page loads first; its `next` is where a stream goes on.
+async fn lines(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let (id, limit) = (deployment_id(&request)?, request::limit(&request)?);
+    let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
+    let batch = reader.read(limit).await?;
+    Ok(no_store(HttpResponse::Ok()).content_type("application/json").body(batch_json(&batch)))
+}
+
+async fn append(
+    request: HttpRequest,
+    payload: web::Payload,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, Refusal> {
+    let id = deployment_id(&request)?;
+    let key = idempotency_key(&request)?;
+    let kind = one_header(request.headers(), "content-type")?.unwrap_or_default().to_owned();
+    let media_type = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let split = match media_type.as_str() {
+        "text/plain" => split_text,
+        "application/x-ndjson" => split_ndjson,
+        _ => {
+            return Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("content type {kind:?} is not known; send text/plain or application/x-ndjson"),
+            ));
+        }
+    };
+    let body = request::body(payload).await?;
+    let lines = split(&body)?;
+    if lines.is_empty() {
+        return Err(Refusal::bad_request("the body holds no line; send at least one, ended by LF"));
+    }
+    let key = key.map(|key| {
+        let digest = Sha256::new().chain_update(media_type.as_bytes()).chain_update([0]).chain_update(&body);
+        IdempotencyKey { key, digest: digest.finalize().into() }
+    });
+    let count = lines.len() as u64;
+    let appended = context.deployments.append(&id, AppendRequest { lines, key }).await.map_err(|error| {
+        let detail = error.to_string();
+        match error {
+            AppendError::Sourced(_) => Refusal::new(StatusCode::CONFLICT, detail),
+            AppendError::Store(error) => error.into(),
+        }
+    })?;
+    context.metrics.lines_appended.inc_by(count);
+    Ok(no_store(HttpResponse::Created()).json(appended))
+}
+
+async fn finish(
+    request: HttpRequest,
+    payload: web::Payload,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, Refusal> {
+    let id = deployment_id(&request)?;
+    let Finish { status } = json_body(payload, r#"{"status":"succeeded"}"#).await?;
+    Ok(no_store(HttpResponse::Ok()).json(context.deployments.finish(&id, status).await?))
+}
+
+async fn list_transports() -> HttpResponse {
+    let transports = Transport::ALL.map(|transport| TransportInfo {
+        name: transport.name().to_owned(),
+        path: transport.path(),
+        wire: transport.wire().to_owned(),
+        waits: transport.waits().to_owned(),
+        summary: transport.summary().to_owned(),
+    });
+    HttpResponse::Ok().json(transports)
+}
+
+async fn list_recordings(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    // Reads files: off the worker's thread, so that streams go on.
+    let recordings = web::block(move || context.deployments.recordings())
+        .await
+        .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))?
+        .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(no_store(HttpResponse::Ok()).json(recordings))
+}
+
+async fn health() -> HttpResponse {
+    no_store(HttpResponse::Ok()).json(json!({"status": "ok"}))
+}
+
+async fn ready(context: web::Data<Context>) -> HttpResponse {
+    let (store, durable) = context.deployments.store();
+    no_store(HttpResponse::Ok()).json(json!({"store": store, "durable": durable}))
+}
+
+async fn metrics(context: web::Data<Context>) -> HttpResponse {
+    no_store(HttpResponse::Ok())
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(context.metrics.render())
+}
+
+async fn json_body<T: DeserializeOwned>(payload: web::Payload, example: &str) -> Result<T, Refusal> {
+    let body = request::body(payload).await?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Refusal::bad_request(format!("the body is not what this call takes: {error}; such as {example}"))
+    })
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Refusal> {
+    let Some(key) = one_header(request.headers(), "idempotency-key")? else { return Ok(None) };
+    if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(Some(key.to_owned()));
+    }
+    Err(Refusal::bad_request(format!(
+        "an idempotency key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"
+    )))
+}
+
+/// Splits at LF; one trailing LF ends the last line. Everything else, CR included, is text.
+fn split_text(body: &[u8]) -> Result<Vec<NewLine>, Refusal> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let at = error.valid_up_to();
+        Refusal::bad_request(format!(
+            "the body is not UTF-8 at byte {at}; replace or encode what stands there"
+        ))
+    })?;
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    within_bound(text.split('\n').map(|line| Ok(NewLine::plain(line))))
+}
+
+fn split_ndjson(body: &[u8]) -> Result<Vec<NewLine>, Refusal> {
+    let records = body.split(|byte| *byte == b'\n').enumerate();
+    within_bound(records.filter(|(_, record)| !record.trim_ascii().is_empty()).map(|(i, record)| {
+        let number = i + 1;
+        let line: NewLine = serde_json::from_slice(record).map_err(|error| {
+            Refusal::bad_request(format!(r#"line {number} is not {{"text":"…"}}: {error}"#))
+        })?;
+        if line.level.as_ref().is_some_and(|level| level.len() > LEVEL_BYTES_MAX) {
+            return Err(Refusal::bad_request(format!(
+                "line {number}: a level has at most {LEVEL_BYTES_MAX} bytes"
+            )));
+        }
+        Ok(line)
+    }))
+}
+
+fn within_bound(lines: impl Iterator<Item = Result<NewLine, Refusal>>) -> Result<Vec<NewLine>, Refusal> {
+    let mut kept = Vec::new();
+    for line in lines {
+        let line = line?;
+        if line.text.len() > LINE_BYTES_MAX {
+            return Err(too_large(format!(
+                "line {} has {} bytes; a line has at most {LINE_BYTES_MAX}, split it",
+                kept.len() + 1,
+                line.text.len()
+            )));
+        }
+        if kept.len() == APPEND_LINES_MAX {
+            return Err(too_large(format!(
+                "the body has more than {APPEND_LINES_MAX} lines; send them in several requests"
+            )));
+        }
+        kept.push(line);
+    }
+    Ok(kept)
+}

@@ -1,0 +1,199 @@
+//! The command line: clap types only, no behaviour.
+//!
+//! Durations are written as `250ms`, `1.5s` or `2m`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wirelab_clients::wire::{From as Position, Transport};
+
+/// Where a server listens unless told otherwise, and where the clients look for it.
+pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
+
+/// A polling-strategy lab: one deployment log over every transport, delivery measured.
+///
+/// Without a command: `wirelab run quick`, a minute that compares them all.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// One command, one file in `src/commands/`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure transports by a plan, or by flags; write a table and CSV files.
+    Run(Run),
+    /// Serve deployment logs over every transport.
+    Serve(Serve),
+    /// Stream a command's output, or stdin, into a deployment while still showing it.
+    Publish(Publish),
+    /// Follow a deployment in the terminal.
+    Tail(Tail),
+    /// Record a command's output with its timing, to be replayed.
+    Record(Record),
+    /// List the plans with their questions.
+    Plans(Plans),
+    /// Print results/README.md: what every column means.
+    Dictionary,
+}
+
+/// `wirelab run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// A plan: a name in data/plans, or a path to a TOML file.
+    #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed"])]
+    pub plan: Option<String>,
+    /// Transports to measure, separated by commas; all by default.
+    #[arg(long, value_delimiter = ',')]
+    pub transport: Vec<Transport>,
+    /// Subscribers per transport, each over its own TCP connection.
+    #[arg(long)]
+    pub subscribers: Option<u32>,
+    /// Lines per second, at Poisson times.
+    #[arg(long, value_name = "HZ", conflicts_with = "recording")]
+    pub rate: Option<f64>,
+    /// How long lines are published.
+    #[arg(long, value_parser = humantime::parse_duration, conflicts_with = "recording")]
+    pub duration: Option<Duration>,
+    /// Replay this recording instead.
+    #[arg(long)]
+    pub recording: Option<String>,
+    /// Speed of the replay; 2 is twice as fast.
+    #[arg(long, requires = "recording")]
+    pub speed: Option<f64>,
+    /// Interval of short polls.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub poll_interval: Option<Duration>,
+    /// Where the measured server keeps its logs.
+    #[arg(long)]
+    pub store: Option<Store>,
+    /// Folder with plans, recordings and deployments.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+    /// Folder for results.
+    #[arg(long, default_value = "results")]
+    pub results: PathBuf,
+}
+
+/// Where logs live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Store {
+    /// Append-only files; an acknowledged line survives power loss.
+    Disk,
+    /// As long as the process lives.
+    Memory,
+}
+
+/// `wirelab serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub bind: SocketAddr,
+    /// Where logs live.
+    #[arg(long, default_value = "disk")]
+    pub store: Store,
+    /// Folder of the disk store.
+    #[arg(long, default_value = "data/deployments")]
+    pub data: PathBuf,
+    /// Folder of recordings that can be replayed.
+    #[arg(long, default_value = "data/recordings")]
+    pub recordings: PathBuf,
+    /// Open connections; one more is answered 503.
+    #[arg(long, default_value_t = 19_000)]
+    pub connections_max: usize,
+    /// Silence after which a stream sends a sign of life.
+    #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
+    pub heartbeat: Duration,
+    /// Longest hold of a long poll.
+    #[arg(long, default_value = "55s", value_parser = humantime::parse_duration)]
+    pub hold_max: Duration,
+    /// A write without progress for this long closes the connection.
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub write_timeout: Duration,
+    /// How long an idle connection is kept for its next request.
+    #[arg(long, default_value = "75s", value_parser = humantime::parse_duration)]
+    pub keep_alive: Duration,
+    /// Lines kept per deployment, the newest; 0 keeps all.
+    #[arg(long, default_value_t = 0)]
+    pub retain_lines: u64,
+    /// Another origin whose pages may use this server, such as https://lab.example; may be repeated.
+    #[arg(long)]
+    pub allow_origin: Vec<String>,
+}
+
+/// `wirelab publish`.
+#[derive(Debug, Args)]
+pub struct Publish {
+    /// A deployment's id, else the newest running one of that name, else a new one.
+    #[arg(long, value_name = "NAME")]
+    pub deployment: String,
+    /// The server.
+    #[arg(long, default_value = SERVER_DEFAULT)]
+    pub server: String,
+    /// Leave the deployment running at the end.
+    #[arg(long)]
+    pub keep_open: bool,
+    /// The command to run; without one, stdin is published.
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+/// `wirelab tail`.
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// A deployment's id or name, or its URL.
+    pub deployment: String,
+    /// The server, unless a URL was given.
+    #[arg(long, default_value = SERVER_DEFAULT)]
+    pub server: String,
+    /// How lines reach this terminal.
+    #[arg(long, default_value = "sse")]
+    pub transport: Transport,
+    /// Start after this cursor, or at `now`; by default at the first kept line.
+    #[arg(long)]
+    pub from: Option<Position>,
+    /// Interval of short polls.
+    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    pub poll_interval: Duration,
+}
+
+/// `wirelab record`.
+#[derive(Debug, Args)]
+pub struct Record {
+    /// Name of the recording.
+    #[arg(long)]
+    pub name: String,
+    /// Folder of recordings.
+    #[arg(long, default_value = "data/recordings")]
+    pub recordings: PathBuf,
+    /// Replace a text in every line before it is written, as FROM=TO; may be repeated, applied in order.
+    #[arg(long, value_name = "FROM=TO", value_parser = replacement)]
+    pub replace: Vec<(String, String)>,
+    /// Overwrite a recording of that name.
+    #[arg(long)]
+    pub force: bool,
+    /// The command to run.
+    #[arg(last = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// `wirelab plans`.
+#[derive(Debug, Args)]
+pub struct Plans {
+    /// Folder with plans.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+}
+
+fn replacement(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
+        _ => Err("write it as FROM=TO, such as buildhost7=host".to_owned()),
+    }
+}

@@ -1,0 +1,70 @@
+//! `wirelab serve`: a store, a listener and a signal handler around the server.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use wirelab_clients::os;
+
+use super::{Exit, Failure};
+use crate::cli::{self, Serve};
+use crate::deployments::Deployments;
+use crate::server::{self, Options};
+use crate::store::LogStore;
+use crate::store::disk::DiskStore;
+use crate::store::memory::MemoryStore;
+
+/// Descriptors that are no connections: listener, log files, runtime.
+const OTHER_DESCRIPTORS: u64 = 512;
+
+/// Serves until Ctrl-C or SIGTERM.
+pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
+    let mut options = Options {
+        connections_max: arguments.connections_max,
+        heartbeat: arguments.heartbeat,
+        hold_max: arguments.hold_max,
+        write_timeout: arguments.write_timeout,
+        keep_alive: arguments.keep_alive,
+        allow_origins: arguments.allow_origin,
+        ..Options::default()
+    };
+    if options.heartbeat.is_zero() || options.write_timeout.is_zero() || options.connections_max == 0 {
+        return Err(Failure::usage("--heartbeat, --write-timeout and --connections-max must be above 0"));
+    }
+    if let Some(descriptors) = os::raise_open_files() {
+        let possible = descriptors.saturating_sub(OTHER_DESCRIPTORS).max(1) as usize;
+        if options.connections_max > possible {
+            eprintln!(
+                "serving at most {possible} connections instead of {}: this process may open {descriptors} \
+                 files; raise it with `ulimit -n`",
+                options.connections_max
+            );
+            options.connections_max = possible;
+        }
+    }
+
+    let listener = TcpListener::bind(arguments.bind).map_err(|error| {
+        Failure::environment(format!(
+            "cannot listen on {}: {error}; choose another --bind, or port 0 for a free one",
+            arguments.bind
+        ))
+    })?;
+    let address = listener.local_addr().map_err(Failure::environment)?;
+    let store: Arc<dyn LogStore> = match arguments.store {
+        cli::Store::Memory => Arc::new(MemoryStore::new(arguments.retain_lines)),
+        cli::Store::Disk => {
+            Arc::new(DiskStore::open(arguments.data, arguments.retain_lines).map_err(Failure::environment)?)
+        }
+    };
+    let deployments = Deployments::new(store, arguments.recordings).await.map_err(Failure::environment)?;
+    let shutdown = CancellationToken::new();
+    let server =
+        server::start(listener, deployments, options, shutdown.clone()).map_err(Failure::environment)?;
+    println!("listening on http://{address}");
+    tokio::spawn(async move {
+        super::interrupted().await;
+        shutdown.cancel();
+    });
+    server.await.map_err(Failure::environment)?;
+    Ok(Exit::Ok)
+}

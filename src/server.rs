@@ -1,0 +1,300 @@
+//! The actix server: a listener, the deployments, bounds and a shutdown token become a running service.
+//!
+//! Knows no transport by name. What holds for every request stands here: counting, overload, origins, the
+//! headers all answers share, and a shutdown that takes under two seconds with streams open.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_http::{HttpService, KeepAlive, Protocol};
+use actix_rt::net::TcpStream;
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    self, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::http::{Method, Uri};
+use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
+use tokio_util::sync::CancellationToken;
+use wirelab_clients::wire::{Outcome, Transport};
+
+use crate::connection::{Connections, Ledger, MeteredStream};
+use crate::deployments::Deployments;
+use crate::metrics::{Caller, Metrics};
+use crate::problem::Refusal;
+use crate::{api, transports};
+
+/// Connections accepted beyond the bound, only to be told 503. Without them an overloaded server would look
+/// like one that hangs.
+const REFUSED_CONNECTIONS_MAX: usize = 256;
+/// Seconds actix waits for open requests once it was told to stop; ours end by the token, at once.
+const SHUTDOWN_S_MAX: u64 = 1;
+/// How long a client may take to send a request head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// `Retry-After` of an overloaded server, s.
+const RETRY_AFTER_S: u64 = 5;
+
+/// The bounds of one server; every one is a flag of `wirelab serve`.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Open connections; one more is answered 503.
+    pub connections_max: usize,
+    /// Silence after which a stream sends a sign of life.
+    pub heartbeat: Duration,
+    /// Longest hold of a long poll.
+    pub hold_max: Duration,
+    /// A write without progress for this long closes the connection.
+    pub write_timeout: Duration,
+    /// How long an idle connection is kept for its next request.
+    pub keep_alive: Duration,
+    /// Other origins that browsers may call from, such as `https://lab.example`.
+    pub allow_origins: Vec<String>,
+    /// Threads.
+    pub workers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connections_max: 19_000,
+            heartbeat: Duration::from_secs(15),
+            hold_max: Duration::from_secs(55),
+            write_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            allow_origins: Vec::new(),
+            workers: std::thread::available_parallelism().map_or(1, Into::into),
+        }
+    }
+}
+
+/// What every handler is given.
+pub struct Context {
+    /// The deployments.
+    pub deployments: Deployments,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The bounds.
+    pub options: Options,
+    /// Cancelled when the server says goodbye.
+    pub shutdown: CancellationToken,
+}
+
+/// Starts serving on `listener`. The future ends when `shutdown` is cancelled and the connections are gone.
+pub fn start(
+    listener: TcpListener,
+    deployments: Deployments,
+    options: Options,
+    shutdown: CancellationToken,
+) -> io::Result<Server> {
+    let metrics = Metrics::new();
+    let connections = Connections::new(options.connections_max);
+    let stopping = shutdown.clone();
+    // actix counts per worker; which worker gets a connection is its affair, so each may have them all.
+    let accepted_max = options.connections_max + REFUSED_CONNECTIONS_MAX;
+    let builder = Server::build()
+        .workers(options.workers)
+        .max_concurrent_connections(accepted_max)
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_S_MAX);
+    let draining = builder.graceful_shutdown_signal();
+    let context = web::Data::new(Context { deployments, metrics: metrics.clone(), options, shutdown });
+    let server = builder
+        .listen("wirelab", listener, move || {
+            let (context, metrics) = (context.clone(), metrics.clone());
+            let (connections, draining) = (connections.clone(), draining.clone());
+            let write_timeout = context.options.write_timeout;
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let draining = draining.clone();
+                    async move { draining.notified().await }
+                })
+                .keep_alive(KeepAlive::Timeout(context.options.keep_alive))
+                .client_request_timeout(HEAD_TIMEOUT)
+                // A client's FIN ends its request, or a held poll would outlive its client.
+                .h1_allow_half_closed(false)
+                .on_connect_ext(|stream: &MeteredStream, extensions| {
+                    extensions.insert(stream.ledger());
+                })
+                .finish(map_config(
+                    app(context).into_factory().map_err(|error| error.error_response()),
+                    |_| AppConfig::default(),
+                ));
+            fn_service(move |socket: TcpStream| {
+                let (metrics, connections) = (metrics.clone(), connections.clone());
+                async move {
+                    // Each line leaves at once; batching is the reader's decision, not the kernel's.
+                    socket.set_nodelay(true)?;
+                    let peer = socket.peer_addr().ok();
+                    let stream = MeteredStream::new(socket, metrics, connections, write_timeout);
+                    Ok::<_, actix_http::error::DispatchError>((stream, Protocol::Http1, peer))
+                }
+            })
+            .and_then(http)
+        })?
+        .run();
+    let handle = server.handle();
+    tokio::spawn(async move {
+        stopping.cancelled().await;
+        handle.stop(true).await;
+    });
+    Ok(server)
+}
+
+/// The application: routes, and around them what holds for every request.
+fn app(
+    context: web::Data<Context>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let origins = context.options.allow_origins.clone();
+    App::new()
+        .app_data(context)
+        .configure(api::mount)
+        .configure(transports::mount)
+        .default_service(web::to(no_such_path))
+        .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+        .wrap(from_fn(every_request))
+}
+
+/// CORS headers for the listed origins only; what scripts there may read.
+fn cors(origins: &[String]) -> Cors {
+    let cors = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
+    cors.allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allowed_headers([
+            CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("prefer"),
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            RETRY_AFTER,
+            HeaderName::from_static("preference-applied"),
+        ])
+        .max_age(600)
+}
+
+/// Counts a request, also when its client vanishes before the answer.
+struct Counted<'a> {
+    metrics: &'a Metrics,
+    caller: Caller,
+    outcome: Outcome,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.metrics.of(self.caller).count(self.outcome);
+    }
+}
+
+async fn every_request(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let context = request.app_data::<web::Data<Context>>().expect("set in app()").clone();
+    let caller = Caller::of_path(request.path());
+    let ledger = request.conn_data::<Arc<Ledger>>().expect("set at connect").clone();
+    ledger.claim(caller);
+    let mut counted = Counted { metrics: &context.metrics, caller, outcome: Outcome::Error };
+
+    let mut response = if ledger.is_refused() {
+        request.into_response(overloaded(caller))
+    } else if let Err(refusal) = check_origin(request.request(), &context.options.allow_origins) {
+        request.into_response(refusal.error_response())
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
+    counted.outcome = outcome(response.response());
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+/// A handler that knows better says so in an extension; else the status decides.
+fn outcome(response: &HttpResponse) -> Outcome {
+    let told = response.extensions().get::<Outcome>().copied();
+    told.unwrap_or_else(|| {
+        let status = response.status();
+        let failed = status.is_client_error() || status.is_server_error();
+        if failed { Outcome::of_refusal(status.as_u16()) } else { Outcome::Data }
+    })
+}
+
+/// 503, except on `/sse`: a browser gives an EventSource up for good on anything but 200.
+fn overloaded(caller: Caller) -> HttpResponse {
+    let mut response = match caller.transport() {
+        Some(Transport::Sse) => transports::sse::overloaded(),
+        _ => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the server has as many connections as it allows; try again in {RETRY_AFTER_S} s"),
+        )
+        .with_header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))
+        .error_response(),
+    };
+    response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+    response.extensions_mut().insert(Outcome::Refused);
+    response
+}
+
+/// Writes and WebSocket upgrades come from the server's own pages, from listed origins, or from programs.
+fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
+    let upgrade = request.headers().contains_key(header::UPGRADE);
+    let reads_only = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
+    if reads_only && !upgrade {
+        return Ok(());
+    }
+    let origin = origin.to_str().unwrap_or_default();
+    if allowed.iter().any(|allowed| allowed == origin) || is_same_origin(request, origin) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::FORBIDDEN,
+        format!("origin {origin:?} may not do this; start the server with --allow-origin {origin} to let it"),
+    ))
+}
+
+/// Host and port must agree; the scheme may not, since a proxy may have ended TLS.
+fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let Ok(origin) = origin.parse::<Uri>() else { return false };
+    let port = match origin.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return false,
+    };
+    let with_port = |authority: &actix_web::http::uri::Authority| {
+        (authority.host().to_ascii_lowercase(), authority.port_u16().unwrap_or(port))
+    };
+    match (origin.authority(), host.and_then(|host| host.parse().ok())) {
+        (Some(origin), Some(host)) => with_port(origin) == with_port(&host),
+        _ => false,
+    }
+}
+
+async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, Refusal> {
+    Err(Refusal::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {}; the calls start with /api/, see /api/transports", request.path()),
+    ))
+}
+
+/// An answer with nothing to cache, for streams and snapshots.
+pub(crate) fn no_store(mut response: actix_web::HttpResponseBuilder) -> actix_web::HttpResponseBuilder {
+    response.insert_header((CACHE_CONTROL, "no-store"));
+    response
+}

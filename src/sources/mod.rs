@@ -1,0 +1,84 @@
+//! What feeds a deployment when the server does it itself.
+//!
+//! One file per kind. A source is prepared before its deployment exists, so that a bad one leaves nothing
+//! behind; then one task feeds the log until the source ends, the deployment ends or it is deleted.
+
+mod generate;
+mod replay;
+
+use std::path::Path;
+
+use wirelab_clients::recording::RecordingError;
+use wirelab_clients::wire::Source;
+
+use crate::store::{AppendRequest, DeploymentLog, StoreError};
+
+/// Replay speeds that make sense: a day in 86 s up, a second in 100 s down.
+const SPEED: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
+/// Rates that one task can feed, line by line.
+const RATE_HZ: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
+
+/// Why a source cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A number outside its range.
+    #[error("source {what} {given} is out of range; it must be {} to {}", range.start(), range.end())]
+    OutOfRange {
+        /// Which number.
+        what: &'static str,
+        /// What was given.
+        given: f64,
+        /// What is allowed.
+        range: std::ops::RangeInclusive<f64>,
+    },
+    /// The recording cannot be read.
+    #[error("{0}; GET /api/recordings lists what can be replayed")]
+    Recording(#[from] RecordingError),
+}
+
+/// A source ready to run.
+#[derive(Debug)]
+pub enum Feed {
+    /// A recording with its own timing.
+    Replay(replay::Replay),
+    /// Numbered lines at a fixed rate.
+    Generate(generate::Generate),
+}
+
+/// Checks a source and loads what it needs.
+pub fn feed(source: &Source, recordings: &Path) -> Result<Feed, SourceError> {
+    match source {
+        Source::Replay { recording, speed } => {
+            let speed = in_range("speed", *speed, SPEED)?;
+            Ok(Feed::Replay(replay::Replay::load(recordings, recording, speed)?))
+        }
+        Source::Generate { rate_hz } => {
+            Ok(Feed::Generate(generate::Generate { rate_hz: in_range("rate_hz", *rate_hz, RATE_HZ)? }))
+        }
+    }
+}
+
+/// Feeds a log until the source or the log ends.
+pub async fn run(feed: Feed, log: &dyn DeploymentLog) {
+    let fed = match feed {
+        Feed::Replay(replay) => replay.run(log).await,
+        Feed::Generate(generate) => generate.run(log).await,
+    };
+    match fed {
+        // Somebody finished or deleted the deployment: that is how a source is stopped.
+        Ok(()) | Err(StoreError::Ended { .. } | StoreError::NotFound(_)) => {}
+        Err(error) => eprintln!("a source stopped: {error}"),
+    }
+}
+
+fn in_range(
+    what: &'static str,
+    given: f64,
+    range: std::ops::RangeInclusive<f64>,
+) -> Result<f64, SourceError> {
+    if range.contains(&given) { Ok(given) } else { Err(SourceError::OutOfRange { what, given, range }) }
+}
+
+fn one(line: wirelab_clients::wire::NewLine) -> AppendRequest {
+    AppendRequest { lines: vec![line], key: None }
+}

@@ -1,0 +1,136 @@
+//! A response that never ends by itself: what SSE and NDJSON have in common.
+//!
+//! Both wait for ever and differ only in how a line is written down, so each is a [`Framing`] and this is the
+//! rest: first bytes at once, a batch whenever the log has grown, a sign of life in silence, an end that says
+//! why. Position lives in the reader; a client that reads slowly is polled less, and nothing queues up for it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::HeaderValue;
+use actix_web::web::{self, Bytes};
+use futures_util::stream;
+use tokio::time::timeout;
+use wirelab_clients::wire::{Cursor, Finished, Gap, Hello, Outcome, Transport};
+
+use super::counted;
+use crate::metrics::Waiting;
+use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
+use crate::server::{Context, no_store};
+
+/// How a stream writes things down. Everything it returns is flushed as one piece.
+pub(super) trait Framing: 'static {
+    const TRANSPORT: Transport;
+    const CONTENT_TYPE: &'static str;
+
+    /// The first bytes, sent at once even on a silent log.
+    fn hello(&self, hello: &Hello) -> Bytes;
+    /// One event or record per line.
+    fn batch(&self, batch: &EncodedBatch) -> Bytes;
+    /// The log has ended and all of it was sent.
+    fn finished(&self, finished: &Finished) -> Bytes;
+    /// Lines the reader wanted are gone.
+    fn gap(&self, gap: &Gap) -> Bytes;
+    /// The deployment is gone.
+    fn deleted(&self) -> Bytes;
+    /// A sign of life that no parser mistakes for a line.
+    fn heartbeat(&self) -> Bytes;
+    /// The last bytes before the server stops.
+    fn goodbye(&self) -> Bytes;
+}
+
+/// Answers with the rest of the log, for ever.
+pub(super) fn respond<F: Framing>(reader: Reader, framing: F, context: web::Data<Context>) -> HttpResponse {
+    let waiting = context.metrics.wait(F::TRANSPORT, reader.cursor().after, reader.head());
+    let heartbeat = context.options.heartbeat;
+    let endless = Endless { reader, framing, context, waiting, heartbeat, next: Next::Hello };
+    let body = stream::unfold(endless, |mut endless| async {
+        let bytes = endless.next().await?;
+        Some((Ok::<_, Infallible>(bytes), endless))
+    });
+    let mut response = no_store(HttpResponse::Ok());
+    response
+        .content_type(F::CONTENT_TYPE)
+        // nginx would keep events back to fill its buffers.
+        .insert_header(("x-accel-buffering", HeaderValue::from_static("no")));
+    counted(response.streaming(body), Outcome::Data)
+}
+
+struct Endless<F> {
+    reader: Reader,
+    framing: F,
+    context: web::Data<Context>,
+    waiting: Waiting,
+    heartbeat: Duration,
+    next: Next,
+}
+
+enum Next {
+    Hello,
+    Lines,
+    Finished(Finished),
+    End,
+}
+
+impl<F: Framing> Endless<F> {
+    /// The next bytes to flush; `None` ends the body.
+    async fn next(&mut self) -> Option<Bytes> {
+        match std::mem::replace(&mut self.next, Next::Lines) {
+            Next::Hello => Some(self.framing.hello(&Hello { cursor: self.reader.cursor() })),
+            Next::Lines => Some(self.lines().await),
+            Next::Finished(finished) => {
+                self.next = Next::End;
+                Some(self.framing.finished(&finished))
+            }
+            Next::End => None,
+        }
+    }
+
+    async fn lines(&mut self) -> Bytes {
+        let shutdown = self.context.shutdown.clone();
+        let waited = tokio::select! {
+            waited = timeout(self.heartbeat, self.reader.wait()) => waited,
+            () = shutdown.cancelled() => {
+                self.next = Next::End;
+                return self.framing.goodbye();
+            }
+        };
+        if waited.is_err() {
+            return self.framing.heartbeat();
+        }
+        match self.reader.read(BATCH_LIMIT).await {
+            Ok(batch) => {
+                self.waiting.delivered(batch.next.after, batch.lines.len());
+                let finished = batch.finished.map(|status| Finished { cursor: batch.next.clone(), status });
+                match finished {
+                    Some(finished) if batch.lines.is_empty() => {
+                        self.next = Next::End;
+                        self.framing.finished(&finished)
+                    }
+                    finished => {
+                        self.next = finished.map_or(Next::Lines, Next::Finished);
+                        self.framing.batch(&batch)
+                    }
+                }
+            }
+            Err(error) => {
+                self.next = Next::End;
+                match error {
+                    ReadError::Gap(gap) => self.framing.gap(&gap),
+                    ReadError::Deleted(_) => self.framing.deleted(),
+                    // Neither finished nor gap: the client reconnects from its cursor.
+                    ReadError::Store(error) => {
+                        eprintln!("a stream ended early: {error}");
+                        Bytes::new()
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The cursor behind each line of a batch: what an event's id says.
+pub(super) fn cursor_at(batch: &EncodedBatch, seq: u64) -> Cursor {
+    Cursor { epoch: batch.next.epoch.clone(), after: seq }
+}

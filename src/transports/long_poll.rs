@@ -1,0 +1,135 @@
+//! Long polling: the server waits once.
+//!
+//! The client asks for lines after its cursor. If there are none, the handler holds the request until the log
+//! grows or the hold expires; an expired hold answers 204. No state is kept between requests: all position
+//! lives in the client's cursor.
+
+use std::time::Duration;
+
+use actix_web::http::header::HeaderName;
+use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::time::timeout;
+use wirelab_clients::wire::{Outcome, Transport, WAIT_S_DEFAULT};
+
+use super::{batch_answer, counted, tagged};
+use crate::problem::Refusal;
+use crate::request::{self, parameter};
+use crate::server::Context;
+
+/// An answer is true for the moment it was given only.
+const CACHE_CONTROL: &str = "no-store";
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// `GET …/long-poll?from=&wait=&limit=`: 200 with a batch, or 204 when the hold expired.
+pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let (id, limit) = (request::deployment_id(&request)?, request::limit(&request)?);
+    let wait = Wait::asked(&request, context.options.hold_max)?;
+    let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
+
+    let waiting = context.metrics.wait(Transport::LongPoll, reader.cursor().after, reader.head());
+    tokio::select! {
+        // On goodbye the poll ends as if its hold had expired: the client asks again, elsewhere or later.
+        () = context.shutdown.cancelled() => {}
+        // Which of line and expiry ended the wait shows in what there is to read.
+        _ = timeout(wait.hold, reader.wait()) => {}
+    }
+    let batch = reader.read(limit).await?;
+    waiting.delivered(batch.next.after, batch.lines.len());
+
+    let mut response = if batch.lines.is_empty() && batch.finished.is_none() {
+        counted(tagged(HttpResponse::NoContent(), &batch, CACHE_CONTROL).finish(), Outcome::Timeout)
+    } else {
+        batch_answer(&batch, CACHE_CONTROL)
+    };
+    if wait.preferred {
+        let applied = format!("wait={}", wait.hold.as_secs()).parse().expect("digits are a header value");
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    if context.shutdown.is_cancelled() {
+        response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+    }
+    Ok(response)
+}
+
+/// How long to hold, and whether `Prefer` decided it.
+#[derive(Debug, PartialEq)]
+struct Wait {
+    hold: Duration,
+    preferred: bool,
+}
+
+impl Wait {
+    /// The smaller of `wait` (bad: 400) and `Prefer: wait` (RFC 7240 §4.3; bad: ignored), at most `hold_max`.
+    fn asked(request: &HttpRequest, hold_max: Duration) -> Result<Self, Refusal> {
+        let parameter = parameter(request, "wait")?.map(|wait| decimal_seconds(&wait)).transpose()?;
+        let preference = request
+            .headers()
+            .get_all("prefer")
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split([',', ';']))
+            .filter_map(|preference| preference.split_once('='))
+            .filter(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+            .find_map(|(_, seconds)| seconds.trim().trim_matches('"').parse::<u32>().ok())
+            .map(|seconds| Duration::from_secs(seconds.into()));
+        let default = Duration::from_secs_f64(WAIT_S_DEFAULT);
+        let asked = match (parameter, preference) {
+            (None, None) => default,
+            (Some(wait), None) | (None, Some(wait)) => wait,
+            (Some(parameter), Some(preference)) => parameter.min(preference),
+        };
+        let hold = asked.min(hold_max);
+        Ok(Self { hold, preferred: preference.is_some() })
+    }
+}
+
+/// Digits with at most one dot: `f64`'s own parser would also take `inf`, `1e9` and signs.
+fn decimal_seconds(text: &str) -> Result<Duration, Refusal> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        && text.starts_with(|c: char| c.is_ascii_digit());
+    let seconds = plain.then(|| text.parse::<f64>().ok()).flatten();
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.min(f64::from(u32::MAX))).ok()).ok_or_else(
+        || {
+            Refusal::bad_request(format!(
+                "wait {text:?} is not valid: decimal seconds from 0, such as 25 or 0.5"
+            ))
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn hold(query: &str, prefer: Option<&str>) -> Result<(f64, bool), u16> {
+        let mut request = TestRequest::with_uri(&format!("/long-poll{query}"));
+        if let Some(prefer) = prefer {
+            request = request.insert_header(("prefer", prefer));
+        }
+        Wait::asked(&request.to_http_request(), Duration::from_secs(55))
+            .map(|wait| (wait.hold.as_secs_f64(), wait.preferred))
+            .map_err(|refusal| refusal.problem().status)
+    }
+
+    #[test]
+    fn the_smaller_of_parameter_and_preference_holds_clamped() {
+        assert_eq!(hold("", None), Ok((25.0, false)));
+        assert_eq!(hold("?wait=0", None), Ok((0.0, false)));
+        assert_eq!(hold("?wait=0.25", None), Ok((0.25, false)));
+        assert_eq!(hold("?wait=1000", None), Ok((55.0, false)));
+        assert_eq!(hold("", Some("wait=7")), Ok((7.0, true)));
+        assert_eq!(hold("", Some("respond-async, wait=7")), Ok((7.0, true)));
+        assert_eq!(hold("?wait=3", Some("wait=7")), Ok((3.0, true)));
+        assert_eq!(hold("?wait=9", Some("wait=7")), Ok((7.0, true)));
+        assert_eq!(hold("", Some("wait=soon")), Ok((25.0, false)));
+    }
+
+    #[test]
+    fn a_wait_that_is_no_decimal_number_is_refused() {
+        for wait in ["", "-1", "+1", "1e3", "inf", "nan", "1.2.3", ".5", "1s", "0x1"] {
+            assert_eq!(hold(&format!("?wait={wait}"), None), Err(400), "{wait:?}");
+        }
+        assert_eq!(hold("?wait=1&wait=2", None), Err(400));
+    }
+}

@@ -1,0 +1,79 @@
+//! The server halves of the transports: how lines leave the log.
+//!
+//! Every transport is an answer to one question: who waits? One file each, opened by the client half with the
+//! same stem in `clients/src/transports/`. All they may use is a [`Reader`](crate::reader::Reader).
+
+mod endless;
+pub mod long_poll;
+pub mod ndjson;
+pub mod short_poll;
+pub mod sse;
+pub mod websocket;
+
+use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
+use bytes::{BufMut, Bytes, BytesMut};
+use wirelab_clients::wire::{Outcome, Transport, entity_tag};
+
+use crate::api::{get, resource};
+use crate::reader::EncodedBatch;
+
+/// Every transport at its path.
+pub fn mount(config: &mut web::ServiceConfig) {
+    for transport in Transport::ALL {
+        let path = transport.path();
+        config.service(match transport {
+            Transport::ShortPoll => resource(&path, "GET, HEAD").route(get().to(short_poll::answer)),
+            Transport::LongPoll => resource(&path, "GET, HEAD").route(get().to(long_poll::answer)),
+            Transport::Sse => resource(&path, "GET").route(web::get().to(sse::answer)),
+            Transport::Ndjson => resource(&path, "GET").route(web::get().to(ndjson::answer)),
+            Transport::Websocket => resource(&path, "GET").route(web::get().to(websocket::answer)),
+        });
+    }
+}
+
+/// The batch of the wire, from lines that are encoded already.
+pub(crate) fn batch_json(batch: &EncodedBatch) -> Bytes {
+    let lines_bytes: usize = batch.lines.iter().map(|line| line.json.len() + 1).sum();
+    let mut json = BytesMut::with_capacity(lines_bytes + 96);
+    json.put_slice(b"{\"lines\":[");
+    for (i, line) in batch.lines.iter().enumerate() {
+        if i > 0 {
+            json.put_u8(b',');
+        }
+        json.put_slice(&line.json);
+    }
+    let end = format!(
+        "],\"next\":\"{}\",\"more\":{},\"finished\":{}}}",
+        batch.next,
+        batch.more,
+        batch.finished.is_some()
+    );
+    json.put_slice(end.as_bytes());
+    json.freeze()
+}
+
+/// What both polls answer with 200: the batch and its entity tag.
+fn batch_answer(batch: &EncodedBatch, cache_control: &'static str) -> HttpResponse {
+    let outcome = if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data };
+    let mut response = tagged(HttpResponse::Ok(), batch, cache_control);
+    counted(response.content_type("application/json").body(batch_json(batch)), outcome)
+}
+
+/// A poll's answer with the entity tag that tells the client where it is.
+fn tagged(
+    mut response: HttpResponseBuilder,
+    batch: &EncodedBatch,
+    cache_control: &'static str,
+) -> HttpResponseBuilder {
+    response
+        .insert_header((ETAG, entity_tag(&batch.next, batch.finished.is_some())))
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static(cache_control)));
+    response
+}
+
+/// Tells the counters how this request ended, where the status alone does not.
+fn counted(mut response: HttpResponse, outcome: Outcome) -> HttpResponse {
+    response.extensions_mut().insert(outcome);
+    response
+}

@@ -1,0 +1,70 @@
+//! NDJSON: the server waits for ever, one JSON object per line of an endless body.
+//!
+//! The first record says where the stream starts, then every line of the log is one record; the last one says
+//! why it ended. A blank line is a sign of life. A body that stops without such a record was cut: the client
+//! reconnects from its cursor.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::{BufMut, Bytes, BytesMut};
+use wirelab_clients::wire::{Finished, Gap, Hello, NdjsonControl, Transport};
+
+use super::endless::{self, Framing};
+use crate::problem::Refusal;
+use crate::reader::EncodedBatch;
+use crate::request;
+use crate::server::Context;
+
+/// `GET …/ndjson?from=`.
+pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let id = request::deployment_id(&request)?;
+    let reader = context.deployments.reader(&id, request::position(&request)?).await?;
+    Ok(endless::respond(reader, Ndjson, context))
+}
+
+struct Ndjson;
+
+impl Framing for Ndjson {
+    const TRANSPORT: Transport = Transport::Ndjson;
+    const CONTENT_TYPE: &'static str = "application/x-ndjson";
+
+    fn hello(&self, hello: &Hello) -> Bytes {
+        record(&NdjsonControl::Hello(hello.clone()))
+    }
+
+    fn batch(&self, batch: &EncodedBatch) -> Bytes {
+        let bytes = batch.lines.iter().map(|line| line.json.len() + 1).sum();
+        let mut records = BytesMut::with_capacity(bytes);
+        for line in &batch.lines {
+            records.put_slice(&line.json);
+            records.put_u8(b'\n');
+        }
+        records.freeze()
+    }
+
+    fn finished(&self, finished: &Finished) -> Bytes {
+        record(&NdjsonControl::Finished(finished.clone()))
+    }
+
+    fn gap(&self, gap: &Gap) -> Bytes {
+        record(&NdjsonControl::Gap(gap.clone()))
+    }
+
+    fn deleted(&self) -> Bytes {
+        record(&NdjsonControl::Deleted {})
+    }
+
+    fn heartbeat(&self) -> Bytes {
+        Bytes::from_static(b"\n")
+    }
+
+    fn goodbye(&self) -> Bytes {
+        // A clean end of the body says all there is to say.
+        Bytes::new()
+    }
+}
+
+fn record(control: &NdjsonControl) -> Bytes {
+    let mut json = serde_json::to_vec(control).expect("a record has no key that JSON refuses");
+    json.push(b'\n');
+    json.into()
+}

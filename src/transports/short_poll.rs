@@ -1,0 +1,43 @@
+//! Short polling: the client waits, between requests.
+//!
+//! Every request is answered at once with what there is after the client's cursor, often nothing. A client that
+//! sends back the entity tag of its last answer gets 304 without a body instead of an empty batch.
+
+use actix_web::http::header::IF_NONE_MATCH;
+use actix_web::{HttpRequest, HttpResponse, web};
+use wirelab_clients::wire::{Outcome, entity_tag};
+
+use super::{batch_answer, counted, tagged};
+use crate::problem::Refusal;
+use crate::request;
+use crate::server::Context;
+
+/// Caches may keep the answer but must ask each time (RFC 9111 §5.2.2.4).
+const CACHE_CONTROL: &str = "no-cache";
+
+/// `GET …/short-poll?from=&limit=`: 200 with a batch, or 304.
+pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let (id, limit) = (request::deployment_id(&request)?, request::limit(&request)?);
+    let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
+    let batch = reader.read(limit).await?;
+    if matches_any(&request, &entity_tag(&batch.next, batch.finished.is_some())) {
+        return Ok(counted(
+            tagged(HttpResponse::NotModified(), &batch, CACHE_CONTROL).finish(),
+            Outcome::Empty,
+        ));
+    }
+    context.metrics.of(TRANSPORT).lines_delivered.inc_by(batch.lines.len() as u64);
+    Ok(batch_answer(&batch, CACHE_CONTROL))
+}
+
+const TRANSPORT: wirelab_clients::wire::Transport = wirelab_clients::wire::Transport::ShortPoll;
+
+/// `If-None-Match`: a list of tags compared weakly, or `*` (RFC 9110 §13.1.2).
+fn matches_any(request: &HttpRequest, tag: &str) -> bool {
+    let values = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    // Our tags hold no comma, so splitting there cannot split one of ours.
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
+}

@@ -1,0 +1,156 @@
+//! Server-sent events: the server waits for ever, and browsers reconnect by themselves.
+//!
+//! One endless response of text events (WHATWG HTML §9.2). Each line of the log is an unnamed event whose id is
+//! the cursor behind it, so the browser's own `Last-Event-ID` resumes exactly. After the end the answer is 204,
+//! the one status that tells an EventSource to stop.
+
+use std::fmt::Display;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use rand::RngExt;
+use serde::Serialize;
+use wirelab_clients::wire::{Finished, Gap, Hello, Outcome, Transport};
+
+use super::counted;
+use super::endless::{self, Framing, cursor_at};
+use crate::problem::Refusal;
+use crate::reader::EncodedBatch;
+use crate::request;
+use crate::server::{Context, no_store};
+
+const CONTENT_TYPE: &str = "text/event-stream";
+/// Reconnection time of a healthy stream, ms: a spread, or all clients of a restarted server return at once.
+const RETRY_MS: std::ops::Range<u64> = 500..1_500;
+/// Reconnection time when the server is overloaded or stopping, ms.
+const RETRY_LATER_MS: std::ops::Range<u64> = 1_000..5_000;
+
+/// `GET …/sse?from=`, with `Last-Event-ID` as browsers send it.
+pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let id = request::deployment_id(&request)?;
+    let reader = context.deployments.reader(&id, request::position(&request)?).await?;
+    if reader.finished().is_some() {
+        return Ok(counted(no_store(HttpResponse::NoContent()).finish(), Outcome::Empty));
+    }
+    Ok(endless::respond(reader, Sse, context))
+}
+
+/// What an overloaded server answers: a stream that only says when to come back.
+pub fn overloaded() -> HttpResponse {
+    no_store(HttpResponse::Ok()).content_type(CONTENT_TYPE).body(retry(RETRY_LATER_MS))
+}
+
+struct Sse;
+
+impl Framing for Sse {
+    const TRANSPORT: Transport = Transport::Sse;
+    const CONTENT_TYPE: &'static str = CONTENT_TYPE;
+
+    fn hello(&self, hello: &Hello) -> Bytes {
+        let mut text = String::from(": connected\n");
+        text.push_str(&retry(RETRY_MS));
+        event(&mut text, Some("hello"), Some(&hello.cursor), &json(hello));
+        text.into()
+    }
+
+    fn batch(&self, batch: &EncodedBatch) -> Bytes {
+        let bytes = batch.lines.iter().map(|line| line.json.len() + 48).sum();
+        let mut text = String::with_capacity(bytes);
+        for line in &batch.lines {
+            let json = std::str::from_utf8(&line.json).expect("JSON of the store is UTF-8");
+            event(&mut text, None, Some(&cursor_at(batch, line.seq)), json);
+        }
+        text.into()
+    }
+
+    fn finished(&self, finished: &Finished) -> Bytes {
+        one_event("finished", Some(&finished.cursor), finished)
+    }
+
+    fn gap(&self, gap: &Gap) -> Bytes {
+        // No id: the client's cursor stays where its lines end.
+        one_event("gap", None, gap)
+    }
+
+    fn deleted(&self) -> Bytes {
+        one_event("deleted", None, &serde_json::json!({}))
+    }
+
+    fn heartbeat(&self) -> Bytes {
+        Bytes::from_static(b": heartbeat\n\n")
+    }
+
+    fn goodbye(&self) -> Bytes {
+        retry(RETRY_LATER_MS).into()
+    }
+}
+
+/// Digits only, or the field is ignored.
+fn retry(range_ms: std::ops::Range<u64>) -> String {
+    format!("retry: {}\n\n", rand::rng().random_range(range_ms))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("our values have no key that JSON refuses")
+}
+
+fn one_event(name: &str, id: Option<&dyn Display>, data: &impl Serialize) -> Bytes {
+    let mut text = String::new();
+    event(&mut text, Some(name), id, &json(data));
+    text.into()
+}
+
+/// Writes one event. Data is split at LF, CR and CRLF, since each of them ends a line of the stream; JSON has
+/// none of them raw, but this does not rely on it. Names and ids are ours and hold none.
+fn event(text: &mut String, name: Option<&str>, id: Option<&dyn Display>, data: &str) {
+    use std::fmt::Write;
+    if let Some(name) = name {
+        writeln!(text, "event: {name}").expect("writing to a String does not fail");
+    }
+    if let Some(id) = id {
+        writeln!(text, "id: {id}").expect("writing to a String does not fail");
+    }
+    let mut rest = data;
+    loop {
+        let end = rest.find(['\r', '\n']).unwrap_or(rest.len());
+        text.push_str("data: ");
+        text.push_str(&rest[..end]);
+        text.push('\n');
+        if end == rest.len() {
+            break;
+        }
+        let line_end = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
+        rest = &rest[end + line_end..];
+    }
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(data: &str) -> String {
+        let mut text = String::new();
+        event(&mut text, Some("e"), Some(&"k.1"), data);
+        text
+    }
+
+    #[test]
+    fn data_is_split_at_each_of_the_three_line_ends() {
+        assert_eq!(framed(""), "event: e\nid: k.1\ndata: \n\n");
+        assert_eq!(framed("a"), "event: e\nid: k.1\ndata: a\n\n");
+        assert_eq!(framed("a\nb\rc\r\nd"), "event: e\nid: k.1\ndata: a\ndata: b\ndata: c\ndata: d\n\n");
+        assert_eq!(framed("a\n\nb\n"), "event: e\nid: k.1\ndata: a\ndata: \ndata: b\ndata: \n\n");
+        assert_eq!(framed(" a"), "event: e\nid: k.1\ndata:  a\n\n");
+    }
+
+    #[test]
+    fn the_reconnection_time_is_digits_only_and_differs() {
+        let times: std::collections::HashSet<String> = (0..50).map(|_| retry(RETRY_MS)).collect();
+        assert!(times.len() > 10);
+        for time in times {
+            let digits = time.strip_prefix("retry: ").and_then(|t| t.strip_suffix("\n\n")).unwrap();
+            assert!(digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty());
+        }
+    }
+}
