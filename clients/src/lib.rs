@@ -1,6 +1,171 @@
-//! wirelab's clients and harness.
+//! wirelab's clients, one per transport, and the harness that measures with them.
+//!
+//! - [`wire`]: everything that crosses the network
+//! - [`transports`]: the client halves; each file can be read alone
+//! - [`event_stream`]: the parser of server-sent events
+//! - [`meter`]: every request and byte counted at the socket; [`traffic`]: what was counted
+//! - [`recording`]: real deployments with their timing
+//! - [`harness`]: plans, schedules, the open-loop publisher, subscribers, recorders, results
+//! - [`os`]: what only the operating system knows
+//!
+//! Knows nothing of the server but the contract.
+
+mod backoff;
 pub mod event_stream;
+mod http;
+pub mod meter;
 pub mod os;
 pub mod recording;
 pub mod traffic;
+pub mod transports;
 pub mod wire;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::meter::Meter;
+use crate::traffic::Traffic;
+use crate::transports::{LongPoll, Ndjson, ShortPoll, Sse, Websocket};
+use crate::wire::{Batch, DeploymentId, From as Position, Gap, Transport};
+
+/// Follows one deployment's log, whatever the transport. Reconnects and resumes by itself.
+#[async_trait]
+pub trait Subscriber: Send {
+    /// Waits for at least one line or the end.
+    ///
+    /// Cancel-safe: the cursor moves only when a batch is returned. After the end it returns the finished batch,
+    /// without lines, again and at once.
+    async fn next_batch(&mut self) -> Result<Received, SubscribeError>;
+
+    /// What this subscriber asked and what went through its socket so far.
+    fn traffic(&self) -> Traffic;
+}
+
+/// A batch and the moment it arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The lines.
+    pub batch: Batch,
+    /// When the read returned that completed them: before they were parsed. Lines of one batch may have come
+    /// in earlier reads of the same answer; they were of no use before it was whole.
+    pub at: Instant,
+}
+
+/// What to follow, where, and from which position.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The server.
+    pub server: ServerUrl,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Where to start.
+    pub from: Position,
+}
+
+/// What a client decides by itself.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Time from one short poll to the next, on a fixed schedule. The first comes after a random part of it.
+    pub poll_interval: Duration,
+    /// How long a long poll asks to be held.
+    pub hold: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { poll_interval: Duration::from_secs(1), hold: Duration::from_secs_f64(wire::WAIT_S_DEFAULT) }
+    }
+}
+
+/// A subscriber of the given transport. Connects when it is first asked for a batch.
+pub fn connect(
+    transport: Transport,
+    target: Target,
+    options: &Options,
+    meter: Arc<Meter>,
+) -> Box<dyn Subscriber> {
+    match transport {
+        Transport::ShortPoll => Box::new(ShortPoll::new(target, options.poll_interval, meter)),
+        Transport::LongPoll => Box::new(LongPoll::new(target, options.hold, meter)),
+        Transport::Sse => Box::new(Sse::new(target, meter)),
+        Transport::Ndjson => Box::new(Ndjson::new(target, meter)),
+        Transport::Websocket => Box::new(Websocket::new(target, meter)),
+    }
+}
+
+/// Why a subscriber gave up.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SubscribeError {
+    /// The server said no, and would say it again.
+    #[error("the server refused with {status}: {detail}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The server's words.
+        detail: String,
+    },
+    /// Lines after the cursor are no longer kept, or the log began a new life.
+    #[error("lines are missing after the cursor: the server keeps what follows {}, up to {}", .0.earliest, .0.latest)]
+    Gap(Gap),
+    /// The deployment was deleted.
+    #[error("the deployment was deleted")]
+    Deleted,
+    /// The server could not be reached, again and again.
+    #[error("{server} failed {failures} times in a row, the last time with: {last}")]
+    Unreachable {
+        /// Which server.
+        server: String,
+        /// Failures in a row.
+        failures: u32,
+        /// The last one.
+        last: String,
+    },
+    /// The server broke the contract.
+    #[error("the server broke the contract: {0}")]
+    Contract(String),
+}
+
+/// Where a server is: `http://host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrl {
+    authority: String,
+}
+
+impl ServerUrl {
+    /// `host:port`.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
+/// A server URL that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{given:?} is no server URL: write http://host:port (TLS is not spoken here, and there is no path)")]
+pub struct InvalidServerUrl {
+    given: String,
+}
+
+impl FromStr for ServerUrl {
+    type Err = InvalidServerUrl;
+    fn from_str(text: &str) -> Result<Self, InvalidServerUrl> {
+        let invalid = || InvalidServerUrl { given: text.to_owned() };
+        let authority = text.strip_prefix("http://").ok_or_else(invalid)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let parsed: hyper::http::uri::Authority = authority.parse().map_err(|_| invalid())?;
+        if parsed.host().is_empty() || authority.contains('@') {
+            return Err(invalid());
+        }
+        let port = parsed.port_u16().unwrap_or(80);
+        Ok(Self { authority: format!("{}:{port}", parsed.host()) })
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}

@@ -1,0 +1,92 @@
+//! Long polling: the server waits once.
+//!
+//! Ask, and the answer comes when there is news, or when the hold expires and there is none. Then ask again at
+//! once. Between answer and question nobody is waiting: news of that moment comes with the next answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hyper::StatusCode;
+use hyper::header::ETAG;
+
+use super::{FIRST_CEILING, end_of, path};
+use crate::http::{Cut, Http, Refusal, refused};
+use crate::meter::Meter;
+use crate::traffic::Traffic;
+use crate::wire::{Batch, From as Position, Outcome, Transport, cursor_of_entity_tag};
+use crate::{Received, SubscribeError, Subscriber, Target};
+
+/// How much longer than the hold we wait: the server must be the one that ends it, or its answer would cross our
+/// reconnect on the way.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// A long-polling subscriber.
+pub struct LongPoll {
+    target: Target,
+    hold: Duration,
+    ended: Option<Received>,
+    http: Http,
+    meter: Arc<Meter>,
+}
+
+impl LongPoll {
+    /// Asks to be held for `hold`; the server may hold shorter.
+    pub fn new(target: Target, hold: Duration, meter: Arc<Meter>) -> Self {
+        let http = Http::new(target.server.clone(), meter.clone(), FIRST_CEILING);
+        Self { target, hold, ended: None, http, meter }
+    }
+
+    /// One question, one answer; `None`: the hold expired without news.
+    async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
+        let path = path(Transport::LongPoll, &self.target, &[("wait", self.hold.as_secs_f64().to_string())]);
+        let answer = match self.http.get(&path, &[], self.hold + MARGIN).await {
+            Ok(answer) => answer,
+            Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
+        };
+        match answer.status {
+            StatusCode::OK => {
+                let batch: Batch = serde_json::from_slice(&answer.body)
+                    .map_err(|error| SubscribeError::Contract(format!("a batch that is none: {error}")))?;
+                self.meter.count(if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data });
+                self.http.succeeded();
+                self.target.from = Position::After(batch.next.clone());
+                Ok(Some(Received { batch, at: answer.at }))
+            }
+            // The hold expired. The entity tag says where we are, which a start at `now` did not know yet.
+            StatusCode::NO_CONTENT => {
+                self.meter.count(Outcome::Timeout);
+                self.http.succeeded();
+                let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+                if let Some(cursor) = tag.and_then(cursor_of_entity_tag) {
+                    self.target.from = Position::After(cursor);
+                }
+                Ok(None)
+            }
+            _ => match refused(&answer, &self.meter) {
+                Refusal::Final(error) => Err(error),
+                Refusal::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Subscriber for LongPoll {
+    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
+        loop {
+            if let Some(ended) = &self.ended {
+                return Ok(ended.clone());
+            }
+            // No sleep anywhere: the next question leaves as soon as the last answer is read.
+            if let Some(received) = self.poll().await? {
+                self.ended = end_of(&received);
+                return Ok(received);
+            }
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.meter.traffic()
+    }
+}

@@ -1,0 +1,57 @@
+//! The client halves of the transports: how lines reach a subscriber.
+//!
+//! One file each, with the stem of its server half in `src/transports/`. Each explains its protocol step by step
+//! where it happens and can be read alone; connections and their meters are in `http`.
+
+mod long_poll;
+mod ndjson;
+mod short_poll;
+mod sse;
+mod websocket;
+
+pub use long_poll::LongPoll;
+pub use ndjson::Ndjson;
+pub use short_poll::ShortPoll;
+pub use sse::Sse;
+pub use websocket::Websocket;
+
+use std::time::Duration;
+
+use crate::wire::{Batch, Cursor, From as Position, Line, Transport};
+use crate::{Received, Target};
+
+/// First back-off ceiling of transports whose server advises no other.
+const FIRST_CEILING: Duration = Duration::from_millis(500);
+/// Two heartbeats of a server that keeps to 15 s, and some: a stream silent for longer is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(35);
+/// How long a head or a short poll's answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `/api/deployments/{id}/{transport}?from=…`, and what else belongs in the query.
+fn path(transport: Transport, target: &Target, more: &[(&str, String)]) -> String {
+    let mut path = transport.path().replace("{id}", target.deployment.as_str());
+    let from = match &target.from {
+        Position::Start => None,
+        Position::Now => Some(("from", "now".to_owned())),
+        Position::After(cursor) => Some(("from", cursor.to_string())),
+    };
+    for (i, (name, value)) in from.iter().chain(more).enumerate() {
+        path.push(if i == 0 { '?' } else { '&' });
+        path.push_str(name);
+        path.push('=');
+        path.push_str(value);
+    }
+    path
+}
+
+/// The batch that lines of a stream make, from where the subscriber was.
+fn batch(lines: Vec<Line>, position: &Cursor, finished: bool) -> Batch {
+    let after = lines.last().map_or(position.after, |line| line.seq);
+    Batch { lines, next: Cursor { epoch: position.epoch.clone(), after }, more: false, finished }
+}
+
+/// What a subscriber returns from now on, if this was the end.
+fn end_of(received: &Received) -> Option<Received> {
+    let batch = Batch { lines: Vec::new(), ..received.batch.clone() };
+    received.batch.finished.then_some(Received { batch, at: received.at })
+}

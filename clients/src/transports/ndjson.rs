@@ -1,0 +1,160 @@
+//! NDJSON: the server waits for ever, one JSON object per line of an endless body.
+//!
+//! The plainest stream there is: read the body, split at LF, parse each piece. There is no browser object that
+//! does it, and none is needed. A last record says why the stream ended; without one it was cut.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::{ANSWER_TIMEOUT, FIRST_CEILING, SILENCE_MAX, batch, end_of, path};
+use crate::http::{Cut, Http, Refusal, refused};
+use crate::meter::Meter;
+use crate::traffic::Traffic;
+use crate::wire::{
+    BODY_BYTES_MAX, Cursor, From as Position, NdjsonControl, NdjsonRecord, Outcome, Transport,
+};
+use crate::{Received, SubscribeError, Subscriber, Target};
+
+/// A subscriber of newline-delimited JSON.
+pub struct Ndjson {
+    target: Target,
+    stream: Option<Stream>,
+    cursor: Option<Cursor>,
+    ended: Option<Received>,
+    http: Http,
+    meter: Arc<Meter>,
+}
+
+/// An open body and the record that is not whole yet: chunks end anywhere, records end at LF.
+struct Stream {
+    body: Incoming,
+    unfinished: BytesMut,
+    /// Bytes of `unfinished` that are known to hold no LF.
+    searched: usize,
+}
+
+impl Ndjson {
+    /// Follows `target`; connects at the first batch.
+    pub fn new(target: Target, meter: Arc<Meter>) -> Self {
+        let http = Http::new(target.server.clone(), meter.clone(), FIRST_CEILING);
+        Self { target, stream: None, cursor: None, ended: None, http, meter }
+    }
+
+    async fn open(&mut self) -> Result<(), SubscribeError> {
+        // What we have seen decides where the stream starts, now and after a cut.
+        if let Some(cursor) = &self.cursor {
+            self.target.from = Position::After(cursor.clone());
+        }
+        let path = path(Transport::Ndjson, &self.target, &[]);
+        let response = match self.http.open(&path, &[], ANSWER_TIMEOUT).await {
+            Ok(response) => response,
+            Err(Cut(why)) => return self.http.back_off(&why, None).await,
+        };
+        if response.status() == StatusCode::OK {
+            self.meter.count(Outcome::Data);
+            let body = response.into_body();
+            self.stream = Some(Stream { body, unfinished: BytesMut::new(), searched: 0 });
+            return Ok(());
+        }
+        let answer = self.http.refusal(response).await;
+        match refused(&answer, &self.meter) {
+            Refusal::Final(error) => Err(error),
+            Refusal::Later { why, advised } => self.http.back_off(&why, advised).await,
+        }
+    }
+
+    /// Reads until there is something to return; `None`: the stream was cut, come back later.
+    async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
+        loop {
+            let Some(stream) = &mut self.stream else { return Ok(None) };
+            let (chunk, at) = match timeout(SILENCE_MAX, self.http.chunk(&mut stream.body)).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                // Whatever stands in `unfinished` now was cut off and comes again after the reconnect.
+                Ok(Ok(None)) | Ok(Err(Cut(_))) | Err(_) => return Ok(None),
+            };
+            stream.unfinished.extend_from_slice(&chunk);
+            if let Some(received) = self.take_records(at)? {
+                return Ok(Some(received));
+            }
+        }
+    }
+
+    /// Every whole record that has arrived. The cursor moves with the batch that is returned.
+    fn take_records(&mut self, at: Instant) -> Result<Option<Received>, SubscribeError> {
+        let Some(stream) = &mut self.stream else { return Ok(None) };
+        let mut lines = Vec::new();
+        let mut finished = false;
+        while let Some(end) = memchr::memchr(b'\n', &stream.unfinished[stream.searched..]) {
+            let record = stream.unfinished.split_to(stream.searched + end + 1);
+            stream.searched = 0;
+            let record = record.trim_ascii();
+            if record.is_empty() {
+                continue; // a sign of life
+            }
+            let record: NdjsonRecord = serde_json::from_slice(record)
+                .map_err(|error| SubscribeError::Contract(format!("a record that is none: {error}")))?;
+            match record {
+                NdjsonRecord::Line(line) => lines.push(line),
+                NdjsonRecord::Control(NdjsonControl::Hello(hello)) => {
+                    self.http.succeeded();
+                    self.cursor = Some(hello.cursor);
+                }
+                NdjsonRecord::Control(NdjsonControl::Finished(end)) => {
+                    self.cursor = Some(end.cursor);
+                    finished = true;
+                }
+                // After lines of the same chunk: they are returned first, the reconnect will meet it again.
+                NdjsonRecord::Control(_) if !lines.is_empty() => break,
+                NdjsonRecord::Control(NdjsonControl::Gap(gap)) => return Err(SubscribeError::Gap(gap)),
+                NdjsonRecord::Control(NdjsonControl::Deleted {}) => return Err(SubscribeError::Deleted),
+            }
+        }
+        stream.searched = stream.unfinished.len();
+        if stream.unfinished.len() > BODY_BYTES_MAX {
+            return Err(SubscribeError::Contract(format!("a record of more than {BODY_BYTES_MAX} bytes")));
+        }
+        if lines.is_empty() && !finished {
+            return Ok(None);
+        }
+        let position = self.cursor.as_ref().ok_or_else(|| {
+            SubscribeError::Contract(
+                "a line before the hello, so nobody knows where the log starts".to_owned(),
+            )
+        })?;
+        let batch = batch(lines, position, finished);
+        self.cursor = Some(batch.next.clone());
+        Ok(Some(Received { batch, at }))
+    }
+}
+
+#[async_trait]
+impl Subscriber for Ndjson {
+    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
+        loop {
+            if let Some(ended) = &self.ended {
+                return Ok(ended.clone());
+            }
+            if self.stream.is_none() {
+                self.open().await?;
+                continue;
+            }
+            if let Some(received) = self.read().await? {
+                self.ended = end_of(&received);
+                return Ok(received);
+            }
+            self.stream = None;
+            self.http.disconnect();
+            self.http.back_off("the stream was cut", None).await?;
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.meter.traffic()
+    }
+}

@@ -1,0 +1,210 @@
+//! Server-sent events: the server waits for ever, and browsers reconnect by themselves.
+//!
+//! One question, and an answer that does not end: events as text (WHATWG HTML §9.2). Each carries an id, which is
+//! our cursor. When the connection ends without a goodbye, we wait the time the server asked for and come back
+//! with the last id: exactly what a browser's `EventSource` does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use tokio::time::timeout;
+
+use super::{ANSWER_TIMEOUT, FIRST_CEILING, SILENCE_MAX, batch, end_of, path};
+use crate::event_stream::{Event, EventStreamParser};
+use crate::http::{Cut, Http, Refusal, refused};
+use crate::meter::Meter;
+use crate::traffic::Traffic;
+use crate::wire::{Batch, Cursor, Finished, From as Position, Gap, Line, Outcome, Transport};
+use crate::{Received, SubscribeError, Subscriber, Target};
+
+/// A subscriber of server-sent events.
+pub struct Sse {
+    target: Target,
+    /// The open stream.
+    stream: Option<Stream>,
+    /// The reconnection time the server asked for.
+    retry: Option<Duration>,
+    /// The last event's id.
+    cursor: Option<Cursor>,
+    ended: Option<Received>,
+    http: Http,
+    meter: Arc<Meter>,
+}
+
+/// A body, the parser that reads it, and whether it has said hello.
+struct Stream {
+    body: Incoming,
+    parser: EventStreamParser,
+    greeted: bool,
+}
+
+impl Sse {
+    /// Follows `target`; connects at the first batch.
+    pub fn new(target: Target, meter: Arc<Meter>) -> Self {
+        let cursor = match &target.from {
+            Position::After(cursor) => Some(cursor.clone()),
+            Position::Start | Position::Now => None,
+        };
+        let http = Http::new(target.server.clone(), meter.clone(), FIRST_CEILING);
+        Self { target, stream: None, retry: None, cursor, ended: None, http, meter }
+    }
+
+    /// Asks for the stream. `Some`: the log is over and there is nothing to stream.
+    async fn open(&mut self) -> Result<Option<Received>, SubscribeError> {
+        let mut headers = vec![("accept", "text/event-stream".to_owned())];
+        // A first request says where to start in its query; a reconnect says what it saw last.
+        headers.extend(self.cursor.iter().map(|cursor| ("last-event-id", cursor.to_string())));
+        let path = path(Transport::Sse, &self.target, &[]);
+        let response = match self.http.open(&path, &headers, ANSWER_TIMEOUT).await {
+            Ok(response) => response,
+            Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
+        };
+        match response.status() {
+            StatusCode::OK if is_event_stream(&response) => {
+                let last_id = self.cursor.as_ref().map(Cursor::to_string).unwrap_or_default();
+                let parser = EventStreamParser::new(last_id);
+                self.stream = Some(Stream { body: response.into_body(), parser, greeted: false });
+                Ok(None)
+            }
+            StatusCode::OK => Err(SubscribeError::Contract("an answer that is no event stream".to_owned())),
+            // The one status that tells an EventSource to stop: the log is over and we have all of it.
+            StatusCode::NO_CONTENT => {
+                self.meter.count(Outcome::Empty);
+                let cursor = self.end_cursor().await?;
+                Ok(Some(Received { batch: batch(Vec::new(), &cursor, true), at: self.meter.last_read() }))
+            }
+            _ => {
+                let answer = self.http.refusal(response).await;
+                match refused(&answer, &self.meter) {
+                    Refusal::Final(error) => Err(error),
+                    Refusal::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
+                }
+            }
+        }
+    }
+
+    /// A 204 has no room for a cursor. Whoever started at `now` on a finished log learns it from the snapshot.
+    async fn end_cursor(&mut self) -> Result<Cursor, SubscribeError> {
+        if let Some(cursor) = &self.cursor {
+            return Ok(cursor.clone());
+        }
+        let path = format!("/api/deployments/{}/lines?from=now", self.target.deployment);
+        let answer = self.http.get(&path, &[], ANSWER_TIMEOUT).await;
+        let snapshot: Option<Batch> =
+            answer.ok().and_then(|answer| serde_json::from_slice(&answer.body).ok());
+        snapshot.map(|snapshot| snapshot.next).ok_or(SubscribeError::Deleted)
+    }
+
+    /// Reads until there is something to return; `None`: the stream was cut, come back later.
+    async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
+        let mut events = Vec::new();
+        loop {
+            let Some(Stream { body, parser, greeted }) = &mut self.stream else { return Ok(None) };
+            // Comments and blank lines count as signs of life: only a connection without any byte is dead.
+            let (chunk, at): (Bytes, Instant) = match timeout(SILENCE_MAX, self.http.chunk(body)).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                // A stream that ends well without a hello is an overloaded server saying when to come back.
+                Ok(Ok(None)) => {
+                    if !*greeted {
+                        self.meter.count(Outcome::Refused);
+                    }
+                    return Ok(None);
+                }
+                Ok(Err(Cut(_))) | Err(_) => {
+                    if !*greeted {
+                        self.meter.count(Outcome::Error);
+                    }
+                    return Ok(None);
+                }
+            };
+            parser.push(&chunk, &mut events).map_err(|error| SubscribeError::Contract(error.to_string()))?;
+            if !*greeted && events.iter().any(|event| event.event == "hello") {
+                *greeted = true;
+                self.meter.count(Outcome::Data);
+            }
+            self.retry = parser.retry();
+            if let Some(received) = self.handle(&events, at)? {
+                return Ok(Some(received));
+            }
+            events.clear();
+        }
+    }
+
+    /// What one chunk's events amount to. The cursor moves with the batch that is returned.
+    fn handle(&mut self, events: &[Event], at: Instant) -> Result<Option<Received>, SubscribeError> {
+        let mut lines: Vec<Line> = Vec::new();
+        let mut finished = false;
+        for event in events {
+            match event.event.as_str() {
+                // An event without a name is a line of the log.
+                "message" => lines.push(json(&event.data)?),
+                "hello" => {
+                    self.http.succeeded();
+                    self.cursor = Some(json::<crate::wire::Hello>(&event.data)?.cursor);
+                }
+                "finished" => {
+                    self.cursor = Some(json::<Finished>(&event.data)?.cursor);
+                    finished = true;
+                }
+                "gap" if lines.is_empty() => return Err(SubscribeError::Gap(json::<Gap>(&event.data)?)),
+                "deleted" if lines.is_empty() => return Err(SubscribeError::Deleted),
+                // After lines of the same chunk: they are returned first, the reconnect will meet it again.
+                _ => {}
+            }
+        }
+        if lines.is_empty() && !finished {
+            return Ok(None);
+        }
+        let position = self.cursor.as_ref().ok_or_else(|| {
+            SubscribeError::Contract(
+                "a line before the hello, so nobody knows where the log starts".to_owned(),
+            )
+        })?;
+        let batch = batch(lines, position, finished);
+        self.cursor = Some(batch.next.clone());
+        Ok(Some(Received { batch, at }))
+    }
+}
+
+#[async_trait]
+impl Subscriber for Sse {
+    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
+        loop {
+            if let Some(ended) = &self.ended {
+                return Ok(ended.clone());
+            }
+            let received = if self.stream.is_some() { self.read().await? } else { self.open().await? };
+            match received {
+                Some(received) => {
+                    self.ended = end_of(&received);
+                    return Ok(received);
+                }
+                // A stream that ended without a goodbye: back to it, after the time its server asked for.
+                None if self.stream.take().is_some() => {
+                    self.http.disconnect();
+                    self.http.back_off("the stream was cut", self.retry).await?;
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.meter.traffic()
+    }
+}
+
+fn is_event_stream(response: &hyper::Response<Incoming>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
+}
+
+fn json<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, SubscribeError> {
+    serde_json::from_str(data)
+        .map_err(|error| SubscribeError::Contract(format!("an event that is none: {error}")))
+}

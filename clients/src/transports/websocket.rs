@@ -1,0 +1,227 @@
+//! WebSocket: the server waits for ever, on a connection that both sides may write to.
+//!
+//! One HTTP request is upgraded (RFC 6455). From then on there are no requests and no headers: each line of the
+//! log is one text frame. Nothing reconnects by itself and no frame carries an id, so position, back-off and
+//! watchdog are ours to keep.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, StreamExt};
+use hyper::StatusCode;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{ANSWER_TIMEOUT, SILENCE_MAX, batch, end_of, path};
+use crate::backoff::Backoff;
+use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
+use crate::meter::{Meter, MeteredSocket};
+use crate::traffic::Traffic;
+use crate::wire::{
+    BATCH_LINES_MAX, BODY_BYTES_MAX, Cursor, From as Position, Gap, Outcome, ServerFrame, Transport,
+};
+use crate::{Received, SubscribeError, Subscriber, Target};
+
+/// A socket that was closed on thousands of clients must not see them all at once: the first attempt of each is
+/// somewhere in these five seconds.
+const FIRST_CEILING: Duration = Duration::from_secs(5);
+/// 9 KiB a connection with a write buffer of zero, where the defaults take 135.
+const READ_BUFFER_BYTES: usize = 4096;
+/// How long the closing handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A WebSocket subscriber.
+pub struct Websocket {
+    target: Target,
+    socket: Option<WebSocketStream<MeteredSocket>>,
+    /// A frame that came with a later read than the batch before it.
+    held_back: Option<(ServerFrame, Instant)>,
+    cursor: Option<Cursor>,
+    ended: Option<Received>,
+    backoff: Backoff,
+    meter: Arc<Meter>,
+}
+
+impl Websocket {
+    /// Follows `target`; connects at the first batch.
+    pub fn new(target: Target, meter: Arc<Meter>) -> Self {
+        let backoff = Backoff::new(FIRST_CEILING);
+        Self { target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
+    }
+
+    async fn open(&mut self) -> Result<(), SubscribeError> {
+        if let Some(cursor) = &self.cursor {
+            self.target.from = Position::After(cursor.clone());
+        }
+        match timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, self.handshake()).await {
+            Ok(Ok(socket)) => {
+                self.meter.count(Outcome::Data);
+                self.socket = Some(socket);
+                Ok(())
+            }
+            // Not 101: a plain HTTP answer, given before any upgrade.
+            Ok(Err(Error::Http(response))) => {
+                let (head, body) = response.into_parts();
+                let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
+                let at = self.meter.last_read();
+                let answer =
+                    Answer { status, headers: head.headers, body: body.unwrap_or_default().into(), at };
+                match refused(&answer, &self.meter) {
+                    Refusal::Final(error) => Err(error),
+                    Refusal::Later { why, advised } => self.back_off(&why, advised).await,
+                }
+            }
+            Ok(Err(Error::Io(error))) => self.back_off(&format!("cannot connect: {error}"), None).await,
+            Ok(Err(error)) => {
+                self.meter.count(Outcome::Error);
+                self.back_off(&error.to_string(), None).await
+            }
+            Err(_) => self.back_off("no handshake in time", None).await,
+        }
+    }
+
+    /// GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames.
+    async fn handshake(&self) -> Result<WebSocketStream<MeteredSocket>, Error> {
+        let authority = self.target.server.authority();
+        let socket = MeteredSocket::connect(authority, self.meter.clone()).await?;
+        let url = format!("ws://{authority}{}", path(Transport::Websocket, &self.target, &[]));
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(BODY_BYTES_MAX))
+            .max_frame_size(Some(BODY_BYTES_MAX));
+        let request = url.into_client_request()?;
+        let (socket, _) = tokio_tungstenite::client_async_with_config(request, socket, Some(config)).await?;
+        Ok(socket)
+    }
+
+    /// The next frame and when it was read; `None`: the socket is closed or cut. Cancel-safe.
+    async fn frame(&mut self) -> Result<Option<(ServerFrame, Instant)>, SubscribeError> {
+        if let Some(held_back) = self.held_back.take() {
+            return Ok(Some(held_back));
+        }
+        let Some(socket) = &mut self.socket else { return Ok(None) };
+        loop {
+            // Pings are answered inside `next`; a server that sends none for so long is gone.
+            let message = match timeout(SILENCE_MAX, socket.next()).await {
+                Ok(Some(Ok(message))) => message,
+                Ok(Some(Err(_)) | None) | Err(_) => return Ok(None),
+            };
+            match message {
+                Message::Text(text) => {
+                    let frame = serde_json::from_str(&text).map_err(|error| {
+                        SubscribeError::Contract(format!("a frame that is none: {error}"))
+                    })?;
+                    return Ok(Some((frame, self.meter.last_read())));
+                }
+                Message::Close(_) => return Ok(None),
+                Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
+            }
+        }
+    }
+
+    /// Reads until there is something to return; `None`: the socket is gone, come back later.
+    async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
+        loop {
+            let Some((frame, at)) = self.frame().await? else { return Ok(None) };
+            match frame {
+                ServerFrame::Subscribed { cursor, .. } => {
+                    self.backoff.succeeded();
+                    self.cursor = Some(cursor);
+                }
+                ServerFrame::Line { line, .. } => {
+                    let mut lines = vec![line];
+                    // The lines that the same read brought belong to the same moment. None is awaited.
+                    while lines.len() < BATCH_LINES_MAX {
+                        match self.frame().now_or_never() {
+                            Some(Ok(Some((ServerFrame::Line { line, .. }, read)))) if read == at => {
+                                lines.push(line);
+                            }
+                            Some(Ok(Some(later))) => {
+                                self.held_back = Some(later);
+                                break;
+                            }
+                            Some(Ok(None) | Err(_)) | None => break,
+                        }
+                    }
+                    return self.moved(lines, at, false).map(Some);
+                }
+                ServerFrame::Finished { cursor, .. } => {
+                    self.cursor = Some(cursor);
+                    self.close().await;
+                    return self.moved(Vec::new(), at, true).map(Some);
+                }
+                ServerFrame::Gap { earliest, latest, .. } => {
+                    return Err(SubscribeError::Gap(Gap { earliest, latest }));
+                }
+                ServerFrame::Deleted { .. } => return Err(SubscribeError::Deleted),
+                ServerFrame::Hello { .. } | ServerFrame::Pong { .. } | ServerFrame::Error { .. } => {}
+            }
+        }
+    }
+
+    /// The cursor moves with the batch that is returned.
+    fn moved(
+        &mut self,
+        lines: Vec<crate::wire::Line>,
+        at: Instant,
+        finished: bool,
+    ) -> Result<Received, SubscribeError> {
+        let position = self.cursor.as_ref().ok_or_else(|| {
+            SubscribeError::Contract(
+                "a line before the subscription, so nobody knows where it starts".to_owned(),
+            )
+        })?;
+        let batch = batch(lines, position, finished);
+        self.cursor = Some(batch.next.clone());
+        Ok(Received { batch, at })
+    }
+
+    /// The closing handshake: each side sends a close frame, then the server closes TCP.
+    async fn close(&mut self) {
+        if let Some(mut socket) = self.socket.take() {
+            // Reading answers the server's close frame with ours. However this ends, we have all we came for.
+            let closing = async { while let Some(Ok(_)) = socket.next().await {} };
+            let _ = timeout(CLOSE_TIMEOUT, closing).await;
+        }
+    }
+
+    async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
+        let delay = self.backoff.failed(advised).ok_or_else(|| SubscribeError::Unreachable {
+            server: self.target.server.to_string(),
+            failures: self.backoff.failures() - 1,
+            last: why.to_owned(),
+        })?;
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Subscriber for Websocket {
+    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
+        loop {
+            if let Some(ended) = &self.ended {
+                return Ok(ended.clone());
+            }
+            if self.socket.is_none() && self.held_back.is_none() {
+                self.open().await?;
+                continue;
+            }
+            if let Some(received) = self.read().await? {
+                self.ended = end_of(&received);
+                return Ok(received);
+            }
+            self.socket = None;
+            self.back_off("the socket was closed", None).await?;
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.meter.traffic()
+    }
+}
