@@ -1,4 +1,5 @@
 //! wirelab's clients and harness.
+pub mod harness;
 pub mod os;
 pub mod recording;
 pub mod traffic;
