@@ -12,6 +12,7 @@
 
 mod backoff;
 pub mod event_stream;
+pub mod harness;
 mod http;
 pub mod meter;
 pub mod os;

@@ -1,0 +1,207 @@
+//! What a plan's values may be, and how a wrong one is refused.
+//!
+//! Every bound of a plan stands here, once. The texts name the plan, the key and the allowed values.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::{LineProcess, Plan};
+use crate::harness::schedule::Generated;
+use crate::wire::{LINE_BYTES_MAX, Transport};
+
+const NAME_CHARS_MAX: usize = 60;
+/// One machine's ports on one address; descriptors end earlier.
+pub(super) const SUBSCRIBERS: RangeInclusive<u64> = 1..=60_000;
+/// A month of runs is not an experiment.
+pub(super) const REPETITIONS: RangeInclusive<u64> = 1..=1_000;
+const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+/// The contract's `wait`.
+const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(55);
+const WARM_UP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+const DRAIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+const SPEED: RangeInclusive<f64> = 0.01..=1_000.0;
+const RATE_HZ: RangeInclusive<f64> = 0.01..=100_000.0;
+const LINES_DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+pub(super) const PAYLOAD_BYTES: RangeInclusive<u64> = 1..=LINE_BYTES_MAX as u64;
+/// Lines of one run: each costs a due time, a send time and a bit per subscriber.
+const LINES_MAX: f64 = 5_000_000.0;
+
+/// What is wrong with a plan. Every text names the plan, the key and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// There is no such plan. Only who looks into the plans folder can say so.
+    #[error("unknown plan {given:?}; one of {}, or the path of a .toml file", .known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        given: String,
+        /// Names of the plans there are.
+        known: Vec<String>,
+    },
+    /// Not TOML, an unknown key, a missing key or a value of another type.
+    #[error("plan {plan:?}, line {line}{}: {what}", key.as_ref().map_or(String::new(), |key| format!(", {key}")))]
+    Malformed {
+        /// The plan, as given.
+        plan: String,
+        /// Counted from 1.
+        line: usize,
+        /// The key on that line, if there is one.
+        key: Option<String>,
+        /// What is wrong, with the allowed keys or types.
+        what: String,
+    },
+    /// A value that is not allowed.
+    #[error("plan {plan:?}: {key} is {given}; {must}")]
+    Refused {
+        /// The plan, as given.
+        plan: String,
+        /// Which key.
+        key: String,
+        /// Its value.
+        given: String,
+        /// The allowed values.
+        must: String,
+    },
+    /// More descriptors than the process may have.
+    #[error(
+        "plan {plan:?}: {subscribers} subscribers need {needed} open files and this process may have {limit}; \
+         raise it with `ulimit -n {needed}` in this shell (as root if refused), or lower subscribers"
+    )]
+    TooManyDescriptors {
+        /// The plan.
+        plan: String,
+        /// Of its largest cell.
+        subscribers: u32,
+        /// What that cell needs.
+        needed: u64,
+        /// What there is.
+        limit: u64,
+    },
+}
+
+impl Plan {
+    pub(super) fn check(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let well_named = !self.name.starts_with('-') && !self.name.is_empty();
+        if !well_named || self.name.len() > NAME_CHARS_MAX || !self.name.bytes().all(plain) {
+            let must = format!("1 to {NAME_CHARS_MAX} characters of a-z, 0-9 and dash: it names a folder");
+            return Err(refusals.refused("name", format!("{:?}", self.name), must));
+        }
+        if self.seed > i64::MAX as u64 {
+            return Err(refusals.refused("seed", self.seed, "at most 9223372036854775807".to_owned()));
+        }
+        self.check_transports(refusals)?;
+        refusals.within("subscribers", u64::from(self.subscribers), &SUBSCRIBERS)?;
+        refusals.within("repetitions", u64::from(self.repetitions), &REPETITIONS)?;
+        refusals.duration_within("poll_interval", self.poll_interval, &POLL_INTERVAL)?;
+        refusals.duration_within("hold", self.hold, &HOLD)?;
+        refusals.duration_within("warm_up", self.warm_up, &WARM_UP)?;
+        refusals.duration_within("drain", self.drain, &DRAIN)?;
+        match &self.lines {
+            LineProcess::Replay { recording, speed } => {
+                if recording.is_empty() {
+                    let must = "the name of a recording; GET /api/recordings lists them".to_owned();
+                    return Err(refusals.refused("lines.recording", "\"\"", must));
+                }
+                refusals.within("lines.speed", *speed, &SPEED)
+            }
+            LineProcess::Periodic(lines) | LineProcess::Poisson(lines) => {
+                self.check_generated(lines, refusals)
+            }
+        }
+    }
+
+    fn check_transports(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        let twice = |(index, transport): (usize, &Transport)| self.transports[..index].contains(transport);
+        if self.transports.is_empty() {
+            return Err(refusals.refused("transports", "empty", one_of_transports()));
+        }
+        match self.transports.iter().enumerate().find(|&entry| twice(entry)) {
+            None => Ok(()),
+            Some((_, transport)) => {
+                let must = "name each once, and use repetitions to run it more often".to_owned();
+                Err(refusals.refused("transports", format!("naming {transport} twice"), must))
+            }
+        }
+    }
+
+    fn check_generated(&self, lines: &Generated, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        refusals.within("lines.rate_hz", lines.rate_hz, &RATE_HZ)?;
+        refusals.duration_within("lines.duration", lines.duration, &LINES_DURATION)?;
+        refusals.within("lines.payload_bytes", lines.payload_bytes as u64, &PAYLOAD_BYTES)?;
+        let count = lines.rate_hz * lines.duration.as_secs_f64();
+        if count > LINES_MAX {
+            let must = format!("{count} lines, more than {LINES_MAX}; lower it or lines.duration");
+            return Err(refusals.refused("lines.rate_hz", lines.rate_hz, must));
+        }
+        if self.warm_up >= lines.duration {
+            let must = format!("must be shorter than lines.duration, {}", text_of(lines.duration));
+            return Err(refusals.refused("warm_up", text_of(self.warm_up), must));
+        }
+        Ok(())
+    }
+}
+
+/// Makes errors that name the plan.
+#[derive(Clone, Copy)]
+pub(super) struct Refusals<'a> {
+    pub(super) plan: &'a str,
+}
+
+impl Refusals<'_> {
+    pub(super) fn refused(self, key: &str, given: impl fmt::Display, must: String) -> PlanError {
+        let (plan, key, given) = (self.plan.to_owned(), key.to_owned(), given.to_string());
+        PlanError::Refused { plan, key, given, must }
+    }
+
+    fn within<T: PartialOrd + fmt::Display>(
+        self,
+        key: &str,
+        given: T,
+        allowed: &RangeInclusive<T>,
+    ) -> Result<(), PlanError> {
+        // A NaN is in no range.
+        if allowed.contains(&given) {
+            return Ok(());
+        }
+        Err(self.refused(key, given, format!("{} to {}", allowed.start(), allowed.end())))
+    }
+
+    pub(super) fn small(
+        self,
+        key: &str,
+        given: u64,
+        allowed: &RangeInclusive<u64>,
+    ) -> Result<u32, PlanError> {
+        self.within(key, given, allowed)?;
+        Ok(u32::try_from(given).expect("every such range ends below 2^32"))
+    }
+
+    fn duration_within(
+        self,
+        key: &str,
+        given: Duration,
+        allowed: &RangeInclusive<Duration>,
+    ) -> Result<(), PlanError> {
+        if allowed.contains(&given) {
+            return Ok(());
+        }
+        let must = format!("{} to {}", text_of(*allowed.start()), text_of(*allowed.end()));
+        Err(self.refused(key, text_of(given), must))
+    }
+
+    pub(super) fn duration(self, key: &str, given: &str) -> Result<Duration, PlanError> {
+        humantime::parse_duration(given).map_err(|error| {
+            let must = format!("{error}; write a number and a unit, such as 200ms, 25s or 2m");
+            self.refused(key, format!("{given:?}"), must)
+        })
+    }
+}
+
+pub(super) fn one_of_transports() -> String {
+    format!("\"all\" or a list of {}", Transport::ALL.map(Transport::name).join(", "))
+}
+
+pub(super) fn text_of(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

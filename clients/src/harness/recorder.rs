@@ -1,0 +1,446 @@
+//! The recorder: what arrived at one subscriber, and when.
+//!
+//! Each subscriber owns one and tells it the seqs of every batch with the instant at which the read returned.
+//! Delivery latency is receipt − due time, first receipt only, and only for the cohort: lines due after the
+//! warm-up. Everything else is a bitmap. A recorder never reads the clock and shares nothing that changes.
+//!
+//! At the end every line is exactly one of delivered, lost (missing although the cursor passed it) or censored
+//! (beyond the cursor): **expected = delivered + lost + censored**.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::latency::LatencyHistogram;
+use crate::wire::Seq;
+
+/// When each line of a run is due. Shared by the publisher and every recorder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueTable {
+    start: Instant,
+    due: Vec<Duration>,
+    cohort: Range<Seq>,
+}
+
+impl DueTable {
+    /// The table of a new log, whose first line gets seq 1. `due` counts from `start` and never decreases; lines due
+    /// before `warm_up` are outside the cohort.
+    pub fn new(start: Instant, due: Vec<Duration>, warm_up: Duration) -> Self {
+        debug_assert!(due.is_sorted());
+        let first = due.partition_point(|due| *due < warm_up) as Seq + 1;
+        let cohort = first..due.len() as Seq + 1;
+        Self { start, due, cohort }
+    }
+
+    /// The instant that due times count from.
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// When the line is due; `None` for a seq that the run does not have.
+    pub fn due(&self, seq: Seq) -> Option<Instant> {
+        let index = usize::try_from(seq.checked_sub(1)?).ok()?;
+        self.due.get(index).map(|due| self.start + *due)
+    }
+
+    /// Seqs of the lines that are measured.
+    pub fn cohort(&self) -> Range<Seq> {
+        self.cohort.clone()
+    }
+
+    /// Lines of the whole run, warm-up included.
+    pub fn lines_count(&self) -> u64 {
+        self.due.len() as u64
+    }
+}
+
+/// What became of a set of lines, summed over subscribers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines × subscribers that should arrive.
+    pub expected: u64,
+    /// Arrived at least once.
+    pub delivered: u64,
+    /// Missing although the subscriber's cursor passed them.
+    pub lost: u64,
+    /// Beyond the subscriber's cursor when the run ended.
+    pub censored: u64,
+    /// Receipts after the first of the same line.
+    pub duplicated: u64,
+    /// First receipts after a line with a larger seq.
+    pub out_of_order: u64,
+}
+
+impl Counts {
+    /// Every expected line became exactly one of delivered, lost, censored.
+    pub fn conserved(&self) -> bool {
+        self.expected == self.delivered + self.lost + self.censored
+    }
+
+    /// Every line arrived once, in order.
+    pub fn flawless(&self) -> bool {
+        self.delivered == self.expected && self.duplicated == 0 && self.out_of_order == 0
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.expected += other.expected;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.censored += other.censored;
+        self.duplicated += other.duplicated;
+        self.out_of_order += other.out_of_order;
+    }
+}
+
+/// Notes what one subscriber receives.
+#[derive(Debug)]
+pub struct Recorder {
+    table: Arc<DueTable>,
+    received: Bitmap,
+    largest: Seq,
+    cohort: Counts,
+    whole: Counts,
+    // 32-bit counters: there may be thousands of recorders, and no subscriber receives 2^32 lines.
+    latency: LatencyHistogram<u32>,
+    negative_count: u64,
+    unpublished_count: u64,
+}
+
+impl Recorder {
+    /// A recorder that has received nothing.
+    pub fn new(table: Arc<DueTable>) -> Self {
+        Self {
+            received: Bitmap::new(table.lines_count()),
+            table,
+            largest: 0,
+            cohort: Counts::default(),
+            whole: Counts::default(),
+            latency: LatencyHistogram::default(),
+            negative_count: 0,
+            unpublished_count: 0,
+        }
+    }
+
+    /// Notes the lines of one read, in the order in which they came. `received`: when the read returned that
+    /// completed them, before parsing.
+    pub fn record(&mut self, seqs: impl IntoIterator<Item = Seq>, received: Instant) {
+        for seq in seqs {
+            self.record_one(seq, received);
+        }
+    }
+
+    /// Whether every line of the run has arrived: the drain may end.
+    pub fn is_complete(&self) -> bool {
+        self.whole.delivered == self.table.lines_count()
+    }
+
+    /// Distinct lines received so far, warm-up included.
+    pub fn delivered_count(&self) -> u64 {
+        self.whole.delivered
+    }
+
+    /// Closes the books. `cursor_after`: the last seq of the subscriber's cursor; what is missing up to it is lost,
+    /// what is missing beyond it is censored.
+    pub fn finish(mut self, cursor_after: Seq) -> SubscriberDelivery {
+        let cohort = self.table.cohort();
+        self.cohort.expected = cohort.end - cohort.start;
+        self.whole.expected = self.table.lines_count();
+        for seq in 1..=self.table.lines_count() {
+            if self.received.has(seq) {
+                continue;
+            }
+            let measured = if cohort.contains(&seq) { Some(&mut self.cohort) } else { None };
+            for counts in [Some(&mut self.whole), measured].into_iter().flatten() {
+                if seq <= cursor_after {
+                    counts.lost += 1;
+                } else {
+                    counts.censored += 1;
+                }
+            }
+        }
+        SubscriberDelivery {
+            cohort: self.cohort,
+            whole: self.whole,
+            latency: self.latency,
+            negative_count: self.negative_count,
+            unpublished_count: self.unpublished_count,
+            received: self.received,
+            cohort_seqs: cohort,
+        }
+    }
+
+    fn record_one(&mut self, seq: Seq, received: Instant) {
+        let Some(due) = self.table.due(seq) else {
+            self.unpublished_count += 1;
+            return;
+        };
+        let measured = self.table.cohort().contains(&seq);
+        let first_receipt = self.received.insert(seq);
+        let out_of_order = first_receipt && seq < self.largest;
+        self.largest = self.largest.max(seq);
+        let counts = if measured { Some(&mut self.cohort) } else { None };
+        for counts in [Some(&mut self.whole), counts].into_iter().flatten() {
+            if first_receipt {
+                counts.delivered += 1;
+            } else {
+                counts.duplicated += 1;
+            }
+            counts.out_of_order += u64::from(out_of_order);
+        }
+        if first_receipt && measured {
+            match received.checked_duration_since(due) {
+                Some(latency) => self.latency.record(latency),
+                None => {
+                    // Kept as 0, so that samples and deliveries stay equal; the gates refuse such a run.
+                    self.negative_count += 1;
+                    self.latency.record(Duration::ZERO);
+                }
+            }
+        }
+    }
+}
+
+/// What one subscriber received.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscriberDelivery {
+    /// Of the measured lines.
+    pub cohort: Counts,
+    /// Of every line, warm-up included.
+    pub whole: Counts,
+    /// Receipt − due time of the measured lines.
+    pub latency: LatencyHistogram<u32>,
+    /// Measured lines received before they were due.
+    pub negative_count: u64,
+    /// Receipts of a seq that nobody published.
+    pub unpublished_count: u64,
+    received: Bitmap,
+    cohort_seqs: Range<Seq>,
+}
+
+/// What all subscribers of a run received.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delivery {
+    /// Subscribers in it.
+    pub subscribers_count: u64,
+    /// Of the measured lines.
+    pub cohort: Counts,
+    /// Of every line, warm-up included: a line lost early is lost all the same.
+    pub whole: Counts,
+    /// Receipt − due time of the measured lines.
+    pub latency: LatencyHistogram,
+    /// Measured lines received before they were due.
+    pub negative_count: u64,
+    /// Receipts of a seq that nobody published.
+    pub unpublished_count: u64,
+    received_by_any: Option<Bitmap>,
+    cohort_seqs: Range<Seq>,
+}
+
+impl Delivery {
+    /// Adds one subscriber of the same log.
+    pub fn merge(&mut self, subscriber: &SubscriberDelivery) {
+        self.subscribers_count += 1;
+        self.cohort.add(&subscriber.cohort);
+        self.whole.add(&subscriber.whole);
+        self.latency.merge(&subscriber.latency);
+        self.negative_count += subscriber.negative_count;
+        self.unpublished_count += subscriber.unpublished_count;
+        self.cohort_seqs = subscriber.cohort_seqs.clone();
+        match &mut self.received_by_any {
+            Some(received) => received.unite(&subscriber.received),
+            None => self.received_by_any = Some(subscriber.received.clone()),
+        }
+    }
+
+    /// Measured lines that arrived at one subscriber at least: the n of every quantile.
+    pub fn distinct_lines_count(&self) -> u64 {
+        let Some(received) = &self.received_by_any else { return 0 };
+        self.cohort_seqs.clone().filter(|&seq| received.has(seq)).count() as u64
+    }
+}
+
+/// One bit per seq, from 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Bitmap {
+    words: Vec<u64>,
+}
+
+impl Bitmap {
+    fn new(seqs: u64) -> Self {
+        Self { words: vec![0; (seqs as usize).div_ceil(64)] }
+    }
+
+    fn place(seq: Seq) -> (usize, u64) {
+        let index = seq - 1;
+        ((index / 64) as usize, 1 << (index % 64))
+    }
+
+    fn has(&self, seq: Seq) -> bool {
+        let (word, bit) = Self::place(seq);
+        self.words[word] & bit != 0
+    }
+
+    /// Whether it was not there before.
+    fn insert(&mut self, seq: Seq) -> bool {
+        let (word, bit) = Self::place(seq);
+        let new = self.words[word] & bit == 0;
+        self.words[word] |= bit;
+        new
+    }
+
+    fn unite(&mut self, other: &Self) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// `lines` lines, one per ms from 0; those due before `warm_up_ms` are outside the cohort.
+    fn table(lines: u64, warm_up_ms: u64) -> Arc<DueTable> {
+        let due = (0..lines).map(Duration::from_millis).collect();
+        Arc::new(DueTable::new(Instant::now(), due, Duration::from_millis(warm_up_ms)))
+    }
+
+    /// Records each seq `latency` after it was due.
+    fn received(table: &Arc<DueTable>, seqs: &[Seq], latency: Duration) -> Recorder {
+        let mut recorder = Recorder::new(table.clone());
+        for &seq in seqs {
+            recorder.record([seq], table.due(seq).unwrap() + latency);
+        }
+        recorder
+    }
+
+    #[test]
+    fn the_cohort_is_what_is_due_after_the_warm_up() {
+        assert_eq!(table(10, 0).cohort(), 1..11);
+        assert_eq!(table(10, 3).cohort(), 4..11, "a line due exactly at the end of the warm-up is measured");
+        assert_eq!(table(10, 99).cohort(), 11..11);
+    }
+
+    #[test]
+    fn latency_starts_at_the_due_time() {
+        let table = table(3, 0);
+        let delivery = received(&table, &[1, 2, 3], 7 * MS).finish(3);
+        assert_eq!(delivery.latency.len(), 3);
+        for quantile in [0.0, 1.0] {
+            let us = delivery.latency.quantile_us(quantile).unwrap();
+            assert!((7_000..=7_007).contains(&us), "{us}");
+        }
+    }
+
+    #[test]
+    fn warm_up_lines_have_no_latency_but_their_loss_is_seen() {
+        let delivery = received(&table(10, 5), &[1, 3, 6, 7, 8, 9, 10], MS).finish(10);
+        assert_eq!(delivery.latency.len(), 5);
+        assert_eq!((delivery.cohort.expected, delivery.cohort.delivered, delivery.cohort.lost), (5, 5, 0));
+        assert_eq!((delivery.whole.expected, delivery.whole.delivered, delivery.whole.lost), (10, 7, 3));
+        assert!(delivery.cohort.flawless() && !delivery.whole.flawless());
+    }
+
+    #[test]
+    fn what_the_cursor_passed_is_lost_and_what_lies_beyond_is_censored() {
+        let counts = received(&table(6, 0), &[1, 3], MS).finish(4).whole;
+        assert_eq!((counts.delivered, counts.lost, counts.censored), (2, 2, 2));
+    }
+
+    #[test]
+    fn a_second_receipt_is_a_duplicate_and_gives_no_latency() {
+        let delivery = received(&table(3, 0), &[1, 2, 2, 1, 3], MS).finish(3);
+        assert_eq!(
+            (delivery.whole.delivered, delivery.whole.duplicated, delivery.whole.out_of_order),
+            (3, 2, 0)
+        );
+        assert_eq!(delivery.latency.len(), 3);
+    }
+
+    #[test]
+    fn a_line_after_a_later_one_is_out_of_order() {
+        let delivery = received(&table(4, 0), &[2, 1, 4, 3], MS).finish(4);
+        assert_eq!((delivery.whole.out_of_order, delivery.whole.duplicated, delivery.whole.lost), (2, 0, 0));
+    }
+
+    #[test]
+    fn a_receipt_before_the_due_time_is_counted_as_negative() {
+        let table = table(3, 0);
+        let mut recorder = Recorder::new(table.clone());
+        recorder.record([1, 2, 3], table.due(2).unwrap());
+        let delivery = recorder.finish(3);
+        assert_eq!(delivery.negative_count, 1);
+        assert_eq!(delivery.latency.len(), 3);
+    }
+
+    #[test]
+    fn a_seq_that_nobody_published_is_counted_apart() {
+        let table = table(3, 0);
+        let mut recorder = Recorder::new(table.clone());
+        recorder.record([0, 4, Seq::MAX, 1], table.start() + MS);
+        let delivery = recorder.finish(1);
+        assert_eq!((delivery.unpublished_count, delivery.whole.delivered), (3, 1));
+    }
+
+    #[test]
+    fn the_drain_may_end_when_every_line_has_arrived() {
+        let table = table(3, 2);
+        assert!(!received(&table, &[1, 3, 3], MS).is_complete());
+        assert!(received(&table, &[1, 3, 2], MS).is_complete());
+    }
+
+    #[test]
+    fn distinct_lines_are_the_measured_lines_that_anybody_got() {
+        let table = table(200, 50);
+        let mut delivery = Delivery::default();
+        assert_eq!(delivery.distinct_lines_count(), 0);
+        delivery.merge(&received(&table, &[1, 51, 52], MS).finish(200));
+        delivery.merge(&received(&table, &[52, 200], MS).finish(200));
+        assert_eq!(delivery.distinct_lines_count(), 3);
+        assert_eq!(
+            (delivery.subscribers_count, delivery.cohort.expected, delivery.cohort.delivered),
+            (2, 300, 4)
+        );
+    }
+
+    proptest! {
+        /// Whatever arrives, in whatever order: the books balance, and agree with a set.
+        #[test]
+        fn every_line_is_delivered_lost_or_censored(
+            lines in 1..150u64, warm_up_ms in 0..200u64,
+            receipts in proptest::collection::vec((1..160u64, 0..5_000u64), 0..400), cursor in 0..200u64,
+        ) {
+            let table = table(lines, warm_up_ms);
+            let mut recorder = Recorder::new(table.clone());
+            for (seq, at_us) in &receipts {
+                recorder.record([*seq], table.start() + Duration::from_micros(*at_us));
+            }
+            let delivery = recorder.finish(cursor);
+
+            let known: Vec<Seq> = receipts.iter().map(|(seq, _)| *seq).filter(|seq| *seq <= lines).collect();
+            for (counts, seqs) in [(delivery.whole, 1..lines + 1), (delivery.cohort, table.cohort())] {
+                let here: Vec<Seq> = known.iter().copied().filter(|seq| seqs.contains(seq)).collect();
+                let distinct: BTreeSet<Seq> = here.iter().copied().collect();
+                prop_assert!(counts.conserved(), "{:?}", counts);
+                prop_assert_eq!(counts.expected, seqs.end - seqs.start);
+                prop_assert_eq!(counts.delivered, distinct.len() as u64);
+                prop_assert_eq!(counts.duplicated, (here.len() - distinct.len()) as u64);
+                let missing = seqs.filter(|seq| !distinct.contains(seq) && *seq <= cursor).count() as u64;
+                prop_assert_eq!(counts.lost, missing);
+            }
+            prop_assert_eq!(delivery.unpublished_count, (receipts.len() - known.len()) as u64);
+            prop_assert_eq!(delivery.latency.len(), delivery.cohort.delivered);
+
+            let mut merged = Delivery::default();
+            merged.merge(&delivery);
+            merged.merge(&delivery);
+            prop_assert!(merged.whole.conserved() && merged.cohort.conserved());
+            prop_assert_eq!(merged.latency.len(), 2 * delivery.latency.len());
+            prop_assert_eq!(merged.distinct_lines_count(), delivery.cohort.delivered);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Statistics: what may be said about how few lines.
+//!
+//! Pure formulas, used by the reports.
+
+/// Chance that every one of n samples lies below the quantile, at which we still print it: 2.5 %, one tail of a
+/// 95 % interval.
+const ALL_BELOW_CHANCE: f64 = 0.025;
+
+/// Distinct lines that a quantile needs: n ≥ ln 0.025 / ln Q, so that with 97.5 % probability at least one sample
+/// lies beyond it. Lines, not receipts: one line to 1 000 subscribers is one cluster. The maximum (1.0) describes
+/// the sample and needs one.
+///
+/// ```
+/// use wirelab_clients::harness::statistics::distinct_lines_needed;
+/// assert_eq!(distinct_lines_needed(0.99), 368);
+/// assert_eq!(distinct_lines_needed(0.999), 3_688);
+/// ```
+pub fn distinct_lines_needed(quantile: f64) -> u64 {
+    if quantile >= 1.0 || quantile <= 0.0 {
+        return 1;
+    }
+    (ALL_BELOW_CHANCE.ln() / quantile.ln()).ceil() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_needs_more_lines_the_further_out_it_lies() {
+        let needed = [0.0, 0.5, 0.9, 0.99, 0.999, 1.0].map(distinct_lines_needed);
+        assert_eq!(needed, [1, 6, 36, 368, 3_688, 1]);
+    }
+}
