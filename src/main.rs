@@ -11,17 +11,22 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
     let ended = runtime.block_on(async {
         match cli.command.unwrap_or_else(default_command) {
+            Command::Run(arguments) => commands::run::run(arguments).await,
             Command::Serve(arguments) => commands::serve::run(arguments).await,
-            _ => todo!(),
+            Command::Publish(arguments) => commands::publish::run(arguments).await,
+            Command::Tail(arguments) => commands::tail::run(arguments).await,
+            Command::Record(arguments) => commands::record::run(arguments).await,
+            Command::Plans(arguments) => commands::plans::run(&arguments),
+            Command::Dictionary => commands::plans::dictionary(),
         }
     });
     // A replay that is still being fed, or a read of stdin, must not keep the process.
     runtime.shutdown_background();
     match ended {
-        Ok(exit) => ExitCode::from(exit as u8),
+        Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
             eprintln!("wirelab: {failure}");
-            ExitCode::from(failure.exit as u8)
+            ExitCode::from(failure.exit.code())
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`wire`]: everything that crosses the network
 //! - [`transports`]: the client halves; each file can be read alone
+//! - [`api`]: the regular API, for what is not measured
 //! - [`event_stream`]: the parser of server-sent events
 //! - [`meter`]: every request and byte counted at the socket; [`traffic`]: what was counted
 //! - [`recording`]: real deployments with their timing
@@ -10,6 +11,7 @@
 //!
 //! Knows nothing of the server but the contract.
 
+pub mod api;
 mod backoff;
 pub mod event_stream;
 pub mod harness;

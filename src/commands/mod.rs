@@ -1,22 +1,56 @@
 //! The commands, one file each.
 
+pub mod plans;
+pub mod publish;
+pub mod record;
+pub mod run;
 pub mod serve;
+pub mod tail;
 
-/// How a process ends; the larger wins when several apply.
+use std::process::ExitStatus;
+
+use crate::command_output::exit_code;
+
+/// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// All is well.
-    Ok = 0,
+    Ok,
+    /// With the code of a command that was run, or of the deployment that was followed.
+    Command(u8),
     /// The command line or a plan is wrong.
-    Usage = 2,
+    Usage,
     /// A line was lost, censored, reordered or duplicated.
-    Delivery = 3,
+    Delivery,
     /// A run is invalid.
-    Invalid = 5,
+    Invalid,
     /// A server or the environment failed.
-    Environment = 6,
+    Environment,
     /// Ctrl-C.
-    Interrupted = 130,
+    Interrupted,
+}
+
+impl Exit {
+    /// The process exit code. Of several reasons the higher one is given.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Command(code) => code,
+            Self::Usage => 2,
+            Self::Delivery => 3,
+            Self::Invalid => 5,
+            Self::Environment => 6,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// With the code of the command that ended.
+pub(crate) fn ended_as(status: ExitStatus) -> Exit {
+    match exit_code(status) {
+        0 => Exit::Ok,
+        code => Exit::Command(code),
+    }
 }
 
 /// Why a command ended early: one sentence for people, and the exit code.

@@ -1,0 +1,70 @@
+//! `wirelab tail`: follows a deployment in the terminal, over any transport.
+
+use std::io::{self, Write};
+
+use wirelab_clients::api::Api;
+use wirelab_clients::meter::Meter;
+use wirelab_clients::wire::{DeploymentId, From as Position, Status};
+use wirelab_clients::{Options, ServerUrl, Target, connect};
+
+use super::{Exit, Failure};
+use crate::cli::Tail;
+
+/// Prints lines until the deployment ends, exits 0 if it succeeded and 1 otherwise.
+pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
+    let (server, name) = located(&arguments)?;
+    let server: ServerUrl = server.parse().map_err(Failure::usage)?;
+    let mut api = Api::new(server.clone());
+    let found = api.find(&name).await.map_err(Failure::environment)?;
+    let deployment = found.ok_or_else(|| {
+        Failure::usage(format!("{server} has no deployment {name:?}; GET {server}/api/deployments lists them"))
+    })?;
+    let target = Target {
+        server,
+        deployment: deployment.id.clone(),
+        from: arguments.from.unwrap_or(Position::Start),
+    };
+    let options = Options { poll_interval: arguments.poll_interval, ..Options::default() };
+    let mut subscriber = connect(arguments.transport, target, &options, Meter::new());
+    let mut shown = io::stdout().lock();
+    loop {
+        let received = tokio::select! {
+            received = subscriber.next_batch() => received.map_err(Failure::environment)?,
+            () = super::interrupted() => return Ok(Exit::Interrupted),
+        };
+        for line in &received.batch.lines {
+            // A closed pipe, as `tail … | head` makes it, is a way to say "enough".
+            if writeln!(shown, "{}", line.line.text).is_err() {
+                return Ok(Exit::Ok);
+            }
+        }
+        if shown.flush().is_err() {
+            return Ok(Exit::Ok);
+        }
+        if received.batch.finished {
+            break;
+        }
+    }
+    status(&mut api, &deployment.id).await
+}
+
+async fn status(api: &mut Api, id: &DeploymentId) -> Result<Exit, Failure> {
+    let ended = api.get(id).await.map_err(Failure::environment)?.ended;
+    eprintln!("{}", ended.map_or_else(|| "running".to_owned(), |status| status.to_string()));
+    Ok(if ended == Some(Status::Succeeded) { Exit::Ok } else { Exit::Command(1) })
+}
+
+/// Server and deployment, from a URL such as `http://host:port/api/deployments/01k3…` or from two flags.
+fn located(arguments: &Tail) -> Result<(String, String), Failure> {
+    let given = &arguments.deployment;
+    let Some(rest) = given.strip_prefix("http://") else {
+        return Ok((arguments.server.clone(), given.clone()));
+    };
+    let parts: Vec<_> = rest.split('/').collect();
+    match parts[..] {
+        [authority, "api", "deployments", id] => Ok((format!("http://{authority}"), id.to_owned())),
+        _ => Err(Failure::usage(format!(
+            "{given:?} is no deployment's URL: write http://host:port/api/deployments/ID"
+        ))),
+    }
+}
