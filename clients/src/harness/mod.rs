@@ -6,6 +6,7 @@
 
 pub mod latency;
 pub mod plan;
+pub mod publisher;
 pub mod recorder;
 pub mod schedule;
 pub mod statistics;

@@ -1,0 +1,238 @@
+//! The publisher: open loop, on its own thread.
+//!
+//! It appends each line at its due time whatever the server does: requests are pipelined on one raw connection,
+//! and no answer is ever waited for before the next is sent. A client library that waits, retries or opens a second
+//! connection would close the loop, or reorder. Being the log's only writer, it knows each line's seq beforehand;
+//! the answers are read by a second thread and checked against it.
+//!
+//! A server that refuses or goes away is a result, not a panic.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+mod connection;
+
+use connection::{Answers, Connection, Post, encode};
+
+use super::latency::LatencyHistogram;
+use crate::os;
+use crate::wire::{NewLine, Seq};
+
+/// Lines in one POST: lines of one instant, such as a replayed burst. As many as the server's batch.
+const POST_LINES_MAX: usize = 512;
+/// Bytes of one POST's body, unless its only line is larger: well below what the server takes.
+const POST_BYTES_MAX: usize = 1 << 20;
+/// A silence after which the connection is replaced: servers close idle ones after 5 s and more, and a request
+/// sent into that close is lost.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+/// How long before the line after a silence the new connection is opened.
+const REOPEN_LEAD: Duration = Duration::from_millis(200);
+/// How long to wait for the last answers after the last request.
+const ANSWERS_MAX: Duration = Duration::from_secs(10);
+/// Longest sleep before looking whether to stop.
+const NAP_MAX: Duration = Duration::from_millis(100);
+
+/// Where lines are appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublisherTarget {
+    /// The server.
+    pub addr: SocketAddr,
+    /// The `Host` header.
+    pub host: String,
+    /// The path of the deployment's `lines`.
+    pub path: String,
+}
+
+/// What to append, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publication {
+    /// Lines with their due times, counted from `start`; never decreasing. The first gets seq 1.
+    pub lines: Vec<(Duration, NewLine)>,
+    /// The instant that due times count from.
+    pub start: Instant,
+    /// Lines due earlier are sent, but are in no histogram.
+    pub warm_up: Duration,
+}
+
+/// What became of a publication.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Published {
+    /// When each line was sent: entry into the write. Shorter than the publication if it was stopped.
+    pub sent: Vec<Instant>,
+    /// Actual send − due time, per measured line: the harness's own fault.
+    pub send_lateness: LatencyHistogram,
+    /// Send → 201, per measured line: the store's share.
+    pub append: LatencyHistogram,
+    /// Lines that the server said it has, with the seqs that were expected.
+    pub lines_acknowledged: u64,
+    /// Bytes written.
+    pub up_bytes: u64,
+    /// Bytes read.
+    pub down_bytes: u64,
+    /// Connections used: more than one after long silences.
+    pub connections_opened: u64,
+    /// The first thing that went wrong; nothing was sent after it.
+    pub problem: Option<String>,
+}
+
+/// Lines being published. Dropping it lets the thread go on to its end.
+#[derive(Debug)]
+pub struct Publisher {
+    thread: JoinHandle<Published>,
+    stop: Arc<AtomicBool>,
+    lines_sent: Arc<AtomicU64>,
+}
+
+impl Publisher {
+    /// Connects, then publishes on a thread of its own. Fails if the server cannot be reached.
+    pub fn start(target: PublisherTarget, publication: Publication) -> io::Result<Self> {
+        let connection = Connection::open(&target)?;
+        let (stop, lines_sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let task = Task { target, stop: stop.clone(), lines_sent: lines_sent.clone() };
+        let thread = thread::Builder::new()
+            .name("publisher".to_owned())
+            .spawn(move || task.publish(&publication, connection))?;
+        Ok(Self { thread, stop, lines_sent })
+    }
+
+    /// Lines sent so far.
+    pub fn lines_sent(&self) -> u64 {
+        self.lines_sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether [`Self::join`] would return at once.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Sends nothing more. What was sent is still waited for.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until everything is sent and answered; blocks.
+    pub fn join(self) -> Published {
+        self.thread.join().expect("the publisher's thread has no panic")
+    }
+}
+
+/// The publisher's thread.
+struct Task {
+    target: PublisherTarget,
+    stop: Arc<AtomicBool>,
+    lines_sent: Arc<AtomicU64>,
+}
+
+impl Task {
+    fn publish(&self, publication: &Publication, mut connection: Connection) -> Published {
+        os::fine_timers();
+        let mut published = Published { connections_opened: 1, ..Published::default() };
+        let mut last_use = Instant::now();
+        let mut first: Seq = 1;
+        let posts = Posts { lines: &publication.lines };
+        for lines in posts {
+            let (due_offset, _) = lines[0];
+            let due = publication.start + due_offset;
+            if !self.sleep_until(due - REOPEN_LEAD, &connection) {
+                break;
+            }
+            // With requests unanswered the server is slow, not idle, and keeps the connection.
+            let idle = due.saturating_duration_since(last_use) > IDLE_MAX || connection.is_closed();
+            if idle && connection.is_answered() {
+                match Connection::open(&self.target) {
+                    Ok(fresh) => {
+                        let idle = std::mem::replace(&mut connection, fresh);
+                        published.add(idle.finish(ANSWERS_MAX));
+                        published.connections_opened += 1;
+                    }
+                    Err(error) => {
+                        published.fails_with(format!("cannot connect again: {error}"));
+                        break;
+                    }
+                }
+            }
+            // Encoded before the sleep: at the due time there is nothing left to do but write.
+            let request = encode(&self.target, lines.iter().map(|(_, line)| line));
+            if !self.sleep_until(due, &connection) {
+                break;
+            }
+            let lines_count = lines.len() as u64;
+            let measured = due_offset >= publication.warm_up;
+            let sent = Instant::now();
+            let post = Post { first, last: first + lines_count - 1, sent, measured };
+            if let Err(problem) = connection.send(post, &request) {
+                published.fails_with(problem);
+                break;
+            }
+            if measured {
+                published.send_lateness.record_n(sent.saturating_duration_since(due), lines_count);
+            }
+            published.sent.extend(std::iter::repeat_n(sent, lines.len()));
+            self.lines_sent.fetch_add(lines_count, Ordering::Relaxed);
+            first += lines_count;
+            last_use = sent;
+        }
+        published.add(connection.finish(ANSWERS_MAX));
+        published
+    }
+
+    /// Sleeps to an absolute deadline, so that lateness does not add up. False: stop, or nothing more can be sent.
+    fn sleep_until(&self, deadline: Instant, connection: &Connection) -> bool {
+        loop {
+            if self.stop.load(Ordering::Relaxed) || connection.has_failed() {
+                return false;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            thread::sleep(left.min(NAP_MAX));
+        }
+    }
+}
+
+impl Published {
+    fn add(&mut self, answers: Answers) {
+        self.append.merge(&answers.append);
+        self.lines_acknowledged += answers.lines_acknowledged;
+        self.up_bytes += answers.up_bytes;
+        self.down_bytes += answers.down_bytes;
+        if let Some(problem) = answers.problem {
+            // What the server said explains a failed write, not the other way round.
+            self.problem = Some(problem);
+        }
+    }
+
+    fn fails_with(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+    }
+}
+
+/// Groups lines into POSTs: lines due at the same instant share one, within bounds.
+struct Posts<'a> {
+    lines: &'a [(Duration, NewLine)],
+}
+
+impl<'a> Iterator for Posts<'a> {
+    type Item = &'a [(Duration, NewLine)];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (due, _) = self.lines.first()?;
+        let mut bytes = 0;
+        let fits = |(index, (line_due, line)): &(usize, &(Duration, NewLine))| {
+            bytes += line.text.len();
+            *index == 0 || (line_due == due && *index < POST_LINES_MAX && bytes <= POST_BYTES_MAX)
+        };
+        let count = self.lines.iter().enumerate().take_while(fits).count();
+        let (post, rest) = self.lines.split_at(count);
+        self.lines = rest;
+        Some(post)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! One pipelined connection: requests out on the caller's thread, answers in on another.
+//!
+//! Used by the publisher only. Each answer must be the 201 of the oldest unanswered request, with the seqs that
+//! this publisher expected.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::PublisherTarget;
+use crate::harness::latency::LatencyHistogram;
+use crate::wire::{Appended, NewLine, Problem, Seq};
+
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// A write that makes no progress for this long: the server reads no more.
+const WRITE_MAX: Duration = Duration::from_secs(30);
+/// How often the reading thread looks whether the caller is done. An answer itself wakes it at once.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Bytes of one answer: a 201 has about 200.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+const ANSWER_HEADERS_MAX: usize = 64;
+/// Characters of a refusal that is no problem document.
+const REFUSAL_CHARS_MAX: usize = 200;
+
+/// A request that was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Post {
+    pub(super) first: Seq,
+    pub(super) last: Seq,
+    /// Entry into the write.
+    pub(super) sent: Instant,
+    /// In the cohort: its append is timed.
+    pub(super) measured: bool,
+}
+
+/// What the answers of one connection said.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    pub(super) append: LatencyHistogram,
+    pub(super) lines_acknowledged: u64,
+    pub(super) up_bytes: u64,
+    pub(super) down_bytes: u64,
+    pub(super) problem: Option<String>,
+}
+
+/// A connection that sends and counts.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    posts: mpsc::Sender<Post>,
+    posts_sent: u64,
+    up_bytes: u64,
+    shared: Arc<Shared>,
+    reader: JoinHandle<Answers>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    answered: AtomicU64,
+    failed: AtomicBool,
+    /// Set when the caller sends no more: until when to wait for answers.
+    give_up: OnceLock<Instant>,
+}
+
+impl Connection {
+    pub(super) fn open(target: &PublisherTarget) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&target.addr, CONNECT_MAX)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(WRITE_MAX))?;
+        stream.set_read_timeout(Some(LOOK_EVERY))?;
+        let (posts, unanswered) = mpsc::channel();
+        let shared = Arc::new(Shared::default());
+        let reading = Reading {
+            stream: stream.try_clone()?,
+            posts: unanswered,
+            unanswered: VecDeque::new(),
+            shared: shared.clone(),
+            answers: Answers::default(),
+        };
+        let reader =
+            thread::Builder::new().name("publisher-answers".to_owned()).spawn(move || reading.run())?;
+        Ok(Self { stream, posts, posts_sent: 0, up_bytes: 0, shared, reader })
+    }
+
+    /// Writes one request. Does not wait for its answer.
+    pub(super) fn send(&mut self, post: Post, request: &[u8]) -> Result<(), String> {
+        // Announced first: the answer may be there before this thread runs again. A reader that is gone has failed,
+        // and the write tells.
+        let _ = self.posts.send(post);
+        self.posts_sent += 1;
+        self.stream.write_all(request).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                format!("the server has not read for {} s", WRITE_MAX.as_secs())
+            }
+            _ => format!("cannot send line {}: {error}", post.first),
+        })?;
+        self.up_bytes += request.len() as u64;
+        Ok(())
+    }
+
+    /// Whether every request has its answer.
+    pub(super) fn is_answered(&self) -> bool {
+        self.shared.answered.load(Ordering::Acquire) == self.posts_sent
+    }
+
+    /// Whether an answer was wrong or the connection is gone with requests unanswered.
+    pub(super) fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing can be sent any more, because the server closed or an answer was wrong.
+    pub(super) fn is_closed(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    /// Waits for the last answers, at most `patience`, and closes.
+    pub(super) fn finish(self, patience: Duration) -> Answers {
+        let _ = self.shared.give_up.set(Instant::now() + patience);
+        let mut answers = self.reader.join().expect("the reading thread has no panic");
+        // Already closed by the server: then there is nothing to close.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        answers.up_bytes = self.up_bytes;
+        let unanswered = self.posts_sent - self.shared.answered.load(Ordering::Acquire);
+        if unanswered > 0 {
+            // Sent in the moment in which the server closed an idle connection.
+            answers.problem.get_or_insert_with(|| closed_on(unanswered));
+        }
+        answers
+    }
+}
+
+/// The bytes of a request that appends `lines`.
+pub(super) fn encode<'a>(target: &PublisherTarget, lines: impl Iterator<Item = &'a NewLine>) -> Vec<u8> {
+    let mut body = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut body, line).expect("a line has no key that JSON refuses");
+        body.push(b'\n');
+    }
+    let PublisherTarget { host, path, .. } = target;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-ndjson\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
+/// The reading thread.
+struct Reading {
+    stream: TcpStream,
+    posts: mpsc::Receiver<Post>,
+    unanswered: VecDeque<Post>,
+    shared: Arc<Shared>,
+    answers: Answers,
+}
+
+impl Reading {
+    fn run(mut self) -> Answers {
+        if let Err(problem) = self.read_answers() {
+            self.answers.problem = Some(problem);
+            self.shared.failed.store(true, Ordering::Release);
+        }
+        self.answers
+    }
+
+    /// Returns when the caller is done and everything is answered, or the server closed an idle connection.
+    fn read_answers(&mut self) -> Result<(), String> {
+        let mut received = Vec::new();
+        let mut chunk = vec![0; 16 << 10];
+        loop {
+            // Looked at before the posts are taken: then these are all.
+            let give_up = self.shared.give_up.get().copied();
+            self.unanswered.extend(self.posts.try_iter());
+            if let Some(give_up) = give_up {
+                if self.unanswered.is_empty() {
+                    return Ok(());
+                }
+                if Instant::now() > give_up {
+                    return Err(format!("{} appends were not answered in time", self.unanswered.len()));
+                }
+            }
+            let read = match self.stream.read(&mut chunk) {
+                Ok(0) => return self.closed(),
+                Ok(read) => read,
+                Err(error) if is_look(&error) => continue,
+                Err(_) => return self.closed(),
+            };
+            let at = Instant::now();
+            self.answers.down_bytes += read as u64;
+            received.extend_from_slice(&chunk[..read]);
+            self.unanswered.extend(self.posts.try_iter());
+            while let Some((answer, length)) = parse(&received)? {
+                self.check(&answer, at)?;
+                received.drain(..length);
+            }
+            if received.len() > ANSWER_BYTES_MAX {
+                return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+            }
+        }
+    }
+
+    /// Closed while idle is the server's right.
+    fn closed(&mut self) -> Result<(), String> {
+        self.unanswered.extend(self.posts.try_iter());
+        match self.unanswered.len() as u64 {
+            0 => Ok(()),
+            unanswered => Err(closed_on(unanswered)),
+        }
+    }
+
+    fn check(&mut self, answer: &Answer<'_>, at: Instant) -> Result<(), String> {
+        let Some(post) = self.unanswered.pop_front() else {
+            return Err(format!("an answer to no request, status {}", answer.status));
+        };
+        let lines = format!("lines {} to {}", post.first, post.last);
+        if answer.status != 201 {
+            return Err(format!("{lines} were refused with {}: {}", answer.status, answer.refusal()));
+        }
+        let appended: Appended = serde_json::from_slice(answer.body)
+            .map_err(|error| format!("the answer to {lines} is not what an append answers: {error}"))?;
+        if (appended.first, appended.last) != (post.first, post.last) {
+            return Err(format!(
+                "{lines} became lines {} to {}: somebody else writes to this deployment",
+                appended.first, appended.last
+            ));
+        }
+        let lines_count = post.last - post.first + 1;
+        self.answers.lines_acknowledged += lines_count;
+        if post.measured {
+            self.answers.append.record_n(at.saturating_duration_since(post.sent), lines_count);
+        }
+        self.shared.answered.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+}
+
+fn closed_on(unanswered: u64) -> String {
+    format!("the server closed the connection with {unanswered} appends unanswered")
+}
+
+struct Answer<'a> {
+    status: u16,
+    body: &'a [u8],
+}
+
+impl Answer<'_> {
+    fn refusal(&self) -> String {
+        match serde_json::from_slice::<Problem>(self.body) {
+            Ok(problem) => problem.detail,
+            Err(_) => String::from_utf8_lossy(self.body).chars().take(REFUSAL_CHARS_MAX).collect(),
+        }
+    }
+}
+
+/// The first whole answer in `received`, and its length.
+fn parse(received: &[u8]) -> Result<Option<(Answer<'_>, usize)>, String> {
+    let mut headers = [httparse::EMPTY_HEADER; ANSWER_HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let head = match response.parse(received) {
+        Ok(httparse::Status::Complete(head)) => head,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => return Err(format!("the answer is not HTTP: {error}")),
+    };
+    let status = response.code.expect("a complete head has a status");
+    let length = response
+        .headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+        .and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse::<usize>().ok())
+        .ok_or_else(|| format!("an answer with status {status} has no Content-Length"))?;
+    let end = head.saturating_add(length);
+    Ok(received.get(head..end).map(|body| (Answer { status, body }, end)))
+}
+
+/// The read timed out, only to look around.
+fn is_look(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}

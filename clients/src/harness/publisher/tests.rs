@@ -1,0 +1,277 @@
+//! The publisher against a small server of this file's own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+
+use super::*;
+use proptest::prelude::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Reads one request: its head and its body's lines.
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<NewLine>)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    Some((head, lines.map(|line| serde_json::from_slice(line).unwrap()).collect()))
+}
+
+fn created(first: Seq, last: Seq) -> String {
+    let body = format!("{{\"first\":{first},\"last\":{last},\"cursor\":\"k.{last}\"}}");
+    format!("HTTP/1.1 201 Created\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn refused(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} No\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A server that gives every connection to `serve`.
+fn server(serve: impl Fn(BufReader<TcpStream>) + Send + 'static) -> PublisherTarget {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            serve(BufReader::new(stream.unwrap()));
+        }
+    });
+    PublisherTarget { addr, host: addr.to_string(), path: "/api/deployments/abcdefgh/lines".into() }
+}
+
+/// Answers every request as it should be.
+fn good_server() -> (PublisherTarget, mpsc::Receiver<(String, Vec<NewLine>)>) {
+    let (requests, seen) = mpsc::channel();
+    let next = AtomicU64::new(1);
+    let target = server(move |mut reader| {
+        while let Some((head, lines)) = read_request(&mut reader) {
+            let first = next.fetch_add(lines.len() as u64, Ordering::Relaxed);
+            let answer = created(first, first + lines.len() as u64 - 1);
+            reader.get_mut().write_all(answer.as_bytes()).unwrap();
+            let _ = requests.send((head, lines));
+        }
+    });
+    (target, seen)
+}
+
+/// Numbered lines due at these milliseconds.
+fn due_at(due_ms: &[u64]) -> Publication {
+    let line = |(n, ms): (usize, &u64)| (Duration::from_millis(*ms), NewLine::plain(format!("line {n}")));
+    let lines = due_ms.iter().enumerate().map(line).collect();
+    Publication { lines, start: Instant::now(), warm_up: Duration::ZERO }
+}
+
+fn publish(target: PublisherTarget, publication: Publication) -> Published {
+    Publisher::start(target, publication).unwrap().join()
+}
+
+#[test]
+fn lines_arrive_in_order_and_those_of_one_instant_together() {
+    let (target, seen) = good_server();
+    let published = publish(target, due_at(&[0, 0, 0, 5, 6, 6]));
+    assert_eq!(published.problem, None);
+    assert_eq!((published.lines_acknowledged, published.sent.len()), (6, 6));
+    assert_eq!((published.append.len(), published.send_lateness.len()), (6, 6));
+    let requests: Vec<(String, Vec<NewLine>)> = seen.try_iter().collect();
+    let texts: Vec<Vec<&str>> =
+        requests.iter().map(|(_, lines)| lines.iter().map(|line| line.text.as_str()).collect()).collect();
+    assert_eq!(texts, [vec!["line 0", "line 1", "line 2"], vec!["line 3"], vec!["line 4", "line 5"]]);
+    let head = &requests[0].0;
+    assert!(head.starts_with("POST /api/deployments/abcdefgh/lines HTTP/1.1\r\nHost: 127.0.0.1:"), "{head}");
+    assert!(head.contains("\r\nContent-Type: application/x-ndjson\r\n"), "{head}");
+}
+
+#[test]
+fn bytes_are_counted_as_the_server_sees_them() {
+    let (requests, seen) = mpsc::channel();
+    let target = server(move |mut reader| {
+        let answer = created(1, 1);
+        let mut all = vec![0; 4096];
+        let read = reader.read(&mut all).unwrap();
+        reader.get_mut().write_all(answer.as_bytes()).unwrap();
+        requests.send((read as u64, answer.len() as u64)).unwrap();
+    });
+    let published = publish(target, due_at(&[0]));
+    assert_eq!((published.up_bytes, published.down_bytes), seen.recv().unwrap());
+}
+
+/// The promise that makes the loop open.
+#[test]
+fn no_answer_is_waited_for() {
+    let target = server(|mut reader| {
+        // Answers nothing before it has everything.
+        for _ in 0..5 {
+            read_request(&mut reader).unwrap();
+        }
+        for seq in 1..=5 {
+            reader.get_mut().write_all(created(seq, seq).as_bytes()).unwrap();
+        }
+        read_request(&mut reader);
+    });
+    let published = publish(target, due_at(&[0, 10, 20, 30, 40]));
+    assert_eq!((published.problem, published.lines_acknowledged), (None, 5));
+    // The first was answered only after the last was sent.
+    let until_last = published.sent[4] - published.sent[0];
+    assert!(u128::from(published.append.quantile_us(1.0).unwrap()) >= until_last.as_micros());
+}
+
+#[test]
+fn a_line_is_never_sent_before_it_is_due() {
+    let (target, _seen) = good_server();
+    let publication = Publication { start: Instant::now() + 20 * MS, ..due_at(&[0, 3, 3, 25, 40]) };
+    let published = publish(target, publication.clone());
+    for ((due, _), sent) in publication.lines.iter().zip(&published.sent) {
+        assert!(*sent >= publication.start + *due, "sent {:?} early", publication.start + *due - *sent);
+    }
+}
+
+#[test]
+fn warm_up_lines_are_sent_but_not_measured() {
+    let (target, _seen) = good_server();
+    let published = publish(target, Publication { warm_up: 5 * MS, ..due_at(&[0, 4, 5, 6]) });
+    assert_eq!((published.lines_acknowledged, published.sent.len()), (4, 4));
+    assert_eq!((published.append.len(), published.send_lateness.len()), (2, 2));
+}
+
+#[test]
+fn a_schedule_in_the_past_shows_as_lateness() {
+    let (target, _seen) = good_server();
+    let start = Instant::now() - Duration::from_secs(1);
+    let published = publish(target, Publication { start, ..due_at(&[0]) });
+    assert!(published.send_lateness.quantile_us(1.0).unwrap() >= 999_000);
+}
+
+#[test]
+fn a_wrong_answer_is_reported_and_ends_the_publication() {
+    let problem =
+        r#"{"type":"about:blank","title":"Conflict","status":409,"detail":"deployment x has ended"}"#;
+    for (answers, said, acknowledged) in [
+        (refused(409, problem), "lines 1 to 1 were refused with 409: deployment x has ended", 0),
+        (refused(500, "oops"), "lines 1 to 1 were refused with 500: oops", 0),
+        (created(7, 7), "lines 1 to 1 became lines 7 to 7: somebody else writes", 0),
+        (created(1, 1).replace("content-length", "x"), "an answer with status 201 has no Content-Length", 0),
+        ("SSH-2.0-OpenSSH\r\n\r\n".to_owned(), "the answer is not HTTP", 0),
+        (refused(201, "{}"), "the answer to lines 1 to 1 is not what an append answers", 0),
+        (created(1, 1) + &created(2, 2), "an answer to no request, status 201", 1),
+    ] {
+        let target = server(move |mut reader| {
+            read_request(&mut reader);
+            reader.get_mut().write_all(answers.as_bytes()).unwrap();
+            while read_request(&mut reader).is_some() {}
+        });
+        // The second line is far away: who knows that all is over does not sleep until then.
+        let (began, published) = (Instant::now(), publish(target, due_at(&[0, 60_000])));
+        let problem = published.problem.unwrap();
+        assert!(problem.contains(said), "{problem:?} instead of {said:?}");
+        assert_eq!((published.lines_acknowledged, published.sent.len()), (acknowledged, 1), "{problem}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{problem}");
+    }
+}
+
+#[test]
+fn a_server_that_goes_away_is_reported() {
+    let target = server(|mut reader| {
+        read_request(&mut reader);
+    });
+    let published = publish(target.clone(), due_at(&[0]));
+    let problem = published.problem.unwrap();
+    assert_eq!(problem, "the server closed the connection with 1 appends unanswered");
+    assert_eq!(published.lines_acknowledged, 0);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_an_error_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    drop(listener);
+    let target = PublisherTarget { addr, host: "x".into(), path: "/".into() };
+    assert!(Publisher::start(target, due_at(&[0])).is_err());
+}
+
+#[test]
+fn answers_are_waited_for_only_so_long() {
+    let target = server(|mut reader| while read_request(&mut reader).is_some() {});
+    let mut connection = Connection::open(&target).unwrap();
+    let line = NewLine::plain("x");
+    let post = Post { first: 1, last: 1, sent: Instant::now(), measured: true };
+    connection.send(post, &encode(&target, [&line].into_iter())).unwrap();
+    let answers = connection.finish(50 * MS);
+    assert_eq!(answers.problem.unwrap(), "1 appends were not answered in time");
+}
+
+/// Servers close idle connections, and a request sent into that close would be lost.
+#[test]
+fn a_silence_is_followed_by_a_new_connection() {
+    let (target, seen) = good_server();
+    let silence_ms = (IDLE_MAX + 50 * MS).as_millis() as u64;
+    let published = publish(target, due_at(&[0, silence_ms]));
+    assert_eq!((published.problem, published.lines_acknowledged), (None, 2));
+    assert_eq!((published.connections_opened, published.sent.len()), (2, 2));
+    assert_eq!(seen.try_iter().count(), 2);
+}
+
+#[test]
+fn a_server_may_close_an_idle_connection() {
+    let next = AtomicU64::new(1);
+    let target = server(move |mut reader| {
+        if read_request(&mut reader).is_some() {
+            let seq = next.fetch_add(1, Ordering::Relaxed);
+            reader.get_mut().write_all(created(seq, seq).as_bytes()).unwrap();
+        }
+    });
+    let published = publish(target, due_at(&[0, 500, 1_000]));
+    assert_eq!((published.problem, published.lines_acknowledged), (None, 3));
+    assert_eq!(published.connections_opened, 3);
+}
+
+#[test]
+fn stopping_ends_a_long_silence() {
+    let (target, _seen) = good_server();
+    let began = Instant::now();
+    let publisher = Publisher::start(target, due_at(&[0, 600_000])).unwrap();
+    while publisher.lines_sent() == 0 {
+        thread::yield_now();
+    }
+    publisher.stop();
+    let published = publisher.join();
+    assert_eq!((published.sent.len(), published.lines_acknowledged, published.problem), (1, 1, None));
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn posts_keep_every_line_in_order_within_bounds(
+        lines in proptest::collection::vec((0..3u64, 0..3usize), 0..1_500),
+    ) {
+        let mut due = Duration::ZERO;
+        let text = |size: usize| NewLine::plain("x".repeat([0, 2_000, POST_BYTES_MAX / 2][size]));
+        let lines: Vec<(Duration, NewLine)> = lines
+            .into_iter()
+            // Mostly bursts.
+            .map(|(gap, size)| { due += MS * (gap as u32 / 2); (due, text(if size == 2 && gap > 0 { 2 } else { size % 2 })) })
+            .collect();
+        let posts: Vec<_> = Posts { lines: &lines }.collect();
+        prop_assert_eq!(posts.concat().len(), lines.len());
+        let mut at = 0;
+        for post in &posts {
+            prop_assert!(std::ptr::eq(post.as_ptr(), &lines[at]), "the next POST begins where the last ended");
+            prop_assert!(!post.is_empty() && post.len() <= POST_LINES_MAX);
+            prop_assert!(post.iter().all(|(due, _)| *due == post[0].0));
+            let bytes: usize = post.iter().map(|(_, line)| line.text.len()).sum();
+            prop_assert!(post.len() == 1 || bytes <= POST_BYTES_MAX);
+            at += post.len();
+        }
+        // No more posts than needed: neighbours of one instant were not split without a reason.
+        for pair in posts.windows(2).filter(|pair| pair[0][0].0 == pair[1][0].0) {
+            let bytes: usize = pair[0].iter().chain(&pair[1][..1]).map(|(_, line)| line.text.len()).sum();
+            prop_assert!(pair[0].len() == POST_LINES_MAX || bytes > POST_BYTES_MAX);
+        }
+    }
+}
