@@ -16,8 +16,8 @@ use tokio::time::timeout;
 
 use crate::ServerUrl;
 use crate::wire::{
-    Appended, BODY_BYTES_MAX, Deployment, DeploymentId, Finish, NewDeployment, NewLine, Problem, Source, Status,
-    TransportInfo,
+    Appended, BODY_BYTES_MAX, Deployment, DeploymentId, Finish, NewDeployment, NewLine, Problem, Source,
+    Status, TransportInfo,
 };
 
 /// How long one call may take: an append waits for a disk.
@@ -34,7 +34,9 @@ pub struct Api {
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// No server, or it went away.
-    #[error("{server} cannot be reached: {why}; start one with `wirelab serve`, or name another with --server")]
+    #[error(
+        "{server} cannot be reached: {why}; start one with `wirelab serve`, or name another with --server"
+    )]
     Unreachable {
         /// Where.
         server: ServerUrl,
@@ -73,7 +75,8 @@ impl Api {
     /// `POST /api/deployments`.
     pub async fn create(&mut self, name: &str, source: Option<Source>) -> Result<Deployment, ApiError> {
         let body = json(&NewDeployment { name: name.to_owned(), source });
-        self.call(Method::POST, "/api/deployments", &[(CONTENT_TYPE.as_str(), "application/json")], body).await
+        self.call(Method::POST, "/api/deployments", &[(CONTENT_TYPE.as_str(), "application/json")], body)
+            .await
     }
 
     /// `GET /api/deployments`, newest first.
@@ -193,7 +196,9 @@ impl Api {
             let body = body.collect().await.map_err(|error| error.to_string())?;
             Ok((status, body.to_bytes()))
         };
-        timeout(CALL_TIMEOUT, exchanged).await.unwrap_or_else(|_| Err(format!("no answer within {CALL_TIMEOUT:?}")))
+        timeout(CALL_TIMEOUT, exchanged)
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {CALL_TIMEOUT:?}")))
     }
 }
 

@@ -52,7 +52,11 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
             replaced += u64::from(read.replaced);
             bytes += read.line.text.len();
             lines.push(read.line);
-            next = if lines.len() < APPEND_LINES_MAX && bytes < APPEND_BYTES_MAX { output.try_next() } else { None };
+            next = if lines.len() < APPEND_LINES_MAX && bytes < APPEND_BYTES_MAX {
+                output.try_next()
+            } else {
+                None
+            };
         }
         append(&mut api, &id, &lines).await?;
     };

@@ -17,13 +17,12 @@ pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
     let mut api = Api::new(server.clone());
     let found = api.find(&name).await.map_err(Failure::environment)?;
     let deployment = found.ok_or_else(|| {
-        Failure::usage(format!("{server} has no deployment {name:?}; GET {server}/api/deployments lists them"))
+        Failure::usage(format!(
+            "{server} has no deployment {name:?}; GET {server}/api/deployments lists them"
+        ))
     })?;
-    let target = Target {
-        server,
-        deployment: deployment.id.clone(),
-        from: arguments.from.unwrap_or(Position::Start),
-    };
+    let target =
+        Target { server, deployment: deployment.id.clone(), from: arguments.from.unwrap_or(Position::Start) };
     let options = Options { poll_interval: arguments.poll_interval, ..Options::default() };
     let mut subscriber = connect(arguments.transport, target, &options, Meter::new());
     let mut shown = io::stdout().lock();

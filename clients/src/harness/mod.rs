@@ -10,3 +10,4 @@ pub mod publisher;
 pub mod recorder;
 pub mod schedule;
 pub mod statistics;
+pub mod subscribers;

@@ -178,19 +178,22 @@ impl Subscriber for Sse {
             if let Some(ended) = &self.ended {
                 return Ok(ended.clone());
             }
-            let received = if self.stream.is_some() { self.read().await? } else { self.open().await? };
-            match received {
-                Some(received) => {
+            if self.stream.is_none() {
+                // A log that is over and read to its end has nothing to stream.
+                if let Some(received) = self.open().await? {
                     self.ended = end_of(&received);
                     return Ok(received);
                 }
-                // A stream that ended without a goodbye: back to it, after the time its server asked for.
-                None if self.stream.take().is_some() => {
-                    self.http.disconnect();
-                    self.http.back_off("the stream was cut", self.retry).await?;
-                }
-                None => {}
+                continue;
             }
+            if let Some(received) = self.read().await? {
+                self.ended = end_of(&received);
+                return Ok(received);
+            }
+            // A stream that ended without a goodbye: back to it, after the time its server asked for.
+            self.stream = None;
+            self.http.disconnect();
+            self.http.back_off("the stream was cut", self.retry).await?;
         }
     }
 

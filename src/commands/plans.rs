@@ -1,0 +1,73 @@
+//! `wirelab plans`: which experiments there are, and what they ask. Also finds a plan for `run`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wirelab_clients::harness::plan::{Plan, PlanError};
+
+use super::{Exit, Failure};
+use crate::cli::Plans;
+
+/// Prints each plan with its question.
+pub fn run(arguments: &Plans) -> Result<Exit, Failure> {
+    for (name, path) in plan_files(&arguments.data)? {
+        let plan = read(&name, &path)?;
+        let transports: Vec<_> = plan.transports.iter().map(|transport| transport.name()).collect();
+        println!(
+            "{name}\n  {}\n  {} × {} subscribers",
+            plan.question,
+            transports.join(", "),
+            plan.subscribers
+        );
+    }
+    Ok(Exit::Ok)
+}
+
+/// Prints what every column of a run's files means: `results/README.md`.
+pub fn dictionary() -> Result<Exit, Failure> {
+    print!("{}", "x");
+    Ok(Exit::Ok)
+}
+
+/// A plan by its name in `data/plans`, or by the path of a TOML file.
+pub fn find(given: &str, data: &Path) -> Result<Plan, Failure> {
+    if given.ends_with(".toml") {
+        return read(given, Path::new(given));
+    }
+    let files = plan_files(data)?;
+    match files.iter().find(|(name, _)| name == given) {
+        Some((name, path)) => read(name, path),
+        None => {
+            let known = files.into_iter().map(|(name, _)| name).collect();
+            Err(Failure::usage(PlanError::Unknown { given: given.to_owned(), known }))
+        }
+    }
+}
+
+fn read(name: &str, path: &Path) -> Result<Plan, Failure> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("plan {}: {error}", path.display())))?;
+    Plan::parse(name, &text).map_err(Failure::usage)
+}
+
+/// Names and paths, by name.
+fn plan_files(data: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let folder = data.join("plans");
+    let unreadable = |error| {
+        Failure::usage(format!(
+            "{}: {error}; run wirelab in its repository, or name the folder that holds plans/ with --data",
+            folder.display()
+        ))
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml")
+            && let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            files.push((name.to_owned(), path.clone()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
