@@ -5,7 +5,7 @@
 //! watches the server from outside, the gates say whether the numbers may be believed, and the metrics name them.
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`statistics`], [`gates`],
-//! [`metrics`]. At the rim: [`publisher`], [`process_sampler`]. [`results`] holds what a run
+//! [`metrics`]. At the rim: [`publisher`], [`process_sampler`], [`server_process`]. [`results`] holds what a run
 //! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
 
 pub mod example;
@@ -18,4 +18,5 @@ pub mod publisher;
 pub mod recorder;
 pub mod results;
 pub mod schedule;
+pub mod server_process;
 pub mod statistics;
