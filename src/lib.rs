@@ -1,2 +1,3 @@
 //! wirelab: one deployment log, every transport, delivery measured.
+pub mod report;
 pub mod store;
