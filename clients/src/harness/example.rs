@@ -82,6 +82,7 @@ fn run(cell: Cell) -> RunResult {
         },
         sampled: Some(Duration::from_secs(11)),
         problem: None,
+        subscriber_problems: Vec::new(),
         cell,
     };
     run.judge();

@@ -30,7 +30,7 @@ pub fn exit_code(runs: &[RunResult]) -> u8 {
             EXIT_ENVIRONMENT
         } else if run.verdict == Verdict::Invalid {
             EXIT_INVALID
-        } else if !run.delivery.whole.flawless() {
+        } else if !run.delivery.whole.flawless() || !run.subscriber_problems.is_empty() {
             EXIT_DELIVERY
         } else {
             EXIT_OK
@@ -113,6 +113,7 @@ fn remarks(run: &RunResult) -> Vec<String> {
     .into_iter()
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{count} warm-up lines {what}"))
+    .chain(run.subscriber_problems.iter().cloned())
     .collect()
 }
 

@@ -65,6 +65,9 @@ pub struct RunResult {
     pub sampled: Option<Duration>,
     /// What broke the run: the publisher's problem, a server that went away.
     pub problem: Option<String>,
+    /// What went wrong with subscribers: gave up, got another text, never saw the end of the log. Defects of
+    /// delivery, as lost lines are.
+    pub subscriber_problems: Vec<String>,
 }
 
 impl RunResult {
