@@ -184,6 +184,12 @@ pub enum StoreError {
         /// What stands there.
         what: String,
     },
+    /// Two servers want the same folder.
+    #[error("{path} is in use by another wirelab server; stop that one or choose another folder with --data")]
+    InUse {
+        /// The store's folder.
+        path: PathBuf,
+    },
     /// The operating system refused.
     #[error("{path}: {error}")]
     Io {

@@ -1,2 +1,2 @@
 //! x
-fn main() {}
+mod store_crash;
