@@ -41,7 +41,8 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     let commit = commit();
     let folder = arguments.results.join(folder_name(&plan.name, started, commit.as_deref()));
     let argv: Vec<String> = std::env::args().collect();
-    let manifest = Manifest::describe_machine(&plan, &argv, started, commit);
+    let mut manifest = Manifest::describe_machine(&plan, &argv, started, commit);
+    manifest.rustc = Some(env!("WIRELAB_RUSTC").to_owned());
     let mut results = ResultSet { plan, manifest, runs: Vec::new() };
     write(&folder, &mut results)?;
 
