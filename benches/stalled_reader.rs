@@ -17,7 +17,7 @@ use wirelab_clients::harness::process_sampler::ProcessSample;
 use wirelab_clients::harness::server_process::{ServerCommand, ServerProcess};
 use wirelab_clients::wire::{DeploymentId, NewLine, Transport};
 
-const READERS: u64 = 100;
+const READERS: i64 = 100;
 /// 64 MiB of text in appends of 1 MiB.
 const APPENDS: usize = 64;
 const LINES: usize = 1_024;
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    println!("| transport | readers | KiB per stalled reader | after 16 MiB more |");
+    println!("| transport | readers | KiB per stalled reader | more KiB after 16 MiB more of log |");
     println!("|---|---|---|---|");
     for transport in [Transport::LongPoll, Transport::Sse, Transport::Ndjson, Transport::Websocket] {
         let command = ServerCommand {
@@ -41,22 +41,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let id = api.create("stalled", None).await?.id;
         append(&mut api, &id, APPENDS).await?;
 
+        // What the log itself takes for as much, so that it is not taken for the readers' cost.
+        let empty = settled(server.pid()).await;
+        append(&mut api, &id, APPENDS / 4).await?;
         let before = settled(server.pid()).await;
         let mut readers = Vec::new();
         for _ in 0..READERS {
             readers.push(stalled(&server, transport, &id)?);
         }
         let full = settled(server.pid()).await;
-        // The log itself grows by what is appended: that is not the readers' cost.
         append(&mut api, &id, APPENDS / 4).await?;
         let more = settled(server.pid()).await;
         drop(readers);
-        let without = settled(server.pid()).await;
-        let per_reader = |with: u64, without: u64| with.saturating_sub(without) / 1024 / READERS;
+        let per_reader = |bytes: i64| bytes / 1024 / READERS;
         println!(
             "| {transport} | {READERS} | {} | {} |",
-            per_reader(full, before),
-            per_reader(more, without.min(more))
+            per_reader(full - before),
+            per_reader((more - full) - (before - empty))
         );
         server.stop().await?;
     }
@@ -89,12 +90,12 @@ fn stalled(server: &ServerProcess, transport: Transport, id: &DeploymentId) -> s
     Ok(socket)
 }
 
-async fn settled(pid: u32) -> u64 {
+async fn settled(pid: u32) -> i64 {
     let mut last = 0;
     loop {
         tokio::time::sleep(LOOK).await;
-        let now = ProcessSample::take(pid).pss_anon_bytes.unwrap_or(0);
-        if now.abs_diff(last) < 256 << 10 {
+        let now = ProcessSample::take(pid).pss_anon_bytes.unwrap_or(0) as i64;
+        if (now - last).abs() < 256 << 10 {
             return now;
         }
         last = now;

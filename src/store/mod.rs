@@ -1,6 +1,6 @@
 //! Where logs live: the seam between the server and a store.
 //!
-//! A store keeps one append-only log per deployment. It promises what [`conformance`] lists, whatever it is
+//! A store keeps one append-only log per deployment. It promises what `conformance.rs` lists, whatever it is
 //! made of; the server never learns which one it runs on. A store knows no HTTP and no transport.
 
 pub mod disk;
@@ -21,7 +21,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Epoch, Line, NewLine, Seq, Source, Status};
 
-pub use idempotency::{IdempotencyKey, IdempotencyKeys};
+pub use idempotency::{IdempotencyKey, IdempotencyKeys, KEYS_MAX};
 
 /// A set of logs. One per server.
 #[async_trait]
