@@ -1,2 +1,13 @@
-//! x
-fn main() {}
+//! The integration tests, as one binary: the real server over real sockets.
+//!
+//! - `conformance`: every promise of the contract, on every transport; `broken`: each promise fails against a
+//!   server that breaks it
+//! - `contract`: every call of the API, byte by byte
+//! - `cli`: the real binary
+//! - `tidy`: the repository itself
+//!
+//! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
+
+mod conformance;
+mod http;
+mod server;
