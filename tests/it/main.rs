@@ -10,4 +10,5 @@
 
 mod conformance;
 mod http;
+mod proxy;
 mod server;
