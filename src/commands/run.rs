@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -48,6 +49,8 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
 
     println!("{}: {}", results.plan.name, results.plan.question);
     let cells = results.plan.cells();
+    // One for the whole command: a signal that comes between two runs must not be missed.
+    let mut interrupted = pin!(super::interrupted());
     for (i, cell) in cells.iter().enumerate() {
         let bar = progress_bar(&format!("{}/{} {}", i + 1, cells.len(), cell.run_id));
         let schedule = schedule(cell, recording.as_ref());
@@ -57,7 +60,7 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
         });
         let ran = tokio::select! {
             ran = running => ran,
-            () = super::interrupted() => {
+            () = &mut interrupted => {
                 bar.finish_and_clear();
                 conclude(&results, &folder);
                 eprintln!("interrupted: {} of {} runs are written", results.runs.len(), cells.len());

@@ -1,2 +1,17 @@
-//! x
+//! The integration tests, as one binary: the real server over real sockets.
+//!
+//! - `conformance`: every promise of the contract, on every transport; `broken`: each promise fails against a
+//!   server that breaks it
+//! - `contract`: every call of the API, byte by byte
+//! - `cli`, `commands`: the real binary
+//! - `store_crash`: the disk store under kill -9
+//! - `tidy`: the repository itself
+//!
+//! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
+
+mod commands;
+mod conformance;
+mod http;
+mod proxy;
+mod server;
 mod store_crash;

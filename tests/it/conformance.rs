@@ -1,0 +1,130 @@
+//! What every transport promises (PROTOCOL §2): one named test per promise and transport.
+//!
+//! A promise is one function over a server. It returns why it was broken instead of panicking, so that `broken`
+//! can run it against a server that breaks it.
+
+mod delivery;
+mod lifetimes;
+mod positions;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use wirelab::store::memory::MemoryStore;
+use wirelab_clients::meter::Meter;
+use wirelab_clients::wire::{DeploymentId, From as Position, Line, Transport};
+use wirelab_clients::{Options, Subscriber, Target, connect};
+
+use crate::http::{Api, SOON};
+use crate::server::Server;
+
+pub(crate) use delivery::*;
+pub(crate) use lifetimes::*;
+pub(crate) use positions::*;
+
+/// Why a promise is broken.
+pub(crate) type Kept = Result<(), String>;
+
+/// One test per promise and transport; `$given` is what the promise is tried on.
+macro_rules! on_every_transport {
+    ($($promise:ident($given:expr);)+) => {
+        $(mod $promise {
+            use super::*;
+            on_every_transport! { @ $promise($given) short_poll ShortPoll, long_poll LongPoll, sse Sse,
+                ndjson Ndjson, websocket Websocket }
+        })+
+    };
+    (@ $promise:ident($given:expr) $($test:ident $transport:ident),+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+        async fn $test() {
+            super::$promise(Transport::$transport, &$given).await.unwrap();
+        })+
+
+        #[test]
+        fn is_tried_on_every_transport() {
+            assert_eq!([$(Transport::$transport),+], Transport::ALL);
+        }
+    };
+}
+
+on_every_transport! {
+    x1_a_log_of_one_line_is_read_as_posted(Server::start());
+    x1_a_log_of_a_hundred_lines_is_read_as_posted(Server::start());
+    x1_a_log_of_a_hundred_thousand_lines_is_read_as_posted(Server::start());
+    x2_nothing_is_lost_between_a_snapshot_and_a_stream(Server::start());
+    x3_a_position_starts_where_the_table_says(Server::start());
+    x3_a_position_outside_the_log_is_gone(Server::start());
+    x3_a_position_that_is_none_is_refused(Server::start());
+    x3_lines_dropped_by_retention_are_gone(Server::over(MemoryStore::new(KEPT_LINES)));
+    x3_now_starts_with_the_next_line(Server::start());
+    x4_the_end_is_signalled_to_who_waits_at_the_tail(Server::start());
+    x4_the_end_is_signalled_to_who_is_far_behind(Server::start());
+    x4_at_the_end_the_answer_is_immediate(Server::start());
+    x4_a_finished_subscriber_asks_no_more(Server::start());
+    x5_any_text_arrives_byte_exact(Server::start());
+    x5_a_line_of_a_mebibyte_arrives_byte_exact(Server::start());
+    x7_an_acknowledged_line_survives_kill_9("disk");
+    x8_a_refusal_comes_before_any_stream(Server::start());
+    x8_a_subscriber_is_told_why_it_was_refused(Server::start());
+    x10_a_vanished_client_frees_its_waiter(Server::start());
+}
+
+/// A subscriber as it comes, only quicker.
+fn subscriber(transport: Transport, api: &Api, id: &DeploymentId, from: Position) -> Box<dyn Subscriber> {
+    let server = format!("http://{}", api.authority).parse().expect("an authority makes a URL");
+    let options = Options { poll_interval: Duration::from_millis(5), hold: Duration::from_secs(5) };
+    connect(transport, Target { server, deployment: id.clone(), from }, &options, Meter::new())
+}
+
+/// Everything from a position to the end.
+async fn follow(
+    transport: Transport,
+    api: Api,
+    id: DeploymentId,
+    from: Position,
+) -> Result<Vec<Line>, String> {
+    let mut subscriber = subscriber(transport, &api, &id, from);
+    let mut lines = Vec::new();
+    let followed = timeout(2 * SOON, async {
+        loop {
+            let received = subscriber.next_batch().await.map_err(|error| error.to_string())?;
+            lines.extend(received.batch.lines);
+            if received.batch.finished {
+                return Ok(());
+            }
+        }
+    });
+    let followed = followed.await;
+    followed.unwrap_or_else(|_| Err(format!("no end within {:?}, after {} lines", 2 * SOON, lines.len())))?;
+    Ok(lines)
+}
+
+/// The whole log through the regular API.
+fn snapshot(api: &Api, id: &DeploymentId) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut query = String::new();
+    loop {
+        let batch = api.lines(id, &query);
+        lines.extend(batch.lines);
+        query = format!("?from={}", batch.next);
+        if !batch.more {
+            return lines;
+        }
+    }
+}
+
+/// Whether `lines` are `texts`, whole and in order, the first with seq `after + 1`.
+fn is_the_log(lines: &[Line], texts: &[impl AsRef<str>], after: u64) -> Kept {
+    if let Some((line, due)) = lines.iter().zip(after + 1..).find(|(line, due)| line.seq != *due) {
+        return Err(format!("seq {} came where {due} was due", line.seq));
+    }
+    let differs = lines.iter().zip(texts).find(|(line, text)| line.line.text != text.as_ref());
+    if let Some((line, text)) = differs {
+        let text = text.as_ref();
+        return Err(format!("seq {} is {:.80?}, posted was {text:.80?}", line.seq, line.line.text));
+    }
+    if lines.len() != texts.len() {
+        return Err(format!("{} lines came of {}", lines.len(), texts.len()));
+    }
+    Ok(())
+}

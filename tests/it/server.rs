@@ -1,0 +1,192 @@
+//! The server under test: in this process on a thread of its own, or as the real binary; always on a free port.
+//!
+//! Stopped when dropped. Nobody sleeps for a fixed time: [`wait_until`] waits for a condition.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio_util::sync::CancellationToken;
+use wirelab::deployments::Deployments;
+use wirelab::server::{self, Options};
+use wirelab::store::LogStore;
+use wirelab::store::memory::MemoryStore;
+
+use crate::http::{Api, SOON};
+
+/// What a server is made of.
+pub(crate) struct Setup {
+    pub(crate) store: Arc<dyn LogStore>,
+    pub(crate) options: Options,
+    pub(crate) recordings: PathBuf,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let options = Options { workers: 2, ..Options::default() };
+        Self { store: Arc::new(MemoryStore::new(0)), options, recordings: "data/recordings".into() }
+    }
+}
+
+impl Setup {
+    /// The real server, over these parts.
+    pub(crate) fn start(self) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
+        let authority = listener.local_addr().expect("it is bound").to_string();
+        let shutdown = CancellationToken::new();
+        let stopping = shutdown.clone();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            runtime.expect("a runtime can be started").block_on(async {
+                let deployments =
+                    Deployments::new(self.store, self.recordings).await.expect("the store can be listed");
+                let server = server::start(listener, deployments, self.options, stopping);
+                server.expect("the server starts").await.expect("the server ends well");
+            });
+        });
+        Server { api: Api { authority }, shutdown, thread: Some(thread) }
+    }
+}
+
+/// A server in this process.
+pub(crate) struct Server {
+    api: Api,
+    shutdown: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// With an empty memory store and the defaults.
+    pub(crate) fn start() -> Self {
+        Setup::default().start()
+    }
+
+    /// Over a store, with the defaults.
+    pub(crate) fn over(store: impl LogStore + 'static) -> Self {
+        Setup { store: Arc::new(store), ..Setup::default() }.start()
+    }
+
+    /// Tells the server to stop, without waiting for it.
+    pub(crate) fn say_goodbye(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits until the server is gone.
+    pub(crate) fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server does not panic");
+        }
+    }
+}
+
+impl Deref for Server {
+    type Target = Api;
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || thread::panicking(), "the server panicked");
+        }
+    }
+}
+
+/// The real binary, serving.
+pub(crate) struct Binary {
+    api: Api,
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Binary {
+    /// `wirelab serve --bind … ARGUMENTS`; returns once it listens.
+    pub(crate) fn serve(bind: &str, arguments: &[&str]) -> Self {
+        let mut child = wirelab()
+            .args(["serve", "--bind", bind])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary was built");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("stdout can be read");
+        let Some(authority) = line.trim_end().strip_prefix("listening on http://") else {
+            let _ = child.kill();
+            panic!("`wirelab serve` said {line:?} and {:?}", child.wait());
+        };
+        Self { api: Api { authority: authority.to_owned() }, child, stdout }
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it was started");
+    }
+
+    /// SIGTERM; how it ended, and after how long.
+    pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
+        let asked = Instant::now();
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM).expect("it runs");
+        let status = self.child.wait().expect("it was started");
+        (status, asked.elapsed())
+    }
+
+    /// What else it printed until it ended.
+    pub(crate) fn rest_of_stdout(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("stdout can be read");
+        rest
+    }
+}
+
+impl Deref for Binary {
+    type Target = Api;
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        // Already gone after `kill` and `terminate`.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The real binary with no arguments yet.
+pub(crate) fn wirelab() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_wirelab"))
+}
+
+/// Waits until `condition` holds; says `what` when it does not within [`SOON`].
+#[track_caller]
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds_within(SOON, condition), "{what}: not within {SOON:?}");
+}
+
+/// Whether `condition` holds before `limit` has passed. Asked every few milliseconds.
+pub(crate) fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
