@@ -340,3 +340,28 @@ fn a_recording_keeps_timing_streams_and_status_and_can_be_replayed() {
     let followed = tail(&server, "again", "long-poll");
     assert_eq!((text(&followed.stdout).as_str(), followed.status.code()), ("at host\nend\n", Some(1)));
 }
+
+#[test]
+fn a_run_killed_with_kill_9_leaves_no_server_behind() {
+    let results = TempDir::new().unwrap();
+    let mut child = wirelab()
+        .current_dir(PROJECT)
+        .args(["run", "--transport", "sse", "--duration", "60s", "--results"])
+        .arg(results.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Any thread of the harness may have started it.
+    let servers = || -> Vec<i32> {
+        let threads = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+        let children = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("children")));
+        let pids = children.map(Result::unwrap_or_default).collect::<Vec<_>>().join(" ");
+        pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    };
+    wait_until("a server runs", || !servers().is_empty());
+    let server = servers()[0];
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until("the server is gone", || kill(Pid::from_raw(server), None).is_err());
+}

@@ -115,7 +115,9 @@ impl ServerProcess {
             .args(["serve", "--bind", "127.0.0.1:0", "--store", command.store.name(), "--data"])
             .arg(data.path())
             .args(&command.arguments)
-            .stdin(Stdio::null())
+            // Closed by the kernel when this process dies, however it dies: kill -9 leaves no server behind.
+            .arg("--stop-at-stdin-end")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
