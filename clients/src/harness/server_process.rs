@@ -286,8 +286,10 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let said = server.said().0;
-        let expected =
-            format!("serve --bind 127.0.0.1:0 --store disk --data {} --hold-max 9s", data.display());
+        let expected = format!(
+            "serve --bind 127.0.0.1:0 --store disk --data {} --hold-max 9s --stop-at-stdin-end",
+            data.display()
+        );
         assert_eq!(said, [expected.as_str(), "a folder"]);
         server.stop().await.unwrap();
         assert!(!data.exists());
