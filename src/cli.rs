@@ -46,7 +46,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Run {
     /// A plan: a name in data/plans, or a path to a TOML file.
-    #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed"])]
+    #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store"])]
     pub plan: Option<String>,
     /// Transports to measure, separated by commas; all by default.
     #[arg(long, value_delimiter = ',')]
@@ -107,7 +107,7 @@ pub struct Serve {
     /// Open connections; one more is answered 503.
     #[arg(long, default_value_t = 19_000)]
     pub connections_max: usize,
-    /// Silence after which a stream sends a sign of life.
+    /// Silence after which a stream sends a sign of life. wirelab's own clients give a stream up after 35 s.
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
     pub heartbeat: Duration,
     /// Longest hold of a long poll.
@@ -126,7 +126,7 @@ pub struct Serve {
     #[arg(long)]
     pub stop_at_stdin_end: bool,
     /// Another origin whose pages may use this server, such as `https://lab.example`; may be repeated.
-    #[arg(long)]
+    #[arg(long, value_parser = origin)]
     pub allow_origin: Vec<String>,
 }
 
@@ -192,6 +192,18 @@ pub struct Plans {
     /// Folder with plans.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,
+}
+
+/// An origin as browsers send it: scheme, host and, unless it is the scheme's own, port. Nothing after it.
+fn origin(text: &str) -> Result<String, String> {
+    let wrong = || {
+        "write it as browsers send it: http://host, https://host or with a :port, and nothing after"
+            .to_owned()
+    };
+    let authority =
+        text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).ok_or_else(wrong)?;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
+    if authority.is_empty() || !authority.chars().all(plain) { Err(wrong()) } else { Ok(text.to_owned()) }
 }
 
 fn replacement(text: &str) -> Result<(String, String), String> {

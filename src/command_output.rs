@@ -24,6 +24,8 @@ pub struct OutputLine {
     pub line: NewLine,
     /// Whether bytes had to be replaced.
     pub replaced: bool,
+    /// Whether this is a piece of a line above the bound, which goes on in the next.
+    pub cut: bool,
 }
 
 /// A command that runs, or stdin that is read.
@@ -90,65 +92,167 @@ async fn follow(
     lines: mpsc::Sender<io::Result<OutputLine>>,
 ) {
     let mut output = BufReader::new(output);
-    let mut line = Vec::new();
+    let mut piece;
+    let mut carried = Vec::new();
+    let mut goes_on = false;
     loop {
-        match read_line(&mut output, &mut line).await {
-            Ok(LineEnd::Nothing) => return,
-            Ok(end) => {
-                let at = Instant::now();
-                // A closed terminal must not stop what is being published.
-                let _ = shown.write_all(&line).await;
-                if matches!(end, LineEnd::LineFeed) {
-                    let _ = shown.write_all(b"\n").await;
-                }
-                let _ = shown.flush().await;
-                let text = String::from_utf8_lossy(&line);
-                let replaced = matches!(text, std::borrow::Cow::Owned(_));
-                let line = NewLine { text: text.into_owned(), stream, level: None };
-                if lines.send(Ok(OutputLine { at, line, replaced })).await.is_err() {
-                    return;
-                }
-            }
+        // A character that the bound would have cut in two begins the next piece.
+        piece = std::mem::take(&mut carried);
+        let end = match read_piece(&mut output, &mut piece).await {
+            Ok(end) => end,
             Err(error) => {
                 // Nobody listening is no reason to complain about a pipe.
                 let _ = lines.send(Err(error)).await;
                 return;
             }
+        };
+        let at = Instant::now();
+        if end == PieceEnd::Bound {
+            carried = piece.split_off(piece.len() - unfinished_bytes(&piece));
+        }
+        // A closed terminal must not stop what is being published.
+        let _ = shown.write_all(&piece).await;
+        if end == PieceEnd::LineFeed {
+            let _ = shown.write_all(b"\n").await;
+        }
+        let _ = shown.flush().await;
+        // The end of a line whose last piece was exactly as long as the bound says nothing new.
+        let nothing_new = piece.is_empty() && (goes_on || end == PieceEnd::Output);
+        if !nothing_new {
+            let text = String::from_utf8_lossy(&piece);
+            let replaced = matches!(text, std::borrow::Cow::Owned(_));
+            for (text, last) in within_bound(&text) {
+                let line = NewLine { text: text.to_owned(), stream, level: None };
+                let cut = !last || end == PieceEnd::Bound;
+                if lines.send(Ok(OutputLine { at, line, replaced, cut })).await.is_err() {
+                    return;
+                }
+            }
+        }
+        goes_on = end == PieceEnd::Bound;
+        if end == PieceEnd::Output {
+            return;
         }
     }
 }
 
 /// What ended a piece of output.
-enum LineEnd {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PieceEnd {
     LineFeed,
-    /// The end of the output, or a line so long that it goes on in the next piece.
-    Cut,
-    /// There was nothing more.
-    Nothing,
+    /// The line is longer than the contract allows and goes on in the next piece.
+    Bound,
+    /// There is nothing more.
+    Output,
 }
 
-/// Longest piece of text taken as one line. U+FFFD takes three bytes where one was invalid, so that a third of the
-/// contract's bound holds whatever was printed.
-const PIECE_BYTES_MAX: usize = LINE_BYTES_MAX / 3;
-
-async fn read_line(output: &mut (impl AsyncBufReadExt + Unpin), line: &mut Vec<u8>) -> io::Result<LineEnd> {
-    line.clear();
+/// Reads on to the next LF, until `piece` has [`LINE_BYTES_MAX`] bytes.
+async fn read_piece(
+    output: &mut (impl AsyncBufReadExt + Unpin),
+    piece: &mut Vec<u8>,
+) -> io::Result<PieceEnd> {
     loop {
         let available = output.fill_buf().await?;
-        if available.is_empty() {
-            return Ok(if line.is_empty() { LineEnd::Nothing } else { LineEnd::Cut });
+        let room = LINE_BYTES_MAX - piece.len();
+        // One more than there is room for: a line exactly as long as the bound ends with its LF.
+        match memchr::memchr(b'\n', &available[..available.len().min(room + 1)]) {
+            Some(end) => {
+                piece.extend_from_slice(&available[..end]);
+                output.consume(end + 1);
+                return Ok(PieceEnd::LineFeed);
+            }
+            None if available.is_empty() => return Ok(PieceEnd::Output),
+            None if room == 0 => return Ok(PieceEnd::Bound),
+            None => {
+                let taken = available.len().min(room);
+                piece.extend_from_slice(&available[..taken]);
+                output.consume(taken);
+            }
         }
-        let room = PIECE_BYTES_MAX - line.len();
-        let found = available.iter().take(room).position(|byte| *byte == b'\n');
-        let taken = found.unwrap_or(available.len().min(room));
-        line.extend_from_slice(&available[..taken]);
-        if found.is_some() {
-            output.consume(taken + 1);
-            return Ok(LineEnd::LineFeed);
+    }
+}
+
+/// Bytes at the end that begin a character of UTF-8 without finishing it.
+fn unfinished_bytes(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => bytes.len() - error.valid_up_to(),
+        // Whole, or broken elsewhere: then the end is as good as any.
+        Ok(_) | Err(_) => 0,
+    }
+}
+
+/// Pieces of text within the bound on a line, and whether each is the last: U+FFFD takes three bytes where one was
+/// invalid, so the text may have grown beyond it.
+fn within_bound(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = (0..=LINE_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end))?;
+        let (piece, after) = text.split_at(end);
+        rest = (!after.is_empty()).then_some(after);
+        Some((piece, after.is_empty()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pieces(output: &[u8]) -> Vec<(String, bool, bool)> {
+        let (sender, mut lines) = mpsc::channel(QUEUE_LINES_MAX);
+        let mut shown = Vec::new();
+        follow(output, &mut shown, None, sender).await;
+        assert_eq!(shown, output, "what is shown is not what was printed");
+        let mut pieces = Vec::new();
+        while let Some(line) = lines.recv().await {
+            let OutputLine { line, replaced, cut, .. } = line.unwrap();
+            pieces.push((line.text, replaced, cut));
         }
-        output.consume(taken);
-        if line.len() == PIECE_BYTES_MAX {
-            return Ok(LineEnd::Cut);
+        pieces
+    }
+
+    fn line(text: &str) -> (String, bool, bool) {
+        (text.to_owned(), false, false)
+    }
+
+    #[tokio::test]
+    async fn lines_end_at_line_feeds_and_nowhere_else() {
+        assert_eq!(pieces(b"").await, []);
+        assert_eq!(pieces(b"a\n\nb\r\nc").await, [line("a"), line(""), line("b\r"), line("c")]);
+        assert_eq!(pieces(b"\n").await, [line("")]);
+        assert_eq!(pieces(b"a\xffb\n").await, [("a\u{fffd}b".to_owned(), true, false)]);
+    }
+
+    #[tokio::test]
+    async fn a_line_above_the_bound_is_cut_between_characters_and_nothing_is_lost() {
+        for filler in ["x", "é", "€", "🦀"] {
+            for shift in 0..4 {
+                let long = "y".repeat(shift) + &filler.repeat((LINE_BYTES_MAX + 9) / filler.len());
+                let given = format!("{long}\nnext\n");
+                let got = pieces(given.as_bytes()).await;
+                assert!(got.iter().all(|(text, replaced, _)| text.len() <= LINE_BYTES_MAX && !replaced));
+                let (last, of_long) = got.split_last().unwrap();
+                assert_eq!(*last, line("next"));
+                let joined: String = of_long.iter().map(|(text, ..)| text.as_str()).collect();
+                assert!(joined == long, "{filler} × {shift}");
+                let cuts: Vec<_> = of_long.iter().map(|(.., cut)| *cut).collect();
+                assert_eq!(cuts.last(), Some(&false));
+                assert!(cuts[..cuts.len() - 1].iter().all(|cut| *cut));
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn a_line_as_long_as_the_bound_is_one_line() {
+        let long = "x".repeat(LINE_BYTES_MAX);
+        assert_eq!(pieces(format!("{long}\nb\n").as_bytes()).await, [line(&long), line("b")]);
+    }
+
+    #[tokio::test]
+    async fn invalid_bytes_that_grow_beyond_the_bound_become_several_lines() {
+        let got = pieces(&[0xff; LINE_BYTES_MAX]).await;
+        let characters: usize = got.iter().map(|(text, ..)| text.chars().count()).sum();
+        assert_eq!(characters, LINE_BYTES_MAX);
+        assert!(got.iter().all(|(text, replaced, _)| text.len() <= LINE_BYTES_MAX && *replaced));
     }
 }

@@ -83,11 +83,12 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        // Booked before the gauge falls: whoever sees no connection sees all of its bytes.
+        self.wrote(0);
         if let Some(caller) = self.caller() {
             self.metrics.of(caller).connections.dec();
         }
-        self.wrote(0);
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -165,6 +165,8 @@ fn app(
         .configure(api::mount)
         .configure(transports::mount)
         .default_service(web::to(no_such_path))
+        .wrap(from_fn(refuse_some))
+        // Around the refusals: a page of an allowed origin must be able to read them.
         .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
         .wrap(from_fn(every_request))
 }
@@ -211,17 +213,27 @@ async fn every_request(
     let ledger = request.conn_data::<Arc<Ledger>>().expect("set at connect").clone();
     ledger.claim(caller);
     let mut counted = Counted { metrics: &context.metrics, caller, outcome: Outcome::Error };
-
-    let mut response = if ledger.is_refused() {
-        request.into_response(overloaded(caller))
-    } else if let Err(refusal) = check_origin(request.request(), &context.options.allow_origins) {
-        request.into_response(refusal.error_response())
-    } else {
-        next.call(request).await?.map_into_boxed_body()
-    };
+    let mut response = next.call(request).await?.map_into_boxed_body();
     counted.outcome = outcome(response.response());
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// Overload, and origins that may not do what they ask.
+async fn refuse_some(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let context = request.app_data::<web::Data<Context>>().expect("set in app()");
+    let ledger = request.conn_data::<Arc<Ledger>>().expect("set at connect");
+    if ledger.is_refused() {
+        let caller = Caller::of_path(request.path());
+        return Ok(request.into_response(overloaded(caller)));
+    }
+    if let Err(refusal) = check_origin(request.request(), &context.options.allow_origins) {
+        return Ok(request.into_response(refusal.error_response()));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 /// A handler that knows better says so in an extension; else the status decides.

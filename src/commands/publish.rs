@@ -1,4 +1,6 @@
 //! `wirelab publish`: a command's output, or stdin, streamed live into a deployment while it is still shown.
+//!
+//! The command comes first: whatever becomes of the server, it runs to its own end and its code is ours.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -6,18 +8,19 @@ use std::time::Duration;
 use rand::RngExt;
 use wirelab_clients::ServerUrl;
 use wirelab_clients::api::{Api, ApiError};
-use wirelab_clients::wire::{DeploymentId, NewLine, Status};
+use wirelab_clients::wire::{BODY_BYTES_MAX, DeploymentId, NewLine, Status};
 
 use super::{Exit, Failure, ended_as};
 use crate::cli::Publish;
-use crate::command_output::CommandOutput;
+use crate::command_output::{CommandOutput, OutputLine};
 
 /// Lines per append when they come faster than the server takes them.
 const APPEND_LINES_MAX: usize = 512;
-/// Text per append: far below the bound on a body, even when JSON escapes every byte.
-const APPEND_BYTES_MAX: usize = 1 << 20;
-/// How long a server that went away is waited for before lines are given up.
-const RETRIES: u32 = 20;
+/// JSON of one line at most: every byte escaped as `\u0000`, and its member names.
+const JSON_BYTES_PER_BYTE_MAX: usize = 6;
+const JSON_FRAME_BYTES_MAX: usize = 64;
+/// How often a server that is away or overloaded is asked again before the rest is given up.
+const RETRIES: u32 = 60;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Publishes until the command or stdin ends; then finishes the deployment, unless it is to stay open.
@@ -28,6 +31,10 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
         Some(deployment) => deployment,
         None => api.create(&arguments.deployment, None).await.map_err(failure)?,
     };
+    if let Some(status) = deployment.ended {
+        let ended = format!("deployment {} has ended ({status}); publish to another name", deployment.id);
+        return Err(Failure::usage(ended));
+    }
     let id = deployment.id;
     eprintln!("publishing to {}/api/deployments/{id} ({})", api.server(), deployment.name);
 
@@ -37,34 +44,39 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
         CommandOutput::spawn(&arguments.command)
             .map_err(|error| Failure::usage(format!("cannot run {:?}: {error}", arguments.command[0])))?
     };
-    let mut replaced = 0_u64;
+    let mut counts = Counts::default();
     let mut interrupted = pin!(super::interrupted());
+    let mut held_back = None;
+    // Once the server has refused for good nothing more is sent, but the command goes on and is still shown.
+    let mut refused: Option<ApiError> = None;
     let was_interrupted = loop {
-        let next = tokio::select! {
-            next = output.next() => next,
+        let first = match held_back.take() {
+            Some(first) => first,
+            None => {
+                let next = tokio::select! {
+                    next = output.next() => next,
+                    () = &mut interrupted => break true,
+                };
+                let Some(read) = next else { break false };
+                read.map_err(Failure::environment)?
+            }
+        };
+        let lines = gather(first, &mut output, &mut held_back, &mut counts).map_err(Failure::environment)?;
+        if refused.is_some() {
+            counts.unpublished += lines.len();
+            continue;
+        }
+        let appended = tokio::select! {
+            appended = append(&mut api, &id, &lines) => appended,
             () = &mut interrupted => break true,
         };
-        let Some(first) = next else { break false };
-        let mut lines: Vec<NewLine> = Vec::new();
-        let mut bytes = 0;
-        let mut next = Some(first);
-        // What has piled up meanwhile goes along: one append per round trip, however fast lines come.
-        while let Some(read) = next {
-            let read = read.map_err(Failure::environment)?;
-            replaced += u64::from(read.replaced);
-            bytes += read.line.text.len();
-            lines.push(read.line);
-            next = if lines.len() < APPEND_LINES_MAX && bytes < APPEND_BYTES_MAX {
-                output.try_next()
-            } else {
-                None
-            };
+        if let Err(error) = appended {
+            eprintln!("wirelab: {error}; from here on nothing is published");
+            counts.unpublished += lines.len();
+            refused = Some(error);
         }
-        append(&mut api, &id, &lines).await?;
     };
-    if replaced > 0 {
-        eprintln!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD");
-    }
+    counts.tell();
     let (status, exit) = if was_interrupted {
         (Status::Cancelled, Exit::Interrupted)
     } else {
@@ -73,28 +85,81 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
             Some(_) | None => (Status::Succeeded, Exit::Ok),
         }
     };
+    if refused.is_some() {
+        return Ok(if exit == Exit::Ok { Exit::Environment } else { exit });
+    }
     if !arguments.keep_open {
         api.finish(&id, status).await.map_err(failure)?;
     }
     Ok(exit)
 }
 
+#[derive(Default)]
+struct Counts {
+    replaced: usize,
+    cut: usize,
+    unpublished: usize,
+}
+
+impl Counts {
+    fn tell(&self) {
+        let Self { replaced, cut, unpublished } = self;
+        if *replaced > 0 {
+            eprintln!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD");
+        }
+        if *cut > 0 {
+            eprintln!("{cut} pieces of lines above the bound became lines of their own");
+        }
+        if *unpublished > 0 {
+            eprintln!("{unpublished} lines were shown and not published");
+        }
+    }
+}
+
+/// What has piled up meanwhile goes along: one append per round trip, however fast lines come. A line that would
+/// make the body too large is held back for the next.
+fn gather(
+    first: OutputLine,
+    output: &mut CommandOutput,
+    held_back: &mut Option<OutputLine>,
+    counts: &mut Counts,
+) -> std::io::Result<Vec<NewLine>> {
+    let mut lines = Vec::new();
+    let mut body_bytes_max = 0;
+    let mut next = Some(first);
+    while let Some(read) = next {
+        body_bytes_max += JSON_BYTES_PER_BYTE_MAX * read.line.text.len() + JSON_FRAME_BYTES_MAX;
+        if !lines.is_empty() && body_bytes_max > BODY_BYTES_MAX {
+            *held_back = Some(read);
+            break;
+        }
+        counts.replaced += usize::from(read.replaced);
+        counts.cut += usize::from(read.cut);
+        lines.push(read.line);
+        next = if lines.len() < APPEND_LINES_MAX { output.try_next().transpose()? } else { None };
+    }
+    Ok(lines)
+}
+
 /// Appends once, however often it must be tried: the key tells the server that it is the same append.
-async fn append(api: &mut Api, id: &DeploymentId, lines: &[NewLine]) -> Result<(), Failure> {
+async fn append(api: &mut Api, id: &DeploymentId, lines: &[NewLine]) -> Result<(), ApiError> {
     let key = format!("{:032x}", rand::rng().random::<u128>());
     let mut retries = 0;
     loop {
-        match api.append(id, lines, &key).await {
+        let error = match api.append(id, lines, &key).await {
             Ok(_) => return Ok(()),
-            Err(ApiError::Unreachable { .. }) if retries < RETRIES => {
-                retries += 1;
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
-            Err(error) => {
-                let lost = format!("{error}; {} lines were read and not published", lines.len());
-                return Err(Failure::environment(lost));
-            }
+            Err(error) => error,
+        };
+        let passes = match &error {
+            ApiError::Unreachable { .. } => true,
+            ApiError::Refused { problem, .. } => matches!(problem.status, 429 | 503),
+            ApiError::Contract { .. } => false,
+        };
+        if !passes || retries == RETRIES {
+            return Err(error);
         }
+        retries += 1;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 

@@ -29,7 +29,7 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
     let start = Instant::now();
     let mut output = CommandOutput::spawn(&arguments.command)
         .map_err(|error| Failure::usage(format!("cannot run {:?}: {error}", arguments.command[0])))?;
-    let (mut lines, mut replaced) = (0_u64, 0_u64);
+    let (mut lines, mut replaced, mut cut) = (0_u64, 0_u64, 0_u64);
     // Two pipes are read by two tasks: their lines may reach us in the other order by a hair.
     let mut latest = std::time::Duration::ZERO;
     let mut interrupted = pin!(super::interrupted());
@@ -52,6 +52,7 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
         writer.line(latest, &read.line).map_err(Failure::environment)?;
         lines += 1;
         replaced += u64::from(read.replaced);
+        cut += u64::from(read.cut);
     }
     let status = output.wait().await.map_err(Failure::environment)?.expect("a command has a status");
     let ended = if status.success() { Status::Succeeded } else { Status::Failed };
@@ -62,6 +63,9 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
     eprintln!("recorded {lines} lines in {:.1} s as {shown} ({ended})", end.offset.as_secs_f64());
     if replaced > 0 {
         eprintln!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD");
+    }
+    if cut > 0 {
+        eprintln!("{cut} pieces of lines above the bound became lines of their own");
     }
     Ok(ended_as(status))
 }

@@ -51,7 +51,7 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
     Ok(response)
 }
 
-/// How long to hold, and whether `Prefer` decided it.
+/// How long to hold, and whether to tell: the client asked by `Prefer`.
 #[derive(Debug, PartialEq)]
 struct Wait {
     hold: Duration,
@@ -78,7 +78,8 @@ impl Wait {
             (Some(parameter), Some(preference)) => parameter.min(preference),
         };
         let hold = asked.min(hold_max);
-        Ok(Self { hold, preferred: preference.is_some() })
+        // The header has whole seconds only (RFC 7240 §4.3): half a second cannot be said in it.
+        Ok(Self { hold, preferred: preference.is_some() && hold.subsec_nanos() == 0 })
     }
 }
 
@@ -122,6 +123,7 @@ mod tests {
         assert_eq!(hold("", Some("respond-async, wait=7")), Ok((7.0, true)));
         assert_eq!(hold("?wait=3", Some("wait=7")), Ok((3.0, true)));
         assert_eq!(hold("?wait=9", Some("wait=7")), Ok((7.0, true)));
+        assert_eq!(hold("?wait=0.5", Some("wait=7")), Ok((0.5, false)));
         assert_eq!(hold("", Some("wait=soon")), Ok((25.0, false)));
     }
 

@@ -34,6 +34,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Heartbeats without any frame from the client before the socket is given up.
 const UNANSWERED_PINGS_MAX: u32 = 2;
 
+/// Opcode, length and mask of one frame (RFC 6455 §5.2).
+const FRAME_HEAD_BYTES_MAX: usize = 14;
+
 /// `GET …/websocket?from=` with an upgrade.
 pub async fn answer(
     request: HttpRequest,
@@ -343,6 +346,10 @@ async fn receive_frame(
     loop {
         if let Some(frame) = codec.decode(received)? {
             return Ok(Some(frame));
+        }
+        // The codec compares a frame's length with its bound only when the whole frame is there.
+        if received.len() > BODY_BYTES_MAX + FRAME_HEAD_BYTES_MAX {
+            return Err(ProtocolError::Overflow);
         }
         match payload.next().await {
             Some(Ok(bytes)) => received.extend_from_slice(&bytes),

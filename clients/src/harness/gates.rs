@@ -91,15 +91,28 @@ fn invalid_reasons(run: &RunResult) -> Vec<String> {
 }
 
 fn unresolved_reasons(run: &RunResult) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let missing = run.delivery.cohort.lost + run.delivery.cohort.censored;
+    if missing > 0 {
+        reasons.push(format!("{missing} lines are missing; quantiles that would hide them are left out"));
+    }
+    if run.traffic_seen_by_server.is_none() {
+        reasons.push("the server's own counts could not be read".to_owned());
+    }
+    reasons.extend(lateness_reason(run));
+    reasons
+}
+
+fn lateness_reason(run: &RunResult) -> Option<String> {
     let (Some(late_us), Some(delivery_us)) =
         (run.send_lateness.quantile_us(0.99), run.delivery.latency.quantile_us(0.99))
     else {
-        return Vec::new();
+        return None;
     };
-    if late_us as f64 <= LATENESS_RATIO_MAX * delivery_us as f64 {
-        return Vec::new();
-    }
-    vec![format!("send lateness p99 {late_us} µs exceeds 10 % of delivery latency p99 {delivery_us} µs")]
+    let late = late_us as f64 > LATENESS_RATIO_MAX * delivery_us as f64;
+    late.then(|| {
+        format!("send lateness p99 {late_us} µs exceeds 10 % of delivery latency p99 {delivery_us} µs")
+    })
 }
 
 /// The row's counts are the cohort's; what happened to warm-up lines would be seen nowhere else.

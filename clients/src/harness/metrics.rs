@@ -111,10 +111,13 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
 /// The quantiles of `percentiles.csv`; 1.0 is the maximum.
 pub const QUANTILES: &[f64] = &[0.5, 0.9, 0.99, 0.999, 1.0];
 
-/// The quantile in µs, unless the run had too few distinct lines for it.
+/// The quantile in µs, unless the run had too few distinct lines for it, or lines are missing: what never arrived
+/// would have been slowest, so a quantile of what did would flatter exactly where it matters.
 pub fn quantile_us(run: &RunResult, histogram: &LatencyHistogram, quantile: f64) -> Option<u64> {
     let enough = run.delivery.distinct_lines_count() >= distinct_lines_needed(quantile);
-    if enough { histogram.quantile_us(quantile) } else { None }
+    let cohort = &run.delivery.cohort;
+    let known = quantile * cohort.expected as f64 <= cohort.delivered as f64;
+    if enough && known { histogram.quantile_us(quantile) } else { None }
 }
 
 /// Names of the columns that are empty in every run.

@@ -200,6 +200,8 @@ const HOLD_DEFAULT: Duration = Duration::from_secs(25);
 const WARM_UP_DEFAULT: Duration = Duration::from_secs(1);
 const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 const SPEED_DEFAULT: f64 = 1.0;
+/// A short poll brings the last line up to one interval after it was due; one more for a poll that was late.
+const DRAIN_INTERVALS_MIN: u32 = 2;
 /// About the mean of a build log.
 const PAYLOAD_BYTES_DEFAULT: u64 = 100;
 
@@ -280,6 +282,7 @@ impl Plan {
         given: AdHoc,
         refusals: Refusals<'_>,
     ) -> Result<Self, PlanError> {
+        let poll_interval = given.poll_interval.unwrap_or(POLL_INTERVAL_DEFAULT);
         let plan = Self {
             name,
             question,
@@ -288,10 +291,10 @@ impl Plan {
             subscribers: given.subscribers.unwrap_or(SUBSCRIBERS_DEFAULT),
             repetitions: given.repetitions.unwrap_or(1),
             store: given.store.unwrap_or(StoreKind::Memory),
-            poll_interval: given.poll_interval.unwrap_or(POLL_INTERVAL_DEFAULT),
+            poll_interval,
             hold: given.hold.unwrap_or(HOLD_DEFAULT),
             warm_up: given.warm_up.unwrap_or(WARM_UP_DEFAULT),
-            drain: given.drain.unwrap_or(DRAIN_DEFAULT),
+            drain: given.drain.unwrap_or(DRAIN_DEFAULT.max(DRAIN_INTERVALS_MIN * poll_interval)),
             lines: given.lines.unwrap_or(LineProcess::Poisson(AD_HOC_LINES)),
         };
         plan.check(refusals)?;

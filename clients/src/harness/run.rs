@@ -20,8 +20,10 @@ use crate::api::{Api, ApiError};
 use crate::wire::{From as Position, Status};
 use crate::{Options, Target};
 
-/// How long all subscribers together may take to connect.
+/// How long all subscribers together may take to connect, beyond a short poll's first interval.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
+/// Connections of a run besides its subscribers': publisher, API, and reconnects while the old ones close.
+const OTHER_CONNECTIONS: u32 = 64;
 /// Between the last connection and the first due time: requests in flight arrive, caches warm up.
 const SETTLE: Duration = Duration::from_millis(300);
 /// How often progress is looked at.
@@ -54,12 +56,14 @@ pub enum RunError {
         offered: Vec<String>,
     },
     /// Not everybody got a connection.
-    #[error("{connected} of {wanted} subscribers have a connection after {} s", CONNECT_MAX.as_secs())]
+    #[error("{connected} of {wanted} subscribers have a connection after {} s", limit.as_secs())]
     NotConnected {
         /// How many have.
         connected: usize,
         /// How many should.
         wanted: u32,
+        /// How long they were waited for.
+        limit: Duration,
     },
     /// The publisher could not start.
     #[error("the publisher cannot start: {0}")]
@@ -76,7 +80,9 @@ pub async fn run(
     schedule: &Schedule,
     look: impl Fn(Progress),
 ) -> Result<RunResult, RunError> {
-    let command = ServerCommand { program, store: cell.store, arguments: Vec::new() };
+    let connections_max = (cell.subscribers + OTHER_CONNECTIONS).to_string();
+    let arguments = vec!["--connections-max".to_owned(), connections_max];
+    let command = ServerCommand { program, store: cell.store, arguments };
     let mut server = ServerProcess::spawn(&command).await?;
     let url = format!("http://{}", server.addr()).parse().expect("a socket address is host and port");
     let mut api = Api::new(url);
@@ -90,7 +96,7 @@ pub async fn run(
         Target { server: api.server().clone(), deployment: deployment.clone(), from: Position::Start };
     let options = Options { poll_interval: cell.poll_interval, hold: cell.hold };
     let subscribers = Subscribers::start(cell.transport, &target, &options, cell.subscribers);
-    connected(&subscribers, cell.subscribers).await?;
+    connected(&subscribers, cell.subscribers, CONNECT_MAX + cell.poll_interval).await?;
 
     let harness = std::process::id();
     let before = (ProcessSample::take(server.pid()), ProcessSample::take(harness), Instant::now());
@@ -128,7 +134,9 @@ pub async fn run(
         .map(|status| format!("the server ended during the run ({status}){}", server.said()));
     // Subscribers learn the end from their transports, as they learned the lines.
     let finished = api.finish(&deployment, Status::Succeeded).await.err().map(|error| error.to_string());
-    let outcome = subscribers.finish(cell.drain).await;
+    // What has not arrived when the drain ends is censored, also if it would come now.
+    let complete = subscribers.received_count() >= expected;
+    let outcome = subscribers.finish(if complete { cell.drain } else { Duration::ZERO }).await;
     let traffic_seen_by_server = server_traffic(&mut api, cell.transport).await;
     let stopped = server.stop().await;
     let obstinate = match stopped {
@@ -159,15 +167,15 @@ pub async fn run(
     Ok(result)
 }
 
-async fn connected(subscribers: &Subscribers, wanted: u32) -> Result<(), RunError> {
-    let until = Instant::now() + CONNECT_MAX;
+async fn connected(subscribers: &Subscribers, wanted: u32, limit: Duration) -> Result<(), RunError> {
+    let until = Instant::now() + limit;
     loop {
         let connected = subscribers.connected_count();
         if connected == wanted as usize {
             return Ok(());
         }
         if Instant::now() > until {
-            return Err(RunError::NotConnected { connected, wanted });
+            return Err(RunError::NotConnected { connected, wanted, limit });
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -17,7 +17,8 @@ pub(super) async fn server_traffic(api: &mut Api, transport: Transport) -> Optio
         let text = api.metrics().await.ok()?;
         let open = value(&text, "wirelab_connections", transport, None)?;
         if open == 0 {
-            return traffic(&text, transport);
+            // Asked once more: the counters of this answer may have been read before its gauge.
+            return traffic(&api.metrics().await.ok()?, transport);
         }
         if Instant::now() > until {
             return None;

@@ -181,6 +181,8 @@ impl ServerProcess {
         if let Some(status) = self.child.try_wait()? {
             return Ok(Stopped { status, killed: false });
         }
+        // Kept open, or waiting would close it and hide that SIGTERM was ignored.
+        let _stdin = self.child.stdin.take();
         // Not waited for yet: the pid is still its own.
         kill(Pid::from_raw(self.pid as i32), Signal::SIGTERM)?;
         match timeout(STOP_MAX, self.child.wait()).await {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{LineProcess, Plan};
+use super::{DRAIN_INTERVALS_MIN, LineProcess, Plan};
 use crate::harness::schedule::Generated;
 use crate::wire::{LINE_BYTES_MAX, Transport};
 
@@ -15,7 +15,7 @@ const NAME_CHARS_MAX: usize = 60;
 pub(super) const SUBSCRIBERS: RangeInclusive<u64> = 1..=60_000;
 /// A month of runs is not an experiment.
 pub(super) const REPETITIONS: RangeInclusive<u64> = 1..=1_000;
-const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(300);
 /// The contract's `wait`.
 const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(55);
 const WARM_UP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
@@ -97,6 +97,15 @@ impl Plan {
         refusals.duration_within("hold", self.hold, &HOLD)?;
         refusals.duration_within("warm_up", self.warm_up, &WARM_UP)?;
         refusals.duration_within("drain", self.drain, &DRAIN)?;
+        let drain_min = DRAIN_INTERVALS_MIN * self.poll_interval;
+        if self.transports.contains(&Transport::ShortPoll) && self.drain < drain_min {
+            let must = format!(
+                "with short-poll at least {DRAIN_INTERVALS_MIN} times poll_interval, {}, or lines that are on their \
+                 way would count as censored",
+                text_of(drain_min)
+            );
+            return Err(refusals.refused("drain", text_of(self.drain), must));
+        }
         match &self.lines {
             LineProcess::Replay { recording, speed } => {
                 if recording.is_empty() {

@@ -194,6 +194,10 @@ impl Reading {
             received.extend_from_slice(&chunk[..read]);
             self.unanswered.extend(self.posts.try_iter());
             while let Some((answer, length)) = parse(&received)? {
+                // A server's way to close a connection on which no request came in time (RFC 9110 §15.5.9).
+                if answer.status == 408 && self.unanswered.is_empty() {
+                    return self.closed();
+                }
                 self.check(&answer, at)?;
                 received.drain(..length);
             }
