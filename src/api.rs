@@ -141,7 +141,6 @@ async fn append(
         let digest = Sha256::new().chain_update(media_type.as_bytes()).chain_update([0]).chain_update(&body);
         IdempotencyKey { key, digest: digest.finalize().into() }
     });
-    let count = lines.len() as u64;
     let appended = context.deployments.append(&id, AppendRequest { lines, key }).await.map_err(|error| {
         let detail = error.to_string();
         match error {
@@ -149,7 +148,6 @@ async fn append(
             AppendError::Store(error) => error.into(),
         }
     })?;
-    context.metrics.lines_appended.inc_by(count);
     Ok(no_store(HttpResponse::Created()).json(appended))
 }
 
@@ -195,7 +193,7 @@ async fn ready(context: web::Data<Context>) -> HttpResponse {
 async fn metrics(context: web::Data<Context>) -> HttpResponse {
     no_store(HttpResponse::Ok())
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        .body(context.metrics.render())
+        .body(context.metrics.render(context.deployments.lines_appended()))
 }
 
 async fn json_body<T: DeserializeOwned>(payload: web::Payload, example: &str) -> Result<T, Refusal> {

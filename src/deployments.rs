@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
@@ -14,7 +15,7 @@ use wirelab_clients::wire::{
 };
 
 use crate::reader::{OpenError, Reader};
-use crate::sources::{self, SourceError};
+use crate::sources::{self, Feed, SourceError};
 use crate::store::{AppendRequest, DeploymentLog, LogStore, StoreError};
 
 /// Every deployment of one server.
@@ -23,8 +24,11 @@ pub struct Deployments {
     recordings: PathBuf,
     /// Runs the feeders: they outlive the request that created them.
     runtime: Handle,
-    feeders: Arc<Mutex<HashMap<DeploymentId, AbortHandle>>>,
+    feeders: Feeders,
+    appended: Arc<AtomicU64>,
 }
+
+type Feeders = Arc<Mutex<HashMap<DeploymentId, AbortHandle>>>;
 
 /// Why a deployment was not created.
 #[derive(Debug, thiserror::Error)]
@@ -57,29 +61,35 @@ impl Deployments {
                 log.finish(Status::Cancelled).await?;
             }
         }
-        Ok(Self { store, recordings, runtime: Handle::current(), feeders: Arc::default() })
+        Ok(Self {
+            store,
+            recordings,
+            runtime: Handle::current(),
+            feeders: Feeders::default(),
+            appended: Arc::default(),
+        })
     }
 
     /// Creates a deployment and, if it has a source, starts feeding it.
+    ///
+    /// Runs to its end also when the caller goes away: a deployment that nobody feeds would run for ever.
     pub async fn create(&self, name: String, source: Option<Source>) -> Result<Deployment, CreateError> {
-        // Before anything is created: a source that cannot be leaves nothing behind.
-        let feed = match &source {
-            Some(source) => Some(sources::feed(source, &self.recordings)?),
-            None => None,
-        };
-        let log = self.store.create(name, source).await?;
-        let info = log.info();
-        if let Some(feed) = feed {
-            let (feeders, id) = (self.feeders.clone(), info.id.clone());
-            // The lock is held until the handle is in, so a feeder that ends at once still finds it to remove.
-            let mut running = self.feeders.lock().expect("no holder panics");
-            let task = self.runtime.spawn(async move {
-                sources::run(feed, &*log).await;
-                feeders.lock().expect("no holder panics").remove(&id);
-            });
-            running.insert(info.id.clone(), task.abort_handle());
-        }
-        Ok(info)
+        let (store, recordings) = (self.store.clone(), self.recordings.clone());
+        let (feeders, appended) = (self.feeders.clone(), self.appended.clone());
+        let created = self.runtime.spawn(async move {
+            // Before anything is created: a source that cannot be leaves nothing behind.
+            let feed = match source.clone() {
+                Some(source) => Some(load(source, recordings).await?),
+                None => None,
+            };
+            let log = store.create(name, source).await?;
+            let info = log.info();
+            if let Some(feed) = feed {
+                feed_in_background(feed, log, feeders, appended);
+            }
+            Ok(info)
+        });
+        created.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     /// A cursor on a deployment's log.
@@ -93,7 +103,7 @@ impl Deployments {
         if log.source().is_some() {
             return Err(AppendError::Sourced(id.clone()));
         }
-        Ok(log.append(request).await?)
+        Ok(append(&*log, request, &self.appended).await?)
     }
 
     /// Ends a deployment.
@@ -131,6 +141,11 @@ impl Deployments {
         (self.store.name(), self.store.durable())
     }
 
+    /// Lines appended and acknowledged since the start, by anybody.
+    pub fn lines_appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed)
+    }
+
     async fn log(&self, id: &DeploymentId) -> Result<Arc<dyn DeploymentLog>, StoreError> {
         self.store.open(id).await
     }
@@ -140,4 +155,36 @@ impl Deployments {
             feeder.abort();
         }
     }
+}
+
+/// Appends and counts. A key that was used before appends nothing.
+pub(crate) async fn append(
+    log: &dyn DeploymentLog,
+    request: AppendRequest,
+    count: &AtomicU64,
+) -> Result<Appended, StoreError> {
+    let last_before = log.head().borrow().last;
+    let appended = log.append(request).await?;
+    if appended.first > last_before {
+        count.fetch_add(appended.last + 1 - appended.first, Ordering::Relaxed);
+    }
+    Ok(appended)
+}
+
+/// Reads a recording of any size: on a thread where no stream waits behind it.
+async fn load(source: Source, recordings: PathBuf) -> Result<Feed, SourceError> {
+    let loaded = tokio::task::spawn_blocking(move || sources::feed(&source, &recordings)).await;
+    loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+fn feed_in_background(feed: Feed, log: Arc<dyn DeploymentLog>, feeders: Feeders, appended: Arc<AtomicU64>) {
+    let id = log.info().id;
+    let (others, own_id) = (feeders.clone(), id.clone());
+    // The lock is held until the handle is in, so a feeder that ends at once still finds it to remove.
+    let mut running = others.lock().expect("no holder panics");
+    let task = tokio::spawn(async move {
+        sources::run(feed, &*log, &appended).await;
+        feeders.lock().expect("no holder panics").remove(&own_id);
+    });
+    running.insert(id, task.abort_handle());
 }

@@ -89,8 +89,7 @@ impl CallerMetrics {
 pub struct Metrics {
     registry: Registry,
     callers: [CallerMetrics; Caller::ALL_COUNT],
-    /// Lines appended by anybody.
-    pub lines_appended: Counter,
+    lines_appended: Counter,
     waiting: Mutex<HashMap<u64, Arc<Waited>>>,
     next_waiting: AtomicU64,
 }
@@ -164,7 +163,10 @@ impl Metrics {
     }
 
     /// The Prometheus text exposition format.
-    pub fn render(&self) -> String {
+    ///
+    /// `lines_appended`: lines appended and acknowledged since the start, by anybody.
+    pub fn render(&self, lines_appended: u64) -> String {
+        self.lines_appended.inc_by(lines_appended.saturating_sub(self.lines_appended.get()));
         let mut lags = [0_i64; Caller::ALL_COUNT];
         for waited in self.waiting.lock().expect("no holder panics").values() {
             let behind = waited.head.borrow().last.saturating_sub(waited.after.load(Ordering::Relaxed));

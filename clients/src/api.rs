@@ -1,8 +1,8 @@
 //! The regular API, as a client calls it: create, find, append, finish.
 //!
 //! Used by the harness for what is not measured and by the commands. One connection, kept; a call that fails
-//! on it is made once more on a new one, which is safe because every call here can be repeated: appends carry an
-//! idempotency key.
+//! on it is made once more on a new one. That is safe because these calls can be repeated (appends carry an
+//! idempotency key), except creating, which is made once, on a new connection.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -157,23 +157,31 @@ impl Api {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<T, ApiError> {
-        let (status, answer) = match self.exchange(&method, path, headers, &body).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.connection = None;
-                let again = self.exchange(&method, path, headers, &body).await;
-                again.map_err(|why| ApiError::Unreachable { server: self.server.clone(), why })?
-            }
-        };
+        let mut answer = self.exchange(&method, path, headers, &body).await;
+        if answer.is_err() {
+            self.connection = None;
+            answer = self.exchange(&method, path, headers, &body).await;
+        }
+        self.understood(&method, path, answer)
+    }
+
+    /// The value in an answer, or why there is none.
+    fn understood<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        answer: Result<(StatusCode, Bytes), String>,
+    ) -> Result<T, ApiError> {
+        let server = || self.server.clone();
+        let (status, answer) = answer.map_err(|why| ApiError::Unreachable { server: server(), why })?;
         if !status.is_success() {
-            let problem = serde_json::from_slice(&answer).map_err(|_| ApiError::Contract {
-                server: self.server.clone(),
-                why: format!("{method} {path} answered {status} without a problem document"),
-            })?;
-            return Err(ApiError::Refused { server: self.server.clone(), problem: Box::new(problem) });
+            let why = format!("{method} {path} answered {status} without a problem document");
+            let problem =
+                serde_json::from_slice(&answer).map_err(|_| ApiError::Contract { server: server(), why })?;
+            return Err(ApiError::Refused { server: server(), problem: Box::new(problem) });
         }
         serde_json::from_slice(&answer).map_err(|error| ApiError::Contract {
-            server: self.server.clone(),
+            server: server(),
             why: format!("the answer to {method} {path} is not what it should be: {error}"),
         })
     }

@@ -167,9 +167,11 @@ fn progress_bar(name: &str) -> ProgressBar {
     ProgressBar::new(1).with_style(style).with_message(name.to_owned())
 }
 
-/// The source's commit, if this is its repository.
+/// The commit that this was built from, as far as its source is still there; `-dirty` when the tree was changed.
 fn commit() -> Option<String> {
-    let output = Command::new("git").args(["rev-parse", "--short=7", "HEAD"]).output().ok()?;
+    let source = env!("CARGO_MANIFEST_DIR");
+    let describe = ["describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"];
+    let output = Command::new("git").arg("-C").arg(source).args(describe).output().ok()?;
     let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !commit.is_empty()).then_some(commit)
 }

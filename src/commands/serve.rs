@@ -1,8 +1,10 @@
 //! `wirelab serve`: a store, a listener and a signal handler around the server.
 
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::os;
 
@@ -14,6 +16,9 @@ use crate::store::LogStore;
 use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
 
+/// Connections that the kernel completes before they are accepted: a reconnect storm of thousands must not lose its
+/// SYNs, which would show as latencies of a second. The kernel's own limit (somaxconn) may be lower.
+const BACKLOG: u32 = 4_096;
 /// Descriptors that are no connections: listener, log files, runtime.
 const OTHER_DESCRIPTORS: u64 = 512;
 
@@ -43,7 +48,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
         }
     }
 
-    let listener = TcpListener::bind(arguments.bind).map_err(|error| {
+    let listener = listen(arguments.bind).map_err(|error| {
         Failure::environment(format!(
             "cannot listen on {}: {error}; choose another --bind, or port 0 for a free one",
             arguments.bind
@@ -76,6 +81,14 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
     });
     server.await.map_err(Failure::environment)?;
     Ok(Exit::Ok)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restarted server must not wait for its predecessor's connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Ends when stdin does; what it says is of no interest.

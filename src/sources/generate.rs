@@ -1,10 +1,12 @@
 //! Generate: numbered lines at a fixed rate, until the deployment is finished or deleted.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::wire::NewLine;
 
+use crate::deployments::append;
 use crate::store::{AppendRequest, DeploymentLog, StoreError};
 
 /// Lines made up for in one append after a pause: a second's worth at the highest rate.
@@ -17,7 +19,7 @@ pub struct Generate {
 }
 
 impl Generate {
-    pub(super) async fn run(self, log: &dyn DeploymentLog) -> Result<(), StoreError> {
+    pub(super) async fn run(self, log: &dyn DeploymentLog, appended: &AtomicU64) -> Result<(), StoreError> {
         let start = Instant::now();
         let due = |number: u64| start + Duration::from_secs_f64((number - 1) as f64 / self.rate_hz);
         let mut next = 1;
@@ -31,7 +33,7 @@ impl Generate {
                 lines.push(NewLine::plain(format!("generated line {next}")));
                 next += 1;
             }
-            log.append(AppendRequest { lines, key: None }).await?;
+            append(log, AppendRequest { lines, key: None }, appended).await?;
         }
     }
 }

@@ -7,6 +7,7 @@ mod generate;
 mod replay;
 
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::Source;
@@ -58,11 +59,11 @@ pub fn feed(source: &Source, recordings: &Path) -> Result<Feed, SourceError> {
     }
 }
 
-/// Feeds a log until the source or the log ends.
-pub async fn run(feed: Feed, log: &dyn DeploymentLog) {
+/// Feeds a log until the source or the log ends, counting the lines in `appended`.
+pub async fn run(feed: Feed, log: &dyn DeploymentLog, appended: &AtomicU64) {
     let fed = match feed {
-        Feed::Replay(replay) => replay.run(log).await,
-        Feed::Generate(generate) => generate.run(log).await,
+        Feed::Replay(replay) => replay.run(log, appended).await,
+        Feed::Generate(generate) => generate.run(log, appended).await,
     };
     match fed {
         // Somebody finished or deleted the deployment: that is how a source is stopped.

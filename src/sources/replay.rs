@@ -1,11 +1,13 @@
 //! Replay: a recording fed to a log with its own gaps, bursts and silences.
 
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::recording::{Recording, RecordingError};
 
 use super::one;
+use crate::deployments::append;
 use crate::store::{DeploymentLog, StoreError};
 
 /// A recording and how fast it runs.
@@ -20,12 +22,12 @@ impl Replay {
         Ok(Self { recording: Recording::find(folder, name)?, speed })
     }
 
-    pub(super) async fn run(self, log: &dyn DeploymentLog) -> Result<(), StoreError> {
+    pub(super) async fn run(self, log: &dyn DeploymentLog, appended: &AtomicU64) -> Result<(), StoreError> {
         let start = Instant::now();
         for recorded in self.recording.lines {
             // Absolute, so that the time an append takes does not add up.
             sleep_until(start + recorded.offset.div_f64(self.speed)).await;
-            log.append(one(recorded.line)).await?;
+            append(log, one(recorded.line), appended).await?;
         }
         sleep_until(start + self.recording.ended.offset.div_f64(self.speed)).await;
         log.finish(self.recording.ended.status).await

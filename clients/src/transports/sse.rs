@@ -75,8 +75,13 @@ impl Sse {
             // The one status that tells an EventSource to stop: the log is over and we have all of it.
             StatusCode::NO_CONTENT => {
                 self.meter.count(Outcome::Empty);
-                let cursor = self.end_cursor().await?;
-                Ok(Some(Received { batch: batch(Vec::new(), &cursor, true), at: self.meter.last_read() }))
+                match self.end_cursor().await {
+                    Ok(cursor) => {
+                        let at = self.meter.last_read();
+                        Ok(Some(Received { batch: batch(Vec::new(), &cursor, true), at }))
+                    }
+                    Err(Cut(why)) => self.http.back_off(&why, None).await.map(|()| None),
+                }
             }
             _ => {
                 let answer = self.http.refusal(response).await;
@@ -89,15 +94,14 @@ impl Sse {
     }
 
     /// A 204 has no room for a cursor. Whoever started at `now` on a finished log learns it from the snapshot.
-    async fn end_cursor(&mut self) -> Result<Cursor, SubscribeError> {
+    async fn end_cursor(&mut self) -> Result<Cursor, Cut> {
         if let Some(cursor) = &self.cursor {
             return Ok(cursor.clone());
         }
         let path = format!("/api/deployments/{}/lines?from=now", self.target.deployment);
-        let answer = self.http.get(&path, &[], ANSWER_TIMEOUT).await;
-        let snapshot: Option<Batch> =
-            answer.ok().and_then(|answer| serde_json::from_slice(&answer.body).ok());
-        snapshot.map(|snapshot| snapshot.next).ok_or(SubscribeError::Deleted)
+        let answer = self.http.get(&path, &[], ANSWER_TIMEOUT).await?;
+        let snapshot: Result<Batch, _> = serde_json::from_slice(&answer.body);
+        snapshot.map(|snapshot| snapshot.next).map_err(|_| Cut(format!("no snapshot: {}", answer.status)))
     }
 
     /// Reads until there is something to return; `None`: the stream was cut, come back later.

@@ -39,7 +39,7 @@ pub struct Websocket {
     target: Target,
     socket: Option<WebSocketStream<MeteredSocket>>,
     /// A frame that came with a later read than the batch before it.
-    held_back: Option<(ServerFrame, Instant)>,
+    held_back: Option<Result<(ServerFrame, Instant), SubscribeError>>,
     cursor: Option<Cursor>,
     ended: Option<Received>,
     backoff: Backoff,
@@ -57,6 +57,7 @@ impl Websocket {
         if let Some(cursor) = &self.cursor {
             self.target.from = Position::After(cursor.clone());
         }
+        let opened_before = self.meter.traffic().connections_opened;
         match timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, self.handshake()).await {
             Ok(Ok(socket)) => {
                 self.meter.count(Outcome::Data);
@@ -75,11 +76,12 @@ impl Websocket {
                     Refusal::Later { why, advised } => self.back_off(&why, advised).await,
                 }
             }
-            Ok(Err(Error::Io(error))) => self.back_off(&format!("cannot connect: {error}"), None).await,
-            Ok(Err(error)) => {
+            // Cut after the connection was there, so a request had been sent.
+            Ok(Err(error)) if self.meter.traffic().connections_opened > opened_before => {
                 self.meter.count(Outcome::Error);
                 self.back_off(&error.to_string(), None).await
             }
+            Ok(Err(error)) => self.back_off(&format!("cannot connect: {error}"), None).await,
             Err(_) => self.back_off("no handshake in time", None).await,
         }
     }
@@ -102,7 +104,7 @@ impl Websocket {
     /// The next frame and when it was read; `None`: the socket is closed or cut. Cancel-safe.
     async fn frame(&mut self) -> Result<Option<(ServerFrame, Instant)>, SubscribeError> {
         if let Some(held_back) = self.held_back.take() {
-            return Ok(Some(held_back));
+            return held_back.map(Some);
         }
         let Some(socket) = &mut self.socket else { return Ok(None) };
         loop {
@@ -141,11 +143,16 @@ impl Websocket {
                             Some(Ok(Some((ServerFrame::Line { line, .. }, read)))) if read == at => {
                                 lines.push(line);
                             }
+                            // What comes after is looked at in its turn: a later read, another frame, an error.
                             Some(Ok(Some(later))) => {
-                                self.held_back = Some(later);
+                                self.held_back = Some(Ok(later));
                                 break;
                             }
-                            Some(Ok(None) | Err(_)) | None => break,
+                            Some(Err(error)) => {
+                                self.held_back = Some(Err(error));
+                                break;
+                            }
+                            Some(Ok(None)) | None => break,
                         }
                     }
                     return self.moved(lines, at, false).map(Some);
