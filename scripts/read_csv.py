@@ -25,6 +25,9 @@ assert (runs.expected_count == runs.delivered_count + runs.lost_count + runs.cen
 assert (runs.lost_count == 0).all() and (runs.duplicated_count == 0).all()
 assert (runs.censored_count == 0).all() and (runs.out_of_order_count == 0).all()
 assert set(percentiles.run_id) == set(runs.run_id)
+# A busy machine may make figures unbelievable. Any other reason is a defect.
+reasons = runs.verdict_reasons.dropna().str.split("; ").explode()
+assert reasons.str.startswith("send lateness").all(), reasons.to_list()
 
 delivery = percentiles[percentiles.metric == "delivery_latency"].pivot(
     index="run_id", columns="quantile", values="value_us"

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use wirelab_clients::wire::Deployment;
 
 use crate::server::{Binary, wait_until, wirelab};
 
@@ -28,7 +29,7 @@ fn short_run(results: &Path, more: &[&str]) -> (Output, PathBuf) {
     let output = output(
         wirelab()
             .args(["run", "--rate", "60", "--duration", "2s", "--subscribers", "2"])
-            .args(["--poll-interval", "50ms", "--results"])
+            .arg("--results")
             .arg(results)
             .args(more),
     );
@@ -67,7 +68,7 @@ fn assert_measured(output: &Output) {
 #[test]
 fn a_run_of_every_transport_delivers_every_line_once() {
     let results = TempDir::new().unwrap();
-    let (output, folder) = short_run(results.path(), &[]);
+    let (output, folder) = short_run(results.path(), &["--poll-interval", "50ms"]);
     assert_measured(&output);
     let rows = rows(&folder.join("runs.csv"));
     let transports: Vec<_> = rows.iter().map(|row| row("transport")).collect();
@@ -284,6 +285,50 @@ fn publishing_survives_a_server_that_is_killed_and_comes_back() {
     assert!(child.wait().unwrap().success());
     let expected: String = (1..=60).map(|i| format!("line {i}\n")).collect();
     assert_eq!(text(&tail(&server, "web", "sse").stdout), expected);
+}
+
+#[test]
+fn a_server_that_refuses_lines_does_not_stop_the_command() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let script = "echo one; sleep 0.5; echo two; sleep 0.5; echo three; exit 5";
+    let child = publish(&server, "web", &["--", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = || {
+        let listed: Vec<Deployment> = server.get("/api/deployments").json();
+        listed.first().filter(|deployment| deployment.lines == 1).map(|deployment| deployment.id.clone())
+    };
+    wait_until("the first line is published", || id().is_some());
+    let finish = format!("/api/deployments/{}/finish", id().unwrap());
+    assert_eq!(server.post(&finish, "application/json", r#"{"status":"cancelled"}"#).status, 200);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(5), "one\ntwo\nthree\n"));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("nothing is published") && said.contains("2 lines were shown and not published"),
+        "{said}"
+    );
+}
+
+#[test]
+fn long_lines_full_of_control_characters_are_published_whole() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let script = "head -c 3000000 /dev/zero";
+    assert_eq!(output(&mut publish(&server, "zeros", &["--", "sh", "-c", script])).status.code(), Some(0));
+    let followed = tail(&server, "zeros", "websocket");
+    let zeros = followed.stdout.iter().filter(|byte| **byte == 0).count();
+    assert_eq!(zeros, 3_000_000);
+}
+
+#[test]
+fn a_long_poll_interval_is_waited_for() {
+    let results = TempDir::new().unwrap();
+    let (output, folder) = short_run(results.path(), &["--transport", "short-poll", "--poll-interval", "3s"]);
+    assert_measured(&output);
+    let rows = rows(&folder.join("runs.csv"));
+    assert_eq!((rows[0]("censored_count"), rows[0]("lost_count")), ("0".to_owned(), "0".to_owned()));
 }
 
 #[test]
