@@ -8,7 +8,9 @@
 //!
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
 
+mod broken;
 mod conformance;
+mod faulty_store;
 mod http;
 mod proxy;
 mod server;

@@ -51,7 +51,7 @@ impl Setup {
                 server.expect("the server starts").await.expect("the server ends well");
             });
         });
-        Server { api: Api { authority }, shutdown, thread: Some(thread) }
+        Server { api: Api::new(authority), shutdown, thread: Some(thread) }
     }
 }
 
@@ -126,7 +126,7 @@ impl Binary {
             let _ = child.kill();
             panic!("`wirelab serve` said {line:?} and {:?}", child.wait());
         };
-        Self { api: Api { authority: authority.to_owned() }, child, stdout }
+        Self { api: Api::new(authority.to_owned()), child, stdout }
     }
 
     /// kill -9.
