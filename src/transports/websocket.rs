@@ -290,7 +290,7 @@ impl Socket {
         if std::str::from_utf8(text).is_err() {
             return self.close(CloseCode::Invalid, "a text frame is UTF-8", out);
         }
-        let answer = match serde_json::from_slice::<Command>(text) {
+        let answer = match request::json_object::<Command>(text) {
             Ok(Command { kind, reference }) if kind == "ping" => {
                 ServerFrame::Pong { at_us: now_us(), reference }
             }
