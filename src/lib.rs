@@ -1,6 +1,7 @@
 //! wirelab: one deployment log, every transport, delivery measured.
 pub mod api;
 pub mod cli;
+mod clock;
 pub mod command_output;
 pub mod commands;
 mod connection;
