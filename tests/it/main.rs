@@ -9,8 +9,11 @@
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
 
 mod broken;
+mod cli;
 mod conformance;
+mod contract;
 mod faulty_store;
 mod http;
 mod proxy;
 mod server;
+mod tidy;
