@@ -122,7 +122,10 @@ pub struct Serve {
     /// Lines kept per deployment, the newest; 0 keeps all.
     #[arg(long, default_value_t = 0)]
     pub retain_lines: u64,
-    /// Another origin whose pages may use this server, such as https://lab.example; may be repeated.
+    /// Stop when stdin is closed, so that a server started by a program does not outlive it.
+    #[arg(long)]
+    pub stop_at_stdin_end: bool,
+    /// Another origin whose pages may use this server, such as `https://lab.example`; may be repeated.
     #[arg(long)]
     pub allow_origin: Vec<String>,
 }

@@ -1,4 +1,16 @@
 //! wirelab: one deployment log, every transport, delivery measured.
+//!
+//! This crate is what is measured: the server, the reports and the command line. What measures is the crate
+//! `wirelab-clients`, which knows nothing of this one.
+//!
+//! - [`cli`], [`commands`]: the command line; one file per command
+//! - [`server`]: the actix application; [`api`]: the regular calls; [`transports`]: how lines leave the log
+//! - [`reader`]: a cursor on a log, all that a transport may use
+//! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
+//! - [`store`]: where logs live
+//! - [`metrics`], [`problem`]: what the server counts, and how it refuses
+//! - [`report`]: results in, bytes out
+
 pub mod api;
 pub mod cli;
 mod clock;
@@ -9,6 +21,7 @@ pub mod deployments;
 pub mod metrics;
 pub mod problem;
 pub mod reader;
+pub mod report;
 mod request;
 pub mod server;
 pub mod sources;

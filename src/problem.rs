@@ -96,9 +96,10 @@ impl From<StoreError> for Refusal {
             StoreError::Ended { .. } => StatusCode::CONFLICT,
             StoreError::Trimmed { .. } => StatusCode::GONE,
             StoreError::KeyReused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            StoreError::WriteFailed { .. } | StoreError::Corrupt { .. } | StoreError::Io { .. } => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            StoreError::WriteFailed { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Io { .. }
+            | StoreError::InUse { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
     }

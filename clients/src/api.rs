@@ -117,6 +117,13 @@ impl Api {
         self.call(Method::POST, &path, &headers, json(&Finish { status })).await
     }
 
+    /// `GET /metrics`, as text.
+    pub async fn metrics(&mut self) -> Result<String, ApiError> {
+        let answer = self.exchange(&Method::GET, "/metrics", &[], &Bytes::new()).await;
+        let (_, text) = answer.map_err(|why| ApiError::Unreachable { server: self.server.clone(), why })?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// A deployment by id, else the newest *running* one of that name. `None`: neither exists.
     pub async fn find_running(&mut self, name: &str) -> Result<Option<Deployment>, ApiError> {
         if let Some(deployment) = self.find_by_id(name).await? {

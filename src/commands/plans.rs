@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use wirelab_clients::harness::metrics::data_dictionary;
 use wirelab_clients::harness::plan::{Plan, PlanError};
 
 use super::{Exit, Failure};
@@ -25,7 +26,7 @@ pub fn run(arguments: &Plans) -> Result<Exit, Failure> {
 
 /// Prints what every column of a run's files means: `results/README.md`.
 pub fn dictionary() -> Result<Exit, Failure> {
-    print!("{}", "x");
+    print!("{}", data_dictionary());
     Ok(Exit::Ok)
 }
 

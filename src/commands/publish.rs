@@ -1,5 +1,6 @@
 //! `wirelab publish`: a command's output, or stdin, streamed live into a deployment while it is still shown.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -37,10 +38,11 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
             .map_err(|error| Failure::usage(format!("cannot run {:?}: {error}", arguments.command[0])))?
     };
     let mut replaced = 0_u64;
-    let interrupted = loop {
+    let mut interrupted = pin!(super::interrupted());
+    let was_interrupted = loop {
         let next = tokio::select! {
             next = output.next() => next,
-            () = super::interrupted() => break true,
+            () = &mut interrupted => break true,
         };
         let Some(first) = next else { break false };
         let mut lines: Vec<NewLine> = Vec::new();
@@ -63,7 +65,7 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
     if replaced > 0 {
         eprintln!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD");
     }
-    let (status, exit) = if interrupted {
+    let (status, exit) = if was_interrupted {
         (Status::Cancelled, Exit::Interrupted)
     } else {
         match output.wait().await.map_err(Failure::environment)? {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::BufWriter;
+use std::pin::pin;
 use std::time::Instant;
 
 use wirelab_clients::recording::{RecordedEnd, RecordingWriter, path_in};
@@ -31,10 +32,11 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
     let (mut lines, mut replaced) = (0_u64, 0_u64);
     // Two pipes are read by two tasks: their lines may reach us in the other order by a hair.
     let mut latest = std::time::Duration::ZERO;
+    let mut interrupted = pin!(super::interrupted());
     loop {
         let next = tokio::select! {
             next = output.next() => next,
-            () = super::interrupted() => {
+            () = &mut interrupted => {
                 drop(output);
                 // Gone or not, it never was a recording.
                 let _ = fs::remove_file(&unfinished);

@@ -1,6 +1,175 @@
-//! `wirelab run`.
-use super::{Exit, Failure};
-use crate::cli::Run;
-pub async fn run(_: Run) -> Result<Exit, Failure> {
-    Err(Failure::usage("x"))
+//! `wirelab run`: a plan, or flags, become runs; the runs become a table and files.
+//!
+//! Everything is written again after each run, so that an interrupted experiment keeps what it measured.
+
+use std::convert::Infallible;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use wirelab_clients::harness::plan::{AD_HOC_LINES, AdHoc, Cell, LineProcess, Plan, StoreKind};
+use wirelab_clients::harness::results::{Manifest, ResultSet, folder_name};
+use wirelab_clients::harness::run::run as run_cell;
+use wirelab_clients::harness::schedule::Schedule;
+use wirelab_clients::harness::{gates, schedule};
+use wirelab_clients::os;
+use wirelab_clients::recording::Recording;
+
+use super::{Exit, Failure, plans};
+use crate::cli::{self, Run};
+use crate::report::{EXPORTERS, table};
+
+/// The plan of `wirelab run` without one.
+const DEFAULT_PLAN: &str = "quick";
+
+/// Measures, prints the table and where the files are. The exit code says whether every line arrived.
+pub async fn run(arguments: Run) -> Result<Exit, Failure> {
+    let plan = plan(&arguments)?;
+    if let Some(limit) = os::raise_open_files() {
+        plan.check_descriptors(limit).map_err(Failure::usage)?;
+    }
+    let recording = recording(&plan, &arguments.data)?;
+    for cell in plan.cells() {
+        plan.check_cohort(&schedule(&cell, recording.as_ref())).map_err(Failure::usage)?;
+    }
+    let program = std::env::current_exe().map_err(Failure::environment)?;
+
+    let started = SystemTime::now();
+    let commit = commit();
+    let folder = arguments.results.join(folder_name(&plan.name, started, commit.as_deref()));
+    let argv: Vec<String> = std::env::args().collect();
+    let mut manifest = Manifest::describe_machine(&plan, &argv, started, commit);
+    manifest.rustc = Some(env!("WIRELAB_RUSTC").to_owned());
+    let mut results = ResultSet { plan, manifest, runs: Vec::new() };
+    write(&folder, &mut results)?;
+
+    println!("{}: {}", results.plan.name, results.plan.question);
+    let cells = results.plan.cells();
+    // One for the whole command: a signal that comes between two runs must not be missed.
+    let mut interrupted = pin!(super::interrupted());
+    for (i, cell) in cells.iter().enumerate() {
+        let bar = progress_bar(&format!("{}/{} {}", i + 1, cells.len(), cell.run_id));
+        let schedule = schedule(cell, recording.as_ref());
+        let running = run_cell(&results.plan.name, program.clone(), cell, &schedule, |progress| {
+            bar.set_length(progress.expected);
+            bar.set_position(progress.received.min(progress.expected));
+        });
+        let ran = tokio::select! {
+            ran = running => ran,
+            () = &mut interrupted => {
+                bar.finish_and_clear();
+                conclude(&results, &folder);
+                eprintln!("interrupted: {} of {} runs are written", results.runs.len(), cells.len());
+                return Ok(Exit::Interrupted);
+            }
+        };
+        bar.finish_and_clear();
+        match ran {
+            Ok(result) => results.runs.push(result),
+            Err(error) => {
+                conclude(&results, &folder);
+                return Err(Failure::environment(format!("run {}: {error}", cell.run_id)));
+            }
+        }
+        write(&folder, &mut results)?;
+    }
+    conclude(&results, &folder);
+    Ok(match gates::exit_code(&results.runs) {
+        gates::EXIT_OK => Exit::Ok,
+        gates::EXIT_DELIVERY => Exit::Delivery,
+        gates::EXIT_INVALID => Exit::Invalid,
+        _ => Exit::Environment,
+    })
+}
+
+/// The plan that was named, or the one that the flags make.
+fn plan(arguments: &Run) -> Result<Plan, Failure> {
+    if let Some(given) = &arguments.plan {
+        return plans::find(given, &arguments.data);
+    }
+    let Run { transport, subscribers, rate, duration, recording, speed, poll_interval, store, .. } =
+        arguments;
+    let lines = match recording {
+        Some(recording) => {
+            Some(LineProcess::Replay { recording: recording.clone(), speed: speed.unwrap_or(1.0) })
+        }
+        None if rate.is_some() || duration.is_some() => Some(LineProcess::Poisson(schedule::Generated {
+            rate_hz: rate.unwrap_or(AD_HOC_LINES.rate_hz),
+            duration: duration.unwrap_or(AD_HOC_LINES.duration),
+            ..AD_HOC_LINES
+        })),
+        None => None,
+    };
+    let flags = AdHoc {
+        transports: (!transport.is_empty()).then(|| transport.clone()),
+        subscribers: *subscribers,
+        poll_interval: *poll_interval,
+        store: store.map(|store| match store {
+            cli::Store::Disk => StoreKind::Disk,
+            cli::Store::Memory => StoreKind::Memory,
+        }),
+        lines,
+        ..AdHoc::default()
+    };
+    if flags == AdHoc::default() {
+        plans::find(DEFAULT_PLAN, &arguments.data)
+    } else {
+        Plan::ad_hoc(flags).map_err(Failure::usage)
+    }
+}
+
+/// The recording that the plan replays, if it does.
+fn recording(plan: &Plan, data: &Path) -> Result<Option<Arc<Recording>>, Failure> {
+    let LineProcess::Replay { recording, .. } = &plan.lines else { return Ok(None) };
+    let found = Recording::find(&data.join("recordings"), recording).map_err(Failure::usage)?;
+    Ok(Some(Arc::new(found)))
+}
+
+fn schedule(cell: &Cell, recording: Option<&Arc<Recording>>) -> Schedule {
+    let found =
+        cell.schedule(|_| Ok::<_, Infallible>(recording.expect("loaded for plans that replay").clone()));
+    match found {
+        Ok(schedule) => schedule,
+        Err(never) => match never {},
+    }
+}
+
+/// Renders every file of the results folder. Each is written aside and renamed: a reader never sees half of one.
+fn write(folder: &Path, results: &mut ResultSet) -> Result<(), Failure> {
+    results.manifest.note_what_was_not_measured(&results.runs);
+    let cannot = |path: &PathBuf, error: std::io::Error| {
+        Failure::environment(format!("{}: {error}; name another folder with --results", path.display()))
+    };
+    fs::create_dir_all(folder).map_err(|error| cannot(&folder.to_owned(), error))?;
+    for exporter in EXPORTERS {
+        let bytes = exporter.render(results).map_err(Failure::environment)?;
+        let path = folder.join(exporter.file_name());
+        let aside = folder.join(format!(".{}", exporter.file_name()));
+        fs::write(&aside, bytes)
+            .and_then(|()| fs::rename(&aside, &path))
+            .map_err(|error| cannot(&path, error))?;
+    }
+    Ok(())
+}
+
+fn conclude(results: &ResultSet, folder: &Path) {
+    println!("{}", table::render(results));
+    println!("files: {}", folder.display());
+}
+
+fn progress_bar(name: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} lines {elapsed}")
+        .expect("the template is right");
+    ProgressBar::new(1).with_style(style).with_message(name.to_owned())
+}
+
+/// The source's commit, if this is its repository.
+fn commit() -> Option<String> {
+    let output = Command::new("git").args(["rev-parse", "--short=7", "HEAD"]).output().ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !commit.is_empty()).then_some(commit)
 }

@@ -62,9 +62,24 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
         server::start(listener, deployments, options, shutdown.clone()).map_err(Failure::environment)?;
     println!("listening on http://{address}");
     tokio::spawn(async move {
-        super::interrupted().await;
+        let parent_gone = async {
+            match arguments.stop_at_stdin_end {
+                true => stdin_closed().await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = super::interrupted() => {}
+            () = parent_gone => {}
+        }
         shutdown.cancel();
     });
     server.await.map_err(Failure::environment)?;
     Ok(Exit::Ok)
+}
+
+/// Ends when stdin does; what it says is of no interest.
+async fn stdin_closed() {
+    // An error, like the end, means that nobody is there.
+    let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
 }

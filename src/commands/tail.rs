@@ -1,6 +1,7 @@
 //! `wirelab tail`: follows a deployment in the terminal, over any transport.
 
 use std::io::{self, Write};
+use std::pin::pin;
 
 use wirelab_clients::api::Api;
 use wirelab_clients::meter::Meter;
@@ -26,10 +27,11 @@ pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
     let options = Options { poll_interval: arguments.poll_interval, ..Options::default() };
     let mut subscriber = connect(arguments.transport, target, &options, Meter::new());
     let mut shown = io::stdout().lock();
+    let mut interrupted = pin!(super::interrupted());
     loop {
         let received = tokio::select! {
             received = subscriber.next_batch() => received.map_err(Failure::environment)?,
-            () = super::interrupted() => return Ok(Exit::Interrupted),
+            () = &mut interrupted => return Ok(Exit::Interrupted),
         };
         for line in &received.batch.lines {
             // A closed pipe, as `tail … | head` makes it, is a way to say "enough".

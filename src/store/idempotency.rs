@@ -10,7 +10,7 @@ use wirelab_clients::wire::Seq;
 use super::StoreError;
 
 /// Keys remembered per log: a publisher that repeats an append does so within its last few thousand.
-pub(super) const KEYS_MAX: usize = 10_000;
+pub const KEYS_MAX: usize = 10_000;
 
 /// A client's name for one append, and what it was used for.
 #[derive(Debug, Clone, PartialEq, Eq)]

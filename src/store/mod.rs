@@ -1,6 +1,6 @@
 //! Where logs live: the seam between the server and a store.
 //!
-//! A store keeps one append-only log per deployment. It promises what [`conformance`] lists, whatever it is
+//! A store keeps one append-only log per deployment. It promises what `conformance.rs` lists, whatever it is
 //! made of; the server never learns which one it runs on. A store knows no HTTP and no transport.
 
 pub mod disk;
@@ -22,7 +22,7 @@ use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Epoch, Line, New
 
 use crate::clock::now_us;
 
-pub use idempotency::{IdempotencyKey, IdempotencyKeys};
+pub use idempotency::{IdempotencyKey, IdempotencyKeys, KEYS_MAX};
 
 /// A set of logs. One per server.
 #[async_trait]
@@ -184,6 +184,12 @@ pub enum StoreError {
         offset: u64,
         /// What stands there.
         what: String,
+    },
+    /// Two servers want the same folder.
+    #[error("{path} is in use by another wirelab server; stop that one or choose another folder with --data")]
+    InUse {
+        /// The store's folder.
+        path: PathBuf,
     },
     /// The operating system refused.
     #[error("{path}: {error}")]

@@ -1,13 +1,25 @@
 //! The harness: what measures.
 //!
 //! A run goes from top to bottom: the plan says which cells, the schedule when each line is due, the publisher
-//! sends them on time whatever the server does, one recorder per subscriber notes what arrived when, the samplers
-//! watch the server from outside, the gates say whether the numbers may be believed, and the metrics name them.
+//! sends them on time whatever the server does, one recorder per subscriber notes what arrived when, the sampler
+//! watches the server from outside, the gates say whether the numbers may be believed, and the metrics name them.
+//!
+//! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`statistics`], [`gates`],
+//! [`metrics`]. At the rim: [`publisher`], [`process_sampler`], [`server_process`]. [`results`] holds what a run
+//! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
 
+pub mod example;
+pub mod gates;
 pub mod latency;
+pub mod metrics;
 pub mod plan;
+pub mod process_sampler;
 pub mod publisher;
 pub mod recorder;
+pub mod results;
+pub mod run;
 pub mod schedule;
+mod server_counts;
+pub mod server_process;
 pub mod statistics;
 pub mod subscribers;

@@ -19,12 +19,12 @@ use crate::{Options, SubscribeError, Target, connect};
 /// Between two subscribers that connect: a thousand at once would measure the accept queue.
 const STAGGER: Duration = Duration::from_micros(500);
 
-/// What was published: line `seq` is at `seq − 1`.
+/// What is to arrive.
 #[derive(Debug)]
-pub struct Schedule {
+pub struct Expected {
     /// When each line is due.
     pub table: Arc<DueTable>,
-    /// What each line says.
+    /// What each line says: the one with seq `s` is at `s − 1`.
     pub lines: Vec<NewLine>,
 }
 
@@ -32,7 +32,7 @@ pub struct Schedule {
 pub struct Subscribers {
     tasks: JoinSet<Followed>,
     meters: Vec<Arc<Meter>>,
-    schedule: Arc<OnceLock<Arc<Schedule>>>,
+    expected: Arc<OnceLock<Arc<Expected>>>,
     received: Arc<AtomicU64>,
     stop: watch::Sender<bool>,
 }
@@ -48,6 +48,8 @@ pub struct Outcome {
     pub unfinished_count: u64,
     /// Why subscribers gave up.
     pub errors: Vec<SubscribeError>,
+    /// Bytes of text received, as the log has it.
+    pub app_bytes: u64,
     /// All their traffic, from the first connection to the last.
     pub traffic: Traffic,
 }
@@ -56,29 +58,30 @@ struct Followed {
     recorder: Option<Recorder>,
     cursor_after: Seq,
     altered_count: u64,
+    app_bytes: u64,
     finished: bool,
     error: Option<SubscribeError>,
 }
 
 impl Subscribers {
-    /// Starts `count` subscribers of one deployment. They connect at once and must be told the schedule before the
-    /// first line is published. Must be called inside a tokio runtime.
+    /// Starts `count` subscribers of one deployment. They connect at once and must be told what to expect
+    /// before the first line is published. Must be called inside a tokio runtime.
     pub fn start(transport: Transport, target: &Target, options: &Options, count: u32) -> Self {
         let meters: Vec<_> = (0..count).map(|_| Meter::new()).collect();
-        let schedule: Arc<OnceLock<Arc<Schedule>>> = Arc::default();
+        let expected: Arc<OnceLock<Arc<Expected>>> = Arc::default();
         let received: Arc<AtomicU64> = Arc::default();
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         for (i, meter) in meters.iter().enumerate() {
             let (target, options, meter) = (target.clone(), options.clone(), meter.clone());
-            let (schedule, received, stop) = (schedule.clone(), received.clone(), stop.subscribe());
+            let (expected, received, stop) = (expected.clone(), received.clone(), stop.subscribe());
             tasks.spawn(async move {
                 tokio::time::sleep(STAGGER * i as u32).await;
                 let subscriber = connect(transport, target, &options, meter);
-                follow(subscriber, &schedule, &received, stop).await
+                follow(subscriber, &expected, &received, stop).await
             });
         }
-        Self { tasks, meters, schedule, received, stop }
+        Self { tasks, meters, expected, received, stop }
     }
 
     /// Subscribers that have a connection.
@@ -86,9 +89,9 @@ impl Subscribers {
         self.meters.iter().filter(|meter| meter.traffic().connections_opened > 0).count()
     }
 
-    /// Says what will be published. Once, before the first line.
-    pub fn publish(&self, schedule: Schedule) {
-        let told = self.schedule.set(Arc::new(schedule));
+    /// Says what is to arrive. Once, before the first line is published.
+    pub fn expect(&self, expected: Expected) {
+        let told = self.expected.set(Arc::new(expected));
         assert!(told.is_ok(), "a run has one schedule");
     }
 
@@ -120,6 +123,7 @@ impl Subscribers {
             let Some(joined) = joined else { break };
             let followed = joined.expect("a subscriber's task does not panic");
             outcome.altered_count += followed.altered_count;
+            outcome.app_bytes += followed.app_bytes;
             outcome.unfinished_count += u64::from(!followed.finished);
             outcome.errors.extend(followed.error);
             let recorder = followed.recorder.or_else(|| self.recorder());
@@ -133,18 +137,24 @@ impl Subscribers {
 
     /// For a subscriber that never received anything: all of its lines are missing.
     fn recorder(&self) -> Option<Recorder> {
-        self.schedule.get().map(|schedule| Recorder::new(schedule.table.clone()))
+        self.expected.get().map(|expected| Recorder::new(expected.table.clone()))
     }
 }
 
 async fn follow(
     mut subscriber: Box<dyn crate::Subscriber>,
-    schedule: &OnceLock<Arc<Schedule>>,
+    expected: &OnceLock<Arc<Expected>>,
     received: &AtomicU64,
     mut stop: watch::Receiver<bool>,
 ) -> Followed {
-    let mut followed =
-        Followed { recorder: None, cursor_after: 0, altered_count: 0, finished: false, error: None };
+    let mut followed = Followed {
+        recorder: None,
+        cursor_after: 0,
+        altered_count: 0,
+        app_bytes: 0,
+        finished: false,
+        error: None,
+    };
     loop {
         let next = tokio::select! {
             next = subscriber.next_batch() => next,
@@ -156,14 +166,15 @@ async fn follow(
             // A lost subscriber is data: its missing lines are counted.
             Err(error) => return Followed { error: Some(error), ..followed },
         };
-        if let Some(schedule) = schedule.get() {
-            let recorder = followed.recorder.get_or_insert_with(|| Recorder::new(schedule.table.clone()));
+        if let Some(expected) = expected.get() {
+            let recorder = followed.recorder.get_or_insert_with(|| Recorder::new(expected.table.clone()));
             recorder.record(batch.lines.iter().map(|line| line.seq), at);
             let altered = batch.lines.iter().filter(|line| {
                 let index = usize::try_from(line.seq).unwrap_or(usize::MAX).wrapping_sub(1);
-                schedule.lines.get(index).is_some_and(|published| *published != line.line)
+                expected.lines.get(index).is_some_and(|published| *published != line.line)
             });
             followed.altered_count += altered.count() as u64;
+            followed.app_bytes += batch.lines.iter().map(|line| line.line.text.len() as u64).sum::<u64>();
             received.fetch_add(batch.lines.len() as u64, Ordering::Relaxed);
         }
         followed.cursor_after = batch.next.after;

@@ -1,0 +1,251 @@
+//! Gates: whether a run's numbers may be believed, and what the program exits with.
+//!
+//! Pure: a result in, a verdict and its reasons out. A run that measured its own harness, or whose books do not
+//! balance, is invalid; its row is kept.
+
+use super::recorder::Counts;
+use super::results::{RunResult, Verdict};
+use crate::traffic::Traffic;
+
+/// Differences below this share of the delivery p99 are lost in the harness's own lateness.
+const LATENESS_RATIO_MAX: f64 = 0.1;
+
+/// Every line arrived once and in order, and the numbers may be believed.
+pub const EXIT_OK: u8 = 0;
+/// The command line or a plan is wrong.
+pub const EXIT_USAGE: u8 = 2;
+/// A line was lost, censored, reordered or duplicated, or a threshold of the plan was missed.
+pub const EXIT_DELIVERY: u8 = 3;
+/// A measurement contradicts the theory.
+pub const EXIT_THEORY: u8 = 4;
+/// A run is invalid.
+pub const EXIT_INVALID: u8 = 5;
+/// The server or the environment failed.
+pub const EXIT_ENVIRONMENT: u8 = 6;
+
+/// What the program exits with after these runs; the highest wins.
+pub fn exit_code(runs: &[RunResult]) -> u8 {
+    let of = |run: &RunResult| {
+        if run.problem.is_some() {
+            EXIT_ENVIRONMENT
+        } else if run.verdict == Verdict::Invalid {
+            EXIT_INVALID
+        } else if !run.delivery.whole.flawless() || !run.subscriber_problems.is_empty() {
+            EXIT_DELIVERY
+        } else {
+            EXIT_OK
+        }
+    };
+    runs.iter().map(of).max().unwrap_or(EXIT_OK)
+}
+
+/// The verdict on a run, and its reasons. An `ok` run may have reasons too: defects outside the cohort.
+pub fn judge(run: &RunResult) -> (Verdict, Vec<String>) {
+    let invalid = invalid_reasons(run);
+    let unresolved = unresolved_reasons(run);
+    let verdict = match (invalid.is_empty(), unresolved.is_empty()) {
+        (false, _) => Verdict::Invalid,
+        (true, false) => Verdict::Unresolved,
+        (true, true) => Verdict::Ok,
+    };
+    (verdict, [invalid, unresolved, remarks(run)].concat())
+}
+
+fn invalid_reasons(run: &RunResult) -> Vec<String> {
+    let delivery = &run.delivery;
+    let mut reasons: Vec<String> = run.problem.iter().cloned().collect();
+    for (name, counts) in [("cohort", &delivery.cohort), ("whole run", &delivery.whole)] {
+        if !counts.conserved() {
+            reasons.push(format!("{name}: {}", books(counts)));
+        }
+    }
+    let subscribers_count = u64::from(run.cell.subscribers);
+    if delivery.subscribers_count != subscribers_count {
+        reasons.push(format!("{} of {subscribers_count} subscribers reported", delivery.subscribers_count));
+    }
+    if run.published_count * subscribers_count != delivery.cohort.expected {
+        reasons.push(format!(
+            "{} lines published × {subscribers_count} subscribers ≠ {} expected",
+            run.published_count, delivery.cohort.expected
+        ));
+    }
+    for (count, what) in [
+        (delivery.negative_count, "lines were received before they were due"),
+        (delivery.unpublished_count, "lines were received that nobody published"),
+        (delivery.whole.duplicated, "lines were received again"),
+    ] {
+        if count > 0 {
+            reasons.push(format!("{count} {what}"));
+        }
+    }
+    if let Some(seen) = &run.traffic_seen_by_server {
+        reasons.extend(disagreements(&run.traffic, seen));
+    }
+    if let (Some(late_us), Some(delivery_us)) =
+        (run.send_lateness.quantile_us(0.99), delivery.latency.quantile_us(0.5))
+        && late_us > delivery_us
+    {
+        reasons.push(format!("send lateness p99 {late_us} µs exceeds delivery latency p50 {delivery_us} µs"));
+    }
+    reasons
+}
+
+fn unresolved_reasons(run: &RunResult) -> Vec<String> {
+    let (Some(late_us), Some(delivery_us)) =
+        (run.send_lateness.quantile_us(0.99), run.delivery.latency.quantile_us(0.99))
+    else {
+        return Vec::new();
+    };
+    if late_us as f64 <= LATENESS_RATIO_MAX * delivery_us as f64 {
+        return Vec::new();
+    }
+    vec![format!("send lateness p99 {late_us} µs exceeds 10 % of delivery latency p99 {delivery_us} µs")]
+}
+
+/// The row's counts are the cohort's; what happened to warm-up lines would be seen nowhere else.
+fn remarks(run: &RunResult) -> Vec<String> {
+    let (whole, cohort) = (&run.delivery.whole, &run.delivery.cohort);
+    [
+        (whole.lost.saturating_sub(cohort.lost), "lost"),
+        (whole.censored.saturating_sub(cohort.censored), "censored"),
+        (whole.out_of_order.saturating_sub(cohort.out_of_order), "out of order"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} warm-up lines {what}"))
+    .chain(run.subscriber_problems.iter().cloned())
+    .collect()
+}
+
+fn books(counts: &Counts) -> String {
+    let Counts { expected, delivered, lost, censored, .. } = counts;
+    format!("{expected} expected ≠ {delivered} delivered + {lost} lost + {censored} censored")
+}
+
+/// Once every connection is closed, both sides must have counted the same.
+fn disagreements(client: &Traffic, server: &Traffic) -> Vec<String> {
+    let (asked, answered) = (&client.requests, &server.requests);
+    [
+        ("requests with data", asked.data, answered.data),
+        ("empty requests", asked.empty, answered.empty),
+        ("timed-out requests", asked.timeout, answered.timeout),
+        ("refused requests", asked.refused, answered.refused),
+        ("failed requests", asked.error, answered.error),
+        ("bytes up", client.up_bytes, server.up_bytes),
+        ("bytes down", client.down_bytes, server.down_bytes),
+    ]
+    .into_iter()
+    .filter(|(_, client, server)| client != server)
+    .map(|(what, client, server)| format!("clients counted {client} {what}, the server {server}"))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::example;
+    use std::time::Duration;
+
+    fn run() -> RunResult {
+        example::result_set().runs.remove(0)
+    }
+
+    fn verdict_after(change: impl FnOnce(&mut RunResult)) -> (Verdict, String) {
+        let mut run = run();
+        change(&mut run);
+        run.judge();
+        (run.verdict, run.verdict_reasons.join("; "))
+    }
+
+    #[test]
+    fn a_run_whose_books_balance_is_ok() {
+        assert_eq!(verdict_after(|_| ()), (Verdict::Ok, String::new()));
+    }
+
+    #[test]
+    fn each_contradiction_makes_a_run_invalid_and_says_why() {
+        type Break = fn(&mut RunResult);
+        let broken: [(Break, &str); 11] = [
+            (|run| run.delivery.cohort.delivered -= 1, "cohort: 1000 expected ≠ 999 delivered"),
+            (|run| run.delivery.whole.expected += 1, "whole run: 1101 expected ≠ 1100 delivered"),
+            (|run| run.delivery.subscribers_count = 1, "1 of 2 subscribers reported"),
+            (|run| run.published_count -= 1, "499 lines published × 2 subscribers ≠ 1000 expected"),
+            (|run| run.delivery.negative_count = 3, "3 lines were received before they were due"),
+            (|run| run.delivery.unpublished_count = 3, "3 lines were received that nobody published"),
+            (|run| run.delivery.whole.duplicated = 3, "3 lines were received again"),
+            (|run| run.problem = Some("the server went away".into()), "the server went away"),
+            (
+                |run| {
+                    let mut seen = run.traffic;
+                    seen.requests.empty += 1;
+                    run.traffic_seen_by_server = Some(seen);
+                },
+                "clients counted 90 empty requests, the server 91",
+            ),
+            (
+                |run| {
+                    let down_bytes = run.traffic.down_bytes - 1;
+                    run.traffic_seen_by_server = Some(Traffic { down_bytes, ..run.traffic });
+                },
+                "clients counted 220000 bytes down, the server 219999",
+            ),
+            (
+                |run| run.send_lateness.record_n(Duration::from_secs(1), 500),
+                "send lateness p99 1000447 µs exceeds delivery latency p50",
+            ),
+        ];
+        for (change, said) in broken {
+            let (verdict, reasons) = verdict_after(change);
+            assert_eq!(verdict, Verdict::Invalid, "{reasons}");
+            assert!(reasons.contains(said), "{reasons:?} instead of {said:?}");
+        }
+    }
+
+    #[test]
+    fn figures_that_agree_with_the_server_stay_ok() {
+        let (verdict, reasons) = verdict_after(|run| run.traffic_seen_by_server = Some(run.traffic));
+        assert_eq!((verdict, reasons.as_str()), (Verdict::Ok, ""));
+    }
+
+    #[test]
+    fn a_late_publisher_leaves_small_differences_unresolved() {
+        // The example's delivery latencies lie between 1 and 200 ms.
+        let (verdict, reasons) =
+            verdict_after(|run| run.send_lateness.record_n(Duration::from_millis(30), 500));
+        assert_eq!(verdict, Verdict::Unresolved, "{reasons}");
+        assert!(reasons.contains("exceeds 10 % of delivery latency p99"), "{reasons}");
+    }
+
+    #[test]
+    fn a_lost_warm_up_line_is_told_in_an_ok_row() {
+        let (verdict, reasons) = verdict_after(|run| {
+            run.delivery.whole.delivered -= 1;
+            run.delivery.whole.lost += 1;
+        });
+        assert_eq!((verdict, reasons.as_str()), (Verdict::Ok, "1 warm-up lines lost"));
+    }
+
+    #[test]
+    fn the_highest_exit_code_wins() {
+        let judged = |change: fn(&mut RunResult)| {
+            let mut run = run();
+            change(&mut run);
+            run.judge();
+            run
+        };
+        let fine = judged(|_| ());
+        let lossy = judged(|run| {
+            run.delivery.whole.delivered -= 1;
+            run.delivery.whole.lost += 1;
+        });
+        let reordered = judged(|run| run.delivery.whole.out_of_order = 1);
+        let invalid = judged(|run| run.delivery.negative_count = 1);
+        let broken = judged(|run| run.problem = Some("gone".into()));
+        assert_eq!(exit_code(&[]), EXIT_OK);
+        assert_eq!(exit_code(std::slice::from_ref(&fine)), EXIT_OK);
+        assert_eq!(exit_code(&[fine.clone(), lossy.clone()]), EXIT_DELIVERY);
+        assert_eq!(exit_code(&[reordered, fine.clone()]), EXIT_DELIVERY);
+        assert_eq!(exit_code(&[invalid.clone(), lossy]), EXIT_INVALID);
+        assert_eq!(exit_code(&[fine, invalid, broken]), EXIT_ENVIRONMENT);
+    }
+}

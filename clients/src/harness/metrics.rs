@@ -1,0 +1,262 @@
+//! The registry of metrics: every column's name, unit, definition and value.
+//!
+//! The one place that names a number. `runs.csv`, the table and `results/README.md` all come from it, so that no
+//! file can say something else than another. A cell that was not measured, or does not apply, is `None`: an empty
+//! cell, never a 0. Pure.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::latency::LatencyHistogram;
+use super::results::RunResult;
+use super::statistics::distinct_lines_needed;
+
+mod columns;
+mod dictionary;
+
+pub use columns::{COLUMNS, PERCENTILES_COLUMNS};
+pub use dictionary::data_dictionary;
+
+/// One column of `runs.csv`.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// The header; the unit is its suffix.
+    pub name: &'static str,
+    /// The unit in words; empty for texts and identifiers.
+    pub unit: &'static str,
+    /// One sentence.
+    pub definition: &'static str,
+    /// Its value in a row.
+    pub cell: fn(&RunResult) -> Option<Value>,
+}
+
+/// A column of another file: its renderer fills it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnText {
+    /// The header.
+    pub name: &'static str,
+    /// The unit in words; empty for texts and identifiers.
+    pub unit: &'static str,
+    /// One sentence.
+    pub definition: &'static str,
+}
+
+/// A cell's value. Its `Display` is its text in a CSV file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A name or a list of reasons.
+    Text(String),
+    /// A whole number.
+    Count(u64),
+    /// Any finite number.
+    Number(f64),
+}
+
+impl Value {
+    /// A number, unless it is none: 0/0 lines is unknown, not 0.
+    pub fn number(number: f64) -> Option<Self> {
+        number.is_finite().then_some(Self::Number(number))
+    }
+
+    /// `part / whole`; unknown when there is nothing to divide by.
+    pub fn ratio(part: f64, whole: f64) -> Option<Self> {
+        Self::number(part / whole)
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Number(number) => {
+                // Six decimals are more than anything here resolves, and no file says 0.30000000000000004.
+                let text = format!("{number:.6}");
+                f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+            }
+        }
+    }
+}
+
+/// A distribution that has percentiles: a row per quantile in `percentiles.csv`.
+#[derive(Debug, Clone, Copy)]
+pub struct Distribution {
+    /// The name in the column `metric`.
+    pub name: &'static str,
+    /// One sentence.
+    pub definition: &'static str,
+    /// Its samples.
+    pub histogram: fn(&RunResult) -> &LatencyHistogram,
+}
+
+/// Every distribution, in the order of the file.
+pub const DISTRIBUTIONS: &[Distribution] = &[
+    Distribution {
+        name: "delivery_latency",
+        definition: "Receipt − due time, per subscriber and line of the cohort, first receipt only.",
+        histogram: |run| &run.delivery.latency,
+    },
+    Distribution {
+        name: "send_lateness",
+        definition: "Actual send − due time, per line of the cohort: the harness's own fault.",
+        histogram: |run| &run.send_lateness,
+    },
+    Distribution {
+        name: "append",
+        definition: "Send → 201, per line of the cohort: the store's share.",
+        histogram: |run| &run.append,
+    },
+];
+
+/// The quantiles of `percentiles.csv`; 1.0 is the maximum.
+pub const QUANTILES: &[f64] = &[0.5, 0.9, 0.99, 0.999, 1.0];
+
+/// The quantile in µs, unless the run had too few distinct lines for it.
+pub fn quantile_us(run: &RunResult, histogram: &LatencyHistogram, quantile: f64) -> Option<u64> {
+    let enough = run.delivery.distinct_lines_count() >= distinct_lines_needed(quantile);
+    if enough { histogram.quantile_us(quantile) } else { None }
+}
+
+/// Names of the columns that are empty in every run.
+pub fn empty_columns(runs: &[RunResult]) -> impl Iterator<Item = &'static str> {
+    COLUMNS
+        .iter()
+        .filter(move |column| runs.iter().all(|run| (column.cell)(run).is_none()))
+        .map(|column| column.name)
+}
+
+fn text(text: impl fmt::Display) -> Option<Value> {
+    Some(Value::Text(text.to_string()))
+}
+
+fn count(count: u64) -> Option<Value> {
+    Some(Value::Count(count))
+}
+
+fn ms(duration: Duration) -> Option<Value> {
+    Value::number(duration.as_secs_f64() * 1e3)
+}
+
+fn us(duration: Option<Duration>) -> Option<Value> {
+    count(duration?.as_micros() as u64)
+}
+
+fn delivery_us(run: &RunResult, quantile: f64) -> Option<Value> {
+    quantile_us(run, &run.delivery.latency, quantile).and_then(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::example;
+
+    /// The contract of the file, column by column.
+    const RUNS_CSV: &str = "
+        schema_version,plan,run_id,block,position,repetition,seed,transport,arm,is_aa,verdict,verdict_reasons,
+        subscribers_count,deployments_count,line_rate_hz,line_process,payload_bytes,poll_interval_ms,poll_schedule,poll_phase,conditional,hold_ms,linger_ms,http_version,keep_alive,compression,heartbeat_ms,store,network,rtt_ms,jitter_ms,loss_ratio,link_kbit_s,fault,
+        measured_s,published_count,distinct_lines_count,expected_count,delivered_count,lost_count,censored_count,duplicated_count,out_of_order_count,
+        requests_count,requests_data_count,requests_empty_count,requests_timeout_count,requests_refused_count,requests_error_count,requests_per_line_ratio,empty_ratio,connections_opened_count,reconnects_count,
+        delivery_latency_us_mean,delivery_latency_us_p50,delivery_latency_us_p90,delivery_latency_us_p99,delivery_latency_us_p999,delivery_latency_us_max,staleness_ms_mean,staleness_ms_max,first_line_ms_p50,fanout_skew_us_p50,recovery_ms,detect_ms,
+        app_bytes,l7_up_bytes,l7_down_bytes,ip_up_bytes,ip_down_bytes,wire_up_bytes,wire_down_bytes,segments_up_count,segments_down_count,retransmits_count,wire_per_line_bytes,
+        server_cpu_us,server_cpu_per_line_us,server_run_delay_us,server_context_switches_count,server_pss_anon_bytes,server_pss_anon_per_connection_bytes,kernel_slab_bytes,kernel_socket_bytes,
+        harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99";
+
+    #[test]
+    fn the_columns_are_the_contract_of_runs_csv() {
+        let promised: Vec<&str> = RUNS_CSV.split(',').map(str::trim).collect();
+        let there: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+        assert_eq!(there, promised);
+    }
+
+    #[test]
+    fn a_columns_suffix_is_its_unit() {
+        let suffixes = [
+            ("_us", "µs"),
+            ("_ms", "ms"),
+            ("_s", "s"),
+            ("_hz", "1/s"),
+            ("_bytes", "bytes"),
+            ("_count", "count"),
+            ("_ratio", "ratio"),
+            ("_kbit_s", "kbit/s"),
+        ];
+        for Column { name, unit, definition, .. } in COLUMNS {
+            let stem = ["_mean", "_p50", "_p90", "_p99", "_p999", "_max"]
+                .iter()
+                .find_map(|which| name.strip_suffix(which))
+                .unwrap_or(name);
+            let suffix =
+                suffixes.iter().filter(|(suffix, _)| stem.ends_with(suffix)).max_by_key(|(s, _)| s.len());
+            assert_eq!(*unit, suffix.map_or("", |(_, unit)| unit), "{name}");
+            assert!(definition.ends_with('.') && definition.len() > 10, "{name} is not explained");
+        }
+    }
+
+    #[test]
+    fn what_was_measured_stands_in_the_row() {
+        let runs = example::result_set().runs;
+        let cell = |run: usize, name: &str| {
+            let column = COLUMNS.iter().find(|column| column.name == name).unwrap();
+            (column.cell)(&runs[run]).map_or(String::new(), |value| value.to_string())
+        };
+        for (name, short_poll, sse) in [
+            ("run_id", "short-poll-1", "sse-1"),
+            ("verdict", "ok", "ok"),
+            ("line_rate_hz", "50", "50"),
+            ("poll_interval_ms", "200", ""),
+            ("hold_ms", "", ""),
+            ("measured_s", "10", "10"),
+            ("published_count", "500", "500"),
+            ("expected_count", "1000", "1000"),
+            ("requests_count", "200", "2"),
+            ("requests_per_line_ratio", "0.181818", "0.001818"),
+            ("empty_ratio", "0.45", "0"),
+            ("delivery_latency_us_p999", "", ""),
+            ("l7_down_bytes", "220000", "165000"),
+            ("wire_down_bytes", "", ""),
+            ("server_cpu_per_line_us", "40", "10"),
+            ("server_run_delay_us", "700", "700"),
+            ("harness_cpu_ratio", "0.05", "0.05"),
+        ] {
+            assert_eq!((cell(0, name).as_str(), cell(1, name).as_str()), (short_poll, sse), "{name}");
+        }
+        // 500 distinct lines are enough for p99 (368), not for p99.9 (3 688).
+        assert!(cell(0, "delivery_latency_us_p99").parse::<u64>().unwrap() > 190_000);
+    }
+
+    #[test]
+    fn columns_without_any_value_are_listed_as_not_measured() {
+        let result_set = example::result_set();
+        let empty: Vec<&str> = empty_columns(&result_set.runs).collect();
+        for name in ["wire_down_bytes", "staleness_ms_mean", "rtt_ms"] {
+            assert!(empty.contains(&name), "{name}");
+        }
+        for name in ["delivery_latency_us_p50", "l7_up_bytes", "poll_interval_ms", "server_cpu_us"] {
+            assert!(!empty.contains(&name), "{name}");
+        }
+        assert_eq!(result_set.manifest.not_measured, empty);
+    }
+
+    #[test]
+    fn a_number_is_written_without_noise_and_never_as_nan() {
+        for (number, told) in [(0.1 + 0.2, "0.3"), (200.0, "200"), (0.0, "0"), (1.0 / 3.0, "0.333333")] {
+            assert_eq!(Value::number(number).unwrap().to_string(), told);
+        }
+        assert_eq!(Value::ratio(0.0, 0.0), None);
+        assert_eq!(Value::ratio(1.0, 0.0), None);
+    }
+
+    #[test]
+    fn the_dictionary_explains_every_column() {
+        let dictionary = data_dictionary();
+        for name in COLUMNS.iter().map(|column| column.name) {
+            assert!(dictionary.contains(&format!("| `{name}` |")), "{name}");
+        }
+        for column in PERCENTILES_COLUMNS {
+            assert!(dictionary.contains(&format!("| `{}` |", column.name)), "{}", column.name);
+        }
+        for distribution in DISTRIBUTIONS {
+            assert!(dictionary.contains(&format!("`{}`", distribution.name)), "{}", distribution.name);
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Every column of the CSV files, in order.
+//!
+//! A new column goes last, with its unit as suffix, its definition in one sentence, and its value.
+
+use super::{Column, ColumnText, Value, count, delivery_us, ms, quantile_us, text, us};
+use crate::harness::plan::LineProcess;
+use crate::harness::results::{RunResult, SCHEMA_VERSION};
+use crate::harness::schedule::Generated;
+use crate::wire::Transport;
+
+/// The columns of `runs.csv`.
+pub const COLUMNS: &[Column] = &[
+    column("schema_version", "", "Version of these files; new columns go last and keep it.", |_| {
+        count(u64::from(SCHEMA_VERSION))
+    }),
+    column("plan", "", "Name of the plan.", |run| text(&run.plan)),
+    column("run_id", "", "The run, unique in its plan.", |run| text(&run.cell.run_id)),
+    column("block", "", "Every cell is run once per block; counts from 1.", |run| {
+        count(run.cell.block.into())
+    }),
+    column("position", "", "Place of the run within its block; counts from 1.", |run| {
+        count(run.cell.position.into())
+    }),
+    column(
+        "repetition",
+        "",
+        "How many runs of the same factors there have been, this one included.",
+        |run| count(run.cell.repetition.into()),
+    ),
+    column("seed", "", "Seed of the run: equal seeds give equal schedules.", |run| count(run.cell.seed)),
+    column("transport", "", "How lines reached the subscribers.", |run| text(run.cell.transport)),
+    column("arm", "", "Name of the compared variant, where a plan compares more than transports.", |_| None),
+    column(
+        "is_aa",
+        "",
+        "Whether the run is one of a pair of equal cells that shows the noise floor.",
+        |_| None,
+    ),
+    column(
+        "verdict",
+        "",
+        "`ok`, `unresolved` (smaller differences are not claimed) or `invalid` (do not use).",
+        |run| text(run.verdict.name()),
+    ),
+    column(
+        "verdict_reasons",
+        "",
+        "Why the verdict is not ok, and what happened to warm-up lines; separated by semicolons.",
+        |run| if run.verdict_reasons.is_empty() { None } else { text(run.verdict_reasons.join("; ")) },
+    ),
+    column("subscribers_count", "count", "Subscribers, each over its own connection.", |run| {
+        count(run.cell.subscribers.into())
+    }),
+    column("deployments_count", "count", "Deployments measured at the same time.", |_| count(1)),
+    column("line_rate_hz", "1/s", "Lines per second and deployment; empty for a replay.", |run| {
+        generated(run).and_then(|lines| Value::number(lines.rate_hz))
+    }),
+    column("line_process", "", "`replay` of a recording, `periodic` or `poisson`.", |run| {
+        text(run.cell.lines.name())
+    }),
+    column("payload_bytes", "bytes", "Text of one line; empty for a replay.", |run| {
+        generated(run).and_then(|lines| count(lines.payload_bytes as u64))
+    }),
+    column("poll_interval_ms", "ms", "Short poll: between two requests.", |run| {
+        if run.cell.transport == Transport::ShortPoll { ms(run.cell.poll_interval) } else { None }
+    }),
+    column("poll_schedule", "", "Short poll: fixed times, or a pause after each answer.", |_| None),
+    column("poll_phase", "", "Short poll: how the first request of each subscriber is placed.", |_| None),
+    column("conditional", "", "Whether polls send If-None-Match.", |_| None),
+    column("hold_ms", "ms", "Long poll: how long the server may hold a request.", |run| {
+        if run.cell.transport == Transport::LongPoll { ms(run.cell.hold) } else { None }
+    }),
+    column("linger_ms", "ms", "How long the server collects lines before it answers.", |_| None),
+    column("http_version", "", "Version of HTTP.", |_| None),
+    column("keep_alive", "", "Whether connections are reused.", |_| None),
+    column("compression", "", "Content coding of the answers.", |_| None),
+    column("heartbeat_ms", "ms", "Silence after which a stream sends a sign of life.", |_| None),
+    column("store", "", "Where the server keeps its logs: `memory` or `disk`.", |run| text(run.cell.store)),
+    column("network", "", "Name of the emulated network; empty: loopback as it is.", |_| None),
+    column("rtt_ms", "ms", "Round-trip time of the emulated network.", |_| None),
+    column("jitter_ms", "ms", "Variation of the emulated delay.", |_| None),
+    column("loss_ratio", "ratio", "Share of packets the emulated network drops.", |_| None),
+    column("link_kbit_s", "kbit/s", "Rate of the emulated link.", |_| None),
+    column("fault", "", "Name of the injected fault.", |_| None),
+    column(
+        "measured_s",
+        "s",
+        "Length of the cohort: from the end of the warm-up to the end of the schedule.",
+        |run| Value::number(run.measured.as_secs_f64()),
+    ),
+    column(
+        "published_count",
+        "count",
+        "Lines of the cohort (due after the warm-up) that the server acknowledged.",
+        |run| count(run.published_count),
+    ),
+    column(
+        "distinct_lines_count",
+        "count",
+        "Lines of the cohort that reached at least one subscriber: the n of every quantile.",
+        |run| count(run.delivery.distinct_lines_count()),
+    ),
+    column(
+        "expected_count",
+        "count",
+        "Lines of the cohort × subscribers; equals delivered + lost + censored.",
+        |run| count(run.delivery.cohort.expected),
+    ),
+    column(
+        "delivered_count",
+        "count",
+        "Received at least once, per subscriber and line of the cohort.",
+        |run| count(run.delivery.cohort.delivered),
+    ),
+    column("lost_count", "count", "Never received although that subscriber's cursor passed it.", |run| {
+        count(run.delivery.cohort.lost)
+    }),
+    column(
+        "censored_count",
+        "count",
+        "Beyond the subscriber's cursor when the drain ended: late or lost, nobody knows.",
+        |run| count(run.delivery.cohort.censored),
+    ),
+    column("duplicated_count", "count", "Receipts after the first of the same line.", |run| {
+        count(run.delivery.cohort.duplicated)
+    }),
+    column("out_of_order_count", "count", "First receipts after a line with a larger seq.", |run| {
+        count(run.delivery.cohort.out_of_order)
+    }),
+    column(
+        "requests_count",
+        "count",
+        "Requests of all subscribers over the whole run, whatever their outcome.",
+        |run| count(run.traffic.requests.total()),
+    ),
+    column(
+        "requests_data_count",
+        "count",
+        "Requests answered with at least one line, and streams opened.",
+        |run| count(run.traffic.requests.data),
+    ),
+    column(
+        "requests_empty_count",
+        "count",
+        "Requests answered with nothing new: 200 without lines, 304, 204 of a finished stream.",
+        |run| count(run.traffic.requests.empty),
+    ),
+    column("requests_timeout_count", "count", "Long polls whose hold expired.", |run| {
+        count(run.traffic.requests.timeout)
+    }),
+    column("requests_refused_count", "count", "Requests answered with 4xx or 503.", |run| {
+        count(run.traffic.requests.refused)
+    }),
+    column("requests_error_count", "count", "Requests answered with another 5xx, or cut.", |run| {
+        count(run.traffic.requests.error)
+    }),
+    column(
+        "requests_per_line_ratio",
+        "ratio",
+        "Requests per line delivered to one subscriber, both over the whole run.",
+        |run| Value::ratio(run.traffic.requests.total() as f64, delivered(run)),
+    ),
+    column("empty_ratio", "ratio", "Empty requests among all requests.", |run| {
+        Value::ratio(run.traffic.requests.empty as f64, run.traffic.requests.total() as f64)
+    }),
+    column("connections_opened_count", "count", "TCP connections that the subscribers opened.", |run| {
+        count(run.traffic.connections_opened)
+    }),
+    column(
+        "reconnects_count",
+        "count",
+        "Connections opened because an earlier one ended before the log did.",
+        |run| count(run.traffic.reconnects),
+    ),
+    column(
+        "delivery_latency_us_mean",
+        "µs",
+        "Mean of receipt − due time, per subscriber and line of the cohort.",
+        |run| Value::number(run.delivery.latency.mean_us()?),
+    ),
+    column(
+        "delivery_latency_us_p50",
+        "µs",
+        "Quantile 0.5 of receipt − due time; empty with too few distinct lines.",
+        |run| delivery_us(run, 0.5),
+    ),
+    column(
+        "delivery_latency_us_p90",
+        "µs",
+        "Quantile 0.9 of receipt − due time; empty with too few distinct lines.",
+        |run| delivery_us(run, 0.9),
+    ),
+    column(
+        "delivery_latency_us_p99",
+        "µs",
+        "Quantile 0.99 of receipt − due time; empty with too few distinct lines.",
+        |run| delivery_us(run, 0.99),
+    ),
+    column(
+        "delivery_latency_us_p999",
+        "µs",
+        "Quantile 0.999 of receipt − due time; empty with too few distinct lines.",
+        |run| delivery_us(run, 0.999),
+    ),
+    column("delivery_latency_us_max", "µs", "Longest receipt − due time.", |run| delivery_us(run, 1.0)),
+    column(
+        "staleness_ms_mean",
+        "ms",
+        "Age of information: time average of now − due time of the newest line a subscriber has.",
+        |_| None,
+    ),
+    column("staleness_ms_max", "ms", "Largest age of information.", |_| None),
+    column("first_line_ms_p50", "ms", "Median over subscribers of connect → first line.", |_| None),
+    column(
+        "fanout_skew_us_p50",
+        "µs",
+        "Median over lines of last − first receipt among the subscribers.",
+        |_| None,
+    ),
+    column("recovery_ms", "ms", "End of the fault → staleness back at its earlier p99.", |_| None),
+    column("detect_ms", "ms", "Begin of the fault → the client notices.", |_| None),
+    column("app_bytes", "bytes", "Text of the lines delivered, over the whole run.", |run| {
+        count(run.app_bytes?)
+    }),
+    column(
+        "l7_up_bytes",
+        "bytes",
+        "Written to the subscribers' sockets over the whole run: requests and client frames.",
+        |run| count(run.traffic.up_bytes),
+    ),
+    column(
+        "l7_down_bytes",
+        "bytes",
+        "Read from the subscribers' sockets over the whole run: heads, framing and lines.",
+        |run| count(run.traffic.down_bytes),
+    ),
+    column("ip_up_bytes", "bytes", "l7 up + 52 per segment: IPv4, TCP and timestamps.", |_| None),
+    column("ip_down_bytes", "bytes", "l7 down + 52 per segment: IPv4, TCP and timestamps.", |_| None),
+    column("wire_up_bytes", "bytes", "ip up + 14 per segment: the Ethernet header.", |_| None),
+    column("wire_down_bytes", "bytes", "ip down + 14 per segment: the Ethernet header.", |_| None),
+    column("segments_up_count", "count", "TCP segments sent by the subscribers.", |_| None),
+    column("segments_down_count", "count", "TCP segments received by the subscribers.", |_| None),
+    column("retransmits_count", "count", "TCP segments sent again.", |_| None),
+    column(
+        "wire_per_line_bytes",
+        "bytes",
+        "Wire bytes up and down per line delivered to one subscriber.",
+        |_| None,
+    ),
+    column(
+        "server_cpu_us",
+        "µs",
+        "CPU time of the server over the whole run, all threads, user and system.",
+        |run| us(run.server.cpu),
+    ),
+    column(
+        "server_cpu_per_line_us",
+        "µs",
+        "Server CPU time per line delivered to one subscriber, both over the whole run.",
+        |run| Value::ratio(run.server.cpu?.as_secs_f64() * 1e6, delivered(run)),
+    ),
+    column(
+        "server_run_delay_us",
+        "µs",
+        "Time in which threads of the server were ready but had no CPU: a sign of saturation.",
+        |run| us(run.server.run_delay),
+    ),
+    column(
+        "server_context_switches_count",
+        "count",
+        "Context switches of the server's threads, voluntary or not.",
+        |run| count(run.server.context_switches?),
+    ),
+    column(
+        "server_pss_anon_bytes",
+        "bytes",
+        "Anonymous memory of the server (proportional set size) at the end of the drain.",
+        |run| count(run.server.pss_anon_bytes?),
+    ),
+    column(
+        "server_pss_anon_per_connection_bytes",
+        "bytes",
+        "Slope of anonymous memory over the number of connections, by least squares.",
+        |_| None,
+    ),
+    column("kernel_slab_bytes", "bytes", "Kernel memory that sockets took, which no process shows.", |_| {
+        None
+    }),
+    column("kernel_socket_bytes", "bytes", "Socket buffers of the kernel.", |_| None),
+    column(
+        "harness_cpu_ratio",
+        "ratio",
+        "CPU time of the harness per second of wall time; above the number of cores it is saturated.",
+        |run| Value::ratio(run.harness.cpu?.as_secs_f64(), run.sampled?.as_secs_f64()),
+    ),
+    column(
+        "harness_run_delay_us",
+        "µs",
+        "Time in which threads of the harness were ready but had no CPU.",
+        |run| us(run.harness.run_delay),
+    ),
+    column(
+        "hiccup_us_p99",
+        "µs",
+        "Quantile 0.99 of how late a thread wakes that sleeps 1 ms at a time.",
+        |_| None,
+    ),
+    column(
+        "send_lateness_us_p99",
+        "µs",
+        "Quantile 0.99 of actual send − due time: the harness's own fault.",
+        |run| count(quantile_us(run, &run.send_lateness, 0.99)?),
+    ),
+    column("append_us_p50", "µs", "Median of send → 201: the store's share.", |run| {
+        count(quantile_us(run, &run.append, 0.5)?)
+    }),
+    column("append_us_p99", "µs", "Quantile 0.99 of send → 201.", |run| {
+        count(quantile_us(run, &run.append, 0.99)?)
+    }),
+];
+
+/// The columns of `percentiles.csv`.
+pub const PERCENTILES_COLUMNS: &[ColumnText] = &[
+    explained("run_id", "", "The run, as in `runs.csv`."),
+    explained("transport", "", "How lines reached the subscribers."),
+    explained("arm", "", "Name of the compared variant, where a plan compares more than transports."),
+    explained("metric", "", "The distribution, see above."),
+    explained("quantile", "", "Share of the samples that do not exceed the value; 1 is the maximum."),
+    explained("value_us", "µs", "The value; empty with too few distinct lines."),
+    explained("samples_count", "count", "Samples of the distribution."),
+    explained(
+        "ci_low_us",
+        "µs",
+        "Lower end of the 95 % confidence interval over runs; empty under 6 repetitions.",
+    ),
+    explained(
+        "ci_high_us",
+        "µs",
+        "Upper end of the 95 % confidence interval over runs; empty under 6 repetitions.",
+    ),
+];
+
+const fn column(
+    name: &'static str,
+    unit: &'static str,
+    definition: &'static str,
+    cell: fn(&RunResult) -> Option<Value>,
+) -> Column {
+    Column { name, unit, definition, cell }
+}
+
+const fn explained(name: &'static str, unit: &'static str, definition: &'static str) -> ColumnText {
+    ColumnText { name, unit, definition }
+}
+
+fn generated(run: &RunResult) -> Option<&Generated> {
+    match &run.cell.lines {
+        LineProcess::Replay { .. } => None,
+        LineProcess::Periodic(lines) | LineProcess::Poisson(lines) => Some(lines),
+    }
+}
+
+/// Lines × subscribers that arrived over the whole run: what traffic and cost are divided by, because they were
+/// counted over the whole run too.
+fn delivered(run: &RunResult) -> f64 {
+    run.delivery.whole.delivered as f64
+}

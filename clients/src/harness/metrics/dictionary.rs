@@ -1,0 +1,56 @@
+//! The data dictionary: `results/README.md`, generated from the registry.
+
+use super::{COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS};
+
+const HEAD: &str = "\
+# What the files of a run say
+
+Generated from the metric registry (`clients/src/harness/metrics/`); do not edit it here.
+
+Every invocation of `wirelab run` writes one folder, `results/<plan>/<UTC>-<commit>/`, again after each run, so that \
+an interrupted experiment keeps what it measured. `results/sample/` is one such folder, committed; all others are \
+ignored by git.
+
+| file | holds |
+|---|---|
+| `plan.toml` | the plan with every default explicit: run it again |
+| `manifest.json` | version, seed, command line, commit, machine, order of the runs, `not_measured` columns; never a host, user or path |
+| `runs.csv` | one row per run |
+| `percentiles.csv` | one row per run, distribution and quantile |
+
+An empty cell was not measured, does not apply, or would say more than the number of lines allows; it is never a 0. \
+A quantile Q needs at least ln 0.025 / ln Q distinct lines: 6 for the median, 36 for p90, 368 for p99, 3 688 for \
+p99.9. Latencies are kept in HDR histograms with three significant digits (0.1 %).
+
+**Cohort** means the lines due after the warm-up, by due time. Delivery, lateness and append are of the cohort; \
+traffic and cost are of the whole run, and are divided by the lines delivered in the whole run.
+
+## Exit codes of `wirelab run`
+
+The highest wins.
+
+| code | means |
+|---|---|
+| 0 | every line arrived once and in order |
+| 2 | the command line or the plan is wrong |
+| 3 | a line was lost, censored, reordered or duplicated, or a threshold of the plan was missed |
+| 4 | a measurement contradicts the theory |
+| 5 | a run is invalid: do not use its row |
+| 6 | the server or the environment failed |
+| 130 | interrupted with Ctrl-C; what was measured is written |
+";
+
+/// The text of `results/README.md`.
+pub fn data_dictionary() -> String {
+    let mut page = HEAD.to_owned();
+    let row = |name: &str, unit: &str, definition: &str| format!("| `{name}` | {unit} | {definition} |\n");
+    page += "\n## `runs.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `percentiles.csv`\n\n| metric | definition |\n|---|---|\n";
+    page.extend(
+        DISTRIBUTIONS.iter().map(|metric| format!("| `{}` | {} |\n", metric.name, metric.definition)),
+    );
+    page += "\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(PERCENTILES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page
+}

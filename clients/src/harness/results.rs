@@ -1,0 +1,286 @@
+//! Results: what a run found out, and on what machine.
+//!
+//! The harness fills these in; the reports turn them into files. What was not measured is `None` and becomes an
+//! empty cell, never a 0. The manifest describes the machine without naming it: no host, no user, no path.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::latency::LatencyHistogram;
+use super::plan::{Cell, Plan};
+use super::process_sampler::ProcessSample;
+use super::recorder::Delivery;
+use super::{gates, metrics};
+use crate::os;
+use crate::traffic::Traffic;
+
+/// Of `runs.csv` and the other files. New columns go last and keep it; anything else raises it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that one invocation measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultSet {
+    /// What was asked.
+    pub plan: Plan,
+    /// On what, by whom.
+    pub manifest: Manifest,
+    /// In the order in which they were made; may be fewer than the plan's cells.
+    pub runs: Vec<RunResult>,
+}
+
+/// One run of one cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunResult {
+    /// The plan's name.
+    pub plan: String,
+    /// Every factor's value.
+    pub cell: Cell,
+    /// Whether the numbers may be believed. Set by [`RunResult::judge`].
+    pub verdict: Verdict,
+    /// Why not; also defects outside the cohort.
+    pub verdict_reasons: Vec<String>,
+    /// Length of the cohort: from the end of the warm-up to the end of the schedule.
+    pub measured: Duration,
+    /// Lines of the cohort that the server acknowledged.
+    pub published_count: u64,
+    /// What the subscribers received.
+    pub delivery: Delivery,
+    /// Of all subscribers over the whole run, connecting and warm-up included.
+    pub traffic: Traffic,
+    /// The same as the server counted it, if it was asked.
+    pub traffic_seen_by_server: Option<Traffic>,
+    /// Bytes of text of the lines delivered over the whole run.
+    pub app_bytes: Option<u64>,
+    /// Actual send − due, per line of the cohort.
+    pub send_lateness: LatencyHistogram,
+    /// Send → 201, per line of the cohort.
+    pub append: LatencyHistogram,
+    /// What the server cost over the whole run.
+    pub server: ProcessSample,
+    /// What the harness itself cost over the whole run.
+    pub harness: ProcessSample,
+    /// Wall time over which `server` and `harness` were sampled.
+    pub sampled: Option<Duration>,
+    /// What broke the run: the publisher's problem, a server that went away.
+    pub problem: Option<String>,
+    /// What went wrong with subscribers: gave up, got another text, never saw the end of the log. Defects of
+    /// delivery, as lost lines are.
+    pub subscriber_problems: Vec<String>,
+}
+
+impl RunResult {
+    /// Sets the verdict and its reasons from everything else.
+    pub fn judge(&mut self) {
+        (self.verdict, self.verdict_reasons) = gates::judge(self);
+    }
+}
+
+/// Whether a run's numbers may be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Verdict {
+    /// They may.
+    Ok,
+    /// They may, but differences smaller than the harness's own error are not claimed.
+    Unresolved,
+    /// They may not: the row is kept, for whoever wants to know why. Also: not judged yet.
+    #[default]
+    Invalid,
+}
+
+impl Verdict {
+    /// The name in CSV files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unresolved => "unresolved",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// `manifest.json`: how to read the numbers, and how to make them again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Manifest {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The plan's name.
+    pub plan: String,
+    /// The plan's seed.
+    pub seed: u64,
+    /// The command line, paths reduced to file names.
+    pub argv: Vec<String>,
+    /// Of the source; `None` outside a repository.
+    pub commit: Option<String>,
+    /// The compiler's version, if the build recorded it.
+    pub rustc: Option<String>,
+    /// Version of this program.
+    pub wirelab_version: String,
+    /// RFC 3339, UTC, whole seconds.
+    pub started_utc: String,
+    /// The machine.
+    pub machine: Machine,
+    /// `run_id`s in the order in which they were to be run.
+    pub order: Vec<String>,
+    /// Columns of `runs.csv` that are empty in every row.
+    pub not_measured: Vec<String>,
+}
+
+/// A machine, without its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    /// `linux`, `macos`, …
+    pub os: String,
+    /// Kernel release.
+    pub kernel: Option<String>,
+    /// The first processor's model name.
+    pub cpu_model: Option<String>,
+    /// Processors this process may use.
+    pub cores_count: Option<u64>,
+    /// Soft limit of open descriptors.
+    pub open_files_max: Option<u64>,
+    /// Physical memory.
+    pub memory_bytes: Option<u64>,
+}
+
+impl Machine {
+    /// Describes the machine this runs on.
+    pub fn describe() -> Self {
+        // Not `/proc/version`: it names who built the kernel, and where.
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        Self {
+            os: std::env::consts::OS.to_owned(),
+            kernel: kernel.map(|text| text.trim().to_owned()),
+            cpu_model: value_of(&cpus, "model name").map(str::to_owned),
+            cores_count: std::thread::available_parallelism().ok().map(|cores| cores.get() as u64),
+            open_files_max: os::max_open_files(),
+            memory_bytes: value_of(&memory, "MemTotal").and_then(kilobytes),
+        }
+    }
+}
+
+impl Manifest {
+    /// The manifest of a plan started at `started` on this machine by the command line `argv`. Reads the machine.
+    pub fn describe_machine(
+        plan: &Plan,
+        argv: &[String],
+        started: SystemTime,
+        commit: Option<String>,
+    ) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            plan: plan.name.clone(),
+            seed: plan.seed,
+            argv: argv.iter().map(|argument| without_path(argument)).collect(),
+            commit,
+            rustc: None,
+            wirelab_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_utc: humantime::format_rfc3339_seconds(started).to_string(),
+            machine: Machine::describe(),
+            order: plan.cells().into_iter().map(|cell| cell.run_id).collect(),
+            not_measured: Vec::new(),
+        }
+    }
+
+    /// Lists the columns that no run filled.
+    pub fn note_what_was_not_measured(&mut self, runs: &[RunResult]) {
+        self.not_measured = metrics::empty_columns(runs).map(str::to_owned).collect();
+    }
+
+    /// The file's text.
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self).expect("a manifest has no key that JSON refuses");
+        json.push('\n');
+        json
+    }
+}
+
+/// `<plan>/<UTC>-<commit>`: where a result set goes, below the results folder. `nogit` without a commit.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use wirelab_clients::harness::results::folder_name;
+/// let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+/// assert_eq!(folder_name("quick", started, Some("75f5da8")), "quick/2023-11-14T221320Z-75f5da8");
+/// assert_eq!(folder_name("quick", started, None), "quick/2023-11-14T221320Z-nogit");
+/// ```
+pub fn folder_name(plan: &str, started: SystemTime, commit: Option<&str>) -> String {
+    let utc = humantime::format_rfc3339_seconds(started).to_string().replace(':', "");
+    format!("{plan}/{utc}-{}", commit.unwrap_or("nogit"))
+}
+
+/// An argument with its path reduced to the file's name, and its URL to `URL`: both name machines and people.
+fn without_path(argument: &str) -> String {
+    if let Some((flag, value)) = argument.split_once('=')
+        && flag.starts_with('-')
+    {
+        return format!("{flag}={}", without_path(value));
+    }
+    if argument.contains("://") {
+        return "URL".to_owned();
+    }
+    let name = argument.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("");
+    name.to_owned()
+}
+
+/// The value of the first `name : value` line.
+fn value_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then(|| value.trim())
+    })
+}
+
+fn kilobytes(text: &str) -> Option<u64> {
+    Some(text.strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::plan::AdHoc;
+
+    #[test]
+    fn a_command_line_is_told_without_paths_and_hosts() {
+        for (argument, told) in [
+            ("/home/ada/wirelab/target/release/wirelab", "wirelab"),
+            ("run", "run"),
+            ("data/plans/quick.toml", "quick.toml"),
+            ("--data=/home/ada/data/", "--data=data"),
+            ("--target=http://lab7.example:8080/x", "--target=URL"),
+            ("https://ada@lab7.example", "URL"),
+            ("--poll-interval=200ms", "--poll-interval=200ms"),
+            ("C:\\Users\\ada\\wirelab.exe", "wirelab.exe"),
+            ("", ""),
+        ] {
+            assert_eq!(without_path(argument), told);
+        }
+    }
+
+    #[test]
+    fn a_manifest_describes_the_machine_and_never_names_it() {
+        let plan = Plan::ad_hoc(AdHoc::default()).unwrap();
+        let argv = ["/home/ada/wirelab".to_owned(), "--target=http://lab7:1".to_owned()];
+        let json = Manifest::describe_machine(&plan, &argv, SystemTime::UNIX_EPOCH, None).to_json();
+        assert!(json.contains("\"started_utc\": \"1970-01-01T00:00:00Z\""), "{json}");
+        assert!(json.contains("\"sse-1\"") && json.contains("\"commit\": null"), "{json}");
+        assert!(!json.contains('/') && !json.contains("ada") && !json.contains("lab7"), "{json}");
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        assert!(host.trim().is_empty() || !json.contains(&format!("\"{}\"", host.trim())), "{json}");
+        if cfg!(target_os = "linux") {
+            assert!(Machine::describe().kernel.is_some_and(|kernel| !kernel.is_empty()));
+            assert!(Machine::describe().memory_bytes.is_some_and(|bytes| bytes > 1 << 20));
+        }
+    }
+
+    #[test]
+    fn proc_files_are_read_as_the_kernel_writes_them() {
+        let cpus = "processor\t: 0\nmodel name\t: Example CPU @ 3: GHz\n\nmodel name\t: Other\n";
+        assert_eq!(value_of(cpus, "model name"), Some("Example CPU @ 3: GHz"));
+        assert_eq!(value_of(cpus, "model"), None);
+        assert_eq!(kilobytes("2048 kB"), Some(2 << 20));
+    }
+}

@@ -1,0 +1,86 @@
+//! What the server counted: `/metrics` as a second opinion on the clients' own counts.
+
+use std::time::{Duration, Instant};
+
+use crate::api::Api;
+use crate::traffic::{Requests, Traffic};
+use crate::wire::{Outcome, Transport};
+
+/// How long a server may take to notice that its subscribers have gone: its counts are whole only then.
+const CLOSED_MAX: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A transport's traffic as the server saw it, once its connections are closed. `None`: it cannot say.
+pub(super) async fn server_traffic(api: &mut Api, transport: Transport) -> Option<Traffic> {
+    let until = Instant::now() + CLOSED_MAX;
+    loop {
+        let text = api.metrics().await.ok()?;
+        let open = value(&text, "wirelab_connections", transport, None)?;
+        if open == 0 {
+            return traffic(&text, transport);
+        }
+        if Instant::now() > until {
+            return None;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn traffic(text: &str, transport: Transport) -> Option<Traffic> {
+    let requests = |outcome: Outcome| {
+        value(text, "wirelab_requests_total", transport, Some(("outcome", outcome.name())))
+    };
+    let bytes = |direction| value(text, "wirelab_bytes_total", transport, Some(("direction", direction)));
+    Some(Traffic {
+        requests: Requests {
+            data: requests(Outcome::Data)?,
+            empty: requests(Outcome::Empty)?,
+            timeout: requests(Outcome::Timeout)?,
+            refused: requests(Outcome::Refused)?,
+            error: requests(Outcome::Error)?,
+        },
+        up_bytes: bytes("up")?,
+        down_bytes: bytes("down")?,
+        ..Traffic::default()
+    })
+}
+
+/// The sample of one metric, whatever the order of its labels.
+fn value(text: &str, name: &str, transport: Transport, label: Option<(&str, &str)>) -> Option<u64> {
+    let wanted = |(key, value): (&str, &str)| format!("{key}=\"{value}\"");
+    let transport = wanted(("transport", transport.name()));
+    text.lines().find_map(|line| {
+        let labels = line.strip_prefix(name)?.strip_prefix('{')?;
+        let (labels, value) = labels.split_once('}')?;
+        let mut parts = labels.split(',');
+        let all = parts.clone().any(|part| part == transport)
+            && label.is_none_or(|label| parts.any(|part| part == wanted(label)));
+        all.then(|| value.trim().parse().ok()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+# TYPE wirelab_requests counter
+wirelab_requests_total{transport=\"sse\",outcome=\"data\"} 3
+wirelab_requests_total{outcome=\"data\",transport=\"ndjson\"} 4
+wirelab_connections{transport=\"sse\"} 0
+";
+
+    #[test]
+    fn samples_are_found_by_their_labels() {
+        let data = Some(("outcome", "data"));
+        assert_eq!(value(TEXT, "wirelab_requests_total", Transport::Sse, data), Some(3));
+        assert_eq!(value(TEXT, "wirelab_requests_total", Transport::Ndjson, data), Some(4));
+        assert_eq!(
+            value(TEXT, "wirelab_requests_total", Transport::Ndjson, Some(("outcome", "empty"))),
+            None
+        );
+        assert_eq!(value(TEXT, "wirelab_connections", Transport::Sse, None), Some(0));
+        assert_eq!(value(TEXT, "wirelab_connections", Transport::LongPoll, None), None);
+        assert_eq!(traffic(TEXT, Transport::Sse), None);
+    }
+}

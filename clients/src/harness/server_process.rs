@@ -1,0 +1,352 @@
+//! The measured server, as a process of its own.
+//!
+//! The harness never links the server: it starts `wirelab serve` on a free port with an empty store, reads the
+//! address from its first line, and ends it after the run. A server that dies or says nothing is an error with
+//! the last lines it wrote. Dropping it kills it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::plan::StoreKind;
+
+/// From start to the line with the address: opening an empty store takes milliseconds.
+const START_MAX: Duration = Duration::from_secs(10);
+/// From SIGTERM to the end; the contract says under 2 s.
+const STOP_MAX: Duration = Duration::from_secs(3);
+/// Lines of the server's stderr kept for an error.
+const STDERR_LINES_MAX: usize = 20;
+/// Bytes of one such line; the rest becomes lines of its own.
+const OUTPUT_LINE_BYTES_MAX: u64 = 4 << 10;
+
+/// What the server's first line begins with, before its address.
+const LISTENING: &str = "listening on http://";
+
+/// How to start a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerCommand {
+    /// The program that has the command `serve`: usually this one.
+    pub program: PathBuf,
+    /// Where it keeps its logs.
+    pub store: StoreKind,
+    /// More flags of `serve`.
+    pub arguments: Vec<String>,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    addr: SocketAddr,
+    pid: u32,
+    stderr: LastLines,
+    // Removed when the server is gone.
+    _data: TempDir,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerProcessError {
+    /// It could not be started, or its data folder could not be made.
+    #[error("cannot start the server {program}: {error}")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// It ended before it listened.
+    #[error("the server ended before it listened ({status}){said}")]
+    Ended {
+        /// How.
+        status: String,
+        /// The end of its stderr.
+        said: Said,
+    },
+    /// It did not say where it listens.
+    #[error("the server did not print \"{LISTENING}ADDRESS\" within {} s{said}", START_MAX.as_secs())]
+    Silent {
+        /// The end of its stderr.
+        said: Said,
+    },
+    /// Its first line says something else.
+    #[error("the server's first line is {line:?} instead of \"{LISTENING}ADDRESS\"{said}")]
+    Unclear {
+        /// What it printed.
+        line: String,
+        /// The end of its stderr.
+        said: Said,
+    },
+}
+
+/// The last lines of a server's stderr, to be appended to an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said(Vec<String>);
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("; it wrote nothing to stderr");
+        }
+        write!(f, "; its last words:\n{}", self.0.join("\n"))
+    }
+}
+
+impl ServerProcess {
+    /// Starts a server with an empty store and waits until it listens.
+    pub async fn spawn(command: &ServerCommand) -> Result<Self, ServerProcessError> {
+        let start =
+            |error| ServerProcessError::Start { program: command.program.display().to_string(), error };
+        let data = tempfile::Builder::new().prefix("wirelab-").tempdir().map_err(start)?;
+        let mut child = Command::new(&command.program)
+            .args(["serve", "--bind", "127.0.0.1:0", "--store", command.store.name(), "--data"])
+            .arg(data.path())
+            .args(&command.arguments)
+            // Closed by the kernel when this process dies, however it dies: kill -9 leaves no server behind.
+            .arg("--stop-at-stdin-end")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(start)?;
+        let pid = child.id().expect("a child that was not waited for has a pid");
+        let stderr = LastLines::default();
+        let (first, first_line) = oneshot::channel();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let errors = child.stderr.take().expect("stderr is piped");
+        // Both are read until the end, or the server would block on a full pipe.
+        let mut first = Some(first);
+        tokio::spawn(drain(stdout, move |line| {
+            if let Some(first) = first.take() {
+                let _ = first.send(line);
+            }
+        }));
+        let keep = stderr.clone();
+        let drained = tokio::spawn(drain(errors, move |line| keep.push(line)));
+        match timeout(START_MAX, first_line).await {
+            Ok(Ok(line)) => match line.strip_prefix(LISTENING).and_then(|addr| addr.trim().parse().ok()) {
+                Some(addr) => Ok(Self { child, addr, pid, stderr, _data: data }),
+                None => Err(ServerProcessError::Unclear { line, said: stderr.said() }),
+            },
+            // It closed its stdout: it is about to end.
+            Ok(Err(_)) => {
+                let status = match timeout(STOP_MAX, child.wait()).await {
+                    Ok(Ok(status)) => status.to_string(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "it closed its stdout and goes on".to_owned(),
+                };
+                let _ = timeout(STOP_MAX, drained).await;
+                Err(ServerProcessError::Ended { status, said: stderr.said() })
+            }
+            Err(_) => Err(ServerProcessError::Silent { said: stderr.said() }),
+        }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// For the process sampler.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// How it ended, if it did: a server that dies breaks the run.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// The end of its stderr.
+    pub fn said(&self) -> Said {
+        self.stderr.said()
+    }
+
+    /// Ends it: SIGTERM, and SIGKILL after 3 s.
+    pub async fn stop(mut self) -> io::Result<Stopped> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(Stopped { status, killed: false });
+        }
+        // Not waited for yet: the pid is still its own.
+        kill(Pid::from_raw(self.pid as i32), Signal::SIGTERM)?;
+        match timeout(STOP_MAX, self.child.wait()).await {
+            Ok(status) => Ok(Stopped { status: status?, killed: false }),
+            Err(_) => {
+                self.child.start_kill()?;
+                Ok(Stopped { status: self.child.wait().await?, killed: true })
+            }
+        }
+    }
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// It did not obey SIGTERM in time.
+    pub killed: bool,
+}
+
+/// The newest lines of an output.
+#[derive(Debug, Clone, Default)]
+struct LastLines(Arc<Mutex<VecDeque<String>>>);
+
+impl LastLines {
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().expect("no holder panics");
+        lines.push_back(line);
+        if lines.len() > STDERR_LINES_MAX {
+            lines.pop_front();
+        }
+    }
+
+    fn said(&self) -> Said {
+        Said(self.0.lock().expect("no holder panics").iter().cloned().collect())
+    }
+}
+
+/// Gives every line to `each` until the output ends.
+async fn drain(output: impl AsyncRead + Unpin, mut each: impl FnMut(String)) {
+    let mut output = BufReader::new(output);
+    loop {
+        let mut line = Vec::new();
+        match (&mut output).take(OUTPUT_LINE_BYTES_MAX).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => each(String::from_utf8_lossy(&line).trim_end().to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    /// Stand-ins for a server. All are written before the first is started: a script that another test's fork
+    /// still holds open for writing cannot be executed.
+    fn script(name: &str) -> ServerCommand {
+        static FOLDER: OnceLock<TempDir> = OnceLock::new();
+        let folder = FOLDER.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let listen = "echo listening on http://127.0.0.1:4711\n";
+            for (name, body) in [
+                ("good", format!("{listen}exec sleep 600")),
+                ("arguments", format!("{listen}echo \"$@\" >&2\n[ -d \"$7\" ] && echo a folder >&2\nexec sleep 600")),
+                ("dies", "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo word $i >&2; done; exit 7".into()),
+                ("unclear", "echo hello\nexec sleep 600".into()),
+                ("stubborn", format!("trap '' TERM\n{listen}while :; do sleep 0.1; done")),
+                ("talks", format!("{listen}i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo out; echo err $i >&2; done\nexit 3")),
+            ] {
+                let path = folder.path().join(name);
+                std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            folder
+        });
+        let arguments = vec!["--hold-max".to_owned(), "9s".to_owned()];
+        ServerCommand { program: folder.path().join(name), store: StoreKind::Disk, arguments }
+    }
+
+    fn is_alive(pid: u32) -> bool {
+        kill(Pid::from_raw(pid as i32), None).is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_server_is_started_told_its_address_and_stopped() {
+        let server = ServerProcess::spawn(&script("good")).await.unwrap();
+        assert_eq!(server.addr().to_string(), "127.0.0.1:4711");
+        assert!(is_alive(server.pid()));
+        let (pid, stopped) = (server.pid(), server.stop().await.unwrap());
+        assert!(!stopped.killed && !stopped.status.success());
+        assert!(!is_alive(pid));
+    }
+
+    #[tokio::test]
+    async fn it_gets_a_free_port_an_empty_folder_and_the_flags() {
+        let server = ServerProcess::spawn(&script("arguments")).await.unwrap();
+        let data = server._data.path().to_owned();
+        while server.said().0.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let said = server.said().0;
+        let expected = format!(
+            "serve --bind 127.0.0.1:0 --store disk --data {} --hold-max 9s --stop-at-stdin-end",
+            data.display()
+        );
+        assert_eq!(said, [expected.as_str(), "a folder"]);
+        server.stop().await.unwrap();
+        assert!(!data.exists());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_dies_is_told_with_its_last_words() {
+        let said = ServerProcess::spawn(&script("dies")).await.unwrap_err().to_string();
+        assert!(said.starts_with("the server ended before it listened (exit status: 7)"), "{said}");
+        assert!(said.ends_with("word 29\nword 30") && !said.contains("word 10\n"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_first_line_without_address_is_told() {
+        let said = ServerProcess::spawn(&script("unclear")).await.unwrap_err().to_string();
+        assert!(said.starts_with("the server's first line is \"hello\""), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_told() {
+        let command = ServerCommand { program: "/nowhere/wirelab".into(), ..script("good") };
+        let said = ServerProcess::spawn(&command).await.unwrap_err().to_string();
+        assert!(said.starts_with("cannot start the server /nowhere/wirelab: "), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ignores_sigterm_is_killed() {
+        let server = ServerProcess::spawn(&script("stubborn")).await.unwrap();
+        let (pid, began) = (server.pid(), Instant::now());
+        let stopped = server.stop().await.unwrap();
+        assert!(stopped.killed && !is_alive(pid));
+        assert!(began.elapsed() >= STOP_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_talkative_server_never_blocks_on_its_pipes() {
+        let mut server = ServerProcess::spawn(&script("talks")).await.unwrap();
+        let began = Instant::now();
+        let status = loop {
+            assert!(began.elapsed() < Duration::from_secs(60), "it is blocked");
+            match server.has_ended() {
+                Some(status) => break status,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(status.code(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_server_is_killed() {
+        let server = ServerProcess::spawn(&script("good")).await.unwrap();
+        let pid = server.pid();
+        drop(server);
+        let began = Instant::now();
+        while is_alive(pid) {
+            assert!(began.elapsed() < Duration::from_secs(30), "it lives on");
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Reports: results in, bytes out.
+//!
+//! An exporter renders one file of a results folder and is pure: the command that measured writes the bytes, after
+//! each run. To add one: a file here and a line in [`EXPORTERS`].
+
+mod manifest_json;
+mod percentiles_csv;
+mod plan_toml;
+mod runs_csv;
+pub mod table;
+
+use wirelab_clients::harness::results::ResultSet;
+
+/// Renders one file of a results folder.
+pub trait Exporter: Sync {
+    /// The file's name.
+    fn file_name(&self) -> &'static str;
+
+    /// The file's bytes.
+    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError>;
+}
+
+/// Every file of a results folder.
+pub const EXPORTERS: &[&dyn Exporter] = &[
+    &plan_toml::PlanToml,
+    &manifest_json::ManifestJson,
+    &runs_csv::RunsCsv,
+    &percentiles_csv::PercentilesCsv,
+];
+
+/// Why a file could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The CSV writer refused a row.
+    #[error("cannot render {file}: {error}")]
+    Csv {
+        /// Which file.
+        file: &'static str,
+        /// Why.
+        #[source]
+        error: csv::Error,
+    },
+}
+
+/// A CSV file of these rows; the first is the header.
+fn csv_of(file: &'static str, rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, ReportError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row).map_err(|error| ReportError::Csv { file, error })?;
+    }
+    writer.into_inner().map_err(|error| ReportError::Csv { file, error: error.into_error().into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wirelab_clients::harness::example;
+    use wirelab_clients::harness::metrics::data_dictionary;
+
+    #[test]
+    fn a_results_folder_holds_each_file_once() {
+        let names: Vec<&str> = EXPORTERS.iter().map(|exporter| exporter.file_name()).collect();
+        assert_eq!(names, ["plan.toml", "manifest.json", "runs.csv", "percentiles.csv"]);
+    }
+
+    #[test]
+    fn nothing_measured_yet_renders_too() {
+        let mut results = example::result_set();
+        results.runs.clear();
+        for exporter in EXPORTERS {
+            let text = String::from_utf8(exporter.render(&results).unwrap()).unwrap();
+            assert!(text.ends_with('\n'), "{}", exporter.file_name());
+        }
+    }
+
+    /// Run with `UPDATE_RESULTS_README=1` to write it.
+    #[test]
+    fn the_results_readme_is_the_data_dictionary() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/results/README.md");
+        if std::env::var_os("UPDATE_RESULTS_README").is_some() {
+            std::fs::write(path, data_dictionary()).unwrap();
+        }
+        let there = std::fs::read_to_string(path).unwrap();
+        assert!(
+            there == data_dictionary(),
+            "results/README.md is old: UPDATE_RESULTS_README=1 cargo test readme"
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! `percentiles.csv`: one row per run, distribution and quantile.
+
+use wirelab_clients::harness::metrics::{
+    DISTRIBUTIONS, Distribution, PERCENTILES_COLUMNS, QUANTILES, quantile_us,
+};
+use wirelab_clients::harness::results::{ResultSet, RunResult};
+
+use super::{Exporter, ReportError, csv_of};
+
+/// Renders `percentiles.csv`.
+pub(super) struct PercentilesCsv;
+
+impl Exporter for PercentilesCsv {
+    fn file_name(&self) -> &'static str {
+        "percentiles.csv"
+    }
+
+    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError> {
+        let header = PERCENTILES_COLUMNS.iter().map(|column| column.name.to_owned()).collect();
+        csv_of(self.file_name(), std::iter::once(header).chain(results.runs.iter().flat_map(rows)))
+    }
+}
+
+fn rows(run: &RunResult) -> impl Iterator<Item = Vec<String>> {
+    let quantiles = |metric: &'static Distribution| QUANTILES.iter().map(move |quantile| (metric, *quantile));
+    DISTRIBUTIONS.iter().flat_map(quantiles).map(|(metric, quantile)| row(run, metric, quantile))
+}
+
+fn row(run: &RunResult, metric: &Distribution, quantile: f64) -> Vec<String> {
+    let histogram = (metric.histogram)(run);
+    let value_us = quantile_us(run, histogram, quantile).map_or(String::new(), |us| us.to_string());
+    // One run has no arm to be compared with, and no interval over runs.
+    let (arm, ci_low_us, ci_high_us) = (String::new(), String::new(), String::new());
+    vec![
+        run.cell.run_id.clone(),
+        run.cell.transport.to_string(),
+        arm,
+        metric.name.to_owned(),
+        quantile.to_string(),
+        value_us,
+        histogram.len().to_string(),
+        ci_low_us,
+        ci_high_us,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wirelab_clients::harness::example;
+
+    #[test]
+    fn a_row_per_quantile_and_none_beyond_what_the_lines_allow() {
+        let mut results = example::result_set();
+        results.runs.truncate(1);
+        let text = String::from_utf8(PercentilesCsv.render(&results).unwrap()).unwrap();
+        // 500 lines: no p99.9, which needs 3 688.
+        assert_eq!(text, EXPECTED);
+    }
+
+    const EXPECTED: &str = "\
+run_id,transport,arm,metric,quantile,value_us,samples_count,ci_low_us,ci_high_us
+short-poll-1,short-poll,,delivery_latency,0.5,101055,1000,,
+short-poll-1,short-poll,,delivery_latency,0.9,175103,1000,,
+short-poll-1,short-poll,,delivery_latency,0.99,198015,1000,,
+short-poll-1,short-poll,,delivery_latency,0.999,,1000,,
+short-poll-1,short-poll,,delivery_latency,1,200063,1000,,
+short-poll-1,short-poll,,send_lateness,0.5,24,500,,
+short-poll-1,short-poll,,send_lateness,0.9,28,500,,
+short-poll-1,short-poll,,send_lateness,0.99,29,500,,
+short-poll-1,short-poll,,send_lateness,0.999,,500,,
+short-poll-1,short-poll,,send_lateness,1,29,500,,
+short-poll-1,short-poll,,append,0.5,449,500,,
+short-poll-1,short-poll,,append,0.9,649,500,,
+short-poll-1,short-poll,,append,0.99,694,500,,
+short-poll-1,short-poll,,append,0.999,,500,,
+short-poll-1,short-poll,,append,1,699,500,,
+";
+}

@@ -1,0 +1,60 @@
+//! `runs.csv`: one row per run, one column per metric of the registry.
+
+use wirelab_clients::harness::metrics::COLUMNS;
+use wirelab_clients::harness::results::{ResultSet, RunResult};
+
+use super::{Exporter, ReportError, csv_of};
+
+/// Renders `runs.csv`.
+pub(super) struct RunsCsv;
+
+impl Exporter for RunsCsv {
+    fn file_name(&self) -> &'static str {
+        "runs.csv"
+    }
+
+    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError> {
+        let header = COLUMNS.iter().map(|column| column.name.to_owned()).collect();
+        csv_of(self.file_name(), std::iter::once(header).chain(results.runs.iter().map(row)))
+    }
+}
+
+fn row(run: &RunResult) -> Vec<String> {
+    let cells = COLUMNS.iter().map(|column| (column.cell)(run));
+    cells.map(|cell| cell.map_or(String::new(), |value| value.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wirelab_clients::harness::example;
+
+    fn render(results: &ResultSet) -> String {
+        String::from_utf8(RunsCsv.render(results).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_row_per_run_with_empty_cells_for_what_was_not_measured() {
+        let text = render(&example::result_set());
+        let rows: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(rows, [SHORT_POLL, SSE]);
+    }
+
+    const SHORT_POLL: &str = "1,ad-hoc,short-poll-1,1,1,1,1,short-poll,,,ok,,2,1,50,periodic,100,200,,,,,,,,,,memory,,,,,,,\
+        10,500,500,1000,1000,0,0,0,0,200,110,90,0,0,0,0.181818,0.45,2,0,100703.848,101055,175103,\
+        198015,,200063,,,,,,,110000,33000,220000,,,,,,,,,44000,40,700,1234,3145728,,,,0.05,,,29,449,694";
+    const SSE: &str = "1,ad-hoc,sse-1,1,2,1,1,sse,,,ok,,2,1,50,periodic,100,,,,,,,,,,,memory,,,,,,,10,500,500,1000,\
+        1000,0,0,0,0,2,2,0,0,0,0,0.001818,0,2,0,1200.5,1200,1400,1445,,1450,,,,,,,110000,400,165000,,,,\
+        ,,,,,11000,10,700,1234,3145728,,,,0.05,,,29,449,694";
+
+    #[test]
+    fn reasons_with_commas_stay_one_cell() {
+        let mut results = example::result_set();
+        results.runs[0].verdict_reasons = vec!["a, b".into(), "\"c\"".into()];
+        let text = render(&results);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let position = reader.headers().unwrap().iter().position(|name| name == "verdict_reasons").unwrap();
+        let row = reader.records().next().unwrap().unwrap();
+        assert_eq!((&row[position], row.len()), ("a, b; \"c\"", COLUMNS.len()));
+    }
+}

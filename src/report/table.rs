@@ -1,0 +1,168 @@
+//! The table at the end of a run: one row per transport.
+//!
+//! For people, in the terminal; it is valid Markdown, so that it can be pasted. With repetitions there is one row
+//! per run: under six of them no honest interval exists, and percentiles are never averaged.
+
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use wirelab_clients::harness::metrics::quantile_us;
+use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
+use wirelab_clients::harness::statistics::distinct_lines_needed;
+
+const HEADER: [&str; 11] = [
+    "transport",
+    "requests",
+    "requests per line",
+    "p50 (ms)",
+    "p90 (ms)",
+    "p99 (ms)",
+    "max (ms)",
+    "bytes per line",
+    "lost / duplicated",
+    "server CPU (µs per line)",
+    "verdict",
+];
+
+/// The table, and below it what its rows cannot say.
+pub fn render(results: &ResultSet) -> String {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(HEADER);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let name = |run: &RunResult| match results.plan.repetitions {
+        1 => run.cell.transport.to_string(),
+        _ => run.cell.run_id.clone(),
+    };
+    for run in &results.runs {
+        table.add_row(row(name(run), run));
+    }
+    let mut text = format!("{table}\n");
+    for run in results.runs.iter().filter(|run| has_remarks(run)) {
+        text += &format!("{}: {}\n", name(run), remarks(run).join("; "));
+    }
+    text
+}
+
+fn row(name: String, run: &RunResult) -> Vec<String> {
+    let whole = &run.delivery.whole;
+    let per_line = |amount: f64| match whole.delivered {
+        0 => String::new(),
+        delivered => readable(amount / delivered as f64),
+    };
+    let traffic = &run.traffic;
+    vec![
+        name,
+        grouped(traffic.requests.total()),
+        per_line(traffic.requests.total() as f64),
+        latency_ms(run, 0.5),
+        latency_ms(run, 0.9),
+        latency_ms(run, 0.99),
+        latency_ms(run, 1.0),
+        per_line((traffic.up_bytes + traffic.down_bytes) as f64),
+        format!("{} / {}", grouped(whole.lost), grouped(whole.duplicated)),
+        run.server.cpu.map_or(String::new(), |cpu| per_line(cpu.as_secs_f64() * 1e6)),
+        run.verdict.name().to_owned(),
+    ]
+}
+
+fn latency_ms(run: &RunResult, quantile: f64) -> String {
+    match quantile_us(run, &run.delivery.latency, quantile) {
+        Some(us) => readable(us as f64 / 1e3),
+        None => format!("n < {}", distinct_lines_needed(quantile)),
+    }
+}
+
+fn has_remarks(run: &RunResult) -> bool {
+    run.verdict != Verdict::Ok || !remarks(run).is_empty()
+}
+
+fn remarks(run: &RunResult) -> Vec<String> {
+    let whole = &run.delivery.whole;
+    let defects = [
+        (whole.censored, "lines had not arrived when the drain ended"),
+        (whole.out_of_order, "lines came out of order"),
+    ];
+    let told = defects
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", grouped(*count)));
+    run.verdict_reasons.iter().cloned().chain(told).collect()
+}
+
+/// Three significant digits below 1 000, whole numbers above.
+fn readable(number: f64) -> String {
+    if number >= 999.5 {
+        grouped(number.round() as u64)
+    } else if number >= 99.95 {
+        format!("{number:.0}")
+    } else if number >= 9.995 {
+        format!("{number:.1}")
+    } else if number >= 0.9995 {
+        format!("{number:.2}")
+    } else {
+        format!("{number:.3}")
+    }
+}
+
+/// `12,345`.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wirelab_clients::harness::example;
+
+    const EXPECTED: &str = "\
+| transport  | requests | requests per line | p50 (ms) | p90 (ms) | p99 (ms) | max (ms) | bytes per line | lost / duplicated | server CPU (µs per line) | verdict |
+|------------|----------|-------------------|----------|----------|----------|----------|----------------|-------------------|--------------------------|---------|
+| short-poll |      200 |             0.182 |      101 |      175 |      198 |      200 |            230 |             0 / 0 |                     40.0 |      ok |
+| sse        |        2 |             0.002 |     1.20 |     1.40 |     1.45 |     1.45 |            150 |             0 / 0 |                     10.0 |      ok |
+";
+
+    #[test]
+    fn a_row_per_transport() {
+        assert_eq!(render(&example::result_set()), EXPECTED);
+    }
+
+    #[test]
+    fn too_few_lines_are_told_instead_of_a_percentile() {
+        let mut results = example::result_set();
+        results.runs[0].delivery = Default::default();
+        let text = render(&results);
+        assert!(text.contains(" n < 6 ") && text.contains(" n < 368 "), "{text}");
+    }
+
+    #[test]
+    fn what_the_columns_do_not_show_is_told_below() {
+        let mut results = example::result_set();
+        results.plan.repetitions = 2;
+        let run = &mut results.runs[1];
+        (run.delivery.whole.censored, run.delivery.whole.out_of_order) = (1_234, 2);
+        (run.verdict, run.verdict_reasons) = (Verdict::Invalid, vec!["the server went away".into()]);
+        let text = render(&results);
+        let last = text.lines().last().unwrap();
+        assert_eq!(
+            last,
+            "sse-1: the server went away; 1,234 lines had not arrived when the drain ended; 2 lines came out of order"
+        );
+    }
+
+    #[test]
+    fn numbers_have_three_digits_and_groups() {
+        let numbers = [0.0, 0.01234, 0.9999, 1.234, 9.999, 12.34, 99.99, 123.4, 999.9, 12_345.6];
+        let told = ["0.000", "0.012", "1.00", "1.23", "10.0", "12.3", "100", "123", "1,000", "12,346"];
+        assert_eq!(numbers.map(readable), told);
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

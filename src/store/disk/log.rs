@@ -1,0 +1,439 @@
+//! One log on disk: its queue, its writer and its readers.
+//!
+//! Appends of all callers gather in one batch while the batch before is written: group commit. The writer is a
+//! plain loop on a blocking thread (write, fdatasync, then move the head, then answer), so a caller that goes
+//! away never stalls the others. Three locks: the *queue* belongs to appenders, what is *kept* to readers, the
+//! *writer* to whoever changes files. The writer's is taken before another; the other two never together.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, watch};
+use wirelab_clients::wire::{Appended, Cursor, Deployment, Seq, Source, Status};
+
+use super::manifest::Manifest;
+use super::queue::{Batch, Committed, Outcome, PENDING_BYTES_MAX, Queue, records_bytes_max};
+use super::read::DiskRead;
+use super::segments::{self, Loaded, Segments};
+use super::tail::{TAIL_ENDED, Tail};
+use super::{at, blocking, sync_folder};
+use crate::store::{AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, ReadLimit, StoreError};
+
+/// What a log is made of and where it lives.
+pub(super) struct Home {
+    pub(super) manifest: Manifest,
+    pub(super) folder: PathBuf,
+    /// Newest lines kept; 0 keeps all.
+    pub(super) retain_lines: u64,
+    /// A segment that has grown to this takes no further batch.
+    pub(super) segment_bytes: u64,
+    /// The store's lock, held for as long as anybody can write.
+    pub(super) _lock: Arc<File>,
+}
+
+/// One deployment's log: a handle that the writer's thread can share.
+pub(super) struct DiskLog(Arc<Log>);
+
+struct Log {
+    home: Home,
+    head: watch::Sender<Head>,
+    queue: Mutex<Queue>,
+    pending_bytes: Arc<Semaphore>,
+    kept: Mutex<Kept>,
+    /// The file that takes appends. Opened by the first append after a start and closed at the end: descriptors
+    /// are spent on logs that grow, not on all that ever lived.
+    writer: Mutex<Option<File>>,
+}
+
+/// What can be read.
+struct Kept {
+    segments: Segments,
+    tail: Tail,
+    finished_us: Option<u64>,
+}
+
+impl DiskLog {
+    /// The log of a deployment whose folder was just made.
+    pub(super) fn new(home: Home) -> Self {
+        let segments = Segments::new(home.folder.clone());
+        Self::with(home, Loaded { segments, keys: IdempotencyKeys::default(), finished: None })
+    }
+
+    /// Reads and checks a log.
+    pub(super) fn load(home: Home) -> Result<Self, StoreError> {
+        let loaded = Segments::load(home.folder.clone())?;
+        let log = Self::with(home, loaded);
+        log.0.remove_dropped_segments();
+        Ok(log)
+    }
+
+    fn with(home: Home, Loaded { segments, keys, finished }: Loaded) -> Self {
+        let last = segments.last();
+        let first = first_kept(segments.first() - 1, last, home.retain_lines);
+        let (ended, finished_us) = finished.unzip();
+        let queue = Queue::new(home.manifest.id.clone(), last, keys, ended);
+        Self(Arc::new(Log {
+            home,
+            head: watch::Sender::new(Head { first, last, ended, deleted: false }),
+            queue: Mutex::new(queue),
+            pending_bytes: Arc::new(Semaphore::new(PENDING_BYTES_MAX)),
+            kept: Mutex::new(Kept { segments, tail: Tail::default(), finished_us }),
+            writer: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.0.home.manifest
+    }
+
+    /// Moves the log's folder to `grave`, for good, and tells its readers. Blocks.
+    pub(super) fn bury(&self, grave: &Path) -> Result<(), StoreError> {
+        let log = &*self.0;
+        // First of all: the writer's lock is not fair, so a busy publisher could keep it for ever.
+        if std::mem::replace(&mut log.queue().deleted, true) {
+            return Err(StoreError::NotFound(self.manifest().id.clone()));
+        }
+        let mut writer = log.writer();
+        if let Err(error) = fs::rename(&log.home.folder, grave) {
+            log.queue().deleted = false;
+            return Err(at(&log.home.folder)(error));
+        }
+        let synced = sync_folder(grave.parent().expect("a grave lies in the store's folder"));
+        *writer = None;
+        // Under the lock of what is kept, as every change of the head.
+        let _kept = log.kept();
+        log.head.send_modify(|head| head.deleted = true);
+        synced
+    }
+
+    /// Starts the writer unless it runs.
+    fn start_writer(&self, queue: &mut Queue) {
+        if queue.claim_writer() {
+            let log = self.0.clone();
+            tokio::task::spawn_blocking(move || log.commit_pending());
+        }
+    }
+
+    /// Waits until a batch is durable, or says why it never will be.
+    async fn settled(&self, mut committed: Committed) -> Result<(), StoreError> {
+        let outcome = committed.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        outcome.unwrap_or_else(|| Outcome::Failed(PANICKED.to_owned())).into_result(&self.manifest().id)
+    }
+}
+
+const PANICKED: &str = "its writer panicked";
+
+#[async_trait]
+impl DeploymentLog for DiskLog {
+    async fn append(&self, request: AppendRequest) -> Result<Appended, StoreError> {
+        assert!(!request.lines.is_empty(), "an append has at least one line");
+        // An append that is above the bound by itself waits until nothing else is pending.
+        let bytes = records_bytes_max(&request).min(PENDING_BYTES_MAX) as u32;
+        let permit = self.0.pending_bytes.clone().acquire_many_owned(bytes).await;
+        let enqueued = {
+            let mut queue = self.0.queue();
+            let enqueued = queue.append(request, permit.expect("the semaphore is never closed"))?;
+            self.start_writer(&mut queue);
+            enqueued
+        };
+        self.settled(enqueued.committed).await?;
+        let cursor = Cursor { epoch: self.manifest().epoch.clone(), after: enqueued.last };
+        Ok(Appended { first: enqueued.first, last: enqueued.last, cursor })
+    }
+
+    async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {
+        {
+            let kept = self.0.kept();
+            let head = *self.0.head.borrow();
+            if after < head.first {
+                return Err(StoreError::Trimmed { first: head.first });
+            }
+            if after >= head.last {
+                return Ok(Vec::new());
+            }
+            if let Some(lines) = kept.tail.read_after(after, limit) {
+                return Ok(lines);
+            }
+        }
+        let log = self.0.clone();
+        blocking(move || log.read_disk(after, limit)).await
+    }
+
+    async fn finish(&self, status: Status) -> Result<(), StoreError> {
+        let committed = {
+            let mut queue = self.0.queue();
+            let committed = queue.finish(status)?;
+            self.start_writer(&mut queue);
+            committed
+        };
+        self.settled(committed).await
+    }
+
+    fn info(&self) -> Deployment {
+        let kept = self.0.kept();
+        let head = *self.0.head.borrow();
+        let manifest = self.manifest();
+        let cursor = |after| Cursor { epoch: manifest.epoch.clone(), after };
+        Deployment {
+            id: manifest.id.clone(),
+            name: manifest.name.clone(),
+            ended: head.ended,
+            created_us: manifest.created_us,
+            finished_us: kept.finished_us,
+            lines: head.last,
+            first: cursor(head.first),
+            next: cursor(head.last),
+        }
+    }
+
+    fn source(&self) -> Option<Source> {
+        self.manifest().source.clone()
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.0.head.subscribe()
+    }
+}
+
+impl Log {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no holder panics")
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("no holder panics")
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<File>> {
+        self.writer.lock().expect("no holder panics")
+    }
+
+    /// The writer's turn: batch after batch until nothing is pending.
+    fn commit_pending(&self) {
+        let _abandon = AbandonOnPanic(self);
+        loop {
+            let mut writer = self.writer();
+            let Some((batch, failed)) = self.queue().take() else { return };
+            // A log is deleted under the writer's lock: what comes later must not be acknowledged.
+            let outcome = if self.head.borrow().deleted {
+                Outcome::Deleted
+            } else if let Some(reason) = failed {
+                Outcome::Failed(reason)
+            } else {
+                match self.write(&mut writer, &batch) {
+                    Ok(()) => {
+                        self.publish(&batch);
+                        Outcome::Durable
+                    }
+                    Err(error) => Outcome::Failed(error.to_string()),
+                }
+            };
+            if batch.finished.is_some() || !matches!(outcome, Outcome::Durable) {
+                *writer = None;
+            }
+            self.queue().settle(batch, outcome);
+            self.remove_dropped_segments();
+        }
+    }
+
+    /// Makes a batch durable: whole, in one segment, or not at all.
+    fn write(&self, writer: &mut Option<File>, batch: &Batch) -> Result<(), StoreError> {
+        let (mut path, mut bytes) = self.kept().segments.end();
+        if bytes >= self.home.segment_bytes {
+            path = self.kept().segments.next_path();
+            *writer = Some(File::create_new(&path).map_err(at(&path))?);
+            sync_folder(&self.home.folder)?;
+            self.kept().segments.rotate();
+            bytes = 0;
+        }
+        let file = match writer {
+            Some(file) => file,
+            None => writer.insert(OpenOptions::new().write(true).open(&path).map_err(at(&path))?),
+        };
+        file.write_all_at(&batch.records, bytes).and_then(|()| file.sync_data()).map_err(|error| {
+            // Some of it may have reached the file. Nobody is told that it is there, so after a restart it must
+            // not be: a publisher that repeats the refused lines would have them twice. Where this fails too,
+            // opening finds whole appends nobody was promised, or a torn one that it cuts.
+            let _ = file.set_len(bytes);
+            at(&path)(error)
+        })
+    }
+
+    /// Makes a durable batch readable: lines first, then the head, so that nobody is woken for what is not there.
+    fn publish(&self, batch: &Batch) {
+        let mut kept = self.kept();
+        kept.segments.extend(batch.records.len() as u64, batch.lines.iter().map(|(offset, _)| *offset));
+        for (_, line) in &batch.lines {
+            kept.tail.push(line.clone());
+        }
+        if let Some((_, at_us)) = batch.finished {
+            kept.finished_us = Some(at_us);
+            kept.tail.shrink(TAIL_ENDED);
+        }
+        let last = kept.segments.last();
+        self.head.send_modify(|head| {
+            head.first = first_kept(head.first, last, self.home.retain_lines);
+            head.last = last;
+            head.ended = batch.finished.map(|(status, _)| status);
+        });
+    }
+
+    /// Removes the files of lines that retention dropped. A file that cannot be removed is tried again after the
+    /// next batch; younger ones wait for it, because a hole between segments is damage.
+    fn remove_dropped_segments(&self) {
+        let first = self.head.borrow().first;
+        while let Some(path) = { self.kept().segments.oldest_up_to(first) } {
+            if let Err(error) = segments::remove(&path) {
+                eprintln!("lines that are no longer kept still take space: {error}");
+                return;
+            }
+            self.kept().segments.forget_oldest();
+        }
+    }
+
+    fn read_disk(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {
+        let read = DiskRead::new(after, limit).run(|seq, lines| self.kept().segments.place(seq, lines));
+        // The lines may have gone since the read began.
+        let head = *self.head.borrow();
+        match read {
+            Ok(lines) if lines.is_empty() && after < head.first => {
+                Err(StoreError::Trimmed { first: head.first })
+            }
+            Err(StoreError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound && head.deleted => {
+                Err(StoreError::NotFound(self.home.manifest.id.clone()))
+            }
+            Err(StoreError::Io { error, .. })
+                if error.kind() == io::ErrorKind::NotFound && after < head.first =>
+            {
+                Err(StoreError::Trimmed { first: head.first })
+            }
+            read => read,
+        }
+    }
+}
+
+/// The seq before the first line that stays.
+fn first_kept(first: Seq, last: Seq, retain_lines: u64) -> Seq {
+    match retain_lines {
+        0 => first,
+        _ => first.max(last.saturating_sub(retain_lines)),
+    }
+}
+
+/// Without it, a panic of the writer would leave later appenders waiting for a writer that never comes.
+struct AbandonOnPanic<'a>(&'a Log);
+
+impl Drop for AbandonOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(mut queue) = self.0.queue.lock()
+        {
+            queue.abandon(PANICKED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+    use wirelab_clients::wire::NewLine;
+
+    use super::*;
+    use crate::store::{IdempotencyKey, LogStore, disk::DiskStore};
+
+    /// 18 MiB of JSON in 3 MiB of text: two of them are more than may be pending.
+    fn large() -> AppendRequest {
+        AppendRequest { lines: vec![NewLine::plain("\0".repeat(1 << 20)); 3], key: None }
+    }
+
+    fn small(key: Option<&str>) -> AppendRequest {
+        let key = key.map(|key| IdempotencyKey { key: key.to_owned(), digest: [7; 32] });
+        AppendRequest { lines: vec![NewLine::plain("a")], key }
+    }
+
+    /// An empty log, and what it lives in.
+    async fn new_log() -> (tempfile::TempDir, DiskStore, Arc<DiskLog>) {
+        let data = tempfile::TempDir::new().unwrap();
+        let store = DiskStore::open(data.path().to_owned(), 0).unwrap();
+        let id = store.create("test".to_owned(), None).await.unwrap().info().id;
+        let log = store.shared.find(&id).unwrap();
+        (data, store, log)
+    }
+
+    /// Lets no write through until the returned function is called.
+    fn slow_disk(log: &DiskLog) -> impl FnOnce() {
+        let (blocked, is_blocked) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        let shared = log.0.clone();
+        let disk = std::thread::spawn(move || {
+            let _writer = shared.writer();
+            blocked.send(()).unwrap();
+            may_go_on.recv().unwrap();
+        });
+        is_blocked.recv().unwrap();
+        move || {
+            go_on.send(()).unwrap();
+            disk.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn publishers_wait_when_the_disk_is_slower_than_they_are() {
+        let (_data, _store, log) = new_log().await;
+        let go_on = slow_disk(&log);
+        let mut appends: Vec<_> = (0..4).map(|_| log.append(large())).collect();
+        for append in &mut appends {
+            assert!(timeout(Duration::ZERO, append).await.is_err());
+        }
+        assert_eq!(log.0.queue().pending_line_count(), 3, "only the first append fits");
+
+        go_on();
+        for append in appends {
+            timeout(Duration::from_secs(60), append).await.unwrap().unwrap();
+        }
+        assert_eq!(log.0.head.borrow().last, 12);
+        // A batch is dropped, and with it what it reserved, under the queue's lock.
+        let _queue = log.0.queue();
+        assert_eq!(log.0.pending_bytes.available_permits(), PENDING_BYTES_MAX);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_acknowledged_or_readable_before_it_is_written() {
+        let (_data, _store, log) = new_log().await;
+        let go_on = slow_disk(&log);
+        let (mut first, mut twin) = (log.append(small(Some("k"))), log.append(small(Some("k"))));
+        let (mut end, mut end_again) = (log.finish(Status::Failed), log.finish(Status::Failed));
+        assert!(timeout(Duration::ZERO, &mut first).await.is_err());
+        assert!(timeout(Duration::ZERO, &mut twin).await.is_err(), "a twin got ahead of its first use");
+        assert!(timeout(Duration::ZERO, &mut end).await.is_err());
+        assert!(timeout(Duration::ZERO, &mut end_again).await.is_err());
+        assert_eq!(*log.0.head.borrow(), Head { first: 0, last: 0, ended: None, deleted: false });
+
+        go_on();
+        let soon = Duration::from_secs(10);
+        assert_eq!(timeout(soon, first).await.unwrap().unwrap(), timeout(soon, twin).await.unwrap().unwrap());
+        timeout(soon, end).await.unwrap().unwrap();
+        timeout(soon, end_again).await.unwrap().unwrap();
+        let head = *log.0.head.borrow();
+        assert_eq!((head.last, head.ended), (1, Some(Status::Failed)));
+    }
+
+    #[tokio::test]
+    async fn what_a_deletion_overtook_is_not_acknowledged() {
+        let (data, _store, log) = new_log().await;
+        let permit = log.0.pending_bytes.clone().try_acquire_many_owned(1).unwrap();
+        let overtaken = log.0.queue().append(small(None), permit).unwrap();
+        log.bury(&data.path().join(".deleted-test")).unwrap();
+        assert!(log.0.queue().claim_writer());
+        log.0.commit_pending();
+        assert!(matches!(log.settled(overtaken.committed).await, Err(StoreError::NotFound(_))));
+        assert_eq!(log.0.head.borrow().last, 0);
+    }
+}

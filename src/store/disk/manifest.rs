@@ -1,0 +1,48 @@
+//! `deployment.json`: what a deployment is, apart from its lines. Written once, before its folder appears.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use wirelab_clients::wire::{DeploymentId, Epoch, Source};
+
+use super::at;
+use crate::store::StoreError;
+
+/// The file's name in a deployment's folder.
+const FILE_NAME: &str = "deployment.json";
+
+/// What never changes about a deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    pub(super) id: DeploymentId,
+    pub(super) name: String,
+    pub(super) epoch: Epoch,
+    pub(super) created_us: u64,
+    pub(super) source: Option<Source>,
+}
+
+impl Manifest {
+    /// Writes it into `folder`, durably.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), StoreError> {
+        let path = folder.join(FILE_NAME);
+        let mut json = serde_json::to_vec(self).expect("a manifest has no key that JSON refuses");
+        json.push(b'\n');
+        let write = |mut file: File| file.write_all(&json).and_then(|()| file.sync_all());
+        File::create_new(&path).and_then(write).map_err(at(&path))
+    }
+
+    /// Reads that of the deployment `id` in `folder`.
+    pub(super) fn read(folder: &Path, id: &DeploymentId) -> Result<Self, StoreError> {
+        let path = folder.join(FILE_NAME);
+        let json = fs::read(&path).map_err(at(&path))?;
+        let corrupt = |offset, what| Err(StoreError::Corrupt { path: path.clone(), offset, what });
+        match serde_json::from_slice::<Self>(&json) {
+            Ok(manifest) if manifest.id == *id => Ok(manifest),
+            Ok(manifest) => corrupt(0, format!("the manifest of another deployment, {},", manifest.id)),
+            // One line, so the column is the offset: it counts from 1, and is 0 at an end of file.
+            Err(error) => corrupt(error.column().saturating_sub(1) as u64, format!("no manifest ({error})")),
+        }
+    }
+}

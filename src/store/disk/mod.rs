@@ -1,0 +1,247 @@
+//! The disk store: logs that survive a crash, as files that people can read.
+//!
+//! The server's default. An append is acknowledged once it would survive power loss. What it leaves:
+//!
+//! ```text
+//! data/deployments/
+//!   lock                          held by the one server that uses the folder
+//!   01k3…/deployment.json         id, name, epoch, creation time, source
+//!   01k3…/00000000000000000001.ndjson   a segment, named after its first seq; one line of the log per line
+//!   .creating-…  .deleted-…       what a crash interrupted; removed at the next start
+//! ```
+//!
+//! What was acknowledged is never changed or cut: damage is refused at the start, with file and byte. The one
+//! thing cut is an append at the very end that a crash left incomplete.
+//!
+//! Descriptors: one per log that runs and was written since the start, one per read under way, one for the lock.
+
+mod log;
+mod manifest;
+mod queue;
+mod read;
+mod records;
+mod segments;
+mod tail;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use async_trait::async_trait;
+use wirelab_clients::wire::{DeploymentId, Source};
+
+use super::{DeploymentLog, LogStore, StoreError, new_epoch, new_id, now_us};
+use log::{DiskLog, Home};
+use manifest::Manifest;
+
+/// A segment takes no further batch once it has this size: small enough that retention frees space in time and
+/// that opening reads one into memory, large enough that a million lines are a dozen files.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+const CREATING: &str = ".creating-";
+const DELETED: &str = ".deleted-";
+
+/// Logs in a folder.
+pub struct DiskStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    folder: PathBuf,
+    retain_lines: u64,
+    segment_bytes: u64,
+    logs: RwLock<HashMap<DeploymentId, Arc<DiskLog>>>,
+    lock: Arc<File>,
+}
+
+impl DiskStore {
+    /// Opens the logs in `path`, or begins with none: keeps the newest `retain_lines` of each; 0 keeps all.
+    ///
+    /// Blocks while it reads and checks every log. Errors if another server uses the folder, if it cannot be
+    /// written, or if a file is damaged.
+    pub fn open(path: PathBuf, retain_lines: u64) -> Result<Self, StoreError> {
+        Self::with_segment_bytes(path, retain_lines, SEGMENT_BYTES)
+    }
+
+    fn with_segment_bytes(
+        folder: PathBuf,
+        retain_lines: u64,
+        segment_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let lock = Arc::new(lock(&folder)?);
+        check_writable(&folder)?;
+        let logs = RwLock::default();
+        let shared = Arc::new(Shared { folder, retain_lines, segment_bytes, logs, lock });
+        for id in shared.ids_after_clean_up()? {
+            let folder = shared.folder.join(id.as_str());
+            let manifest = Manifest::read(&folder, &id)?;
+            shared.insert(DiskLog::load(shared.home(manifest, folder))?);
+        }
+        Ok(Self { shared })
+    }
+}
+
+#[async_trait]
+impl LogStore for DiskStore {
+    async fn create(
+        &self,
+        name: String,
+        source: Option<Source>,
+    ) -> Result<Arc<dyn DeploymentLog>, StoreError> {
+        let shared = self.shared.clone();
+        let log = blocking(move || shared.create(name, source)).await?;
+        Ok(log)
+    }
+
+    async fn open(&self, id: &DeploymentId) -> Result<Arc<dyn DeploymentLog>, StoreError> {
+        let log = self.shared.find(id)?;
+        Ok(log)
+    }
+
+    async fn list(&self, limit: usize) -> Result<Vec<Arc<dyn DeploymentLog>>, StoreError> {
+        let mut logs: Vec<_> = self.shared.logs.read().expect("no holder panics").values().cloned().collect();
+        let age = |log: &DiskLog| (log.manifest().created_us, log.manifest().id.clone());
+        logs.sort_by_cached_key(|log| std::cmp::Reverse(age(log)));
+        Ok(logs.into_iter().take(limit).map(|log| log as Arc<dyn DeploymentLog>).collect())
+    }
+
+    async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
+        let log = self.shared.find(id)?;
+        let shared = self.shared.clone();
+        blocking(move || shared.delete(&log)).await
+    }
+
+    fn name(&self) -> &'static str {
+        "disk"
+    }
+
+    fn durable(&self) -> bool {
+        true
+    }
+}
+
+impl Shared {
+    fn find(&self, id: &DeploymentId) -> Result<Arc<DiskLog>, StoreError> {
+        let logs = self.logs.read().expect("no holder panics");
+        logs.get(id).cloned().ok_or_else(|| StoreError::NotFound(id.clone()))
+    }
+
+    fn insert(&self, log: DiskLog) -> Arc<DiskLog> {
+        let log = Arc::new(log);
+        let id = log.manifest().id.clone();
+        self.logs.write().expect("no holder panics").insert(id, log.clone());
+        log
+    }
+
+    fn home(&self, manifest: Manifest, folder: PathBuf) -> Home {
+        let Self { retain_lines, segment_bytes, .. } = *self;
+        Home { manifest, folder, retain_lines, segment_bytes, _lock: self.lock.clone() }
+    }
+
+    /// Makes a deployment under a name that opening ignores, and gives it its real one when it is complete and
+    /// durable: after a crash it is there or not, never half.
+    fn create(&self, name: String, source: Option<Source>) -> Result<Arc<DiskLog>, StoreError> {
+        let created_us = now_us();
+        let id = new_id(created_us);
+        let making = self.folder.join(format!("{CREATING}{id}"));
+        let folder = self.folder.join(id.as_str());
+        let manifest = Manifest { id, name, epoch: new_epoch(), created_us, source };
+        let made = self.make(&making, &manifest).and_then(|()| {
+            fs::rename(&making, &folder).map_err(at(&folder))?;
+            sync_folder(&self.folder)
+        });
+        if let Err(error) = made {
+            // A full disk should not be filled further; what stays is removed at the next start.
+            let _ = fs::remove_dir_all(&making);
+            return Err(error);
+        }
+        Ok(self.insert(DiskLog::new(self.home(manifest, folder))))
+    }
+
+    fn make(&self, folder: &Path, manifest: &Manifest) -> Result<(), StoreError> {
+        fs::create_dir(folder).map_err(at(folder))?;
+        manifest.write(folder)?;
+        // The first segment exists from the begin, so that its absence is always damage.
+        let segment = segments::segment_path(folder, 1);
+        File::create_new(&segment).and_then(|file| file.sync_all()).map_err(at(&segment))?;
+        sync_folder(folder)
+    }
+
+    fn delete(&self, log: &DiskLog) -> Result<(), StoreError> {
+        let id = &log.manifest().id;
+        let grave = self.folder.join(format!("{DELETED}{id}"));
+        log.bury(&grave)?;
+        self.logs.write().expect("no holder panics").remove(id);
+        // It is deleted whether or not its space is free already: the next start removes what stays.
+        if let Err(error) = fs::remove_dir_all(&grave) {
+            eprintln!("a deleted deployment still takes space: {}: {error}", grave.display());
+        }
+        Ok(())
+    }
+
+    /// Removes what a crash left of creations and deletions and returns the ids of all deployments. Other files
+    /// are left alone: a folder whose name is no id is a way to put a damaged deployment aside.
+    fn ids_after_clean_up(&self) -> Result<Vec<DeploymentId>, StoreError> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(at(&self.folder))? {
+            let entry = entry.map_err(at(&self.folder))?;
+            let (path, name) = (entry.path(), entry.file_name());
+            if !entry.file_type().map_err(at(&path))?.is_dir() {
+                continue;
+            }
+            let Some(name) = name.to_str() else { continue };
+            if name.starts_with(CREATING) || name.starts_with(DELETED) {
+                fs::remove_dir_all(&path).map_err(at(&path))?;
+            } else {
+                ids.extend(name.parse::<DeploymentId>());
+            }
+        }
+        Ok(ids)
+    }
+}
+
+/// Two servers that append to one log would give a seq twice.
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: folder.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(at(&path)(error)),
+    }
+}
+
+/// Better refused at the start than by the first publisher's append. The lock file says nothing about it: it may
+/// have been made by somebody else.
+fn check_writable(folder: &Path) -> Result<(), StoreError> {
+    let probe = folder.join(format!("{CREATING}probe"));
+    match fs::create_dir(&probe) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(folder)(error)),
+        Ok(()) | Err(_) => fs::remove_dir(&probe).map_err(at(folder)),
+    }
+}
+
+/// Makes the names in a folder durable: a file's own fsync does not.
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
+/// Names the file in an error of the operating system.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    |error| StoreError::Io { path, error }
+}
+
+/// Runs what waits for the disk on a thread where nobody else waits behind it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

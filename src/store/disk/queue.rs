@@ -1,0 +1,263 @@
+//! What waits to be written to one log: appends gather in a batch, and a batch has one fate.
+//!
+//! Pure bookkeeping under the log's queue lock; writing the batch is `log`'s affair.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use wirelab_clients::wire::{DeploymentId, NewLine, Seq, Status};
+
+use super::records::{self, Control};
+use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, StoreError, now_us};
+
+/// Bytes of records that may wait for the disk, per log: four requests of the largest size. Appenders beyond it
+/// wait in line, so a disk that is slower than its publishers costs them time, not the server memory. In memory
+/// a pending line counts twice: as record and as line of the tail.
+pub(super) const PENDING_BYTES_MAX: usize = 32 << 20;
+
+/// What became of a batch.
+#[derive(Debug, Clone)]
+pub(super) enum Outcome {
+    Durable,
+    Deleted,
+    /// With the log's first failure.
+    Failed(String),
+}
+
+impl Outcome {
+    pub(super) fn into_result(self, id: &DeploymentId) -> Result<(), StoreError> {
+        match self {
+            Self::Durable => Ok(()),
+            Self::Deleted => Err(StoreError::NotFound(id.clone())),
+            Self::Failed(reason) => Err(StoreError::WriteFailed { id: id.clone(), reason }),
+        }
+    }
+}
+
+/// Tells the outcome of a batch once there is one.
+pub(super) type Committed = watch::Receiver<Option<Outcome>>;
+
+fn already(outcome: Outcome) -> Committed {
+    watch::Sender::new(Some(outcome)).subscribe()
+}
+
+/// The place of an append in the log, and when it is sure.
+pub(super) struct Enqueued {
+    pub(super) first: Seq,
+    pub(super) last: Seq,
+    pub(super) committed: Committed,
+}
+
+/// Appends that are written together.
+pub(super) struct Batch {
+    pub(super) records: Vec<u8>,
+    /// Each line with the offset of its record in `records`.
+    pub(super) lines: Vec<(u64, Arc<EncodedLine>)>,
+    pub(super) finished: Option<(Status, u64)>,
+    keys: Vec<(IdempotencyKey, Seq, Seq)>,
+    outcome: watch::Sender<Option<Outcome>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self {
+            records: Vec::new(),
+            lines: Vec::new(),
+            finished: None,
+            keys: Vec::new(),
+            outcome: watch::Sender::new(None),
+            permit: None,
+        }
+    }
+}
+
+/// The appenders' side of a log.
+pub(super) struct Queue {
+    id: DeploymentId,
+    /// The seq that the next line gets: ahead of the head by what is pending or being written.
+    next: Seq,
+    pending: Option<Batch>,
+    /// The writer runs; it will come for what is pending.
+    committing: bool,
+    /// Keys whose append is not durable yet, by name.
+    in_flight: HashMap<String, InFlight>,
+    keys: IdempotencyKeys,
+    ended: Option<(Status, Committed)>,
+    pub(super) deleted: bool,
+    /// The log's first failure.
+    failed: Option<String>,
+}
+
+struct InFlight {
+    digest: [u8; 32],
+    first: Seq,
+    last: Seq,
+    committed: Committed,
+}
+
+impl Queue {
+    /// The queue of a log that ends with `last`.
+    pub(super) fn new(id: DeploymentId, last: Seq, keys: IdempotencyKeys, ended: Option<Status>) -> Self {
+        Self {
+            id,
+            next: last + 1,
+            pending: None,
+            committing: false,
+            in_flight: HashMap::new(),
+            keys,
+            ended: ended.map(|status| (status, already(Outcome::Durable))),
+            deleted: false,
+            failed: None,
+        }
+    }
+
+    /// Gives the lines their seqs and encodes them; or finds what their key got before.
+    pub(super) fn append(
+        &mut self,
+        request: AppendRequest,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Enqueued, StoreError> {
+        self.refuse_deleted()?;
+        if let Some(key) = &request.key
+            && let Some(before) = self.find(key)?
+        {
+            return Ok(before);
+        }
+        self.refuse_failed()?;
+        if let Some((status, _)) = self.ended {
+            return Err(StoreError::Ended { id: self.id.clone(), status });
+        }
+        let (first, last) = (self.next, self.next + request.lines.len() as u64 - 1);
+        let batch = self.pending.get_or_insert_with(Batch::new);
+        match &mut batch.permit {
+            Some(held) => held.merge(permit),
+            held => *held = Some(permit),
+        }
+        if request.key.is_some() || first < last {
+            let key = request.key.as_ref().map(Into::into);
+            records::push_control(&mut batch.records, &Control::Append { first, last, key });
+        }
+        let at_us = now_us();
+        for (seq, line) in (first..).zip(&request.lines) {
+            let line = Arc::new(EncodedLine::new(seq, at_us, line));
+            batch.lines.push((batch.records.len() as u64, line.clone()));
+            records::push_record(&mut batch.records, &line.json);
+        }
+        self.next = last + 1;
+        let committed = batch.outcome.subscribe();
+        if let Some(IdempotencyKey { key, digest }) = request.key {
+            let in_flight = InFlight { digest, first, last, committed: committed.clone() };
+            self.in_flight.insert(key.clone(), in_flight);
+            batch.keys.push((IdempotencyKey { key, digest }, first, last));
+        }
+        Ok(Enqueued { first, last, committed })
+    }
+
+    fn find(&self, key: &IdempotencyKey) -> Result<Option<Enqueued>, StoreError> {
+        if let Some((first, last)) = self.keys.find(key)? {
+            return Ok(Some(Enqueued { first, last, committed: already(Outcome::Durable) }));
+        }
+        match self.in_flight.get(&key.key) {
+            None => Ok(None),
+            Some(twin) if twin.digest == key.digest => {
+                let committed = twin.committed.clone();
+                Ok(Some(Enqueued { first: twin.first, last: twin.last, committed }))
+            }
+            Some(_) => Err(StoreError::KeyReused(key.key.clone())),
+        }
+    }
+
+    /// Ends the log behind what is pending.
+    pub(super) fn finish(&mut self, status: Status) -> Result<Committed, StoreError> {
+        self.refuse_deleted()?;
+        match &self.ended {
+            Some((ended, committed)) if *ended == status => Ok(committed.clone()),
+            Some((ended, _)) => Err(StoreError::Ended { id: self.id.clone(), status: *ended }),
+            None => {
+                self.refuse_failed()?;
+                let batch = self.pending.get_or_insert_with(Batch::new);
+                let at_us = now_us();
+                records::push_control(&mut batch.records, &Control::Finished { status, at_us });
+                batch.finished = Some((status, at_us));
+                let committed = batch.outcome.subscribe();
+                self.ended = Some((status, committed.clone()));
+                Ok(committed)
+            }
+        }
+    }
+
+    fn refuse_deleted(&self) -> Result<(), StoreError> {
+        if self.deleted { Outcome::Deleted.into_result(&self.id) } else { Ok(()) }
+    }
+
+    fn refuse_failed(&self) -> Result<(), StoreError> {
+        let failed = self.failed.clone().map(Outcome::Failed);
+        failed.map_or(Ok(()), |failed| failed.into_result(&self.id))
+    }
+
+    /// Whether the caller must start the writer: something is pending and nobody will come for it.
+    pub(super) fn claim_writer(&mut self) -> bool {
+        let claimed = self.pending.is_some() && !self.committing;
+        self.committing |= claimed;
+        claimed
+    }
+
+    /// What is to be written next, and whether an earlier failure forbids it. `None` ends the writer's turn.
+    pub(super) fn take(&mut self) -> Option<(Batch, Option<String>)> {
+        let batch = self.pending.take();
+        self.committing = batch.is_some();
+        Some((batch?, self.failed.clone()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn pending_line_count(&self) -> usize {
+        self.pending.as_ref().map_or(0, |batch| batch.lines.len())
+    }
+
+    /// Tells everybody who waits for `batch` what became of it.
+    pub(super) fn settle(&mut self, batch: Batch, outcome: Outcome) {
+        for (key, first, last) in batch.keys {
+            self.in_flight.remove(&key.key);
+            if matches!(outcome, Outcome::Durable) {
+                self.keys.insert(key, first, last);
+            }
+        }
+        if let Outcome::Failed(reason) = &outcome {
+            self.failed.get_or_insert_with(|| reason.clone());
+        }
+        batch.outcome.send_replace(Some(outcome));
+    }
+
+    /// The writer is gone for good; whoever waits learns it from the dropped batches.
+    pub(super) fn abandon(&mut self, reason: &str) {
+        self.failed.get_or_insert_with(|| reason.to_owned());
+        self.pending = None;
+        self.in_flight.clear();
+    }
+}
+
+/// The most that an append's records can take: every byte of text as long as JSON may make it.
+pub(super) fn records_bytes_max(request: &AppendRequest) -> usize {
+    /// Member names, braces, checksum, line end and two numbers of 20 digits.
+    const LINE_FRAME_BYTES_MAX: usize = 128;
+    /// The same for a header, with a key and a digest.
+    const HEADER_BYTES_MAX: usize = 512;
+    let line = |line: &NewLine| {
+        let level = line.level.as_deref().unwrap_or_default();
+        LINE_FRAME_BYTES_MAX + json_bytes_max(&line.text) + json_bytes_max(level)
+    };
+    HEADER_BYTES_MAX + request.lines.iter().map(line).sum::<usize>()
+}
+
+/// A control character becomes `\u0000`, a quote or backslash two bytes.
+fn json_bytes_max(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            0..=0x1f => 6,
+            b'"' | b'\\' => 2,
+            _ => 1,
+        })
+        .sum()
+}

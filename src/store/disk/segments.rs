@@ -1,0 +1,248 @@
+//! The segment files of one log: finding and checking them, and where in them a line stands.
+//!
+//! A segment is named after its first seq. Nothing here writes but the cut of a torn end and the removal of files
+//! that retention gave up: appending is `log`'s affair, reading lines is `read`'s.
+
+use std::collections::VecDeque;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use wirelab_clients::wire::{Seq, Status};
+
+use super::read::Place;
+use super::records;
+use super::{at, sync_folder};
+use crate::store::{IdempotencyKeys, StoreError};
+
+/// Lines between two entries of the index: at most so many are skipped before the wanted one.
+const INDEX_STRIDE_LINES: Seq = 64;
+/// Bytes after which there is an entry all the same, so that little is read in vain.
+pub(super) const INDEX_STRIDE_BYTES: u64 = 16 << 10;
+
+/// Where some of a segment's lines stand: 16 bytes of memory per 64 lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct SparseIndex {
+    marks: Vec<Mark>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    seq: Seq,
+    offset: u64,
+}
+
+impl SparseIndex {
+    /// Learns where the next line stands.
+    pub(super) fn note(&mut self, seq: Seq, offset: u64) {
+        let due = self.marks.last().is_none_or(|last| {
+            seq - last.seq >= INDEX_STRIDE_LINES || offset - last.offset >= INDEX_STRIDE_BYTES
+        });
+        if due {
+            self.marks.push(Mark { seq, offset });
+        }
+    }
+
+    /// Forgets `seq` and what follows.
+    pub(super) fn cut(&mut self, seq: Seq) {
+        self.marks.retain(|mark| mark.seq < seq);
+    }
+}
+
+/// One file.
+#[derive(Debug)]
+struct Segment {
+    first: Seq,
+    /// Length of its durable part.
+    bytes: u64,
+    index: SparseIndex,
+}
+
+/// The segments of one log, oldest first; at least one.
+#[derive(Debug)]
+pub(super) struct Segments {
+    folder: PathBuf,
+    list: VecDeque<Segment>,
+    /// The seq after the last durable line.
+    next: Seq,
+}
+
+/// What the segments say about their log.
+pub(super) struct Loaded {
+    pub(super) segments: Segments,
+    pub(super) keys: IdempotencyKeys,
+    pub(super) finished: Option<(Status, u64)>,
+}
+
+impl Segments {
+    /// The segments of a new log, whose first, empty file exists.
+    pub(super) fn new(folder: PathBuf) -> Self {
+        let first = Segment { first: 1, bytes: 0, index: SparseIndex::default() };
+        Self { folder, list: VecDeque::from([first]), next: 1 }
+    }
+
+    /// Reads and checks all segments in `folder`. A torn end is cut off; any other damage is refused, with
+    /// nothing changed.
+    pub(super) fn load(folder: PathBuf) -> Result<Loaded, StoreError> {
+        let firsts = segment_firsts(&folder)?;
+        let (&oldest, &newest) = firsts.first().zip(firsts.last()).ok_or_else(|| StoreError::Corrupt {
+            path: segment_path(&folder, 1),
+            offset: 0,
+            what: "a missing segment".to_owned(),
+        })?;
+        let mut loaded = Loaded {
+            segments: Self { folder, list: VecDeque::new(), next: oldest },
+            keys: IdempotencyKeys::default(),
+            finished: None,
+        };
+        for first in firsts {
+            loaded.take(first, first == newest)?;
+        }
+        Ok(loaded)
+    }
+
+    pub(super) fn first(&self) -> Seq {
+        self.oldest().first
+    }
+
+    pub(super) fn last(&self) -> Seq {
+        self.next - 1
+    }
+
+    fn oldest(&self) -> &Segment {
+        self.list.front().expect("there is always a segment")
+    }
+
+    fn newest(&self) -> &Segment {
+        self.list.back().expect("there is always a segment")
+    }
+
+    /// The file that takes the next append, and its durable length.
+    pub(super) fn end(&self) -> (PathBuf, u64) {
+        let newest = self.newest();
+        (segment_path(&self.folder, newest.first), newest.bytes)
+    }
+
+    /// The file that a rotation makes.
+    pub(super) fn next_path(&self) -> PathBuf {
+        segment_path(&self.folder, self.next)
+    }
+
+    /// From now on, appends go to the file at [`Self::next_path`].
+    pub(super) fn rotate(&mut self) {
+        self.list.push_back(Segment { first: self.next, bytes: 0, index: SparseIndex::default() });
+    }
+
+    /// Takes note of `bytes` that became durable; `offsets` is where in them each further line stands.
+    pub(super) fn extend(&mut self, bytes: u64, offsets: impl Iterator<Item = u64>) {
+        let newest = self.list.back_mut().expect("there is always a segment");
+        for offset in offsets {
+            newest.index.note(self.next, newest.bytes + offset);
+            self.next += 1;
+        }
+        newest.bytes += bytes;
+    }
+
+    /// The oldest file if none of its lines is above `seq`. The newest file always stays.
+    pub(super) fn oldest_up_to(&self, seq: Seq) -> Option<PathBuf> {
+        let second = self.list.get(1)?;
+        (second.first - 1 <= seq).then(|| segment_path(&self.folder, self.oldest().first))
+    }
+
+    pub(super) fn forget_oldest(&mut self) {
+        self.list.pop_front();
+    }
+
+    /// Where the line `seq` and, if they stand in the same file, about `lines` lines from it on are to be read;
+    /// `None` if there is no such line yet. `seq` must not lie before the first segment.
+    pub(super) fn place(&self, seq: Seq, lines: usize) -> Option<Place> {
+        if seq >= self.next {
+            return None;
+        }
+        let segment = &self.list[self.list.partition_point(|segment| segment.first <= seq) - 1];
+        let marks = &segment.index.marks;
+        let mark = marks[marks.partition_point(|mark| mark.seq <= seq) - 1];
+        let beyond = seq.saturating_add(lines as u64);
+        let end = marks.get(marks.partition_point(|mark| mark.seq < beyond));
+        Some(Place {
+            path: segment_path(&self.folder, segment.first),
+            seq: mark.seq,
+            offset: mark.offset,
+            end: end.map_or(segment.bytes, |mark| mark.offset),
+        })
+    }
+}
+
+impl Loaded {
+    /// Reads and checks the segment that begins with `first`.
+    fn take(&mut self, first: Seq, is_newest: bool) -> Result<(), StoreError> {
+        let segments = &mut self.segments;
+        let path = segment_path(&segments.folder, first);
+        let corrupt = |path, offset, what| Err(StoreError::Corrupt { path, offset, what });
+        if first > segments.next {
+            return corrupt(segments.next_path(), 0, "a missing segment".to_owned());
+        }
+        if first < segments.next {
+            return corrupt(path, 0, format!("a segment where seq {} is due", segments.next));
+        }
+        if self.finished.is_some() {
+            return corrupt(path, 0, "a segment after the end of the log".to_owned());
+        }
+        let bytes = fs::read(&path).map_err(at(&path))?;
+        let scan = records::scan(&bytes, first);
+        if let Some(damage) = scan.damage {
+            if damage.followed || !is_newest {
+                return corrupt(path, damage.offset, damage.what);
+            }
+            cut(&path, scan.whole_bytes)?;
+            eprintln!(
+                "{}: cut {} bytes of an append that was never acknowledged, from byte {} on ({})",
+                path.display(),
+                bytes.len() as u64 - scan.whole_bytes,
+                scan.whole_bytes,
+                damage.what,
+            );
+        }
+        segments.list.push_back(Segment { first, bytes: scan.whole_bytes, index: scan.index });
+        segments.next = scan.next;
+        for (key, first, last) in scan.keys {
+            self.keys.insert(key, first, last);
+        }
+        self.finished = scan.finished;
+        Ok(())
+    }
+}
+
+/// Shortens a file for good. Left in place, the torn bytes would stand between whole records after the next
+/// append, which is what real damage looks like.
+fn cut(path: &Path, bytes: u64) -> Result<(), StoreError> {
+    let file = OpenOptions::new().write(true).open(path).map_err(at(path))?;
+    file.set_len(bytes).and_then(|()| file.sync_all()).map_err(at(path))
+}
+
+/// Removes a segment. Made durable before the next one goes, so that a crash never leaves a hole between two
+/// segments.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        Ok(()) | Err(_) => sync_folder(path.parent().expect("a segment is in a folder")),
+    }
+}
+
+pub(super) fn segment_path(folder: &Path, first: Seq) -> PathBuf {
+    folder.join(format!("{first:020}.ndjson"))
+}
+
+/// The first seqs of the segments in `folder`, ascending. Other files are none of the store's business.
+fn segment_firsts(folder: &Path) -> Result<Vec<Seq>, StoreError> {
+    let mut firsts = Vec::new();
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let name = entry.map_err(at(folder))?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".ndjson"));
+        let digits = stem.filter(|stem| stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit()));
+        let first = digits.and_then(|digits| digits.parse::<Seq>().ok()).filter(|first| *first > 0);
+        firsts.extend(first);
+    }
+    firsts.sort_unstable();
+    Ok(firsts)
+}
