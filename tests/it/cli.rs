@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use crate::http::{SOON, path};
-use crate::server::{Binary, holds_within, wirelab};
+use crate::server::{Binary, holds_within, wait_until, wirelab};
 use wirelab_clients::wire::Transport;
 
 /// Runs to the end, which must come by itself.
@@ -112,6 +112,7 @@ fn sigterm_ends_a_server_with_open_streams_in_under_two_seconds() {
     sse.until("hello").unwrap();
     let mut held = server.connection();
     held.send("GET", &path(Transport::LongPoll, &id, "?wait=55"), &[], b"").unwrap();
+    wait_until("the poll is held", || server.waiters(Transport::LongPoll) == 1);
     let (status, took) = server.terminate();
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(2), "{took:?}");
