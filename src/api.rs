@@ -198,7 +198,7 @@ async fn metrics(context: web::Data<Context>) -> HttpResponse {
 
 async fn json_body<T: DeserializeOwned>(payload: web::Payload, example: &str) -> Result<T, Refusal> {
     let body = request::body(payload).await?;
-    serde_json::from_slice(&body).map_err(|error| {
+    request::json_object(&body).map_err(|error| {
         Refusal::bad_request(format!("the body is not what this call takes: {error}; such as {example}"))
     })
 }
@@ -232,7 +232,7 @@ fn split_ndjson(body: &[u8]) -> Result<Vec<NewLine>, Refusal> {
     let records = body.split(|byte| *byte == b'\n').enumerate();
     within_bound(records.filter(|(_, record)| !record.trim_ascii().is_empty()).map(|(i, record)| {
         let number = i + 1;
-        let line: NewLine = serde_json::from_slice(record).map_err(|error| {
+        let line: NewLine = request::json_object(record).map_err(|error| {
             Refusal::bad_request(format!(r#"line {number} is not {{"text":"…"}}: {error}"#))
         })?;
         if line.level.as_ref().is_some_and(|level| level.len() > LEVEL_BYTES_MAX) {

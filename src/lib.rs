@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod cli;
+mod clock;
 pub mod command_output;
 pub mod commands;
 mod connection;

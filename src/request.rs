@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, web};
+use serde::de::DeserializeOwned;
 use wirelab_clients::wire::{
     BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX, DeploymentId, From as Position, InvalidToken,
 };
@@ -83,6 +84,15 @@ pub(crate) async fn body(payload: web::Payload) -> Result<web::Bytes, Refusal> {
         Err(_) => Err(too_large(format!(
             "the body is larger than {BODY_BYTES_MAX} bytes; send it in several requests"
         ))),
+    }
+}
+
+/// A value written as a JSON object. serde alone would also take an array, member by member.
+pub(crate) fn json_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
+    if json.trim_ascii_start().starts_with(b"{") {
+        serde_json::from_slice(json)
+    } else {
+        Err(serde::de::Error::custom("it is no JSON object"))
     }
 }
 

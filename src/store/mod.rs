@@ -12,7 +12,6 @@ mod conformance;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,6 +19,8 @@ use rand::RngExt;
 use serde::Serialize;
 use tokio::sync::watch;
 use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Epoch, Line, NewLine, Seq, Source, Status};
+
+use crate::clock::now_us;
 
 pub use idempotency::{IdempotencyKey, IdempotencyKeys, KEYS_MAX};
 
@@ -199,11 +200,6 @@ pub enum StoreError {
         #[source]
         error: std::io::Error,
     },
-}
-
-/// Wall clock, µs since 1970.
-pub(crate) fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

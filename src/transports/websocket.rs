@@ -22,12 +22,12 @@ use tokio_util::codec::{Decoder, Encoder};
 use wirelab_clients::wire::{BODY_BYTES_MAX, Outcome, ServerFrame, Transport};
 
 use super::counted;
+use crate::clock::now_us;
 use crate::metrics::Waiting;
 use crate::problem::Refusal;
 use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
 use crate::request;
 use crate::server::{Context, no_store};
-use crate::store::now_us;
 
 /// How long the client may take to answer our close frame before TCP is closed under it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -293,7 +293,7 @@ impl Socket {
         if std::str::from_utf8(text).is_err() {
             return self.close(CloseCode::Invalid, "a text frame is UTF-8", out);
         }
-        let answer = match serde_json::from_slice::<Command>(text) {
+        let answer = match request::json_object::<Command>(text) {
             Ok(Command { kind, reference }) if kind == "ping" => {
                 ServerFrame::Pong { at_us: now_us(), reference }
             }

@@ -97,10 +97,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn open(authority: &str) -> io::Result<Self> {
+    pub(crate) fn open(authority: &str, patience: Duration) -> io::Result<Self> {
         let socket = TcpStream::connect(authority)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(SOON))?;
+        socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(SOON))?;
         Ok(Self { socket, authority: authority.to_owned(), unread: Vec::new() })
     }
@@ -133,7 +133,12 @@ impl Connection {
 
     /// The next whole answer; `method` decides whether it has a body.
     pub(crate) fn answer(&mut self, method: &str) -> io::Result<Answer> {
-        let mut answer = self.head()?;
+        let head = self.head()?;
+        self.body_of(head, method)
+    }
+
+    /// What follows a head.
+    pub(crate) fn body_of(&mut self, mut answer: Answer, method: &str) -> io::Result<Answer> {
         if method == "HEAD" || matches!(answer.status, 101 | 204 | 304) {
             return Ok(answer);
         }
@@ -286,11 +291,21 @@ impl Socket {
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     pub(crate) authority: String,
+    patience: Duration,
 }
 
 impl Api {
+    pub(crate) fn new(authority: String) -> Self {
+        Self { authority, patience: SOON }
+    }
+
+    /// The same server, asked by somebody who waits `patience` for the next byte.
+    pub(crate) fn impatient(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
+    }
+
     pub(crate) fn connection(&self) -> Connection {
-        Connection::open(&self.authority).expect("the server accepts")
+        Connection::open(&self.authority, self.patience).expect("the server accepts")
     }
 
     /// One request on a connection of its own.
@@ -306,7 +321,7 @@ impl Api {
         headers: Headers,
         body: &[u8],
     ) -> io::Result<Answer> {
-        Connection::open(&self.authority)?.ask(method, path, headers, body)
+        Connection::open(&self.authority, self.patience)?.ask(method, path, headers, body)
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {

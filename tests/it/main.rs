@@ -9,9 +9,16 @@
 //!
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
+
+mod broken;
+mod cli;
 mod commands;
 mod conformance;
+mod contract;
+mod faulty_store;
 mod http;
 mod proxy;
 mod server;
 mod store_crash;
+mod tidy;

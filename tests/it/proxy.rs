@@ -35,7 +35,7 @@ impl Proxy {
                 pass(client, server, fault);
             }
         });
-        Self { api: Api { authority } }
+        Self { api: Api::new(authority) }
     }
 
     /// The server, seen through the proxy.

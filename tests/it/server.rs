@@ -2,7 +2,7 @@
 //!
 //! Stopped when dropped. Nobody sleeps for a fixed time: [`wait_until`] waits for a condition.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ impl Setup {
                 server.expect("the server starts").await.expect("the server ends well");
             });
         });
-        Server { api: Api { authority }, shutdown, thread: Some(thread) }
+        Server { api: Api::new(authority), shutdown, thread: Some(thread) }
     }
 }
 
@@ -107,7 +107,8 @@ impl Drop for Server {
 pub(crate) struct Binary {
     api: Api,
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    /// Kept open: a server whose stdout is closed could not say anything more.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl Binary {
@@ -126,7 +127,7 @@ impl Binary {
             let _ = child.kill();
             panic!("`wirelab serve` said {line:?} and {:?}", child.wait());
         };
-        Self { api: Api { authority: authority.to_owned() }, child, stdout }
+        Self { api: Api::new(authority.to_owned()), child, _stdout: stdout }
     }
 
     /// kill -9.
@@ -141,13 +142,6 @@ impl Binary {
         kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM).expect("it runs");
         let status = self.child.wait().expect("it was started");
         (status, asked.elapsed())
-    }
-
-    /// What else it printed until it ended.
-    pub(crate) fn rest_of_stdout(&mut self) -> String {
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).expect("stdout can be read");
-        rest
     }
 }
 

@@ -15,6 +15,8 @@ use crate::server::wait_until;
 
 /// How long "immediate" may take on a busy machine. Far below any hold.
 const IMMEDIATE: Duration = Duration::from_secs(1);
+/// How long a running log must stay silent. An end told too early would be there at once.
+const UNTOLD: Duration = Duration::from_millis(100);
 /// Lines that the store keeps in tests of retention.
 pub(crate) const KEPT_LINES: u64 = 3;
 /// Lines of the log that positions are tried on.
@@ -264,7 +266,9 @@ pub(crate) async fn x3_now_starts_with_the_next_line(transport: Transport, api: 
     let mut subscriber = subscriber(transport, api, &deployment.id, Position::Now);
     let first = tokio::spawn(async move { timeout(crate::http::SOON, subscriber.next_batch()).await });
     let idle = format!("wirelab_requests_total{{transport=\"{transport}\",outcome=\"empty\"}}");
-    wait_until("the subscriber is there", || api.waiters(transport) > 0 || api.metric(&idle) > 0);
+    wait_until("the subscriber is there", || {
+        api.waiters(transport) > 0 || api.metric(&idle) > 0 || first.is_finished()
+    });
     let appended = api.append(&deployment.id, &["next", "and after"]);
     let first = first.await.map_err(|error| error.to_string())?.map_err(|_| "nothing came".to_owned())?;
     let first = first.map_err(|error| error.to_string())?.batch;
@@ -283,10 +287,17 @@ pub(crate) async fn x4_the_end_is_signalled_to_who_waits_at_the_tail(
         let mut subscriber = subscriber(transport, api, &deployment.id, Position::Start);
         let mut lines = Vec::new();
         while lines.len() < LINES as usize {
-            lines.extend(subscriber.next_batch().await.map_err(|error| error.to_string())?.batch.lines);
+            let batch = subscriber.next_batch().await.map_err(|error| error.to_string())?.batch;
+            if batch.finished {
+                return Err("the end was signalled before it came".to_owned());
+            }
+            lines.extend(batch.lines);
         }
         is_the_log(&lines, &numbered(LINES), 0)?;
-        let waiting = tokio::spawn(async move { subscriber.next_batch().await });
+        let mut waiting = tokio::spawn(async move { subscriber.next_batch().await });
+        if timeout(UNTOLD, &mut waiting).await.is_ok() {
+            return Err("the end was signalled before it came".to_owned());
+        }
         api.finish(&deployment.id, status);
         let end = timeout(IMMEDIATE, waiting).await.map_err(|_| "the end was not signalled".to_owned())?;
         let end = end.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?.batch;
@@ -317,7 +328,8 @@ pub(crate) async fn x4_at_the_end_the_answer_is_immediate(transport: Transport, 
     let from = format!("?from={}", deployment.next);
     let last: Headers = &[("last-event-id", &deployment.next.to_string())];
     for (query, headers) in [(from.as_str(), &[][..]), ("?from=now", &[]), ("", last)] {
-        is_told_the_end(transport, api, &deployment, status, query, headers)?;
+        is_told_the_end(transport, api, &deployment, status, query, headers)
+            .map_err(|why| format!("at the end: {why}"))?;
     }
     let empty = api.create();
     api.finish(&empty.id, status);
@@ -334,9 +346,11 @@ fn is_told_the_end(
 ) -> Kept {
     let asked = Instant::now();
     let path = path(transport, &deployment.id, query);
+    let api = api.impatient(IMMEDIATE);
+    let ask = || api.try_ask("GET", &path, headers, b"").map_err(|error| format!("no answer: {error}"));
     let told = match transport {
         Transport::ShortPoll | Transport::LongPoll => {
-            let answer = api.ask("GET", &path, headers, b"");
+            let answer = ask()?;
             let tag = entity_tag(&deployment.next, true);
             let batch =
                 Batch { lines: Vec::new(), next: deployment.next.clone(), more: false, finished: true };
@@ -345,7 +359,7 @@ fn is_told_the_end(
                 && serde_json::from_slice(&answer.body).ok() == Some(batch)
         }
         Transport::Sse => {
-            let answer = api.ask("GET", &path, headers, b"");
+            let answer = ask()?;
             answer.status == 204 && answer.header("cache-control") == Some("no-store")
         }
         Transport::Ndjson => {
@@ -379,7 +393,11 @@ pub(crate) async fn x4_a_finished_subscriber_asks_no_more(transport: Transport, 
     let deployment = given(api);
     api.finish(&deployment.id, Status::Succeeded);
     let mut subscriber = subscriber(transport, api, &deployment.id, Position::Start);
-    while !subscriber.next_batch().await.map_err(|error| error.to_string())?.batch.finished {}
+    let finished = async {
+        while !subscriber.next_batch().await.map_err(|error| error.to_string())?.batch.finished {}
+        Ok::<_, String>(())
+    };
+    timeout(4 * IMMEDIATE, finished).await.map_err(|_| "the end was not signalled".to_owned())??;
     let traffic = subscriber.traffic();
     for _ in 0..100 {
         let again = timeout(IMMEDIATE, subscriber.next_batch()).await;
@@ -412,12 +430,14 @@ pub(crate) async fn x8_a_refusal_comes_before_any_stream(transport: Transport, a
     for (status, id, query) in rows {
         let path = transport.path().replace("{id}", id) + &query;
         let upgrade = if transport == Transport::Websocket { UPGRADE } else { &[] };
-        let mut connection = api.connection();
+        let mut connection = api.impatient(4 * IMMEDIATE).connection();
         connection.send("GET", &path, upgrade, b"").map_err(|error| error.to_string())?;
-        let answer = connection.answer("GET").map_err(|error| format!("{path}: {error}"))?;
-        if answer.status != status {
-            return Err(format!("{path} gave {} instead of {status}", answer.status));
+        // The status first: what should be a refusal may be a stream without end.
+        let head = connection.head().map_err(|error| format!("{path} gave no {status}: {error}"))?;
+        if head.status != status {
+            return Err(format!("{path} gave {} instead of {status}", head.status));
         }
+        let answer = connection.body_of(head, "GET").map_err(|error| format!("{path}: {error}"))?;
         answer.problem().map_err(|why| format!("{path}: {why}"))?;
     }
     Ok(())
@@ -426,13 +446,16 @@ pub(crate) async fn x8_a_refusal_comes_before_any_stream(transport: Transport, a
 pub(crate) async fn x8_a_subscriber_is_told_why_it_was_refused(transport: Transport, api: &Api) -> Kept {
     let deployment = given(api);
     let beyond = Cursor { after: LINES + 1, ..deployment.next.clone() };
-    let told = subscriber(transport, api, &deployment.id, Position::After(beyond)).next_batch().await;
-    match told {
+    let mut refused = subscriber(transport, api, &deployment.id, Position::After(beyond));
+    let told = timeout(4 * IMMEDIATE, refused.next_batch()).await;
+    match told.map_err(|_| "410 is told as nothing at all".to_owned())? {
         Err(SubscribeError::Gap(gap)) if gap.latest == deployment.next => {}
         told => return Err(format!("410 is told as {told:?}")),
     }
     let unknown = "01k3aaaaaaaa".parse().expect("a well-formed id");
-    match subscriber(transport, api, &unknown, Position::Start).next_batch().await {
+    let mut refused = subscriber(transport, api, &unknown, Position::Start);
+    let told = timeout(4 * IMMEDIATE, refused.next_batch()).await;
+    match told.map_err(|_| "404 is told as nothing at all".to_owned())? {
         Err(SubscribeError::Refused { status: 404, detail }) if detail.contains("01k3aaaaaaaa") => Ok(()),
         told => Err(format!("404 is told as {told:?}")),
     }

@@ -1,0 +1,124 @@
+//! Every promise can fail: each is tried on a server that breaks it, and must say how.
+//!
+//! One test per way of breaking, on every transport at once. A test names the words of the complaint, so that a
+//! promise cannot fail for another reason and still count.
+
+use std::future::Future;
+
+use futures_util::future::join_all;
+use wirelab_clients::wire::Transport;
+
+use crate::conformance::*;
+use crate::faulty_store::{Fault, FaultyStore};
+use crate::http::Api;
+use crate::proxy::{self, Proxy};
+use crate::server::Server;
+
+/// Tries a promise on every transport of a broken server. Each must complain, with `complaint` in its words.
+async fn notices<F>(complaint: &str, api: &Api, promise: impl Fn(Transport, Api) -> F)
+where
+    F: Future<Output = Kept>,
+{
+    let tried = Transport::ALL.map(|transport| {
+        let promised = promise(transport, api.clone());
+        async move { (transport, promised.await) }
+    });
+    for (transport, kept) in join_all(tried).await {
+        match kept {
+            Ok(()) => panic!("{transport}: nothing was noticed"),
+            Err(why) => assert!(why.contains(complaint), "{transport}: {why}"),
+        }
+    }
+}
+
+/// One test: a promise, a fault of the store, and the words of the complaint.
+macro_rules! over_a_faulty_store {
+    ($($test:ident($fault:ident, $promise:ident, $complaint:expr);)+) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+        async fn $test() {
+            let server = Server::over(FaultyStore::new(Fault::$fault, 0));
+            notices($complaint, &server, |transport, api| async move { $promise(transport, &api).await }).await;
+        }
+    )+};
+}
+
+over_a_faulty_store! {
+    x1_notices_a_dropped_line(DropsALine, x1_a_log_of_a_hundred_lines_is_read_as_posted, "seq 8 came where 7");
+    x1_notices_a_repeated_line(RepeatsALine, x1_a_log_of_a_hundred_lines_is_read_as_posted, "seq 7 came where 8");
+    x1_notices_swapped_lines(SwapsTwoLines, x1_a_log_of_a_hundred_lines_is_read_as_posted, "seq 8 came where 7");
+    x1_notices_another_time_per_reading(
+        ChangesTheTime, x1_a_log_of_a_hundred_lines_is_read_as_posted, "where the regular API has");
+    x2_notices_a_line_lost_behind_the_snapshot(
+        SkipsALineAfterACursor, x2_nothing_is_lost_between_a_snapshot_and_a_stream, "came where");
+    x3_notices_an_accepted_cursor_beyond_the_end(
+        InventsLines, x3_a_position_outside_the_log_is_gone, "instead of giving 410");
+    x3_notices_a_refused_cursor_at_the_end(HeadTooShort, x3_a_position_starts_where_the_table_says, "now");
+    x3_notices_a_now_that_starts_late(InventsLines, x3_a_position_starts_where_the_table_says, "started after");
+    x3_notices_an_unknown_deployment_that_is_found(
+        FindsWhatIsNotThere, x3_a_position_that_is_none_is_refused, "instead of giving 404");
+    x4_notices_a_missing_end_at_the_tail(
+        NeverEnds, x4_the_end_is_signalled_to_who_waits_at_the_tail, "not signalled");
+    x4_notices_a_missing_end_far_behind(
+        NeverEnds, x4_the_end_is_signalled_to_who_is_far_behind, "not signalled");
+    x4_notices_a_missing_end_at_the_end(NeverEnds, x4_at_the_end_the_answer_is_immediate, "at the end");
+    x4_notices_an_end_that_is_never_told(NeverEnds, x4_a_finished_subscriber_asks_no_more, "not signalled");
+    x4_notices_an_end_that_is_told_too_early(
+        EndsEarly, x4_the_end_is_signalled_to_who_waits_at_the_tail, "before it came");
+    x5_notices_trimmed_text(TrimsTheEnd, x5_any_text_arrives_byte_exact, "posted was \" \"");
+    x5_notices_normalised_line_ends(NormalisesLineEnds, x5_any_text_arrives_byte_exact, "\\r\\n");
+    x5_notices_a_stripped_byte_order_mark(StripsTheByteOrderMark, x5_any_text_arrives_byte_exact, "byte order mark");
+    x5_notices_a_text_that_ends_at_nul(EndsAtNul, x5_any_text_arrives_byte_exact, "nul");
+    x5_notices_lost_characters(LosesFourByteCharacters, x5_any_text_arrives_byte_exact, "\u{fffd}");
+    x5_notices_a_cut_long_line(CutsLongLines, x5_a_line_of_a_mebibyte_arrives_byte_exact, "posted was");
+    x8_notices_a_found_deployment_that_nobody_made(
+        FindsWhatIsNotThere, x8_a_refusal_comes_before_any_stream, "404");
+    x8_notices_an_accepted_cursor_beyond_the_end(
+        InventsLines, x8_a_subscriber_is_told_why_it_was_refused, "410 is told as");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x3_notices_retention_that_is_kept_secret() {
+    let server = Server::over(FaultyStore::new(Fault::HidesRetention, KEPT_LINES));
+    notices("410", &server, |transport, api| async move {
+        x3_lines_dropped_by_retention_are_gone(transport, &api).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x3_notices_a_now_that_starts_at_the_start() {
+    let server = Server::over(FaultyStore::new(Fault::IgnoresTheCursor, 0));
+    notices("the first line is", &server, |transport, api| async move {
+        x3_now_starts_with_the_next_line(transport, &api).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x7_notices_a_store_that_forgets() {
+    let api = Server::start();
+    notices("the deployment is gone", &api, |transport, _| async move {
+        x7_an_acknowledged_line_survives_kill_9(transport, "memory").await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x8_notices_a_refusal_in_the_body_of_a_200() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server, proxy::Fault::AnswersOk);
+    notices("gave 200 instead of 404", &proxy.api(), |transport, api| async move {
+        x8_a_refusal_comes_before_any_stream(transport, &api).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x10_notices_waiters_that_are_kept() {
+    let server = Server::start();
+    let proxy = Proxy::start(&server, proxy::Fault::HidesDisconnects);
+    notices("are held after", &proxy.api(), |transport, api| async move {
+        x10_a_vanished_client_frees_its_waiter(transport, &api).await
+    })
+    .await;
+}

@@ -1,0 +1,7 @@
+//! Every call of the contract (PROTOCOL §1.3 to §1.7), byte by byte.
+
+mod appends;
+mod bounds;
+mod calls;
+mod origins;
+mod polls;

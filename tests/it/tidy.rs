@@ -1,0 +1,258 @@
+//! The repository's own rules, checked by reading it.
+//!
+//! Each test collects every offence before it fails, so that one run shows them all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wirelab_clients::harness::metrics::{COLUMNS, PERCENTILES_COLUMNS};
+use wirelab_clients::harness::plan::Plan;
+use wirelab_clients::recording::Recording;
+use wirelab_clients::wire::Transport;
+
+/// Lines of a source file. Beyond it, a file has more than one idea.
+const FILE_LINES_MAX: usize = 600;
+/// Files that may be longer, and why.
+const LONG_FILES: &[(&str, &str)] =
+    &[("clients/src/wire.rs", "the whole contract in one place is worth more than a short file")];
+
+/// What no file may hold: traces of the machine or the folder it was written in.
+const FORBIDDEN_WORDS: &[&str] = &[concat!("/wo", "rk/"), concat!("../", "shared")];
+
+struct Source {
+    /// From the repository's root, with slashes.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The code of the file: without comments, and without its tests, which come last.
+    fn code(&self) -> String {
+        let code = self.text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let without_comment = |line: &str| line.split("//").next().unwrap_or_default().to_owned() + "\n";
+        code.lines().map(without_comment).collect()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below the folders that hold our own text.
+fn files() -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        ["Cargo.toml", "clippy.toml", "rustfmt.toml"].map(|name| root().join(name)).into();
+    let mut folders: Vec<_> =
+        ["src", "clients", "tests", "static", "data", "docs", "scripts", "results/sample", "benches", ".ci"]
+            .map(|name| root().join(name))
+            .into();
+    let documents = fs::read_dir(root()).expect("the root can be read").filter_map(Result::ok);
+    files.extend(
+        documents.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "md")),
+    );
+    while let Some(folder) = folders.pop() {
+        // A folder that is not there holds no offence.
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.filter_map(Result::ok) {
+            let path = entry.path();
+            let is_ours = path != root().join("data/deployments") && entry.file_name() != "target";
+            if path.is_dir() && is_ours {
+                folders.push(path);
+            } else if path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn sources() -> Vec<Source> {
+    let rust = files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    let sources: Vec<_> = rust
+        .map(|path| Source {
+            text: fs::read_to_string(&path).expect("a source can be read"),
+            path: path
+                .strip_prefix(root())
+                .expect("below the root")
+                .to_str()
+                .expect("UTF-8")
+                .replace('\\', "/"),
+        })
+        .collect();
+    assert!(sources.len() > 30, "the sources were not found");
+    sources
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[track_caller]
+fn none(offences: Vec<String>) {
+    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
+}
+
+/// Uses of any of `words` in the code of the files that `concerns` picks.
+fn uses(words: &[&str], concerns: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut uses = Vec::new();
+    for source in sources().iter().filter(|source| concerns(&source.path)) {
+        let code = source.code();
+        for (i, line) in code.lines().enumerate() {
+            let used = words.iter().filter(|word| line.contains(**word));
+            uses.extend(used.map(|word| format!("{}:{} uses {word}", source.path, i + 1)));
+        }
+    }
+    uses
+}
+
+#[test]
+fn every_transport_has_a_server_half_and_a_client_half_with_one_title() {
+    let title = |path: &str| {
+        let text = read(path);
+        let first = text.lines().next().unwrap_or_default().to_owned();
+        first.strip_prefix("//! ").and_then(|line| line.split(':').next()).map(str::to_owned)
+    };
+    for transport in Transport::ALL {
+        let stem = transport.name().replace('-', "_");
+        // Two engines of one wire share its client half.
+        let wire = transport.wire().replace('-', "_");
+        let (server, client) =
+            (format!("src/transports/{stem}.rs"), format!("clients/src/transports/{wire}.rs"));
+        assert!(title(&server).is_some(), "{server} has no title");
+        if stem == wire {
+            assert_eq!(title(&server), title(&client), "{server} and {client}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let sources = sources();
+    let silent = sources.iter().filter(|source| {
+        let first = source.text.lines().next().unwrap_or_default();
+        first.strip_prefix("//! ").is_none_or(|rest| rest.len() <= 20)
+    });
+    none(silent.map(|source| format!("{} does not begin with what it is (`//! …`)", source.path)).collect());
+}
+
+#[test]
+fn clients_know_nothing_of_the_server() {
+    none(uses(&["actix", "wirelab::"], |path| path.starts_with("clients/src")));
+    let manifest = read("clients/Cargo.toml");
+    assert!(!manifest.contains("actix") && !manifest.contains("path = \"..\""), "clients/Cargo.toml");
+}
+
+#[test]
+fn transports_reach_the_store_only_through_readers() {
+    none(uses(&["crate::store", "super::super::store"], |path| path.starts_with("src/transports")));
+}
+
+#[test]
+fn a_store_knows_no_http() {
+    none(uses(&["actix", "crate::server", "crate::transports", "crate::api"], |path| {
+        path.starts_with("src/store")
+    }));
+}
+
+#[test]
+fn pure_modules_read_no_clock_no_file_and_no_socket() {
+    let pure = ["plan", "schedule", "gates", "statistics", "theory"]
+        .map(|module| format!("clients/src/harness/{module}"));
+    let concerns = |path: &str| {
+        let in_module = |module: &String| {
+            path.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with(['.', '/']))
+        };
+        path.starts_with("src/report/") || path == "src/report.rs" || pure.iter().any(in_module)
+    };
+    assert!(sources().iter().any(|source| concerns(&source.path)), "there is nothing pure to check");
+    none(uses(&["Instant::now", "SystemTime", "std::fs", "std::net", "tokio::fs", "tokio::net"], concerns));
+}
+
+#[test]
+fn unsafe_code_stays_in_one_module() {
+    none(uses(&["unsafe {", "unsafe fn", "allow(unsafe_code)"], |path| {
+        path.starts_with("src") || path.starts_with("clients/src") && path != "clients/src/os.rs"
+    }));
+}
+
+#[test]
+fn no_test_is_ignored() {
+    let word = concat!("#[ig", "nore");
+    let ignored = sources().into_iter().filter(|source| source.text.contains(word));
+    none(ignored.map(|source| format!("{} ignores a test", source.path)).collect());
+}
+
+#[test]
+fn no_file_is_too_long_to_be_read_in_one_sitting() {
+    let mut offences = Vec::new();
+    for source in sources() {
+        let lines = source.text.lines().count();
+        let excused = LONG_FILES.iter().any(|(path, _)| *path == source.path);
+        if lines > FILE_LINES_MAX && !excused {
+            offences.push(format!(
+                "{} has {lines} lines: split it by idea, or list it with a reason",
+                source.path
+            ));
+        }
+        if lines <= FILE_LINES_MAX && excused {
+            offences.push(format!("{} has {lines} lines and needs no excuse any more", source.path));
+        }
+    }
+    none(offences);
+}
+
+#[test]
+fn nothing_tells_where_it_was_written() {
+    let mut offences = Vec::new();
+    for path in files() {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let found = FORBIDDEN_WORDS.iter().filter(|word| text.contains(**word));
+        offences.extend(found.map(|word| format!("{} holds {word:?}", path.display())));
+    }
+    none(offences);
+}
+
+/// The registry's own tests see to it that a column's suffix is its unit; here no file has a column of its own.
+#[test]
+fn every_csv_column_is_in_the_registry() {
+    let known: Vec<_> = COLUMNS
+        .iter()
+        .map(|column| column.name)
+        .chain(PERCENTILES_COLUMNS.iter().map(|column| column.name))
+        .collect();
+    let mut offences = Vec::new();
+    for path in files().iter().filter(|path| path.extension().is_some_and(|e| e == "csv")) {
+        let text = fs::read_to_string(path).expect("a CSV file can be read");
+        let header = text.lines().next().unwrap_or_default().split(',');
+        let unknown = header.filter(|name| !known.contains(name));
+        offences.extend(unknown.map(|name| format!("{}: nobody explains column {name:?}", path.display())));
+    }
+    none(offences);
+}
+
+#[test]
+fn every_plan_parses() {
+    for path in files_in("data/plans", "toml") {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
+        let text = fs::read_to_string(&path).expect("a plan can be read");
+        if let Err(error) = Plan::parse(&name, &text) {
+            panic!("{error}");
+        }
+    }
+}
+
+#[test]
+fn every_recording_parses() {
+    for path in files_in("data/recordings", "ndjson") {
+        let recording = Recording::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!recording.lines.is_empty(), "{} has no line", path.display());
+    }
+}
+
+/// Files of one kind in a folder, which may not be there yet.
+fn files_in(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let folder = root().join(folder);
+    let below = files().into_iter().filter(|path| path.parent() == Some(&folder));
+    below.filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
+}
