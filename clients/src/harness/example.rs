@@ -56,6 +56,7 @@ fn run(cell: Cell) -> RunResult {
     // Short poll: evenly spread over the interval. SSE: about a millisecond.
     let latency =
         |seq: u64| Duration::from_micros(if polled { 1_000 + seq % 200 * 1_000 } else { 900 + seq });
+    let traffic = Traffic { requests, connections_opened: 2, reconnects: 0, up_bytes, down_bytes };
     let mut run = RunResult {
         plan: "ad-hoc".to_owned(),
         verdict: Verdict::Ok,
@@ -63,8 +64,8 @@ fn run(cell: Cell) -> RunResult {
         measured: Duration::from_secs(10),
         published_count: LINES - 50,
         delivery: delivery(cell.subscribers, latency),
-        traffic: Traffic { requests, connections_opened: 2, reconnects: 0, up_bytes, down_bytes },
-        traffic_seen_by_server: None,
+        traffic,
+        traffic_seen_by_server: Some(traffic),
         app_bytes: Some(LINES * 2 * 100),
         send_lateness: histogram(|n| Duration::from_micros(20 + n % 10)),
         append: histogram(|n| Duration::from_micros(150 + n)),

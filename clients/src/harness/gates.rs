@@ -156,7 +156,7 @@ fn disagreements(client: &Traffic, server: &Traffic) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::example;
+    use crate::harness::{example, metrics};
     use std::time::Duration;
 
     fn run() -> RunResult {
@@ -227,6 +227,27 @@ mod tests {
             verdict_after(|run| run.send_lateness.record_n(Duration::from_millis(30), 500));
         assert_eq!(verdict, Verdict::Unresolved, "{reasons}");
         assert!(reasons.contains("exceeds 10 % of delivery latency p99"), "{reasons}");
+    }
+
+    #[test]
+    fn missing_lines_leave_a_run_unresolved_and_their_quantiles_out() {
+        let mut run = run();
+        run.delivery.cohort.delivered -= 100;
+        run.delivery.cohort.censored += 100;
+        run.judge();
+        assert_eq!(run.verdict, Verdict::Unresolved, "{:?}", run.verdict_reasons);
+        assert!(run.verdict_reasons[0].starts_with("100 lines are missing"), "{:?}", run.verdict_reasons);
+        // A tenth never came: the slowest tenth of what should have come is not known.
+        let quantile = |quantile| metrics::quantile_us(&run, &run.delivery.latency, quantile);
+        assert!(quantile(0.5).is_some() && quantile(0.9).is_some());
+        assert_eq!((quantile(0.99), quantile(1.0)), (None, None));
+    }
+
+    #[test]
+    fn a_server_that_tells_no_counts_leaves_a_run_unresolved() {
+        let (verdict, reasons) = verdict_after(|run| run.traffic_seen_by_server = None);
+        assert_eq!(verdict, Verdict::Unresolved);
+        assert_eq!(reasons, "the server's own counts could not be read");
     }
 
     #[test]

@@ -429,7 +429,11 @@ speed = 1.0
                 "line 8, store: unknown variant `disc`, expected `memory` or `disk`",
             ),
             (with("\"1500ms\"", "\"1500\""), "poll_interval is \"1500\"; time unit needed"),
-            (with("\"1500ms\"", "\"0ms\""), "poll_interval is 0s; 1ms to 1h"),
+            (with("\"1500ms\"", "\"0ms\""), "poll_interval is 0s; 1ms to 5m"),
+            (
+                with("\"1500ms\"", "\"40s\""),
+                "drain is 1m; with short-poll at least 2 times poll_interval, 1m 20s",
+            ),
             (with("\"5s\"", "\"56s\""), "hold is 56s; 0s to 55s"),
             (with("\"2s\"", "\"10s\""), "warm_up is 10s; must be shorter than lines.duration, 10s"),
             (with("\"1m\"", "\"1h\""), "drain is 1h; 100ms to 10m"),

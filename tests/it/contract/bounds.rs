@@ -1,9 +1,10 @@
 //! Bounds, overload, heartbeats and goodbye (§1.4, §1.5).
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use wirelab::server::Options;
-use wirelab_clients::wire::{ServerFrame, Status, Transport};
+use wirelab_clients::wire::{BODY_BYTES_MAX, ServerFrame, Status, Transport};
 
 use crate::http::{Headers, PING, TEXT, path};
 use crate::server::{Server, Setup, wait_until};
@@ -53,6 +54,26 @@ fn a_line_is_one_unnamed_event_whose_id_is_its_cursor() {
          event: finished\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\",\"status\":\"failed\"}}\n\n"
     );
     assert!(body.ends_with(&expected), "{body:?}");
+}
+
+#[test]
+fn a_frame_that_declares_more_than_the_bound_is_refused_before_it_has_arrived() {
+    let server = Server::start();
+    let id = server.create().id;
+    let mut socket = server.websocket(&path(Transport::Websocket, &id, ""), &[]).unwrap();
+    socket.told().unwrap();
+    socket.told().unwrap();
+    // A masked text frame of 2^40 bytes, of which a little more than the bound is sent.
+    let mut start = vec![0x81, 0xff];
+    start.extend_from_slice(&(1_u64 << 40).to_be_bytes());
+    start.extend_from_slice(&[0; 4]);
+    let mut writer = socket.connection.socket.try_clone().unwrap();
+    let sent = std::thread::spawn(move || {
+        writer.write_all(&start).and_then(|()| writer.write_all(&vec![b'x'; BODY_BYTES_MAX + (64 << 10)]))
+    });
+    assert_eq!(socket.close_code(), Ok(1009));
+    // The server may be gone before it took the rest.
+    let _ = sent.join().unwrap();
 }
 
 #[test]

@@ -396,3 +396,23 @@ fn requests_are_counted_by_outcome() {
     let down = server.metric("wirelab_bytes_total{transport=\"sse\",direction=\"down\"}");
     assert!(up > 100 && down > 300, "{up} {down}");
 }
+
+#[test]
+fn lines_appended_counts_each_line_once_whoever_appends_it() {
+    let server = Server::start();
+    let id = server.create().id;
+    let lines = format!("/api/deployments/{id}/lines");
+    for _ in 0..2 {
+        // The second is the same append again.
+        let headers = [("content-type", "text/plain"), ("idempotency-key", "k1")];
+        assert_eq!(server.ask("POST", &lines, &headers, b"a\nb\n").status, 201);
+    }
+    assert_eq!(server.metric("wirelab_lines_appended_total"), 2);
+    let body = r#"{"name":"fed","source":{"kind":"generate","rate_hz":500}}"#;
+    let fed: Deployment = server.post("/api/deployments", "application/json", body).json();
+    wait_until("the source has fed", || server.show(&fed.id).lines >= 20);
+    server.finish(&fed.id, Status::Cancelled);
+    wait_until("each is counted", || {
+        server.metric("wirelab_lines_appended_total").cast_unsigned() == 2 + server.show(&fed.id).lines
+    });
+}

@@ -101,6 +101,25 @@ fn bytes_are_counted_as_the_server_sees_them() {
     assert_eq!((published.up_bytes, published.down_bytes), seen.recv().unwrap());
 }
 
+#[test]
+fn a_server_that_gives_up_on_an_idle_connection_is_connected_again() {
+    let next = AtomicU64::new(0);
+    let target = server(move |mut reader| {
+        if next.fetch_add(1, Ordering::Relaxed) == 0 {
+            reader.get_mut().write_all(refused(408, "").as_bytes()).unwrap();
+            return;
+        }
+        while let Some((_, lines)) = read_request(&mut reader) {
+            assert_eq!(lines.len(), 1);
+            reader.get_mut().write_all(created(1, 1).as_bytes()).unwrap();
+        }
+    });
+    // Due long after the server has closed, and after the moment at which that is looked at.
+    let published = publish(target, due_at(&[600]));
+    assert_eq!((published.problem, published.lines_acknowledged), (None, 1));
+    assert_eq!(published.connections_opened, 2);
+}
+
 /// The promise that makes the loop open.
 #[test]
 fn no_answer_is_waited_for() {
