@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-/// Ceiling of the ceiling: a server that is back is found within half a minute.
-const CEILING_MAX: Duration = Duration::from_secs(30);
 /// Failures in a row after which a subscriber gives up.
 const FAILURES_MAX: u32 = 10;
 
@@ -16,12 +14,14 @@ const FAILURES_MAX: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Backoff {
     first_ceiling: Duration,
+    ceiling_max: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    pub(crate) fn new(first_ceiling: Duration) -> Self {
-        Self { first_ceiling, failures: 0 }
+    /// Delays below `first_ceiling` after a first failure, never above `ceiling_max`.
+    pub(crate) fn new(first_ceiling: Duration, ceiling_max: Duration) -> Self {
+        Self { first_ceiling, ceiling_max, failures: 0 }
     }
 
     /// The server answered: the next failure is a first one.
@@ -35,9 +35,9 @@ impl Backoff {
         if self.failures > FAILURES_MAX {
             return None;
         }
-        let ceiling = self.first_ceiling.saturating_mul(1 << (self.failures - 1)).min(CEILING_MAX);
+        let ceiling = self.first_ceiling.saturating_mul(1 << (self.failures - 1)).min(self.ceiling_max);
         let drawn = rand::rng().random_range(Duration::ZERO..=ceiling);
-        Some(advised.map_or(drawn, |advised| advised.min(CEILING_MAX)))
+        Some(advised.map_or(drawn, |advised| advised.min(self.ceiling_max)))
     }
 
     pub(crate) fn failures(&self) -> u32 {
@@ -49,9 +49,11 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const CEILING_MAX: Duration = Duration::from_secs(30);
+
     #[test]
     fn delays_grow_are_spread_and_end() {
-        let mut backoff = Backoff::new(Duration::from_millis(100));
+        let mut backoff = Backoff::new(Duration::from_millis(100), CEILING_MAX);
         for failure in 0..FAILURES_MAX {
             let ceiling = Duration::from_millis(100 << failure).min(CEILING_MAX);
             assert!(backoff.failed(None).unwrap() <= ceiling);

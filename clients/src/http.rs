@@ -82,8 +82,8 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(crate) fn new(server: ServerUrl, meter: Arc<Meter>, first_ceiling: Duration) -> Self {
-        Self { server, meter, backoff: Backoff::new(first_ceiling), connection: None }
+    pub(crate) fn new(server: ServerUrl, meter: Arc<Meter>, backoff: Backoff) -> Self {
+        Self { server, meter, backoff, connection: None }
     }
 
     /// Sends a GET and waits for the head of its answer, on the open connection if there is one.

@@ -76,11 +76,17 @@ pub struct Options {
     pub poll_interval: Duration,
     /// How long a long poll asks to be held.
     pub hold: Duration,
+    /// Longest wait before a reconnect, whatever the server advises: a server that is back is found within it.
+    pub reconnect_max: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_secs(1), hold: Duration::from_secs_f64(wire::WAIT_S_DEFAULT) }
+        Self {
+            poll_interval: Duration::from_secs(1),
+            hold: Duration::from_secs_f64(wire::WAIT_S_DEFAULT),
+            reconnect_max: Duration::from_secs(30),
+        }
     }
 }
 
@@ -92,11 +98,11 @@ pub fn connect(
     meter: Arc<Meter>,
 ) -> Box<dyn Subscriber> {
     match transport {
-        Transport::ShortPoll => Box::new(ShortPoll::new(target, options.poll_interval, meter)),
-        Transport::LongPoll => Box::new(LongPoll::new(target, options.hold, meter)),
-        Transport::Sse => Box::new(Sse::new(target, meter)),
-        Transport::Ndjson => Box::new(Ndjson::new(target, meter)),
-        Transport::Websocket => Box::new(Websocket::new(target, meter)),
+        Transport::ShortPoll => Box::new(ShortPoll::new(target, options, meter)),
+        Transport::LongPoll => Box::new(LongPoll::new(target, options, meter)),
+        Transport::Sse => Box::new(Sse::new(target, options, meter)),
+        Transport::Ndjson => Box::new(Ndjson::new(target, options, meter)),
+        Transport::Websocket => Box::new(Websocket::new(target, options, meter)),
     }
 }
 

@@ -70,6 +70,8 @@ over_a_faulty_store! {
     x5_notices_a_text_that_ends_at_nul(EndsAtNul, x5_any_text_arrives_byte_exact, "nul");
     x5_notices_lost_characters(LosesFourByteCharacters, x5_any_text_arrives_byte_exact, "\u{fffd}");
     x5_notices_a_cut_long_line(CutsLongLines, x5_a_line_of_a_mebibyte_arrives_byte_exact, "posted was");
+    x6_notices_a_resume_that_skips_a_line(
+        SkipsALineAfterACursor, x6_a_thousand_cuts_lose_and_repeat_nothing, "came where");
     x8_notices_a_found_deployment_that_nobody_made(
         FindsWhatIsNotThere, x8_a_refusal_comes_before_any_stream, "404");
     x8_notices_an_accepted_cursor_beyond_the_end(

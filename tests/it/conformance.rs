@@ -63,6 +63,7 @@ on_every_transport! {
     x4_a_finished_subscriber_asks_no_more(Server::start());
     x5_any_text_arrives_byte_exact(Server::start());
     x5_a_line_of_a_mebibyte_arrives_byte_exact(Server::start());
+    x6_a_thousand_cuts_lose_and_repeat_nothing(Server::start());
     x7_an_acknowledged_line_survives_kill_9("disk");
     x8_a_refusal_comes_before_any_stream(Server::start());
     x8_a_subscriber_is_told_why_it_was_refused(Server::start());
@@ -72,7 +73,11 @@ on_every_transport! {
 /// A subscriber as it comes, only quicker.
 fn subscriber(transport: Transport, api: &Api, id: &DeploymentId, from: Position) -> Box<dyn Subscriber> {
     let server = format!("http://{}", api.authority).parse().expect("an authority makes a URL");
-    let options = Options { poll_interval: Duration::from_millis(5), hold: Duration::from_secs(5) };
+    let options = Options {
+        poll_interval: Duration::from_millis(5),
+        hold: Duration::from_secs(5),
+        reconnect_max: Duration::from_millis(1),
+    };
     connect(transport, Target { server, deployment: id.clone(), from }, &options, Meter::new())
 }
 

@@ -4,6 +4,7 @@
 //!   server that breaks it
 //! - `contract`: every call of the API, byte by byte
 //! - `cli`, `commands`: the real binary
+//! - `event_source`: the SSE client and answers that are no stream
 //! - `store_crash`: the disk store under kill -9
 //! - `tidy`: the repository itself
 //!
@@ -16,6 +17,7 @@ mod cli;
 mod commands;
 mod conformance;
 mod contract;
+mod event_source;
 mod faulty_store;
 mod http;
 mod proxy;

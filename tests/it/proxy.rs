@@ -4,7 +4,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use rand::RngExt;
 
 use crate::http::Api;
 
@@ -17,11 +21,14 @@ pub(crate) enum Fault {
     HidesDisconnects,
     /// Refusals become `200 OK`.
     AnswersOk,
+    /// Every connection is cut after a random number of bytes of its answers, below this.
+    Cuts(usize),
 }
 
 /// A proxy; it accepts until the process ends.
 pub(crate) struct Proxy {
     api: Api,
+    cuts: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -29,13 +36,20 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
         let authority = listener.local_addr().expect("it is bound").to_string();
         let upstream = upstream.authority.clone();
+        let cuts: Arc<AtomicUsize> = Arc::default();
+        let counted = cuts.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(&upstream) else { return };
-                pass(client, server, fault);
+                pass(client, server, fault, counted.clone());
             }
         });
-        Self { api: Api::new(authority) }
+        Self { api: Api::new(authority), cuts }
+    }
+
+    /// Connections that were cut so far.
+    pub(crate) fn cuts(&self) -> usize {
+        self.cuts.load(Ordering::Relaxed)
     }
 
     /// The server, seen through the proxy.
@@ -44,7 +58,7 @@ impl Proxy {
     }
 }
 
-fn pass(client: TcpStream, server: TcpStream, fault: Fault) {
+fn pass(client: TcpStream, server: TcpStream, fault: Fault, cuts: Arc<AtomicUsize>) {
     client.set_nodelay(true).expect("an open socket can be set");
     server.set_nodelay(true).expect("an open socket can be set");
     let (mut up_from, mut up_to) = (
@@ -60,12 +74,16 @@ fn pass(client: TcpStream, server: TcpStream, fault: Fault) {
         }
         match fault {
             Fault::HidesDisconnects => {}
-            Fault::SplitsEveryByte | Fault::AnswersOk => {
+            Fault::SplitsEveryByte | Fault::AnswersOk | Fault::Cuts(_) => {
                 let _ = up_to.shutdown(Shutdown::Both);
             }
         }
     });
     let (mut down_from, mut down_to) = (server, client);
+    let mut left = match fault {
+        Fault::Cuts(bytes_max) => rand::rng().random_range(0..bytes_max),
+        Fault::SplitsEveryByte | Fault::HidesDisconnects | Fault::AnswersOk => usize::MAX,
+    };
     thread::spawn(move || {
         let mut buffer = [0; 65_536];
         while let Ok(count @ 1..) = down_from.read(&mut buffer) {
@@ -78,12 +96,28 @@ fn pass(client: TcpStream, server: TcpStream, fault: Fault) {
                     Ok(())
                 }
                 Fault::AnswersOk => down_to.write_all(&answered_ok(bytes)),
+                Fault::Cuts(_) => {
+                    let passed = bytes.len().min(left);
+                    left -= passed;
+                    let written = down_to.write_all(&bytes[..passed]);
+                    if passed < bytes.len() {
+                        cuts.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                    written
+                }
             };
             if written.is_err() {
                 break;
             }
         }
         let _ = down_to.shutdown(Shutdown::Both);
+        match fault {
+            Fault::HidesDisconnects => {}
+            Fault::SplitsEveryByte | Fault::AnswersOk | Fault::Cuts(_) => {
+                let _ = down_from.shutdown(Shutdown::Both);
+            }
+        }
     });
 }
 

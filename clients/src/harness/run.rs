@@ -94,7 +94,7 @@ pub async fn run(
 
     let target =
         Target { server: api.server().clone(), deployment: deployment.clone(), from: Position::Start };
-    let options = Options { poll_interval: cell.poll_interval, hold: cell.hold };
+    let options = Options { poll_interval: cell.poll_interval, hold: cell.hold, ..Options::default() };
     let subscribers = Subscribers::start(cell.transport, &target, &options, cell.subscribers);
     connected(&subscribers, cell.subscribers, CONNECT_MAX + cell.poll_interval).await?;
 

@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 use hyper::header::ETAG;
 
-use super::{FIRST_CEILING, end_of, path};
+use super::{back_off, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, From as Position, Outcome, Transport, cursor_of_entity_tag};
-use crate::{Received, SubscribeError, Subscriber, Target};
+use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// How much longer than the hold we wait: the server must be the one that ends it, or its answer would cross our
 /// reconnect on the way.
@@ -31,10 +31,10 @@ pub struct LongPoll {
 }
 
 impl LongPoll {
-    /// Asks to be held for `hold`; the server may hold shorter.
-    pub fn new(target: Target, hold: Duration, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), FIRST_CEILING);
-        Self { target, hold, ended: None, http, meter }
+    /// Asks to be held as long as the options say; the server may hold shorter.
+    pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
+        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
+        Self { target, hold: options.hold, ended: None, http, meter }
     }
 
     /// One question, one answer; `None`: the hold expired without news.

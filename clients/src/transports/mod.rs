@@ -17,8 +17,9 @@ pub use websocket::Websocket;
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::wire::{Batch, Cursor, From as Position, Line, Transport};
-use crate::{Received, Target};
+use crate::{Options, Received, Target};
 
 /// First back-off ceiling of transports whose server advises no other.
 const FIRST_CEILING: Duration = Duration::from_millis(500);
@@ -42,6 +43,11 @@ fn path(transport: Transport, target: &Target, more: &[(&str, String)]) -> Strin
         path.push_str(value);
     }
     path
+}
+
+/// For transports that have no rule of their own.
+fn back_off(options: &Options) -> Backoff {
+    Backoff::new(FIRST_CEILING, options.reconnect_max)
 }
 
 /// The batch that lines of a stream make, from where the subscriber was.

@@ -12,14 +12,14 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, FIRST_CEILING, SILENCE_MAX, batch, end_of, path};
+use super::{ANSWER_TIMEOUT, SILENCE_MAX, back_off, batch, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{
     BODY_BYTES_MAX, Cursor, From as Position, NdjsonControl, NdjsonRecord, Outcome, Transport,
 };
-use crate::{Received, SubscribeError, Subscriber, Target};
+use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of newline-delimited JSON.
 pub struct Ndjson {
@@ -41,8 +41,8 @@ struct Stream {
 
 impl Ndjson {
     /// Follows `target`; connects at the first batch.
-    pub fn new(target: Target, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), FIRST_CEILING);
+    pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
+        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
         Self { target, stream: None, cursor: None, ended: None, http, meter }
     }
 

@@ -11,12 +11,12 @@ use hyper::StatusCode;
 use hyper::header::ETAG;
 use rand::RngExt;
 
-use super::{ANSWER_TIMEOUT, FIRST_CEILING, end_of, path};
+use super::{ANSWER_TIMEOUT, back_off, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, From as Position, Outcome, Transport};
-use crate::{Received, SubscribeError, Subscriber, Target};
+use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A short-polling subscriber.
 pub struct ShortPoll {
@@ -31,11 +31,12 @@ pub struct ShortPoll {
 }
 
 impl ShortPoll {
-    /// Polls every `interval`, first after a random part of it: clients that were started together must not ask
+    /// Polls at an interval, first after a random part of it: clients that were started together must not ask
     /// together for ever.
-    pub fn new(target: Target, interval: Duration, meter: Arc<Meter>) -> Self {
+    pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
+        let interval = options.poll_interval;
         let phase = rand::rng().random_range(Duration::ZERO..=interval);
-        let http = Http::new(target.server.clone(), meter.clone(), FIRST_CEILING);
+        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
         let next_poll = Instant::now() + phase;
         Self { target, interval, next_poll, entity_tag: None, ended: None, http, meter }
     }

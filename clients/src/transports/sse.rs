@@ -14,13 +14,13 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, FIRST_CEILING, SILENCE_MAX, batch, end_of, path};
+use super::{ANSWER_TIMEOUT, SILENCE_MAX, back_off, batch, end_of, path};
 use crate::event_stream::{Event, EventStreamParser};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, Cursor, Finished, From as Position, Gap, Line, Outcome, Transport};
-use crate::{Received, SubscribeError, Subscriber, Target};
+use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of server-sent events.
 pub struct Sse {
@@ -45,12 +45,12 @@ struct Stream {
 
 impl Sse {
     /// Follows `target`; connects at the first batch.
-    pub fn new(target: Target, meter: Arc<Meter>) -> Self {
+    pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let cursor = match &target.from {
             Position::After(cursor) => Some(cursor.clone()),
             Position::Start | Position::Now => None,
         };
-        let http = Http::new(target.server.clone(), meter.clone(), FIRST_CEILING);
+        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
         Self { target, stream: None, retry: None, cursor, ended: None, http, meter }
     }
 

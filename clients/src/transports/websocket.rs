@@ -24,7 +24,7 @@ use crate::traffic::Traffic;
 use crate::wire::{
     BATCH_LINES_MAX, BODY_BYTES_MAX, Cursor, From as Position, Gap, Outcome, ServerFrame, Transport,
 };
-use crate::{Received, SubscribeError, Subscriber, Target};
+use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A socket that was closed on thousands of clients must not see them all at once: the first attempt of each is
 /// somewhere in these five seconds.
@@ -48,8 +48,8 @@ pub struct Websocket {
 
 impl Websocket {
     /// Follows `target`; connects at the first batch.
-    pub fn new(target: Target, meter: Arc<Meter>) -> Self {
-        let backoff = Backoff::new(FIRST_CEILING);
+    pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
+        let backoff = Backoff::new(FIRST_CEILING, options.reconnect_max);
         Self { target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
     }
 

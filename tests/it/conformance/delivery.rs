@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rand::RngExt;
+use tokio::time::timeout;
 use wirelab_clients::wire::{From as Position, LINE_BYTES_MAX, Line, Status, Transport};
 
-use super::{Kept, follow, is_the_log, snapshot};
-use crate::http::{Api, ndjson};
+use super::{Kept, follow, is_the_log, snapshot, subscriber};
+use crate::http::{Api, SOON, ndjson};
 use crate::proxy::{self, Proxy};
 use crate::server::wait_until;
 
@@ -42,6 +43,33 @@ async fn a_log_is_read_as_posted(transport: Transport, api: &Api, count: usize) 
     let received = following.await.map_err(|error| error.to_string())??;
     is_the_log(&received, &texts, 0)?;
     same_lines(&received, &snapshot(api, &id))
+}
+
+const X6_CUTS: usize = 1_000;
+/// A few lines at a time, so that a poll's answer often fits between two cuts.
+const X6_LINES: usize = 3;
+const X6_BYTES_MAX: usize = 2_500;
+
+pub(crate) async fn x6_a_thousand_cuts_lose_and_repeat_nothing(transport: Transport, api: &Api) -> Kept {
+    let id = api.create().id;
+    let proxy = Proxy::start(api, proxy::Fault::Cuts(X6_BYTES_MAX));
+    let mut subscriber = subscriber(transport, &proxy.api(), &id, Position::Start);
+    let (mut texts, mut count): (Vec<String>, usize) = (Vec::new(), 0);
+    while proxy.cuts() < X6_CUTS {
+        let more: Vec<_> = (0..X6_LINES).map(|i| format!("line {} – é", texts.len() + i)).collect();
+        api.append(&id, &more);
+        texts.extend(more);
+        while count < texts.len() {
+            let next = timeout(SOON, subscriber.next_batch()).await;
+            let received = next.map_err(|_| format!("{count} lines came of {}", texts.len()))?;
+            let new = received.map_err(|error| error.to_string())?.batch.lines;
+            // Checked here: a line too few would let this wait for ever.
+            let expected = texts.get(count..count + new.len()).ok_or("lines came that nobody posted")?;
+            is_the_log(&new, expected, count as u64)?;
+            count += new.len();
+        }
+    }
+    Ok(())
 }
 
 /// Subscribers that each take a snapshot of random length at a random moment and go on from its `next`.

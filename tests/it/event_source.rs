@@ -1,0 +1,121 @@
+//! What the SSE client does with answers that are no stream (PROTOCOL Q12, Q13), against servers of this file's own.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use wirelab_clients::meter::Meter;
+use wirelab_clients::traffic::Requests;
+use wirelab_clients::wire::{From as Position, Transport};
+use wirelab_clients::{Options, Received, SubscribeError, Subscriber, Target, connect};
+
+use crate::http::SOON;
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
+const HELLO: &str = "retry: 1\n\nevent: hello\nid: k.0\ndata: {\"cursor\":\"k.0\"}\n\n";
+const LINE: &str = "id: k.1\ndata: {\"seq\":1,\"at_us\":7,\"text\":\"a\"}\n\n";
+
+/// A server that gives the n-th connection the n-th answer and closes it; the heads of the requests it got.
+fn server(answers: &[String]) -> (Box<dyn Subscriber>, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let (heads, seen) = mpsc::channel();
+    let answers = answers.to_vec();
+    thread::spawn(move || {
+        for answer in answers {
+            let (socket, _) = listener.accept().unwrap();
+            // Not every test looks.
+            let _ = heads.send(head(&socket));
+            (&socket).write_all(answer.as_bytes()).unwrap();
+        }
+        // A connection too many is accepted and told, not refused: the test must see it.
+        while let Ok((socket, _)) = listener.accept() {
+            let _ = heads.send(head(&socket));
+        }
+    });
+    let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
+    let options = Options { reconnect_max: Duration::from_millis(5), ..Options::default() };
+    (connect(Transport::Sse, target, &options, Meter::new()), seen)
+}
+
+fn head(socket: &TcpStream) -> String {
+    let mut head = String::new();
+    let mut reader = BufReader::new(socket);
+    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+    head
+}
+
+async fn next(subscriber: &mut dyn Subscriber) -> Result<Received, SubscribeError> {
+    timeout(SOON, subscriber.next_batch()).await.expect("it neither fails nor ends")
+}
+
+#[tokio::test]
+async fn another_content_type_fails_and_is_not_asked_again() {
+    for kind in ["text/plain", "application/json", "text/event-streams"] {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: 0\r\n\r\n");
+        let (mut subscriber, seen) = server(&[answer]);
+        assert!(matches!(next(&mut *subscriber).await, Err(SubscribeError::Contract(_))), "{kind}");
+        assert_eq!(seen.try_iter().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn another_status_fails_and_is_not_asked_again() {
+    for status in [301, 400, 401, 404] {
+        let (mut subscriber, seen) = server(&[format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n")]);
+        let refused = next(&mut *subscriber).await;
+        assert!(
+            matches!(refused, Err(SubscribeError::Refused { status: s, .. }) if s == status),
+            "{refused:?}"
+        );
+        assert_eq!(seen.try_iter().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_content_type_may_have_parameters_and_any_case() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\n\r\n";
+    let (mut subscriber, _) = server(&[format!("{head}{HELLO}{LINE}")]);
+    assert_eq!(next(&mut *subscriber).await.unwrap().batch.lines.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_is_asked_again_with_the_last_id() {
+    let finished = "event: finished\nid: k.1\ndata: {\"cursor\":\"k.1\",\"status\":\"succeeded\"}\n\n";
+    // An event that is cut off is no event, and its id is not the last.
+    let cut = "id: k.2\ndata: {\"seq\":2,";
+    let (mut subscriber, seen) =
+        server(&[format!("{HEAD}\r\n{HELLO}{LINE}{cut}"), format!("{HEAD}\r\n{HELLO}{finished}")]);
+    assert_eq!(next(&mut *subscriber).await.unwrap().batch.next.to_string(), "k.1");
+    assert!(next(&mut *subscriber).await.unwrap().batch.finished);
+    let heads: Vec<_> = seen.try_iter().collect();
+    assert!(!heads[0].contains("last-event-id"), "{}", heads[0]);
+    assert!(heads[1].contains("\r\nlast-event-id: k.1\r\n"), "{}", heads[1]);
+}
+
+#[tokio::test]
+async fn no_content_stops_for_good() {
+    let (mut subscriber, seen) =
+        server(&[format!("{HEAD}\r\n{HELLO}{LINE}"), "HTTP/1.1 204 No Content\r\n\r\n".to_owned()]);
+    next(&mut *subscriber).await.unwrap();
+    for _ in 0..3 {
+        let ended = next(&mut *subscriber).await.unwrap().batch;
+        assert!(ended.finished && ended.lines.is_empty() && ended.next.to_string() == "k.1");
+    }
+    assert_eq!(seen.try_iter().count(), 2, "it asked again after the end");
+}
+
+#[tokio::test]
+async fn an_overloaded_server_counts_as_refused_and_is_asked_again() {
+    let (mut subscriber, _) = server(&[
+        format!("{HEAD}content-length: 10\r\n\r\nretry: 1\n\n"),
+        "HTTP/1.1 503 No\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        format!("{HEAD}\r\n{HELLO}{LINE}"),
+    ]);
+    next(&mut *subscriber).await.unwrap();
+    let requests = subscriber.traffic().requests;
+    assert_eq!(requests, Requests { data: 1, refused: 2, ..Requests::default() });
+}
