@@ -15,11 +15,11 @@ pub use short_poll::ShortPoll;
 pub use sse::Sse;
 pub use websocket::Websocket;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 use crate::wire::{Batch, Cursor, From as Position, Line, Transport};
-use crate::{Options, Received, Target};
+use crate::{Options, Received, SubscribeError, Target};
 
 /// First back-off ceiling of transports whose server advises no other.
 const FIRST_CEILING: Duration = Duration::from_millis(500);
@@ -50,10 +50,19 @@ fn back_off(options: &Options) -> Backoff {
     Backoff::new(FIRST_CEILING, options.reconnect_max)
 }
 
-/// The batch that lines of a stream make, from where the subscriber was.
-fn batch(lines: Vec<Line>, position: &Cursor, finished: bool) -> Batch {
-    let after = lines.last().map_or(position.after, |line| line.seq);
-    Batch { lines, next: Cursor { epoch: position.epoch.clone(), after }, more: false, finished }
+/// What the lines of a stream make for its subscriber. The cursor moves with the batch that is returned.
+fn received(
+    cursor: &mut Option<Cursor>,
+    lines: Vec<Line>,
+    finished: bool,
+    at: Instant,
+) -> Result<Received, SubscribeError> {
+    let Some(position) = cursor else {
+        let early = "a line before the stream said where it starts".to_owned();
+        return Err(SubscribeError::Contract(early));
+    };
+    position.after = lines.last().map_or(position.after, |line| line.seq);
+    Ok(Received { batch: Batch { lines, next: position.clone(), more: false, finished }, at })
 }
 
 /// What a subscriber returns from now on, if this was the end.

@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, SILENCE_MAX, back_off, batch, end_of, path};
+use super::{ANSWER_TIMEOUT, SILENCE_MAX, back_off, end_of, path, received};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
@@ -122,14 +122,7 @@ impl Ndjson {
         if lines.is_empty() && !finished {
             return Ok(None);
         }
-        let position = self.cursor.as_ref().ok_or_else(|| {
-            SubscribeError::Contract(
-                "a line before the hello, so nobody knows where the log starts".to_owned(),
-            )
-        })?;
-        let batch = batch(lines, position, finished);
-        self.cursor = Some(batch.next.clone());
-        Ok(Some(Received { batch, at }))
+        received(&mut self.cursor, lines, finished, at).map(Some)
     }
 }
 

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, SILENCE_MAX, back_off, batch, end_of, path};
+use super::{ANSWER_TIMEOUT, SILENCE_MAX, back_off, end_of, path, received};
 use crate::event_stream::{Event, EventStreamParser};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
@@ -77,8 +77,8 @@ impl Sse {
                 self.meter.count(Outcome::Empty);
                 match self.end_cursor().await {
                     Ok(cursor) => {
-                        let at = self.meter.last_read();
-                        Ok(Some(Received { batch: batch(Vec::new(), &cursor, true), at }))
+                        self.cursor = Some(cursor);
+                        received(&mut self.cursor, Vec::new(), true, self.meter.last_read()).map(Some)
                     }
                     Err(Cut(why)) => self.http.back_off(&why, None).await.map(|()| None),
                 }
@@ -164,14 +164,7 @@ impl Sse {
         if lines.is_empty() && !finished {
             return Ok(None);
         }
-        let position = self.cursor.as_ref().ok_or_else(|| {
-            SubscribeError::Contract(
-                "a line before the hello, so nobody knows where the log starts".to_owned(),
-            )
-        })?;
-        let batch = batch(lines, position, finished);
-        self.cursor = Some(batch.next.clone());
-        Ok(Some(Received { batch, at }))
+        received(&mut self.cursor, lines, finished, at).map(Some)
     }
 }
 

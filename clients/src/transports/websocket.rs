@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{ANSWER_TIMEOUT, SILENCE_MAX, batch, end_of, path};
+use super::{ANSWER_TIMEOUT, SILENCE_MAX, end_of, path, received};
 use crate::backoff::Backoff;
 use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
 use crate::meter::{Meter, MeteredSocket};
@@ -155,12 +155,12 @@ impl Websocket {
                             Some(Ok(None)) | None => break,
                         }
                     }
-                    return self.moved(lines, at, false).map(Some);
+                    return received(&mut self.cursor, lines, false, at).map(Some);
                 }
                 ServerFrame::Finished { cursor, .. } => {
                     self.cursor = Some(cursor);
                     self.close().await;
-                    return self.moved(Vec::new(), at, true).map(Some);
+                    return received(&mut self.cursor, Vec::new(), true, at).map(Some);
                 }
                 ServerFrame::Gap { earliest, latest, .. } => {
                     return Err(SubscribeError::Gap(Gap { earliest, latest }));
@@ -169,23 +169,6 @@ impl Websocket {
                 ServerFrame::Hello { .. } | ServerFrame::Pong { .. } | ServerFrame::Error { .. } => {}
             }
         }
-    }
-
-    /// The cursor moves with the batch that is returned.
-    fn moved(
-        &mut self,
-        lines: Vec<crate::wire::Line>,
-        at: Instant,
-        finished: bool,
-    ) -> Result<Received, SubscribeError> {
-        let position = self.cursor.as_ref().ok_or_else(|| {
-            SubscribeError::Contract(
-                "a line before the subscription, so nobody knows where it starts".to_owned(),
-            )
-        })?;
-        let batch = batch(lines, position, finished);
-        self.cursor = Some(batch.next.clone());
-        Ok(Received { batch, at })
     }
 
     /// The closing handshake: each side sends a close frame, then the server closes TCP.
