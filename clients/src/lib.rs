@@ -168,7 +168,9 @@ impl FromStr for ServerUrl {
         if parsed.host().is_empty() || authority.contains('@') {
             return Err(invalid());
         }
-        let port = parsed.port_u16().unwrap_or(80);
+        // A port that is none is no port to guess.
+        let has_port = !authority.ends_with(parsed.host());
+        let port = if has_port { parsed.port_u16().ok_or_else(invalid)? } else { 80 };
         Ok(Self { authority: format!("{}:{port}", parsed.host()) })
     }
 }
@@ -176,5 +178,33 @@ impl FromStr for ServerUrl {
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}", self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_url_is_host_and_port_and_nothing_is_guessed() {
+        let authority = |text: &str| text.parse::<ServerUrl>().map(|url| url.authority);
+        assert_eq!(authority("http://127.0.0.1:8080").unwrap(), "127.0.0.1:8080");
+        assert_eq!(authority("http://localhost:8080/").unwrap(), "localhost:8080");
+        assert_eq!(authority("http://[::1]:8080").unwrap(), "[::1]:8080");
+        assert_eq!(authority("http://example.org").unwrap(), "example.org:80");
+        for wrong in [
+            "",
+            "localhost:1",
+            "https://x",
+            "http://",
+            "http://x:99999",
+            "http://x:",
+            "http://x:y",
+            "http://a@b",
+            "http://x:1/path",
+            "ftp://x",
+        ] {
+            assert!(authority(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -196,7 +196,9 @@ pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
         let (record, end) = match record_at(bytes, at) {
             Ok(found) => found,
             Err(flaw) => {
-                let followed = flaw == Flaw::Unknown || has_whole_record(bytes, at + 1);
+                // A write that a crash tore leaves a beginning of what was written: its last record has no line end.
+                // One that has it was written whole, and may have been acknowledged.
+                let followed = flaw != Flaw::Unended || has_whole_record(bytes, at + 1);
                 scan.damage = damage(flaw.what().to_owned(), followed);
                 break;
             }
