@@ -42,34 +42,42 @@ pub enum Command {
     Dictionary,
 }
 
+const RUN_EXIT_CODES: &str = "\
+Without a plan and without flags: the plan quick. With flags: a plan made of them.
+
+Exit codes, the highest wins: 0 every line arrived once and in order; 2 wrong usage; 3 a line was lost, censored,
+reordered or duplicated; 5 a run is invalid; 6 the server or the environment failed; 130 Ctrl-C, with what was
+measured written.";
+
 /// `wirelab run`.
 #[derive(Debug, Args)]
+#[command(after_help = RUN_EXIT_CODES)]
 pub struct Run {
     /// A plan: a name in data/plans, or a path to a TOML file.
     #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store"])]
     pub plan: Option<String>,
-    /// Transports to measure, separated by commas; all by default.
+    /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson, websocket [default: all]
     #[arg(long, value_delimiter = ',')]
     pub transport: Vec<Transport>,
-    /// Subscribers per transport, each over its own TCP connection.
+    /// Subscribers per transport, each over its own TCP connection [default: 10]
     #[arg(long)]
     pub subscribers: Option<u32>,
-    /// Lines per second, at Poisson times.
+    /// Lines per second, at Poisson times [default: 50]
     #[arg(long, value_name = "HZ", conflicts_with = "recording")]
     pub rate: Option<f64>,
-    /// How long lines are published.
+    /// How long lines are published, such as 10s or 1m [default: 10s]
     #[arg(long, value_parser = humantime::parse_duration, conflicts_with = "recording")]
     pub duration: Option<Duration>,
     /// Replay this recording instead.
     #[arg(long)]
     pub recording: Option<String>,
-    /// Speed of the replay; 2 is twice as fast.
+    /// Speed of the replay; 2 is twice as fast [default: 1]
     #[arg(long, requires = "recording")]
     pub speed: Option<f64>,
-    /// Interval of short polls.
+    /// Interval of short polls, such as 250ms or 2s [default: 200ms]
     #[arg(long, value_parser = humantime::parse_duration)]
     pub poll_interval: Option<Duration>,
-    /// Where the measured server keeps its logs.
+    /// Where the measured server keeps its logs [default: memory]
     #[arg(long)]
     pub store: Option<Store>,
     /// Folder with plans, recordings and deployments.
@@ -155,14 +163,14 @@ pub struct Tail {
     /// The server, unless a URL was given.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach this terminal.
+    /// How lines reach this terminal: short-poll, long-poll, sse, ndjson or websocket.
     #[arg(long, default_value = "sse")]
     pub transport: Transport,
-    /// Start after this cursor, or at `now`; by default at the first kept line.
+    /// Start after this cursor, such as k3x9.42, or at `now` [default: the first kept line]
     #[arg(long)]
     pub from: Option<Position>,
     /// Interval of short polls.
-    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "1s", value_parser = poll_interval)]
     pub poll_interval: Duration,
 }
 
@@ -204,6 +212,15 @@ fn origin(text: &str) -> Result<String, String> {
         text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).ok_or_else(wrong)?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
     if authority.is_empty() || !authority.chars().all(plain) { Err(wrong()) } else { Ok(text.to_owned()) }
+}
+
+/// Zero would ask again before the answer is read.
+fn poll_interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(interval) if interval >= Duration::from_millis(1) => Ok(interval),
+        Ok(_) => Err("at least 1ms".to_owned()),
+        Err(error) => Err(format!("{error}; write it as 250ms or 2s")),
+    }
 }
 
 fn replacement(text: &str) -> Result<(String, String), String> {

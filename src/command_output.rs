@@ -7,10 +7,14 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Instant;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use wirelab_clients::wire::{LINE_BYTES_MAX, NewLine, Stream};
+
+use crate::commands::Interrupt;
 
 /// Lines read but not yet taken: enough for a burst, and a bound on memory.
 const QUEUE_LINES_MAX: usize = 1_024;
@@ -67,6 +71,29 @@ impl CommandOutput {
     /// A line that has arrived already.
     pub fn try_next(&mut self) -> Option<io::Result<OutputLine>> {
         self.lines.try_recv().ok()
+    }
+
+    /// Tells the command what we were told. False for stdin, where there is nobody to tell.
+    pub(crate) fn pass_on(&self, interrupt: Interrupt) -> bool {
+        let Some(child) = &self.child else { return false };
+        match (interrupt, child.id().and_then(|pid| i32::try_from(pid).ok())) {
+            // The terminal has told it already, and some programs take a second Ctrl-C for more than a first.
+            (Interrupt::CtrlC, _) => {}
+            (Interrupt::Terminate, Some(pid)) => {
+                // Gone already is as good as told.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+            (Interrupt::Terminate, None) => {}
+        }
+        true
+    }
+
+    /// Kills the command and says how it ended; `None` for stdin.
+    pub async fn end(mut self) -> io::Result<Option<ExitStatus>> {
+        if let Some(child) = &mut self.child {
+            child.start_kill()?;
+        }
+        self.wait().await
     }
 
     /// How the command ended; `None` for stdin.

@@ -7,7 +7,10 @@ pub mod run;
 pub mod serve;
 pub mod tail;
 
+use std::io::{self, Write};
 use std::process::ExitStatus;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::command_output::exit_code;
 
@@ -75,12 +78,56 @@ impl Failure {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-pub(crate) async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).expect("signal handlers can be installed");
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C and SIGTERM, from the moment this is made: one that comes while nobody waits is not missed.
+pub(crate) struct Interrupts {
+    ctrl_c: Signal,
+    terminate: Signal,
+}
+
+/// What somebody wants us to end with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interrupt {
+    /// From a terminal, which tells our children too.
+    CtrlC,
+    /// To us alone.
+    Terminate,
+}
+
+impl Interrupts {
+    pub(crate) fn listen() -> Self {
+        let on = |kind| signal(kind).expect("signal handlers can be installed");
+        Self { ctrl_c: on(SignalKind::interrupt()), terminate: on(SignalKind::terminate()) }
     }
+
+    /// Waits for the next one. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Interrupt {
+        tokio::select! {
+            _ = self.ctrl_c.recv() => Interrupt::CtrlC,
+            _ = self.terminate.recv() => Interrupt::Terminate,
+        }
+    }
+}
+
+/// Whether anybody reads our stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    There,
+    /// As `… | head` leaves it: it wants no more, which is no failure.
+    Gone,
+}
+
+/// Prints on stdout.
+pub(crate) fn say(text: &str) -> Result<Reader, Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(Failure::environment(format!("cannot write to stdout: {error}"))),
+    }
+}
+
+/// Prints a line on stderr, if anybody reads it.
+pub(crate) fn remark(text: &str) {
+    // Not eprintln!, which panics when stderr is closed; there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{text}");
 }

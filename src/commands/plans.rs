@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use wirelab_clients::harness::metrics::data_dictionary;
 use wirelab_clients::harness::plan::{Plan, PlanError};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, say};
 use crate::cli::Plans;
 
 /// Prints each plan with its question.
@@ -14,19 +14,15 @@ pub fn run(arguments: &Plans) -> Result<Exit, Failure> {
     for (name, path) in plan_files(&arguments.data)? {
         let plan = read(&name, &path)?;
         let transports: Vec<_> = plan.transports.iter().map(|transport| transport.name()).collect();
-        println!(
-            "{name}\n  {}\n  {} × {} subscribers",
-            plan.question,
-            transports.join(", "),
-            plan.subscribers
-        );
+        let transports = transports.join(", ");
+        say(&format!("{name}\n  {}\n  {transports} × {} subscribers\n", plan.question, plan.subscribers))?;
     }
     Ok(Exit::Ok)
 }
 
 /// Prints what every column of a run's files means: `results/README.md`.
 pub fn dictionary() -> Result<Exit, Failure> {
-    print!("{}", data_dictionary());
+    say(&data_dictionary())?;
     Ok(Exit::Ok)
 }
 

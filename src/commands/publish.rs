@@ -2,7 +2,6 @@
 //!
 //! The command comes first: whatever becomes of the server, it runs to its own end and its code is ours.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -10,7 +9,7 @@ use wirelab_clients::ServerUrl;
 use wirelab_clients::api::{Api, ApiError};
 use wirelab_clients::wire::{BODY_BYTES_MAX, DeploymentId, NewLine, Status};
 
-use super::{Exit, Failure, ended_as};
+use super::{Exit, Failure, Interrupts, ended_as, remark};
 use crate::cli::Publish;
 use crate::command_output::{CommandOutput, OutputLine};
 
@@ -27,7 +26,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
     let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
     let mut api = Api::new(server);
-    let deployment = match api.find_running(&arguments.deployment).await.map_err(failure)? {
+    let found = api.find_running(&arguments.deployment).await.map_err(failure)?;
+    let created = found.is_none();
+    let deployment = match found {
         Some(deployment) => deployment,
         None => api.create(&arguments.deployment, None).await.map_err(failure)?,
     };
@@ -36,28 +37,46 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
         return Err(Failure::usage(ended));
     }
     let id = deployment.id;
-    eprintln!("publishing to {}/api/deployments/{id} ({})", api.server(), deployment.name);
+    remark(&format!("publishing to {}/api/deployments/{id} ({})", api.server(), deployment.name));
 
-    let mut output = if arguments.command.is_empty() {
-        CommandOutput::stdin()
-    } else {
-        CommandOutput::spawn(&arguments.command)
-            .map_err(|error| Failure::usage(format!("cannot run {:?}: {error}", arguments.command[0])))?
+    let started = match arguments.command.split_first() {
+        None => Ok(CommandOutput::stdin()),
+        Some((program, _)) => CommandOutput::spawn(&arguments.command)
+            .map_err(|error| Failure::usage(format!("cannot run {program:?}: {error}"))),
+    };
+    let mut output = match started {
+        Ok(output) => output,
+        Err(failure) => {
+            // Nobody will feed it: left running it would be taken for this one at the next try.
+            if created && !arguments.keep_open {
+                api.finish(&id, Status::Failed).await.map_err(self::failure)?;
+            }
+            return Err(failure);
+        }
     };
     let mut counts = Counts::default();
-    let mut interrupted = pin!(super::interrupted());
+    let mut interrupts = Interrupts::listen();
+    let mut was_interrupted = false;
     let mut held_back = None;
     // Once the server has refused for good nothing more is sent, but the command goes on and is still shown.
     let mut refused: Option<ApiError> = None;
-    let was_interrupted = loop {
+    let ended = loop {
         let first = match held_back.take() {
             Some(first) => first,
             None => {
                 let next = tokio::select! {
                     next = output.next() => next,
-                    () = &mut interrupted => break true,
+                    interrupt = interrupts.next() => {
+                        // The command may clean up and say so. Asked twice, or reading stdin, there is no more.
+                        if was_interrupted || !output.pass_on(interrupt) {
+                            was_interrupted = true;
+                            break output.end().await;
+                        }
+                        was_interrupted = true;
+                        continue;
+                    }
                 };
-                let Some(read) = next else { break false };
+                let Some(read) = next else { break output.wait().await };
                 read.map_err(Failure::environment)?
             }
         };
@@ -66,24 +85,31 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
             counts.unpublished += lines.len();
             continue;
         }
-        let appended = tokio::select! {
-            appended = append(&mut api, &id, &lines) => appended,
-            () = &mut interrupted => break true,
+        let appending = append(&mut api, &id, &lines);
+        tokio::pin!(appending);
+        let appended = loop {
+            tokio::select! {
+                appended = &mut appending => break appended,
+                interrupt = interrupts.next() => {
+                    if was_interrupted || !output.pass_on(interrupt) {
+                        remark(&format!("{} lines were shown and perhaps not published", lines.len()));
+                        return Ok(Exit::Interrupted);
+                    }
+                    was_interrupted = true;
+                }
+            }
         };
         if let Err(error) = appended {
-            eprintln!("wirelab: {error}; from here on nothing is published");
+            remark(&format!("wirelab: {error}; from here on nothing is published"));
             counts.unpublished += lines.len();
             refused = Some(error);
         }
     };
     counts.tell();
-    let (status, exit) = if was_interrupted {
-        (Status::Cancelled, Exit::Interrupted)
-    } else {
-        match output.wait().await.map_err(Failure::environment)? {
-            Some(status) if !status.success() => (Status::Failed, ended_as(status)),
-            Some(_) | None => (Status::Succeeded, Exit::Ok),
-        }
+    let (status, exit) = match ended.map_err(Failure::environment)? {
+        _ if was_interrupted => (Status::Cancelled, Exit::Interrupted),
+        Some(status) if !status.success() => (Status::Failed, ended_as(status)),
+        Some(_) | None => (Status::Succeeded, Exit::Ok),
     };
     if refused.is_some() {
         return Ok(if exit == Exit::Ok { Exit::Environment } else { exit });
@@ -105,13 +131,13 @@ impl Counts {
     fn tell(&self) {
         let Self { replaced, cut, unpublished } = self;
         if *replaced > 0 {
-            eprintln!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD");
+            remark(&format!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD"));
         }
         if *cut > 0 {
-            eprintln!("{cut} pieces of lines above the bound became lines of their own");
+            remark(&format!("{cut} pieces of lines above the bound became lines of their own"));
         }
         if *unpublished > 0 {
-            eprintln!("{unpublished} lines were shown and not published");
+            remark(&format!("{unpublished} lines were shown and not published"));
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::BufWriter;
-use std::pin::pin;
 use std::time::Instant;
 
 use wirelab_clients::recording::{RecordedEnd, RecordingWriter, path_in};
 use wirelab_clients::wire::Status;
 
-use super::{Exit, Failure, ended_as};
+use super::{Exit, Failure, Interrupts, ended_as, remark};
 use crate::cli::Record;
 use crate::command_output::CommandOutput;
 
@@ -27,23 +26,29 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
     let mut writer = RecordingWriter::new(shown.to_string(), BufWriter::new(file));
 
     let start = Instant::now();
-    let mut output = CommandOutput::spawn(&arguments.command)
-        .map_err(|error| Failure::usage(format!("cannot run {:?}: {error}", arguments.command[0])))?;
+    let mut output = CommandOutput::spawn(&arguments.command).map_err(|error| {
+        // Empty, and in nobody's way if it stays.
+        let _ = fs::remove_file(&unfinished);
+        Failure::usage(format!("cannot run {:?}: {error}", arguments.command[0]))
+    })?;
     let (mut lines, mut replaced, mut cut) = (0_u64, 0_u64, 0_u64);
     // Two pipes are read by two tasks: their lines may reach us in the other order by a hair.
     let mut latest = std::time::Duration::ZERO;
-    let mut interrupted = pin!(super::interrupted());
-    loop {
+    let mut interrupts = Interrupts::listen();
+    let mut was_interrupted = false;
+    let ended = loop {
         let next = tokio::select! {
             next = output.next() => next,
-            () = &mut interrupted => {
-                drop(output);
-                // Gone or not, it never was a recording.
-                let _ = fs::remove_file(&unfinished);
-                return Ok(Exit::Interrupted);
+            interrupt = interrupts.next() => {
+                // The command may clean up, which belongs to the recording. Asked twice it is ended.
+                if was_interrupted || !output.pass_on(interrupt) {
+                    break output.end().await;
+                }
+                was_interrupted = true;
+                continue;
             }
         };
-        let Some(read) = next else { break };
+        let Some(read) = next else { break output.wait().await };
         let mut read = read.map_err(Failure::environment)?;
         for (from, to) in &arguments.replace {
             read.line.text = read.line.text.replace(from, to);
@@ -53,19 +58,23 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
         lines += 1;
         replaced += u64::from(read.replaced);
         cut += u64::from(read.cut);
-    }
-    let status = output.wait().await.map_err(Failure::environment)?.expect("a command has a status");
-    let ended = if status.success() { Status::Succeeded } else { Status::Failed };
+    };
+    let status = ended.map_err(Failure::environment)?.expect("a command has a status");
+    let (ended, exit) = match was_interrupted {
+        true => (Status::Cancelled, Exit::Interrupted),
+        false if status.success() => (Status::Succeeded, Exit::Ok),
+        false => (Status::Failed, ended_as(status)),
+    };
     let end = RecordedEnd { offset: start.elapsed().max(latest), status: ended };
     let file = writer.end(end).map_err(Failure::environment)?;
     file.into_inner().map_err(|error| cannot_write(error.into_error()))?.sync_all().map_err(cannot_write)?;
     fs::rename(&unfinished, &path).map_err(cannot_write)?;
-    eprintln!("recorded {lines} lines in {:.1} s as {shown} ({ended})", end.offset.as_secs_f64());
+    remark(&format!("recorded {lines} lines in {:.1} s as {shown} ({ended})", end.offset.as_secs_f64()));
     if replaced > 0 {
-        eprintln!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD");
+        remark(&format!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD"));
     }
     if cut > 0 {
-        eprintln!("{cut} pieces of lines above the bound became lines of their own");
+        remark(&format!("{cut} pieces of lines above the bound became lines of their own"));
     }
-    Ok(ended_as(status))
+    Ok(exit)
 }

@@ -5,7 +5,6 @@
 use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,7 +18,7 @@ use wirelab_clients::harness::{gates, schedule};
 use wirelab_clients::os;
 use wirelab_clients::recording::Recording;
 
-use super::{Exit, Failure, plans};
+use super::{Exit, Failure, Interrupts, plans, remark, say};
 use crate::cli::{self, Run};
 use crate::report::{EXPORTERS, table};
 
@@ -47,10 +46,10 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     let mut results = ResultSet { plan, manifest, runs: Vec::new() };
     write(&folder, &mut results)?;
 
-    println!("{}: {}", results.plan.name, results.plan.question);
+    say(&format!("{}: {}\n", results.plan.name, results.plan.question))?;
     let cells = results.plan.cells();
     // One for the whole command: a signal that comes between two runs must not be missed.
-    let mut interrupted = pin!(super::interrupted());
+    let mut interrupts = Interrupts::listen();
     for (i, cell) in cells.iter().enumerate() {
         let bar = progress_bar(&format!("{}/{} {}", i + 1, cells.len(), cell.run_id));
         let schedule = schedule(cell, recording.as_ref());
@@ -60,10 +59,10 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
         });
         let ran = tokio::select! {
             ran = running => ran,
-            () = &mut interrupted => {
+            _ = interrupts.next() => {
                 bar.finish_and_clear();
-                conclude(&results, &folder);
-                eprintln!("interrupted: {} of {} runs are written", results.runs.len(), cells.len());
+                conclude(&results, &folder)?;
+                remark(&format!("interrupted: {} of {} runs are written", results.runs.len(), cells.len()));
                 return Ok(Exit::Interrupted);
             }
         };
@@ -71,13 +70,13 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
         match ran {
             Ok(result) => results.runs.push(result),
             Err(error) => {
-                conclude(&results, &folder);
+                conclude(&results, &folder)?;
                 return Err(Failure::environment(format!("run {}: {error}", cell.run_id)));
             }
         }
         write(&folder, &mut results)?;
     }
-    conclude(&results, &folder);
+    conclude(&results, &folder)?;
     Ok(match gates::exit_code(&results.runs) {
         gates::EXIT_OK => Exit::Ok,
         gates::EXIT_DELIVERY => Exit::Delivery,
@@ -156,9 +155,8 @@ fn write(folder: &Path, results: &mut ResultSet) -> Result<(), Failure> {
     Ok(())
 }
 
-fn conclude(results: &ResultSet, folder: &Path) {
-    println!("{}", table::render(results));
-    println!("files: {}", folder.display());
+fn conclude(results: &ResultSet, folder: &Path) -> Result<(), Failure> {
+    say(&format!("{}\nfiles: {}\n", table::render(results), folder.display())).map(|_| ())
 }
 
 fn progress_bar(name: &str) -> ProgressBar {

@@ -8,18 +8,18 @@ use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::os;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, Interrupts, remark, say};
 use crate::cli::{self, Serve};
 use crate::deployments::Deployments;
 use crate::server::{self, Options};
-use crate::store::LogStore;
 use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
+use crate::store::{LogStore, StoreError};
 
 /// Connections that the kernel completes before they are accepted: a reconnect storm of thousands must not lose its
 /// SYNs, which would show as latencies of a second. The kernel's own limit (somaxconn) may be lower.
 const BACKLOG: u32 = 4_096;
-/// Descriptors that are no connections: listener, log files, runtime.
+/// Descriptors that are no connections: listener, log files, runtime. Of few, half.
 const OTHER_DESCRIPTORS: u64 = 512;
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -37,13 +37,13 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
         return Err(Failure::usage("--heartbeat, --write-timeout and --connections-max must be above 0"));
     }
     if let Some(descriptors) = os::raise_open_files() {
-        let possible = descriptors.saturating_sub(OTHER_DESCRIPTORS).max(1) as usize;
+        let possible = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)).max(1) as usize;
         if options.connections_max > possible {
-            eprintln!(
+            remark(&format!(
                 "serving at most {possible} connections instead of {}: this process may open {descriptors} \
                  files; raise it with `ulimit -n`",
                 options.connections_max
-            );
+            ));
             options.connections_max = possible;
         }
     }
@@ -58,14 +58,21 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let store: Arc<dyn LogStore> = match arguments.store {
         cli::Store::Memory => Arc::new(MemoryStore::new(arguments.retain_lines)),
         cli::Store::Disk => {
-            Arc::new(DiskStore::open(arguments.data, arguments.retain_lines).map_err(Failure::environment)?)
+            let opened = DiskStore::open(arguments.data, arguments.retain_lines);
+            Arc::new(opened.map_err(|error| match error {
+                StoreError::Io { .. } => Failure::environment(format!(
+                    "{error}; make it readable and writable for this user, or name another folder with --data"
+                )),
+                error => Failure::environment(error),
+            })?)
         }
     };
     let deployments = Deployments::new(store, arguments.recordings).await.map_err(Failure::environment)?;
     let shutdown = CancellationToken::new();
     let server =
         server::start(listener, deployments, options, shutdown.clone()).map_err(Failure::environment)?;
-    println!("listening on http://{address}");
+    say(&format!("listening on http://{address}\n"))?;
+    let mut interrupts = Interrupts::listen();
     tokio::spawn(async move {
         let parent_gone = async {
             match arguments.stop_at_stdin_end {
@@ -74,7 +81,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
             }
         };
         tokio::select! {
-            () = super::interrupted() => {}
+            _ = interrupts.next() => {}
             () = parent_gone => {}
         }
         shutdown.cancel();

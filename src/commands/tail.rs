@@ -1,14 +1,11 @@
 //! `wirelab tail`: follows a deployment in the terminal, over any transport.
 
-use std::io::{self, Write};
-use std::pin::pin;
-
 use wirelab_clients::api::Api;
 use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{DeploymentId, From as Position, Status};
 use wirelab_clients::{Options, ServerUrl, Target, connect};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, Interrupts, Reader, remark, say};
 use crate::cli::Tail;
 
 /// Prints lines until the deployment ends, exits 0 if it succeeded and 1 otherwise.
@@ -26,20 +23,14 @@ pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
         Target { server, deployment: deployment.id.clone(), from: arguments.from.unwrap_or(Position::Start) };
     let options = Options { poll_interval: arguments.poll_interval, ..Options::default() };
     let mut subscriber = connect(arguments.transport, target, &options, Meter::new());
-    let mut shown = io::stdout().lock();
-    let mut interrupted = pin!(super::interrupted());
+    let mut interrupts = Interrupts::listen();
     loop {
         let received = tokio::select! {
             received = subscriber.next_batch() => received.map_err(Failure::environment)?,
-            () = &mut interrupted => return Ok(Exit::Interrupted),
+            _ = interrupts.next() => return Ok(Exit::Interrupted),
         };
-        for line in &received.batch.lines {
-            // A closed pipe, as `tail … | head` makes it, is a way to say "enough".
-            if writeln!(shown, "{}", line.line.text).is_err() {
-                return Ok(Exit::Ok);
-            }
-        }
-        if shown.flush().is_err() {
+        let texts = received.batch.lines.iter().flat_map(|line| [line.line.text.as_str(), "\n"]);
+        if say(&texts.collect::<String>())? == Reader::Gone {
             return Ok(Exit::Ok);
         }
         if received.batch.finished {
@@ -51,7 +42,7 @@ pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
 
 async fn status(api: &mut Api, id: &DeploymentId) -> Result<Exit, Failure> {
     let ended = api.get(id).await.map_err(Failure::environment)?.ended;
-    eprintln!("{}", ended.map_or_else(|| "running".to_owned(), |status| status.to_string()));
+    remark(&ended.map_or_else(|| "running".to_owned(), |status| status.to_string()));
     Ok(if ended == Some(Status::Succeeded) { Exit::Ok } else { Exit::Command(1) })
 }
 

@@ -23,6 +23,12 @@ const HEADER: [&str; 11] = [
     "verdict",
 ];
 
+const LATE: &str = "send lateness";
+const LATENESS_REMEDY: &str = "\
+Send lateness is this machine's own delay, not the transport's: close other programs and run again, or trust only
+differences that are larger. Requests, bytes and losses hold all the same.
+";
+
 /// The table, and below it what its rows cannot say.
 pub fn render(results: &ResultSet) -> String {
     let mut table = Table::new();
@@ -40,6 +46,9 @@ pub fn render(results: &ResultSet) -> String {
     let mut text = format!("{table}\n");
     for run in results.runs.iter().filter(|run| has_remarks(run)) {
         text += &format!("{}: {}\n", name(run), remarks(run).join("; "));
+    }
+    if results.runs.iter().any(|run| remarks(run).iter().any(|remark| remark.starts_with(LATE))) {
+        text += LATENESS_REMEDY;
     }
     text
 }
@@ -69,6 +78,8 @@ fn row(name: String, run: &RunResult) -> Vec<String> {
 fn latency_ms(run: &RunResult, quantile: f64) -> String {
     match quantile_us(run, &run.delivery.latency, quantile) {
         Some(us) => readable(us as f64 / 1e3),
+        // Lines are missing, and they would be the slowest.
+        None if run.delivery.distinct_lines_count() >= distinct_lines_needed(quantile) => "–".to_owned(),
         None => format!("n < {}", distinct_lines_needed(quantile)),
     }
 }

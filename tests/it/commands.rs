@@ -1,7 +1,7 @@
 //! The commands that people type: `run`, `publish`, `tail`, `record`, `plans`, through the real binary.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use wirelab_clients::wire::Deployment;
+use wirelab_clients::wire::{Deployment, Status};
 
 use crate::server::{Binary, wait_until, wirelab};
 
@@ -310,6 +310,85 @@ fn a_server_that_refuses_lines_does_not_stop_the_command() {
         said.contains("nothing is published") && said.contains("2 lines were shown and not published"),
         "{said}"
     );
+}
+
+/// Says "ready", and cleans up for a while when it is told to end.
+const CLEANS_UP: &str = "trap 'echo cleaning; sleep 0.3; echo clean; exit 0' TERM; echo ready; \
+                         while :; do sleep 0.05; done";
+
+#[test]
+fn a_command_that_is_told_to_end_cleans_up_and_is_published_to_its_end() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let child = publish(&server, "web", &["--", "sh", "-c", CLEANS_UP])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let listed = || server.get("/api/deployments").json::<Vec<Deployment>>();
+    wait_until("it is ready", || listed().first().is_some_and(|deployment| deployment.lines == 1));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.code(), text(&output.stdout).as_str()),
+        (Some(130), "ready\ncleaning\nclean\n")
+    );
+    assert_eq!(listed()[0].ended, Some(Status::Cancelled));
+    assert_eq!(text(&tail(&server, "web", "ndjson").stdout), "ready\ncleaning\nclean\n");
+}
+
+#[test]
+fn a_recording_that_is_interrupted_is_kept_as_cancelled() {
+    let folder = TempDir::new().unwrap();
+    let mut child = wirelab()
+        .args(["record", "--name", "mine", "--recordings"])
+        .arg(folder.path())
+        .args(["--", "sh", "-c", CLEANS_UP])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let unfinished = folder.path().join("mine.unfinished");
+    wait_until("it records", || unfinished.exists());
+    // Its trap is set once it has said that it is ready.
+    let mut ready = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    assert_eq!(&ready, b"ready\n");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    let recording = fs::read_to_string(folder.path().join("mine.ndjson")).unwrap();
+    assert!(recording.contains("\"clean\""), "{recording}");
+    assert!(recording.lines().last().unwrap().contains("\"cancelled\""), "{recording}");
+    assert!(!unfinished.exists());
+}
+
+#[test]
+fn a_command_that_does_not_exist_leaves_nothing_running() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    assert_eq!(output(&mut publish(&server, "web", &["--", "no-such-command"])).status.code(), Some(2));
+    let listed: Vec<Deployment> = server.get("/api/deployments").json();
+    assert_eq!(listed[0].ended, Some(Status::Failed));
+    let folder = TempDir::new().unwrap();
+    let output = output(
+        wirelab()
+            .args(["record", "--name", "x", "--recordings"])
+            .arg(folder.path())
+            .args(["--", "no-such-command"]),
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_but_a_full_disk_is() {
+    for arguments in ["plans", "dictionary"] {
+        let piped = format!("\"$0\" {arguments} | true; echo ${{PIPESTATUS[0]}}");
+        let gone = output(Command::new("bash").args(["-c", &piped, env!("CARGO_BIN_EXE_wirelab")]));
+        assert_eq!((text(&gone.stdout).as_str(), text(&gone.stderr).as_str()), ("0\n", ""), "{arguments}");
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = wirelab().current_dir(PROJECT).arg(arguments).stdout(full).output().unwrap();
+        assert_eq!(full.status.code(), Some(6));
+        assert!(text(&full.stderr).contains("stdout"), "{}", text(&full.stderr));
+    }
 }
 
 #[test]

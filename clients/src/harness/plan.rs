@@ -205,6 +205,14 @@ const DRAIN_INTERVALS_MIN: u32 = 2;
 /// About the mean of a build log.
 const PAYLOAD_BYTES_DEFAULT: u64 = 100;
 
+/// A second, and no more than a quarter of what is published.
+fn warm_up_default(lines: &LineProcess) -> Duration {
+    match lines {
+        LineProcess::Replay { .. } => WARM_UP_DEFAULT,
+        LineProcess::Periodic(lines) | LineProcess::Poisson(lines) => WARM_UP_DEFAULT.min(lines.duration / 4),
+    }
+}
+
 impl Plan {
     /// Parses the TOML `text`; `file` is the plan's name in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, PlanError> {
@@ -282,6 +290,7 @@ impl Plan {
         given: AdHoc,
         refusals: Refusals<'_>,
     ) -> Result<Self, PlanError> {
+        let lines = given.lines.unwrap_or(LineProcess::Poisson(AD_HOC_LINES));
         let poll_interval = given.poll_interval.unwrap_or(POLL_INTERVAL_DEFAULT);
         let plan = Self {
             name,
@@ -293,9 +302,9 @@ impl Plan {
             store: given.store.unwrap_or(StoreKind::Memory),
             poll_interval,
             hold: given.hold.unwrap_or(HOLD_DEFAULT),
-            warm_up: given.warm_up.unwrap_or(WARM_UP_DEFAULT),
+            warm_up: given.warm_up.unwrap_or_else(|| warm_up_default(&lines)),
             drain: given.drain.unwrap_or(DRAIN_DEFAULT.max(DRAIN_INTERVALS_MIN * poll_interval)),
-            lines: given.lines.unwrap_or(LineProcess::Poisson(AD_HOC_LINES)),
+            lines,
         };
         plan.check(refusals)?;
         Ok(plan)

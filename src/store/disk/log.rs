@@ -229,7 +229,11 @@ impl Log {
                         self.publish(&batch);
                         Outcome::Durable
                     }
-                    Err(error) => Outcome::Failed(error.to_string()),
+                    Err(error) => {
+                        // Publishers are told one by one; this is for whoever can make room.
+                        eprintln!("deployment {} takes no more lines: {error}", self.home.manifest.id);
+                        Outcome::Failed(error.to_string())
+                    }
                 }
             };
             if batch.finished.is_some() || !matches!(outcome, Outcome::Durable) {
