@@ -5,7 +5,7 @@
 
 use actix_web::http::header::IF_NONE_MATCH;
 use actix_web::{HttpRequest, HttpResponse, web};
-use wirelab_clients::wire::{Outcome, entity_tag};
+use wirelab_clients::wire::{Outcome, Transport, entity_tag};
 
 use super::{batch_answer, counted, tagged};
 use crate::problem::Refusal;
@@ -26,11 +26,9 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
             Outcome::Empty,
         ));
     }
-    context.metrics.of(TRANSPORT).lines_delivered.inc_by(batch.lines.len() as u64);
+    context.metrics.of(Transport::ShortPoll).lines_delivered.inc_by(batch.lines.len() as u64);
     Ok(batch_answer(&batch, CACHE_CONTROL))
 }
-
-const TRANSPORT: wirelab_clients::wire::Transport = wirelab_clients::wire::Transport::ShortPoll;
 
 /// `If-None-Match`: a list of tags compared weakly, or `*` (RFC 9110 §13.1.2).
 fn matches_any(request: &HttpRequest, tag: &str) -> bool {
