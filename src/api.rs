@@ -193,7 +193,7 @@ async fn ready(context: web::Data<Context>) -> HttpResponse {
 async fn metrics(context: web::Data<Context>) -> HttpResponse {
     no_store(HttpResponse::Ok())
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        .body(context.metrics.render(context.deployments.lines_appended()))
+        .body(context.metrics.render())
 }
 
 async fn json_body<T: DeserializeOwned>(payload: web::Payload, example: &str) -> Result<T, Refusal> {

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use wirelab_clients::wire::{LINE_BYTES_MAX, NewLine, Stream};
 
-use crate::commands::Interrupt;
+use crate::commands::{Interrupt, remark};
 
 /// Lines read but not yet taken: enough for a burst, and a bound on memory.
 const QUEUE_LINES_MAX: usize = 1_024;
@@ -30,6 +30,32 @@ pub struct OutputLine {
     pub replaced: bool,
     /// Whether this is a piece of a line above the bound, which goes on in the next.
     pub cut: bool,
+}
+
+/// What had to be done to lines, to be told at the end.
+#[derive(Debug, Default)]
+pub struct Repairs {
+    replaced: usize,
+    cut: usize,
+}
+
+impl Repairs {
+    /// Takes note of one line.
+    pub fn note(&mut self, line: &OutputLine) {
+        self.replaced += usize::from(line.replaced);
+        self.cut += usize::from(line.cut);
+    }
+
+    /// Says on stderr what was done, if anything was.
+    pub fn tell(&self) {
+        let Self { replaced, cut } = self;
+        if *replaced > 0 {
+            remark(&format!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD"));
+        }
+        if *cut > 0 {
+            remark(&format!("{cut} pieces of lines above the bound became lines of their own"));
+        }
+    }
 }
 
 /// A command that runs, or stdin that is read.

@@ -4,9 +4,9 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use wirelab_clients::recording::{self, RecordingError};
@@ -25,7 +25,7 @@ pub struct Deployments {
     /// Runs the feeders: they outlive the request that created them.
     runtime: Handle,
     feeders: Feeders,
-    appended: Arc<AtomicU64>,
+    appended: Counter,
 }
 
 type Feeders = Arc<Mutex<HashMap<DeploymentId, AbortHandle>>>;
@@ -66,7 +66,7 @@ impl Deployments {
             recordings,
             runtime: Handle::current(),
             feeders: Feeders::default(),
-            appended: Arc::default(),
+            appended: Counter::default(),
         })
     }
 
@@ -142,8 +142,8 @@ impl Deployments {
     }
 
     /// Lines appended and acknowledged since the start, by anybody.
-    pub fn lines_appended(&self) -> u64 {
-        self.appended.load(Ordering::Relaxed)
+    pub fn lines_appended(&self) -> Counter {
+        self.appended.clone()
     }
 
     async fn log(&self, id: &DeploymentId) -> Result<Arc<dyn DeploymentLog>, StoreError> {
@@ -161,12 +161,12 @@ impl Deployments {
 pub(crate) async fn append(
     log: &dyn DeploymentLog,
     request: AppendRequest,
-    count: &AtomicU64,
+    count: &Counter,
 ) -> Result<Appended, StoreError> {
     let last_before = log.head().borrow().last;
     let appended = log.append(request).await?;
     if appended.first > last_before {
-        count.fetch_add(appended.last + 1 - appended.first, Ordering::Relaxed);
+        count.inc_by(appended.last + 1 - appended.first);
     }
     Ok(appended)
 }
@@ -177,7 +177,7 @@ async fn load(source: Source, recordings: PathBuf) -> Result<Feed, SourceError> 
     loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-fn feed_in_background(feed: Feed, log: Arc<dyn DeploymentLog>, feeders: Feeders, appended: Arc<AtomicU64>) {
+fn feed_in_background(feed: Feed, log: Arc<dyn DeploymentLog>, feeders: Feeders, appended: Counter) {
     let id = log.info().id;
     let (others, own_id) = (feeders.clone(), id.clone());
     // The lock is held until the handle is in, so a feeder that ends at once still finds it to remove.

@@ -89,7 +89,6 @@ impl CallerMetrics {
 pub struct Metrics {
     registry: Registry,
     callers: [CallerMetrics; Caller::ALL_COUNT],
-    lines_appended: Counter,
     waiting: Mutex<HashMap<u64, Arc<Waited>>>,
     next_waiting: AtomicU64,
 }
@@ -102,8 +101,8 @@ struct Waited {
 }
 
 impl Metrics {
-    /// Counters at zero.
-    pub fn new() -> Arc<Self> {
+    /// Counters at zero, beside the one that the deployments keep.
+    pub fn new(lines_appended: Counter) -> Arc<Self> {
         let mut registry = Registry::default();
         let requests = family::<Counter>(&mut registry, "wirelab_requests", "Requests by outcome");
         let connections =
@@ -117,8 +116,7 @@ impl Metrics {
             "wirelab_subscriber_lag_lines",
             "Lines the slowest waiter is behind",
         );
-        let lines_appended = Counter::default();
-        registry.register("wirelab_lines_appended", "Lines appended", lines_appended.clone());
+        registry.register("wirelab_lines_appended", "Lines appended and acknowledged", lines_appended);
 
         let callers = Caller::all().map(|caller| {
             let transport = ("transport", caller.name());
@@ -133,13 +131,7 @@ impl Metrics {
                 lag_lines: cell(&lag, vec![transport]),
             }
         });
-        Arc::new(Self {
-            registry,
-            callers,
-            lines_appended,
-            waiting: Mutex::default(),
-            next_waiting: AtomicU64::new(0),
-        })
+        Arc::new(Self { registry, callers, waiting: Mutex::default(), next_waiting: AtomicU64::new(0) })
     }
 
     /// The counters of one caller.
@@ -163,10 +155,7 @@ impl Metrics {
     }
 
     /// The Prometheus text exposition format.
-    ///
-    /// `lines_appended`: lines appended and acknowledged since the start, by anybody.
-    pub fn render(&self, lines_appended: u64) -> String {
-        self.lines_appended.inc_by(lines_appended.saturating_sub(self.lines_appended.get()));
+    pub fn render(&self) -> String {
         let mut lags = [0_i64; Caller::ALL_COUNT];
         for waited in self.waiting.lock().expect("no holder panics").values() {
             let behind = waited.head.borrow().last.saturating_sub(waited.after.load(Ordering::Relaxed));

@@ -93,7 +93,7 @@ pub fn start(
     options: Options,
     shutdown: CancellationToken,
 ) -> io::Result<Server> {
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(deployments.lines_appended());
     let connections = Connections::new(options.connections_max);
     let stopping = shutdown.clone();
     // actix counts per worker; which worker gets a connection is its affair, so each may have them all.

@@ -11,7 +11,7 @@ use wirelab_clients::wire::{BODY_BYTES_MAX, DeploymentId, NewLine, Status};
 
 use super::{Exit, Failure, Interrupts, ended_as, remark};
 use crate::cli::Publish;
-use crate::command_output::{CommandOutput, OutputLine};
+use crate::command_output::{CommandOutput, OutputLine, Repairs};
 
 /// Lines per append when they come faster than the server takes them.
 const APPEND_LINES_MAX: usize = 512;
@@ -54,7 +54,7 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
             return Err(failure);
         }
     };
-    let mut counts = Counts::default();
+    let (mut repairs, mut unpublished) = (Repairs::default(), 0);
     let mut interrupts = Interrupts::listen();
     let mut was_interrupted = false;
     let mut held_back = None;
@@ -80,9 +80,9 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
                 read.map_err(Failure::environment)?
             }
         };
-        let lines = gather(first, &mut output, &mut held_back, &mut counts).map_err(Failure::environment)?;
+        let lines = gather(first, &mut output, &mut held_back, &mut repairs).map_err(Failure::environment)?;
         if refused.is_some() {
-            counts.unpublished += lines.len();
+            unpublished += lines.len();
             continue;
         }
         let appending = append(&mut api, &id, &lines);
@@ -101,11 +101,14 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
         };
         if let Err(error) = appended {
             remark(&format!("wirelab: {error}; from here on nothing is published"));
-            counts.unpublished += lines.len();
+            unpublished += lines.len();
             refused = Some(error);
         }
     };
-    counts.tell();
+    repairs.tell();
+    if unpublished > 0 {
+        remark(&format!("{unpublished} lines were shown and not published"));
+    }
     let (status, exit) = match ended.map_err(Failure::environment)? {
         _ if was_interrupted => (Status::Cancelled, Exit::Interrupted),
         Some(status) if !status.success() => (Status::Failed, ended_as(status)),
@@ -120,35 +123,13 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-#[derive(Default)]
-struct Counts {
-    replaced: usize,
-    cut: usize,
-    unpublished: usize,
-}
-
-impl Counts {
-    fn tell(&self) {
-        let Self { replaced, cut, unpublished } = self;
-        if *replaced > 0 {
-            remark(&format!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD"));
-        }
-        if *cut > 0 {
-            remark(&format!("{cut} pieces of lines above the bound became lines of their own"));
-        }
-        if *unpublished > 0 {
-            remark(&format!("{unpublished} lines were shown and not published"));
-        }
-    }
-}
-
 /// What has piled up meanwhile goes along: one append per round trip, however fast lines come. A line that would
 /// make the body too large is held back for the next.
 fn gather(
     first: OutputLine,
     output: &mut CommandOutput,
     held_back: &mut Option<OutputLine>,
-    counts: &mut Counts,
+    repairs: &mut Repairs,
 ) -> std::io::Result<Vec<NewLine>> {
     let mut lines = Vec::new();
     let mut body_bytes_max = 0;
@@ -159,8 +140,7 @@ fn gather(
             *held_back = Some(read);
             break;
         }
-        counts.replaced += usize::from(read.replaced);
-        counts.cut += usize::from(read.cut);
+        repairs.note(&read);
         lines.push(read.line);
         next = if lines.len() < APPEND_LINES_MAX { output.try_next().transpose()? } else { None };
     }

@@ -9,7 +9,7 @@ use wirelab_clients::wire::Status;
 
 use super::{Exit, Failure, Interrupts, ended_as, remark};
 use crate::cli::Record;
-use crate::command_output::CommandOutput;
+use crate::command_output::{CommandOutput, Repairs};
 
 /// Runs the command, shows what it prints, writes it down, and exits with the command's code.
 pub async fn run(arguments: Record) -> Result<Exit, Failure> {
@@ -31,7 +31,7 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
         let _ = fs::remove_file(&unfinished);
         Failure::usage(format!("cannot run {:?}: {error}", arguments.command[0]))
     })?;
-    let (mut lines, mut replaced, mut cut) = (0_u64, 0_u64, 0_u64);
+    let (mut lines, mut repairs) = (0_u64, Repairs::default());
     // Two pipes are read by two tasks: their lines may reach us in the other order by a hair.
     let mut latest = std::time::Duration::ZERO;
     let mut interrupts = Interrupts::listen();
@@ -56,8 +56,7 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
         latest = latest.max(read.at - start);
         writer.line(latest, &read.line).map_err(Failure::environment)?;
         lines += 1;
-        replaced += u64::from(read.replaced);
-        cut += u64::from(read.cut);
+        repairs.note(&read);
     };
     let status = ended.map_err(Failure::environment)?.expect("a command has a status");
     let (ended, exit) = match was_interrupted {
@@ -70,11 +69,6 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
     file.into_inner().map_err(|error| cannot_write(error.into_error()))?.sync_all().map_err(cannot_write)?;
     fs::rename(&unfinished, &path).map_err(cannot_write)?;
     remark(&format!("recorded {lines} lines in {:.1} s as {shown} ({ended})", end.offset.as_secs_f64()));
-    if replaced > 0 {
-        remark(&format!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD"));
-    }
-    if cut > 0 {
-        remark(&format!("{cut} pieces of lines above the bound became lines of their own"));
-    }
+    repairs.tell();
     Ok(exit)
 }

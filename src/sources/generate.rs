@@ -1,8 +1,8 @@
 //! Generate: numbered lines at a fixed rate, until the deployment is finished or deleted.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::wire::NewLine;
 
@@ -19,7 +19,7 @@ pub struct Generate {
 }
 
 impl Generate {
-    pub(super) async fn run(self, log: &dyn DeploymentLog, appended: &AtomicU64) -> Result<(), StoreError> {
+    pub(super) async fn run(self, log: &dyn DeploymentLog, appended: &Counter) -> Result<(), StoreError> {
         let start = Instant::now();
         let due = |number: u64| start + Duration::from_secs_f64((number - 1) as f64 / self.rate_hz);
         let mut next = 1;

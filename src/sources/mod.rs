@@ -7,8 +7,8 @@ mod generate;
 mod replay;
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 
+use prometheus_client::metrics::counter::Counter;
 use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::Source;
 
@@ -60,7 +60,7 @@ pub fn feed(source: &Source, recordings: &Path) -> Result<Feed, SourceError> {
 }
 
 /// Feeds a log until the source or the log ends, counting the lines in `appended`.
-pub async fn run(feed: Feed, log: &dyn DeploymentLog, appended: &AtomicU64) {
+pub async fn run(feed: Feed, log: &dyn DeploymentLog, appended: &Counter) {
     let fed = match feed {
         Feed::Replay(replay) => replay.run(log, appended).await,
         Feed::Generate(generate) => generate.run(log, appended).await,

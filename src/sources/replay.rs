@@ -1,8 +1,8 @@
 //! Replay: a recording fed to a log with its own gaps, bursts and silences.
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::recording::{Recording, RecordingError};
 
@@ -22,7 +22,7 @@ impl Replay {
         Ok(Self { recording: Recording::find(folder, name)?, speed })
     }
 
-    pub(super) async fn run(self, log: &dyn DeploymentLog, appended: &AtomicU64) -> Result<(), StoreError> {
+    pub(super) async fn run(self, log: &dyn DeploymentLog, appended: &Counter) -> Result<(), StoreError> {
         let start = Instant::now();
         for recorded in self.recording.lines {
             // Absolute, so that the time an append takes does not add up.

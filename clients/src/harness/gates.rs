@@ -12,12 +12,8 @@ const LATENESS_RATIO_MAX: f64 = 0.1;
 
 /// Every line arrived once and in order, and the numbers may be believed.
 pub const EXIT_OK: u8 = 0;
-/// The command line or a plan is wrong.
-pub const EXIT_USAGE: u8 = 2;
 /// A line was lost, censored, reordered or duplicated, or a threshold of the plan was missed.
 pub const EXIT_DELIVERY: u8 = 3;
-/// A measurement contradicts the theory.
-pub const EXIT_THEORY: u8 = 4;
 /// A run is invalid.
 pub const EXIT_INVALID: u8 = 5;
 /// The server or the environment failed.
