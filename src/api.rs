@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use wirelab_clients::wire::{
-    APPEND_LINES_MAX, Finish, IDEMPOTENCY_KEY_BYTES_MAX, LEVEL_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX,
-    NAME_CHARS_MAX, NewDeployment, NewLine, Transport, TransportInfo,
+    Finish, IDEMPOTENCY_KEY_BYTES_MAX, LIST_MAX, NAME_CHARS_MAX, NewDeployment, Transport, TransportInfo,
 };
 
-use crate::deployments::{AppendError, CreateError};
+use crate::deployments::CreateError;
+use crate::new_lines;
 use crate::problem::Refusal;
-use crate::request::{self, deployment_id, one_header, parameter, too_large};
+use crate::request::{self, deployment_id, one_header, parameter};
 use crate::server::{Context, no_store};
 use crate::store::{AppendRequest, IdempotencyKey};
 use crate::transports::batch_json;
@@ -123,8 +123,8 @@ async fn append(
     let kind = one_header(request.headers(), "content-type")?.unwrap_or_default().to_owned();
     let media_type = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let split = match media_type.as_str() {
-        "text/plain" => split_text,
-        "application/x-ndjson" => split_ndjson,
+        "text/plain" => new_lines::of_bytes,
+        "application/x-ndjson" => new_lines::of_ndjson,
         _ => {
             return Err(Refusal::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -134,20 +134,11 @@ async fn append(
     };
     let body = request::body(payload).await?;
     let lines = split(&body)?;
-    if lines.is_empty() {
-        return Err(Refusal::bad_request("the body holds no line; send at least one, ended by LF"));
-    }
     let key = key.map(|key| {
         let digest = Sha256::new().chain_update(media_type.as_bytes()).chain_update([0]).chain_update(&body);
         IdempotencyKey { key, digest: digest.finalize().into() }
     });
-    let appended = context.deployments.append(&id, AppendRequest { lines, key }).await.map_err(|error| {
-        let detail = error.to_string();
-        match error {
-            AppendError::Sourced(_) => Refusal::new(StatusCode::CONFLICT, detail),
-            AppendError::Store(error) => error.into(),
-        }
-    })?;
+    let appended = context.deployments.append(&id, AppendRequest { lines, key }).await?;
     Ok(no_store(HttpResponse::Created()).json(appended))
 }
 
@@ -211,56 +202,4 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Refusal> {
     Err(Refusal::bad_request(format!(
         "an idempotency key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"
     )))
-}
-
-/// Splits at LF; one trailing LF ends the last line. Everything else, CR included, is text.
-fn split_text(body: &[u8]) -> Result<Vec<NewLine>, Refusal> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let at = error.valid_up_to();
-        Refusal::bad_request(format!(
-            "the body is not UTF-8 at byte {at}; replace or encode what stands there"
-        ))
-    })?;
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    within_bound(text.split('\n').map(|line| Ok(NewLine::plain(line))))
-}
-
-fn split_ndjson(body: &[u8]) -> Result<Vec<NewLine>, Refusal> {
-    let records = body.split(|byte| *byte == b'\n').enumerate();
-    within_bound(records.filter(|(_, record)| !record.trim_ascii().is_empty()).map(|(i, record)| {
-        let number = i + 1;
-        let line: NewLine = request::json_object(record).map_err(|error| {
-            Refusal::bad_request(format!(r#"line {number} is not {{"text":"…"}}: {error}"#))
-        })?;
-        if line.level.as_ref().is_some_and(|level| level.len() > LEVEL_BYTES_MAX) {
-            return Err(Refusal::bad_request(format!(
-                "line {number}: a level has at most {LEVEL_BYTES_MAX} bytes"
-            )));
-        }
-        Ok(line)
-    }))
-}
-
-fn within_bound(lines: impl Iterator<Item = Result<NewLine, Refusal>>) -> Result<Vec<NewLine>, Refusal> {
-    let mut kept = Vec::new();
-    for line in lines {
-        let line = line?;
-        if line.text.len() > LINE_BYTES_MAX {
-            return Err(too_large(format!(
-                "line {} has {} bytes; a line has at most {LINE_BYTES_MAX}, split it",
-                kept.len() + 1,
-                line.text.len()
-            )));
-        }
-        if kept.len() == APPEND_LINES_MAX {
-            return Err(too_large(format!(
-                "the body has more than {APPEND_LINES_MAX} lines; send them in several requests"
-            )));
-        }
-        kept.push(line);
-    }
-    Ok(kept)
 }

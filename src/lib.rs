@@ -19,6 +19,7 @@ pub mod commands;
 mod connection;
 pub mod deployments;
 pub mod metrics;
+mod new_lines;
 pub mod problem;
 pub mod reader;
 pub mod report;

@@ -10,6 +10,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use wirelab_clients::wire::{Gap, InvalidToken, Problem};
 
+use crate::deployments::AppendError;
 use crate::reader::{OpenError, ReadError};
 use crate::store::StoreError;
 
@@ -102,6 +103,15 @@ impl From<StoreError> for Refusal {
             | StoreError::InUse { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Sourced(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            AppendError::Store(error) => error.into(),
+        }
     }
 }
 

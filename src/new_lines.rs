@@ -1,0 +1,68 @@
+//! New lines out of what a publisher sent: one text or NDJSON body, or one WebSocket command.
+//!
+//! Pure: bytes in, lines or a refusal out. All or nothing; every bound is the wire's.
+
+use wirelab_clients::wire::{APPEND_LINES_MAX, LEVEL_BYTES_MAX, LINE_BYTES_MAX, NewLine};
+
+use crate::problem::Refusal;
+use crate::request::{self, too_large};
+
+/// Lines of a `text/plain` body: as [`of_text`], once it is text.
+pub(crate) fn of_bytes(body: &[u8]) -> Result<Vec<NewLine>, Refusal> {
+    of_text(std::str::from_utf8(body).map_err(|error| {
+        let at = error.valid_up_to();
+        Refusal::bad_request(format!(
+            "the body is not UTF-8 at byte {at}; replace or encode what stands there"
+        ))
+    })?)
+}
+
+/// Splits at LF; one trailing LF ends the last line. Everything else, CR included, is text.
+pub(crate) fn of_text(text: &str) -> Result<Vec<NewLine>, Refusal> {
+    if text.is_empty() {
+        return within_bounds(std::iter::empty());
+    }
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    within_bounds(text.split('\n').map(|line| Ok(NewLine::plain(line))))
+}
+
+/// Lines of an `application/x-ndjson` body. Blank records are left out.
+pub(crate) fn of_ndjson(body: &[u8]) -> Result<Vec<NewLine>, Refusal> {
+    let records = body.split(|byte| *byte == b'\n').enumerate();
+    within_bounds(records.filter(|(_, record)| !record.trim_ascii().is_empty()).map(|(i, record)| {
+        let number = i + 1;
+        let line: NewLine = request::json_object(record).map_err(|error| {
+            Refusal::bad_request(format!(r#"line {number} is not {{"text":"…"}}: {error}"#))
+        })?;
+        if line.level.as_ref().is_some_and(|level| level.len() > LEVEL_BYTES_MAX) {
+            return Err(Refusal::bad_request(format!(
+                "line {number}: a level has at most {LEVEL_BYTES_MAX} bytes"
+            )));
+        }
+        Ok(line)
+    }))
+}
+
+fn within_bounds(lines: impl Iterator<Item = Result<NewLine, Refusal>>) -> Result<Vec<NewLine>, Refusal> {
+    let mut kept = Vec::new();
+    for line in lines {
+        let line = line?;
+        if line.text.len() > LINE_BYTES_MAX {
+            return Err(too_large(format!(
+                "line {} has {} bytes; a line has at most {LINE_BYTES_MAX}, split it",
+                kept.len() + 1,
+                line.text.len()
+            )));
+        }
+        if kept.len() == APPEND_LINES_MAX {
+            return Err(too_large(format!(
+                "there are more than {APPEND_LINES_MAX} lines; send them in several requests"
+            )));
+        }
+        kept.push(line);
+    }
+    if kept.is_empty() {
+        return Err(Refusal::bad_request("there is no line in it; send at least one, ended by LF"));
+    }
+    Ok(kept)
+}
