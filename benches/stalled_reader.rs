@@ -29,7 +29,13 @@ const LOOK: Duration = Duration::from_millis(500);
 async fn main() -> Result<(), Box<dyn Error>> {
     println!("| transport | readers | KiB per stalled reader | more KiB after 16 MiB more of log |");
     println!("|---|---|---|---|");
-    for transport in [Transport::LongPoll, Transport::Sse, Transport::Ndjson, Transport::Websocket] {
+    for transport in [
+        Transport::LongPoll,
+        Transport::Sse,
+        Transport::Ndjson,
+        Transport::Websocket,
+        Transport::WebsocketActor,
+    ] {
         let command = ServerCommand {
             program: env!("CARGO_BIN_EXE_wirelab").into(),
             store: StoreKind::Memory,
@@ -78,7 +84,7 @@ fn stalled(server: &ServerProcess, transport: Transport, id: &DeploymentId) -> s
     let mut socket = TcpStream::connect(server.addr())?;
     let path = transport.path().replace("{id}", id.as_str());
     let upgrade = match transport {
-        Transport::Websocket => {
+        Transport::Websocket | Transport::WebsocketActor => {
             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         }

@@ -25,7 +25,11 @@ pub(crate) fn parameter(request: &HttpRequest, name: &str) -> Result<Option<Stri
 
 /// The deployment of the path. A malformed id is as unknown as a missing one.
 pub(crate) fn deployment_id(request: &HttpRequest) -> Result<DeploymentId, Refusal> {
-    let id = request.match_info().query("id");
+    parse_deployment_id(request.match_info().query("id"))
+}
+
+/// A deployment's id, wherever it was named.
+pub(crate) fn parse_deployment_id(id: &str) -> Result<DeploymentId, Refusal> {
     id.parse().map_err(|error: InvalidToken| {
         Refusal::new(StatusCode::NOT_FOUND, format!("there is no such deployment: {error}"))
     })
@@ -38,10 +42,12 @@ pub(crate) fn position(request: &HttpRequest) -> Result<Position, Refusal> {
     {
         return Ok(Position::After(id.parse()?));
     }
-    match parameter(request, "from")? {
-        None => Ok(Position::Start),
-        Some(from) => Ok(from.parse()?),
-    }
+    parse_position(parameter(request, "from")?.as_deref())
+}
+
+/// What `from` says, wherever it was given.
+pub(crate) fn parse_position(from: Option<&str>) -> Result<Position, Refusal> {
+    from.map_or(Ok(Position::Start), |from| Ok(from.parse()?))
 }
 
 /// How many lines a poll wants: 1 to [`BATCH_LINES_MAX`], larger is clamped.

@@ -22,6 +22,7 @@ use actix_web::http::header::{
 use actix_web::http::{Method, Uri};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::wire::{Outcome, Transport};
 
@@ -82,6 +83,9 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The bounds.
     pub options: Options,
+    /// Rooms that sockets enter beside that of their path: as many as there may be connections, so that a server
+    /// full of sockets can double what it follows and no more.
+    pub rooms: Arc<Semaphore>,
     /// Cancelled when the server says goodbye.
     pub shutdown: CancellationToken,
 }
@@ -104,7 +108,8 @@ pub fn start(
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_S_MAX);
     let draining = builder.graceful_shutdown_signal();
-    let context = web::Data::new(Context { deployments, metrics: metrics.clone(), options, shutdown });
+    let rooms = Arc::new(Semaphore::new(options.connections_max));
+    let context = web::Data::new(Context { deployments, metrics: metrics.clone(), options, rooms, shutdown });
     let server = builder
         .listen("wirelab", listener, move || {
             let (context, metrics) = (context.clone(), metrics.clone());

@@ -222,11 +222,14 @@ pub enum Transport {
     Ndjson,
     /// Frames both ways over one upgraded connection.
     Websocket,
+    /// The same wire, served by one actor per connection.
+    WebsocketActor,
 }
 
 impl Transport {
     /// Every transport, in the order of tables and pictures.
-    pub const ALL: [Self; 5] = [Self::ShortPoll, Self::LongPoll, Self::Sse, Self::Ndjson, Self::Websocket];
+    pub const ALL: [Self; 6] =
+        [Self::ShortPoll, Self::LongPoll, Self::Sse, Self::Ndjson, Self::Websocket, Self::WebsocketActor];
 
     /// The name in paths, plans and CSV files: kebab-case.
     pub const fn name(self) -> &'static str {
@@ -236,6 +239,7 @@ impl Transport {
             Self::Sse => "sse",
             Self::Ndjson => "ndjson",
             Self::Websocket => "websocket",
+            Self::WebsocketActor => "websocket-actor",
         }
     }
 
@@ -246,7 +250,7 @@ impl Transport {
             Self::LongPoll => "long-poll",
             Self::Sse => "sse",
             Self::Ndjson => "ndjson",
-            Self::Websocket => "websocket",
+            Self::Websocket | Self::WebsocketActor => "websocket",
         }
     }
 
@@ -255,7 +259,7 @@ impl Transport {
         match self {
             Self::ShortPoll => "client, between requests",
             Self::LongPoll => "server, once per request",
-            Self::Sse | Self::Ndjson | Self::Websocket => "server, for ever",
+            Self::Sse | Self::Ndjson | Self::Websocket | Self::WebsocketActor => "server, for ever",
         }
     }
 
@@ -267,6 +271,7 @@ impl Transport {
             Self::Sse => "One endless response of text events; browsers reconnect by themselves.",
             Self::Ndjson => "One endless response, one JSON object per line.",
             Self::Websocket => "One upgraded connection, one JSON text frame per line, both directions.",
+            Self::WebsocketActor => "The wire of websocket on another engine: one actor per connection.",
         }
     }
 
@@ -619,30 +624,36 @@ pub enum NdjsonControl {
     Deleted {},
 }
 
-/// What a WebSocket server sends, one JSON text frame each.
+/// What a WebSocket client may put into a command to know its answer again: any JSON but `null`.
+pub type Reference = Option<serde_json::Value>;
+
+/// What a WebSocket server sends, one JSON text frame each. Answers echo their command's `ref`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum ServerFrame {
-    /// First frame.
+    /// First.
     Hello {
         /// Seconds between Ping frames on a silent socket.
         heartbeat_s: u64,
     },
-    /// A subscription begins after `cursor`.
+    /// A room was entered; its lines follow.
     Subscribed {
         /// The room.
         deployment: DeploymentId,
         /// Where it starts.
         cursor: Cursor,
+        /// Echo; absent for the room of the path.
+        #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+        reference: Reference,
     },
-    /// One line of a room.
+    /// One line of a log.
     Line {
         /// The room.
         deployment: DeploymentId,
         /// The line.
         line: Line,
     },
-    /// A room's log has ended.
+    /// The room's log has ended and all of it was sent. The room is over.
     Finished {
         /// The room.
         deployment: DeploymentId,
@@ -651,7 +662,7 @@ pub enum ServerFrame {
         /// How it ended.
         status: Status,
     },
-    /// Lines that the subscriber wanted are gone.
+    /// Lines that were to come next are no longer kept. The room is over.
     Gap {
         /// The room.
         deployment: DeploymentId,
@@ -660,27 +671,83 @@ pub enum ServerFrame {
         /// The cursor after the last line.
         latest: Cursor,
     },
-    /// The deployment was deleted.
+    /// The deployment was deleted. The room is over.
     Deleted {
         /// The room.
         deployment: DeploymentId,
+    },
+    /// A room was left; none of its lines follow.
+    Unsubscribed {
+        /// The room.
+        deployment: DeploymentId,
+        /// The cursor after the last line that was sent.
+        cursor: Cursor,
+        /// Echo.
+        #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+        reference: Reference,
+    },
+    /// Lines were appended: from a durable store only once they would survive power loss.
+    Published {
+        /// Where.
+        deployment: DeploymentId,
+        /// Seq of the first.
+        first: Seq,
+        /// Seq of the last.
+        last: Seq,
+        /// Echo.
+        #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+        reference: Reference,
     },
     /// Answer to `ping`.
     Pong {
         /// Wall clock of the server, µs since 1970.
         at_us: u64,
-        /// Echo of the command's `ref`.
+        /// Echo.
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
-        reference: Option<serde_json::Value>,
+        reference: Reference,
     },
     /// A command was refused; the socket lives.
     Error {
         /// Why.
         problem: Problem,
-        /// Echo of the command's `ref`.
+        /// Echo.
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
-        reference: Option<serde_json::Value>,
+        reference: Reference,
     },
+}
+
+/// What a WebSocket client sends, one JSON text frame each; any may carry a `ref` beside it. Handled in order.
+///
+/// Deployments and positions are text here: what is wrong with them is the server's to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ClientFrame {
+    /// Enter a room.
+    Subscribe {
+        /// A deployment's id.
+        deployment: String,
+        /// As the parameter `from`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
+    /// Leave a room.
+    Unsubscribe {
+        /// A deployment's id.
+        deployment: String,
+    },
+    /// No more lines, of any room, until `resume`.
+    Pause {},
+    /// Go on where `pause` stopped.
+    Resume {},
+    /// Append to a deployment, whether it is followed here or not.
+    Publish {
+        /// A deployment's id.
+        deployment: String,
+        /// One or more lines, split at LF as a `text/plain` body is.
+        text: String,
+    },
+    /// Ask for a `pong`.
+    Ping {},
 }
 
 #[cfg(test)]

@@ -98,6 +98,13 @@ pub struct AppendRequest {
     pub key: Option<IdempotencyKey>,
 }
 
+impl From<Vec<NewLine>> for AppendRequest {
+    /// Lines that are appended again when they are sent again.
+    fn from(lines: Vec<NewLine>) -> Self {
+        Self { lines, key: None }
+    }
+}
+
 /// How much one read may return. At least one line is returned if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimit {

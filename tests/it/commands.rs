@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use wirelab_clients::wire::{Deployment, Status};
+use wirelab_clients::wire::{Deployment, Status, Transport};
 
 use crate::server::{Binary, wait_until, wirelab};
 
@@ -72,7 +72,7 @@ fn a_run_of_every_transport_delivers_every_line_once() {
     assert_measured(&output);
     let rows = rows(&folder.join("runs.csv"));
     let transports: Vec<_> = rows.iter().map(|row| row("transport")).collect();
-    assert_eq!(transports, ["short-poll", "long-poll", "sse", "ndjson", "websocket"]);
+    assert_eq!(transports, Transport::ALL.map(Transport::name));
     for row in &rows {
         let count = |name: &str| row(name).parse::<u64>().unwrap();
         assert!(count("published_count") > 30, "{}", count("published_count"));
@@ -155,7 +155,7 @@ fn bad_arguments_of_run_are_named_with_what_is_allowed() {
         (vec!["nope"], "unknown plan \"nope\"; one of quick"),
         (
             vec!["--transport", "sock"],
-            "unknown transport \"sock\"; one of short-poll, long-poll, sse, ndjson, websocket",
+            "unknown transport \"sock\"; one of short-poll, long-poll, sse, ndjson, websocket, websocket-actor",
         ),
         (vec!["--subscribers", "0"], "subscribers is 0"),
         (vec!["--recording", "nope"], "cargo-build, debian-install, pip-install"),
@@ -236,7 +236,7 @@ fn what_is_published_is_shown_streamed_and_followed_on_every_transport() {
     assert_eq!(output.stdout, b"one\nthree\xff", "shown byte by byte");
     let said = text(&output.stderr);
     assert!(said.contains("two\n") && said.contains("1 lines held bytes that are not UTF-8"), "{said}");
-    for transport in ["short-poll", "long-poll", "sse", "ndjson", "websocket"] {
+    for transport in Transport::ALL.map(Transport::name) {
         let followed = tail(&server, "web", transport);
         let mut lines: Vec<_> = text(&followed.stdout).lines().map(str::to_owned).collect();
         lines.sort();

@@ -31,7 +31,7 @@ macro_rules! on_every_transport {
         $(mod $promise {
             use super::*;
             on_every_transport! { @ $promise($given) short_poll ShortPoll, long_poll LongPoll, sse Sse,
-                ndjson Ndjson, websocket Websocket }
+                ndjson Ndjson, websocket Websocket, websocket_actor WebsocketActor }
         })+
     };
     (@ $promise:ident($given:expr) $($test:ident $transport:ident),+) => {

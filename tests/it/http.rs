@@ -405,6 +405,14 @@ pub(crate) const UPGRADE: Headers = &[
     ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
+/// What a request for this transport needs besides its path.
+pub(crate) fn upgrade(transport: Transport) -> Headers<'static> {
+    match transport {
+        Transport::ShortPoll | Transport::LongPoll | Transport::Sse | Transport::Ndjson => &[],
+        Transport::Websocket | Transport::WebsocketActor => UPGRADE,
+    }
+}
+
 /// Lines of any text as the body of an append.
 pub(crate) fn ndjson(texts: &[impl AsRef<str>]) -> String {
     texts.iter().map(|text| json!({ "text": text.as_ref() }).to_string() + "\n").collect()

@@ -355,7 +355,7 @@ payload_bytes = 200
         let resolved = r#"name = "small"
 question = "What is the least a plan must say?"
 seed = 1
-transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket"]
+transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket", "websocket-actor"]
 subscribers = 2
 repetitions = 1
 store = "memory"

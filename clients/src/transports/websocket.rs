@@ -36,6 +36,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A WebSocket subscriber.
 pub struct Websocket {
+    /// Which of the server's engines is asked; the wire is the same.
+    engine: Transport,
     target: Target,
     socket: Option<WebSocketStream<MeteredSocket>>,
     /// A frame that came with a later read than the batch before it.
@@ -48,9 +50,9 @@ pub struct Websocket {
 
 impl Websocket {
     /// Follows `target`; connects at the first batch.
-    pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
+    pub fn new(engine: Transport, target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::new(FIRST_CEILING, options.reconnect_max);
-        Self { target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
+        Self { engine, target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
     }
 
     async fn open(&mut self) -> Result<(), SubscribeError> {
@@ -90,7 +92,7 @@ impl Websocket {
     async fn handshake(&self) -> Result<WebSocketStream<MeteredSocket>, Error> {
         let authority = self.target.server.authority();
         let socket = MeteredSocket::connect(authority, self.meter.clone()).await?;
-        let url = format!("ws://{authority}{}", path(Transport::Websocket, &self.target, &[]));
+        let url = format!("ws://{authority}{}", path(self.engine, &self.target, &[]));
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
@@ -166,7 +168,12 @@ impl Websocket {
                     return Err(SubscribeError::Gap(Gap { earliest, latest }));
                 }
                 ServerFrame::Deleted { .. } => return Err(SubscribeError::Deleted),
-                ServerFrame::Hello { .. } | ServerFrame::Pong { .. } | ServerFrame::Error { .. } => {}
+                // Answers to commands, of which this client sends none.
+                ServerFrame::Hello { .. }
+                | ServerFrame::Unsubscribed { .. }
+                | ServerFrame::Published { .. }
+                | ServerFrame::Pong { .. }
+                | ServerFrame::Error { .. } => {}
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use wirelab_clients::wire::{DeploymentId, From as Position, Status, Transport};
 
 use super::{Kept, follow, is_the_log};
-use crate::http::{Api, Connection, UPGRADE, half_close, path};
+use crate::http::{Api, Connection, half_close, path, upgrade};
 use crate::server::{Binary, holds_within, wait_until};
 
 /// Lines that must be acknowledged before the server is killed.
@@ -76,8 +76,7 @@ fn write_until_cut(api: &Api, id: &DeploymentId, acknowledged: &AtomicU64) {
 }
 
 fn status_is(status: u16, transport: Transport, api: &Api, id: &DeploymentId, query: &str) -> Kept {
-    let upgrade = if transport == Transport::Websocket { UPGRADE } else { &[] };
-    let given = api.ask("GET", &path(transport, id, query), upgrade, b"").status;
+    let given = api.ask("GET", &path(transport, id, query), upgrade(transport), b"").status;
     if given == status { Ok(()) } else { Err(format!("{query:?} gave {given} instead of {status}")) }
 }
 
@@ -118,16 +117,17 @@ pub(crate) async fn x10_a_vanished_client_frees_its_waiter(transport: Transport,
 fn held(transport: Transport, api: &Api) -> i64 {
     match transport {
         Transport::ShortPoll => api.metric("wirelab_connections{transport=\"short-poll\"}"),
-        Transport::LongPoll | Transport::Sse | Transport::Ndjson | Transport::Websocket => {
-            api.waiters(transport)
-        }
+        Transport::LongPoll
+        | Transport::Sse
+        | Transport::Ndjson
+        | Transport::Websocket
+        | Transport::WebsocketActor => api.waiters(transport),
     }
 }
 
 fn wait_for_lines(transport: Transport, api: &Api, id: &DeploymentId) -> Connection {
     let mut connection = api.connection();
-    let upgrade = if transport == Transport::Websocket { UPGRADE } else { &[] };
-    connection.send("GET", &path(transport, id, ""), upgrade, b"").expect("the server reads");
+    connection.send("GET", &path(transport, id, ""), upgrade(transport), b"").expect("the server reads");
     connection
 }
 

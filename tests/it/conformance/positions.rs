@@ -10,7 +10,7 @@ use wirelab_clients::wire::{
 };
 
 use super::{Kept, follow, is_the_log, subscriber};
-use crate::http::{Answer, Api, Headers, Stream, UPGRADE, path};
+use crate::http::{Answer, Api, Headers, Stream, path, upgrade};
 use crate::server::wait_until;
 
 /// How long "immediate" may take on a busy machine. Far below any hold.
@@ -82,7 +82,7 @@ fn open(
             },
             Err(answer) => Ok(Opening::Refused(answer)),
         },
-        Transport::Websocket => match api.websocket(&path, headers) {
+        Transport::Websocket | Transport::WebsocketActor => match api.websocket(&path, headers) {
             Ok(mut socket) => match (socket.told()?, socket.told()?) {
                 (ServerFrame::Hello { .. }, ServerFrame::Subscribed { cursor, .. }) => {
                     Ok(Opening::After(cursor))
@@ -370,7 +370,7 @@ fn is_told_the_end(
                 NdjsonRecord::Control(NdjsonControl::Finished(end)),
             ] if hello.cursor == deployment.next && end.cursor == deployment.next && end.status == status)
         }
-        Transport::Websocket => {
+        Transport::Websocket | Transport::WebsocketActor => {
             let mut socket = api.websocket(&path, headers).map_err(|answer| answer.status.to_string())?;
             let frames = [socket.told()?, socket.told()?, socket.told()?];
             let code = socket.close_code()?;
@@ -429,7 +429,7 @@ pub(crate) async fn x8_a_refusal_comes_before_any_stream(transport: Transport, a
     ];
     for (status, id, query) in rows {
         let path = transport.path().replace("{id}", id) + &query;
-        let upgrade = if transport == Transport::Websocket { UPGRADE } else { &[] };
+        let upgrade = upgrade(transport);
         let mut connection = api.impatient(4 * IMMEDIATE).connection();
         connection.send("GET", &path, upgrade, b"").map_err(|error| error.to_string())?;
         // The status first: what should be a refusal may be a stream without end.

@@ -1,12 +1,11 @@
 //! Bounds, overload, heartbeats and goodbye (§1.4, §1.5).
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use wirelab::server::Options;
-use wirelab_clients::wire::{BODY_BYTES_MAX, ServerFrame, Status, Transport};
+use wirelab_clients::wire::{ServerFrame, Status, Transport};
 
-use crate::http::{Headers, PING, TEXT, path};
+use crate::http::{PING, path};
 use crate::server::{Server, Setup, wait_until};
 
 fn server_with(change: impl FnOnce(&mut Options)) -> Server {
@@ -57,26 +56,6 @@ fn a_line_is_one_unnamed_event_whose_id_is_its_cursor() {
 }
 
 #[test]
-fn a_frame_that_declares_more_than_the_bound_is_refused_before_it_has_arrived() {
-    let server = Server::start();
-    let id = server.create().id;
-    let mut socket = server.websocket(&path(Transport::Websocket, &id, ""), &[]).unwrap();
-    socket.told().unwrap();
-    socket.told().unwrap();
-    // A masked text frame of 2^40 bytes, of which a little more than the bound is sent.
-    let mut start = vec![0x81, 0xff];
-    start.extend_from_slice(&(1_u64 << 40).to_be_bytes());
-    start.extend_from_slice(&[0; 4]);
-    let mut writer = socket.connection.socket.try_clone().unwrap();
-    let sent = std::thread::spawn(move || {
-        writer.write_all(&start).and_then(|()| writer.write_all(&vec![b'x'; BODY_BYTES_MAX + (64 << 10)]))
-    });
-    assert_eq!(socket.close_code(), Ok(1009));
-    // The server may be gone before it took the rest.
-    let _ = sent.join().unwrap();
-}
-
-#[test]
 fn silence_is_broken_by_heartbeats() {
     let server = server_with(|options| options.heartbeat = Duration::from_millis(100));
     let id = server.create().id;
@@ -88,81 +67,6 @@ fn silence_is_broken_by_heartbeats() {
     socket.told().unwrap();
     socket.told().unwrap();
     assert_eq!(socket.frame().unwrap().0, PING);
-}
-
-#[test]
-fn a_socket_that_never_answers_a_ping_is_closed_and_one_that_does_lives() {
-    const PONG: u8 = 10;
-    let server = server_with(|options| options.heartbeat = Duration::from_millis(50));
-    let id = server.create().id;
-    let mut silent = server.websocket(&path(Transport::Websocket, &id, ""), &[]).unwrap();
-    let mut lively = server.websocket(&path(Transport::Websocket, &id, ""), &[]).unwrap();
-    for socket in [&mut silent, &mut lively] {
-        socket.told().unwrap();
-        socket.told().unwrap();
-    }
-    for _ in 0..10 {
-        let (opcode, payload) = lively.frame().unwrap();
-        assert_eq!(opcode, PING);
-        lively.send(PONG, &payload).unwrap();
-    }
-    let closed = loop {
-        match silent.frame().unwrap() {
-            (PING, _) => {}
-            (opcode, payload) => break (opcode, u16::from_be_bytes([payload[0], payload[1]])),
-        }
-    };
-    assert_eq!(closed, (crate::http::CLOSE, 1008));
-}
-
-#[test]
-fn a_websocket_answers_commands_and_survives_bad_ones() {
-    let server = Server::start();
-    let id = server.create().id;
-    let mut socket = server.websocket(&path(Transport::Websocket, &id, ""), &[]).unwrap();
-    socket.told().unwrap();
-    socket.told().unwrap();
-    socket.send(TEXT, br#"{"type":"ping","ref":[1,"x"]}"#).unwrap();
-    match socket.told().unwrap() {
-        ServerFrame::Pong { reference, .. } => assert_eq!(reference, Some(serde_json::json!([1, "x"]))),
-        frame => panic!("{frame:?}"),
-    }
-    for bad in [&b"{"[..], b"7", br#"["ping"]"#, br#"{"type":"fly","ref":1}"#, br#"{"ref":1}"#] {
-        socket.send(TEXT, bad).unwrap();
-        match socket.told().unwrap() {
-            ServerFrame::Error { problem, .. } => assert_eq!(problem.status, 400),
-            frame => panic!("{frame:?}"),
-        }
-    }
-    let cursor = server.append(&id, &["still here"]).cursor;
-    assert!(matches!(socket.told(), Ok(ServerFrame::Line { line, .. }) if line.seq == cursor.after));
-}
-
-#[test]
-fn an_unfit_handshake_is_refused_as_plain_http() {
-    let server = Server::start();
-    let id = server.create().id;
-    let path = path(Transport::Websocket, &id, "");
-    assert_eq!(server.get(&path).problem().unwrap().status, 400);
-    let upgrade = |version: &str| {
-        let headers: Headers = &[
-            ("connection", "Upgrade"),
-            ("upgrade", "websocket"),
-            ("sec-websocket-version", version),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ];
-        let mut connection = server.connection();
-        connection.send("GET", &path, headers, b"").unwrap();
-        connection.answer("GET").unwrap()
-    };
-    let old = upgrade("8");
-    assert_eq!(old.problem().unwrap().status, 426);
-    assert_eq!(old.header("sec-websocket-version"), Some("13"));
-    let good = upgrade("13");
-    assert_eq!(good.status, 101);
-    // The example of RFC 6455 §1.3.
-    assert_eq!(good.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-    assert_eq!(good.header("sec-websocket-extensions"), None);
 }
 
 #[test]

@@ -1,0 +1,292 @@
+//! Messages out of bytes: what a WebSocket client sent, and every rule that fails its connection.
+//!
+//! Pure. Both engines read through this, so both reassemble fragments and refuse the same things. The library's
+//! parser knows masks, opcodes and reserved bits; what it lets through is checked here (RFC 6455 §5).
+
+use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser, ProtocolError};
+use bytes::{Bytes, BytesMut};
+use wirelab_clients::wire::BODY_BYTES_MAX;
+
+/// Payload of a control frame (RFC 6455 §5.5), as the 7-bit length tells it.
+const CONTROL_BYTES_MAX: u8 = 125;
+
+/// What arrived, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// Text, valid UTF-8.
+    Text(String),
+    /// Bytes; no command is one.
+    Binary,
+    /// To be answered with the same bytes.
+    Ping(Bytes),
+    /// A sign of life.
+    Pong,
+    /// The client's close frame.
+    Close(Option<CloseReason>),
+}
+
+/// Why the connection fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// What the close frame says (RFC 6455 §7.4.1).
+    pub(super) code: CloseCode,
+    /// The same for people.
+    pub(super) reason: &'static str,
+}
+
+impl Violation {
+    const fn protocol(reason: &'static str) -> Self {
+        Self { code: CloseCode::Protocol, reason }
+    }
+
+    const fn not_utf8() -> Self {
+        Self { code: CloseCode::Invalid, reason: "text is UTF-8" }
+    }
+
+    const fn too_big() -> Self {
+        Self { code: CloseCode::Size, reason: "a message has at most 8 MiB" }
+    }
+}
+
+/// Bytes in, messages out. After a [`Violation`] the rest of the bytes means nothing.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    received: BytesMut,
+    fragments: Option<Fragments>,
+}
+
+/// A message of which not all frames are there.
+#[derive(Debug)]
+struct Fragments {
+    opcode: OpCode,
+    bytes: BytesMut,
+}
+
+impl Messages {
+    /// Takes what a read brought, cut anywhere.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+    }
+
+    /// The next whole message; `None` until more bytes come.
+    pub(super) fn next(&mut self) -> Result<Option<Message>, Violation> {
+        loop {
+            check_head(&self.received)?;
+            let parsed = Parser::parse(&mut self.received, true, BODY_BYTES_MAX);
+            let Some((last, opcode, payload)) = parsed.map_err(violation)? else { return Ok(None) };
+            if let Some(message) = self.frame(last, opcode, payload.unwrap_or_default())? {
+                return Ok(Some(message));
+            }
+        }
+    }
+
+    /// One frame; a message if it is the last of one.
+    fn frame(&mut self, last: bool, opcode: OpCode, payload: BytesMut) -> Result<Option<Message>, Violation> {
+        match (opcode, &mut self.fragments) {
+            (OpCode::Ping, _) => return Ok(Some(Message::Ping(payload.freeze()))),
+            (OpCode::Pong, _) => return Ok(Some(Message::Pong)),
+            (OpCode::Close, _) => return close(&payload).map(|reason| Some(Message::Close(reason))),
+            (OpCode::Continue, None) => return Err(Violation::protocol("a continuation of nothing")),
+            (OpCode::Continue, Some(fragments)) => {
+                if fragments.bytes.len() + payload.len() > BODY_BYTES_MAX {
+                    return Err(Violation::too_big());
+                }
+                fragments.bytes.unsplit(payload);
+            }
+            (_, Some(_)) => return Err(Violation::protocol("a new message inside a fragmented one")),
+            (opcode, fragments) => *fragments = Some(Fragments { opcode, bytes: payload }),
+        }
+        match self.fragments.take_if(|_| last) {
+            None => Ok(None),
+            Some(Fragments { opcode: OpCode::Text, bytes }) => {
+                let text = String::from_utf8(bytes.into()).map_err(|_| Violation::not_utf8())?;
+                Ok(Some(Message::Text(text)))
+            }
+            Some(_) => Ok(Some(Message::Binary)),
+        }
+    }
+}
+
+/// What the parser does not look at, or only once the whole payload is there. A head that is not whole yet is
+/// looked at again.
+fn check_head(bytes: &[u8]) -> Result<(), Violation> {
+    let &[first, second, ref rest @ ..] = bytes else { return Ok(()) };
+    let (is_last, is_control, length) = (first & 0x80 != 0, first & 0x08 != 0, second & 0x7f);
+    if is_control && length > CONTROL_BYTES_MAX {
+        return Err(Violation::protocol("a control frame has at most 125 bytes"));
+    }
+    if is_control && !is_last {
+        return Err(Violation::protocol("a control frame is not fragmented"));
+    }
+    let (length, shortest) = match (length, rest) {
+        (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 126),
+        (127, [a, b, c, d, e, f, g, h, ..]) => {
+            (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 1 << 16)
+        }
+        // Seven bits, or a length that is not whole yet.
+        _ => return Ok(()),
+    };
+    if length < shortest {
+        return Err(Violation::protocol("a length takes the fewest bytes that hold it"));
+    }
+    if length >> 63 != 0 {
+        return Err(Violation::protocol("a length has 63 bits"));
+    }
+    if length > BODY_BYTES_MAX as u64 {
+        return Err(Violation::too_big());
+    }
+    Ok(())
+}
+
+fn violation(error: ProtocolError) -> Violation {
+    Violation::protocol(match error {
+        ProtocolError::UnmaskedFrame => "a client masks its frames",
+        ProtocolError::InvalidOpcode(_) => "the opcode is reserved",
+        // Of a parse, only reserved bits are reported so.
+        ProtocolError::Io(_) => "a reserved bit is set",
+        _ => "this is no WebSocket frame",
+    })
+}
+
+/// RFC 6455 §7.4: nothing, or a code that may be sent and a reason in UTF-8.
+fn close(payload: &[u8]) -> Result<Option<CloseReason>, Violation> {
+    Parser::try_parse_close_payload(payload).map_err(|_| match payload {
+        [_, _, reason @ ..] if std::str::from_utf8(reason).is_err() => Violation::not_utf8(),
+        _ => Violation::protocol("the close code is none that may be sent"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A masked frame with its length in `length_bytes` (0: in the seven bits).
+    fn frame_with_length(first: u8, length_bytes: usize, length: u64, payload: &[u8]) -> Vec<u8> {
+        let seven = match length_bytes {
+            0 => length as u8,
+            2 => 126,
+            _ => 127,
+        };
+        let mut bytes = vec![first, 0x80 | seven];
+        bytes.extend(&length.to_be_bytes()[8 - length_bytes..]);
+        let mask = [0x37, 0xfa, 0x21, 0x3d];
+        bytes.extend(mask);
+        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        bytes
+    }
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let length_bytes = match payload.len() {
+            0..=125 => 0,
+            126..=0xffff => 2,
+            _ => 8,
+        };
+        frame_with_length(first, length_bytes, payload.len() as u64, payload)
+    }
+
+    /// What comes out when the bytes arrive in pieces of `size`.
+    fn messages(bytes: &[u8], size: usize) -> Result<Vec<Message>, Violation> {
+        let mut messages = Messages::default();
+        let mut got = Vec::new();
+        for piece in bytes.chunks(size) {
+            messages.push(piece);
+            while let Some(message) = messages.next()? {
+                got.push(message);
+            }
+        }
+        Ok(got)
+    }
+
+    fn text(text: &str) -> Message {
+        Message::Text(text.to_owned())
+    }
+
+    #[test]
+    fn messages_are_whole_however_they_are_cut() {
+        let long = "x".repeat(70_000);
+        let bytes = [
+            frame(0x81, b"one"),
+            frame(0x01, "f\u{fc}".as_bytes()),
+            // A control frame may stand between fragments, and a code point be split over them.
+            frame(0x89, b"are you there"),
+            frame(0x00, &"\u{1f600}".as_bytes()[..2]),
+            frame(0x80, &"\u{1f600}".as_bytes()[2..]),
+            frame(0x81, b""),
+            frame(0x81, "x".repeat(126).as_bytes()),
+            frame(0x81, long.as_bytes()),
+            frame(0x8a, b"unasked"),
+            frame(0x02, b"a"),
+            frame(0x80, b"b"),
+            frame(0x88, &[0x03, 0xe8, b'b', b'y', b'e']),
+        ]
+        .concat();
+        let expected = vec![
+            text("one"),
+            Message::Ping(Bytes::from_static(b"are you there")),
+            text("f\u{fc}\u{1f600}"),
+            text(""),
+            text(&"x".repeat(126)),
+            text(&long),
+            Message::Pong,
+            Message::Binary,
+            Message::Close(Some(CloseReason { code: CloseCode::Normal, description: Some("bye".into()) })),
+        ];
+        for size in [1, 2, 3, 7, 4096, bytes.len()] {
+            assert_eq!(messages(&bytes, size).unwrap(), expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_protocol_fails_the_connection_with_its_code() {
+        let unmasked = vec![0x81, 1, b'x'];
+        let big = BODY_BYTES_MAX as u64 + 1;
+        let head_of = |first, length| frame_with_length(first, 8, length, b"");
+        let halves = vec![b'x'; BODY_BYTES_MAX / 2 + 1];
+        for (what, bytes, code) in [
+            ("unmasked", unmasked, 1002),
+            ("RSV1", frame(0xc1, b"x"), 1002),
+            ("RSV2", frame(0xa1, b"x"), 1002),
+            ("RSV3", frame(0x91, b"x"), 1002),
+            ("opcode 3", frame(0x83, b"x"), 1002),
+            ("opcode 11", frame(0x8b, b"x"), 1002),
+            ("125 bytes in two length bytes", frame_with_length(0x81, 2, 125, &[b'x'; 125]), 1002),
+            ("65 535 bytes in eight length bytes", head_of(0x81, 0xffff), 1002),
+            ("a length above 2^63", head_of(0x81, 1 << 63), 1002),
+            ("a long ping", frame(0x89, &[0; 126]), 1002),
+            ("a long close", frame(0x88, &[0; 126]), 1002),
+            ("a fragmented ping", frame(0x09, b"x"), 1002),
+            ("a stray continuation", frame(0x80, b"x"), 1002),
+            ("a message inside fragments", [frame(0x01, b"x"), frame(0x81, b"y")].concat(), 1002),
+            ("a close of one byte", frame(0x88, &[3]), 1002),
+            ("close code 999", frame(0x88, &999_u16.to_be_bytes()), 1002),
+            ("close code 1005", frame(0x88, &1005_u16.to_be_bytes()), 1002),
+            ("close code 1006", frame(0x88, &1006_u16.to_be_bytes()), 1002),
+            ("close code 2999", frame(0x88, &2999_u16.to_be_bytes()), 1002),
+            ("close code 5000", frame(0x88, &5000_u16.to_be_bytes()), 1002),
+            ("a close reason that is no text", frame(0x88, &[3, 0xe8, 0xff]), 1007),
+            ("text that is none", frame(0x81, &[0xff]), 1007),
+            ("half a code point", frame(0x81, &[0xc3]), 1007),
+            ("a surrogate", frame(0x81, &[0xed, 0xa0, 0x80]), 1007),
+            ("a frame that is too big, by its head alone", head_of(0x81, big), 1009),
+            ("fragments that are too big", [frame(0x01, &halves), frame(0x80, &halves)].concat(), 1009),
+        ] {
+            let violation = messages(&bytes, 4096).expect_err(what);
+            assert_eq!(u16::from(violation.code), code, "{what}: {}", violation.reason);
+        }
+    }
+
+    #[test]
+    fn the_largest_message_is_taken() {
+        let whole = vec![b'x'; BODY_BYTES_MAX];
+        assert_eq!(messages(&frame(0x82, &whole), 1 << 16).unwrap(), [Message::Binary]);
+    }
+
+    #[test]
+    fn a_close_may_say_nothing_or_a_code_of_ones_own() {
+        let reason = |code: u16| Message::Close(Some(CloseReason { code: code.into(), description: None }));
+        assert_eq!(messages(&frame(0x88, b""), 9).unwrap(), [Message::Close(None)]);
+        for code in [1000_u16, 1001, 1011, 3000, 4999] {
+            assert_eq!(messages(&frame(0x88, &code.to_be_bytes()), 9).unwrap(), [reason(code)]);
+        }
+    }
+}

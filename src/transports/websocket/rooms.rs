@@ -1,0 +1,104 @@
+//! The rooms of one socket: a reader for each deployment it follows, pulled one batch at a time.
+//!
+//! Both engines pull from here, and only when the socket can take more. Nothing queues up: a room that is behind
+//! reads on from its own cursor when its turn comes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_stream::StreamMap;
+use wirelab_clients::wire::{DeploymentId, Transport};
+
+use crate::metrics::{Metrics, Waiting};
+use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
+
+/// What a room reads: a batch, or why there will be none.
+type Read = Result<EncodedBatch, ReadError>;
+
+/// Live rooms. As a stream: what the next one to have something read; every room has its turn.
+pub(super) struct Rooms {
+    streams: StreamMap<DeploymentId, BoxStream<'static, Read>>,
+    paused: watch::Sender<bool>,
+    transport: Transport,
+    metrics: Arc<Metrics>,
+}
+
+/// What keeps one room.
+struct Room {
+    reader: Reader,
+    paused: watch::Receiver<bool>,
+    waiting: Waiting,
+    /// Its share of the server's bound on rooms; the room of the path needs none.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Rooms {
+    pub(super) fn new(transport: Transport, metrics: Arc<Metrics>) -> Self {
+        Self { streams: StreamMap::new(), paused: watch::Sender::new(false), transport, metrics }
+    }
+
+    /// Follows a log.
+    pub(super) fn enter(&mut self, reader: Reader, permit: Option<OwnedSemaphorePermit>) {
+        let id = reader.id().clone();
+        let waiting = self.metrics.wait(self.transport, reader.cursor().after, reader.head());
+        let room = Room { reader, paused: self.paused.subscribe(), waiting, _permit: permit };
+        self.streams.insert(id, stream::unfold(Some(room), Room::next).boxed());
+    }
+
+    /// Follows a log no more.
+    pub(super) fn leave(&mut self, id: &DeploymentId) {
+        self.streams.remove(id);
+    }
+
+    /// Follows nothing any more.
+    pub(super) fn leave_all(&mut self) {
+        self.streams.clear();
+    }
+
+    /// No room reads while paused; one that was reading keeps its batch until then.
+    pub(super) fn pause(&mut self) {
+        self.paused.send_replace(true);
+    }
+
+    /// Goes on where [`Self::pause`] stopped.
+    pub(super) fn resume(&mut self) {
+        self.paused.send_replace(false);
+    }
+}
+
+impl Stream for Rooms {
+    type Item = (DeploymentId, Read);
+
+    /// `None`: there is no room now.
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
+        self.streams.poll_next_unpin(task)
+    }
+}
+
+impl Room {
+    /// What the room reads next; after the end, or an error, nothing.
+    async fn next(room: Option<Self>) -> Option<(Read, Option<Self>)> {
+        let mut room = room?;
+        room.unpaused().await;
+        room.reader.wait().await;
+        let read = room.reader.read(BATCH_LIMIT).await;
+        // A pause may have come meanwhile, and promises that nothing follows.
+        room.unpaused().await;
+        let over = match &read {
+            Ok(batch) => {
+                room.waiting.delivered(batch.next.after, batch.lines.len());
+                batch.finished.is_some()
+            }
+            Err(_) => true,
+        };
+        Some((read, (!over).then_some(room)))
+    }
+
+    async fn unpaused(&mut self) {
+        // An error means that the rooms are gone, and this one with them.
+        let _ = self.paused.wait_for(|paused| !paused).await;
+    }
+}

@@ -1,0 +1,168 @@
+//! One WebSocket connection: its session, its rooms, and what it received.
+//!
+//! Everything that both engines share. An engine decides when to look for a message or a batch and how frames
+//! become bytes; what they mean is decided here and in the session.
+
+use std::pin::Pin;
+use std::task::{Context as Task, Poll, ready};
+
+use actix_web::web;
+use futures_util::stream::{Stream, StreamExt};
+use wirelab_clients::wire::{DeploymentId, Transport};
+
+use super::messages::{Message, Messages, Violation};
+use super::rooms::Rooms;
+use super::session::{Answer, Ask, Effect, Session};
+use crate::clock::now_us;
+use crate::problem::Refusal;
+use crate::reader::{EncodedBatch, ReadError, Reader};
+use crate::server::Context;
+
+/// What an engine runs.
+pub(crate) struct Socket {
+    pub(crate) session: Session,
+    rooms: Rooms,
+    inbox: Inbox,
+}
+
+/// What a socket turns to next.
+pub(crate) enum Event {
+    /// The client sent something; `None`: it is gone.
+    Received(Option<Result<Message, Violation>>),
+    /// Every command is answered, and every room over.
+    Over,
+    /// A room read something.
+    Read(DeploymentId, Result<EncodedBatch, ReadError>),
+}
+
+impl Socket {
+    /// A socket whose path named the deployment of `reader`.
+    pub(super) fn new(
+        reader: Reader,
+        payload: web::Payload,
+        transport: Transport,
+        context: &Context,
+    ) -> Self {
+        let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
+        let mut rooms = Rooms::new(transport, context.metrics.clone());
+        rooms.enter(reader, None);
+        Self { session, rooms, inbox: Inbox { payload, messages: Messages::default(), is_broken: false } }
+    }
+
+    /// The next event. What was received comes first: a command is answered before later lines, and before the
+    /// goodbye of a socket whose rooms are over.
+    pub(crate) fn poll_event(&mut self, task: &mut Task<'_>) -> Poll<Event> {
+        if let Poll::Ready(received) = self.inbox.poll_next_unpin(task) {
+            return Poll::Ready(Event::Received(received));
+        }
+        if self.session.is_over() {
+            return Poll::Ready(Event::Over);
+        }
+        match self.rooms.poll_next_unpin(task) {
+            Poll::Ready(Some((deployment, read))) => Poll::Ready(Event::Read(deployment, read)),
+            // No room at all: only the client can change that.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// What the event means. An [`Ask`] is to be answered before the next event.
+    pub(crate) fn handle(&mut self, event: Event) -> Option<Ask> {
+        match event {
+            Event::Received(Some(Ok(message))) => match self.session.receive(message, now_us())? {
+                Effect::Ask(ask) => return Some(ask),
+                Effect::Leave(deployment) => self.rooms.leave(&deployment),
+                Effect::Pause => self.rooms.pause(),
+                Effect::Resume => self.rooms.resume(),
+            },
+            Event::Received(Some(Err(violation))) => self.session.violate(violation),
+            Event::Received(None) => self.session.vanish(),
+            Event::Over => self.session.settle(),
+            Event::Read(deployment, read) => {
+                if let Err(ReadError::Store(error)) = &read {
+                    eprintln!("a socket ended early: {error}");
+                }
+                self.session.deliver(deployment, read);
+            }
+        }
+        None
+    }
+
+    /// Takes what became of an [`Ask`].
+    pub(crate) fn answered(&mut self, done: Done) {
+        if let Some((reader, permit)) = done.entered {
+            self.rooms.enter(reader, Some(permit));
+        }
+        self.session.answer(done.answer);
+    }
+
+    /// Reads nothing more of any log: the close frame is out.
+    pub(crate) fn leave_rooms(&mut self) {
+        self.rooms.leave_all();
+    }
+}
+
+/// An [`Ask`] that was carried out.
+pub(crate) struct Done {
+    answer: Answer,
+    entered: Option<(Reader, tokio::sync::OwnedSemaphorePermit)>,
+}
+
+impl Ask {
+    /// Opens a reader, or appends.
+    pub(crate) async fn carry_out(self, context: &Context) -> Done {
+        match self {
+            Self::Subscribe(deployment, position, reference) => {
+                let Ok(permit) = context.rooms.clone().try_acquire_owned() else {
+                    return Done { answer: Answer::Overloaded, entered: None };
+                };
+                match context.deployments.reader(&deployment, position).await {
+                    Ok(reader) => Done {
+                        answer: Answer::Subscribed(deployment, Ok(reader.cursor()), reference),
+                        entered: Some((reader, permit)),
+                    },
+                    Err(error) => {
+                        let problem = Refusal::from(error).problem().clone();
+                        Done {
+                            answer: Answer::Subscribed(deployment, Err(problem), reference),
+                            entered: None,
+                        }
+                    }
+                }
+            }
+            Self::Publish(deployment, lines, reference) => {
+                let appended = context.deployments.append(&deployment, lines.into()).await;
+                let appended = appended.map_err(|error| Refusal::from(error).problem().clone());
+                Done { answer: Answer::Published(deployment, appended, reference), entered: None }
+            }
+        }
+    }
+}
+
+/// The client's messages. Ends when the client is gone.
+struct Inbox {
+    payload: web::Payload,
+    messages: Messages,
+    /// After a violation bytes mean nothing, but are still read: closing TCP with bytes unread would reset it,
+    /// and the client could lose our close frame.
+    is_broken: bool,
+}
+
+impl Stream for Inbox {
+    type Item = Result<Message, Violation>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if !self.is_broken
+                && let Some(message) = self.messages.next().transpose()
+            {
+                self.is_broken = message.is_err();
+                return Poll::Ready(Some(message));
+            }
+            match ready!(self.payload.poll_next_unpin(task)) {
+                Some(Ok(_)) if self.is_broken => {}
+                Some(Ok(bytes)) => self.messages.push(&bytes),
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+    }
+}

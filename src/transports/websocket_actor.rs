@@ -1,0 +1,159 @@
+//! WebSocket on actors: the same wire as `websocket`, run by one actor per connection.
+//!
+//! Built on actix-web-actors, which its authors have deprecated in favour of actix-ws. It is here because *an
+//! actor per connection* against *a cursor per connection* is an experiment: the plan `websocket-engines` runs
+//! it. For work, use `websocket`.
+//!
+//! Session, rooms and message parsing are shared with that engine, so what differs is who drives them: here an
+//! actor's context, which wraps every frame into a message of its own and encodes all that are queued whenever
+//! TCP asks for bytes. The usual actor would be sent each line through its mailbox, which has no bound; this one
+//! pulls one batch, then lets TCP have its turn. So a stalled reader costs it one batch, too.
+
+use std::pin::Pin;
+use std::task::{Context as Task, Poll};
+
+use actix::{Actor, ActorContext, ActorFuture, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
+use actix_web::error::PayloadError;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{self, Message, ProtocolError, WebsocketContext};
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::time::Instant;
+use wirelab_clients::wire::{Outcome, Transport};
+
+use super::counted;
+use super::websocket::session::{Outgoing, Phase};
+use super::websocket::socket::{Event, Socket};
+use super::websocket::{CLOSE_TIMEOUT, line_head, upgrade};
+use crate::problem::Refusal;
+use crate::server::Context;
+
+/// `GET …/websocket-actor?from=` with an upgrade.
+pub async fn answer(
+    request: HttpRequest,
+    payload: web::Payload,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, Refusal> {
+    let (mut response, socket) = upgrade(&request, payload, Transport::WebsocketActor, &context).await?;
+    let actor = SocketActor { socket, silent_since: Instant::now(), is_closing: false, context };
+    // What is received goes through the socket's own inbox: the library's reads everything there is before it
+    // looks at one frame, takes lengths that are not minimal, and does not reassemble fragments.
+    let nothing = stream::pending::<Result<Bytes, PayloadError>>();
+    Ok(counted(response.streaming(WebsocketContext::create(actor, nothing)), Outcome::Data))
+}
+
+/// One connection.
+struct SocketActor {
+    socket: Socket,
+    /// When something was last sent.
+    silent_since: Instant,
+    /// The close frame is out and its time runs.
+    is_closing: bool,
+    context: web::Data<Context>,
+}
+
+impl Actor for SocketActor {
+    type Context = WebsocketContext<Self>;
+
+    fn started(&mut self, actor: &mut Self::Context) {
+        self.flush(actor);
+        actor.spawn(Turns);
+        let shutdown = self.context.shutdown.clone();
+        let stopping = async move { shutdown.cancelled().await }.into_actor(self);
+        actor.spawn(stopping.map(|(), this, actor| {
+            this.socket.session.shut_down();
+            this.flush(actor);
+        }));
+        self.watch_silence(actor);
+    }
+}
+
+/// The library insists on a handler for its own frames; none ever comes.
+impl StreamHandler<Result<Message, ProtocolError>> for SocketActor {
+    fn handle(&mut self, _: Result<Message, ProtocolError>, _: &mut Self::Context) {}
+}
+
+/// The actor's work: one event, then Pending with a wake-up of its own, so that what it made is sent before the
+/// next. The context polls it only when TCP can take more.
+struct Turns;
+
+impl ActorFuture<SocketActor> for Turns {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        this: &mut SocketActor,
+        actor: &mut WebsocketContext<SocketActor>,
+        task: &mut Task<'_>,
+    ) -> Poll<()> {
+        if let Poll::Ready(event) = this.socket.poll_event(task) {
+            this.turn(event, actor);
+            task.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl SocketActor {
+    fn turn(&mut self, event: Event, actor: &mut WebsocketContext<Self>) {
+        if let Some(ask) = self.socket.handle(event) {
+            let context = self.context.clone();
+            let done = async move { ask.carry_out(&context).await }.into_actor(self);
+            // The context looks at nothing else until then: commands are handled in order.
+            actor.wait(done.map(|done, this, actor| {
+                this.socket.answered(done);
+                this.flush(actor);
+            }));
+        }
+        self.flush(actor);
+    }
+
+    /// Queues what the session says, and ends the actor when it is over.
+    fn flush(&mut self, actor: &mut WebsocketContext<Self>) {
+        for outgoing in self.socket.session.take_output() {
+            self.silent_since = Instant::now();
+            queue(outgoing, actor);
+        }
+        match self.socket.session.phase() {
+            Phase::Open => {}
+            Phase::Closing if self.is_closing => {}
+            Phase::Closing => {
+                self.is_closing = true;
+                self.socket.leave_rooms();
+                // Answered or not, the connection ends then.
+                actor.run_later(CLOSE_TIMEOUT, |_, actor| actor.stop());
+            }
+            Phase::Closed => actor.stop(),
+        }
+    }
+
+    /// Sends a sign of life a heartbeat after the last frame, again and again.
+    fn watch_silence(&self, actor: &mut WebsocketContext<Self>) {
+        let due = self.silent_since + self.context.options.heartbeat;
+        actor.run_later(due.saturating_duration_since(Instant::now()), |this, actor| {
+            if this.silent_since.elapsed() >= this.context.options.heartbeat {
+                this.socket.session.fall_silent();
+                this.flush(actor);
+            }
+            this.watch_silence(actor);
+        });
+    }
+}
+
+fn queue(outgoing: Outgoing, actor: &mut WebsocketContext<SocketActor>) {
+    match outgoing {
+        Outgoing::Frame(json) => {
+            actor.text(serde_json::to_string(&json).expect("a frame has no key that JSON refuses"));
+        }
+        Outgoing::Lines(deployment, batch) => {
+            let head = line_head(&deployment);
+            for line in &batch.lines {
+                let json = std::str::from_utf8(&line.json).expect("JSON is UTF-8");
+                actor.text(format!("{head}{json}}}"));
+            }
+        }
+        Outgoing::Ping => actor.ping(b""),
+        Outgoing::Pong(payload) => actor.write_raw(ws::Message::Pong(payload)),
+        Outgoing::Close(reason) => actor.close(reason),
+    }
+}
