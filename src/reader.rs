@@ -1,11 +1,10 @@
-//! A cursor on a log: read, wait, tail. All that a transport may use of a store.
+//! A cursor on a log: read and wait. All that a transport may use of a store.
 //!
 //! Each connection pulls by its own cursor when the head moves; nothing is queued per subscriber. So a slow
 //! reader slows only itself, a resumed one misses nothing, and a burst is read in batches.
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, Stream};
 use tokio::sync::watch;
 use wirelab_clients::wire::{
     BATCH_BYTES_MAX, BATCH_LINES_MAX, Cursor, DeploymentId, Epoch, From as Position, Gap, Seq, Status,
@@ -131,17 +130,6 @@ impl Reader {
             .await
             .expect("the log, which this reader holds, holds the sender");
     }
-
-    /// Every batch from here on; the last one is finished, or an error.
-    pub fn tail(self) -> impl Stream<Item = Result<EncodedBatch, ReadError>> {
-        stream::unfold(Some(self), |reader| async {
-            let mut reader = reader?;
-            reader.wait().await;
-            let read = reader.read(BATCH_LIMIT).await;
-            let over = read.as_ref().map_or(true, |batch| batch.finished.is_some());
-            Some((read, (!over).then_some(reader)))
-        })
-    }
 }
 
 fn gap(epoch: &Epoch, head: Head) -> Gap {
@@ -153,7 +141,6 @@ fn gap(epoch: &Epoch, head: Head) -> Gap {
 mod tests {
     use std::time::Duration;
 
-    use futures_util::StreamExt;
     use wirelab_clients::wire::NewLine;
 
     use super::*;
@@ -189,15 +176,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tail_ends_with_the_finished_batch() {
+    async fn a_log_is_read_in_batches_and_the_last_one_is_finished() {
         let log = log().await;
         for _ in 0..BATCH_LINES_MAX + 1 {
             append(&log).await;
         }
         log.finish(Status::Failed).await.unwrap();
-        let batches: Vec<_> =
-            Reader::open(log, Position::Start).unwrap().tail().map(|batch| batch.unwrap()).collect().await;
-        let shape: Vec<_> = batches.iter().map(|b| (b.lines.len(), b.more, b.finished)).collect();
-        assert_eq!(shape, [(BATCH_LINES_MAX, true, None), (1, false, Some(Status::Failed))]);
+        let mut reader = Reader::open(log, Position::Start).unwrap();
+        for shape in [(BATCH_LINES_MAX, true, None), (1, false, Some(Status::Failed))] {
+            reader.wait().await;
+            let batch = reader.read(BATCH_LIMIT).await.unwrap();
+            assert_eq!((batch.lines.len(), batch.more, batch.finished), shape);
+        }
     }
 }
