@@ -135,7 +135,9 @@ impl SocketActor {
                 this.socket.session.fall_silent();
                 this.flush(actor);
             }
-            this.watch_silence(actor);
+            if this.socket.session.phase() == Phase::Open {
+                this.watch_silence(actor);
+            }
         });
     }
 }

@@ -220,6 +220,9 @@ impl Session {
 
     /// Nothing was sent for a heartbeat.
     pub(crate) fn fall_silent(&mut self) {
+        if self.phase != Phase::Open {
+            return;
+        }
         if self.unanswered_pings == UNANSWERED_PINGS_MAX {
             return self.close(CloseCode::Policy, "no pong within two heartbeats");
         }

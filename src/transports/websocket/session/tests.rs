@@ -274,6 +274,7 @@ fn each_way_to_close_has_its_code() {
         assert_eq!(session.phase(), Phase::Closing);
         // Nothing more is said or done, until the client answers.
         session.shut_down();
+        session.fall_silent();
         assert_eq!(told(&mut session, json!({"type": "ping"})), (vec![], None));
         session.receive(Message::Close(None), 7);
         assert_eq!((said(&mut session), session.phase()), (vec![], Phase::Closed));
