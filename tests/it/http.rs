@@ -98,7 +98,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(authority: &str, patience: Duration) -> io::Result<Self> {
-        let socket = TcpStream::connect(authority)?;
+        Self::over(TcpStream::connect(authority)?, authority, patience)
+    }
+
+    /// A connection that is there already.
+    pub(crate) fn over(socket: TcpStream, authority: &str, patience: Duration) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(SOON))?;
@@ -165,7 +169,7 @@ impl Connection {
     }
 
     /// The next chunk of a chunked body; `None` at its proper end.
-    fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         let end = loop {
             if let Some(end) = self.unread.windows(2).position(|bytes| bytes == b"\r\n") {
                 break end;
