@@ -5,7 +5,7 @@
 //! - `contract`: every call of the API, byte by byte
 //! - `cli`, `commands`: the real binary
 //! - `event_source`: the SSE client and answers that are no stream
-//! - `store_crash`: the disk store under kill -9
+//! - `store_crash`: the disk store under kill -9; `durability`: its system calls
 //! - `tidy`: the repository itself
 //!
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
@@ -17,6 +17,7 @@ mod cli;
 mod commands;
 mod conformance;
 mod contract;
+mod durability;
 mod event_source;
 mod faulty_store;
 mod http;

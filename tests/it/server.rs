@@ -164,6 +164,13 @@ impl Binary {
         self.child.wait().expect("it was started");
     }
 
+    /// Closes its stdin, which ends one that was started with `--stop-at-stdin-end`.
+    pub(crate) fn end_by_stdin(mut self) {
+        // Waiting closes it.
+        let status = self.child.wait().expect("it was started");
+        assert!(status.success(), "{status}");
+    }
+
     /// SIGTERM; how it ended, and after how long.
     pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
         let asked = Instant::now();
