@@ -3,7 +3,7 @@
 //! - `conformance`: every promise of the contract, on every transport; `broken`: each promise fails against a
 //!   server that breaks it
 //! - `contract`: every call of the API, byte by byte
-//! - `cli`, `commands`: the real binary
+//! - `cli`, `commands`: the real binary; `examples`: the clients' example programs
 //! - `event_source`: the SSE client and answers that are no stream
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls
 //! - `tidy`: the repository itself
@@ -19,6 +19,7 @@ mod conformance;
 mod contract;
 mod durability;
 mod event_source;
+mod examples;
 mod faulty_store;
 mod http;
 mod proxy;
