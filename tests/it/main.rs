@@ -6,7 +6,7 @@
 //! - `cli`, `commands`: the real binary; `examples`: the clients' example programs
 //! - `event_source`: the SSE client and answers that are no stream
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls
-//! - `tidy`: the repository itself
+//! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
 
@@ -17,6 +17,7 @@ mod cli;
 mod commands;
 mod conformance;
 mod contract;
+mod documents;
 mod durability;
 mod event_source;
 mod examples;
