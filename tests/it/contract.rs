@@ -5,3 +5,4 @@ mod bounds;
 mod calls;
 mod origins;
 mod polls;
+mod streams;

@@ -332,6 +332,16 @@ impl Api {
         self.ask("GET", path, &[], b"")
     }
 
+    /// A GET of HTTP/1.0, to the end of its connection: head and body as they came.
+    pub(crate) fn get_http_1_0(&self, path: &str) -> String {
+        let mut connection = self.connection();
+        let request = format!("GET {path} HTTP/1.0\r\nhost: {}\r\n\r\n", self.authority);
+        connection.socket.write_all(request.as_bytes()).expect("the server reads");
+        let mut answer = String::new();
+        connection.socket.read_to_string(&mut answer).expect("the server ends the connection");
+        answer
+    }
+
     pub(crate) fn post(&self, path: &str, kind: &str, body: impl AsRef<[u8]>) -> Answer {
         self.ask("POST", path, &[("content-type", kind)], body.as_ref())
     }
