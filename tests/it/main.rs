@@ -3,7 +3,7 @@
 //! - `conformance`: every promise of the contract, on every transport; `broken`: each promise fails against a
 //!   server that breaks it
 //! - `contract`: every call of the API, byte by byte
-//! - `cli`, `commands`: the real binary; `examples`: the clients' example programs
+//! - `cli`, `commands`, `tail`: the real binary; `examples`: the clients' example programs
 //! - `manners`, `event_source`: the clients, and what they make of strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
@@ -29,4 +29,5 @@ mod manners;
 mod proxy;
 mod server;
 mod store_crash;
+mod tail;
 mod tidy;

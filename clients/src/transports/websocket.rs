@@ -133,6 +133,7 @@ impl Websocket {
             match frame {
                 ServerFrame::Subscribed { cursor, .. } => {
                     self.backoff.succeeded();
+                    self.meter.succeeded();
                     self.cursor = Some(cursor);
                 }
                 ServerFrame::Line { line, .. } => {
@@ -181,6 +182,7 @@ impl Websocket {
     }
 
     async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
+        self.meter.failed(why);
         let delay = self.backoff.failed(advised).ok_or_else(|| SubscribeError::Unreachable {
             server: self.target.server.to_string(),
             failures: self.backoff.failures() - 1,
