@@ -124,7 +124,7 @@ pub struct Serve {
     /// A write without progress for this long closes the connection.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     pub write_timeout: Duration,
-    /// How long an idle connection is kept for its next request.
+    /// How long an idle connection is kept for its next request; at least 1s.
     #[arg(long, default_value = "75s", value_parser = humantime::parse_duration)]
     pub keep_alive: Duration,
     /// Lines kept per deployment, the newest; 0 keeps all.

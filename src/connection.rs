@@ -55,8 +55,13 @@ impl Ledger {
     pub(crate) fn claim(&self, caller: Caller) {
         let mut current = self.caller.lock().expect("no holder panics");
         if *current != Some(caller) {
-            if let Some(before) = *current {
-                self.metrics.of(before).connections.dec();
+            match *current {
+                Some(before) => {
+                    self.metrics.of(before).connections.dec();
+                }
+                None => {
+                    self.metrics.of(caller).connections_opened.inc();
+                }
             }
             self.metrics.of(caller).connections.inc();
             *current = Some(caller);

@@ -67,6 +67,8 @@ pub struct CallerMetrics {
     outcomes: [Counter; Outcome::ALL.len()],
     /// Open TCP connections whose last request was this caller's.
     pub connections: Gauge,
+    /// TCP connections whose first request was this caller's.
+    pub connections_opened: Counter,
     waiters: Gauge,
     /// Lines handed to the socket.
     pub lines_delivered: Counter,
@@ -107,6 +109,11 @@ impl Metrics {
         let requests = family::<Counter>(&mut registry, "wirelab_requests", "Requests by outcome");
         let connections =
             family::<Gauge>(&mut registry, "wirelab_connections", "Open connections by last request");
+        let opened = family::<Counter>(
+            &mut registry,
+            "wirelab_connections_opened",
+            "Connections ever opened, by first request",
+        );
         let waiters = family::<Gauge>(&mut registry, "wirelab_waiters", "Held polls and open streams");
         let delivered =
             family::<Counter>(&mut registry, "wirelab_lines_delivered", "Lines written to subscribers");
@@ -124,6 +131,7 @@ impl Metrics {
             CallerMetrics {
                 outcomes: Outcome::ALL.map(|outcome| cell(&requests, with("outcome", outcome.name()))),
                 connections: cell(&connections, vec![transport]),
+                connections_opened: cell(&opened, vec![transport]),
                 waiters: cell(&waiters, vec![transport]),
                 lines_delivered: cell(&delivered, vec![transport]),
                 bytes_up: cell(&bytes, with("direction", "up")),

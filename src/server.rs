@@ -19,7 +19,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{
     self, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::{Method, Uri};
+use actix_web::http::{Method, Uri, Version};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
 use tokio::sync::Semaphore;
@@ -217,10 +217,17 @@ async fn every_request(
     let caller = Caller::of_path(request.path());
     let ledger = request.conn_data::<Arc<Ledger>>().expect("set at connect").clone();
     ledger.claim(caller);
+    // HTTP/1.0 has no chunks: a body without length ends with its connection (RFC 9112 §6.1, §6.3).
+    let knows_chunks = request.version() >= Version::HTTP_11;
     let mut counted = Counted { metrics: &context.metrics, caller, outcome: Outcome::Error };
     let mut response = next.call(request).await?.map_into_boxed_body();
     counted.outcome = outcome(response.response());
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !knows_chunks {
+        let head = response.response_mut().head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(actix_http::ConnectionType::Close);
+    }
     Ok(response)
 }
 

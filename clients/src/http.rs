@@ -197,6 +197,7 @@ impl Http {
     /// The server answered well.
     pub(crate) fn succeeded(&mut self) {
         self.backoff.succeeded();
+        self.meter.succeeded();
     }
 
     /// Stays away for a while after a failure; errors when there were too many in a row.
@@ -205,6 +206,7 @@ impl Http {
         why: &str,
         advised: Option<Duration>,
     ) -> Result<(), SubscribeError> {
+        self.meter.failed(why);
         match self.backoff.failed(advised) {
             Some(delay) => {
                 tokio::time::sleep(delay).await;

@@ -69,6 +69,53 @@ pub struct Target {
     pub from: Position,
 }
 
+impl Target {
+    /// What a program was told to follow: `PROGRAM URL [CURSOR]`, the URL being the deployment's, such as
+    /// `http://127.0.0.1:8080/api/deployments/01k3…`, or one of its transports'.
+    ///
+    /// ```
+    /// use wirelab_clients::Target;
+    /// let told = |arguments: &[&str]| Target::from_arguments(arguments.iter().map(ToString::to_string));
+    /// let target = told(&["sse", "http://localhost:8080/api/deployments/01k3aaaa/sse", "k3x9.42"]).unwrap();
+    /// assert_eq!(target.deployment.as_str(), "01k3aaaa");
+    /// assert!(told(&["sse"]).unwrap_err().to_string().starts_with("usage: sse URL [CURSOR]"));
+    /// ```
+    pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, InvalidTarget> {
+        let program = arguments.next().unwrap_or_default();
+        let given = [arguments.next(), arguments.next(), arguments.next()];
+        match given {
+            [Some(url), from, None] => {
+                let from = from.map_or(Ok(Position::Start), |from| from.parse())?;
+                let (server, deployment) = deployment_url(&url)?;
+                Ok(Self { server, deployment, from })
+            }
+            _ => Err(InvalidTarget::Usage(program.rsplit('/').next().unwrap_or_default().to_owned())),
+        }
+    }
+}
+
+/// `http://host:port/api/deployments/ID`, and perhaps a transport and a query behind it.
+fn deployment_url(url: &str) -> Result<(ServerUrl, DeploymentId), InvalidTarget> {
+    let invalid = || InvalidTarget::Url(url.to_owned());
+    let (server, rest) = url.split_once("/api/deployments/").ok_or_else(invalid)?;
+    let id = rest.split(['/', '?']).next().unwrap_or_default();
+    Ok((server.parse().map_err(|_| invalid())?, id.parse().map_err(|_| invalid())?))
+}
+
+/// Arguments that name nothing to follow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTarget {
+    /// None, or too many.
+    #[error("usage: {0} URL [CURSOR]; URL is a deployment's, as `wirelab publish` prints it")]
+    Usage(String),
+    /// Not a deployment's URL.
+    #[error("{0:?} is no deployment's URL: write http://host:port/api/deployments/ID")]
+    Url(String),
+    /// Not a position.
+    #[error(transparent)]
+    Cursor(#[from] wire::InvalidToken),
+}
+
 /// What a client decides by itself.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -187,6 +234,31 @@ impl fmt::Display for ServerUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_is_a_deployments_url_and_perhaps_a_cursor() {
+        let told = |arguments: &str| {
+            Target::from_arguments(
+                ["target/sse"].into_iter().chain(arguments.split_whitespace()).map(str::to_owned),
+            )
+        };
+        for url in ["", "/", "/sse", "/sse?from=now"] {
+            let target = told(&format!("http://h:1/api/deployments/01k3aaaa{url}")).unwrap();
+            assert_eq!((target.server.authority(), target.deployment.as_str()), ("h:1", "01k3aaaa"));
+            assert_eq!(target.from, Position::Start);
+        }
+        let from = |from: &str| told(&format!("http://h:1/api/deployments/01k3aaaa {from}"));
+        assert_eq!(from("now").unwrap().from, Position::Now);
+        assert_eq!(from("k.7").unwrap().from, Position::After("k.7".parse().unwrap()));
+        assert!(matches!(from("7"), Err(InvalidTarget::Cursor(_))));
+        for usage in ["", "a b c"] {
+            assert_eq!(told(usage).unwrap_err(), InvalidTarget::Usage("sse".to_owned()));
+        }
+        for url in ["http://h:1", "h:1/api/deployments/01k3aaaa", "http://h:1/api/deployments/x", "01k3aaaa"]
+        {
+            assert_eq!(told(url).unwrap_err(), InvalidTarget::Url(url.to_owned()));
+        }
+    }
 
     #[test]
     fn a_server_url_is_host_and_port_and_nothing_is_guessed() {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use crate::traffic::{Requests, Traffic};
 use crate::wire::Outcome;
@@ -26,6 +27,7 @@ pub struct Meter {
     up_bytes: AtomicU64,
     down_bytes: AtomicU64,
     last_read_ns: AtomicU64,
+    outage: watch::Sender<Option<String>>,
 }
 
 impl Meter {
@@ -53,6 +55,26 @@ impl Meter {
             up_bytes: read(&self.up_bytes),
             down_bytes: read(&self.down_bytes),
         }
+    }
+
+    /// Why the subscriber is not served at the moment; `None` while it is. For people who wait: nothing is
+    /// measured by it.
+    pub fn outage(&self) -> watch::Receiver<Option<String>> {
+        self.outage.subscribe()
+    }
+
+    /// An attempt failed. The first reason of an outage is kept.
+    pub(crate) fn failed(&self, why: &str) {
+        self.outage.send_if_modified(|outage| {
+            let begins = outage.is_none();
+            outage.get_or_insert_with(|| why.to_owned());
+            begins
+        });
+    }
+
+    /// The server answered well.
+    pub(crate) fn succeeded(&self) {
+        self.outage.send_if_modified(|outage| outage.take().is_some());
     }
 
     /// One request ended.

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,9 @@ use crate::store::{LogStore, StoreError};
 /// Connections that the kernel completes before they are accepted: a reconnect storm of thousands must not lose its
 /// SYNs, which would show as latencies of a second. The kernel's own limit (somaxconn) may be lower.
 const BACKLOG: u32 = 4_096;
+/// actix reckons with a clock of half-second steps: a connection kept for less could be closed under the request that
+/// comes at once.
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
 /// Descriptors that are no connections: listener, log files, runtime. Of few, half.
 const OTHER_DESCRIPTORS: u64 = 512;
 
@@ -35,6 +39,12 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
     };
     if options.heartbeat.is_zero() || options.write_timeout.is_zero() || options.connections_max == 0 {
         return Err(Failure::usage("--heartbeat, --write-timeout and --connections-max must be above 0"));
+    }
+    if options.keep_alive < KEEP_ALIVE_MIN {
+        return Err(Failure::usage(format!(
+            "--keep-alive must be at least {} s: shorter ones are not kept to",
+            KEEP_ALIVE_MIN.as_secs()
+        )));
     }
     if let Some(descriptors) = os::raise_open_files() {
         let possible = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)).max(1) as usize;

@@ -22,13 +22,25 @@ pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
     let target =
         Target { server, deployment: deployment.id.clone(), from: arguments.from.unwrap_or(Position::Start) };
     let options = Options { poll_interval: arguments.poll_interval, ..Options::default() };
-    let mut subscriber = connect(arguments.transport, target, &options, Meter::new());
+    let meter = Meter::new();
+    let mut outage = meter.outage();
+    let mut subscriber = connect(arguments.transport, target, &options, meter);
     let mut interrupts = Interrupts::listen();
     loop {
-        let received = tokio::select! {
-            received = subscriber.next_batch() => received.map_err(Failure::environment)?,
-            _ = interrupts.next() => return Ok(Exit::Interrupted),
+        let mut next = subscriber.next_batch();
+        let received = loop {
+            tokio::select! {
+                received = &mut next => break received.map_err(Failure::environment)?,
+                _ = interrupts.next() => return Ok(Exit::Interrupted),
+                // Once per outage: the reason changes only from none to one and back.
+                Ok(()) = outage.changed() => {
+                    if let Some(why) = outage.borrow_and_update().as_deref() {
+                        remark(&format!("reconnecting: {why}"));
+                    }
+                }
+            }
         };
+        drop(next);
         let texts = received.batch.lines.iter().flat_map(|line| [line.line.text.as_str(), "\n"]);
         if say(&texts.collect::<String>())? == Reader::Gone {
             return Ok(Exit::Ok);

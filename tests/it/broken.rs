@@ -4,15 +4,19 @@
 //! promise cannot fail for another reason and still count.
 
 use std::future::Future;
+use std::io::{self, Read, Write};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use nix::sys::signal::Signal;
 use wirelab_clients::wire::Transport;
 
 use crate::conformance::*;
 use crate::faulty_store::{Fault, FaultyStore};
 use crate::http::Api;
 use crate::proxy::{self, Proxy};
-use crate::server::Server;
+use crate::server::{Binary, Server, giving_up_after};
 
 /// Tries a promise on every transport of a broken server. Each must complain, with `complaint` in its words.
 async fn notices<F>(complaint: &str, api: &Api, promise: impl Fn(Transport, Api) -> F)
@@ -24,10 +28,15 @@ where
         async move { (transport, promised.await) }
     });
     for (transport, kept) in join_all(tried).await {
-        match kept {
-            Ok(()) => panic!("{transport}: nothing was noticed"),
-            Err(why) => assert!(why.contains(complaint), "{transport}: {why}"),
-        }
+        complains(transport, kept, complaint);
+    }
+}
+
+#[track_caller]
+fn complains(transport: Transport, kept: Kept, complaint: &str) {
+    match kept {
+        Ok(()) => panic!("{transport}: nothing was noticed"),
+        Err(why) => assert!(why.contains(complaint), "{transport}: {why}"),
     }
 }
 
@@ -116,6 +125,58 @@ async fn x8_notices_a_refusal_in_the_body_of_a_200() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x9_notices_a_server_that_waits_for_its_slowest_client() {
+    let server = Server::start();
+    for transport in Transport::ALL {
+        let proxy = Proxy::start(&server, proxy::Fault::WritesToOneAtATime);
+        let kept = x9_a_stalled_subscriber_delays_nobody_and_loses_nothing(transport, &proxy.api()).await;
+        complains(transport, kept, "another subscriber is delayed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x9_notices_a_line_that_a_stalled_client_never_gets() {
+    let server = Server::over(FaultyStore::new(Fault::SkipsALineAfterACursor, 0));
+    for transport in Transport::ALL {
+        let kept = x9_a_stalled_subscriber_delays_nobody_and_loses_nothing(transport, &server).await;
+        complains(transport, kept, "came where");
+    }
+}
+
+/// Tells this test that it is the server.
+const QUEUES_VARIABLE: &str = "WIRELAB_SERVE_WITH_QUEUES";
+
+/// The memory that is looked at is a process's, so the server that queues is one of its own: this test again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x9_notices_a_server_that_queues_per_subscriber() {
+    const THIS_TEST: &str = "broken::x9_notices_a_server_that_queues_per_subscriber";
+    if std::env::var_os(QUEUES_VARIABLE).is_some() {
+        let server = Server::start();
+        let proxy = Proxy::start(&server, proxy::Fault::Queues);
+        // The handle itself, because the harness captures what `println!` writes.
+        writeln!(io::stdout(), "listening on http://{}", proxy.api().authority).unwrap();
+        // Until the parent is gone, however it goes.
+        io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        return;
+    }
+    for transport in Transport::ALL {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([THIS_TEST, "--exact", "--nocapture"]).env(QUEUES_VARIABLE, "1").stdin(Stdio::piped());
+        let kept = x9_stalled_subscribers_cost_bounded_memory(transport, &Binary::of(&mut command)).await;
+        complains(transport, kept, "a stalled subscriber costs");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x9_notices_stalled_connections_that_are_kept() {
+    let server = giving_up_after(Duration::from_secs(3_600));
+    notices("stalled connections are open", &server, |transport, api| async move {
+        x9_a_write_without_progress_is_given_up(transport, &api).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn x10_notices_waiters_that_are_kept() {
     let server = Server::start();
     let proxy = Proxy::start(&server, proxy::Fault::HidesDisconnects);
@@ -123,4 +184,48 @@ async fn x10_notices_waiters_that_are_kept() {
         x10_a_vanished_client_frees_its_waiter(transport, &api).await
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x11_notices_a_server_that_dies_without_a_word() {
+    let goodbye = Goodbye { connections: 20, signals: &[Signal::SIGKILL] };
+    for transport in Transport::ALL {
+        let kept = x11_goodbye_reaches_everybody_in_under_two_seconds(transport, &goodbye).await;
+        complains(transport, kept.clone(), "the server ended with");
+        // Nothing is said to a client that asks nothing: a short poll's goodbye is the closed connection.
+        if transport != Transport::ShortPoll {
+            complains(transport, kept, "20 heard no goodbye");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x11_notices_a_server_that_does_not_go() {
+    // Stopped first, it can do nothing about the second signal.
+    let goodbye = Goodbye { connections: 20, signals: &[Signal::SIGSTOP, Signal::SIGTERM] };
+    let each = Transport::ALL.map(|transport| async move {
+        let kept = x11_goodbye_reaches_everybody_in_under_two_seconds(transport, &goodbye).await;
+        complains(transport, kept, "the server is not gone");
+    });
+    join_all(each).await;
+}
+
+/// One test: a way that makes the two sides see different things, and what must be said about it.
+macro_rules! counts_differ_over {
+    ($($test:ident($fault:expr, $complaint:expr);)+) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+        async fn $test() {
+            for transport in Transport::ALL {
+                let counted = Counted::over($fault);
+                let kept = x12_clients_and_server_count_the_same(transport, &counted).await;
+                complains(transport, kept, $complaint);
+            }
+        }
+    )+};
+}
+
+counts_differ_over! {
+    x12_notices_bytes_that_the_server_did_not_send(proxy::Fault::AddsAHeader, "bytes down: the clients");
+    x12_notices_a_refusal_that_the_server_did_not_give(proxy::Fault::RefusesTheFirst, "refused requests: the clients");
+    x12_notices_lines_that_never_arrived(proxy::Fault::CutsTheFirst(2_000), "lines: the clients");
 }

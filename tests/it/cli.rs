@@ -68,6 +68,7 @@ fn values_out_of_range_are_named() {
         ["--heartbeat", "0s"],
         ["--hold-max", "-1s"],
         ["--write-timeout", "0s"],
+        ["--keep-alive", "200ms"],
         ["--connections-max", "0"],
         ["--connections-max", "many"],
         ["--store", "cloud"],

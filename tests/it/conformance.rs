@@ -3,9 +3,12 @@
 //! A promise is one function over a server. It returns why it was broken instead of panicking, so that `broken`
 //! can run it against a server that breaks it.
 
+mod counts;
 mod delivery;
+mod goodbyes;
 mod lifetimes;
 mod positions;
+mod stalls;
 
 use std::time::Duration;
 
@@ -15,12 +18,15 @@ use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{DeploymentId, From as Position, Line, Transport};
 use wirelab_clients::{Options, Subscriber, Target, connect};
 
-use crate::http::{Api, SOON};
-use crate::server::Server;
+use crate::http::{Api, Headers, SOON, UPGRADE};
+use crate::server::{Binary, Server, giving_up_after};
 
+pub(crate) use counts::*;
 pub(crate) use delivery::*;
+pub(crate) use goodbyes::*;
 pub(crate) use lifetimes::*;
 pub(crate) use positions::*;
+pub(crate) use stalls::*;
 
 /// Why a promise is broken.
 pub(crate) type Kept = Result<(), String>;
@@ -67,7 +73,40 @@ on_every_transport! {
     x7_an_acknowledged_line_survives_kill_9("disk");
     x8_a_refusal_comes_before_any_stream(Server::start());
     x8_a_subscriber_is_told_why_it_was_refused(Server::start());
+    x9_a_stalled_subscriber_delays_nobody_and_loses_nothing(Server::start());
+    x9_stalled_subscribers_cost_bounded_memory(Binary::serve("127.0.0.1:0", &["--store", "memory"]));
+    x9_a_write_without_progress_is_given_up(giving_up_after(WRITE_TIMEOUT));
     x10_a_vanished_client_frees_its_waiter(Server::start());
+    x11_goodbye_reaches_everybody_in_under_two_seconds(SIGTERM_WITH_2000);
+    x12_clients_and_server_count_the_same(Counted::directly());
+}
+
+/// What a promise sends and reads by hand depends on the wire; two engines of one wire look alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    ShortPoll,
+    LongPoll,
+    Sse,
+    Ndjson,
+    Websocket,
+}
+
+impl Wire {
+    pub(crate) fn of(transport: Transport) -> Self {
+        match transport.wire() {
+            "short-poll" => Self::ShortPoll,
+            "long-poll" => Self::LongPoll,
+            "sse" => Self::Sse,
+            "ndjson" => Self::Ndjson,
+            "websocket" => Self::Websocket,
+            wire => panic!("no promise knows how to speak {wire}"),
+        }
+    }
+}
+
+/// What a request to this transport needs beside its path.
+pub(crate) fn upgrade(transport: Transport) -> Headers<'static> {
+    if Wire::of(transport) == Wire::Websocket { UPGRADE } else { &[] }
 }
 
 /// A subscriber as it comes, only quicker.

@@ -5,4 +5,5 @@ mod bounds;
 mod calls;
 mod origins;
 mod polls;
+mod streams;
 mod websocket;

@@ -1,51 +1,23 @@
-//! What the SSE client does with answers that are no stream (PROTOCOL Q12, Q13), against servers of this file's own.
+//! What the SSE client does with answers that are no stream (PROTOCOL Q12, Q13), against canned ones.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use wirelab_clients::meter::Meter;
 use wirelab_clients::traffic::Requests;
-use wirelab_clients::wire::{From as Position, Transport};
-use wirelab_clients::{Options, Received, SubscribeError, Subscriber, Target, connect};
+use wirelab_clients::wire::Transport;
+use wirelab_clients::{Options, Received, SubscribeError, Subscriber};
 
+use crate::canned::{Asked, answered};
 use crate::http::SOON;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
 const HELLO: &str = "retry: 1\n\nevent: hello\nid: k.0\ndata: {\"cursor\":\"k.0\"}\n\n";
 const LINE: &str = "id: k.1\ndata: {\"seq\":1,\"at_us\":7,\"text\":\"a\"}\n\n";
 
-/// A server that gives the n-th connection the n-th answer and closes it; the heads of the requests it got.
-fn server(answers: &[String]) -> (Box<dyn Subscriber>, mpsc::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let (heads, seen) = mpsc::channel();
-    let answers = answers.to_vec();
-    thread::spawn(move || {
-        for answer in answers {
-            let (socket, _) = listener.accept().unwrap();
-            // Not every test looks.
-            let _ = heads.send(head(&socket));
-            (&socket).write_all(answer.as_bytes()).unwrap();
-        }
-        // A connection too many is accepted and told, not refused: the test must see it.
-        while let Ok((socket, _)) = listener.accept() {
-            let _ = heads.send(head(&socket));
-        }
-    });
-    let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
+fn server(answers: &[String]) -> (Box<dyn Subscriber>, mpsc::Receiver<Asked>) {
     let options = Options { reconnect_max: Duration::from_millis(5), ..Options::default() };
-    (connect(Transport::Sse, target, &options, Meter::new()), seen)
-}
-
-fn head(socket: &TcpStream) -> String {
-    let mut head = String::new();
-    let mut reader = BufReader::new(socket);
-    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
-    head
+    answered(Transport::Sse, &options, answers)
 }
 
 async fn next(subscriber: &mut dyn Subscriber) -> Result<Received, SubscribeError> {
@@ -91,7 +63,7 @@ async fn a_stream_that_ends_is_asked_again_with_the_last_id() {
         server(&[format!("{HEAD}\r\n{HELLO}{LINE}{cut}"), format!("{HEAD}\r\n{HELLO}{finished}")]);
     assert_eq!(next(&mut *subscriber).await.unwrap().batch.next.to_string(), "k.1");
     assert!(next(&mut *subscriber).await.unwrap().batch.finished);
-    let heads: Vec<_> = seen.try_iter().collect();
+    let heads: Vec<_> = seen.try_iter().map(|asked| asked.head).collect();
     assert!(!heads[0].contains("last-event-id"), "{}", heads[0]);
     assert!(heads[1].contains("\r\nlast-event-id: k.1\r\n"), "{}", heads[1]);
 }

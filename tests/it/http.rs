@@ -98,7 +98,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(authority: &str, patience: Duration) -> io::Result<Self> {
-        let socket = TcpStream::connect(authority)?;
+        Self::over(TcpStream::connect(authority)?, authority, patience)
+    }
+
+    /// A connection that is there already.
+    pub(crate) fn over(socket: TcpStream, authority: &str, patience: Duration) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(SOON))?;
@@ -165,7 +169,7 @@ impl Connection {
     }
 
     /// The next chunk of a chunked body; `None` at its proper end.
-    fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         let end = loop {
             if let Some(end) = self.unread.windows(2).position(|bytes| bytes == b"\r\n") {
                 break end;
@@ -326,6 +330,16 @@ impl Api {
 
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &[], b"")
+    }
+
+    /// A GET of HTTP/1.0, to the end of its connection: head and body as they came.
+    pub(crate) fn get_http_1_0(&self, path: &str) -> String {
+        let mut connection = self.connection();
+        let request = format!("GET {path} HTTP/1.0\r\nhost: {}\r\n\r\n", self.authority);
+        connection.socket.write_all(request.as_bytes()).expect("the server reads");
+        let mut answer = String::new();
+        connection.socket.read_to_string(&mut answer).expect("the server ends the connection");
+        answer
     }
 
     pub(crate) fn post(&self, path: &str, kind: &str, body: impl AsRef<[u8]>) -> Answer {

@@ -3,24 +3,31 @@
 //! - `conformance`: every promise of the contract, on every transport; `broken`: each promise fails against a
 //!   server that breaks it
 //! - `contract`: every call of the API, byte by byte
-//! - `cli`, `commands`: the real binary
-//! - `event_source`: the SSE client and answers that are no stream
-//! - `store_crash`: the disk store under kill -9
-//! - `tidy`: the repository itself
+//! - `cli`, `commands`, `tail`: the real binary; `examples`: the clients' example programs
+//! - `manners`, `event_source`: the clients, and what they make of strange answers
+//! - `store_crash`: the disk store under kill -9; `durability`: its system calls
+//! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
-//! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
+//! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things;
+//! `canned` is a server that says what a test wants.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
 mod broken;
+mod canned;
 mod cli;
 mod commands;
 mod conformance;
 mod contract;
+mod documents;
+mod durability;
 mod event_source;
+mod examples;
 mod faulty_store;
 mod http;
+mod manners;
 mod proxy;
 mod server;
 mod store_crash;
+mod tail;
 mod tidy;

@@ -4,8 +4,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use rand::RngExt;
@@ -15,6 +15,8 @@ use crate::http::Api;
 /// What the proxy does to what passes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
+    /// Nothing: everything passes.
+    None,
     /// Every byte of an answer leaves alone. No fault of a server: any network may do it.
     SplitsEveryByte,
     /// The server never learns that a client has gone.
@@ -23,12 +25,29 @@ pub(crate) enum Fault {
     AnswersOk,
     /// Every connection is cut after a random number of bytes of its answers, below this.
     Cuts(usize),
+    /// The first connection is cut after this many bytes of its answers.
+    CutsTheFirst(usize),
+    /// Whatever the server sends is taken at once and kept until the client wants it.
+    Queues,
+    /// While one client does not read, nobody gets more than a little.
+    WritesToOneAtATime,
+    /// Answers have a header that the server did not send.
+    AddsAHeader,
+    /// The first connection is refused with 503, and the server never hears of it.
+    RefusesTheFirst,
 }
 
 /// A proxy; it accepts until the process ends.
 pub(crate) struct Proxy {
     api: Api,
-    cuts: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+/// What the connections of one proxy have in common.
+#[derive(Default)]
+struct Shared {
+    cuts: AtomicUsize,
+    writing: Mutex<()>,
 }
 
 impl Proxy {
@@ -36,20 +55,31 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
         let authority = listener.local_addr().expect("it is bound").to_string();
         let upstream = upstream.authority.clone();
-        let cuts: Arc<AtomicUsize> = Arc::default();
-        let counted = cuts.clone();
+        let shared: Arc<Shared> = Arc::default();
+        let counted = shared.clone();
         thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
+            for (i, mut client) in listener.incoming().map_while(Result::ok).enumerate() {
+                let fault = match fault {
+                    Fault::CutsTheFirst(_) if i > 0 => Fault::None,
+                    Fault::RefusesTheFirst if i > 0 => Fault::None,
+                    Fault::RefusesTheFirst => {
+                        // Read first: a socket that is closed with bytes unread is reset.
+                        let _ = client.read(&mut [0; 65_536]);
+                        let _ = client.write_all(REFUSAL);
+                        continue;
+                    }
+                    fault => fault,
+                };
                 let Ok(server) = TcpStream::connect(&upstream) else { return };
                 pass(client, server, fault, counted.clone());
             }
         });
-        Self { api: Api::new(authority), cuts }
+        Self { api: Api::new(authority), shared }
     }
 
     /// Connections that were cut so far.
     pub(crate) fn cuts(&self) -> usize {
-        self.cuts.load(Ordering::Relaxed)
+        self.shared.cuts.load(Ordering::Relaxed)
     }
 
     /// The server, seen through the proxy.
@@ -58,67 +88,102 @@ impl Proxy {
     }
 }
 
-fn pass(client: TcpStream, server: TcpStream, fault: Fault, cuts: Arc<AtomicUsize>) {
+/// What passes all the same: answers of the regular API, such as counters.
+const A_LITTLE_BYTES: usize = 16 << 10;
+
+/// Closed by whoever sends it, so that it needs no length; tungstenite wants one all the same.
+const REFUSAL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+fn pass(client: TcpStream, server: TcpStream, fault: Fault, shared: Arc<Shared>) {
     client.set_nodelay(true).expect("an open socket can be set");
     server.set_nodelay(true).expect("an open socket can be set");
-    let (mut up_from, mut up_to) = (
+    let (up_from, up_to) = (
         client.try_clone().expect("descriptors are left"),
         server.try_clone().expect("descriptors are left"),
     );
-    thread::spawn(move || {
-        let mut buffer = [0; 65_536];
-        while let Ok(count @ 1..) = up_from.read(&mut buffer) {
-            if up_to.write_all(&buffer[..count]).is_err() {
-                return;
-            }
+    thread::spawn(move || pass_up(up_from, up_to, fault));
+    thread::spawn(move || pass_down(server, client, fault, &shared));
+}
+
+fn pass_up(mut from: TcpStream, mut to: TcpStream, fault: Fault) {
+    let mut buffer = [0; 65_536];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..count]).is_err() {
+            return;
         }
-        match fault {
-            Fault::HidesDisconnects => {}
-            Fault::SplitsEveryByte | Fault::AnswersOk | Fault::Cuts(_) => {
-                let _ = up_to.shutdown(Shutdown::Both);
-            }
-        }
-    });
-    let (mut down_from, mut down_to) = (server, client);
+    }
+    if !matches!(fault, Fault::HidesDisconnects) {
+        let _ = to.shutdown(Shutdown::Both);
+    }
+}
+
+fn pass_down(mut from: TcpStream, mut to: TcpStream, fault: Fault, shared: &Shared) {
     let mut left = match fault {
         Fault::Cuts(bytes_max) => rand::rng().random_range(0..bytes_max),
-        Fault::SplitsEveryByte | Fault::HidesDisconnects | Fault::AnswersOk => usize::MAX,
+        Fault::CutsTheFirst(bytes) => bytes,
+        _ => usize::MAX,
     };
-    thread::spawn(move || {
+    if matches!(fault, Fault::Queues) {
+        let (queue, queued) = mpsc::channel::<Vec<u8>>();
+        let mut queue_to = to.try_clone().expect("descriptors are left");
+        thread::spawn(move || queued.into_iter().try_for_each(|bytes| queue_to.write_all(&bytes)));
         let mut buffer = [0; 65_536];
-        while let Ok(count @ 1..) = down_from.read(&mut buffer) {
-            let bytes = &buffer[..count];
-            let written = match fault {
-                Fault::SplitsEveryByte => bytes.iter().try_for_each(|byte| down_to.write_all(&[*byte])),
-                Fault::HidesDisconnects => {
-                    // A client that is gone is no reason to tell the server.
-                    let _ = down_to.write_all(bytes);
-                    Ok(())
-                }
-                Fault::AnswersOk => down_to.write_all(&answered_ok(bytes)),
-                Fault::Cuts(_) => {
-                    let passed = bytes.len().min(left);
-                    left -= passed;
-                    let written = down_to.write_all(&bytes[..passed]);
-                    if passed < bytes.len() {
-                        cuts.fetch_add(1, Ordering::Relaxed);
-                        break;
-                    }
-                    written
-                }
-            };
-            if written.is_err() {
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            if queue.send(buffer[..count].to_vec()).is_err() {
                 break;
             }
         }
-        let _ = down_to.shutdown(Shutdown::Both);
-        match fault {
-            Fault::HidesDisconnects => {}
-            Fault::SplitsEveryByte | Fault::AnswersOk | Fault::Cuts(_) => {
-                let _ = down_from.shutdown(Shutdown::Both);
+        return;
+    }
+    let mut is_head = true;
+    let mut buffer = [0; 65_536];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        let bytes = &buffer[..count];
+        let written = match fault {
+            Fault::SplitsEveryByte => bytes.iter().try_for_each(|byte| to.write_all(&[*byte])),
+            Fault::HidesDisconnects => {
+                // A client that is gone is no reason to tell the server.
+                let _ = to.write_all(bytes);
+                Ok(())
             }
+            Fault::AnswersOk => to.write_all(&answered_ok(bytes)),
+            Fault::Cuts(_) | Fault::CutsTheFirst(_) => {
+                let passed = bytes.len().min(left);
+                left -= passed;
+                let written = to.write_all(&bytes[..passed]);
+                if passed < bytes.len() {
+                    shared.cuts.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+                written
+            }
+            Fault::WritesToOneAtATime if count > A_LITTLE_BYTES => {
+                let _writing = shared.writing.lock().expect("no holder panics");
+                to.write_all(bytes)
+            }
+            Fault::AddsAHeader if is_head => to.write_all(&with_a_header(bytes)),
+            Fault::None
+            | Fault::AddsAHeader
+            | Fault::Queues
+            | Fault::RefusesTheFirst
+            | Fault::WritesToOneAtATime => to.write_all(bytes),
+        };
+        is_head = false;
+        if written.is_err() {
+            break;
         }
-    });
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    if !matches!(fault, Fault::HidesDisconnects) {
+        let _ = from.shutdown(Shutdown::Both);
+    }
+}
+
+/// A head with one more field, behind its status line.
+fn with_a_header(bytes: &[u8]) -> Vec<u8> {
+    let line_end = bytes.windows(2).position(|pair| pair == b"\r\n").map_or(bytes.len(), |at| at + 2);
+    [&bytes[..line_end], b"x-passed: by\r\n", &bytes[line_end..]].concat()
 }
 
 /// A refusal's status line, if these bytes begin with one, replaced.

@@ -103,6 +103,13 @@ impl Drop for Server {
     }
 }
 
+/// A server in this process that closes a connection once a write has made no progress for so long.
+pub(crate) fn giving_up_after(write_timeout: Duration) -> Server {
+    let mut setup = Setup::default();
+    setup.options.write_timeout = write_timeout;
+    setup.start()
+}
+
 /// The real binary, serving.
 pub(crate) struct Binary {
     api: Api,
@@ -114,26 +121,54 @@ pub(crate) struct Binary {
 impl Binary {
     /// `wirelab serve --bind … ARGUMENTS`; returns once it listens.
     pub(crate) fn serve(bind: &str, arguments: &[&str]) -> Self {
-        let mut child = wirelab()
-            .args(["serve", "--bind", bind])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary was built");
+        Self::of(wirelab().args(["serve", "--bind", bind]).args(arguments))
+    }
+
+    /// Another command that says where it listens, once it does.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary was built");
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("stdout can be read");
-        let Some(authority) = line.trim_end().strip_prefix("listening on http://") else {
-            let _ = child.kill();
-            panic!("`wirelab serve` said {line:?} and {:?}", child.wait());
-        };
-        Self { api: Api::new(authority.to_owned()), child, _stdout: stdout }
+        let mut said = String::new();
+        while stdout.read_line(&mut said).expect("stdout can be read") > 0 {
+            let line = said.lines().next_back().unwrap_or_default();
+            if let Some((_, authority)) = line.split_once("listening on http://") {
+                return Self { api: Api::new(authority.to_owned()), child, _stdout: stdout };
+            }
+        }
+        let _ = child.kill();
+        panic!("{command:?} said {said:?} and {:?}", child.wait());
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, whatever comes of it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("it was not waited for");
+    }
+
+    /// How it ended, if that was within `limit`.
+    pub(crate) fn ended_within(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let mut status = None;
+        holds_within(limit, || {
+            status = self.child.try_wait().expect("it was started");
+            status.is_some()
+        });
+        status
     }
 
     /// kill -9.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was started");
+    }
+
+    /// Closes its stdin, which ends one that was started with `--stop-at-stdin-end`.
+    pub(crate) fn end_by_stdin(mut self) {
+        // Waiting closes it.
+        let status = self.child.wait().expect("it was started");
+        assert!(status.success(), "{status}");
     }
 
     /// SIGTERM; how it ended, and after how long.

@@ -5,6 +5,7 @@
 
 use super::recorder::Counts;
 use super::results::{RunResult, Verdict};
+use super::statistics::distinct_lines_needed;
 use crate::traffic::Traffic;
 
 /// Differences below this share of the delivery p99 are lost in the harness's own lateness.
@@ -106,8 +107,15 @@ fn lateness_reason(run: &RunResult) -> Option<String> {
         return None;
     };
     let late = late_us as f64 > LATENESS_RATIO_MAX * delivery_us as f64;
+    // Both quantiles are of the lines there were; the files leave them out where those were too few.
+    let lines = run.delivery.distinct_lines_count();
+    let few = if lines < distinct_lines_needed(0.99) {
+        format!(" (of {lines} lines, too few for the p99 of the files)")
+    } else {
+        String::new()
+    };
     late.then(|| {
-        format!("send lateness p99 {late_us} µs exceeds 10 % of delivery latency p99 {delivery_us} µs")
+        format!("send lateness p99 {late_us} µs exceeds 10 % of delivery latency p99 {delivery_us} µs{few}")
     })
 }
 
@@ -223,6 +231,24 @@ mod tests {
             verdict_after(|run| run.send_lateness.record_n(Duration::from_millis(30), 500));
         assert_eq!(verdict, Verdict::Unresolved, "{reasons}");
         assert!(reasons.contains("exceeds 10 % of delivery latency p99"), "{reasons}");
+    }
+
+    #[test]
+    fn a_p99_that_the_files_leave_out_is_told_to_be_of_too_few_lines() {
+        let reasons = |change: fn(&mut RunResult)| {
+            let (_, reasons) = verdict_after(|run| {
+                run.send_lateness.record_n(Duration::from_millis(30), 500);
+                change(run);
+            });
+            reasons
+        };
+        let few = reasons(|run| {
+            let latency = run.delivery.latency.clone();
+            run.delivery = Default::default();
+            run.delivery.latency = latency;
+        });
+        assert!(few.contains("(of 0 lines, too few for the p99 of the files)"), "{few}");
+        assert!(!reasons(|_| {}).contains("too few"));
     }
 
     #[test]

@@ -112,3 +112,25 @@ impl Subscriber for ShortPoll {
         self.meter.traffic()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P9.
+    #[test]
+    fn pollers_that_start_together_do_not_ask_together() {
+        let interval = Duration::from_secs(1_000);
+        let options = Options { poll_interval: interval, ..Options::default() };
+        let server = "http://127.0.0.1:1".parse().unwrap();
+        let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
+        let started = Instant::now();
+        let mut phases: Vec<_> = (0..200)
+            .map(|_| ShortPoll::new(target.clone(), &options, Meter::new()).next_poll - started)
+            .collect();
+        phases.sort();
+        // Of 200 uniform phases, none in the first or none in the last tenth: one in a thousand million.
+        assert!(phases[0] < interval / 10 && phases[199] > interval * 9 / 10, "{phases:?}");
+        assert!(phases[199] <= interval + started.elapsed());
+    }
+}

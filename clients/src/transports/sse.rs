@@ -14,7 +14,8 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, SILENCE_MAX, back_off, end_of, path, received};
+use super::{ANSWER_TIMEOUT, FIRST_CEILING, SILENCE_MAX, back_off, end_of, path, received};
+use crate::backoff::Backoff;
 use crate::event_stream::{Event, EventStreamParser};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
@@ -94,12 +95,15 @@ impl Sse {
     }
 
     /// A 204 has no room for a cursor. Whoever started at `now` on a finished log learns it from the snapshot.
+    /// A call of the regular API, which nobody measures: it has a connection and a meter of its own.
     async fn end_cursor(&mut self) -> Result<Cursor, Cut> {
         if let Some(cursor) = &self.cursor {
             return Ok(cursor.clone());
         }
         let path = format!("/api/deployments/{}/lines?from=now", self.target.deployment);
-        let answer = self.http.get(&path, &[], ANSWER_TIMEOUT).await?;
+        let backoff = Backoff::new(FIRST_CEILING, FIRST_CEILING);
+        let mut http = Http::new(self.target.server.clone(), Meter::new(), backoff);
+        let answer = http.get(&path, &[], ANSWER_TIMEOUT).await?;
         let snapshot: Result<Batch, _> = serde_json::from_slice(&answer.body);
         snapshot.map(|snapshot| snapshot.next).map_err(|_| Cut(format!("no snapshot: {}", answer.status)))
     }

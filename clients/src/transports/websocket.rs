@@ -135,6 +135,7 @@ impl Websocket {
             match frame {
                 ServerFrame::Subscribed { cursor, .. } => {
                     self.backoff.succeeded();
+                    self.meter.succeeded();
                     self.cursor = Some(cursor);
                 }
                 ServerFrame::Line { line, .. } => {
@@ -188,6 +189,7 @@ impl Websocket {
     }
 
     async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
+        self.meter.failed(why);
         let delay = self.backoff.failed(advised).ok_or_else(|| SubscribeError::Unreachable {
             server: self.target.server.to_string(),
             failures: self.backoff.failures() - 1,
@@ -220,5 +222,33 @@ impl Subscriber for Websocket {
 
     fn traffic(&self) -> Traffic {
         self.meter.traffic()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// W13: RFC 6455 §7.2.3.
+    #[test]
+    fn the_first_reconnect_is_somewhere_in_five_seconds_and_later_ones_further_off() {
+        let server = "http://127.0.0.1:1".parse().unwrap();
+        let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
+        let mut firsts = Vec::new();
+        let mut thirds = Vec::new();
+        for _ in 0..200 {
+            let (engine, options) = (Transport::Websocket, Options::default());
+            let mut backoff = Websocket::new(engine, target.clone(), &options, Meter::new()).backoff;
+            let delays = [(); 3].map(|()| backoff.failed(None).unwrap());
+            firsts.push(delays[0]);
+            thirds.push(delays[2]);
+        }
+        firsts.sort();
+        // Of 200 uniform delays, none below a half or none above four and a half: one in a thousand million.
+        let (half, five) = (Duration::from_millis(500), Duration::from_secs(5));
+        assert!(firsts[0] < half && firsts[199] > five - half && firsts[199] <= five, "{firsts:?}");
+        assert!(
+            thirds.iter().any(|delay| *delay > 2 * five) && thirds.iter().all(|delay| *delay <= 4 * five)
+        );
     }
 }

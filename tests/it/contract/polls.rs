@@ -207,3 +207,101 @@ fn a_wait_that_is_none_is_refused() {
         );
     }
 }
+
+/// P3: a cache must ask each time; without `no-cache` it could guess a lifetime from other fields (RFC 9111 §4.2.2).
+#[test]
+fn a_short_polls_answer_is_revalidated_and_never_guessed() {
+    let server = Server::start();
+    let id = server.create().id;
+    server.append(&id, &["x"]);
+    let fresh = server.get(&path(Transport::ShortPoll, &id, ""));
+    let tag = fresh.header("etag").unwrap().to_owned();
+    let same = server.ask("GET", &path(Transport::ShortPoll, &id, ""), &[("if-none-match", &tag)], b"");
+    assert_eq!((fresh.status, same.status), (200, 304));
+    for answer in [fresh, same] {
+        assert_eq!(answer.header("cache-control"), Some("no-cache"));
+        assert_eq!(answer.header("etag"), Some(tag.as_str()));
+        for guessed in ["expires", "last-modified", "age"] {
+            assert_eq!(answer.header(guessed), None, "{guessed}");
+        }
+    }
+}
+
+/// P4.
+#[test]
+fn head_of_a_poll_tells_what_get_would() {
+    let server = Server::start();
+    let id = server.create().id;
+    server.append(&id, &["x"]);
+    let path = path(Transport::ShortPoll, &id, "");
+    let tag = server.get(&path).header("etag").unwrap().to_owned();
+    let mut connection = server.connection();
+    for (headers, status) in [(&[][..], 200), (&[("if-none-match", tag.as_str())], 304)] {
+        let head = connection.ask("HEAD", &path, headers, b"").unwrap();
+        assert_eq!((head.status, head.header("etag")), (status, Some(tag.as_str())));
+    }
+    // The connection is in step: no body came after either head.
+    assert_eq!(connection.ask("GET", &path, &[], b"").unwrap().json::<Batch>().lines.len(), 1);
+}
+
+/// L1.
+#[test]
+fn a_long_poll_for_lines_that_are_there_is_not_held() {
+    let server = Server::start();
+    let id = server.create().id;
+    server.append(&id, &["x", "y"]);
+    let impatient = server.impatient(AT_ONCE);
+    let asked = impatient.try_ask("GET", &path(Transport::LongPoll, &id, "?wait=55"), &[], b"");
+    assert_eq!(asked.expect("it is not held").json::<Batch>().lines.len(), 2);
+}
+
+/// L8: a wake-up that is lost would leave the poll held until the next append, and at the end for the whole hold.
+#[test]
+fn a_burst_of_ten_thousand_appends_loses_no_wake_up() {
+    const APPENDS: usize = 10_000;
+    let server = Server::start();
+    let id = server.create().id;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut writer, lines) = (server.connection(), format!("/api/deployments/{id}/lines"));
+            const PIPELINED: usize = 16;
+            for _ in 0..APPENDS / PIPELINED {
+                for _ in 0..PIPELINED {
+                    writer.send("POST", &lines, &[("content-type", "text/plain")], b"x\n").unwrap();
+                }
+                for _ in 0..PIPELINED {
+                    assert_eq!(writer.answer("POST").unwrap().status, 201);
+                }
+            }
+        });
+        let mut poller = server.connection();
+        let (mut query, mut count) = (String::new(), 0);
+        while count < APPENDS {
+            let answer = poller.ask("GET", &path(Transport::LongPoll, &id, &query), &[], b"").unwrap();
+            assert_eq!(answer.status, 200, "held to the end after {count} lines");
+            let batch: Batch = answer.json();
+            assert!(!batch.lines.is_empty(), "woken for nothing after {count} lines");
+            count += batch.lines.len();
+            query = format!("?from={}&wait=15", batch.next);
+        }
+        assert_eq!(count, APPENDS);
+    });
+}
+
+/// HTTP/1.0 knows neither chunks nor connections that stay.
+#[test]
+fn a_poll_of_http_1_0_has_a_length_and_its_connection_ends() {
+    let server = Server::start();
+    let id = server.create().id;
+    server.append(&id, &["x"]);
+    for transport in [Transport::ShortPoll, Transport::LongPoll] {
+        let answer = server.get_http_1_0(&path(transport, &id, ""));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let head = head.to_ascii_lowercase();
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())) && !head.contains("chunked"),
+            "{head}"
+        );
+        assert_eq!(serde_json::from_str::<Batch>(body).unwrap().lines.len(), 1);
+    }
+}

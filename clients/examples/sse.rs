@@ -1,0 +1,37 @@
+//! Follows a deployment to its end by server-sent events: the server waits for ever.
+//!
+//! `cargo run -p wirelab-clients --example sse -- URL [CURSOR]`, URL as `wirelab publish` prints it.
+//! One request; says at the end how often it had to be made again.
+
+use std::error::Error;
+use std::io::Write;
+
+use wirelab_clients::meter::Meter;
+use wirelab_clients::transports::Sse;
+use wirelab_clients::{Options, Subscriber, Target};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    if let Err(why) = follow().await {
+        eprintln!("{why}");
+        std::process::exit(1);
+    }
+}
+
+async fn follow() -> Result<(), Box<dyn Error>> {
+    let target = Target::from_arguments(std::env::args())?;
+    let options = Options::default();
+    let mut subscriber = Sse::new(target, &options, Meter::new());
+    loop {
+        let batch = subscriber.next_batch().await?.batch;
+        for line in &batch.lines {
+            writeln!(std::io::stdout(), "{}", line.line.text)?;
+        }
+        if batch.finished {
+            break;
+        }
+    }
+    let traffic = subscriber.traffic();
+    eprintln!("{} request, {} reconnects", traffic.requests.total(), traffic.reconnects);
+    Ok(())
+}
