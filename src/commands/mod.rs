@@ -3,6 +3,7 @@
 pub mod plans;
 pub mod publish;
 pub mod record;
+mod results_folder;
 pub mod run;
 pub mod serve;
 pub mod tail;

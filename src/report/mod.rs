@@ -1,7 +1,7 @@
 //! Reports: results in, bytes out.
 //!
-//! An exporter renders one file of a results folder and is pure: the command that measured writes the bytes, after
-//! each run. To add one: a file here and a line in [`EXPORTERS`].
+//! An exporter renders one kind of file of a results folder and is pure: the command that measured writes the bytes,
+//! after each run. To add one: a file here and a line in [`EXPORTERS`].
 
 mod manifest_json;
 mod percentiles_csv;
@@ -11,22 +11,43 @@ pub mod table;
 
 use wirelab_clients::harness::results::ResultSet;
 
-/// Renders one file of a results folder.
-pub trait Exporter: Sync {
-    /// The file's name.
-    fn file_name(&self) -> &'static str;
-
-    /// The file's bytes.
-    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError>;
+/// One file of a results folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Below the folder, with `/` between names.
+    pub path: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
 }
 
-/// Every file of a results folder.
+impl File {
+    fn new(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), bytes: bytes.into() }
+    }
+}
+
+/// Renders one kind of file: a single one, or one per run.
+pub trait Exporter: Sync {
+    /// The files, each with its bytes.
+    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError>;
+}
+
+/// Every kind of file, in the order of writing.
 pub const EXPORTERS: &[&dyn Exporter] = &[
     &plan_toml::PlanToml,
     &manifest_json::ManifestJson,
     &runs_csv::RunsCsv,
     &percentiles_csv::PercentilesCsv,
 ];
+
+/// Every file of a results folder, in the order of writing.
+pub fn render(results: &ResultSet) -> Result<Vec<File>, ReportError> {
+    let mut files = Vec::new();
+    for exporter in EXPORTERS {
+        files.extend(exporter.render(results)?);
+    }
+    Ok(files)
+}
 
 /// Why a file could not be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +64,14 @@ pub enum ReportError {
 }
 
 /// A CSV file of these rows; the first is the header.
-fn csv_of(file: &'static str, rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, ReportError> {
+fn csv_of(file: &'static str, rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<File>, ReportError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.write_record(row).map_err(|error| ReportError::Csv { file, error })?;
     }
-    writer.into_inner().map_err(|error| ReportError::Csv { file, error: error.into_error().into() })
+    let bytes =
+        writer.into_inner().map_err(|error| ReportError::Csv { file, error: error.into_error().into() })?;
+    Ok(vec![File::new(file, bytes)])
 }
 
 #[cfg(test)]
@@ -59,7 +82,8 @@ mod tests {
 
     #[test]
     fn a_results_folder_holds_each_file_once() {
-        let names: Vec<&str> = EXPORTERS.iter().map(|exporter| exporter.file_name()).collect();
+        let files = render(&example::result_set()).unwrap();
+        let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(names, ["plan.toml", "manifest.json", "runs.csv", "percentiles.csv"]);
     }
 
@@ -67,9 +91,8 @@ mod tests {
     fn nothing_measured_yet_renders_too() {
         let mut results = example::result_set();
         results.runs.clear();
-        for exporter in EXPORTERS {
-            let text = String::from_utf8(exporter.render(&results).unwrap()).unwrap();
-            assert!(text.ends_with('\n'), "{}", exporter.file_name());
+        for file in render(&results).unwrap() {
+            assert!(file.bytes.ends_with(b"\n"), "{}", file.path);
         }
     }
 

@@ -3,19 +3,15 @@
 use wirelab_clients::harness::metrics::COLUMNS;
 use wirelab_clients::harness::results::{ResultSet, RunResult};
 
-use super::{Exporter, ReportError, csv_of};
+use super::{Exporter, File, ReportError, csv_of};
 
 /// Renders `runs.csv`.
 pub(super) struct RunsCsv;
 
 impl Exporter for RunsCsv {
-    fn file_name(&self) -> &'static str {
-        "runs.csv"
-    }
-
-    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError> {
+    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError> {
         let header = COLUMNS.iter().map(|column| column.name.to_owned()).collect();
-        csv_of(self.file_name(), std::iter::once(header).chain(results.runs.iter().map(row)))
+        csv_of("runs.csv", std::iter::once(header).chain(results.runs.iter().map(row)))
     }
 }
 
@@ -30,7 +26,8 @@ mod tests {
     use wirelab_clients::harness::example;
 
     fn render(results: &ResultSet) -> String {
-        String::from_utf8(RunsCsv.render(results).unwrap()).unwrap()
+        let [file] = RunsCsv.render(results).unwrap().try_into().unwrap();
+        String::from_utf8(file.bytes).unwrap()
     }
 
     #[test]
