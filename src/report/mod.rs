@@ -3,6 +3,8 @@
 //! An exporter renders one kind of file of a results folder and is pure: the command that measured writes the bytes,
 //! after each run. To add one: a file here and a line in [`EXPORTERS`].
 
+mod hdr_log;
+mod hgrm;
 mod manifest_json;
 mod percentiles_csv;
 mod plan_toml;
@@ -36,8 +38,11 @@ pub trait Exporter: Sync {
 pub const EXPORTERS: &[&dyn Exporter] = &[
     &plan_toml::PlanToml,
     &manifest_json::ManifestJson,
-    &runs_csv::RunsCsv,
+    // Before the rows that count their samples: whoever is killed in between leaves no row without its histograms.
+    &hdr_log::HdrLogs,
+    &hgrm::Hgrms,
     &percentiles_csv::PercentilesCsv,
+    &runs_csv::RunsCsv,
 ];
 
 /// Every file of a results folder, in the order of writing.
@@ -61,6 +66,14 @@ pub enum ReportError {
         #[source]
         error: csv::Error,
     },
+    /// A histogram could not be serialized.
+    #[error("cannot render {path}: {reason}")]
+    Histogram {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A CSV file of these rows; the first is the header.
@@ -76,6 +89,8 @@ fn csv_of(file: &'static str, rows: impl IntoIterator<Item = Vec<String>>) -> Re
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use wirelab_clients::harness::example;
     use wirelab_clients::harness::metrics::data_dictionary;
@@ -84,7 +99,10 @@ mod tests {
     fn a_results_folder_holds_each_file_once() {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        assert_eq!(names, ["plan.toml", "manifest.json", "runs.csv", "percentiles.csv"]);
+        let folder: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with("hdr/")).collect();
+        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "runs.csv"]);
+        let distinct: HashSet<&str> = names.iter().copied().collect();
+        assert_eq!(distinct.len(), names.len(), "{names:?}");
     }
 
     #[test]
