@@ -36,6 +36,8 @@ pub enum Command {
     Tail(Tail),
     /// Record a command's output with its timing, to be replayed.
     Record(Record),
+    /// Make report.html again from the files of a results folder.
+    Report(Report),
     /// List the plans with their questions.
     Plans(Plans),
     /// Print results/README.md: what every column means.
@@ -192,6 +194,14 @@ pub struct Record {
     /// The command to run.
     #[arg(last = true, required = true)]
     pub command: Vec<String>,
+}
+
+/// `wirelab report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// A results folder: results/PLAN/UTC-COMMIT, as `run` names it at its end.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// `wirelab plans`.

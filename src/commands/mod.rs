@@ -3,6 +3,7 @@
 pub mod plans;
 pub mod publish;
 pub mod record;
+pub mod report;
 mod results_folder;
 pub mod run;
 pub mod serve;

@@ -139,9 +139,12 @@ fn schedule(cell: &Cell, recording: Option<&Arc<Recording>>) -> Schedule {
 /// Renders every file of the results folder and writes them.
 fn write(folder: &Path, results: &mut ResultSet) -> Result<(), Failure> {
     results.manifest.note_what_was_not_measured(&results.runs);
+    let refused = |error| Failure::environment(format!("{error}; name another folder with --results"));
     let files = report::render(results).map_err(Failure::environment)?;
-    results_folder::write(folder, &files)
-        .map_err(|error| Failure::environment(format!("{error}; name another folder with --results")))
+    results_folder::write(folder, &files).map_err(refused)?;
+    // Last: it never speaks of a file that is not there.
+    let page = report::page(&files).map_err(Failure::environment)?;
+    results_folder::write(folder, &[page]).map_err(refused)
 }
 
 fn conclude(results: &ResultSet, folder: &Path) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ use wirelab_clients::harness::results::{ResultSet, RunResult, utc};
 use super::{Exporter, File, ReportError};
 
 /// The folder of histograms below the results folder.
-pub(super) const FOLDER: &str = "hdr";
+pub const FOLDER: &str = "hdr";
 
 const LEGEND: &str =
     "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
@@ -44,6 +44,11 @@ impl Exporter for HdrLogs {
 /// Where a run's distribution is, below the results folder.
 pub(super) fn path(run_id: &str, metric: &str) -> String {
     format!("{FOLDER}/{run_id}.{metric}.hlog")
+}
+
+/// Whether this is where some run's distribution is.
+pub(super) fn is_log_of(path: &str, metric: &str) -> bool {
+    path.starts_with(FOLDER) && path.ends_with(&format!(".{metric}.hlog"))
 }
 
 fn encode(run: &RunResult, metric: &Distribution) -> Result<Vec<u8>, impl fmt::Display + use<>> {
@@ -81,18 +86,16 @@ pub(super) fn decode(log: &[u8]) -> Result<Histogram<u64>, String> {
             Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(|error| error.to_string())?;
         match &mut all {
             None => all = Some(samples),
-            Some(all) => add(all, &samples),
+            Some(all) => add(all, &samples)?,
         }
     }
     all.ok_or_else(|| "it holds no interval".to_owned())
 }
 
-/// Adds every sample, as the histogram that was recorded would: it grows.
-pub(super) fn add(all: &mut Histogram<u64>, more: &Histogram<u64>) {
+/// Adds every sample; the histogram grows as it must.
+pub(super) fn add(all: &mut Histogram<u64>, more: &Histogram<u64>) -> Result<(), String> {
     all.auto(true);
-    for step in more.iter_recorded() {
-        all.record_n(step.value_iterated_to(), step.count_at_value()).expect("it grows by itself");
-    }
+    all.add(more).map_err(|error| format!("its samples cannot be added up: {error}"))
 }
 
 #[cfg(test)]

@@ -1,17 +1,24 @@
 //! Reports: results in, bytes out.
 //!
 //! An exporter renders one kind of file of a results folder and is pure: the command that measured writes the bytes,
-//! after each run. To add one: a file here and a line in [`EXPORTERS`].
+//! after each run. To add one: a file here and a line in [`EXPORTERS`]. The page for people, `report.html`, is made of
+//! the other files alone.
 
+mod folder;
 mod hdr_log;
 mod hgrm;
+mod html;
 mod manifest_json;
 mod percentiles_csv;
 mod plan_toml;
+mod plot;
 mod runs_csv;
 pub mod table;
 
 use wirelab_clients::harness::results::ResultSet;
+
+pub use folder::FolderError;
+pub use hdr_log::FOLDER as HDR_FOLDER;
 
 /// One file of a results folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +61,16 @@ pub fn render(results: &ResultSet) -> Result<Vec<File>, ReportError> {
     Ok(files)
 }
 
+/// `report.html`, made of the other files: by a run when it has written them, and by `wirelab report` from a folder.
+pub fn page(files: &[File]) -> Result<File, ReportError> {
+    html::render(files)
+}
+
+/// Whether the page is made of this file of a results folder.
+pub fn is_source(path: &str) -> bool {
+    folder::SOURCES.contains(&path) || hdr_log::is_log_of(path, folder::METRIC)
+}
+
 /// Why a file could not be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -74,6 +91,12 @@ pub enum ReportError {
         /// Why.
         reason: String,
     },
+    /// The files of a folder are not those of a run.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The page could not be made of the files.
+    #[error("cannot render report.html: {0}")]
+    Page(String),
 }
 
 /// A CSV file of these rows; the first is the header.

@@ -6,6 +6,7 @@
 //! - `cli`, `commands`: the real binary
 //! - `event_source`: the SSE client and answers that are no stream
 //! - `store_crash`: the disk store under kill -9
+//! - `report`: the page of a run, and making it again
 //! - `tidy`: the repository itself
 //!
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
@@ -21,6 +22,7 @@ mod event_source;
 mod faulty_store;
 mod http;
 mod proxy;
+mod report;
 mod server;
 mod store_crash;
 mod tidy;
