@@ -42,6 +42,10 @@ pub enum Command {
     Plans(Plans),
     /// Print results/README.md: what every column means.
     Dictionary,
+    /// Print the completions of a shell.
+    Completions(Completions),
+    /// Print the manual page.
+    Man(ManPage),
 }
 
 const RUN_EXIT_CODES: &str = "\
@@ -210,6 +214,32 @@ pub struct Plans {
     /// Folder with plans.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,
+}
+
+const COMPLETIONS_EXAMPLE: &str = "\
+For bash, now and in every later one:
+  source <(wirelab completions bash)
+  wirelab completions bash > ~/.local/share/bash-completion/completions/wirelab";
+
+/// `wirelab completions`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS_EXAMPLE)]
+pub struct Completions {
+    /// Which shell.
+    pub shell: clap_complete::Shell,
+}
+
+const MAN_EXAMPLE: &str = "\
+To read it:
+  wirelab man | man -l -
+  wirelab man run > wirelab-run.1";
+
+/// `wirelab man`.
+#[derive(Debug, Args)]
+#[command(after_help = MAN_EXAMPLE)]
+pub struct ManPage {
+    /// Only this command's page [default: one page with all of them]
+    pub command: Option<String>,
 }
 
 /// An origin as browsers send it: scheme, host and, unless it is the scheme's own, port. Nothing after it.

@@ -18,6 +18,8 @@ fn main() -> ExitCode {
             Command::Record(arguments) => commands::record::run(arguments).await,
             Command::Report(arguments) => commands::report::run(&arguments),
             Command::Plans(arguments) => commands::plans::run(&arguments),
+            Command::Completions(arguments) => commands::completions::run(&arguments),
+            Command::Man(arguments) => commands::man::run(&arguments),
             Command::Dictionary => commands::plans::dictionary(),
         }
     });

@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+pub mod completions;
+pub mod man;
 pub mod plans;
 pub mod publish;
 pub mod record;

@@ -171,7 +171,7 @@ fn schema(file: &'static str, found: &str) -> Result<(), FolderError> {
 }
 
 fn runs(csv: &str) -> Result<Vec<Run>, FolderError> {
-    let table = CsvFile::read("runs.csv", csv)?;
+    let table = CsvFile::read("runs.csv", csv, &["schema_version", "run_id"])?;
     let mut runs: Vec<Run> = Vec::new();
     for row in table.rows() {
         schema("runs.csv", row.text("schema_version")?)?;
@@ -213,7 +213,11 @@ fn runs(csv: &str) -> Result<Vec<Run>, FolderError> {
 
 /// Samples of the drawn distribution by run, as `percentiles.csv` counts them.
 fn samples(csv: &str) -> Result<HashMap<String, u64>, FolderError> {
-    let table = CsvFile::read("percentiles.csv", csv)?;
+    let table = CsvFile::read(
+        "percentiles.csv",
+        csv,
+        &["run_id", "metric", "quantile", "value_us", "samples_count"],
+    )?;
     let mut samples = HashMap::new();
     for row in table.rows() {
         row.number("quantile")?;
@@ -264,12 +268,15 @@ struct Row<'a> {
 }
 
 impl CsvFile {
-    fn read(file: &'static str, text: &str) -> Result<Self, FolderError> {
+    /// A file without rows must have these columns, too.
+    fn read(file: &'static str, text: &str, needed: &[&str]) -> Result<Self, FolderError> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| garbled(file, error))?;
         let columns = header.iter().enumerate().map(|(i, name)| (name.to_owned(), i)).collect();
         let rows = reader.records().collect::<Result<_, _>>().map_err(|error| garbled(file, error))?;
-        Ok(Self { file, columns, rows })
+        let table = Self { file, columns, rows };
+        needed.iter().try_for_each(|column| table.column(column).map(|_| ()))?;
+        Ok(table)
     }
 
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
@@ -392,7 +399,7 @@ mod tests {
     #[test]
     fn what_is_garbled_is_named_with_what_is_wrong() {
         let hlog = "hdr/sse-1.delivery_latency.hlog";
-        let rows: [(&str, fn(String) -> String, &str); 12] = [
+        let rows: [(&str, fn(String) -> String, &str); 13] = [
             ("plan.toml", |_| "name = ".into(), "plan.toml: "),
             ("plan.toml", |_| "name = 3\n".into(), "it has no text \"name\""),
             ("manifest.json", |text| text[1..].into(), "manifest.json: "),
@@ -403,6 +410,7 @@ mod tests {
             ("runs.csv", |text| text.replace("\n1,", "\n9,"), "runs.csv: schema_version 9 is not known"),
             ("runs.csv", |text| text.replace("sse-1", "short-poll-1"), "\"short-poll-1\" is there twice"),
             ("runs.csv", |text| text.replace("500,500,1000", "500,many,1000"), "distinct_lines_count"),
+            ("percentiles.csv", |_| String::new(), "column run_id is missing"),
             ("percentiles.csv", |text| text.replace("value_us", "value"), "column value_us is missing"),
             (hlog, |text| text.replace("HIST", "HISS"), hlog),
         ];

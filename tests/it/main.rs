@@ -7,6 +7,7 @@
 //! - `event_source`: the SSE client and answers that are no stream
 //! - `store_crash`: the disk store under kill -9
 //! - `report`: the page of a run, and making it again
+//! - `shell`: completions and the manual page
 //! - `tidy`: the repository itself
 //!
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
@@ -24,5 +25,6 @@ mod http;
 mod proxy;
 mod report;
 mod server;
+mod shell;
 mod store_crash;
 mod tidy;
