@@ -330,6 +330,9 @@ mod tests {
     use crate::report::render;
     use wirelab_clients::harness::example;
 
+    /// What happens to the text of a file.
+    type Damage = fn(String) -> String;
+
     fn files() -> Vec<File> {
         render(&example::result_set()).unwrap()
     }
@@ -399,7 +402,7 @@ mod tests {
     #[test]
     fn what_is_garbled_is_named_with_what_is_wrong() {
         let hlog = "hdr/sse-1.delivery_latency.hlog";
-        let rows: [(&str, fn(String) -> String, &str); 13] = [
+        let rows: [(&str, Damage, &str); 13] = [
             ("plan.toml", |_| "name = ".into(), "plan.toml: "),
             ("plan.toml", |_| "name = 3\n".into(), "it has no text \"name\""),
             ("manifest.json", |text| text[1..].into(), "manifest.json: "),

@@ -11,6 +11,9 @@ use crate::server::wirelab;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// What happens to the text of a file.
+type Damage = fn(&str) -> String;
+
 fn report(folder: &Path) -> Output {
     wirelab().arg("report").arg(folder).output().unwrap()
 }
@@ -108,7 +111,7 @@ fn a_folder_that_is_none_of_a_run_is_refused_with_the_remedy() {
 
 #[test]
 fn a_damaged_file_is_named_and_the_old_page_stays() {
-    let rows: [(&str, fn(&str) -> String, &str); 5] = [
+    let rows: [(&str, Damage, &str); 5] = [
         ("runs.csv", |text| text.replace("lost_count", "lost"), "runs.csv: column lost_count is missing"),
         ("runs.csv", |text| text[..text.len() - 9].into(), "runs.csv: "),
         (
