@@ -6,6 +6,8 @@
 //! - `cli`, `commands`: the real binary
 //! - `event_source`: the SSE client and answers that are no stream
 //! - `store_crash`: the disk store under kill -9
+//! - `openapi`: the description of the API against the server
+//! - `readiness`: a store that failed
 //! - `report`: the page of a run, and making it again
 //! - `shell`: completions and the manual page
 //! - `tidy`: the repository itself
@@ -22,7 +24,9 @@ mod contract;
 mod event_source;
 mod faulty_store;
 mod http;
+mod openapi;
 mod proxy;
+mod readiness;
 mod report;
 mod server;
 mod shell;
