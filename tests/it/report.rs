@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
@@ -152,4 +152,20 @@ fn a_page_that_cannot_be_written_is_named() {
     assert!(error.contains("report.html") && error.contains("writable"), "{error}");
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with('.')), "{left:?}");
+}
+
+#[test]
+fn what_is_no_file_and_what_is_too_large_is_not_read() {
+    let folder = copy(&Path::new(PROJECT).join("results/sample"));
+    let runs = folder.path().join("runs.csv");
+    fs::File::options().write(true).open(&runs).unwrap().set_len((64 << 20) + 1).unwrap();
+    let error = text(&report(folder.path()).stderr);
+    assert!(error.contains("runs.csv: it has more than 67108864 bytes"), "{error}");
+
+    fs::remove_file(&runs).unwrap();
+    // A pipe that nobody writes to: whoever opened it would wait for ever.
+    assert!(Command::new("mkfifo").arg(&runs).status().unwrap().success());
+    let output = report(folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("runs.csv: it is no file"), "{}", text(&output.stderr));
 }
