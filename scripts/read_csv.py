@@ -1,12 +1,16 @@
 """usage: read_csv.py FOLDER
 
-Reads a run's CSV files with pandas and checks what a researcher relies on: types, the books, the links between files.
+Reads a run's files with pandas and hdrhistogram and checks what a researcher relies on: types, the books, the links
+between files, and that the histograms are those of the percentiles.
 """
 
+import math
 import pathlib
 import sys
 
 import pandas
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
 
 folder = pathlib.Path(sys.argv[1])
 runs = pandas.read_csv(folder / "runs.csv")
@@ -35,5 +39,51 @@ delivery = percentiles[percentiles.metric == "delivery_latency"].pivot(
 both = delivery.join(runs.set_index("run_id").delivery_latency_us_p50)
 assert (both[0.5] == both.delivery_latency_us_p50).all(), "the files disagree"
 
+
+
+def samples_of(log):
+    """All intervals of a log, added up by the library."""
+    reader = HistogramLogReader(str(log), HdrHistogram(1, 3_600_000_000, 3))
+    total = HdrHistogram(1, 3_600_000_000, 3)
+    intervals = 0
+    while (interval := reader.get_next_interval_histogram()) is not None:
+        assert interval.get_tag() is None, f"{log} is tagged"
+        total.add(interval)
+        intervals += 1
+    assert intervals > 0, f"{log} has no interval that the library sees"
+    assert reader.observed_start_time and reader.observed_base_time, f"the library does not see the times of {log}"
+    assert reader.start_time_sec > 1.7e9, f"{log} starts before wirelab existed"
+    return total
+
+
+def value_at(histogram, quantile):
+    """The value that a share of the samples does not exceed. The library's own function rounds the rank instead."""
+    rank = max(1, math.ceil(round(quantile * histogram.get_total_count(), 6)))
+    seen = 0
+    for step in histogram.get_recorded_iterator():
+        seen += step.count_added_in_this_iter_step
+        if seen >= rank:
+            return histogram.get_highest_equivalent_value(step.value_iterated_to)
+    raise AssertionError("fewer samples than it counts")
+
+
+compared = 0
+# The first run with histograms brought this column with it.
+if "l7_per_line_bytes" in runs.columns:
+    for (run_id, metric), rows in percentiles.groupby(["run_id", "metric"]):
+        histogram = samples_of(folder / "hdr" / f"{run_id}.{metric}.hlog")
+        for row in rows.itertuples():
+            assert histogram.get_total_count() == row.samples_count, f"{run_id} {metric}"
+            if not math.isnan(row.value_us):
+                found = value_at(histogram, row.quantile)
+                assert found == row.value_us, f"{run_id} {metric} {row.quantile}: {found} is not {row.value_us}"
+                compared += 1
+        text = pandas.read_csv(folder / "hdr" / f"{run_id}.{metric}.hgrm", sep=r"\s+", comment="#")
+        assert text.TotalCount.iloc[-1] == histogram.get_total_count()
+        assert text.Value.is_monotonic_increasing and text.Percentile.iloc[-1] == 1
+        longest_ms = histogram.get_highest_equivalent_value(histogram.get_max_value()) / 1000
+        assert math.isclose(text.Value.iloc[-1], longest_ms, abs_tol=0.001), f"{run_id} {metric}"
+    assert compared > 0, "no percentile to compare"
+
 print(runs[["transport", "verdict", "requests_count", "delivery_latency_us_p50", "lost_count"]].to_string(index=False))
-print(f"{len(runs)} runs read from {folder.name}")
+print(f"{len(runs)} runs read from {folder.name}, {compared} percentiles found again in their histograms")

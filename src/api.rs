@@ -7,8 +7,8 @@ use actix_web::guard::{self, Guard};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use wirelab_clients::wire::{
     Finish, IDEMPOTENCY_KEY_BYTES_MAX, LIST_MAX, NAME_CHARS_MAX, NewDeployment, Transport, TransportInfo,
@@ -16,13 +16,33 @@ use wirelab_clients::wire::{
 
 use crate::deployments::CreateError;
 use crate::new_lines;
+use crate::openapi;
 use crate::problem::Refusal;
 use crate::request::{self, deployment_id, one_header, parameter};
 use crate::server::{Context, no_store};
-use crate::store::{AppendRequest, IdempotencyKey};
+use crate::store::{AppendRequest, IdempotencyKey, StoreError};
 use crate::transports::batch_json;
 
 const INDEX: &str = include_str!("../static/index.html");
+
+/// Of `/metrics`.
+pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answer of `/healthz`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Health {
+    /// `ok`: there would be no answer otherwise.
+    status: &'static str,
+}
+
+/// Answer of `/readyz`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Ready {
+    /// The store's name on the command line.
+    store: &'static str,
+    /// Whether an acknowledged line survives power loss.
+    durable: bool,
+}
 
 /// Every path with its methods.
 pub fn mount(config: &mut web::ServiceConfig) {
@@ -48,7 +68,8 @@ pub fn mount(config: &mut web::ServiceConfig) {
         .service(resource("/api/recordings", "GET, HEAD").route(get().to(list_recordings)))
         .service(resource("/healthz", "GET, HEAD").route(get().to(health)))
         .service(resource("/readyz", "GET, HEAD").route(get().to(ready)))
-        .service(resource("/metrics", "GET, HEAD").route(get().to(metrics)));
+        .service(resource("/metrics", "GET, HEAD").route(get().to(metrics)))
+        .service(resource("/openapi.json", "GET, HEAD").route(get().to(describe)));
 }
 
 /// A resource whose other methods are refused with 405 and what it allows.
@@ -173,18 +194,23 @@ async fn list_recordings(context: web::Data<Context>) -> Result<HttpResponse, Re
 }
 
 async fn health() -> HttpResponse {
-    no_store(HttpResponse::Ok()).json(json!({"status": "ok"}))
+    no_store(HttpResponse::Ok()).json(Health { status: "ok" })
 }
 
-async fn ready(context: web::Data<Context>) -> HttpResponse {
+/// A store that failed takes no more lines until somebody restarts the server: nobody should be sent here.
+async fn ready(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let unavailable = |error: StoreError| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+    context.deployments.check().map_err(unavailable)?;
     let (store, durable) = context.deployments.store();
-    no_store(HttpResponse::Ok()).json(json!({"store": store, "durable": durable}))
+    Ok(no_store(HttpResponse::Ok()).json(Ready { store, durable }))
 }
 
 async fn metrics(context: web::Data<Context>) -> HttpResponse {
-    no_store(HttpResponse::Ok())
-        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        .body(context.metrics.render())
+    no_store(HttpResponse::Ok()).content_type(METRICS_TYPE).body(context.metrics.render())
+}
+
+async fn describe() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(openapi::json())
 }
 
 async fn json_body<T: DeserializeOwned>(payload: web::Payload, example: &str) -> Result<T, Refusal> {

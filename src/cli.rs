@@ -36,10 +36,16 @@ pub enum Command {
     Tail(Tail),
     /// Record a command's output with its timing, to be replayed.
     Record(Record),
+    /// Make report.html again from the files of a results folder.
+    Report(Report),
     /// List the plans with their questions.
     Plans(Plans),
     /// Print results/README.md: what every column means.
     Dictionary,
+    /// Print the completions of a shell.
+    Completions(Completions),
+    /// Print the manual page.
+    Man(ManPage),
 }
 
 const RUN_EXIT_CODES: &str = "\
@@ -194,12 +200,46 @@ pub struct Record {
     pub command: Vec<String>,
 }
 
+/// `wirelab report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// A results folder: results/PLAN/UTC-COMMIT, as `run` names it at its end.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
 /// `wirelab plans`.
 #[derive(Debug, Args)]
 pub struct Plans {
     /// Folder with plans.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,
+}
+
+const COMPLETIONS_EXAMPLE: &str = "\
+For bash, now and in every later one:
+  source <(wirelab completions bash)
+  wirelab completions bash > ~/.local/share/bash-completion/completions/wirelab";
+
+/// `wirelab completions`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS_EXAMPLE)]
+pub struct Completions {
+    /// Which shell.
+    pub shell: clap_complete::Shell,
+}
+
+const MAN_EXAMPLE: &str = "\
+To read it:
+  wirelab man | man -l -
+  wirelab man run > wirelab-run.1";
+
+/// `wirelab man`.
+#[derive(Debug, Args)]
+#[command(after_help = MAN_EXAMPLE)]
+pub struct ManPage {
+    /// Only this command's page [default: one page with all of them]
+    pub command: Option<String>,
 }
 
 /// An origin as browsers send it: scheme, host and, unless it is the scheme's own, port. Nothing after it.

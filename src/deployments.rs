@@ -141,6 +141,11 @@ impl Deployments {
         (self.store.name(), self.store.durable())
     }
 
+    /// Whether every deployment can be written; else which one cannot, and why.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.store.check()
+    }
+
     /// Lines appended and acknowledged since the start, by anybody.
     pub fn lines_appended(&self) -> Counter {
         self.appended.clone()

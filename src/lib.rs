@@ -4,7 +4,8 @@
 //! `wirelab-clients`, which knows nothing of this one.
 //!
 //! - [`cli`], [`commands`]: the command line; one file per command
-//! - [`server`]: the actix application; [`api`]: the regular calls; [`transports`]: how lines leave the log
+//! - [`server`]: the actix application; [`api`]: the regular calls; [`transports`]: how lines leave the log;
+//!   [`openapi`]: all of them described
 //! - [`reader`]: a cursor on a log, all that a transport may use
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
@@ -20,6 +21,7 @@ mod connection;
 pub mod deployments;
 pub mod metrics;
 mod new_lines;
+pub mod openapi;
 pub mod problem;
 pub mod reader;
 pub mod report;

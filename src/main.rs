@@ -16,7 +16,10 @@ fn main() -> ExitCode {
             Command::Publish(arguments) => commands::publish::run(arguments).await,
             Command::Tail(arguments) => commands::tail::run(arguments).await,
             Command::Record(arguments) => commands::record::run(arguments).await,
+            Command::Report(arguments) => commands::report::run(&arguments),
             Command::Plans(arguments) => commands::plans::run(&arguments),
+            Command::Completions(arguments) => commands::completions::run(&arguments),
+            Command::Man(arguments) => commands::man::run(&arguments),
             Command::Dictionary => commands::plans::dictionary(),
         }
     });

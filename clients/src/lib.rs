@@ -22,6 +22,8 @@ pub mod recording;
 pub mod traffic;
 pub mod transports;
 pub mod wire;
+#[cfg(feature = "openapi")]
+mod wire_schemas;
 
 use std::fmt;
 use std::str::FromStr;

@@ -345,6 +345,7 @@ string_on_the_wire!(Transport);
 /// How a deployment ended. A running one has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Status {
     /// Its command exited with 0.
     Succeeded,
@@ -399,12 +400,14 @@ mod running_or_ended {
 
 /// One deployment as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Deployment {
     /// Made by the server.
     pub id: DeploymentId,
     /// For people; not unique.
     pub name: String,
     /// `None` while it runs (`"running"` on the wire).
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::wire_schemas::DeploymentStatus))]
     #[serde(rename = "status", with = "running_or_ended")]
     pub ended: Option<Status>,
     /// Wall clock at creation, µs since 1970.
@@ -422,6 +425,7 @@ pub struct Deployment {
 /// Which of a command's two outputs a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Stream {
     /// Standard output.
     Stdout,
@@ -431,6 +435,7 @@ pub enum Stream {
 
 /// A line before the log gave it a seq.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewLine {
     /// The text, without its line end. Any Unicode, NUL, CR and BOM included.
     pub text: String,
@@ -451,6 +456,7 @@ impl NewLine {
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Line {
     /// Its position.
     pub seq: Seq,
@@ -463,6 +469,7 @@ pub struct Line {
 
 /// What a poll answers and what every subscriber returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Batch {
     /// Lines after the asked cursor, in order, at most [`BATCH_LINES_MAX`].
     pub lines: Vec<Line>,
@@ -476,8 +483,10 @@ pub struct Batch {
 
 /// Body of `POST /api/deployments`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewDeployment {
     /// 1 to [`NAME_CHARS_MAX`] characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub name: String,
     /// What feeds it; absent: whoever posts lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -487,18 +496,22 @@ pub struct NewDeployment {
 /// What the server itself feeds a deployment with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Source {
     /// A recording with its own timing.
     Replay {
         /// Name of a recording of `/api/recordings`.
+        #[cfg_attr(feature = "openapi", schema(pattern = "^[a-z0-9][a-z0-9._-]{0,99}$"))]
         recording: String,
         /// 0.01 to 1000; 2 is twice as fast.
+        #[cfg_attr(feature = "openapi", schema(minimum = 0.01, maximum = 1000))]
         #[serde(default = "one")]
         speed: f64,
     },
     /// Numbered lines at a fixed rate.
     Generate {
         /// 0.01 to 10 000 lines per second.
+        #[cfg_attr(feature = "openapi", schema(minimum = 0.01, maximum = 10_000))]
         rate_hz: f64,
     },
 }
@@ -509,6 +522,7 @@ fn one() -> f64 {
 
 /// Answer to an append.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Appended {
     /// Seq of the first line.
     pub first: Seq,
@@ -520,6 +534,7 @@ pub struct Appended {
 
 /// Body of `POST …/finish`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finish {
     /// How the deployment ended.
     pub status: Status,
@@ -527,6 +542,7 @@ pub struct Finish {
 
 /// One row of `GET /api/transports`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TransportInfo {
     /// The transport's name.
     pub name: String,
@@ -542,6 +558,7 @@ pub struct TransportInfo {
 
 /// One row of `GET /api/recordings`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecordingInfo {
     /// What `source.replay` calls it.
     pub name: String,
@@ -553,6 +570,7 @@ pub struct RecordingInfo {
 
 /// RFC 9457 problem document: every error the server answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// Always `about:blank`: the status says the kind.
     #[serde(rename = "type", default = "about_blank")]
@@ -577,6 +595,7 @@ fn about_blank() -> String {
 
 /// Position at the start of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Hello {
     /// Lines after this cursor follow.
     pub cursor: Cursor,
@@ -584,6 +603,7 @@ pub struct Hello {
 
 /// The end of a log, as streams tell it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finished {
     /// The last cursor.
     pub cursor: Cursor,
@@ -593,6 +613,7 @@ pub struct Finished {
 
 /// Lines that a reader wanted are no longer kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Gap {
     /// The cursor before the first kept line.
     pub earliest: Cursor,
@@ -603,6 +624,7 @@ pub struct Gap {
 /// One record of an NDJSON stream. A line is a bare line object; the others are wrapped in their name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum NdjsonRecord {
     /// A line of the log.
     Line(Line),
@@ -613,6 +635,7 @@ pub enum NdjsonRecord {
 /// The records of an NDJSON stream that are not lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum NdjsonControl {
     /// First record.
     Hello(Hello),

@@ -1,8 +1,12 @@
 //! The commands, one file each.
 
+pub mod completions;
+pub mod man;
 pub mod plans;
 pub mod publish;
 pub mod record;
+pub mod report;
+mod results_folder;
 pub mod run;
 pub mod serve;
 pub mod tail;

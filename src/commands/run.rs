@@ -3,8 +3,7 @@
 //! Everything is written again after each run, so that an interrupted experiment keeps what it measured.
 
 use std::convert::Infallible;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,9 +17,9 @@ use wirelab_clients::harness::{gates, schedule};
 use wirelab_clients::os;
 use wirelab_clients::recording::Recording;
 
-use super::{Exit, Failure, Interrupts, plans, remark, say};
+use super::{Exit, Failure, Interrupts, plans, remark, results_folder, say};
 use crate::cli::{self, Run};
-use crate::report::{EXPORTERS, table};
+use crate::report::{self, table};
 
 /// The plan of `wirelab run` without one.
 const DEFAULT_PLAN: &str = "quick";
@@ -137,22 +136,15 @@ fn schedule(cell: &Cell, recording: Option<&Arc<Recording>>) -> Schedule {
     }
 }
 
-/// Renders every file of the results folder. Each is written aside and renamed: a reader never sees half of one.
+/// Renders every file of the results folder and writes them.
 fn write(folder: &Path, results: &mut ResultSet) -> Result<(), Failure> {
     results.manifest.note_what_was_not_measured(&results.runs);
-    let cannot = |path: &PathBuf, error: std::io::Error| {
-        Failure::environment(format!("{}: {error}; name another folder with --results", path.display()))
-    };
-    fs::create_dir_all(folder).map_err(|error| cannot(&folder.to_owned(), error))?;
-    for exporter in EXPORTERS {
-        let bytes = exporter.render(results).map_err(Failure::environment)?;
-        let path = folder.join(exporter.file_name());
-        let aside = folder.join(format!(".{}", exporter.file_name()));
-        fs::write(&aside, bytes)
-            .and_then(|()| fs::rename(&aside, &path))
-            .map_err(|error| cannot(&path, error))?;
-    }
-    Ok(())
+    let refused = |error| Failure::environment(format!("{error}; name another folder with --results"));
+    let files = report::render(results).map_err(Failure::environment)?;
+    results_folder::write(folder, &files).map_err(refused)?;
+    // Last: it never speaks of a file that is not there.
+    let page = report::page(&files).map_err(Failure::environment)?;
+    results_folder::write(folder, &[page]).map_err(refused)
 }
 
 fn conclude(results: &ResultSet, folder: &Path) -> Result<(), Failure> {

@@ -2,20 +2,16 @@
 
 use wirelab_clients::harness::results::ResultSet;
 
-use super::{Exporter, ReportError};
+use super::{Exporter, File, ReportError};
 
 /// Renders `manifest.json`.
 pub(super) struct ManifestJson;
 
 impl Exporter for ManifestJson {
-    fn file_name(&self) -> &'static str {
-        "manifest.json"
-    }
-
-    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError> {
+    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError> {
         let mut manifest = results.manifest.clone();
         manifest.note_what_was_not_measured(&results.runs);
-        Ok(manifest.to_json().into_bytes())
+        Ok(vec![File::new("manifest.json", manifest.to_json())])
     }
 }
 
@@ -30,7 +26,7 @@ mod tests {
         results.runs.truncate(1);
         results.runs[0].server.cpu = None;
         let json: serde_json::Value =
-            serde_json::from_slice(&ManifestJson.render(&results).unwrap()).unwrap();
+            serde_json::from_slice(&ManifestJson.render(&results).unwrap()[0].bytes).unwrap();
         let not_measured = json["not_measured"].as_array().unwrap();
         assert!(not_measured.contains(&"server_cpu_us".into()) && !not_measured.contains(&"plan".into()));
         assert_eq!(json["order"], serde_json::json!(["short-poll-1", "sse-1"]));

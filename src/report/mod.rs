@@ -1,32 +1,75 @@
 //! Reports: results in, bytes out.
 //!
-//! An exporter renders one file of a results folder and is pure: the command that measured writes the bytes, after
-//! each run. To add one: a file here and a line in [`EXPORTERS`].
+//! An exporter renders one kind of file of a results folder and is pure: the command that measured writes the bytes,
+//! after each run. To add one: a file here and a line in [`EXPORTERS`]. The page for people, `report.html`, is made of
+//! the other files alone.
 
+mod folder;
+mod hdr_log;
+mod hgrm;
+mod html;
 mod manifest_json;
 mod percentiles_csv;
 mod plan_toml;
+mod plot;
 mod runs_csv;
 pub mod table;
 
 use wirelab_clients::harness::results::ResultSet;
 
-/// Renders one file of a results folder.
-pub trait Exporter: Sync {
-    /// The file's name.
-    fn file_name(&self) -> &'static str;
+pub use folder::FolderError;
+pub use hdr_log::FOLDER as HDR_FOLDER;
 
-    /// The file's bytes.
-    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError>;
+/// One file of a results folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Below the folder, with `/` between names.
+    pub path: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
 }
 
-/// Every file of a results folder.
+impl File {
+    fn new(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), bytes: bytes.into() }
+    }
+}
+
+/// Renders one kind of file: a single one, or one per run.
+pub trait Exporter: Sync {
+    /// The files, each with its bytes.
+    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError>;
+}
+
+/// Every kind of file, in the order of writing.
 pub const EXPORTERS: &[&dyn Exporter] = &[
     &plan_toml::PlanToml,
     &manifest_json::ManifestJson,
-    &runs_csv::RunsCsv,
+    // Before the rows that count their samples: whoever is killed in between leaves no row without its histograms.
+    &hdr_log::HdrLogs,
+    &hgrm::Hgrms,
     &percentiles_csv::PercentilesCsv,
+    &runs_csv::RunsCsv,
 ];
+
+/// Every file of a results folder, in the order of writing.
+pub fn render(results: &ResultSet) -> Result<Vec<File>, ReportError> {
+    let mut files = Vec::new();
+    for exporter in EXPORTERS {
+        files.extend(exporter.render(results)?);
+    }
+    Ok(files)
+}
+
+/// `report.html`, made of the other files: by a run when it has written them, and by `wirelab report` from a folder.
+pub fn page(files: &[File]) -> Result<File, ReportError> {
+    html::render(files)
+}
+
+/// Whether the page is made of this file of a results folder.
+pub fn is_source(path: &str) -> bool {
+    folder::SOURCES.contains(&path) || hdr_log::is_log_of(path, folder::METRIC)
+}
 
 /// Why a file could not be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -40,36 +83,57 @@ pub enum ReportError {
         #[source]
         error: csv::Error,
     },
+    /// A histogram could not be serialized.
+    #[error("cannot render {path}: {reason}")]
+    Histogram {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The files of a folder are not those of a run.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The page could not be made of the files.
+    #[error("cannot render report.html: {0}")]
+    Page(String),
 }
 
 /// A CSV file of these rows; the first is the header.
-fn csv_of(file: &'static str, rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, ReportError> {
+fn csv_of(file: &'static str, rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<File>, ReportError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.write_record(row).map_err(|error| ReportError::Csv { file, error })?;
     }
-    writer.into_inner().map_err(|error| ReportError::Csv { file, error: error.into_error().into() })
+    let bytes =
+        writer.into_inner().map_err(|error| ReportError::Csv { file, error: error.into_error().into() })?;
+    Ok(vec![File::new(file, bytes)])
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use wirelab_clients::harness::example;
     use wirelab_clients::harness::metrics::data_dictionary;
 
     #[test]
     fn a_results_folder_holds_each_file_once() {
-        let names: Vec<&str> = EXPORTERS.iter().map(|exporter| exporter.file_name()).collect();
-        assert_eq!(names, ["plan.toml", "manifest.json", "runs.csv", "percentiles.csv"]);
+        let files = render(&example::result_set()).unwrap();
+        let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        let folder: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with("hdr/")).collect();
+        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "runs.csv"]);
+        let distinct: HashSet<&str> = names.iter().copied().collect();
+        assert_eq!(distinct.len(), names.len(), "{names:?}");
     }
 
     #[test]
     fn nothing_measured_yet_renders_too() {
         let mut results = example::result_set();
         results.runs.clear();
-        for exporter in EXPORTERS {
-            let text = String::from_utf8(exporter.render(&results).unwrap()).unwrap();
-            assert!(text.ends_with('\n'), "{}", exporter.file_name());
+        for file in render(&results).unwrap() {
+            assert!(file.bytes.ends_with(b"\n"), "{}", file.path);
         }
     }
 

@@ -5,19 +5,15 @@ use wirelab_clients::harness::metrics::{
 };
 use wirelab_clients::harness::results::{ResultSet, RunResult};
 
-use super::{Exporter, ReportError, csv_of};
+use super::{Exporter, File, ReportError, csv_of};
 
 /// Renders `percentiles.csv`.
 pub(super) struct PercentilesCsv;
 
 impl Exporter for PercentilesCsv {
-    fn file_name(&self) -> &'static str {
-        "percentiles.csv"
-    }
-
-    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError> {
+    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError> {
         let header = PERCENTILES_COLUMNS.iter().map(|column| column.name.to_owned()).collect();
-        csv_of(self.file_name(), std::iter::once(header).chain(results.runs.iter().flat_map(rows)))
+        csv_of("percentiles.csv", std::iter::once(header).chain(results.runs.iter().flat_map(rows)))
     }
 }
 
@@ -53,7 +49,8 @@ mod tests {
     fn a_row_per_quantile_and_none_beyond_what_the_lines_allow() {
         let mut results = example::result_set();
         results.runs.truncate(1);
-        let text = String::from_utf8(PercentilesCsv.render(&results).unwrap()).unwrap();
+        let [file] = PercentilesCsv.render(&results).unwrap().try_into().unwrap();
+        let text = String::from_utf8(file.bytes).unwrap();
         // 500 lines: no p99.9, which needs 3 688.
         assert_eq!(text, EXPECTED);
     }

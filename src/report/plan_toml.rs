@@ -2,18 +2,14 @@
 
 use wirelab_clients::harness::results::ResultSet;
 
-use super::{Exporter, ReportError};
+use super::{Exporter, File, ReportError};
 
 /// Renders `plan.toml`.
 pub(super) struct PlanToml;
 
 impl Exporter for PlanToml {
-    fn file_name(&self) -> &'static str {
-        "plan.toml"
-    }
-
-    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError> {
-        Ok(results.plan.to_toml().into_bytes())
+    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError> {
+        Ok(vec![File::new("plan.toml", results.plan.to_toml())])
     }
 }
 
@@ -26,7 +22,8 @@ mod tests {
     #[test]
     fn the_file_is_the_plan_that_was_run() {
         let results = example::result_set();
-        let text = String::from_utf8(PlanToml.render(&results).unwrap()).unwrap();
+        let [file] = PlanToml.render(&results).unwrap().try_into().unwrap();
+        let text = String::from_utf8(file.bytes).unwrap();
         assert_eq!(Plan::parse("plan.toml", &text).unwrap(), results.plan);
     }
 }

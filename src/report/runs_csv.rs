@@ -3,19 +3,15 @@
 use wirelab_clients::harness::metrics::COLUMNS;
 use wirelab_clients::harness::results::{ResultSet, RunResult};
 
-use super::{Exporter, ReportError, csv_of};
+use super::{Exporter, File, ReportError, csv_of};
 
 /// Renders `runs.csv`.
 pub(super) struct RunsCsv;
 
 impl Exporter for RunsCsv {
-    fn file_name(&self) -> &'static str {
-        "runs.csv"
-    }
-
-    fn render(&self, results: &ResultSet) -> Result<Vec<u8>, ReportError> {
+    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError> {
         let header = COLUMNS.iter().map(|column| column.name.to_owned()).collect();
-        csv_of(self.file_name(), std::iter::once(header).chain(results.runs.iter().map(row)))
+        csv_of("runs.csv", std::iter::once(header).chain(results.runs.iter().map(row)))
     }
 }
 
@@ -30,7 +26,8 @@ mod tests {
     use wirelab_clients::harness::example;
 
     fn render(results: &ResultSet) -> String {
-        String::from_utf8(RunsCsv.render(results).unwrap()).unwrap()
+        let [file] = RunsCsv.render(results).unwrap().try_into().unwrap();
+        String::from_utf8(file.bytes).unwrap()
     }
 
     #[test]
@@ -42,10 +39,10 @@ mod tests {
 
     const SHORT_POLL: &str = "1,ad-hoc,short-poll-1,1,1,1,1,short-poll,,,ok,,2,1,50,periodic,100,200,,,,,,,,,,memory,,,,,,,\
         10,500,500,1000,1000,0,0,0,0,200,110,90,0,0,0,0.181818,0.45,2,0,100703.848,101055,175103,\
-        198015,,200063,,,,,,,110000,33000,220000,,,,,,,,,44000,40,700,1234,3145728,,,,0.05,,,29,449,694";
+        198015,,200063,,,,,,,110000,33000,220000,,,,,,,,,44000,40,700,1234,3145728,,,,0.05,,,29,449,694,230";
     const SSE: &str = "1,ad-hoc,sse-1,1,2,1,1,sse,,,ok,,2,1,50,periodic,100,,,,,,,,,,,memory,,,,,,,10,500,500,1000,\
         1000,0,0,0,0,2,2,0,0,0,0,0.001818,0,2,0,1200.5,1200,1400,1445,,1450,,,,,,,110000,400,165000,,,,\
-        ,,,,,11000,10,700,1234,3145728,,,,0.05,,,29,449,694";
+        ,,,,,11000,10,700,1234,3145728,,,,0.05,,,29,449,694,150.363636";
 
     #[test]
     fn reasons_with_commas_stay_one_cell() {

@@ -102,7 +102,7 @@ fn remarks(run: &RunResult) -> Vec<String> {
 }
 
 /// Three significant digits below 1 000, whole numbers above.
-fn readable(number: f64) -> String {
+pub(super) fn readable(number: f64) -> String {
     if number >= 999.5 {
         grouped(number.round() as u64)
     } else if number >= 99.95 {
@@ -117,7 +117,7 @@ fn readable(number: f64) -> String {
 }
 
 /// `12,345`.
-fn grouped(count: u64) -> String {
+pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -48,6 +48,10 @@ pub trait LogStore: Send + Sync {
 
     /// Whether an acknowledged line survives power loss.
     fn durable(&self) -> bool;
+
+    /// Whether every log can be written; else [`StoreError::WriteFailed`] of one that takes no more since a write
+    /// failed. Asks the disk nothing.
+    fn check(&self) -> Result<(), StoreError>;
 }
 
 /// One deployment's log.

@@ -117,6 +117,10 @@ impl LogStore for FaultyStore {
     fn durable(&self) -> bool {
         false
     }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.store.check()
+    }
 }
 
 struct FaultyLog {

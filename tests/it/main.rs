@@ -3,9 +3,11 @@
 //! - `conformance`: every promise of the contract, on every transport; `broken`: each promise fails against a
 //!   server that breaks it
 //! - `contract`: every call of the API, byte by byte
-//! - `cli`, `commands`, `tail`: the real binary; `examples`: the clients' example programs
+//! - `cli`, `commands`, `tail`, `shell`: the real binary; `examples`: the clients' example programs
 //! - `manners`, `event_source`: the clients, and what they make of strange answers
-//! - `store_crash`: the disk store under kill -9; `durability`: its system calls
+//! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
+//! - `openapi`: the description of the API against the server
+//! - `report`: the page of a run, and making it again
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things;
@@ -26,8 +28,12 @@ mod examples;
 mod faulty_store;
 mod http;
 mod manners;
+mod openapi;
 mod proxy;
+mod readiness;
+mod report;
 mod server;
+mod shell;
 mod store_crash;
 mod tail;
 mod tidy;

@@ -61,6 +61,7 @@ fn run(cell: Cell) -> RunResult {
         plan: "ad-hoc".to_owned(),
         verdict: Verdict::Ok,
         verdict_reasons: Vec::new(),
+        cohort_started_us: 1_767_323_046_500_000,
         measured: Duration::from_secs(10),
         published_count: LINES - 50,
         delivery: delivery(cell.subscribers, latency),

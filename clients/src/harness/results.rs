@@ -4,7 +4,7 @@
 //! empty cell, never a 0. The manifest describes the machine without naming it: no host, no user, no path.
 
 use std::fs;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -41,6 +41,8 @@ pub struct RunResult {
     pub verdict: Verdict,
     /// Why not; also defects outside the cohort.
     pub verdict_reasons: Vec<String>,
+    /// Wall clock when the cohort began, µs since 1970: for people and log files, nothing is measured by it.
+    pub cohort_started_us: u64,
     /// Length of the cohort: from the end of the warm-up to the end of the schedule.
     pub measured: Duration,
     /// Lines of the cohort that the server acknowledged.
@@ -210,6 +212,11 @@ impl Manifest {
 pub fn folder_name(plan: &str, started: SystemTime, commit: Option<&str>) -> String {
     let utc = humantime::format_rfc3339_seconds(started).to_string().replace(':', "");
     format!("{plan}/{utc}-{}", commit.unwrap_or("nogit"))
+}
+
+/// A wall clock time for people: RFC 3339, UTC, whole seconds. `us` counts from 1970.
+pub fn utc(us: u64) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_micros(us)).to_string()
 }
 
 /// An argument with its path reduced to the file's name, and its URL to `URL`: both name machines and people.

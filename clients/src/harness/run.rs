@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::plan::Cell;
 use super::process_sampler::ProcessSample;
@@ -103,6 +103,7 @@ pub async fn run(
     let lines: Vec<_> = schedule.lines().collect();
     let (due, texts): (Vec<_>, Vec<_>) = lines.iter().cloned().unzip();
     let start = Instant::now() + SETTLE;
+    let cohort_started = SystemTime::now() + SETTLE + cell.warm_up;
     let table = Arc::new(DueTable::new(start, due, cell.warm_up));
     let expected = table.lines_count() * u64::from(cell.subscribers);
     let warm_up_count = table.cohort().start - 1;
@@ -149,6 +150,8 @@ pub async fn run(
         cell: cell.clone(),
         verdict: Verdict::default(),
         verdict_reasons: Vec::new(),
+        // A clock before 1970 is nobody's.
+        cohort_started_us: cohort_started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64,
         measured: schedule.duration().saturating_sub(cell.warm_up),
         published_count: published.lines_acknowledged.saturating_sub(warm_up_count),
         subscriber_problems: subscriber_problems(&outcome),

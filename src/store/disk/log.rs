@@ -90,6 +90,11 @@ impl DiskLog {
         &self.0.home.manifest
     }
 
+    /// Whether the log can be written, as far as its last write told.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.0.queue().refuse_failed()
+    }
+
     /// Moves the log's folder to `grave`, for good, and tells its readers. Blocks.
     pub(super) fn bury(&self, grave: &Path) -> Result<(), StoreError> {
         let log = &*self.0;

@@ -124,6 +124,10 @@ impl LogStore for DiskStore {
     fn durable(&self) -> bool {
         true
     }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.shared.logs.read().expect("no holder panics").values().try_for_each(|log| log.check())
+    }
 }
 
 impl Shared {

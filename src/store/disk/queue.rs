@@ -192,7 +192,8 @@ impl Queue {
         if self.deleted { Outcome::Deleted.into_result(&self.id) } else { Ok(()) }
     }
 
-    fn refuse_failed(&self) -> Result<(), StoreError> {
+    /// The log's first failure, for everything that would write.
+    pub(super) fn refuse_failed(&self) -> Result<(), StoreError> {
         let failed = self.failed.clone().map(Outcome::Failed);
         failed.map_or(Ok(()), |failed| failed.into_result(&self.id))
     }

@@ -317,6 +317,12 @@ pub const COLUMNS: &[Column] = &[
     column("append_us_p99", "µs", "Quantile 0.99 of send → 201.", |run| {
         count(quantile_us(run, &run.append, 0.99)?)
     }),
+    column(
+        "l7_per_line_bytes",
+        "bytes",
+        "l7 up and down per line delivered to one subscriber, all over the whole run.",
+        |run| Value::ratio((run.traffic.up_bytes + run.traffic.down_bytes) as f64, delivered(run)),
+    ),
 ];
 
 /// The columns of `percentiles.csv`.

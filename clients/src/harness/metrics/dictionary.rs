@@ -17,6 +17,9 @@ ignored by git.
 | `manifest.json` | version, seed, command line, commit, machine, order of the runs, `not_measured` columns; never a host, user or path |
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
+| `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
+| `hdr/<run_id>.<metric>.hgrm` | the same as percentile text for HdrHistogram's plotters; ms |
+| `report.html` | the question, the table and the latencies to look at, offline; `wirelab report` makes it again from the other files |
 
 An empty cell was not measured, does not apply, or would say more than the number of lines allows; it is never a 0. \
 A quantile Q needs at least ln 0.025 / ln Q distinct lines: 6 for the median, 36 for p90, 368 for p99, 3 688 for \

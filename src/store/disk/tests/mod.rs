@@ -266,6 +266,7 @@ async fn a_full_disk_is_remembered_and_loses_nothing() {
     let (segment, aside) = (segment_path(&log_folder, 1), log_folder.join("aside"));
     let store = reopen(data.path(), 0, LARGE).unwrap();
     let log = only(&store).await;
+    store.check().unwrap();
     fs::rename(&segment, &aside).unwrap();
     std::os::unix::fs::symlink("/dev/full", &segment).unwrap();
     let first = log.append(request(&["b"], Some("k"))).await.err().unwrap();
@@ -278,6 +279,7 @@ async fn a_full_disk_is_remembered_and_loses_nothing() {
         assert_eq!(later.to_string(), first.to_string());
     }
     assert_eq!(log.finish(Status::Failed).await.err().unwrap().to_string(), first.to_string());
+    assert_eq!(store.check().err().unwrap().to_string(), first.to_string());
     assert_eq!((log.head().borrow().last, log.head().borrow().ended), (1, None));
     assert_eq!(texts(&*log, 0, ALL).await, ["a"]);
     drop((store, log));

@@ -1,0 +1,14 @@
+//! `wirelab completions`: a shell's completions, on stdout.
+
+use clap::CommandFactory;
+
+use super::{Exit, Failure, say};
+use crate::cli::{Cli, Completions};
+
+/// Prints the script of a shell.
+pub fn run(arguments: &Completions) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "wirelab", &mut script);
+    say(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,111 @@
+//! The transports: one path each, in the order of [`Transport::ALL`].
+
+use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{Content, ResponseBuilder};
+use wirelab_clients::wire::{BATCH_LINES_MAX, Batch, NdjsonRecord, Transport, WAIT_S_DEFAULT};
+
+use super::{
+    ANY, Call, Described, Head, json_of, limit, nothing, of_position, of_writer, parameter, reference, text,
+    text_of, with_header,
+};
+
+const TAG: &str = "transports";
+const ETAG: &str = "^\"[a-z0-9]{1,16}\\.[0-9]{1,16}(\\.end)?\"$";
+const ETAG_ABOUT: &str = "The cursor to ask with next, in quotes; `.end` when the log is finished there. Weak where the body is coded.";
+
+pub(super) fn paths() -> Vec<Described> {
+    let described = |transport: Transport| {
+        let (head, call) = match transport {
+            Transport::ShortPoll => (Head::Answered, short_poll(call(transport))),
+            Transport::LongPoll => (Head::Answered, long_poll(call(transport))),
+            Transport::Sse => (Head::Refused, sse(call(transport))),
+            Transport::Ndjson => (Head::Refused, ndjson(call(transport))),
+            Transport::Websocket | Transport::WebsocketActor => (Head::Refused, websocket(call(transport))),
+        };
+        Described::new(transport.path()).get(head, call)
+    };
+    Transport::ALL.into_iter().map(described).collect()
+}
+
+fn call(transport: Transport) -> Call {
+    let id = format!("follow_by_{}", transport.name().replace('-', "_"));
+    of_position(Call::new(&id, TAG, transport.summary()))
+}
+
+fn tagged(response: ResponseBuilder) -> ResponseBuilder {
+    with_header(response, "ETag", text(ETAG), ETAG_ABOUT)
+}
+
+fn batch(about: &str) -> ResponseBuilder {
+    tagged(json_of(reference::<Batch>(), about))
+}
+
+fn short_poll(call: Call) -> Call {
+    let tags = "The entity tag of the last answer, a list of them, or `*`.";
+    call.parameter(limit(BATCH_LINES_MAX))
+        .parameter(parameter("If-None-Match", ParameterIn::Header, tags).schema(Some(text(ANY))))
+        .answer(200, batch("What there is after the position, often nothing."))
+        .answer(304, tagged(nothing("Nothing changed since the answer with that entity tag.")))
+}
+
+fn long_poll(call: Call) -> Call {
+    let seconds = |kind| -> Schema {
+        ObjectBuilder::new().schema_type(SchemaType::Type(kind)).minimum(Some(0.0)).into()
+    };
+    let wait = format!(
+        "Seconds to be held, decimals allowed; default {WAIT_S_DEFAULT}. More than the server's longest hold counts as \
+         that."
+    );
+    let prefer = "`wait=25`, whole seconds (RFC 7240). Given with `wait`, the smaller one holds.";
+    let applied = "The hold in whole seconds, when `Prefer` asked for one.";
+    let applied = |response| with_header(response, "Preference-Applied", text("^wait=[0-9]+$"), applied);
+    call.parameter(limit(BATCH_LINES_MAX))
+        .parameter(parameter("wait", ParameterIn::Query, &wait).schema(Some(seconds(Type::Number))))
+        .parameter(parameter("Prefer", ParameterIn::Header, prefer).schema(Some(text(ANY))))
+        .answer(200, applied(batch("Lines, as soon as there is one; or the end of the log.")))
+        .answer(204, applied(tagged(nothing("The hold expired; the entity tag says where the client is."))))
+}
+
+fn sse(call: Call) -> Call {
+    call.about(
+        "An event stream as browsers read it. First `event: hello` with the cursor, then one unnamed event per line whose \
+         data is the line and whose id is its cursor; last `finished`, `gap` or `deleted`. Comments are signs of life. \
+         An overloaded server answers 200 with `retry:` alone: a browser gives up on anything else.",
+    )
+    .answer(200, text_of("text/event-stream", "The stream."))
+    .answer(204, nothing("The log is finished at this position: an EventSource stops."))
+}
+
+fn ndjson(call: Call) -> Call {
+    let stream = ResponseBuilder::new()
+        .description("The stream; blank lines are signs of life. The schema is that of one record.")
+        .content("application/x-ndjson", Content::new(Some(reference::<NdjsonRecord>())));
+    call.about("One record per LF: `hello`, then lines, last `finished`, `gap` or `deleted`.")
+        .answer(200, stream)
+}
+
+fn websocket(call: Call) -> Call {
+    let version = with_header(
+        nothing("The protocol changes to WebSocket: JSON text frames, each with its `type`."),
+        "Upgrade",
+        text("^websocket$"),
+        "What it changes to.",
+    );
+    let header = |name: &str, pattern: &str, about: &str| {
+        parameter(name, ParameterIn::Header, about)
+            .required(utoipa::openapi::Required::True)
+            .schema(Some(text(pattern)))
+    };
+    of_writer(call)
+        .about(
+            "The handshake of RFC 6455, over HTTP/1.1. The server sends `hello`, `subscribed`, then a `line` frame per \
+             line, last `finished`, `gap` or `deleted`.",
+        )
+        .parameter(header("Upgrade", ANY, "`websocket`."))
+        .parameter(header("Sec-WebSocket-Version", ANY, "`13`."))
+        .parameter(header("Sec-WebSocket-Key", ANY, "16 random bytes in base64."))
+        .answer(101, version)
+        .refused(400, "No WebSocket handshake, or a parameter that cannot be understood.")
+        .refused(426, "Another version than 13; `Sec-WebSocket-Version` names the one that is spoken.")
+}
