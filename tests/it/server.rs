@@ -136,6 +136,12 @@ impl Binary {
         self.child.wait().expect("it was started");
     }
 
+    /// Any signal, such as SIGSTOP for a server that is there and says nothing.
+    #[allow(dead_code, reason = "only the browser tests freeze a server")]
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("it runs");
+    }
+
     /// SIGTERM; how it ended, and after how long.
     pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
         let asked = Instant::now();
