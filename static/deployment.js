@@ -1,5 +1,6 @@
 // One deployment on the page: controls, facts and its log. What it shows is a `Follower`'s.
 
+import { Backoff, sleep } from "./backoff.js";
 import { Follower } from "./follower.js";
 import { LINES_SHOWN_MAX, LogView } from "./log_view.js";
 import { showStatus } from "./overview.js";
@@ -7,6 +8,7 @@ import { showStatus } from "./overview.js";
 /** What a browser does best by itself; without it, the first of the list. */
 const WIRE_DEFAULT = "sse";
 const CLOCK_MS = 1_000;
+const FIRST_CEILING_MS = 500;
 
 const element = (id) => document.getElementById(id);
 const count = (number) => number.toLocaleString("en");
@@ -21,6 +23,8 @@ export class DeploymentView {
   #log = new LogView(element("log"), element("above"), element("jump"));
   #follower = null;
   #id = null;
+  /** Aborted when the deployment is left. */
+  #visit = null;
   #frame = null;
   #clock = null;
   #shownState = null;
@@ -48,6 +52,7 @@ export class DeploymentView {
   /** Opens a deployment and follows it. `transportName` may be absent or unknown. */
   open(id, transportName, { withCommands }) {
     this.#id = id;
+    this.#visit = new AbortController();
     const path = `/api/deployments/${id}`;
     this.#log.clear();
     write("name", id);
@@ -72,25 +77,31 @@ export class DeploymentView {
     });
     this.#shownState = null;
     this.#clock = setInterval(() => this.#changed(), CLOCK_MS);
-    this.#describe(path);
+    this.#describe(path, this.#visit.signal);
     this.#choose();
     this.#connect();
   }
 
   close() {
     clearInterval(this.#clock);
+    this.#visit?.abort();
     this.#follower?.disconnect();
     this.#follower = null;
     this.#id = null;
   }
 
   /** Name and status. That the deployment is not there is told by the follower. */
-  async #describe(path) {
-    const id = this.#id;
-    const response = await fetch(path, { cache: "no-store" }).catch(() => null);
-    if (!response?.ok) return;
-    const { name, status } = await response.json();
-    if (id !== this.#id) return;
+  async #describe(path, visit) {
+    const backoff = new Backoff(FIRST_CEILING_MS);
+    do {
+      const response = await fetch(path, { cache: "no-store", signal: visit }).catch(() => null);
+      const deployment = response?.ok ? await response.json().catch(() => null) : null;
+      if (visit.aborted || response?.status === 404) return;
+      if (deployment) return this.#showDeployment(deployment);
+    } while (await sleep(backoff.failed(), visit));
+  }
+
+  #showDeployment({ name, status }) {
     write("name", name);
     document.title = `${name} · wirelab`;
     showStatus(element("status"), status);
@@ -137,7 +148,7 @@ export class DeploymentView {
       element("state").dataset.state = state;
       if (state !== "live" && element("round-trip").textContent === "…") write("round-trip", "–");
       // How it ended stands in the deployment.
-      if (state === "finished") this.#describe(`/api/deployments/${this.#id}`);
+      if (state === "finished") this.#describe(`/api/deployments/${this.#id}`, this.#visit.signal);
       if (state === "deleted") element("status").hidden = element("publish").hidden = true;
     }
     write("state", state);

@@ -15,7 +15,8 @@ export async function problemOf(response) {
 export async function refusalOf(response) {
   const problem = await problemOf(response);
   const { detail, earliest, latest } = problem;
-  if (response.status === 429 || response.status >= 500) {
+  // What is no refusal at all passes too: a head that was cut in its first line may say 20 or 2.
+  if (response.status < 400 || response.status === 429 || response.status >= 500) {
     return { state: "later", detail, advised_ms: retryAfter_ms(response) };
   }
   if (response.status === 410) return { state: "gap", detail, earliest, latest };

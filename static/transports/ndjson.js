@@ -87,7 +87,7 @@ function take(records, target, position, onBatch, backoff) {
     } else if (record.finished) end = { state: "finished" };
     else if (record.gap) end = { state: "gap", ...record.gap };
     else if (record.deleted) end = { state: "deleted" };
-    else lines.push(record);
+    else if (record.seq !== undefined) lines.push(record);
   }
   // A record carries its line's number; with the epoch of the cursor before it, that is the cursor behind it.
   const last = lines.at(-1);

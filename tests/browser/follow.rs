@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use wirelab_clients::wire::{DeploymentId, Status, TransportInfo};
+use wirelab_clients::wire::{DeploymentId, Outcome, Status, TransportInfo};
 
 use crate::http::Api;
 use crate::page::{Page, wait_until};
+use crate::proxy::{Fault, Proxy};
 use crate::server::Binary;
 
 fn serve() -> Binary {
@@ -61,6 +62,76 @@ fn the_log_so_far_then_live_lines_then_the_end() {
         page.wait_for("finished", name);
         page.shows(&all, name);
     });
+}
+
+#[test]
+fn nothing_is_asked_after_the_end() {
+    // The interval of short polls, and the longest time after which an EventSource would come back by itself.
+    const AGAIN_MS: f64 = 1_600.0;
+    each_transport(|server, page, TransportInfo { name, .. }| {
+        let requests = || -> i64 {
+            let one = |outcome: Outcome| {
+                let labels = format!("transport=\"{name}\",outcome=\"{}\"", outcome.name());
+                server.metric(&format!("wirelab_requests_total{{{labels}}}"))
+            };
+            Outcome::ALL.map(one).iter().sum()
+        };
+        let id = server.create().id;
+        page.open(&id, name);
+        page.wait_for("live", name);
+        server.append(&id, &["a"]);
+        server.finish(&id, Status::Succeeded);
+        page.wait_for("finished", name);
+        page.shows(&["a"], name);
+        let now = || page.run::<f64>("return performance.now()", &[]);
+        let (asked, ended) = (requests(), now());
+        assert!(asked > 0, "{name}");
+        wait_until("the next question would be due", || now() > ended + AGAIN_MS);
+        assert_eq!(requests(), asked, "{name} asks on");
+    });
+}
+
+#[test]
+fn bytes_that_arrive_one_by_one_make_the_same_lines() {
+    let server = serve();
+    let proxy = Proxy::start(&server, Fault::SplitsEveryByte);
+    let page = Page::of(&proxy.api());
+    for TransportInfo { name, .. } in page.transports(&server) {
+        let (id, all) = (server.create().id, texts(0..40));
+        server.append(&id, &all[..10]);
+        page.open(&id, &name);
+        page.wait_for("live", &name);
+        server.append(&id, &all[10..]);
+        server.finish(&id, Status::Succeeded);
+        page.wait_for("finished", &name);
+        page.shows(&all, &name);
+    }
+    page.is_quiet();
+}
+
+/// A browser keeps connections for later, so each may be cut in history, between requests, or within a line.
+#[test]
+fn connections_cut_anywhere_lose_nothing() {
+    /// Cuts that each transport must survive; and after how many lines without them the proxy is broken.
+    const CUTS: usize = 2;
+    const LINES_MAX: u32 = 2_000;
+    let server = serve();
+    let proxy = Proxy::start(&server, Fault::Cuts(8_000));
+    let page = proxy.spare(|| Page::of(&proxy.api()));
+    for TransportInfo { name, .. } in page.transports(&server) {
+        let (id, all) = (server.create().id, texts(0..LINES_MAX));
+        page.open(&id, &name);
+        let (before, mut sent) = (proxy.cuts(), 0);
+        while proxy.cuts() < before + CUTS {
+            assert!(sent < all.len(), "{name}: not cut");
+            server.append(&id, &all[sent..sent + 40]);
+            sent += 40;
+            page.shows(&all[..sent], &name);
+        }
+        server.finish(&id, Status::Succeeded);
+        page.wait_for("finished", &name);
+        page.shows(&all[..sent], &name);
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! - `overview`: the list and the form
 //! - `looks`: the page fits its window; takes the screenshots of the documents when asked to
 //!
-//! `browser` starts Chromium, `page` knows the page's elements. Server and HTTP are those of the other tests.
+//! `browser` starts Chromium, `page` knows the page's elements. Server, HTTP and the faulty proxy are those of
+//! the other tests.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
@@ -17,6 +18,9 @@ mod http;
 mod looks;
 mod overview;
 mod page;
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+#[path = "../it/proxy.rs"]
+mod proxy;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/server.rs"]
 mod server;

@@ -107,7 +107,7 @@ impl Page {
             count = self.line_count();
             count >= texts.len()
         });
-        let state = self.text("#state");
+        let state = format!("{}: {:?}", self.text("#state"), self.text("#detail"));
         assert!(all_there, "{of}: {count} of {} lines are shown; the page is {state}", texts.len());
         let expected: Vec<Shown> = (1..).zip(texts.iter().map(|text| text.as_ref().to_owned())).collect();
         let shown = self.lines();

@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use rand::RngExt;
@@ -28,7 +28,14 @@ pub(crate) enum Fault {
 /// A proxy; it accepts until the process ends.
 pub(crate) struct Proxy {
     api: Api,
-    cuts: Arc<AtomicUsize>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    cuts: AtomicUsize,
+    /// Nothing is cut meanwhile.
+    is_sparing: AtomicBool,
 }
 
 impl Proxy {
@@ -36,20 +43,29 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
         let authority = listener.local_addr().expect("it is bound").to_string();
         let upstream = upstream.authority.clone();
-        let cuts: Arc<AtomicUsize> = Arc::default();
-        let counted = cuts.clone();
+        let state: Arc<State> = Arc::default();
+        let shared = state.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(&upstream) else { return };
-                pass(client, server, fault, counted.clone());
+                pass(client, server, fault, shared.clone());
             }
         });
-        Self { api: Api::new(authority), cuts }
+        Self { api: Api::new(authority), state }
     }
 
     /// Connections that were cut so far.
     pub(crate) fn cuts(&self) -> usize {
-        self.cuts.load(Ordering::Relaxed)
+        self.state.cuts.load(Ordering::Relaxed)
+    }
+
+    /// Cuts nothing while `action` runs, on no connection.
+    #[allow(dead_code, reason = "only a browser has a page to load first")]
+    pub(crate) fn spare<T>(&self, action: impl FnOnce() -> T) -> T {
+        self.state.is_sparing.store(true, Ordering::Relaxed);
+        let done = action();
+        self.state.is_sparing.store(false, Ordering::Relaxed);
+        done
     }
 
     /// The server, seen through the proxy.
@@ -58,7 +74,7 @@ impl Proxy {
     }
 }
 
-fn pass(client: TcpStream, server: TcpStream, fault: Fault, cuts: Arc<AtomicUsize>) {
+fn pass(client: TcpStream, server: TcpStream, fault: Fault, state: Arc<State>) {
     client.set_nodelay(true).expect("an open socket can be set");
     server.set_nodelay(true).expect("an open socket can be set");
     let (mut up_from, mut up_to) = (
@@ -96,12 +112,13 @@ fn pass(client: TcpStream, server: TcpStream, fault: Fault, cuts: Arc<AtomicUsiz
                     Ok(())
                 }
                 Fault::AnswersOk => down_to.write_all(&answered_ok(bytes)),
+                Fault::Cuts(_) if state.is_sparing.load(Ordering::Relaxed) => down_to.write_all(bytes),
                 Fault::Cuts(_) => {
                     let passed = bytes.len().min(left);
                     left -= passed;
                     let written = down_to.write_all(&bytes[..passed]);
                     if passed < bytes.len() {
-                        cuts.fetch_add(1, Ordering::Relaxed);
+                        state.cuts.fetch_add(1, Ordering::Relaxed);
                         break;
                     }
                     written
