@@ -28,10 +28,9 @@ export function subscribe(target, onBatch) {
   function open() {
     const url = new URL(`${target.path}?from=${cursor}`, location.href);
     url.protocol = url.protocol.replace("http", "ws");
-    const opened = new WebSocket(url);
+    const opened = (socket = new WebSocket(url));
     let subscribed = false;
     let lastFrame = performance.now();
-    socket = opened;
     opened.addEventListener("message", (event) => {
       if (opened !== socket) return; // given up, or closed by us
       lastFrame = performance.now();

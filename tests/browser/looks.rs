@@ -68,8 +68,10 @@ fn the_page_fits_its_window_in_light_and_dark() {
     let recording = fs::read_to_string("data/recordings/cargo-build.ndjson").unwrap();
     let recorded: Vec<_> = recording.lines().take(58).collect();
     let publish = |lines: &[&str]| {
-        let path = format!("/api/deployments/{shown}/lines");
-        assert_eq!(server.post(&path, "application/x-ndjson", lines.join("\n")).status, 201);
+        for line in lines {
+            let path = format!("/api/deployments/{shown}/lines");
+            assert_eq!(server.post(&path, "application/x-ndjson", line).status, 201);
+        }
     };
     publish(&recorded[..45]);
 

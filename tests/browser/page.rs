@@ -143,11 +143,12 @@ impl Page {
         offered
     }
 
-    /// The first request of a script to `path` is answered with this, whatever the server says.
-    pub(crate) fn answer_instead(&self, path: &str, answer: &serde_json::Value) {
+    /// Requests of scripts to `path` are answered with this from the next load on, whatever the server says.
+    pub(crate) fn answer_instead(&self, path: &str, status: u16, answer: &serde_json::Value) {
         let source = format!(
-            "const ask = window.fetch; window.fetch = (url, options) => url === {path}
-                 ? Promise.resolve(new Response({body})) : ask(url, options);",
+            "{{ const ask = window.fetch; window.fetch = (url, options) => url === {path}
+                 ? Promise.resolve(new Response({body}, {{ status: {status}, headers: {{ 'Retry-After': '7' }} }}))
+                 : ask(url, options); }}",
             path = json!(path),
             body = json!(answer.to_string()),
         );

@@ -186,6 +186,30 @@ fn a_deployment_that_is_deleted_or_unknown_is_told() {
     only_refusals(&page, &["status of 404", "Unexpected response code: 404"]);
 }
 
+/// As a proxy with its own mind may answer, in front of the server.
+#[test]
+fn a_refusal_is_told_and_overload_passes() {
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    let (refused, overloaded) = (server.create().id, server.create().id);
+    let path = |id| format!("/api/deployments/{id}");
+    let problem = |detail: &str| json!({ "title": "No", "status": 403, "detail": detail });
+    page.answer_instead(&path(&refused), 403, &problem("ask the owner of this log"));
+    page.answer_instead(&path(&overloaded), 503, &problem("too many are here"));
+    page.reload();
+    page.open(&refused, "sse");
+    page.wait_for("refused", "403");
+    assert_eq!(page.text("#detail"), "ask the owner of this log");
+    assert!(page.is_enabled("#connect") && !page.is_enabled("#disconnect"));
+    page.open(&overloaded, "sse");
+    page.wait_for("reconnecting", "503");
+    // Not before the server wants to be asked again.
+    assert_eq!(page.text("#detail"), "too many are here; next try in 7.0 s");
+    page.click("#disconnect");
+    page.wait_for("disconnected", "503");
+    page.is_quiet();
+}
+
 #[test]
 fn a_wire_without_a_browser_half_is_shown_as_such() {
     let server = serve(&[]);
@@ -199,7 +223,7 @@ fn a_wire_without_a_browser_half_is_shown_as_such() {
         "name": "pigeon", "wire": "pigeon", "path": "/api/deployments/{id}/pigeon",
         "waits": "nobody", "summary": "Unknown here."
     }));
-    page.answer_instead("/api/transports", &json!(rows));
+    page.answer_instead("/api/transports", 200, &json!(rows));
     page.reload();
     // Two engines of one wire share its browser half, and each is asked at its own path.
     page.open(&id, "second-engine");
