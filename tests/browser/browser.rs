@@ -33,6 +33,8 @@ const FLAGS: &[&str] = &[
 ];
 /// A start that takes longer hangs.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Ports that may be taken in a row.
+const STARTS_MAX: u32 = 5;
 const INSTALL: &str = "install it: apt-get install chromium chromium-driver";
 
 /// A browser with one tab.
@@ -54,6 +56,18 @@ struct Driver {
 impl Driver {
     /// Starts chromedriver on a port that the kernel picks.
     fn start() -> (Self, String) {
+        let mut said = String::new();
+        // It takes a free port of IPv6 and ends when somebody else has the same one of IPv4.
+        for _ in 0..STARTS_MAX {
+            said.clear();
+            if let Some(started) = Self::try_start(&mut said) {
+                return started;
+            }
+        }
+        panic!("chromedriver ended {STARTS_MAX} times and said {said:?}");
+    }
+
+    fn try_start(said: &mut String) -> Option<(Self, String)> {
         let spawned = Command::new("chromedriver")
             .args(["--port=0", "--log-level=SEVERE"])
             .process_group(0)
@@ -63,17 +77,15 @@ impl Driver {
             .spawn();
         let mut process = spawned.unwrap_or_else(|error| panic!("chromedriver: {error}; {INSTALL}"));
         let mut stdout = BufReader::new(process.stdout.take().expect("it is piped"));
-        let mut said = String::new();
-        while stdout.read_line(&mut said).expect("stdout can be read") > 0 {
-            if let Some((_, port)) =
-                said.trim_end().trim_end_matches('.').rsplit_once("started successfully on port ")
-            {
+        while stdout.read_line(said).expect("stdout can be read") > 0 {
+            let started = said.trim_end().trim_end_matches('.').rsplit_once("started successfully on port ");
+            if let Some((_, port)) = started {
                 let url = format!("http://127.0.0.1:{port}");
-                return (Self { process, _stdout: stdout }, url);
+                return Some((Self { process, _stdout: stdout }, url));
             }
         }
         let _ = process.wait();
-        panic!("chromedriver ended and said {said:?}");
+        None
     }
 }
 
