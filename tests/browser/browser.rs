@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -55,21 +56,23 @@ struct Driver {
 
 impl Driver {
     /// Starts chromedriver on a port that the kernel picks.
-    fn start() -> (Self, String) {
+    fn start(temporary: &Path) -> (Self, String) {
         let mut said = String::new();
         // It takes a free port of IPv6 and ends when somebody else has the same one of IPv4.
         for _ in 0..STARTS_MAX {
             said.clear();
-            if let Some(started) = Self::try_start(&mut said) {
+            if let Some(started) = Self::try_start(temporary, &mut said) {
                 return started;
             }
         }
         panic!("chromedriver ended {STARTS_MAX} times and said {said:?}");
     }
 
-    fn try_start(said: &mut String) -> Option<(Self, String)> {
+    fn try_start(temporary: &Path, said: &mut String) -> Option<(Self, String)> {
         let spawned = Command::new("chromedriver")
             .args(["--port=0", "--log-level=SEVERE"])
+            // Chromium leaves files behind when it is killed: where they go with the profile.
+            .env("TMPDIR", temporary)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -100,10 +103,10 @@ impl Drop for Driver {
 impl Browser {
     pub(crate) fn start() -> Self {
         let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-        let chromium = chromium.into_iter().find(|path| std::path::Path::new(path).exists());
+        let chromium = chromium.into_iter().find(|path| Path::new(path).exists());
         let chromium = chromium.unwrap_or_else(|| panic!("there is no Chromium; {INSTALL}"));
         let profile = tempfile::tempdir().expect("a temporary folder can be made");
-        let (driver, url) = Driver::start();
+        let (driver, url) = Driver::start(profile.path());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be started");
         let session = runtime.block_on(async {

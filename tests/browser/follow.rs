@@ -272,20 +272,31 @@ fn a_ping_shows_its_round_trip_or_why_there_is_none() {
 }
 
 #[test]
-fn a_connection_is_timed_and_is_the_only_one() {
+fn a_page_that_follows_a_log_holds_one_connection_for_it() {
     each_transport(|server, page, TransportInfo { name, .. }| {
         let id = server.create().id;
         page.open(&id, name);
         page.wait_for("live", name);
+        server.append(&id, &["a"]);
+        page.shows(&["a"], name);
         // A browser opens at most six connections to one origin, and all its tabs share them.
         let connections = || server.metric(&format!("wirelab_connections{{transport=\"{name}\"}}"));
         wait_until("one connection is open", || connections() == 1);
-        wait_until("a second has passed", || page.text("#connected") == "0:01");
-        assert!(page.text("#connect-time").ends_with(" ms"), "{name}");
-        assert_eq!(connections(), 1, "{name}");
-        page.click("#disconnect");
-        wait_until("its time is over", || page.text("#connected") == "–");
     });
+}
+
+#[test]
+fn a_connection_is_timed_while_it_is_live() {
+    let server = serve();
+    let page = Page::of(&server);
+    let name = &page.transports(&server)[0].name;
+    page.open(&server.create().id, name);
+    page.wait_for("live", name);
+    wait_until("a second has passed", || page.text("#connected") == "0:01");
+    assert!(page.text("#connect-time").ends_with(" ms"), "{name}");
+    page.click("#disconnect");
+    wait_until("its time is over", || page.text("#connected") == "–");
+    page.is_quiet();
 }
 
 #[test]
