@@ -23,8 +23,6 @@ use crate::server::{Context, no_store};
 use crate::store::{AppendRequest, IdempotencyKey, StoreError};
 use crate::transports::batch_json;
 
-const INDEX: &str = include_str!("../static/index.html");
-
 /// Of `/metrics`.
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -47,7 +45,6 @@ pub(crate) struct Ready {
 /// Every path with its methods.
 pub fn mount(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/", "GET, HEAD").route(get().to(index)))
         .service(
             resource("/api/deployments", "GET, HEAD, POST")
                 .route(get().to(list))
@@ -86,10 +83,6 @@ pub(crate) fn resource(path: &str, allowed: &'static str) -> Resource {
 /// GET, and HEAD, which is GET without the body.
 pub(crate) fn get() -> Route {
     web::route().guard(guard::fn_guard(|context| guard::Get().check(context) || guard::Head().check(context)))
-}
-
-async fn index() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(INDEX)
 }
 
 async fn create(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {

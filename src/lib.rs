@@ -9,6 +9,7 @@
 //! - [`reader`]: a cursor on a log, all that a transport may use
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
+//! - `page`: the files of `static/` at `/`
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
 
@@ -22,6 +23,7 @@ pub mod deployments;
 pub mod metrics;
 mod new_lines;
 pub mod openapi;
+mod page;
 pub mod problem;
 pub mod reader;
 pub mod report;

@@ -1,7 +1,7 @@
 //! What a request asks for: query parameters, positions, bounds. Parsed here once, trusted afterwards.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, IF_NONE_MATCH};
 use actix_web::{HttpRequest, web};
 use serde::de::DeserializeOwned;
 use wirelab_clients::wire::{
@@ -105,4 +105,14 @@ pub(crate) fn json_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_j
 /// 413.
 pub(crate) fn too_large(detail: String) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
+
+/// Whether the asker has the answer of this tag already, by `If-None-Match`: a list of tags compared weakly, or `*` (RFC 9110 §13.1.2).
+pub(crate) fn knows(request: &HttpRequest, tag: &str) -> bool {
+    let values = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    // Our tags hold no comma, so splitting there cannot split one of ours.
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }

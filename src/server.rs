@@ -30,7 +30,7 @@ use crate::connection::{Connections, Ledger, MeteredStream};
 use crate::deployments::Deployments;
 use crate::metrics::{Caller, Metrics};
 use crate::problem::Refusal;
-use crate::{api, transports};
+use crate::{api, page, transports};
 
 /// Connections accepted beyond the bound, only to be told 503. Without them an overloaded server would look
 /// like one that hangs.
@@ -169,6 +169,7 @@ fn app(
         .app_data(context)
         .configure(api::mount)
         .configure(transports::mount)
+        .configure(page::mount)
         .default_service(web::to(no_such_path))
         .wrap(from_fn(refuse_some))
         // Around the refusals: a page of an allowed origin must be able to read them.

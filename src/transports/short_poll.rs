@@ -3,7 +3,6 @@
 //! Every request is answered at once with what there is after the client's cursor, often nothing. A client that
 //! sends back the entity tag of its last answer gets 304 without a body instead of an empty batch.
 
-use actix_web::http::header::IF_NONE_MATCH;
 use actix_web::{HttpRequest, HttpResponse, web};
 use wirelab_clients::wire::{Outcome, Transport, entity_tag};
 
@@ -20,7 +19,7 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
     let (id, limit) = (request::deployment_id(&request)?, request::limit(&request)?);
     let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
     let batch = reader.read(limit).await?;
-    if matches_any(&request, &entity_tag(&batch.next, batch.finished.is_some())) {
+    if request::knows(&request, &entity_tag(&batch.next, batch.finished.is_some())) {
         return Ok(counted(
             tagged(HttpResponse::NotModified(), &batch, CACHE_CONTROL).finish(),
             Outcome::Empty,
@@ -28,14 +27,4 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
     }
     context.metrics.of(Transport::ShortPoll).lines_delivered.inc_by(batch.lines.len() as u64);
     Ok(batch_answer(&batch, CACHE_CONTROL))
-}
-
-/// `If-None-Match`: a list of tags compared weakly, or `*` (RFC 9110 §13.1.2).
-fn matches_any(request: &HttpRequest, tag: &str) -> bool {
-    let values = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
-    // Our tags hold no comma, so splitting there cannot split one of ours.
-    values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }

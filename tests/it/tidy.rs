@@ -111,23 +111,90 @@ fn uses(words: &[&str], concerns: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 #[test]
-fn every_transport_has_a_server_half_and_a_client_half_with_one_title() {
+fn every_transport_has_three_halves_with_one_title() {
     let title = |path: &str| {
         let text = read(path);
         let first = text.lines().next().unwrap_or_default().to_owned();
-        first.strip_prefix("//! ").and_then(|line| line.split(':').next()).map(str::to_owned)
+        let comment = first.strip_prefix("//! ").or_else(|| first.strip_prefix("// "));
+        comment.and_then(|line| line.split(':').next()).map(str::to_owned)
     };
     for transport in Transport::ALL {
         let stem = transport.name().replace('-', "_");
-        // Two engines of one wire share its client half.
+        // Two engines of one wire share its client half and its browser half.
         let wire = transport.wire().replace('-', "_");
-        let (server, client) =
-            (format!("src/transports/{stem}.rs"), format!("clients/src/transports/{wire}.rs"));
+        let server = format!("src/transports/{stem}.rs");
+        let client = format!("clients/src/transports/{wire}.rs");
+        let browser = format!("static/transports/{wire}.js");
         assert!(title(&server).is_some(), "{server} has no title");
+        assert_eq!(title(&browser), title(&client), "{browser} and {client}");
         if stem == wire {
             assert_eq!(title(&server), title(&client), "{server} and {client}");
         }
     }
+}
+
+/// Every file of the page, with its path.
+fn page_files() -> Vec<(String, String)> {
+    let below = files().into_iter().filter(|path| path.starts_with(root().join("static")));
+    let files: Vec<_> = below
+        .map(|path| (path.display().to_string(), fs::read_to_string(&path).expect("the page is text")))
+        .collect();
+    assert!(files.len() > 10, "the page was not found");
+    files
+}
+
+#[test]
+fn the_page_turns_no_text_into_markup_or_code() {
+    let forbidden = [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "setHTML",
+        "document.write",
+        "DOMParser",
+        "createContextualFragment",
+        "srcdoc",
+        "eval(",
+        "new Function",
+        " style=",
+        " onclick=",
+        "<script>",
+    ];
+    let mut offences = Vec::new();
+    for (path, text) in page_files() {
+        let used = forbidden.iter().filter(|word| text.contains(**word));
+        offences.extend(used.map(|word| format!("{path} uses {word}")));
+    }
+    none(offences);
+}
+
+#[test]
+fn the_page_needs_no_other_host() {
+    let mut offences = Vec::new();
+    for (path, text) in page_files() {
+        // The name of SVG is an address that nobody asks.
+        let text = text.replace("http://www.w3.org/2000/svg", "");
+        let found =
+            ["http://", "https://", "ws://", "wss://"].into_iter().filter(|scheme| text.contains(scheme));
+        offences.extend(found.map(|scheme| format!("{path} holds {scheme}")));
+    }
+    none(offences);
+}
+
+#[test]
+fn every_script_of_the_page_says_what_it_is_and_can_be_read_in_one_sitting() {
+    let mut offences = Vec::new();
+    for (path, text) in page_files().into_iter().filter(|(path, _)| path.ends_with(".js")) {
+        let first = text.lines().next().unwrap_or_default();
+        if first.strip_prefix("// ").is_none_or(|rest| rest.len() <= 20) {
+            offences.push(format!("{path} does not begin with what it is (`// …`)"));
+        }
+        let lines = text.lines().count();
+        if lines > FILE_LINES_MAX {
+            offences.push(format!("{path} has {lines} lines: split it by idea"));
+        }
+    }
+    none(offences);
 }
 
 #[test]

@@ -244,10 +244,43 @@ fn operations_are_told_what_they_need() {
     let server = Server::start();
     assert_eq!(server.get("/healthz").status, 200);
     assert_eq!(server.get("/readyz").json::<Value>(), json!({"store": "memory", "durable": false}));
-    assert!(server.get("/").header("content-type").unwrap().starts_with("text/html"));
     for absent in
         ["/api/nothing", "/nothing", "/api/deployments/", "/api/deployments/01k3aaaaaaaa/carrier-pigeon"]
     {
+        assert_eq!(server.get(absent).problem().unwrap().status, 404, "{absent}");
+    }
+}
+
+#[test]
+fn the_page_is_served_with_its_kinds_and_a_strict_policy() {
+    let server = Server::start();
+    let rows = [
+        ("/", "text/html; charset=utf-8"),
+        ("/lab.js", "text/javascript; charset=utf-8"),
+        ("/lab.css", "text/css; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+        ("/transports/sse.js", "text/javascript; charset=utf-8"),
+    ];
+    for (path, kind) in rows {
+        let answer = server.get(path);
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{path}");
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert!(policy.starts_with("default-src 'self';"), "{path}: {policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        let tag = answer.header("etag").unwrap();
+        let again = server.ask("GET", path, &[("if-none-match", tag)], b"");
+        assert_eq!((again.status, again.header("etag")), (304, Some(tag)), "{path}");
+        let other = server.ask("GET", path, &[("if-none-match", "\"other\"")], b"");
+        assert_eq!((other.status, other.body), (200, answer.body), "{path}");
+    }
+    for absent in [
+        "/index.html",
+        "/lab.mjs",
+        "/transports",
+        "/transports/",
+        "/transports/../lab.js",
+        "/%2e%2e/Cargo.toml",
+    ] {
         assert_eq!(server.get(absent).problem().unwrap().status, 404, "{absent}");
     }
 }
@@ -271,6 +304,8 @@ fn another_method_is_refused_with_what_is_allowed() {
         ("POST", format!("{deployment}/websocket"), "GET"),
         ("POST", "/metrics".to_owned(), "GET, HEAD"),
         ("POST", "/healthz".to_owned(), "GET, HEAD"),
+        ("POST", "/".to_owned(), "GET, HEAD"),
+        ("PUT", "/lab.js".to_owned(), "GET, HEAD"),
     ];
     for (method, path, allowed) in rows {
         let answer = server.ask(method, &path, &[], b"");
@@ -293,6 +328,8 @@ fn head_is_get_without_the_body() {
         format!("/api/deployments/{id}/long-poll"),
         "/api/transports".to_owned(),
         "/healthz".to_owned(),
+        "/".to_owned(),
+        "/lab.js".to_owned(),
     ] {
         let (get, mut connection) = (server.get(&path), server.connection());
         let head = connection.ask("HEAD", &path, &[], b"").unwrap();
@@ -317,7 +354,7 @@ fn no_answer_is_sniffed_and_each_kind_says_how_it_is_cached() {
         (200, path(Transport::ShortPoll, &id, ""), Some("no-cache")),
         (400, path(Transport::ShortPoll, &id, "?from=x"), Some("no-store")),
         (404, "/nothing".to_owned(), Some("no-store")),
-        (200, "/".to_owned(), None),
+        (200, "/".to_owned(), Some("no-cache")),
         (200, "/metrics".to_owned(), Some("no-store")),
     ];
     for (status, path, cache_control) in rows {

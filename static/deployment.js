@@ -1,0 +1,194 @@
+// One deployment on the page: controls, facts and its log. What it shows is a `Follower`'s.
+
+import { Backoff, sleep } from "./backoff.js";
+import { Follower } from "./follower.js";
+import { LINES_SHOWN_MAX, LogView } from "./log_view.js";
+import { showStatus } from "./overview.js";
+
+/** What a browser does best by itself; without it, the first of the list. */
+const WIRE_DEFAULT = "sse";
+const CLOCK_MS = 1_000;
+const FIRST_CEILING_MS = 500;
+
+const element = (id) => document.getElementById(id);
+const count = (number) => number.toLocaleString("en");
+
+/** Writes only what changed, so that a screen reader is not told the same again. */
+function write(id, text) {
+  if (element(id).textContent !== text) element(id).textContent = text;
+}
+
+export class DeploymentView {
+  #transports;
+  #log = new LogView(element("log"), element("above"), element("jump"));
+  #follower = null;
+  #id = null;
+  /** Aborted when the deployment is left. */
+  #visit = null;
+  #frame = null;
+  #clock = null;
+  #shownState = null;
+
+  /** `transports`: the rows of `/api/transports`, each with the `half` of its wire, or null. */
+  constructor(transports) {
+    this.#transports = transports;
+    element("transport").replaceChildren(
+      ...transports.map(({ name, wire, half }) => {
+        const option = new Option(half ? name : `${name} (no browser half for ${wire})`, name);
+        option.disabled = half === null;
+        return option;
+      }),
+    );
+    element("transport").addEventListener("change", () => this.#choose());
+    element("connect").addEventListener("click", () => this.#connect());
+    element("disconnect").addEventListener("click", () => this.#follower.disconnect());
+    element("ping").addEventListener("click", () => this.#ping());
+    element("clear").addEventListener("click", () => this.#log.clear());
+    for (const button of document.querySelectorAll("[data-copies]")) {
+      button.addEventListener("click", () => copy(element(button.dataset.copies), button));
+    }
+  }
+
+  /** Opens a deployment and follows it. `transportName` may be absent or unknown. */
+  open(id, transportName, { withCommands }) {
+    this.#id = id;
+    this.#visit = new AbortController();
+    const path = `/api/deployments/${id}`;
+    this.#log.clear();
+    write("name", id);
+    write("id", id);
+    write("round-trip", "–");
+    element("status").hidden = true;
+    element("all-lines").href = `${path}/lines`;
+    showCommands(id, path);
+    element("publish").open = withCommands;
+    const usable = this.#transports.filter(({ half }) => half !== null);
+    const chosen =
+      usable.find(({ name }) => name === transportName) ??
+      usable.find(({ wire }) => wire === WIRE_DEFAULT) ??
+      usable[0];
+    element("transport").value = chosen?.name ?? "";
+    this.#follower = new Follower(path, {
+      lines: (lines, origin) => this.#log.append(lines, origin),
+      note: (text) => this.#log.note(text),
+      skipped: (skipped) => this.#log.skip(skipped),
+      restarted: () => this.#log.clear(),
+      changed: () => this.#changed(),
+    });
+    this.#shownState = null;
+    this.#clock = setInterval(() => this.#changed(), CLOCK_MS);
+    this.#describe(path, this.#visit.signal);
+    this.#choose();
+    this.#connect();
+  }
+
+  close() {
+    clearInterval(this.#clock);
+    this.#visit?.abort();
+    this.#follower?.disconnect();
+    this.#follower = null;
+    this.#id = null;
+  }
+
+  /** Name and status. That the deployment is not there is told by the follower. */
+  async #describe(path, visit) {
+    const backoff = new Backoff(FIRST_CEILING_MS);
+    do {
+      const response = await fetch(path, { cache: "no-store", signal: visit }).catch(() => null);
+      const deployment = response?.ok ? await response.json().catch(() => null) : null;
+      if (visit.aborted || response?.status === 404) return;
+      if (deployment) return this.#showDeployment(deployment);
+    } while (await sleep(backoff.failed(), visit));
+  }
+
+  #showDeployment({ name, status }) {
+    write("name", name);
+    document.title = `${name} · wirelab`;
+    showStatus(element("status"), status);
+    element("status").hidden = false;
+    element("publish").hidden = status !== "running";
+  }
+
+  #chosen() {
+    return this.#transports.find(({ name }) => name === element("transport").value);
+  }
+
+  /** Another transport while connected: the same cursor goes on over it. */
+  #choose() {
+    const chosen = this.#chosen();
+    write("waits", chosen ? `Who waits: ${chosen.waits}. ${chosen.summary}` : "No transport can be used here.");
+    write("ping-note", chosen?.half.pingRefusal ? `No ping: ${chosen.half.pingRefusal}` : "");
+    write("round-trip", "–");
+    if (chosen) history.replaceState(null, "", `#/${this.#id}/${chosen.name}`);
+    if (this.#follower.isActive) this.#connect();
+  }
+
+  #connect() {
+    const chosen = this.#chosen();
+    if (chosen) this.#follower.connect(chosen, chosen.half, LINES_SHOWN_MAX);
+  }
+
+  #ping() {
+    write("round-trip", "…");
+    this.#follower.ping((roundTrip_ms) => write("round-trip", `${roundTrip_ms.toFixed(1)} ms`));
+  }
+
+  /** Facts are drawn once a frame, however many lines came. */
+  #changed() {
+    this.#frame ??= requestAnimationFrame(() => {
+      this.#frame = null;
+      if (this.#follower) this.#draw(this.#follower);
+    });
+  }
+
+  #draw(follower) {
+    const { state, detail, cursor, counts, liveSince, connected_ms, isActive } = follower;
+    if (state !== this.#shownState) {
+      this.#shownState = state;
+      element("state").dataset.state = state;
+      if (state !== "live" && element("round-trip").textContent === "…") write("round-trip", "–");
+      // How it ended stands in the deployment.
+      if (state === "finished") this.#describe(`/api/deployments/${this.#id}`, this.#visit.signal);
+      if (state === "deleted") element("status").hidden = element("publish").hidden = true;
+    }
+    write("state", state);
+    write("detail", detail);
+    element("detail").hidden = detail === "";
+    write("history-count", count(counts.history));
+    write("live-count", count(counts.live));
+    const { lost, repeated } = counts;
+    write("order", lost + repeated === 0 ? "each once, in order" : `${count(lost)} lost, ${count(repeated)} twice`);
+    element("order").classList.toggle("wrong", lost + repeated > 0);
+    write("connected", liveSince === null ? "–" : duration(performance.now() - liveSince));
+    write("connect-time", connected_ms === null ? "" : `took ${connected_ms.toFixed(0)} ms`);
+    write("cursor", cursor ?? "–");
+    element("connect").disabled = isActive || !this.#chosen();
+    element("disconnect").disabled = !isActive;
+    element("ping").disabled = !follower.canPing;
+  }
+}
+
+/** Minutes and seconds. */
+function duration(elapsed_ms) {
+  const s = Math.floor(elapsed_ms / 1_000);
+  return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
+}
+
+/** Commands that feed this very deployment, ready to paste. */
+function showCommands(id, path) {
+  const server = location.origin;
+  write("with-wirelab", `wirelab publish --server ${server} --deployment ${id} -- ls -l /`);
+  write("with-curl", `curl --data-binary 'hello from curl' --header 'Content-Type: text/plain' ${server}${path}/lines`);
+  write("finish-with-curl", `curl --data '{"status":"succeeded"}' ${server}${path}/finish`);
+}
+
+/** The clipboard needs a secure context; without one the command is selected instead. */
+async function copy(source, button) {
+  getSelection().selectAllChildren(source);
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Selected";
+  }
+}

@@ -1,0 +1,156 @@
+// The log on the page: lines become rows, in batches, and the oldest rows make room.
+//
+// Text from logs goes through `textContent` only. Whoever calls this decides what is appended; this file decides
+// what is still shown.
+
+/** Rows kept. More make a browser slow to lay out; the regular API has them all. */
+const ROWS_MAX = 5_000;
+/** Characters kept in all rows: a line may have a million. */
+const CHARS_MAX = 8 * 1024 * 1024;
+/** Below this distance from the bottom, px, the reader is following the log. */
+const BOTTOM_PX = 24;
+
+/** How many lines a page that opens a long log should ask for. */
+export const LINES_SHOWN_MAX = ROWS_MAX;
+
+export class LogView {
+  #scroller;
+  #above;
+  #jump;
+  /** What the next frame will append: lines and notes. */
+  #pending = [];
+  #pendingChars = 0;
+  #shownChars = 0;
+  /** Lines that were removed from the top, or never fetched. */
+  #aboveCount = 0;
+  #frame = null;
+  #isFollowing = true;
+
+  /** `scroller` holds the rows, `above` says what is not shown, `jump` goes back to the newest line. */
+  constructor(scroller, above, jump) {
+    this.#scroller = scroller;
+    this.#above = above;
+    this.#jump = jump;
+    scroller.addEventListener("scroll", () => {
+      const below_px = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+      this.#follow(below_px < BOTTOM_PX);
+    });
+    jump.addEventListener("click", () => {
+      scroller.scrollTop = scroller.scrollHeight;
+      scroller.focus();
+    });
+  }
+
+  /** Lines of one batch; `origin` is `history` or `live`. */
+  append(lines, origin) {
+    for (const line of lines) this.#push({ line, origin, chars: line.text.length });
+  }
+
+  /** A remark of the page itself, between lines. */
+  note(text) {
+    this.#push({ note: text, chars: text.length });
+  }
+
+  /** Lines that were not even asked for. */
+  skip(count) {
+    this.#aboveCount += count;
+    this.#schedule();
+  }
+
+  /** Empties the log. What comes next is shown again. */
+  clear() {
+    this.#pending = [];
+    this.#pendingChars = this.#shownChars = this.#aboveCount = 0;
+    this.#scroller.replaceChildren();
+    this.#follow(true);
+    this.#schedule();
+  }
+
+  #push(entry) {
+    this.#pending.push(entry);
+    this.#pendingChars += entry.chars;
+    // A hidden page draws no frames: what waits for one is bounded like what is shown.
+    if (this.#pending.length > 2 * ROWS_MAX || this.#pendingChars > 2 * CHARS_MAX) this.#drop(ROWS_MAX, CHARS_MAX);
+    this.#schedule();
+  }
+
+  /** Forgets the oldest pending entries until the rest is within bounds; the newest one always stays. */
+  #drop(rowsMax, charsMax) {
+    let first = Math.max(this.#pending.length - rowsMax, 0);
+    let chars = this.#pending.slice(first).reduce((sum, entry) => sum + entry.chars, 0);
+    while (chars > charsMax && first < this.#pending.length - 1) chars -= this.#pending[first++].chars;
+    this.#aboveCount += this.#pending.slice(0, first).filter((entry) => entry.line).length;
+    this.#pending = this.#pending.slice(first);
+    this.#pendingChars = chars;
+  }
+
+  #schedule() {
+    this.#frame ??= requestAnimationFrame(() => {
+      this.#frame = null;
+      this.#flush();
+    });
+  }
+
+  #flush() {
+    this.#drop(ROWS_MAX, CHARS_MAX);
+    const rows = document.createDocumentFragment();
+    rows.append(...this.#pending.map(row));
+    this.#shownChars += this.#pendingChars;
+    this.#pending = [];
+    this.#pendingChars = 0;
+    this.#scroller.append(rows);
+    this.#trim();
+    this.#above.hidden = this.#aboveCount === 0;
+    this.#above.querySelector("output").value = this.#aboveCount.toLocaleString("en");
+    if (this.#isFollowing) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+
+  #trim() {
+    const rows = this.#scroller.children;
+    let excess = rows.length - ROWS_MAX;
+    while (rows.length > 1 && (excess > 0 || this.#shownChars > CHARS_MAX)) {
+      const oldest = rows[0];
+      this.#shownChars -= Number(oldest.dataset.chars);
+      if (oldest.dataset.seq) this.#aboveCount += 1;
+      oldest.remove();
+      excess -= 1;
+    }
+  }
+
+  #follow(isFollowing) {
+    this.#isFollowing = isFollowing;
+    this.#jump.hidden = isFollowing;
+  }
+}
+
+function row({ line, origin, note, chars }) {
+  const row = document.createElement("div");
+  row.dataset.chars = chars;
+  if (!line) {
+    row.className = "note";
+    row.textContent = note;
+    return row;
+  }
+  row.className = `line ${origin}`;
+  row.dataset.seq = line.seq;
+  const isError = line.stream === "stderr";
+  row.append(cell("seq", line.seq), cell("at", clock(line.at_us)), cell("stream", isError ? "err" : ""));
+  if (line.level) row.append(cell("level", line.level));
+  row.append(cell("text", line.text));
+  return row;
+}
+
+function cell(name, text) {
+  const cell = document.createElement("span");
+  cell.className = name;
+  cell.textContent = text;
+  return cell;
+}
+
+/** The wall clock at append, in local time, to the millisecond. */
+function clock(at_us) {
+  const at = new Date(at_us / 1_000);
+  const two = (number) => String(number).padStart(2, "0");
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":");
+  return `${time}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+}

@@ -1,0 +1,154 @@
+// The overview: which deployments there are, and a form that creates one.
+
+import { problemOf } from "./refusal.js";
+
+/** How often the list is asked for while it is looked at. */
+const REFRESH_MS = 2_000;
+const ROWS_MAX = 100;
+
+const element = (id) => document.getElementById(id);
+
+export class Overview {
+  #timer = null;
+  #created;
+
+  /** `created(deployment, source)` is called when the form has made one. */
+  constructor(created) {
+    this.#created = created;
+    const form = element("create");
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#create(form);
+    });
+    form.addEventListener("change", () => showFields(form));
+    showFields(form);
+  }
+
+  /** Shows the list and keeps it fresh until `close`. */
+  open() {
+    document.title = "wirelab";
+    loadRecordings();
+    this.#refresh();
+    this.#timer = setInterval(() => {
+      if (!document.hidden) this.#refresh();
+    }, REFRESH_MS);
+  }
+
+  close() {
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  async #refresh() {
+    const note = element("list-note");
+    try {
+      const response = await fetch(`/api/deployments?limit=${ROWS_MAX}`, { cache: "no-store" });
+      if (!response.ok) throw new Error((await problemOf(response)).detail);
+      showRows(await response.json());
+      note.textContent = "";
+    } catch (error) {
+      // The old rows stay: they are the last that is known.
+      note.textContent = `The list is not fresh: ${error.message}`;
+    }
+  }
+
+  async #create(form) {
+    const note = element("create-note");
+    const button = form.querySelector("button");
+    const source = sourceOf(form);
+    note.textContent = "";
+    button.disabled = true;
+    try {
+      const response = await fetch("/api/deployments", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ name: form.elements.name.value, ...(source && { source }) }),
+      });
+      if (response.ok) this.#created(await response.json(), source);
+      else note.textContent = (await problemOf(response)).detail;
+    } catch (error) {
+      note.textContent = `No answer: ${error.message}`;
+    } finally {
+      button.disabled = false;
+    }
+  }
+}
+
+/** What the server should feed it with; null: nothing. */
+function sourceOf({ elements }) {
+  switch (elements.source.value) {
+    case "replay":
+      return { kind: "replay", recording: elements.recording.value, speed: elements.speed.valueAsNumber };
+    case "generate":
+      return { kind: "generate", rate_hz: elements.rate_hz.valueAsNumber };
+    default:
+      return null;
+  }
+}
+
+/** Only the fields of the chosen source; the others must not stand in the way of sending the form. */
+function showFields(form) {
+  for (const fields of form.querySelectorAll("[data-source]")) {
+    fields.hidden = fields.disabled = fields.dataset.source !== form.elements.source.value;
+  }
+}
+
+async function loadRecordings() {
+  const select = element("recording");
+  const response = await fetch("/api/recordings", { cache: "no-store" }).catch(() => null);
+  if (!response?.ok) return;
+  const recordings = await response.json();
+  const chosen = select.value;
+  select.replaceChildren(
+    ...recordings.map(({ name, lines, duration_ms }) => {
+      return new Option(`${name} (${lines} lines, ${Math.round(duration_ms / 1_000)} s)`, name);
+    }),
+  );
+  if (chosen) select.value = chosen;
+}
+
+/** Rows are kept by id, so that a refresh takes no focus away. */
+function showRows(deployments) {
+  const list = element("list");
+  const known = new Map([...list.rows].map((row) => [row.dataset.id, row]));
+  const rows = deployments.map((deployment) => {
+    const row = known.get(deployment.id) ?? newRow(deployment);
+    const [, status, lines, created] = row.cells;
+    showStatus(status.firstElementChild, deployment.status);
+    lines.textContent = deployment.lines.toLocaleString("en");
+    created.firstElementChild.textContent = ago(deployment.created_us);
+    return row;
+  });
+  const unchanged = rows.length === list.rows.length && rows.every((row, i) => row === list.rows[i]);
+  if (!unchanged) list.replaceChildren(...rows);
+  element("list-table").hidden = rows.length === 0;
+  element("list-empty").hidden = rows.length > 0;
+}
+
+function newRow({ id, name, created_us }) {
+  const row = element("list-row").content.firstElementChild.cloneNode(true);
+  row.dataset.id = id;
+  const link = row.querySelector("a");
+  link.href = `#/${id}`;
+  link.textContent = name;
+  row.querySelector("code").textContent = id;
+  const time = row.querySelector("time");
+  const created = new Date(created_us / 1_000);
+  time.dateTime = created.toISOString();
+  time.title = created.toLocaleString();
+  return row;
+}
+
+/** A status as a word in its colour. */
+export function showStatus(badge, status) {
+  badge.textContent = status;
+  badge.dataset.status = status;
+}
+
+function ago(created_us) {
+  const s = Math.max(Math.round((Date.now() - created_us / 1_000) / 1_000), 0);
+  if (s < 60) return `${s} s ago`;
+  if (s < 3_600) return `${Math.floor(s / 60)} min ago`;
+  if (s < 86_400) return `${Math.floor(s / 3_600)} h ago`;
+  return `${Math.floor(s / 86_400)} d ago`;
+}

@@ -1,0 +1,74 @@
+// Long polling: the server waits once.
+//
+// Ask, and the answer comes when there is news, or when the hold expires and there is none. Then ask again at
+// once. Between answer and question nobody is waiting: news of that moment comes with the next answer.
+
+import { Backoff, sleep } from "../backoff.js";
+import { refusalOf } from "../refusal.js";
+
+/** Why there is no ping: shown where the button is disabled. */
+export const pingRefusal = "a held question cannot carry another one; it is answered once.";
+
+/** How long the server may hold a question. Proxies commonly cut at 60 s. */
+const HOLD_S = 25;
+/** How much longer than the hold we wait: the server must be the one that ends it. */
+const MARGIN_S = 10;
+const FIRST_CEILING_MS = 500;
+
+/** Follows `target` from `target.from`; each batch goes to `onBatch`. */
+export function subscribe(target, onBatch) {
+  const abort = new AbortController();
+  follow(target, onBatch, abort.signal);
+  return { unsubscribe: () => abort.abort() };
+}
+
+async function follow(target, onBatch, signal) {
+  const backoff = new Backoff(FIRST_CEILING_MS);
+  let cursor = target.from;
+  // The first question is not held: its answer says at once that the server is there.
+  let hold_s = 0;
+
+  // No sleep but after failures: the next question leaves as soon as the last answer is read.
+  while (!signal.aborted) {
+    const answer = await ask(target, cursor, hold_s, signal);
+    if (signal.aborted) return;
+    if (answer.state === "later") {
+      const wait_ms = backoff.failed(answer.advised_ms);
+      target.onState("reconnecting", { detail: answer.detail, wait_ms });
+      hold_s = 0;
+      await sleep(wait_ms, signal);
+      continue;
+    }
+    if (answer.state !== "answered") return target.onState(answer.state, answer);
+
+    backoff.succeeded();
+    target.onState("live");
+    hold_s = HOLD_S;
+    cursor = answer.cursor ?? cursor;
+    if (answer.batch) onBatch(answer.batch);
+    if (answer.batch?.finished) return;
+  }
+}
+
+/** One question, one answer. */
+async function ask(target, cursor, hold_s, signal) {
+  try {
+    const response = await fetch(`${target.path}?from=${cursor}&wait=${hold_s}`, {
+      // A question that is asked again word for word must not be answered from the browser's cache.
+      cache: "no-store",
+      signal: AbortSignal.any([signal, AbortSignal.timeout((hold_s + MARGIN_S) * 1_000)]),
+    });
+    // The hold expired. There is no body, but the entity tag says where we are.
+    if (response.status === 204) return { state: "answered", cursor: cursorOf(response.headers.get("etag")) };
+    if (response.status !== 200) return await refusalOf(response);
+    const batch = await response.json();
+    return { state: "answered", batch, cursor: batch.next };
+  } catch (error) {
+    return { state: "later", detail: `no answer: ${error.message}` };
+  }
+}
+
+/** The cursor inside an entity tag: without `W/`, quotes and `.end`. */
+function cursorOf(entityTag) {
+  return entityTag?.match(/^(?:W\/)?"(.+?)(?:\.end)?"$/)?.[1];
+}

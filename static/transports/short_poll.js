@@ -1,0 +1,76 @@
+// Short polling: the client waits, between requests.
+//
+// Ask, get an answer at once, sleep, ask again. Nothing is held open for us on the server; the price is that most
+// questions have no news, and news waits for the next question.
+
+import { Backoff, sleep } from "../backoff.js";
+import { refusalOf } from "../refusal.js";
+
+/** Why there is no ping: shown where the button is disabled. */
+export const pingRefusal = "between polls there is no connection; each answer is a round trip.";
+
+const INTERVAL_MS = 1_000;
+/** An answer that comes at once is late after this. */
+const ANSWER_TIMEOUT_MS = 10_000;
+const FIRST_CEILING_MS = 500;
+
+/** Follows `target` from `target.from`; each batch with lines or the end goes to `onBatch`. */
+export function subscribe(target, onBatch) {
+  const abort = new AbortController();
+  follow(target, onBatch, abort.signal);
+  return { unsubscribe: () => abort.abort() };
+}
+
+async function follow(target, onBatch, signal) {
+  const backoff = new Backoff(FIRST_CEILING_MS);
+  let cursor = target.from;
+  let entityTag = null;
+  // First after a random part of the interval: pages opened together must not ask together for ever.
+  let wait_ms = Math.random() * INTERVAL_MS;
+
+  // This sleep is the whole difference to long polling: there, the server does the waiting.
+  while (await sleep(wait_ms, signal)) {
+    const asked = performance.now();
+    const answer = await ask(target, cursor, entityTag, signal);
+    if (signal.aborted) return;
+    if (answer.state === "later") {
+      wait_ms = backoff.failed(answer.advised_ms);
+      target.onState("reconnecting", { detail: answer.detail, wait_ms });
+      continue;
+    }
+    if (answer.state !== "answered") return target.onState(answer.state, answer);
+
+    backoff.succeeded();
+    target.onState("live");
+    // Back to the schedule. Ticks that passed while an answer was late are skipped, not made up for.
+    wait_ms = INTERVAL_MS - ((performance.now() - asked) % INTERVAL_MS);
+    const { batch } = answer;
+    if (!batch) continue; // 304
+    entityTag = answer.entityTag;
+    // Also an empty answer tells where we are: the next question starts there.
+    cursor = batch.next;
+    // The answer was cut at its bound: what is left is asked for now, not an interval later.
+    if (batch.more) wait_ms = 0;
+    if (batch.lines.length > 0 || batch.finished) onBatch(batch);
+    if (batch.finished) return;
+  }
+}
+
+/** One question, one answer. */
+async function ask(target, cursor, entityTag, signal) {
+  try {
+    const response = await fetch(`${target.path}?from=${cursor}`, {
+      // The entity tag of the last answer: "tell me only if something changed since".
+      headers: entityTag ? { "If-None-Match": entityTag } : {},
+      // Else the browser answers from its own cache, and a script sees that 200 instead of the 304.
+      cache: "no-store",
+      signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+    });
+    // Our tag still holds: nothing happened, and the server sent no body to say so.
+    if (response.status === 304) return { state: "answered" };
+    if (response.status !== 200) return await refusalOf(response);
+    return { state: "answered", batch: await response.json(), entityTag: response.headers.get("etag") };
+  } catch (error) {
+    return { state: "later", detail: `no answer: ${error.message}` };
+  }
+}

@@ -1,0 +1,27 @@
+//! The page in a real browser, against the real binary.
+//!
+//! - `follow`: every transport that the page can speak, from the first line to the end, through cuts and kills
+//! - `words`: hostile lines, and what a person is told when something is wrong
+//! - `overview`: the list and the form
+//! - `looks`: the page fits its window; takes the screenshots of the documents when asked to
+//!
+//! `browser` starts Chromium, `page` knows the page's elements. Server, HTTP and the faulty proxy are those of
+//! the other tests.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
+
+mod browser;
+mod follow;
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+#[path = "../it/http.rs"]
+mod http;
+mod looks;
+mod overview;
+mod page;
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+#[path = "../it/proxy.rs"]
+mod proxy;
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+#[path = "../it/server.rs"]
+mod server;
+mod words;

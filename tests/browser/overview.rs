@@ -1,0 +1,130 @@
+//! The list of deployments, and the form that makes one.
+
+use std::process::Command;
+
+use wirelab_clients::wire::{Deployment, Status};
+
+use crate::page::{Page, wait_until};
+use crate::server::{Binary, wirelab};
+
+fn serve() -> Binary {
+    Binary::serve("127.0.0.1:0", &["--store", "memory"])
+}
+
+/// The newest deployment of the server.
+fn newest(server: &Binary) -> Option<Deployment> {
+    server.get("/api/deployments?limit=1").json::<Vec<Deployment>>().pop()
+}
+
+/// Fills the form's name, chooses a source, fills one field of it, sends.
+fn create(page: &Page, name: &str, source: &str, field: Option<(&str, &str)>) {
+    page.overview();
+    page.fill("#new-name", name);
+    page.click(&format!("#create input[value='{source}']"));
+    if let Some((css, value)) = field {
+        page.fill(css, value);
+    }
+    page.click("#create button");
+    wait_until("it is opened", || page.is_shown("#deployment") && page.text("#name") == name);
+}
+
+#[test]
+fn a_replay_is_created_by_the_form_and_followed_to_its_end() {
+    let server = serve();
+    let page = Page::of(&server);
+    wait_until("the recordings are listed", || page.text("#recording").contains("pip-install"));
+    page.choose("#recording", "pip-install");
+    create(&page, "by form", "replay", Some(("#speed", "40")));
+    page.wait_for("finished", "replay");
+    let created = newest(&server).unwrap();
+    assert_eq!((created.name.as_str(), created.ended), ("by form", Some(Status::Succeeded)));
+    let recorded: Vec<_> =
+        server.lines(&created.id, "").lines.into_iter().map(|line| line.line.text).collect();
+    page.shows(&recorded, "replay");
+    page.is_quiet();
+}
+
+#[test]
+fn a_generator_is_created_by_the_form() {
+    let server = serve();
+    let page = Page::of(&server);
+    create(&page, "numbers", "generate", Some(("#rate", "40")));
+    page.wait_for("live", "generate");
+    wait_until("lines come", || page.line_count() >= 40);
+    assert_eq!(page.lines()[0], (1, "generated line 1".to_owned()));
+    assert_eq!(page.text("#order"), "each once, in order");
+    page.is_quiet();
+}
+
+#[test]
+fn without_a_source_the_commands_to_paste_work_as_they_stand() {
+    let server = serve();
+    let page = Page::of(&server);
+    create(&page, "fed by hand", "none", None);
+    page.wait_for("live", "none");
+    let folder = wirelab().get_program().to_owned();
+    let folder = std::path::Path::new(&folder).parent().unwrap().to_owned();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let paste = |css: &str| {
+        assert!(page.is_shown(css), "{css} is hidden");
+        let command = page.text(css);
+        let output = Command::new("sh").args(["-c", &command]).env("PATH", &path).output().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+    };
+    paste("#with-curl");
+    page.shows(&["hello from curl"], "curl");
+    paste("#finish-with-curl");
+    page.wait_for("finished", "curl");
+    wait_until("it succeeded", || page.text("#status") == "succeeded");
+
+    create(&page, "fed by wirelab", "none", None);
+    page.wait_for("live", "none");
+    paste("#with-wirelab");
+    page.wait_for("finished", "wirelab publish");
+    assert!(page.lines().iter().any(|(_, text)| text.contains("etc")), "{:?}", page.lines());
+    page.is_quiet();
+}
+
+#[test]
+fn the_form_says_what_the_server_refused() {
+    let server = serve();
+    let page = Page::of(&server);
+    page.click("#create input[value='replay']");
+    page.run::<()>("document.querySelector('#recording').replaceChildren(new Option('no-such'))", &[]);
+    page.click("#create button");
+    wait_until("it is told", || page.text("#create-note").contains("no-such"));
+    assert!(page.is_shown("#overview") && page.is_enabled("#create button"));
+    assert!(newest(&server).is_none());
+    let others: Vec<_> =
+        page.complaints().into_iter().filter(|said| !said.contains("status of 400")).collect();
+    assert_eq!(others, Vec::<String>::new());
+}
+
+#[test]
+fn the_list_keeps_up_with_the_server() {
+    let server = serve();
+    let page = Page::of(&server);
+    wait_until("it is empty", || page.is_shown("#list-empty"));
+    let deployment = server.create();
+    let row = format!("#list tr[data-id='{}']", deployment.id);
+    let cell = |n: u32| page.text(&format!("{row} td:nth-child({n})")).trim().to_owned();
+    let exists =
+        |css: &str| page.run::<bool>("return document.querySelector(arguments[0]) !== null", &[css.into()]);
+    wait_until("it is listed", || exists(&row));
+    assert_eq!((cell(2).as_str(), cell(3).as_str()), ("running", "0"));
+    assert!(cell(4).ends_with("ago"), "{}", cell(4));
+    server.append(&deployment.id, &["a", "b"]);
+    server.finish(&deployment.id, Status::Cancelled);
+    wait_until("the row is refreshed", || cell(2) == "cancelled" && cell(3) == "2");
+    // A link with its own address, which works again after a reload and by the browser's back.
+    page.click(&format!("{row} a"));
+    page.wait_for("finished", "opened");
+    page.shows(&["a", "b"], "opened");
+    page.reload();
+    page.shows(&["a", "b"], "reloaded");
+    page.run::<()>("history.back()", &[]);
+    wait_until("the list is back", || page.is_shown("#overview"));
+    server.ask("DELETE", &format!("/api/deployments/{}", deployment.id), &[], b"");
+    wait_until("it is gone", || !exists(&row));
+    page.is_quiet();
+}

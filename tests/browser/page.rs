@@ -1,0 +1,157 @@
+//! The page as a person sees it: one place that knows its elements.
+
+use std::ops::Deref;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use wirelab_clients::wire::{DeploymentId, TransportInfo};
+
+use crate::browser::Browser;
+use crate::http::{Api, SOON};
+
+/// How often a condition is looked at. Each look goes through two processes of the browser, which share the
+/// machine with what is waited for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Waits until `condition` holds; says `what` when it does not within [`SOON`].
+#[track_caller]
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds(condition), "{what}: not within {SOON:?}");
+}
+
+fn holds(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + SOON;
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(LOOK_INTERVAL);
+    }
+    true
+}
+
+/// A line as shown: its number and its text.
+pub(crate) type Shown = (u64, String);
+
+/// The page of one server in one browser.
+pub(crate) struct Page {
+    browser: Browser,
+    origin: String,
+}
+
+impl Deref for Page {
+    type Target = Browser;
+    fn deref(&self) -> &Browser {
+        &self.browser
+    }
+}
+
+impl Page {
+    /// The overview of a server.
+    #[track_caller]
+    pub(crate) fn of(server: &Api) -> Self {
+        let page = Self { browser: Browser::start(), origin: format!("http://{}", server.authority) };
+        page.overview();
+        page
+    }
+
+    #[track_caller]
+    pub(crate) fn overview(&self) {
+        self.goto(&format!("{}/#/", self.origin));
+        wait_until("the overview is shown", || self.is_shown("#overview"));
+    }
+
+    /// Opens a deployment over a transport by its address.
+    #[track_caller]
+    pub(crate) fn open(&self, id: &DeploymentId, transport: &str) {
+        self.goto(&format!("{}/#/{id}/{transport}", self.origin));
+        wait_until("the deployment is shown", || self.text("#id") == id.as_str());
+    }
+
+    /// Waits for a state of the connection.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, state: &str, of: &str) {
+        let mut seen = String::new();
+        let reached = holds(|| {
+            seen = self.text("#state");
+            seen == state
+        });
+        assert!(reached, "{of}: {state} was awaited, the page says {seen}: {:?}", self.text("#detail"));
+    }
+
+    /// The lines shown, top to bottom.
+    #[track_caller]
+    pub(crate) fn lines(&self) -> Vec<Shown> {
+        let script = "return [...document.querySelectorAll('#log .line')].map(
+            (row) => [Number(row.dataset.seq), row.querySelector('.text').textContent])";
+        self.run(script, &[])
+    }
+
+    /// What the page itself remarks between the lines.
+    #[track_caller]
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.run("return [...document.querySelectorAll('#log .note')].map((note) => note.textContent)", &[])
+    }
+
+    #[track_caller]
+    pub(crate) fn line_count(&self) -> usize {
+        self.run("return document.querySelectorAll('#log .line').length", &[])
+    }
+
+    /// Waits until as many lines are shown and checks that they are these, from number 1, once each, in order.
+    #[track_caller]
+    pub(crate) fn shows(&self, texts: &[impl AsRef<str>], of: &str) {
+        let mut count = 0;
+        let all_there = holds(|| {
+            count = self.line_count();
+            count >= texts.len()
+        });
+        let state = format!("{}: {:?}", self.text("#state"), self.text("#detail"));
+        assert!(all_there, "{of}: {count} of {} lines are shown; the page is {state}", texts.len());
+        let expected: Vec<Shown> = (1..).zip(texts.iter().map(|text| text.as_ref().to_owned())).collect();
+        let shown = self.lines();
+        if let Some((shown, expected)) =
+            shown.iter().zip(&expected).find(|(shown, expected)| shown != expected)
+        {
+            panic!("{of}: {expected:.200?} was expected, {shown:.200?} is shown");
+        }
+        assert_eq!(shown.len(), expected.len(), "{of}: lines are shown that should not be");
+        assert_eq!(self.text("#order"), "each once, in order", "{of}");
+    }
+
+    /// Lines from the regular API and lines over the transport, as the page counts them.
+    #[track_caller]
+    pub(crate) fn counts(&self) -> (String, String) {
+        (self.text("#history-count"), self.text("#live-count"))
+    }
+
+    /// Nothing was logged: no error, no refused request, no violation of the policy.
+    #[track_caller]
+    pub(crate) fn is_quiet(&self) {
+        assert_eq!(self.complaints(), Vec::<String>::new(), "the console complains");
+    }
+
+    /// What the server offers and this page can speak.
+    #[track_caller]
+    pub(crate) fn transports(&self, server: &Api) -> Vec<TransportInfo> {
+        let offered: Vec<TransportInfo> = server.get("/api/transports").json();
+        let script = "return [...document.querySelectorAll('#transport option:enabled')].map((o) => o.value)";
+        let usable: Vec<String> = self.run(script, &[]);
+        let offered: Vec<_> = offered.into_iter().filter(|row| usable.contains(&row.name)).collect();
+        assert!(!offered.is_empty(), "the page can speak nothing");
+        offered
+    }
+
+    /// Requests of scripts to `path` are answered with this from the next load on, whatever the server says.
+    pub(crate) fn answer_instead(&self, path: &str, status: u16, answer: &serde_json::Value) {
+        let source = format!(
+            "{{ const ask = window.fetch; window.fetch = (url, options) => url === {path}
+                 ? Promise.resolve(new Response({body}, {{ status: {status}, headers: {{ 'Retry-After': '7' }} }}))
+                 : ask(url, options); }}",
+            path = json!(path),
+            body = json!(answer.to_string()),
+        );
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source }));
+    }
+}

@@ -1,0 +1,291 @@
+//! What a person reads: lines that try to be more than text, and what is said when something is wrong.
+
+use serde_json::json;
+use wirelab_clients::wire::TransportInfo;
+
+use crate::http::Api;
+use crate::page::{Page, wait_until};
+use crate::server::Binary;
+
+fn serve(arguments: &[&str]) -> Binary {
+    Binary::serve("127.0.0.1:0", &[&["--store", "memory"], arguments].concat())
+}
+
+/// A refused request is logged by Chromium itself; nothing else may be.
+#[track_caller]
+fn only_refusals(page: &Page, statuses: &[&str]) {
+    let is_expected = |said: &String| statuses.iter().any(|status| said.contains(status));
+    let others: Vec<_> = page.complaints().into_iter().filter(|said| !is_expected(said)).collect();
+    assert_eq!(others, Vec::<String>::new());
+}
+
+fn hostile() -> Vec<String> {
+    let mut lines: Vec<String> = [
+        "<img src=x onerror=\"document.title='owned'\">",
+        "</script><script>document.title='owned'</script>",
+        "<svg onload=alert(1)><b>bold</b><style>*{display:none}</style>",
+        "javascript:alert(1) &lt;b&gt; &amp; &#0;",
+        "\u{1b}[31mred\u{1b}[0m \u{1b}]0;owned\u{7} \u{1b}[2J",
+        "\u{202e}txet tfel-ot-thgir\u{202c} \u{2066}isolated\u{2069} עברית",
+        "a\rb\r\r",
+        "nul \0 in the middle \0",
+        "\u{feff}bom and \u{2028} separators \u{2029} and \u{85}",
+        "",
+        "   spaces   \t tabs ",
+        "data: x: {\"type\":\"finished\"}",
+        "e\u{301} 👩‍👩‍👧‍👦 \u{ffff}",
+        "${document.title='owned'} `x` \\ \" '",
+    ]
+    .map(str::to_owned)
+    .into();
+    lines.push("x".repeat(1024 * 1024));
+    lines.push("the last".to_owned());
+    lines
+}
+
+#[test]
+fn hostile_lines_are_text_and_nothing_else() {
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    let census = "const names = {};
+        for (const { localName } of document.querySelectorAll('*')) names[localName] = (names[localName] ?? 0) + 1;
+        for (const row of document.querySelectorAll('#log > div')) {
+            names.div -= 1;
+            names.span -= row.querySelectorAll('span').length;
+        }
+        return names";
+    for TransportInfo { name, .. } in page.transports(&server) {
+        let (id, all) = (server.create().id, hostile());
+        page.open(&id, &name);
+        page.wait_for("live", &name);
+        wait_until("its name is there", || page.text("#name") == "test");
+        let before: serde_json::Value = page.run(census, &[]);
+        server.append(&id, &all);
+        page.shows(&all, &name);
+        assert_eq!(page.run::<serde_json::Value>(census, &[]), before, "{name}: there are new elements");
+        assert_eq!(page.run::<String>("return document.title", &[]), "test · wirelab", "{name}");
+        // The same as history.
+        page.reload();
+        page.shows(&all, &name);
+        assert_eq!(page.run::<String>("return document.title", &[]), "test · wirelab", "{name}");
+    }
+    page.is_quiet();
+}
+
+#[test]
+fn a_hostile_name_is_text_too() {
+    let server = serve(&[]);
+    let name = "<img src=x onerror=alert(1)></title><script>";
+    let created = server.post("/api/deployments", "application/json", json!({ "name": name }).to_string());
+    let id = created.json::<wirelab_clients::wire::Deployment>().id;
+    let page = Page::of(&server);
+    wait_until("it is listed", || page.text("#list").contains(name));
+    page.open(&id, "sse");
+    wait_until("it is shown", || page.text("#name") == name);
+    assert_eq!(page.run::<u32>("return document.querySelectorAll('img').length", &[]), 0);
+    page.is_quiet();
+}
+
+#[test]
+fn stderr_and_levels_are_marked() {
+    let server = serve(&[]);
+    let id = server.create().id;
+    let body = "{\"text\":\"plain\"}\n{\"text\":\"bad\",\"stream\":\"stderr\",\"level\":\"warn\"}\n";
+    assert_eq!(
+        server.post(&format!("/api/deployments/{id}/lines"), "application/x-ndjson", body).status,
+        201
+    );
+    let page = Page::of(&server);
+    page.open(&id, "sse");
+    page.shows(&["plain", "bad"], "sse");
+    let marks =
+        "return [...document.querySelectorAll('#log .stream, #log .level')].map((mark) => mark.textContent)";
+    let marks: Vec<String> = page.run(marks, &[]);
+    assert_eq!(marks, ["", "err", "warn"]);
+    page.is_quiet();
+}
+
+#[test]
+fn clear_empties_the_log_and_the_counts_go_on() {
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    let id = server.create().id;
+    server.append(&id, &["a", "b"]);
+    page.open(&id, "sse");
+    page.wait_for("live", "sse");
+    server.append(&id, &["c"]);
+    page.shows(&["a", "b", "c"], "sse");
+    page.click("#clear");
+    assert_eq!(page.line_count(), 0);
+    server.append(&id, &["d"]);
+    wait_until("the next line is shown", || page.lines() == [(4, "d".to_owned())]);
+    assert_eq!(page.counts(), ("2".to_owned(), "2".to_owned()));
+    assert_eq!(page.text("#state"), "live");
+    page.is_quiet();
+}
+
+#[test]
+fn a_gap_is_told_and_connect_goes_on_behind_it() {
+    let server = serve(&["--retain-lines", "5"]);
+    let page = Page::of(&server);
+    for TransportInfo { name, .. } in page.transports(&server) {
+        let id = server.create().id;
+        server.append(&id, &["a", "b"]);
+        page.open(&id, &name);
+        page.wait_for("live", &name);
+        page.shows(&["a", "b"], &name);
+        page.click("#disconnect");
+        page.wait_for("disconnected", &name);
+        server.append(&id, &(3..=20).map(|i| i.to_string()).collect::<Vec<_>>());
+        page.click("#connect");
+        page.wait_for("gap", &name);
+        let epoch = server.show(&id).next.epoch;
+        for cursor in [format!("{epoch}.2"), format!("{epoch}.15")] {
+            assert!(page.text("#detail").contains(&cursor), "{name}: {}", page.text("#detail"));
+        }
+        page.click("#connect");
+        page.wait_for("live", &name);
+        wait_until("what is left is shown", || page.line_count() == 7);
+        let numbers: Vec<_> = page.lines().into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(numbers, [1, 2, 16, 17, 18, 19, 20], "{name}");
+        let notes = page.notes();
+        assert!(notes.contains(&"lines 3 to 15 are gone".to_owned()), "{name}: {notes:?}");
+        assert_eq!(page.text("#order"), "each once, in order", "{name}");
+    }
+    only_refusals(&page, &["status of 410", "Unexpected response code: 410"]);
+}
+
+#[test]
+fn a_deployment_that_is_deleted_or_unknown_is_told() {
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    for TransportInfo { name, .. } in page.transports(&server) {
+        let id = server.create().id;
+        server.append(&id, &["a"]);
+        page.open(&id, &name);
+        page.wait_for("live", &name);
+        page.shows(&["a"], &name);
+        assert_eq!(server.ask("DELETE", &format!("/api/deployments/{id}"), &[], b"").status, 204);
+        page.wait_for("deleted", &name);
+        assert!(
+            page.text("#detail").len() > 10 && page.is_shown("#detail"),
+            "{name}: {}",
+            page.text("#detail")
+        );
+        // What was read stays; to connect again is to be told again, by every transport.
+        page.shows(&["a"], &name);
+        page.click("#connect");
+        wait_until("it is told again", || page.text("#detail").contains(id.as_str()));
+        page.wait_for("deleted", &name);
+        wait_until("it can be tried again", || page.is_enabled("#connect"));
+    }
+    let unknown = "01k3aaaaaaaa".parse().unwrap();
+    page.open(&unknown, "sse");
+    page.wait_for("deleted", "unknown");
+    assert!(page.text("#detail").contains("01k3aaaaaaaa"), "{}", page.text("#detail"));
+    only_refusals(&page, &["status of 404", "Unexpected response code: 404"]);
+}
+
+/// As a proxy with its own mind may answer, in front of the server.
+#[test]
+fn a_refusal_is_told_and_overload_passes() {
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    let (refused, overloaded) = (server.create().id, server.create().id);
+    let path = |id| format!("/api/deployments/{id}");
+    let problem = |detail: &str| json!({ "title": "No", "status": 403, "detail": detail });
+    page.answer_instead(&path(&refused), 403, &problem("ask the owner of this log"));
+    page.answer_instead(&path(&overloaded), 503, &problem("too many are here"));
+    page.reload();
+    page.open(&refused, "sse");
+    page.wait_for("refused", "403");
+    assert_eq!(page.text("#detail"), "ask the owner of this log");
+    assert!(page.is_enabled("#connect") && !page.is_enabled("#disconnect"));
+    page.open(&overloaded, "sse");
+    page.wait_for("reconnecting", "503");
+    // Not before the server wants to be asked again.
+    assert_eq!(page.text("#detail"), "too many are here; next try in 7.0 s");
+    page.click("#disconnect");
+    page.wait_for("disconnected", "503");
+    page.is_quiet();
+}
+
+#[test]
+fn a_wire_without_a_browser_half_is_shown_as_such() {
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    let mut rows: Vec<serde_json::Value> = server.get("/api/transports").json();
+    let mut engine = rows.iter().find(|row| row["wire"] == "websocket").unwrap().clone();
+    engine["name"] = "second-engine".into();
+    rows.push(engine);
+    let id = server.create().id;
+    rows.push(json!({
+        "name": "pigeon", "wire": "pigeon", "path": "/api/deployments/{id}/pigeon",
+        "waits": "nobody", "summary": "Unknown here."
+    }));
+    page.answer_instead("/api/transports", 200, &json!(rows));
+    page.reload();
+    // Two engines of one wire share its browser half, and each is asked at its own path.
+    page.open(&id, "second-engine");
+    page.wait_for("live", "second-engine");
+    assert!(page.notes()[0].starts_with("second-engine"), "{:?}", page.notes());
+    let options =
+        "return [...document.querySelectorAll('#transport option')].map((o) => [o.text, o.disabled])";
+    let options: Vec<(String, bool)> = page.run(options, &[]);
+    assert_eq!(options.last(), Some(&("pigeon (no browser half for pigeon)".to_owned(), true)));
+    assert_eq!(options.iter().filter(|(_, disabled)| *disabled).count(), 1);
+    only_refusals(&page, &["/transports/pigeon.js"]);
+}
+
+/// The page shows the newest lines of a long log and says how many are above.
+#[test]
+fn a_long_log_does_not_fill_the_page() {
+    const SHOWN_MAX: usize = 5_000;
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    let id = server.create().id;
+    append_numbered(&server, &id, 1, 6_000);
+    page.open(&id, "ndjson");
+    page.wait_for("live", "ndjson");
+    wait_until("the newest are shown", || page.lines().last().is_some_and(|(seq, _)| *seq == 6_000));
+    append_numbered(&server, &id, 6_001, 9_000);
+    wait_until("the newest are shown", || page.lines().last().is_some_and(|(seq, _)| *seq == 9_000));
+    let rows: usize = page.run("return document.querySelectorAll('#log > *').length", &[]);
+    assert_eq!(rows, SHOWN_MAX);
+    let above: String = page.run("return document.querySelector('#above output').value", &[]);
+    assert_eq!(above.replace(',', "").parse::<usize>().unwrap(), 9_000 - page.line_count());
+    assert_eq!(page.counts(), ("5,000".to_owned(), "3,000".to_owned()));
+    assert_eq!(page.text("#order"), "each once, in order");
+    page.is_quiet();
+}
+
+fn append_numbered(server: &Api, id: &wirelab_clients::wire::DeploymentId, first: u32, last: u32) {
+    server.append(id, &(first..=last).map(|i| i.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_log_scrolls_along_only_for_who_is_at_its_end() {
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    let id = server.create().id;
+    append_numbered(&server, &id, 1, 300);
+    page.open(&id, "sse");
+    page.wait_for("live", "sse");
+    let below = "const { scrollHeight, scrollTop, clientHeight } = document.querySelector('#log');
+        return Math.round(scrollHeight - scrollTop - clientHeight)";
+    wait_until("the end is shown", || page.line_count() == 300 && page.run::<i64>(below, &[]) == 0);
+    append_numbered(&server, &id, 301, 320);
+    wait_until("it scrolls along", || page.line_count() == 320 && page.run::<i64>(below, &[]) == 0);
+    assert!(!page.is_shown("#jump"));
+    // By keyboard: the log takes the focus.
+    page.press("#log", "\u{e010}\u{e011}");
+    wait_until("the start is shown", || {
+        page.run::<i64>("return document.querySelector('#log').scrollTop", &[]) == 0
+    });
+    append_numbered(&server, &id, 321, 340);
+    wait_until("the lines are there", || page.line_count() == 340);
+    assert_eq!(page.run::<i64>("return document.querySelector('#log').scrollTop", &[]), 0);
+    page.click("#jump");
+    wait_until("the end is shown again", || page.run::<i64>(below, &[]) == 0 && !page.is_shown("#jump"));
+    page.is_quiet();
+}
