@@ -130,6 +130,18 @@ async fn a_poller_counts_server_errors_and_asks_again() {
     }
 }
 
+/// 408 and 429 say "not this time", not "no".
+#[tokio::test]
+async fn a_client_asks_again_after_a_refusal_that_passes() {
+    for transport in [Transport::ShortPoll, Transport::LongPoll] {
+        let refusals = ["408 Request Timeout", "429 Too Many Requests"].map(|status| answer(status, ""));
+        let (mut subscriber, _) = answered(transport, &hasty(), &[&refusals[..], &[batch(1)]].concat());
+        assert_eq!(next(&mut *subscriber).await.unwrap().batch.lines.len(), 1);
+        let expected = Requests { data: 1, refused: 2, ..Requests::default() };
+        assert_eq!(subscriber.traffic().requests, expected, "{transport}");
+    }
+}
+
 const NDJSON: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
 const HELLO: &str = "{\"hello\":{\"cursor\":\"k.0\"}}\n";
