@@ -246,12 +246,13 @@ pub(crate) enum Refusal {
     Later { why: String, advised: Option<Duration> },
 }
 
-/// Sorts a refusal: overload and server errors pass, the others are final. Counts it.
+/// Sorts a refusal: overload, a late request and server errors pass, the others are final. Counts it.
 pub(crate) fn refused(answer: &Answer, meter: &Meter) -> Refusal {
     let status = answer.status.as_u16();
     meter.count(Outcome::of_refusal(status));
     let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
-    if status == 429 || answer.status.is_server_error() {
+    // 408: the request came too slowly, which another one may not (RFC 9110 §15.5.9).
+    if matches!(status, 408 | 429) || answer.status.is_server_error() {
         let seconds = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let why = problem.map_or_else(|| answer.status.to_string(), |problem| problem.detail);
         return Refusal::Later { why, advised: seconds.map(Duration::from_secs) };

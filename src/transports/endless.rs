@@ -102,6 +102,10 @@ impl<F: Framing> Endless<F> {
         match self.reader.read(BATCH_LIMIT).await {
             Ok(batch) => {
                 self.waiting.delivered(batch.next.after, batch.lines.len());
+                if batch.more {
+                    // Who catches up always has a batch ready: the others on this thread get a turn between two.
+                    tokio::task::yield_now().await;
+                }
                 let finished = batch.finished.map(|status| Finished { cursor: batch.next.clone(), status });
                 match finished {
                     Some(finished) if batch.lines.is_empty() => {

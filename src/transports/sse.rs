@@ -112,7 +112,8 @@ fn event(text: &mut String, name: Option<&str>, id: Option<&dyn Display>, data: 
     }
     let mut rest = data;
     loop {
-        let end = rest.find(['\r', '\n']).unwrap_or(rest.len());
+        // Both are ASCII, so a byte is enough, and this is the hot path of a long log.
+        let end = memchr::memchr2(b'\r', b'\n', rest.as_bytes()).unwrap_or(rest.len());
         text.push_str("data: ");
         text.push_str(&rest[..end]);
         text.push('\n');

@@ -26,9 +26,9 @@ fn hasty() -> Options {
     }
 }
 
-/// An answer with a length.
+/// An answer with a length. The server closes, and says so: a request that crosses the end would be an error.
 fn answer(head: &str, body: &str) -> String {
-    format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 /// A poll's answer with one line.
@@ -93,7 +93,7 @@ async fn a_poller_keeps_its_connection_and_counts_each_one() {
 /// L10: the server must be the one that ends a hold.
 #[tokio::test]
 async fn a_long_poller_waits_longer_than_the_hold_it_asked_for() {
-    let expired = "HTTP/1.1 204 No Content\r\netag: \"k.7\"\r\n\r\n".to_owned();
+    let expired = "HTTP/1.1 204 No Content\r\nconnection: close\r\netag: \"k.7\"\r\n\r\n".to_owned();
     let delay = 20 * hasty().hold;
     let (mut subscriber, asked) = answered_after(delay, Transport::LongPoll, &hasty(), &[expired, batch(8)]);
     assert_eq!(next(&mut *subscriber).await.unwrap().batch.next.to_string(), "k.8");
@@ -126,6 +126,18 @@ async fn a_poller_counts_server_errors_and_asks_again() {
         let (mut subscriber, _) = answered(transport, &hasty(), &[failed.clone(), failed, batch(1)]);
         assert_eq!(next(&mut *subscriber).await.unwrap().batch.lines.len(), 1);
         let expected = Requests { data: 1, error: 2, ..Requests::default() };
+        assert_eq!(subscriber.traffic().requests, expected, "{transport}");
+    }
+}
+
+/// 408 and 429 say "not this time", not "no".
+#[tokio::test]
+async fn a_client_asks_again_after_a_refusal_that_passes() {
+    for transport in [Transport::ShortPoll, Transport::LongPoll] {
+        let refusals = ["408 Request Timeout", "429 Too Many Requests"].map(|status| answer(status, ""));
+        let (mut subscriber, _) = answered(transport, &hasty(), &[&refusals[..], &[batch(1)]].concat());
+        assert_eq!(next(&mut *subscriber).await.unwrap().batch.lines.len(), 1);
+        let expected = Requests { data: 1, refused: 2, ..Requests::default() };
         assert_eq!(subscriber.traffic().requests, expected, "{transport}");
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpSocket;
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use wirelab_clients::harness::process_sampler::ProcessSample;
@@ -18,8 +19,8 @@ use super::{Kept, Wire, subscriber, upgrade};
 use crate::http::{Api, Connection, SOON, Socket, path};
 use crate::server::{Binary, holds_within};
 
-/// 64 MiB of text: more than the 4 MiB that Linux gives a sending socket, with room for systems that give more.
-const LOG_LINES: u64 = 1_024;
+/// 32 MiB of text: eight times what Linux gives a sending socket.
+const LOG_LINES: u64 = 512;
 const LINE_BYTES: usize = 64 << 10;
 /// Lines per append: 4 MiB, half of what a body may have.
 const APPEND_LINES: u64 = 64;
@@ -33,21 +34,30 @@ const READERS: usize = 4;
 /// framed; of a connection that asks ahead, actix reads up to 16 requests.
 const STALLED_BYTES_MAX: u64 = 4 << 20;
 /// Without a line for so long, another subscriber is delayed.
-const PROGRESS_MAX: Duration = Duration::from_secs(5);
+const PROGRESS_MAX: Duration = SOON;
 /// The write timeout of the server that must keep it.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a busy machine may need beyond it.
 const CLOSED_MAX: Duration = Duration::from_secs(10);
 
+/// One long log at a time, or these tests would slow all the others down.
+static LONG_LOGS: Mutex<()> = Mutex::const_new(());
+
 pub(crate) async fn x9_a_stalled_subscriber_delays_nobody_and_loses_nothing(
     transport: Transport,
     api: &Api,
 ) -> Kept {
+    x9_delays_nobody_for(PROGRESS_MAX, transport, api).await
+}
+
+/// The same with another patience: a server that stands still is told from a slow machine by time alone.
+pub(crate) async fn x9_delays_nobody_for(progress_max: Duration, transport: Transport, api: &Api) -> Kept {
+    let _alone = LONG_LOGS.lock().await;
     let id = long_log(api, LOG_LINES / 2).await;
     let mut stalled = stalled(transport, api, &id).await?;
     let (writer, to) = (api.clone(), id.clone());
     let appended = spawn_blocking(move || append_up_to(&writer, &to, LOG_LINES / 2, LOG_LINES));
-    another_gets_every_line(transport, api, &id).await?;
+    another_gets_every_line(progress_max, transport, api, &id).await?;
     appended.await.map_err(|error| error.to_string())?;
 
     let resumed = stalled.pop().expect("there are several");
@@ -59,10 +69,11 @@ pub(crate) async fn x9_stalled_subscribers_cost_bounded_memory(
     transport: Transport,
     server: &Binary,
 ) -> Kept {
+    let _alone = LONG_LOGS.lock().await;
     let id = long_log(server, LOG_LINES).await;
     let before = settled(server.pid()).await?;
     let stalled = stalled(transport, server, &id).await?;
-    another_gets_every_line(transport, server, &id).await?;
+    another_gets_every_line(PROGRESS_MAX, transport, server, &id).await?;
     let cost = settled(server.pid()).await?.saturating_sub(before) / READERS as u64;
     drop(stalled);
     if cost > STALLED_BYTES_MAX {
@@ -114,11 +125,16 @@ fn text(seq: u64) -> String {
 }
 
 /// A subscriber like any other, which must not wait long for its next line.
-async fn another_gets_every_line(transport: Transport, api: &Api, id: &DeploymentId) -> Kept {
+async fn another_gets_every_line(
+    progress_max: Duration,
+    transport: Transport,
+    api: &Api,
+    id: &DeploymentId,
+) -> Kept {
     let mut subscriber = subscriber(transport, api, id, Position::Start);
     let mut last = 0;
     while last < LOG_LINES {
-        let next = timeout(PROGRESS_MAX, subscriber.next_batch()).await;
+        let next = timeout(progress_max, subscriber.next_batch()).await;
         let next = next.map_err(|_| format!("another subscriber is delayed after {last} lines"))?;
         for line in next.map_err(|error| error.to_string())?.batch.lines {
             is_due(&line, last)?;
