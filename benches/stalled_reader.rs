@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("| transport | readers | KiB per stalled reader | more KiB after 16 MiB more of log |");
     println!("|---|---|---|---|");
     for transport in [Transport::LongPoll, Transport::Sse, Transport::Ndjson, Transport::Websocket] {
-        let command = ServerCommand {
+        let command = ServerCommand::Wirelab {
             program: env!("CARGO_BIN_EXE_wirelab").into(),
             store: StoreKind::Memory,
             arguments: Vec::new(),

@@ -65,6 +65,7 @@ fn run(cell: Cell) -> RunResult {
         published_count: LINES - 50,
         delivery: delivery(cell.subscribers, latency),
         traffic,
+        connections_cut: 0,
         traffic_seen_by_server: Some(traffic),
         app_bytes: Some(LINES * 2 * 100),
         send_lateness: histogram(|n| Duration::from_micros(20 + n % 10)),

@@ -162,7 +162,8 @@ mod tests {
         delivery_latency_us_mean,delivery_latency_us_p50,delivery_latency_us_p90,delivery_latency_us_p99,delivery_latency_us_p999,delivery_latency_us_max,staleness_ms_mean,staleness_ms_max,first_line_ms_p50,fanout_skew_us_p50,recovery_ms,detect_ms,
         app_bytes,l7_up_bytes,l7_down_bytes,ip_up_bytes,ip_down_bytes,wire_up_bytes,wire_down_bytes,segments_up_count,segments_down_count,retransmits_count,wire_per_line_bytes,
         server_cpu_us,server_cpu_per_line_us,server_run_delay_us,server_context_switches_count,server_pss_anon_bytes,server_pss_anon_per_connection_bytes,kernel_slab_bytes,kernel_socket_bytes,
-        harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99";
+        harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99,
+        connections_cut_count";
 
     #[test]
     fn the_columns_are_the_contract_of_runs_csv() {

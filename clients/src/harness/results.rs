@@ -49,7 +49,9 @@ pub struct RunResult {
     pub delivery: Delivery,
     /// Of all subscribers over the whole run, connecting and warm-up included.
     pub traffic: Traffic,
-    /// The same as the server counted it, if it was asked.
+    /// Connections that a fault cut.
+    pub connections_cut: u64,
+    /// The same traffic as the server counted it, if it was asked.
     pub traffic_seen_by_server: Option<Traffic>,
     /// Bytes of text of the lines delivered over the whole run.
     pub app_bytes: Option<u64>,
