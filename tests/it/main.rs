@@ -6,6 +6,7 @@
 //! - `cli`, `commands`: the real binary
 //! - `event_source`: the SSE client and answers that are no stream
 //! - `store_crash`: the disk store under kill -9
+//! - `targets`: servers that are not ours, and cut connections
 //! - `tidy`: the repository itself
 //!
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things.
@@ -23,4 +24,5 @@ mod http;
 mod proxy;
 mod server;
 mod store_crash;
+mod targets;
 mod tidy;

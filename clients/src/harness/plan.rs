@@ -6,6 +6,7 @@
 
 mod check;
 mod file;
+mod server;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,13 +17,14 @@ use serde::{Deserialize, Serialize};
 use super::network::Fault;
 use super::network::cut::Cut;
 use super::schedule::{Generated, Schedule};
-use crate::ServerUrl;
 use crate::recording::Recording;
 use crate::targets::profile::{Profile, ProfileError};
 use crate::wire::Transport;
 
 pub use check::PlanError;
 use check::{Refusals, text_of};
+pub use server::{InvalidServer, Server};
+use server::{measured, run_id};
 
 /// Name of a plan made of command-line flags.
 pub const AD_HOC: &str = "ad-hoc";
@@ -61,59 +63,6 @@ pub struct Plan {
     pub cut_at: Vec<Duration>,
     /// What is published, and when.
     pub lines: LineProcess,
-}
-
-/// A server that is measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Server {
-    /// wirelab's own, started fresh for each run.
-    Wirelab,
-    /// One that keeps the contract and is running already.
-    Running(ServerUrl),
-    /// One that does not keep the contract.
-    Profile(Arc<Profile>),
-}
-
-/// The name of wirelab's own server where targets are named.
-const WIRELAB: &str = "wirelab";
-
-impl Server {
-    /// Reads a target's name: `wirelab`, a URL, or that of a profile, which `profile` is asked for.
-    pub fn parse(
-        given: &str,
-        profile: impl FnOnce(&str) -> Result<Profile, ProfileError>,
-    ) -> Result<Self, InvalidServer> {
-        let invalid = |what: String| InvalidServer { given: given.to_owned(), what };
-        if given == WIRELAB {
-            Ok(Self::Wirelab)
-        } else if given.contains(':') || given.contains('/') {
-            given
-                .parse()
-                .map(Self::Running)
-                .map_err(|error: crate::InvalidServerUrl| invalid(error.to_string()))
-        } else {
-            profile(given)
-                .map(|profile| Self::Profile(Arc::new(profile)))
-                .map_err(|error| invalid(error.to_string()))
-        }
-    }
-
-    /// As a plan names it.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Wirelab => WIRELAB.to_owned(),
-            Self::Running(url) => url.to_string(),
-            Self::Profile(profile) => profile.name.clone(),
-        }
-    }
-}
-
-/// A target that is none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}")]
-pub struct InvalidServer {
-    given: String,
-    what: String,
 }
 
 /// Where the measured server keeps its logs.
@@ -321,7 +270,7 @@ impl Plan {
 
     /// The runs to make, in order: block by block, each block every target with every transport once.
     pub fn cells(&self) -> Vec<Cell> {
-        let measured: Vec<_> = self.measured().collect();
+        let measured: Vec<_> = measured(&self.targets, &self.transports).collect();
         let cell = |repetition: u32, index: usize| {
             let (server, transport, arm) = &measured[index];
             Cell {
@@ -345,25 +294,6 @@ impl Plan {
         };
         let block = |repetition| (0..measured.len()).map(move |index| (repetition, index));
         (1..=self.repetitions).flat_map(block).map(|(repetition, index)| cell(repetition, index)).collect()
-    }
-
-    /// Every target with every transport it is measured over, and the name of its arm.
-    fn measured(&self) -> impl Iterator<Item = (&Server, Transport, Option<String>)> {
-        let alone = self.targets == [Server::Wirelab];
-        let mut urls = 0;
-        self.targets.iter().flat_map(move |server| {
-            let (transports, arm) = match server {
-                Server::Wirelab => (self.transports.clone(), server.name()),
-                Server::Running(_) => {
-                    urls += 1;
-                    // An address names a machine, which no result does.
-                    (self.transports.clone(), format!("url-{urls}"))
-                }
-                Server::Profile(profile) => (vec![profile.subscribe.wire.transport()], server.name()),
-            };
-            let arm = (!alone).then_some(arm);
-            transports.into_iter().map(move |transport| (server, transport, arm.clone()))
-        })
     }
 
     /// Refuses a plan whose largest cell needs more than `limit` open descriptors.
@@ -420,15 +350,6 @@ impl Plan {
         };
         plan.check(refusals)?;
         Ok(plan)
-    }
-}
-
-/// Unique in a plan: a profile has one transport, and no profile is called like a transport.
-fn run_id(server: &Server, arm: Option<&str>, transport: Transport, repetition: u32) -> String {
-    match (server, arm) {
-        (Server::Wirelab, _) | (_, None) => format!("{transport}-{repetition}"),
-        (Server::Running(_), Some(arm)) => format!("{arm}-{transport}-{repetition}"),
-        (Server::Profile(_), Some(arm)) => format!("{arm}-{repetition}"),
     }
 }
 
