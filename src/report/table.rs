@@ -179,6 +179,32 @@ mod tests {
         assert_eq!(render(&example::result_set()), EXPECTED);
     }
 
+    const COMPARED: &str = "\
+| target    | transport  | lines | lost | duplicated | out of order | p50 (ms) | p99 (ms) | requests | bytes per line | server CPU (µs per line) | reconnects | verdict |
+|-----------|------------|-------|------|------------|--------------|----------|----------|----------|----------------|--------------------------|------------|---------|
+| wirelab   | short-poll |   550 |    0 |          0 |            0 |      101 |      198 |      200 |            230 |                     40.0 |          0 |      ok |
+| flask-sse | sse        |   550 |    2 |          3 |            1 |     1.20 |        – |        2 |            150 |                     10.0 |          4 |      ok |
+";
+
+    #[test]
+    fn a_row_per_target_where_servers_are_compared_and_shared_remarks_once() {
+        let mut results = example::result_set();
+        results.runs[0].cell.arm = Some("wirelab".into());
+        let run = &mut results.runs[1];
+        run.cell.arm = Some("flask-sse".into());
+        let whole = &mut run.delivery.whole;
+        (whole.lost, whole.duplicated, whole.out_of_order) = (2, 3, 1);
+        (run.delivery.cohort.lost, run.delivery.cohort.delivered) = (20, 980);
+        run.traffic.reconnects = 4;
+        let text = render(&results);
+        assert_eq!(text, format!("{COMPARED}sse-1: 1 lines came out of order\n"));
+        for run in &mut results.runs {
+            run.verdict_reasons = vec!["nobody knows".into()];
+            run.delivery.whole.out_of_order = 0;
+        }
+        assert!(render(&results).ends_with("\nshort-poll-1, sse-1: nobody knows\n"));
+    }
+
     #[test]
     fn too_few_lines_are_told_instead_of_a_percentile() {
         let mut results = example::result_set();

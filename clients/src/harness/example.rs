@@ -40,6 +40,7 @@ pub fn result_set() -> ResultSet {
         machine: Machine { os: "linux".to_owned(), ..Machine::default() },
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
         not_measured: Vec::new(),
+        not_measured_of: Default::default(),
     };
     manifest.note_what_was_not_measured(&runs);
     ResultSet { plan, manifest, runs }

@@ -180,11 +180,12 @@ impl Task {
             }
             // With requests unanswered the server is slow, not idle, and keeps the connection.
             let idle = due.saturating_duration_since(last_use) > IDLE_MAX || connection.is_closed();
-            if idle && connection.is_answered() {
-                if let Err(problem) = self.reopen(&mut connection, &mut published) {
-                    published.fails_with(problem);
-                    break;
-                }
+            if idle
+                && connection.is_answered()
+                && let Err(problem) = self.reopen(&mut connection, &mut published)
+            {
+                published.fails_with(problem);
+                break;
             }
             // Encoded before the sleep: at the due time there is nothing left to do but write.
             let request = encode(&self.target, lines.iter().map(|(_, line)| line));
@@ -193,12 +194,12 @@ impl Task {
             }
             let lines_count = lines.len() as u64;
             let measured = due_offset >= publication.warm_up;
-            let waited = match self.target.append.pipelining() {
-                Pipelining::Pipelined => Ok(Duration::ZERO),
+            let turn = match self.target.append.pipelining() {
+                Pipelining::Pipelined => Ok(None),
                 Pipelining::OneAtATime => self.wait_for_turn(&mut connection, &mut published),
             };
-            let waited = match waited {
-                Ok(waited) => waited,
+            let turn = match turn {
+                Ok(turn) => turn,
                 Err(problem) => {
                     published.fails_with(problem);
                     break;
@@ -206,14 +207,15 @@ impl Task {
             };
             let sent = Instant::now();
             // A server that takes one request at a time made this one wait: its time, not the harness's.
-            let asked = sent - waited;
+            let lateness = sent.saturating_duration_since(turn.map_or(due, |turn| turn.max(due)));
+            let asked = due + lateness;
             let post = Post { first, last: first + lines_count - 1, asked, measured };
             if let Err(problem) = connection.send(post, &request) {
                 published.fails_with(problem);
                 break;
             }
             if measured {
-                published.send_lateness.record_n(asked.saturating_duration_since(due), lines_count);
+                published.send_lateness.record_n(lateness, lines_count);
             }
             published.sent.extend(std::iter::repeat_n(sent, lines.len()));
             self.lines_sent.fetch_add(lines_count, Ordering::Relaxed);
@@ -224,14 +226,14 @@ impl Task {
         published
     }
 
-    /// Waits until everything is answered, on a connection that takes one more request. How long that took.
+    /// Waits until everything is answered, on a connection that takes one more request. Since when it has;
+    /// `None`: nothing was in the way.
     fn wait_for_turn(
         &self,
         connection: &mut Connection,
         published: &mut Published,
-    ) -> Result<Duration, String> {
+    ) -> Result<Option<Instant>, String> {
         let began = Instant::now();
-        let mut waited = Duration::ZERO;
         while !connection.is_answered() {
             if connection.has_failed() || connection.is_closed() && !connection.is_answered() {
                 return Err("a request has no answer".to_owned());
@@ -240,13 +242,12 @@ impl Task {
                 return Err(format!("a request was not answered within {} s", ANSWERS_MAX.as_secs()));
             }
             thread::sleep(TURN_NAP);
-            waited = began.elapsed();
         }
         if connection.is_closed() {
             self.reopen(connection, published)?;
-            waited = began.elapsed();
+            return Ok(Some(Instant::now()));
         }
-        Ok(waited)
+        Ok(connection.answered_at())
     }
 
     /// Replaces a connection on which everything is answered.

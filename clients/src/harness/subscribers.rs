@@ -111,7 +111,7 @@ impl Subscribers {
         assert!(told.is_ok(), "a run has one schedule");
     }
 
-    /// Lines received so far, summed over subscribers, repetitions included.
+    /// Distinct lines received so far, summed over subscribers.
     pub fn received_count(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
@@ -185,14 +185,17 @@ async fn follow(
         };
         if let Some(expected) = expected.get() {
             let recorder = followed.recorder.get_or_insert_with(|| Recorder::new(expected.table.clone()));
+            let delivered_before = recorder.delivered_count();
             recorder.record(batch.lines.iter().map(|line| line.seq), at);
+            // What comes again brings nobody nearer to the end.
+            let new_count = recorder.delivered_count() - delivered_before;
             let altered = batch.lines.iter().filter(|line| {
                 let index = usize::try_from(line.seq).unwrap_or(usize::MAX).wrapping_sub(1);
                 expected.lines.get(index).is_some_and(|published| *published != line.line)
             });
             followed.altered_count += altered.count() as u64;
             followed.app_bytes += batch.lines.iter().map(|line| line.line.text.len() as u64).sum::<u64>();
-            received.fetch_add(batch.lines.len() as u64, Ordering::Relaxed);
+            received.fetch_add(new_count, Ordering::Relaxed);
         }
         followed.cursor_after = batch.next.after;
         if batch.finished {

@@ -6,6 +6,7 @@
 //! (see [`numbered`]).
 
 pub mod line;
+mod long_poll;
 pub mod numbered;
 pub mod profile;
 mod sse;
@@ -15,6 +16,7 @@ mod websocket;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hyper::header::HeaderMap;
 use serde_json::Value;
 
 use crate::meter::Meter;
@@ -42,6 +44,7 @@ pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) ->
             let event = event.clone();
             Box::new(sse::Sse::new(target, event, options, meter))
         }
+        Wire::LongPoll => Box::new(long_poll::LongPoll::new(target, options, meter)),
         Wire::Websocket(speech) => {
             let speech = speech.clone();
             Box::new(websocket::Websocket::new(target, speech, options, meter))
@@ -106,8 +109,8 @@ impl Position {
         taken.and_then(|(_, taken)| taken.as_deref()).unwrap_or_default()
     }
 
-    /// What one text from the wire says, added to `news`. `event_id`: of the event that brought it, if it is one.
-    fn read(&mut self, data: &str, event_id: Option<&str>, news: &mut News) -> Result<(), SubscribeError> {
+    /// What one text from the wire says, added to `news`.
+    fn read(&mut self, data: &str, source: Source<'_>, news: &mut News) -> Result<(), SubscribeError> {
         let found = self.subscribe.line.find(data).map_err(SubscribeError::Contract)?;
         let Some(Found { text, json }) = found else { return Ok(()) };
         match numbered::read(&text) {
@@ -121,7 +124,8 @@ impl Position {
         }
         for (resume, taken) in self.subscribe.resume.iter().zip(&mut self.taken) {
             let value = match &resume.take {
-                Take::EventId => event_id.filter(|id| !id.is_empty()).map(str::to_owned),
+                Take::EventId => source.event_id().filter(|id| !id.is_empty()).map(str::to_owned),
+                Take::Header(name) => source.header(name).map(str::to_owned),
                 Take::Pointer(pointer) => json.as_ref().and_then(|json| json.pointer(pointer)).map(text_of),
             };
             // A line that says nothing leaves the last word.
@@ -146,6 +150,33 @@ impl Position {
             self.ended = Some(Received { batch, at });
         }
         Some(Received { batch, at })
+    }
+}
+
+/// What brought a text.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A server-sent event with this id; empty: none.
+    Event { id: &'a str },
+    /// The answer to a poll, with these headers.
+    Answer(&'a HeaderMap),
+    /// A WebSocket frame.
+    Frame,
+}
+
+impl<'a> Source<'a> {
+    fn event_id(self) -> Option<&'a str> {
+        match self {
+            Self::Event { id } => Some(id),
+            Self::Answer(_) | Self::Frame => None,
+        }
+    }
+
+    fn header(self, name: &str) -> Option<&'a str> {
+        match self {
+            Self::Answer(headers) => headers.get(name)?.to_str().ok(),
+            Self::Event { .. } | Self::Frame => None,
+        }
     }
 }
 
@@ -211,8 +242,8 @@ text = "/text"
         assert_eq!(position.path(), "/web/stream?format=text");
         assert_eq!(position.headers(), [("x-room", "web".to_owned())]);
         let mut news = News::default();
-        position.read(r#"{"text":"3 hello","at":7}"#, Some("a"), &mut news).unwrap();
-        position.read(r#"{"text":"5 you","at":"8 & 9"}"#, Some(""), &mut news).unwrap();
+        position.read(r#"{"text":"3 hello","at":7}"#, Source::Event { id: "a" }, &mut news).unwrap();
+        position.read(r#"{"text":"5 you","at":"8 & 9"}"#, Source::Event { id: "" }, &mut news).unwrap();
         assert_eq!(position.path(), "/web/stream?format=text&after=8%20%26%209");
         assert_eq!(position.headers()[1..], [("last-event-id", "a".to_owned())]);
         assert_eq!(position.event_id(), "a");
@@ -225,8 +256,8 @@ text = "/text"
     fn the_end_says_how_many_lines_there_were() {
         let mut position = position();
         let mut news = News::default();
-        position.read(r#"{"text":"3 hello"}"#, None, &mut news).unwrap();
-        position.read(r#"{"text":"0 9"}"#, None, &mut news).unwrap();
+        position.read(r#"{"text":"3 hello"}"#, Source::Frame, &mut news).unwrap();
+        position.read(r#"{"text":"0 9"}"#, Source::Frame, &mut news).unwrap();
         let received = position.received(news, Instant::now()).unwrap();
         assert_eq!((received.batch.next.after, received.batch.finished), (9, true));
         assert!(position.ended.unwrap().batch.lines.is_empty());
@@ -236,8 +267,8 @@ text = "/text"
     fn a_text_that_nobody_numbered_is_a_line_that_nobody_published() {
         let mut position = position();
         let mut news = News::default();
-        position.read(r#"{"text":"welcome"}"#, None, &mut news).unwrap();
+        position.read(r#"{"text":"welcome"}"#, Source::Frame, &mut news).unwrap();
         assert_eq!(news.lines[0].seq, 0);
-        assert!(position.read("no JSON", None, &mut news).is_err());
+        assert!(position.read("no JSON", Source::Frame, &mut news).is_err());
     }
 }

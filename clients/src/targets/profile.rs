@@ -112,6 +112,8 @@ pub enum Wire {
         /// The type of the events that carry lines.
         event: String,
     },
+    /// Long polling: each answer's body is one text.
+    LongPoll,
     /// WebSocket text frames.
     Websocket(Speech),
 }
@@ -121,6 +123,7 @@ impl Wire {
     pub const fn transport(&self) -> Transport {
         match self {
             Self::Sse { .. } => Transport::Sse,
+            Self::LongPoll => Transport::LongPoll,
             Self::Websocket(_) => Transport::Websocket,
         }
     }
@@ -160,6 +163,8 @@ pub struct Resume {
 pub enum Take {
     /// The id of a server-sent event.
     EventId,
+    /// A header of the answer to a poll, in lower case.
+    Header(String),
     /// JSON pointer in the JSON of the line.
     Pointer(String),
 }
@@ -352,7 +357,10 @@ text = "/1/text"
         for (text, said) in [
             (with(SSE, "about", "abut"), "line 2, abut: unknown field `abut`, expected one of `about`"),
             (with(SSE, "event = ", "events = "), "events: unknown field `events`"),
-            (with(SSE, "\"sse\"", "\"sock\""), "wire: unknown variant `sock`, expected `sse` or `websocket`"),
+            (
+                with(SSE, "\"sse\"", "\"sock\""),
+                "wire: unknown variant `sock`, expected one of `sse`, `long-poll`, `websocket`",
+            ),
             (with(SSE, "start = ", "# "), "start is \"\"; give the path of a script"),
             (with(SSE, "[publish]", "url = \"http://x\"\n[publish]"), "there is a url too"),
             (with(WEBSOCKET, "http://", "https://"), "url is \"https://127.0.0.1:8080\";"),
@@ -371,7 +379,7 @@ text = "/1/text"
             (with(SSE, "\"text/event-stream\"", "\"\\u0007\""), "a header may hold visible ASCII only"),
             (
                 with(SSE, "event-id\"", "id\""),
-                "subscribe.resume.take is \"id\"; write event-id (with sse) or a JSON pointer",
+                "subscribe.resume.take is \"id\"; write event-id (with sse), \"header NAME\"",
             ),
             (with(SSE, "event-id\"", "/id\""), "lines are no JSON without subscribe.line.text"),
             (with(SSE, "header Last", "Last"), "write \"header NAME\" or \"query NAME\""),
@@ -380,7 +388,11 @@ text = "/1/text"
                 "subscribe.send is \"given\"; it belongs to wire = \"websocket\"",
             ),
             (with(WEBSOCKET, "protocol = \"x\"", "event = \"x\""), "it belongs to wire = \"sse\""),
-            (with(WEBSOCKET, "\"/1/id\"", "\"event-id\""), "frames have no id"),
+            (
+                with(WEBSOCKET, "\"/1/id\"", "\"event-id\""),
+                "subscribe.resume.take is \"event-id\"; write event-id (with sse)",
+            ),
+            (with(SSE, "event-id\"", "header etag\""), "\"header NAME\" (with long-poll)"),
             (
                 with(WEBSOCKET, "\"/1/text\"", "\"1/text\""),
                 "subscribe.line.text is \"1/text\"; write a JSON pointer",

@@ -11,7 +11,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{News, Position, ProfileTarget};
+use super::{News, Position, ProfileTarget, Source};
 use crate::event_stream::EventStreamParser;
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
@@ -70,7 +70,7 @@ impl Sse {
             self.retry = parser.retry();
             let mut news = News::default();
             for event in events.drain(..).filter(|event| event.event == self.event) {
-                self.position.read(&event.data, Some(&event.id), &mut news)?;
+                self.position.read(&event.data, Source::Event { id: &event.id }, &mut news)?;
             }
             if let Some(received) = self.position.received(news, at) {
                 return Ok(Some(received));

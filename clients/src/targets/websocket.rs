@@ -15,7 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::profile::Speech;
-use super::{News, Position, ProfileTarget};
+use super::{News, Position, ProfileTarget, Source};
 use crate::backoff::Backoff;
 use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
 use crate::meter::{Meter, MeteredSocket};
@@ -139,7 +139,7 @@ impl Subscriber for Websocket {
                 continue;
             };
             let mut news = News::default();
-            self.position.read(&frame, None, &mut news)?;
+            self.position.read(&frame, Source::Frame, &mut news)?;
             if let Some(received) = self.position.received(news, at) {
                 return Ok(received);
             }
@@ -149,5 +149,88 @@ impl Subscriber for Websocket {
 
     fn traffic(&self) -> Traffic {
         self.meter.traffic()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets::profile::Profile;
+    use crate::targets::subscribe;
+    use std::time::Duration;
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_hdr_async;
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+    const PROFILE: &str = r#"
+about = "Like Socket.IO, with a position."
+url = "http://127.0.0.1:1"
+publish = { path = "/", body = "{text}" }
+[subscribe]
+wire = "websocket"
+path = "/socket?v=4"
+headers = { x-room = "{deployment}" }
+protocol = "logs"
+send = ["hello {deployment}"]
+answers = [{ begins = "40", send = '42["join","{deployment}"]' }, { begins = "2", send = "3" }]
+resume = [{ take = "/1/id", send = "query after" }]
+[subscribe.line]
+prefix = "42"
+only = { "/0" = "log" }
+text = "/1/text"
+"#;
+
+    /// Accepts one subscriber; the path it asked for and its socket.
+    async fn accepted(listener: &TcpListener) -> (String, WebSocketStream<tokio::net::TcpStream>) {
+        let (socket, _) = listener.accept().await.unwrap();
+        let mut path = String::new();
+        #[allow(clippy::result_large_err, reason = "the library's signature")]
+        let look = |request: &Request, mut response: Response| {
+            path = request.uri().to_string();
+            assert_eq!(request.headers()["x-room"], "web");
+            let protocol = request.headers()[SEC_WEBSOCKET_PROTOCOL].clone();
+            assert_eq!(protocol, "logs");
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+            Ok(response)
+        };
+        let socket = accept_hdr_async(socket, look).await.unwrap();
+        (path, socket)
+    }
+
+    async fn told(socket: &mut WebSocketStream<tokio::net::TcpStream>) -> String {
+        socket.next().await.unwrap().unwrap().into_text().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_profile_is_spoken_word_by_word_and_a_reconnect_says_where_it_was() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let profile = Arc::new(Profile::parse("test", PROFILE).unwrap());
+        let target = ProfileTarget { profile, server, deployment: "web".to_owned() };
+        let options = Options { reconnect_max: Duration::from_millis(10), ..Options::default() };
+        let meter = Meter::new();
+        let mut subscriber = subscribe(target, &options, meter.clone());
+        let serving = tokio::spawn(async move {
+            let (path, mut socket) = accepted(&listener).await;
+            assert_eq!(path, "/socket?v=4");
+            assert_eq!(told(&mut socket).await, "hello web");
+            socket.send(Message::text("40{}")).await.unwrap();
+            assert_eq!(told(&mut socket).await, "42[\"join\",\"web\"]");
+            for frame in ["42[\"joined\",\"web\"]", "2", "42[\"log\",{\"text\":\"1 a b\",\"id\":7}]"] {
+                socket.send(Message::text(frame)).await.unwrap();
+            }
+            assert_eq!(told(&mut socket).await, "3");
+            drop(socket);
+            let (path, mut socket) = accepted(&listener).await;
+            socket.send(Message::text("42[\"log\",{\"text\":\"0 1\"}]")).await.unwrap();
+            (path, socket)
+        });
+        let first = subscriber.next_batch().await.unwrap().batch;
+        assert_eq!((first.lines[0].seq, first.lines[0].line.text.as_str()), (1, "a b"));
+        let end = subscriber.next_batch().await.unwrap().batch;
+        assert_eq!((end.finished, end.next.after, end.lines.len()), (true, 1, 0));
+        assert!(subscriber.next_batch().await.unwrap().batch.finished, "the end stays");
+        assert_eq!(serving.await.unwrap().0, "/socket?v=4&after=7");
+        assert_eq!((meter.traffic().requests.data, meter.traffic().reconnects), (2, 1));
     }
 }

@@ -74,7 +74,9 @@ pub const COLUMNS: &[Column] = &[
     column("poll_phase", "", "Short poll: how the first request of each subscriber is placed.", |_| None),
     column("conditional", "", "Whether polls send If-None-Match.", |_| None),
     column("hold_ms", "ms", "Long poll: how long the server may hold a request.", |run| {
-        if run.cell.transport == Transport::LongPoll { ms(run.cell.hold) } else { None }
+        // How long another server holds is its own business.
+        let ours = !matches!(run.cell.server, Server::Profile(_));
+        if ours && run.cell.transport == Transport::LongPoll { ms(run.cell.hold) } else { None }
     }),
     column("linger_ms", "ms", "How long the server collects lines before it answers.", |_| None),
     column("http_version", "", "Version of HTTP.", |_| None),

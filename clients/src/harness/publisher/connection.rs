@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ const REFUSAL_CHARS_MAX: usize = 200;
 pub(super) struct Post {
     pub(super) first: Seq,
     pub(super) last: Seq,
-    /// Entry into the write, or when it began to wait for its turn.
+    /// Entry into the write, less the wait for its turn.
     pub(super) asked: Instant,
     /// In the cohort: its append is timed.
     pub(super) measured: bool,
@@ -60,6 +60,8 @@ pub(super) struct Connection {
 struct Shared {
     answered: AtomicU64,
     failed: AtomicBool,
+    /// When the last answer was read.
+    answered_at: Mutex<Option<Instant>>,
     /// The server said that it closes, or has closed.
     closed: AtomicBool,
     /// Set when the caller sends no more: until when to wait for answers.
@@ -106,6 +108,11 @@ impl Connection {
     /// Whether every request has its answer.
     pub(super) fn is_answered(&self) -> bool {
         self.shared.answered.load(Ordering::Acquire) == self.posts_sent
+    }
+
+    /// When the last answer was read.
+    pub(super) fn answered_at(&self) -> Option<Instant> {
+        *self.shared.answered_at.lock().expect("no holder panics")
     }
 
     /// Whether an answer was wrong or the connection is gone with requests unanswered.
@@ -264,6 +271,7 @@ impl Reading {
         if post.measured {
             self.answers.append.record_n(at.saturating_duration_since(post.asked), lines_count);
         }
+        *self.shared.answered_at.lock().expect("no holder panics") = Some(at);
         if answer.closes {
             // Before it counts as answered: whoever waits for that must not send on it.
             self.shared.closed.store(true, Ordering::Release);

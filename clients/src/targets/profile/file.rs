@@ -82,11 +82,22 @@ struct FileSubscribe {
     answers: Option<Vec<FileAnswer>>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum FileWire {
     Sse,
+    LongPoll,
     Websocket,
+}
+
+impl FileWire {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::LongPoll => "long-poll",
+            Self::Websocket => "websocket",
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -181,15 +192,19 @@ impl FileSubscribe {
             .iter()
             .map(|resume| resume.resolve(self.wire, is_json, of))
             .collect::<Result<_, _>>()?;
-        let other = |key: &str, wire: &str| {
-            Err(of.refused(key, "given", format!("it belongs to wire = {wire:?}; take it out")))
-        };
+        let given = [
+            ("subscribe.event", self.event.is_some(), FileWire::Sse),
+            ("subscribe.protocol", self.protocol.is_some(), FileWire::Websocket),
+            ("subscribe.send", self.send.is_some(), FileWire::Websocket),
+            ("subscribe.answers", self.answers.is_some(), FileWire::Websocket),
+        ];
+        if let Some((key, _, wire)) = given.iter().find(|(_, given, wire)| *given && *wire != self.wire) {
+            let must = format!("it belongs to wire = {:?}; take it out", wire.name());
+            return Err(of.refused(key, "given", must));
+        }
         let wire = match self.wire {
-            FileWire::Sse if self.protocol.is_some() => return other("subscribe.protocol", "websocket"),
-            FileWire::Sse if self.send.is_some() => return other("subscribe.send", "websocket"),
-            FileWire::Sse if self.answers.is_some() => return other("subscribe.answers", "websocket"),
             FileWire::Sse => Wire::Sse { event: self.event.unwrap_or_else(|| "message".to_owned()) },
-            FileWire::Websocket if self.event.is_some() => return other("subscribe.event", "sse"),
+            FileWire::LongPoll => Wire::LongPoll,
             FileWire::Websocket => {
                 let frame = |text: &String| of.template("subscribe.send", text, IN_PATHS);
                 let send = self.send.unwrap_or_default().iter().map(frame).collect::<Result<_, _>>()?;
@@ -211,25 +226,24 @@ impl FileSubscribe {
 
 impl FileResume {
     fn resolve(&self, wire: FileWire, is_json: bool, of: Refusals<'_>) -> Result<Resume, ProfileError> {
-        let take = match (self.take.as_str(), wire) {
-            ("event-id", FileWire::Sse) => Take::EventId,
-            ("event-id", FileWire::Websocket) => {
-                let must = "frames have no id; write a JSON pointer".to_owned();
-                return Err(of.refused("subscribe.resume.take", &self.take, must));
+        let key = "subscribe.resume.take";
+        let take = if self.take == "event-id" && wire == FileWire::Sse {
+            Take::EventId
+        } else if let Some(name) = self.take.strip_prefix("header ")
+            && wire == FileWire::LongPoll
+        {
+            Take::Header(of.header_name(key, name)?)
+        } else if self.take.starts_with('/') {
+            of.pointer(key, &self.take)?;
+            if !is_json {
+                let must = "lines are no JSON without subscribe.line.text or subscribe.line.only".to_owned();
+                return Err(of.refused(key, &self.take, must));
             }
-            (pointer, FileWire::Sse | FileWire::Websocket) if pointer.starts_with('/') => {
-                of.pointer("subscribe.resume.take", pointer)?;
-                if !is_json {
-                    let must =
-                        "lines are no JSON without subscribe.line.text or subscribe.line.only".to_owned();
-                    return Err(of.refused("subscribe.resume.take", pointer, must));
-                }
-                Take::Pointer(pointer.to_owned())
-            }
-            (_, FileWire::Sse | FileWire::Websocket) => {
-                let must = "write event-id (with sse) or a JSON pointer such as /1/id".to_owned();
-                return Err(of.refused("subscribe.resume.take", &self.take, must));
-            }
+            Take::Pointer(self.take.clone())
+        } else {
+            let must =
+                "write event-id (with sse), \"header NAME\" (with long-poll) or a JSON pointer such as /1/id";
+            return Err(of.refused(key, &self.take, must.to_owned()));
         };
         let key = "subscribe.resume.send";
         let send = match self.send.split_once(' ') {
