@@ -268,6 +268,15 @@ fn every_profile_parses_and_its_start_script_can_be_run() {
     }
 }
 
+#[test]
+fn the_profile_that_is_explained_is_the_one_that_is_shipped() {
+    let page = read("docs/targets.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let explained = Profile::parse("socketio", example.expect("the page shows one")).expect("it parses");
+    let shipped = Profile::parse("socketio", &read("data/targets/socketio.toml")).expect("it parses");
+    assert_eq!(explained, shipped);
+}
+
 /// What the peers are made of comes with exact versions, and from no host of this machine's.
 #[test]
 fn peers_are_pinned() {
