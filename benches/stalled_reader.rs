@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Transport::Websocket,
         Transport::WebsocketActor,
     ] {
-        let command = ServerCommand {
+        let command = ServerCommand::Wirelab {
             program: env!("CARGO_BIN_EXE_wirelab").into(),
             store: StoreKind::Memory,
             arguments: Vec::new(),

@@ -51,6 +51,10 @@ pub enum Command {
 const RUN_EXIT_CODES: &str = "\
 Without a plan and without flags: the plan quick. With flags: a plan made of them.
 
+A target that runs already (http://host:port) is measured where it is, over those of the asked transports that it has.
+Its deployment is deleted when its counts were read: nothing stays on that server, also after Ctrl-C. What its process
+costs cannot be seen from here and stays empty. Profiles of other servers are explained in docs/targets.md.
+
 Exit codes, the highest wins: 0 every line arrived once and in order; 2 wrong usage; 3 a line was lost, censored,
 reordered or duplicated; 5 a run is invalid; 6 the server or the environment failed; 130 Ctrl-C, with what was
 measured written.";
@@ -60,11 +64,18 @@ measured written.";
 #[command(after_help = RUN_EXIT_CODES)]
 pub struct Run {
     /// A plan: a name in data/plans, or a path to a TOML file.
-    #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store"])]
+    #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
     pub plan: Option<String>,
     /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson, websocket [default: all]
     #[arg(long, value_delimiter = ',')]
     pub transport: Vec<Transport>,
+    /// Servers to measure, separated by commas: wirelab (its own, started fresh), http://host:port (one that is
+    /// running), or profiles of data/targets; instead of the plan's [default: wirelab]
+    #[arg(long, value_delimiter = ',', value_name = "TARGET")]
+    pub target: Vec<String>,
+    /// Cut every subscriber's connection at these times after the first due time, such as 4s,8s [default: never]
+    #[arg(long, value_delimiter = ',', value_parser = humantime::parse_duration, value_name = "TIMES")]
+    pub cut_at: Vec<Duration>,
     /// Subscribers per transport, each over its own TCP connection [default: 10]
     #[arg(long)]
     pub subscribers: Option<u32>,

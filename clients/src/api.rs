@@ -34,9 +34,7 @@ pub struct Api {
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// No server, or it went away.
-    #[error(
-        "{server} cannot be reached: {why}; start one with `wirelab serve`, or name another with --server"
-    )]
+    #[error("{server} cannot be reached: {why}; start one with `wirelab serve`, or name another")]
     Unreachable {
         /// Where.
         server: ServerUrl,
@@ -115,6 +113,20 @@ impl Api {
         let headers = [(CONTENT_TYPE.as_str(), "application/json")];
         let path = format!("/api/deployments/{id}/finish");
         self.call(Method::POST, &path, &headers, json(&Finish { status })).await
+    }
+
+    /// `DELETE /api/deployments/{id}`: the log is gone for good.
+    pub async fn delete(&mut self, id: &DeploymentId) -> Result<(), ApiError> {
+        let path = format!("/api/deployments/{id}");
+        let mut answer = self.exchange(&Method::DELETE, &path, &[], &Bytes::new()).await;
+        if answer.is_err() {
+            self.connection = None;
+            answer = self.exchange(&Method::DELETE, &path, &[], &Bytes::new()).await;
+        }
+        match answer {
+            Ok((status, _)) if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
+            answer => self.understood::<serde_json::Value>(&Method::DELETE, &path, answer).map(|_| ()),
+        }
     }
 
     /// `GET /metrics`, as text.

@@ -6,6 +6,7 @@
 //! - [`event_stream`]: the parser of server-sent events
 //! - [`meter`]: every request and byte counted at the socket; [`traffic`]: what was counted
 //! - [`recording`]: real deployments with their timing
+//! - [`targets`]: servers that are not ours, by profile
 //! - [`harness`]: plans, schedules, the open-loop publisher, subscribers, recorders, results
 //! - [`os`]: what only the operating system knows
 //!
@@ -19,8 +20,11 @@ mod http;
 pub mod meter;
 pub mod os;
 pub mod recording;
+pub mod targets;
+mod toml_place;
 pub mod traffic;
 pub mod transports;
+mod upgrade;
 pub mod wire;
 #[cfg(feature = "openapi")]
 mod wire_schemas;

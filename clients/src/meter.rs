@@ -1,6 +1,7 @@
 //! The meter: counts what one subscriber asks and every byte of its socket, and stamps each read.
 //!
-//! The caller makes it and keeps a handle, so that traffic can be read while the subscriber waits.
+//! The caller makes it and keeps a handle, so that traffic can be read while the subscriber waits, and so that the
+//! subscriber's connection can be cut under it.
 
 use std::io;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -28,6 +30,13 @@ pub struct Meter {
     down_bytes: AtomicU64,
     last_read_ns: AtomicU64,
     outage: watch::Sender<Option<String>>,
+    /// How often the cable was cut; a socket that was connected before is dead.
+    cuts: AtomicU64,
+    /// Connections that a cut ended.
+    connections_cut: AtomicU64,
+    /// Who waits for the socket: a cut must wake them, since the kernel will not.
+    reader: AtomicWaker,
+    writer: AtomicWaker,
 }
 
 impl Meter {
@@ -77,6 +86,19 @@ impl Meter {
         self.outage.send_if_modified(|outage| outage.take().is_some());
     }
 
+    /// Cuts the connection, if there is one: its next read or write fails as a reset does, and the socket is closed.
+    /// Whoever waits for it is woken. Connections made later work.
+    pub fn cut(&self) {
+        self.cuts.fetch_add(1, Ordering::AcqRel);
+        self.reader.wake();
+        self.writer.wake();
+    }
+
+    /// Connections that were open when they were cut.
+    pub fn connections_cut(&self) -> u64 {
+        self.connections_cut.load(Ordering::Relaxed)
+    }
+
     /// One request ended.
     pub(crate) fn count(&self, outcome: Outcome) {
         let index = Outcome::ALL.iter().position(|o| *o == outcome).expect("ALL holds every outcome");
@@ -89,10 +111,13 @@ impl Meter {
     }
 }
 
-/// A TCP connection that counts into a meter.
+/// A TCP connection that counts into a meter and can be cut by it.
 pub(crate) struct MeteredSocket {
-    socket: TcpStream,
+    /// `None` once it is cut.
+    socket: Option<TcpStream>,
     meter: Arc<Meter>,
+    /// The meter's cuts when it was connected.
+    cuts_before: u64,
 }
 
 impl MeteredSocket {
@@ -101,7 +126,19 @@ impl MeteredSocket {
         let socket = TcpStream::connect(authority).await?;
         socket.set_nodelay(true)?;
         meter.connections_opened.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { socket, meter })
+        let cuts_before = meter.cuts.load(Ordering::Acquire);
+        Ok(Self { socket: Some(socket), meter, cuts_before })
+    }
+
+    /// The socket, unless it was cut: then it is closed here.
+    fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        if self.meter.cuts.load(Ordering::Acquire) != self.cuts_before && self.socket.take().is_some() {
+            self.meter.connections_cut.fetch_add(1, Ordering::Relaxed);
+        }
+        match &mut self.socket {
+            Some(socket) => Ok(Pin::new(socket)),
+            None => Err(io::Error::new(io::ErrorKind::ConnectionReset, "the cable was cut")),
+        }
     }
 }
 
@@ -111,8 +148,10 @@ impl AsyncRead for MeteredSocket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Registered before the cuts are looked at: a cut in between is seen or wakes.
+        self.meter.reader.register(cx.waker());
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        ready!(self.socket()?.poll_read(cx, buf))?;
         // Stamped here, before anything is parsed: parsing is the client's time, not the network's.
         let at = ORIGIN.elapsed();
         self.meter.last_read_ns.store(at.as_nanos() as u64, Ordering::Relaxed);
@@ -123,16 +162,69 @@ impl AsyncRead for MeteredSocket {
 
 impl AsyncWrite for MeteredSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = ready!(Pin::new(&mut self.socket).poll_write(cx, buf))?;
+        self.meter.writer.register(cx.waker());
+        let wrote = ready!(self.socket()?.poll_write(cx, buf))?;
         self.meter.up_bytes.fetch_add(wrote as u64, Ordering::Relaxed);
         Poll::Ready(Ok(wrote))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        self.socket()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        self.socket()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    async fn connected(meter: &Arc<Meter>) -> (MeteredSocket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let socket = MeteredSocket::connect(&authority, meter.clone()).await.unwrap();
+        (socket, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_cut_wakes_who_waits_closes_the_socket_and_spares_the_next_one() {
+        let meter = Meter::new();
+        let (mut socket, mut server) = connected(&meter).await;
+        let mut bytes = [0; 8];
+        {
+            let mut reading = std::pin::pin!(socket.read(&mut bytes));
+            assert!(futures_util::poll!(&mut reading).is_pending());
+            meter.cut();
+            assert_eq!(reading.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        }
+        assert_eq!(server.read(&mut bytes).await.unwrap(), 0, "the server sees the end");
+        assert_eq!(socket.write(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(meter.connections_cut(), 1);
+
+        let (mut next, mut server) = connected(&meter).await;
+        server.write_all(b"hello").await.unwrap();
+        assert_eq!(next.read(&mut bytes).await.unwrap(), 5);
+        assert_eq!((meter.connections_cut(), meter.traffic().reconnects), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_reader_in_another_task_is_woken_by_the_cut() {
+        let meter = Meter::new();
+        let (mut socket, _server) = connected(&meter).await;
+        let reading = tokio::spawn(async move { socket.read(&mut [0; 8]).await });
+        // It waits once its waker is there; taken, it is put back as it was.
+        let waker = loop {
+            match meter.reader.take() {
+                Some(waker) => break waker,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        meter.reader.register(&waker);
+        meter.cut();
+        assert_eq!(reading.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 }

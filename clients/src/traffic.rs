@@ -102,6 +102,20 @@ impl Sub for Traffic {
     }
 }
 
+impl Traffic {
+    /// The traffic since an earlier reading of the same counters; `None` where one went back, because whoever counts
+    /// was started anew.
+    pub fn since(self, earlier: Self) -> Option<Self> {
+        let fields = |traffic: &Self| {
+            let Requests { data, empty, timeout, refused, error } = traffic.requests;
+            let Self { requests: _, connections_opened, reconnects, up_bytes, down_bytes } = *traffic;
+            [data, empty, timeout, refused, error, connections_opened, reconnects, up_bytes, down_bytes]
+        };
+        let grown = fields(&self).iter().zip(fields(&earlier)).all(|(now, then)| *now >= then);
+        grown.then(|| self - earlier)
+    }
+}
+
 impl std::iter::Sum for Traffic {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), Add::add)
@@ -128,6 +142,13 @@ mod tests {
         assert_eq!(numbered(1) + numbered(10), numbered(11));
         assert_eq!(numbered(11) - numbered(10), numbered(1));
         assert_eq!([numbered(1), numbered(2), numbered(3)].into_iter().sum::<Traffic>(), numbered(6));
+    }
+
+    #[test]
+    fn counters_that_went_back_tell_nothing() {
+        assert_eq!(numbered(11).since(numbered(1)), Some(numbered(10)));
+        assert_eq!(numbered(1).since(numbered(11)), None);
+        assert_eq!(Traffic { down_bytes: 0, ..numbered(11) }.since(numbered(1)), None);
     }
 
     #[test]

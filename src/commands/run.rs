@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use wirelab_clients::harness::plan::{AD_HOC_LINES, AdHoc, Cell, LineProcess, Plan, StoreKind};
+use wirelab_clients::api::Api;
+use wirelab_clients::harness::plan::{AD_HOC_LINES, AdHoc, Cell, LineProcess, Plan, Server, StoreKind};
 use wirelab_clients::harness::results::{Manifest, ResultSet, folder_name};
-use wirelab_clients::harness::run::run as run_cell;
+use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
 use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::harness::{gates, schedule};
 use wirelab_clients::os;
@@ -34,6 +35,7 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     for cell in plan.cells() {
         plan.check_cohort(&schedule(&cell, recording.as_ref())).map_err(Failure::usage)?;
     }
+    let cells = possible(plan.cells()).await?;
     let program = std::env::current_exe().map_err(Failure::environment)?;
 
     let started = SystemTime::now();
@@ -42,32 +44,32 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     let argv: Vec<String> = std::env::args().collect();
     let mut manifest = Manifest::describe_machine(&plan, &argv, started, commit);
     manifest.rustc = Some(env!("WIRELAB_RUSTC").to_owned());
+    manifest.order = cells.iter().map(|cell| cell.run_id.clone()).collect();
     let mut results = ResultSet { plan, manifest, runs: Vec::new() };
     write(&folder, &mut results)?;
 
     say(&format!("{}: {}\n", results.plan.name, results.plan.question))?;
-    let cells = results.plan.cells();
     // One for the whole command: a signal that comes between two runs must not be missed.
     let mut interrupts = Interrupts::listen();
     for (i, cell) in cells.iter().enumerate() {
         let bar = progress_bar(&format!("{}/{} {}", i + 1, cells.len(), cell.run_id));
         let schedule = schedule(cell, recording.as_ref());
-        let running = run_cell(&results.plan.name, program.clone(), cell, &schedule, |progress| {
+        let look = |progress: Progress| {
             bar.set_length(progress.expected);
             bar.set_position(progress.received.min(progress.expected));
-        });
-        let ran = tokio::select! {
-            ran = running => ran,
-            _ = interrupts.next() => {
-                bar.finish_and_clear();
+        };
+        let interrupted = async {
+            interrupts.next().await;
+        };
+        let ran = run_cell(&results.plan.name, program.clone(), cell, &schedule, look, interrupted).await;
+        bar.finish_and_clear();
+        match ran {
+            Ok(result) => results.runs.push(result),
+            Err(RunError::Interrupted) => {
                 conclude(&results, &folder)?;
                 remark(&format!("interrupted: {} of {} runs are written", results.runs.len(), cells.len()));
                 return Ok(Exit::Interrupted);
             }
-        };
-        bar.finish_and_clear();
-        match ran {
-            Ok(result) => results.runs.push(result),
             Err(error) => {
                 conclude(&results, &folder)?;
                 return Err(Failure::environment(format!("run {}: {error}", cell.run_id)));
@@ -84,10 +86,57 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     })
 }
 
-/// The plan that was named, or the one that the flags make.
+/// The runs that can be made: a server that is running may lack some of the transports, which is told.
+async fn possible(cells: Vec<Cell>) -> Result<Vec<Cell>, Failure> {
+    let mut possible = Vec::new();
+    let mut offered: Vec<(Server, Vec<String>)> = Vec::new();
+    for cell in cells {
+        let Server::Running(url) = &cell.server else {
+            possible.push(cell);
+            continue;
+        };
+        if !offered.iter().any(|(server, _)| *server == cell.server) {
+            let transports = Api::new(url.clone()).transports().await.map_err(Failure::environment)?;
+            let names = transports.into_iter().map(|transport| transport.name).collect();
+            offered.push((cell.server.clone(), names));
+        }
+        let (_, names) =
+            offered.iter().find(|(server, _)| *server == cell.server).expect("it was just asked");
+        if names.iter().any(|name| name == cell.transport.name()) {
+            possible.push(cell);
+        } else if cell.repetition == 1 {
+            remark(&format!("{url} has no transport {}; it has {}", cell.transport, names.join(", ")));
+        }
+    }
+    match possible.is_empty() {
+        false => Ok(possible),
+        true => {
+            Err(Failure::environment("no target has any of these transports; name others with --transport"))
+        }
+    }
+}
+
+/// The plan that was named, or the one that the flags make, on the targets that were named.
 fn plan(arguments: &Run) -> Result<Plan, Failure> {
+    let target = |given: &String| {
+        Server::parse(given, |name| plans::profile(name, &arguments.data)).map_err(Failure::usage)
+    };
+    let targets: Vec<Server> = arguments.target.iter().map(target).collect::<Result<_, _>>()?;
+    if arguments.store.is_some() && targets.iter().any(|target| *target != Server::Wirelab) {
+        return Err(Failure::usage(
+            "--store says where wirelab's own server keeps its logs, and --target names another; leave one out",
+        ));
+    }
+    let profiles_only = targets.iter().all(|target| matches!(target, Server::Profile(_)));
+    if !targets.is_empty() && profiles_only && !arguments.transport.is_empty() {
+        return Err(Failure::usage("a profile has a transport of its own; leave --transport out"));
+    }
     if let Some(given) = &arguments.plan {
-        return plans::find(given, &arguments.data);
+        let plan = plans::find(given, &arguments.data)?;
+        return match targets.is_empty() {
+            true => Ok(plan),
+            false => plan.on(targets).map_err(Failure::usage),
+        };
     }
     let Run { transport, subscribers, rate, duration, recording, speed, poll_interval, store, .. } =
         arguments;
@@ -103,6 +152,8 @@ fn plan(arguments: &Run) -> Result<Plan, Failure> {
         None => None,
     };
     let flags = AdHoc {
+        targets: (!targets.is_empty()).then_some(targets),
+        cut_at: (!arguments.cut_at.is_empty()).then(|| arguments.cut_at.clone()),
         transports: (!transport.is_empty()).then(|| transport.clone()),
         subscribers: *subscribers,
         poll_interval: *poll_interval,

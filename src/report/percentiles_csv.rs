@@ -25,8 +25,9 @@ fn rows(run: &RunResult) -> impl Iterator<Item = Vec<String>> {
 fn row(run: &RunResult, metric: &Distribution, quantile: f64) -> Vec<String> {
     let histogram = (metric.histogram)(run);
     let value_us = quantile_us(run, histogram, quantile).map_or(String::new(), |us| us.to_string());
-    // One run has no arm to be compared with, and no interval over runs.
-    let (arm, ci_low_us, ci_high_us) = (String::new(), String::new(), String::new());
+    let arm = run.cell.arm.clone().unwrap_or_default();
+    // One run has no interval over runs.
+    let (ci_low_us, ci_high_us) = (String::new(), String::new());
     vec![
         run.cell.run_id.clone(),
         run.cell.transport.to_string(),

@@ -1,4 +1,6 @@
-//! The table at the end of a run: one row per transport.
+//! The table at the end of a run: one row per transport, and per target where there are several.
+//!
+//! A plan that compares servers, or cuts connections, asks what got lost: its columns are others.
 //!
 //! For people, in the terminal; it is valid Markdown, so that it can be pasted. With repetitions there is one row
 //! per run: under six of them no honest interval exists, and percentiles are never averaged.
@@ -9,19 +11,50 @@ use wirelab_clients::harness::metrics::quantile_us;
 use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
 use wirelab_clients::harness::statistics::distinct_lines_needed;
 
-const HEADER: [&str; 11] = [
-    "transport",
-    "requests",
-    "requests per line",
-    "p50 (ms)",
-    "p90 (ms)",
-    "p99 (ms)",
-    "max (ms)",
-    "bytes per line",
-    "lost / duplicated",
-    "server CPU (µs per line)",
-    "verdict",
+/// A column: its header, and what stands in a row.
+type Column = (&'static str, fn(&RunResult) -> String);
+
+const COLUMNS: &[Column] = &[
+    ("transport", |run| run.cell.transport.to_string()),
+    REQUESTS,
+    ("requests per line", |run| per_line(run, run.traffic.requests.total() as f64)),
+    P50,
+    ("p90 (ms)", |run| latency_ms(run, 0.9)),
+    P99,
+    ("max (ms)", |run| latency_ms(run, 1.0)),
+    BYTES,
+    ("lost / duplicated", |run| {
+        format!("{} / {}", grouped(run.delivery.whole.lost), grouped(run.delivery.whole.duplicated))
+    }),
+    CPU,
+    VERDICT,
 ];
+
+const COMPARISON: &[Column] = &[
+    ("target", |run| run.cell.arm.clone().unwrap_or_else(|| "wirelab".to_owned())),
+    ("transport", |run| run.cell.transport.to_string()),
+    ("lines", |run| grouped(run.delivery.whole.expected / u64::from(run.cell.subscribers))),
+    ("lost", |run| grouped(run.delivery.whole.lost)),
+    ("duplicated", |run| grouped(run.delivery.whole.duplicated)),
+    ("out of order", |run| grouped(run.delivery.whole.out_of_order)),
+    P50,
+    P99,
+    REQUESTS,
+    BYTES,
+    CPU,
+    ("reconnects", |run| grouped(run.traffic.reconnects)),
+    VERDICT,
+];
+
+const REQUESTS: Column = ("requests", |run| grouped(run.traffic.requests.total()));
+const P50: Column = ("p50 (ms)", |run| latency_ms(run, 0.5));
+const P99: Column = ("p99 (ms)", |run| latency_ms(run, 0.99));
+const BYTES: Column =
+    ("bytes per line", |run| per_line(run, (run.traffic.up_bytes + run.traffic.down_bytes) as f64));
+const CPU: Column = ("server CPU (µs per line)", |run| {
+    run.server.cpu.map_or(String::new(), |cpu| per_line(run, cpu.as_secs_f64() * 1e6))
+});
+const VERDICT: Column = ("verdict", |run| run.verdict.name().to_owned());
 
 const LATE: &str = "send lateness";
 const LATENESS_REMEDY: &str = "\
@@ -31,48 +64,48 @@ differences that are larger. Requests, bytes and losses hold all the same.
 
 /// The table, and below it what its rows cannot say.
 pub fn render(results: &ResultSet) -> String {
+    let compares = |run: &RunResult| run.cell.arm.is_some() || run.cell.fault.is_some();
+    let columns = if results.runs.iter().any(compares) { COMPARISON } else { COLUMNS };
     let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(HEADER);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+    table.load_style(ASCII_MARKDOWN).set_header(columns.iter().map(|(header, _)| *header));
+    for (column, (header, _)) in table.column_iter_mut().zip(columns) {
+        if !matches!(*header, "target" | "transport") {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     let name = |run: &RunResult| match results.plan.repetitions {
-        1 => run.cell.transport.to_string(),
+        1 if run.cell.arm.is_none() => run.cell.transport.to_string(),
         _ => run.cell.run_id.clone(),
     };
     for run in &results.runs {
-        table.add_row(row(name(run), run));
+        let mut row: Vec<String> = columns.iter().map(|(_, cell)| cell(run)).collect();
+        if results.plan.repetitions > 1 {
+            row[0] = name(run);
+        }
+        table.add_row(row);
     }
     let mut text = format!("{table}\n");
+    // What holds for several is said once.
+    let mut said: Vec<(String, Vec<String>)> = Vec::new();
     for run in results.runs.iter().filter(|run| has_remarks(run)) {
-        text += &format!("{}: {}\n", name(run), remarks(run).join("; "));
+        let remark = remarks(run).join("; ");
+        match said.iter_mut().find(|(known, _)| *known == remark) {
+            Some((_, names)) => names.push(name(run)),
+            None => said.push((remark, vec![name(run)])),
+        }
     }
+    text.extend(said.iter().map(|(remark, names)| format!("{}: {remark}\n", names.join(", "))));
     if results.runs.iter().any(|run| remarks(run).iter().any(|remark| remark.starts_with(LATE))) {
         text += LATENESS_REMEDY;
     }
     text
 }
 
-fn row(name: String, run: &RunResult) -> Vec<String> {
-    let whole = &run.delivery.whole;
-    let per_line = |amount: f64| match whole.delivered {
+fn per_line(run: &RunResult, amount: f64) -> String {
+    match run.delivery.whole.delivered {
         0 => String::new(),
         delivered => readable(amount / delivered as f64),
-    };
-    let traffic = &run.traffic;
-    vec![
-        name,
-        grouped(traffic.requests.total()),
-        per_line(traffic.requests.total() as f64),
-        latency_ms(run, 0.5),
-        latency_ms(run, 0.9),
-        latency_ms(run, 0.99),
-        latency_ms(run, 1.0),
-        per_line((traffic.up_bytes + traffic.down_bytes) as f64),
-        format!("{} / {}", grouped(whole.lost), grouped(whole.duplicated)),
-        run.server.cpu.map_or(String::new(), |cpu| per_line(cpu.as_secs_f64() * 1e6)),
-        run.verdict.name().to_owned(),
-    ]
+    }
 }
 
 fn latency_ms(run: &RunResult, quantile: f64) -> String {
@@ -144,6 +177,32 @@ mod tests {
     #[test]
     fn a_row_per_transport() {
         assert_eq!(render(&example::result_set()), EXPECTED);
+    }
+
+    const COMPARED: &str = "\
+| target    | transport  | lines | lost | duplicated | out of order | p50 (ms) | p99 (ms) | requests | bytes per line | server CPU (µs per line) | reconnects | verdict |
+|-----------|------------|-------|------|------------|--------------|----------|----------|----------|----------------|--------------------------|------------|---------|
+| wirelab   | short-poll |   550 |    0 |          0 |            0 |      101 |      198 |      200 |            230 |                     40.0 |          0 |      ok |
+| flask-sse | sse        |   550 |    2 |          3 |            1 |     1.20 |        – |        2 |            150 |                     10.0 |          4 |      ok |
+";
+
+    #[test]
+    fn a_row_per_target_where_servers_are_compared_and_shared_remarks_once() {
+        let mut results = example::result_set();
+        results.runs[0].cell.arm = Some("wirelab".into());
+        let run = &mut results.runs[1];
+        run.cell.arm = Some("flask-sse".into());
+        let whole = &mut run.delivery.whole;
+        (whole.lost, whole.duplicated, whole.out_of_order) = (2, 3, 1);
+        (run.delivery.cohort.lost, run.delivery.cohort.delivered) = (20, 980);
+        run.traffic.reconnects = 4;
+        let text = render(&results);
+        assert_eq!(text, format!("{COMPARED}sse-1: 1 lines came out of order\n"));
+        for run in &mut results.runs {
+            run.verdict_reasons = vec!["nobody knows".into()];
+            run.delivery.whole.out_of_order = 0;
+        }
+        assert!(render(&results).ends_with("\nshort-poll-1, sse-1: nobody knows\n"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - `cli`, `commands`, `tail`, `shell`: the real binary; `examples`: the clients' example programs
 //! - `manners`, `event_source`: the clients, and what they make of strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
+//! - `targets`: servers that are not ours, and cut connections
 //! - `openapi`: the description of the API against the server
 //! - `report`: the page of a run, and making it again
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
@@ -36,4 +37,5 @@ mod server;
 mod shell;
 mod store_crash;
 mod tail;
+mod targets;
 mod tidy;

@@ -3,11 +3,13 @@
 //! Each test collects every offence before it fails, so that one run shows them all.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use wirelab_clients::harness::metrics::{COLUMNS, PERCENTILES_COLUMNS};
 use wirelab_clients::harness::plan::Plan;
 use wirelab_clients::recording::Recording;
+use wirelab_clients::targets::profile::{Profile, ProfileError, ServerOf};
 use wirelab_clients::wire::Transport;
 
 /// Lines of a source file. Beyond it, a file has more than one idea.
@@ -310,10 +312,66 @@ fn every_plan_parses() {
     for path in files_in("data/plans", "toml") {
         let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
         let text = fs::read_to_string(&path).expect("a plan can be read");
-        if let Err(error) = Plan::parse(&name, &text) {
+        if let Err(error) = Plan::parse_with(&name, &text, profile) {
             panic!("{error}");
         }
     }
+}
+
+/// With its start script, which must be there.
+fn profile(name: &str) -> Result<Profile, ProfileError> {
+    Profile::find(&root().join("data/targets"), root(), name)
+}
+
+#[test]
+fn every_profile_parses_and_its_start_script_can_be_run() {
+    let names = Profile::names(&root().join("data/targets")).expect("the folder can be read");
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
+        let found = profile(&name).unwrap_or_else(|error| panic!("{error}"));
+        let ServerOf::Start(script) = &found.server else { panic!("{name} is started by nobody") };
+        let mode = fs::metadata(script).expect("it was found").permissions().mode();
+        assert!(mode & 0o111 != 0, "{} cannot be executed", script.display());
+    }
+}
+
+#[test]
+fn the_profile_that_is_explained_is_the_one_that_is_shipped() {
+    let page = read("docs/targets.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let explained = Profile::parse("socketio", example.expect("the page shows one")).expect("it parses");
+    let shipped = Profile::parse("socketio", &read("data/targets/socketio.toml")).expect("it parses");
+    assert_eq!(explained, shipped);
+}
+
+/// What the peers are made of comes with exact versions, and from no host of this machine's.
+#[test]
+fn peers_are_pinned() {
+    let requirements = read("scripts/peers/requirements.txt");
+    let loose: Vec<_> = requirements.lines().filter(|line| !line.contains("==")).collect();
+    assert!(loose.is_empty(), "{loose:?}");
+    let lock: serde_json::Value =
+        serde_json::from_str(&read("scripts/peers/package-lock.json")).expect("it is JSON");
+    let packages = lock["packages"].as_object().expect("a lock file has packages");
+    let offences = packages.iter().filter_map(|(name, package)| {
+        let resolved = package["resolved"].as_str()?;
+        let elsewhere = !resolved.starts_with("https://registry.npmjs.org/");
+        elsewhere.then(|| format!("{name} comes from {resolved}"))
+    });
+    none(offences.collect());
+    let package: serde_json::Value =
+        serde_json::from_str(&read("scripts/peers/package.json")).expect("it is JSON");
+    let wanted = package["dependencies"].as_object().expect("it has dependencies");
+    let exact = |version: &serde_json::Value| {
+        version.as_str().is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    none(
+        wanted
+            .iter()
+            .filter(|(_, version)| !exact(version))
+            .map(|(name, _)| format!("{name} is not pinned"))
+            .collect(),
+    );
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub fn result_set() -> ResultSet {
         machine: Machine { os: "linux".to_owned(), ..Machine::default() },
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
         not_measured: Vec::new(),
+        not_measured_of: Default::default(),
     };
     manifest.note_what_was_not_measured(&runs);
     ResultSet { plan, manifest, runs }
@@ -66,6 +67,7 @@ fn run(cell: Cell) -> RunResult {
         published_count: LINES - 50,
         delivery: delivery(cell.subscribers, latency),
         traffic,
+        connections_cut: 0,
         traffic_seen_by_server: Some(traffic),
         app_bytes: Some(LINES * 2 * 100),
         send_lateness: histogram(|n| Duration::from_micros(20 + n % 10)),

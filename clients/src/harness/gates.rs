@@ -3,6 +3,8 @@
 //! Pure: a result in, a verdict and its reasons out. A run that measured its own harness, or whose books do not
 //! balance, is invalid; its row is kept.
 
+use super::network::Fault;
+use super::plan::Server;
 use super::recorder::Counts;
 use super::results::{RunResult, Verdict};
 use super::statistics::distinct_lines_needed;
@@ -66,18 +68,21 @@ fn invalid_reasons(run: &RunResult) -> Vec<String> {
             run.published_count, delivery.cohort.expected
         ));
     }
+    // Who keeps the contract promised that no line comes twice. Nobody else did: there it is a finding.
+    let promised_once = match run.cell.server {
+        Server::Wirelab | Server::Running(_) => delivery.whole.duplicated,
+        Server::Profile(_) => 0,
+    };
     for (count, what) in [
         (delivery.negative_count, "lines were received before they were due"),
         (delivery.unpublished_count, "lines were received that nobody published"),
-        (delivery.whole.duplicated, "lines were received again"),
+        (promised_once, "lines were received again"),
     ] {
         if count > 0 {
             reasons.push(format!("{count} {what}"));
         }
     }
-    if let Some(seen) = &run.traffic_seen_by_server {
-        reasons.extend(disagreements(&run.traffic, seen));
-    }
+    reasons.extend(compared(run).contradictions);
     if let (Some(late_us), Some(delivery_us)) =
         (run.send_lateness.quantile_us(0.99), delivery.latency.quantile_us(0.5))
         && late_us > delivery_us
@@ -93,9 +98,7 @@ fn unresolved_reasons(run: &RunResult) -> Vec<String> {
     if missing > 0 {
         reasons.push(format!("{missing} lines are missing; quantiles that would hide them are left out"));
     }
-    if run.traffic_seen_by_server.is_none() {
-        reasons.push("the server's own counts could not be read".to_owned());
-    }
+    reasons.extend(compared(run).doubt);
     reasons.extend(lateness_reason(run));
     reasons
 }
@@ -131,6 +134,7 @@ fn remarks(run: &RunResult) -> Vec<String> {
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{count} warm-up lines {what}"))
     .chain(run.subscriber_problems.iter().cloned())
+    .chain(compared(run).remark)
     .collect()
 }
 
@@ -139,8 +143,52 @@ fn books(counts: &Counts) -> String {
     format!("{expected} expected ≠ {delivered} delivered + {lost} lost + {censored} censored")
 }
 
-/// Once every connection is closed, both sides must have counted the same.
-fn disagreements(client: &Traffic, server: &Traffic) -> Vec<String> {
+/// What comparing the clients' counts with the server's says.
+#[derive(Default)]
+struct Comparison {
+    /// Makes the run invalid.
+    contradictions: Vec<String>,
+    /// Leaves it unresolved.
+    doubt: Option<String>,
+    /// Neither.
+    remark: Option<String>,
+}
+
+/// Once every connection is closed, both sides must have counted the same: where there are two sides, nobody else was
+/// there, and nothing was cut on the way.
+fn compared(run: &RunResult) -> Comparison {
+    let doubt = |what: &str| Comparison { doubt: Some(what.to_owned()), ..Comparison::default() };
+    match (&run.cell.server, &run.cell.fault, &run.traffic_seen_by_server) {
+        (Server::Profile(_), _, _) => doubt(
+            "the server has no /metrics: requests and bytes are the clients' own counts, compared with nothing",
+        ),
+        (Server::Wirelab | Server::Running(_), Some(Fault::Cut(_)), _) => Comparison {
+            remark: Some(
+                "requests and bytes that a cut took are counted by one side only: not compared".to_owned(),
+            ),
+            ..Comparison::default()
+        },
+        (Server::Wirelab | Server::Running(_), None, None) => {
+            doubt("the server's own counts could not be read")
+        }
+        (Server::Wirelab, None, Some(seen)) => Comparison {
+            contradictions: disagreements(&run.traffic, seen, |client, server| client != server),
+            ..Comparison::default()
+        },
+        (Server::Running(_), None, Some(seen)) => {
+            let more = disagreements(&run.traffic, seen, |client, server| client < server);
+            let others = || format!("somebody else uses the server too: {}", more.join(", "));
+            Comparison {
+                contradictions: disagreements(&run.traffic, seen, |client, server| client > server),
+                doubt: (!more.is_empty()).then(others),
+                remark: None,
+            }
+        }
+    }
+}
+
+/// What `differ` says of each count of the clients and the server.
+fn disagreements(client: &Traffic, server: &Traffic, differ: fn(u64, u64) -> bool) -> Vec<String> {
     let (asked, answered) = (&client.requests, &server.requests);
     [
         ("requests with data", asked.data, answered.data),
@@ -152,7 +200,7 @@ fn disagreements(client: &Traffic, server: &Traffic) -> Vec<String> {
         ("bytes down", client.down_bytes, server.down_bytes),
     ]
     .into_iter()
-    .filter(|(_, client, server)| client != server)
+    .filter(|(_, client, server)| differ(*client, *server))
     .map(|(what, client, server)| format!("clients counted {client} {what}, the server {server}"))
     .collect()
 }
@@ -270,6 +318,59 @@ mod tests {
         let (verdict, reasons) = verdict_after(|run| run.traffic_seen_by_server = None);
         assert_eq!(verdict, Verdict::Unresolved);
         assert_eq!(reasons, "the server's own counts could not be read");
+    }
+
+    fn running() -> Server {
+        Server::Running("http://127.0.0.1:1".parse().unwrap())
+    }
+
+    fn profile() -> Server {
+        let text = "about = \"x\"\nurl = \"http://x\"\npublish = { path = \"/\", body = \"{text}\" }\n\
+            subscribe = { wire = \"sse\", path = \"/\" }";
+        Server::Profile(std::sync::Arc::new(crate::targets::profile::Profile::parse("x", text).unwrap()))
+    }
+
+    #[test]
+    fn somebody_else_on_a_running_server_leaves_a_run_unresolved_and_too_few_counts_make_it_invalid() {
+        let with = |change: i64| {
+            verdict_after(|run| {
+                run.cell.server = running();
+                let down_bytes = run.traffic.down_bytes.saturating_add_signed(change);
+                run.traffic_seen_by_server = Some(Traffic { down_bytes, ..run.traffic });
+            })
+        };
+        assert_eq!(with(0), (Verdict::Ok, String::new()));
+        let (verdict, reasons) = with(7);
+        assert_eq!(verdict, Verdict::Unresolved);
+        let said = "somebody else uses the server too: clients counted 220000 bytes down, the server 220007";
+        assert_eq!(reasons, said);
+        assert_eq!(with(-7).0, Verdict::Invalid);
+    }
+
+    #[test]
+    fn a_server_without_counts_is_unresolved_for_that_reason_and_may_repeat_lines() {
+        let (verdict, reasons) = verdict_after(|run| {
+            run.cell.server = profile();
+            run.traffic_seen_by_server = None;
+            run.delivery.whole.duplicated = 3;
+        });
+        assert_eq!(verdict, Verdict::Unresolved, "{reasons}");
+        assert!(reasons.starts_with("the server has no /metrics"), "{reasons}");
+        assert!(!reasons.contains("received again"), "{reasons}");
+        let mut run = run();
+        (run.cell.server, run.delivery.whole.duplicated) = (profile(), 3);
+        run.judge();
+        assert_eq!(exit_code(&[run]), EXIT_DELIVERY);
+    }
+
+    #[test]
+    fn counts_that_a_cut_made_differ_are_not_compared_and_that_is_told() {
+        let (verdict, reasons) = verdict_after(|run| {
+            run.cell.fault = Some(Fault::Cut(crate::harness::network::cut::Cut { at: Vec::new() }));
+            run.traffic_seen_by_server = Some(Traffic { down_bytes: 1, ..run.traffic });
+        });
+        assert_eq!(verdict, Verdict::Ok);
+        assert!(reasons.contains("not compared"), "{reasons}");
     }
 
     #[test]

@@ -103,7 +103,8 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
     },
     Distribution {
         name: "append",
-        definition: "Send → 201, per line of the cohort: the store's share.",
+        definition: "Send → 201 (of a profile: any 2xx, a wait for its turn included), per line of the cohort: the \
+                     store's share.",
         histogram: |run| &run.append,
     },
 ];
@@ -122,10 +123,15 @@ pub fn quantile_us(run: &RunResult, histogram: &LatencyHistogram, quantile: f64)
 
 /// Names of the columns that are empty in every run.
 pub fn empty_columns(runs: &[RunResult]) -> impl Iterator<Item = &'static str> {
-    COLUMNS
-        .iter()
-        .filter(move |column| runs.iter().all(|run| (column.cell)(run).is_none()))
-        .map(|column| column.name)
+    empty_columns_of(runs.iter())
+}
+
+/// The same of some of them.
+pub fn empty_columns_of<'a>(
+    runs: impl Iterator<Item = &'a RunResult> + Clone,
+) -> impl Iterator<Item = &'static str> {
+    let empty = move |column: &&Column| runs.clone().all(|run| (column.cell)(run).is_none());
+    COLUMNS.iter().filter(empty).map(|column| column.name)
 }
 
 fn text(text: impl fmt::Display) -> Option<Value> {
@@ -163,7 +169,7 @@ mod tests {
         app_bytes,l7_up_bytes,l7_down_bytes,ip_up_bytes,ip_down_bytes,wire_up_bytes,wire_down_bytes,segments_up_count,segments_down_count,retransmits_count,wire_per_line_bytes,
         server_cpu_us,server_cpu_per_line_us,server_run_delay_us,server_context_switches_count,server_pss_anon_bytes,server_pss_anon_per_connection_bytes,kernel_slab_bytes,kernel_socket_bytes,
         harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99,
-        l7_per_line_bytes";
+        l7_per_line_bytes,connections_cut_count";
 
     #[test]
     fn the_columns_are_the_contract_of_runs_csv() {
@@ -240,6 +246,20 @@ mod tests {
             assert!(!empty.contains(&name), "{name}");
         }
         assert_eq!(result_set.manifest.not_measured, empty);
+        assert!(result_set.manifest.not_measured_of.is_empty());
+    }
+
+    #[test]
+    fn what_only_one_server_did_not_tell_is_listed_for_it() {
+        let mut result_set = example::result_set();
+        for (run, arm) in result_set.runs.iter_mut().zip(["wirelab", "url-1"]) {
+            run.cell.arm = Some(arm.to_owned());
+        }
+        result_set.runs[1].server = Default::default();
+        result_set.manifest.note_what_was_not_measured(&result_set.runs);
+        let of = &result_set.manifest.not_measured_of;
+        assert!(of["url-1"].contains(&"server_cpu_us".to_owned()), "{of:?}");
+        assert!(!of.contains_key("wirelab"), "{of:?}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! sends them on time whatever the server does, one recorder per subscriber notes what arrived when, the sampler
 //! watches the server from outside, the gates say whether the numbers may be believed, and the metrics name them.
 //!
+//! `measured` is the server of a run, ours or not, and [`network`] what happens to its connections.
+//!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`statistics`], [`gates`],
 //! [`metrics`]. At the rim: [`publisher`], [`process_sampler`], [`server_process`]. [`results`] holds what a run
 //! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
@@ -11,7 +13,9 @@
 pub mod example;
 pub mod gates;
 pub mod latency;
+mod measured;
 pub mod metrics;
+pub mod network;
 pub mod plan;
 pub mod process_sampler;
 pub mod publisher;

@@ -6,6 +6,7 @@
 
 mod check;
 mod file;
+mod server;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,12 +14,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::network::Fault;
+use super::network::cut::Cut;
 use super::schedule::{Generated, Schedule};
 use crate::recording::Recording;
+use crate::targets::profile::{Profile, ProfileError};
 use crate::wire::Transport;
 
 pub use check::PlanError;
 use check::{Refusals, text_of};
+pub use server::{InvalidServer, Server};
+use server::{measured, run_id};
 
 /// Name of a plan made of command-line flags.
 pub const AD_HOC: &str = "ad-hoc";
@@ -35,7 +41,9 @@ pub struct Plan {
     pub question: String,
     /// Everything random follows from it.
     pub seed: u64,
-    /// Measured one after the other.
+    /// The servers that are measured, one after the other.
+    pub targets: Vec<Server>,
+    /// Measured one after the other, on every target that keeps the contract; a profile has its own.
     pub transports: Vec<Transport>,
     /// Subscribers of the deployment, each over its own connection.
     pub subscribers: u32,
@@ -51,6 +59,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// How long to wait at most for the last lines.
     pub drain: Duration,
+    /// When every subscriber's connection is cut, counted as due times are; empty: never.
+    pub cut_at: Vec<Duration>,
     /// What is published, and when.
     pub lines: LineProcess,
 }
@@ -121,6 +131,10 @@ pub struct Cell {
     pub repetition: u32,
     /// Of this run. Equal for all transports of a repetition: they get the same schedule.
     pub seed: u64,
+    /// What is measured.
+    pub server: Server,
+    /// Names the server where a plan measures others than wirelab's own; never by its address.
+    pub arm: Option<String>,
     /// How lines reach the subscribers.
     pub transport: Transport,
     /// Subscribers of the deployment.
@@ -135,6 +149,8 @@ pub struct Cell {
     pub warm_up: Duration,
     /// How long to wait at most for the last lines.
     pub drain: Duration,
+    /// What happens to the subscribers' connections.
+    pub fault: Option<Fault>,
     /// What is published.
     pub lines: LineProcess,
 }
@@ -163,6 +179,10 @@ impl Cell {
 /// A plan as flags give it; what is not given gets the default of a plan file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AdHoc {
+    /// Default: wirelab's own.
+    pub targets: Option<Vec<Server>>,
+    /// Default: never.
+    pub cut_at: Option<Vec<Duration>>,
     /// Default: all.
     pub transports: Option<Vec<Transport>>,
     /// Default: 10.
@@ -214,9 +234,20 @@ fn warm_up_default(lines: &LineProcess) -> Duration {
 }
 
 impl Plan {
-    /// Parses the TOML `text`; `file` is the plan's name in errors.
+    /// Parses the TOML `text` of a plan that names no profile; `file` is the plan's name in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, PlanError> {
-        file::parse(file, text)
+        Self::parse_with(file, text, |name| {
+            Err(ProfileError::Unknown { given: name.to_owned(), known: Vec::new() })
+        })
+    }
+
+    /// Parses the TOML `text`; `profile` is asked for every profile among its targets.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        profile: impl Fn(&str) -> Result<Profile, ProfileError>,
+    ) -> Result<Self, PlanError> {
+        file::parse(file, text, &profile)
     }
 
     /// A plan made of flags, checked like a file.
@@ -225,35 +256,44 @@ impl Plan {
         Self::resolve(AD_HOC.to_owned(), question, flags, Refusals { plan: AD_HOC })
     }
 
+    /// The same plan on other servers.
+    pub fn on(self, targets: Vec<Server>) -> Result<Self, PlanError> {
+        let plan = Self { targets, ..self };
+        plan.check(Refusals { plan: &plan.name })?;
+        Ok(plan)
+    }
+
     /// The plan as a file with every default explicit. Parsing it gives the same plan.
     pub fn to_toml(&self) -> String {
         file::to_toml(self)
     }
 
-    /// The runs to make, in order: block by block, each block every transport once.
+    /// The runs to make, in order: block by block, each block every target with every transport once.
     pub fn cells(&self) -> Vec<Cell> {
-        let cell = |repetition: u32, index: usize, transport: Transport| Cell {
-            run_id: format!("{transport}-{repetition}"),
-            block: repetition,
-            position: index as u32 + 1,
-            repetition,
-            seed: self.seed.wrapping_add(u64::from(repetition) - 1),
-            transport,
-            subscribers: self.subscribers,
-            store: self.store,
-            poll_interval: self.poll_interval,
-            hold: self.hold,
-            warm_up: self.warm_up,
-            drain: self.drain,
-            lines: self.lines.clone(),
+        let measured: Vec<_> = measured(&self.targets, &self.transports).collect();
+        let cell = |repetition: u32, index: usize| {
+            let (server, transport, arm) = &measured[index];
+            Cell {
+                run_id: run_id(server, arm.as_deref(), *transport, repetition),
+                block: repetition,
+                position: index as u32 + 1,
+                repetition,
+                seed: self.seed.wrapping_add(u64::from(repetition) - 1),
+                server: (*server).clone(),
+                arm: arm.clone(),
+                transport: *transport,
+                subscribers: self.subscribers,
+                store: self.store,
+                poll_interval: self.poll_interval,
+                hold: self.hold,
+                warm_up: self.warm_up,
+                drain: self.drain,
+                fault: (!self.cut_at.is_empty()).then(|| Fault::Cut(Cut { at: self.cut_at.clone() })),
+                lines: self.lines.clone(),
+            }
         };
-        let block = |repetition| {
-            self.transports.iter().enumerate().map(move |(index, &transport)| (repetition, index, transport))
-        };
-        (1..=self.repetitions)
-            .flat_map(block)
-            .map(|(repetition, index, transport)| cell(repetition, index, transport))
-            .collect()
+        let block = |repetition| (0..measured.len()).map(move |index| (repetition, index));
+        (1..=self.repetitions).flat_map(block).map(|(repetition, index)| cell(repetition, index)).collect()
     }
 
     /// Refuses a plan whose largest cell needs more than `limit` open descriptors.
@@ -296,6 +336,7 @@ impl Plan {
             name,
             question,
             seed: given.seed.unwrap_or(SEED_DEFAULT),
+            targets: given.targets.unwrap_or_else(|| vec![Server::Wirelab]),
             transports: given.transports.unwrap_or_else(|| Transport::ALL.to_vec()),
             subscribers: given.subscribers.unwrap_or(SUBSCRIBERS_DEFAULT),
             repetitions: given.repetitions.unwrap_or(1),
@@ -304,6 +345,7 @@ impl Plan {
             hold: given.hold.unwrap_or(HOLD_DEFAULT),
             warm_up: given.warm_up.unwrap_or_else(|| warm_up_default(&lines)),
             drain: given.drain.unwrap_or(DRAIN_DEFAULT.max(DRAIN_INTERVALS_MIN * poll_interval)),
+            cut_at: given.cut_at.unwrap_or_default(),
             lines,
         };
         plan.check(refusals)?;
@@ -355,6 +397,7 @@ payload_bytes = 200
         let resolved = r#"name = "small"
 question = "What is the least a plan must say?"
 seed = 1
+targets = ["wirelab"]
 transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket", "websocket-actor"]
 subscribers = 2
 repetitions = 1
@@ -363,6 +406,7 @@ poll_interval = "200ms"
 hold = "25s"
 warm_up = "1s"
 drain = "10s"
+cut_at = []
 
 [lines]
 process = "replay"

@@ -1,9 +1,10 @@
-//! The process sampler: what a process costs, seen from outside.
+//! The process sampler: what a process, or a group of them, costs, seen from outside.
 //!
 //! The harness takes one sample of the server before the first line and one after the drain, and keeps the
-//! difference. Reading `/proc` costs the sampled process nothing. Everything is Linux only, and `None` where it is
-//! not to be had.
+//! difference. A server is a process group: its workers are its cost too. Reading `/proc` costs the sampled process
+//! nothing. Everything is Linux only, and `None` where it is not to be had.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -53,6 +54,68 @@ impl ProcessSample {
             pss_anon_bytes: self.pss_anon_bytes,
         }
     }
+}
+
+/// Readings of every process of a group at one instant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupSample {
+    processes: BTreeMap<u32, ProcessSample>,
+}
+
+impl GroupSample {
+    /// Reads the processes of the group that `leader` leads now. A leader without a readable group is read alone.
+    pub fn take(leader: u32) -> Self {
+        let mut pids = processes_of_group(leader);
+        pids.insert(leader);
+        Self { processes: pids.into_iter().map(|pid| (pid, ProcessSample::take(pid))).collect() }
+    }
+
+    /// The cost of the whole group between `earlier` and this sample. A process that began in between cost all that
+    /// it has used; where one ended in between, taking its counters with it, counters are `None`.
+    pub fn since(&self, earlier: &Self) -> ProcessSample {
+        let cost = |(pid, sample): (&u32, &ProcessSample)| match earlier.processes.get(pid) {
+            Some(earlier) => sample.since(earlier),
+            None => *sample,
+        };
+        let sum = self.processes.iter().map(cost).reduce(ProcessSample::plus).unwrap_or_default();
+        let all_there = earlier.processes.keys().all(|pid| self.processes.contains_key(pid));
+        if all_there {
+            sum
+        } else {
+            ProcessSample { pss_anon_bytes: sum.pss_anon_bytes, ..Default::default() }
+        }
+    }
+}
+
+impl ProcessSample {
+    /// Both together; `None` where either is.
+    fn plus(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.zip(other.cpu).map(|(a, b)| a + b),
+            run_delay: self.run_delay.zip(other.run_delay).map(|(a, b)| a + b),
+            context_switches: self.context_switches.zip(other.context_switches).map(|(a, b)| a + b),
+            pss_anon_bytes: self.pss_anon_bytes.zip(other.pss_anon_bytes).map(|(a, b)| a + b),
+        }
+    }
+}
+
+/// Every process whose group is `group`, zombies excluded: they cost nothing any more and tell nothing.
+fn processes_of_group(group: u32) -> BTreeSet<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return BTreeSet::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        group_of(&stat).is_some_and(|(state, of)| of == group && state != "Z")
+    })
+    .collect()
+}
+
+/// State and process group of a `stat` file. The program's name before them may hold anything, but ends at the last
+/// parenthesis.
+fn group_of(stat: &str) -> Option<(&str, u32)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let (state, _parent, group) = (fields.next()?, fields.next()?, fields.next()?);
+    Some((state, group.parse().ok()?))
 }
 
 /// The folders of a process's threads.
@@ -119,6 +182,32 @@ mod tests {
         assert_eq!(cost, ProcessSample { pss_anon_bytes: Some(40), ..sample(3) });
         let back = sample(7).since(&sample(10));
         assert_eq!((back.cpu, back.run_delay, back.context_switches), (None, None, None));
+    }
+
+    #[test]
+    fn a_groups_cost_is_the_sum_and_a_lost_worker_is_not_hidden() {
+        let sample = |n: u64| ProcessSample {
+            cpu: Some(Duration::from_micros(n)),
+            run_delay: Some(Duration::from_micros(2 * n)),
+            context_switches: Some(3 * n),
+            pss_anon_bytes: Some(4 * n),
+        };
+        let group = |processes: &[(u32, u64)]| GroupSample {
+            processes: processes.iter().map(|(pid, n)| (*pid, sample(*n))).collect(),
+        };
+        let before = group(&[(1, 10), (2, 20)]);
+        // 1 used 5, 2 used 1, 3 began in between and used 7.
+        let cost = group(&[(1, 15), (2, 21), (3, 7)]).since(&before);
+        assert_eq!(cost, ProcessSample { pss_anon_bytes: Some(4 * 43), ..sample(13) });
+        let cost = group(&[(1, 15)]).since(&before);
+        assert_eq!(cost, ProcessSample { pss_anon_bytes: Some(60), ..ProcessSample::default() });
+        assert_eq!(GroupSample::default().since(&GroupSample::default()), ProcessSample::default());
+    }
+
+    #[test]
+    fn a_process_group_is_read_whatever_the_program_is_called() {
+        assert_eq!(group_of("12 (a) b (c) S 1 77 77 0"), Some(("S", 77)));
+        assert_eq!(group_of("12 (a"), None);
     }
 
     #[test]

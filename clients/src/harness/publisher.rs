@@ -14,12 +14,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+mod answer;
 mod connection;
 
 use connection::{Answers, Connection, Post, encode};
 
 use super::latency::LatencyHistogram;
 use crate::os;
+use crate::targets::profile::{Pipelining, Publish};
 use crate::wire::{NewLine, Seq};
 
 /// Lines in one POST: lines of one instant, such as a replayed burst. As many as the server's batch.
@@ -33,6 +35,8 @@ const IDLE_MAX: Duration = Duration::from_secs(2);
 const REOPEN_LEAD: Duration = Duration::from_millis(200);
 /// How long to wait for the last answers after the last request.
 const ANSWERS_MAX: Duration = Duration::from_secs(10);
+/// How often a request that waits for its turn looks whether it is.
+const TURN_NAP: Duration = Duration::from_micros(100);
 /// Longest sleep before looking whether to stop.
 const NAP_MAX: Duration = Duration::from_millis(100);
 
@@ -43,8 +47,41 @@ pub struct PublisherTarget {
     pub addr: SocketAddr,
     /// The `Host` header.
     pub host: String,
-    /// The path of the deployment's `lines`.
-    pub path: String,
+    /// What an append is there.
+    pub append: Append,
+}
+
+/// What an append is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Append {
+    /// `POST …/lines`: lines of one instant together, answered with their seqs.
+    Contract {
+        /// The path of the deployment's `lines`.
+        path: String,
+    },
+    /// What a profile says: a request per line, answered with any 2xx.
+    Profile {
+        /// The request.
+        publish: Publish,
+        /// What `{deployment}` stands for.
+        deployment: String,
+    },
+}
+
+impl Append {
+    fn lines_max(&self) -> usize {
+        match self {
+            Self::Contract { .. } => POST_LINES_MAX,
+            Self::Profile { .. } => 1,
+        }
+    }
+
+    fn pipelining(&self) -> Pipelining {
+        match self {
+            Self::Contract { .. } => Pipelining::Pipelined,
+            Self::Profile { publish, .. } => publish.pipelining,
+        }
+    }
 }
 
 /// What to append, and when.
@@ -65,7 +102,8 @@ pub struct Published {
     pub sent: Vec<Instant>,
     /// Actual send − due time, per measured line: the harness's own fault.
     pub send_lateness: LatencyHistogram,
-    /// Send → 201, per measured line: the store's share.
+    /// Send → 201, per measured line: the store's share. Where a request has to wait for the answer before, that
+    /// wait is in it.
     pub append: LatencyHistogram,
     /// Lines that the server said it has, with the seqs that were expected.
     pub lines_acknowledged: u64,
@@ -133,7 +171,7 @@ impl Task {
         let mut published = Published { connections_opened: 1, ..Published::default() };
         let mut last_use = Instant::now();
         let mut first: Seq = 1;
-        let posts = Posts { lines: &publication.lines };
+        let posts = Posts { lines: &publication.lines, lines_max: self.target.append.lines_max() };
         for lines in posts {
             let (due_offset, _) = lines[0];
             let due = publication.start + due_offset;
@@ -142,18 +180,12 @@ impl Task {
             }
             // With requests unanswered the server is slow, not idle, and keeps the connection.
             let idle = due.saturating_duration_since(last_use) > IDLE_MAX || connection.is_closed();
-            if idle && connection.is_answered() {
-                match Connection::open(&self.target) {
-                    Ok(fresh) => {
-                        let idle = std::mem::replace(&mut connection, fresh);
-                        published.add(idle.finish(ANSWERS_MAX));
-                        published.connections_opened += 1;
-                    }
-                    Err(error) => {
-                        published.fails_with(format!("cannot connect again: {error}"));
-                        break;
-                    }
-                }
+            if idle
+                && connection.is_answered()
+                && let Err(problem) = self.reopen(&mut connection, &mut published)
+            {
+                published.fails_with(problem);
+                break;
             }
             // Encoded before the sleep: at the due time there is nothing left to do but write.
             let request = encode(&self.target, lines.iter().map(|(_, line)| line));
@@ -162,14 +194,28 @@ impl Task {
             }
             let lines_count = lines.len() as u64;
             let measured = due_offset >= publication.warm_up;
+            let turn = match self.target.append.pipelining() {
+                Pipelining::Pipelined => Ok(None),
+                Pipelining::OneAtATime => self.wait_for_turn(&mut connection, &mut published),
+            };
+            let turn = match turn {
+                Ok(turn) => turn,
+                Err(problem) => {
+                    published.fails_with(problem);
+                    break;
+                }
+            };
             let sent = Instant::now();
-            let post = Post { first, last: first + lines_count - 1, sent, measured };
+            // A server that takes one request at a time made this one wait: its time, not the harness's.
+            let lateness = sent.saturating_duration_since(turn.map_or(due, |turn| turn.max(due)));
+            let asked = due + lateness;
+            let post = Post { first, last: first + lines_count - 1, asked, measured };
             if let Err(problem) = connection.send(post, &request) {
                 published.fails_with(problem);
                 break;
             }
             if measured {
-                published.send_lateness.record_n(sent.saturating_duration_since(due), lines_count);
+                published.send_lateness.record_n(lateness, lines_count);
             }
             published.sent.extend(std::iter::repeat_n(sent, lines.len()));
             self.lines_sent.fetch_add(lines_count, Ordering::Relaxed);
@@ -178,6 +224,40 @@ impl Task {
         }
         published.add(connection.finish(ANSWERS_MAX));
         published
+    }
+
+    /// Waits until everything is answered, on a connection that takes one more request. Since when it has;
+    /// `None`: nothing was in the way.
+    fn wait_for_turn(
+        &self,
+        connection: &mut Connection,
+        published: &mut Published,
+    ) -> Result<Option<Instant>, String> {
+        let began = Instant::now();
+        while !connection.is_answered() {
+            if connection.has_failed() || connection.is_closed() && !connection.is_answered() {
+                return Err("a request has no answer".to_owned());
+            }
+            if began.elapsed() > ANSWERS_MAX {
+                return Err(format!("a request was not answered within {} s", ANSWERS_MAX.as_secs()));
+            }
+            thread::sleep(TURN_NAP);
+        }
+        if connection.is_closed() {
+            self.reopen(connection, published)?;
+            return Ok(Some(Instant::now()));
+        }
+        Ok(connection.answered_at())
+    }
+
+    /// Replaces a connection on which everything is answered.
+    fn reopen(&self, connection: &mut Connection, published: &mut Published) -> Result<(), String> {
+        let fresh =
+            Connection::open(&self.target).map_err(|error| format!("cannot connect again: {error}"))?;
+        let old = std::mem::replace(connection, fresh);
+        published.add(old.finish(ANSWERS_MAX));
+        published.connections_opened += 1;
+        Ok(())
     }
 
     /// Sleeps to an absolute deadline, so that lateness does not add up. False: stop, or nothing more can be sent.
@@ -212,9 +292,10 @@ impl Published {
     }
 }
 
-/// Groups lines into POSTs: lines due at the same instant share one, within bounds.
+/// Groups lines into requests: lines due at the same instant share one, within bounds.
 struct Posts<'a> {
     lines: &'a [(Duration, NewLine)],
+    lines_max: usize,
 }
 
 impl<'a> Iterator for Posts<'a> {
@@ -222,10 +303,11 @@ impl<'a> Iterator for Posts<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (due, _) = self.lines.first()?;
+        let lines_max = self.lines_max;
         let mut bytes = 0;
         let fits = |(index, (line_due, line)): &(usize, &(Duration, NewLine))| {
             bytes += line.text.len();
-            *index == 0 || (line_due == due && *index < POST_LINES_MAX && bytes <= POST_BYTES_MAX)
+            *index == 0 || (line_due == due && *index < lines_max && bytes <= POST_BYTES_MAX)
         };
         let count = self.lines.iter().enumerate().take_while(fits).count();
         let (post, rest) = self.lines.split_at(count);

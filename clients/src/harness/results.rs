@@ -3,6 +3,7 @@
 //! The harness fills these in; the reports turn them into files. What was not measured is `None` and becomes an
 //! empty cell, never a 0. The manifest describes the machine without naming it: no host, no user, no path.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -51,7 +52,9 @@ pub struct RunResult {
     pub delivery: Delivery,
     /// Of all subscribers over the whole run, connecting and warm-up included.
     pub traffic: Traffic,
-    /// The same as the server counted it, if it was asked.
+    /// Connections that a fault cut.
+    pub connections_cut: u64,
+    /// The same traffic as the server counted it, if it was asked.
     pub traffic_seen_by_server: Option<Traffic>,
     /// Bytes of text of the lines delivered over the whole run.
     pub app_bytes: Option<u64>,
@@ -127,6 +130,9 @@ pub struct Manifest {
     pub order: Vec<String>,
     /// Columns of `runs.csv` that are empty in every row.
     pub not_measured: Vec<String>,
+    /// Where several servers are measured: per arm, the columns that are empty in all of its rows and not in others'.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_measured_of: BTreeMap<String, Vec<String>>,
 }
 
 /// A machine, without its name.
@@ -184,12 +190,21 @@ impl Manifest {
             machine: Machine::describe(),
             order: plan.cells().into_iter().map(|cell| cell.run_id).collect(),
             not_measured: Vec::new(),
+            not_measured_of: BTreeMap::new(),
         }
     }
 
-    /// Lists the columns that no run filled.
+    /// Lists the columns that no run filled, and those that no run of an arm did.
     pub fn note_what_was_not_measured(&mut self, runs: &[RunResult]) {
         self.not_measured = metrics::empty_columns(runs).map(str::to_owned).collect();
+        let arms: BTreeSet<_> = runs.iter().filter_map(|run| run.cell.arm.clone()).collect();
+        let empty_of = |arm: String| {
+            let of_arm = runs.iter().filter(|run| run.cell.arm.as_ref() == Some(&arm));
+            let empty = metrics::empty_columns_of(of_arm).map(str::to_owned);
+            let empty: Vec<_> = empty.filter(|name| !self.not_measured.contains(name)).collect();
+            (!empty.is_empty()).then_some((arm, empty))
+        };
+        self.not_measured_of = arms.into_iter().filter_map(empty_of).collect();
     }
 
     /// The file's text.

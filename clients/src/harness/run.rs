@@ -1,31 +1,26 @@
-//! One run: a fresh server, a deployment, subscribers, a publisher, and what became of it all.
+//! One run: a server, a deployment, subscribers, a publisher, and what became of it all.
 //!
-//! The server is a process of its own and the subscribers use real sockets; only the publisher and the subscribers
-//! share this process, since they share a clock. Nothing is decided here that the plan does not say.
+//! The server is a process of its own, ours or not, and the subscribers use real sockets; only the publisher and the
+//! subscribers share this process, since they share a clock. Nothing is decided here that the plan does not say.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::measured::{Lines, Measured};
 use super::plan::Cell;
 use super::process_sampler::ProcessSample;
-use super::publisher::{Publication, Publisher, PublisherTarget};
+use super::publisher::{Publication, Publisher};
 use super::recorder::DueTable;
 use super::results::{RunResult, Verdict};
 use super::schedule::Schedule;
-use super::server_counts::server_traffic;
-use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
+use super::server_process::ServerProcessError;
 use super::subscribers::{Expected, Outcome, Subscribers};
-use crate::api::{Api, ApiError};
-use crate::wire::{From as Position, Status};
-use crate::{Options, Target};
+use crate::api::ApiError;
 
 /// How long all subscribers together may take to connect, beyond a short poll's first interval.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
-/// Connections of a run besides its subscribers': publisher, API, and reconnects while the old ones close.
-const OTHER_CONNECTIONS: u32 = 64;
-/// Between the last connection and the first due time: requests in flight arrive, caches warm up.
-const SETTLE: Duration = Duration::from_millis(300);
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -68,53 +63,75 @@ pub enum RunError {
     /// The publisher could not start.
     #[error("the publisher cannot start: {0}")]
     Publisher(std::io::Error),
+    /// A server that somebody else runs has no address.
+    #[error("{server} cannot be reached: {error}")]
+    Unreachable {
+        /// Which server.
+        server: String,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Somebody wants an end of it.
+    #[error("interrupted")]
+    Interrupted,
 }
 
-/// Makes one run. `look` is told how far it is, many times a second.
+/// Makes one run. `look` is told how far it is, many times a second. When `interrupted` is ready the run ends with
+/// [`RunError::Interrupted`].
 ///
-/// Cancelled, it takes its server with it.
+/// However it ends, a server that it started is gone and one that it found keeps nothing of it. Merely dropped, it
+/// only takes a started server with it.
 pub async fn run(
     plan: &str,
     program: PathBuf,
     cell: &Cell,
     schedule: &Schedule,
     look: impl Fn(Progress),
+    interrupted: impl Future<Output = ()>,
 ) -> Result<RunResult, RunError> {
-    let connections_max = (cell.subscribers + OTHER_CONNECTIONS).to_string();
-    let arguments = vec!["--connections-max".to_owned(), connections_max];
-    let command = ServerCommand { program, store: cell.store, arguments };
-    let mut server = ServerProcess::spawn(&command).await?;
-    let url = format!("http://{}", server.addr()).parse().expect("a socket address is host and port");
-    let mut api = Api::new(url);
-    let offered: Vec<_> = api.transports().await?.into_iter().map(|transport| transport.name).collect();
-    if !offered.iter().any(|name| name == cell.transport.name()) {
-        return Err(RunError::NoTransport { wanted: cell.transport.name(), offered });
-    }
-    let deployment = api.create(plan, None).await?.id;
+    let mut interrupted = pin!(interrupted);
+    let mut measured = tokio::select! {
+        started = Measured::start(plan, program, cell) => started?,
+        () = &mut interrupted => return Err(RunError::Interrupted),
+    };
+    let ran = tokio::select! {
+        ran = measure(plan, &mut measured, cell, schedule, look) => ran,
+        () = &mut interrupted => Err(RunError::Interrupted),
+    };
+    let left = measured.leave().await;
+    let mut result = ran?;
+    result.problem = result.problem.or(left);
+    result.judge();
+    Ok(result)
+}
 
-    let target =
-        Target { server: api.server().clone(), deployment: deployment.clone(), from: Position::Start };
-    let options = Options { poll_interval: cell.poll_interval, hold: cell.hold, ..Options::default() };
-    let subscribers = Subscribers::start(cell.transport, &target, &options, cell.subscribers);
+/// The run itself; the result is not judged yet.
+async fn measure(
+    plan: &str,
+    measured: &mut Measured,
+    cell: &Cell,
+    schedule: &Schedule,
+    look: impl Fn(Progress),
+) -> Result<RunResult, RunError> {
+    let subscribers = Subscribers::start(cell.subscribers, measured.subscriber());
     connected(&subscribers, cell.subscribers, CONNECT_MAX + cell.poll_interval).await?;
 
     let harness = std::process::id();
-    let before = (ProcessSample::take(server.pid()), ProcessSample::take(harness), Instant::now());
+    let before = (measured.sample(), ProcessSample::take(harness), Instant::now());
     let lines: Vec<_> = schedule.lines().collect();
-    let (due, texts): (Vec<_>, Vec<_>) = lines.iter().cloned().unzip();
-    let start = Instant::now() + SETTLE;
-    let cohort_started = SystemTime::now() + SETTLE + cell.warm_up;
+    let due: Vec<_> = lines.iter().map(|(due, _)| *due).collect();
+    let Lines { sent, expected: texts } = measured.lines(lines);
+    let start = Instant::now() + measured.settle();
+    let cohort_started = SystemTime::now() + measured.settle() + cell.warm_up;
     let table = Arc::new(DueTable::new(start, due, cell.warm_up));
-    let expected = table.lines_count() * u64::from(cell.subscribers);
+    let lines_count = table.lines_count();
+    let expected = lines_count * u64::from(cell.subscribers);
     let warm_up_count = table.cohort().start - 1;
     subscribers.expect(Expected { table, lines: texts });
-    let publication = Publication { lines, start, warm_up: cell.warm_up };
-    let publisher_target = PublisherTarget {
-        addr: server.addr(),
-        host: server.addr().to_string(),
-        path: format!("/api/deployments/{deployment}/lines"),
-    };
-    let publisher = Publisher::start(publisher_target, publication).map_err(RunError::Publisher)?;
+    let publication = Publication { lines: sent, start, warm_up: cell.warm_up };
+    let publisher = Publisher::start(measured.publisher(), publication).map_err(RunError::Publisher)?;
+    let _injected = cell.fault.as_ref().map(|fault| fault.inject(start, subscribers.meters()));
 
     let look = || look(Progress { received: subscribers.received_count(), expected });
     while !publisher.is_finished() {
@@ -128,24 +145,16 @@ pub async fn run(
         tokio::time::sleep(LOOK).await;
     }
     look();
-    let after = (ProcessSample::take(server.pid()), ProcessSample::take(harness), Instant::now());
+    let after = (measured.sample(), ProcessSample::take(harness), Instant::now());
 
-    let died = server
-        .has_ended()
-        .map(|status| format!("the server ended during the run ({status}){}", server.said()));
-    // Subscribers learn the end from their transports, as they learned the lines.
-    let finished = api.finish(&deployment, Status::Succeeded).await.err().map(|error| error.to_string());
-    // What has not arrived when the drain ends is censored, also if it would come now.
+    let died = measured.died();
+    // Subscribers learn the end as they learned the lines.
+    let finished = measured.finish(lines_count).await;
     let complete = subscribers.received_count() >= expected;
-    let outcome = subscribers.finish(if complete { cell.drain } else { Duration::ZERO }).await;
-    let traffic_seen_by_server = server_traffic(&mut api, cell.transport).await;
-    let stopped = server.stop().await;
-    let obstinate = match stopped {
-        Ok(stopped) => stopped.killed.then(|| "the server did not stop when it was told to".to_owned()),
-        Err(error) => Some(format!("the server could not be stopped: {error}")),
-    };
+    let outcome = subscribers.finish(if complete { cell.drain } else { measured.end_limit() }).await;
+    let traffic_seen_by_server = measured.counts().await;
 
-    let mut result = RunResult {
+    Ok(RunResult {
         plan: plan.to_owned(),
         cell: cell.clone(),
         verdict: Verdict::default(),
@@ -155,9 +164,10 @@ pub async fn run(
         measured: schedule.duration().saturating_sub(cell.warm_up),
         published_count: published.lines_acknowledged.saturating_sub(warm_up_count),
         subscriber_problems: subscriber_problems(&outcome),
-        problem: died.or(published.problem.clone()).or(finished).or(obstinate),
+        problem: died.or(published.problem.clone()).or(finished),
         delivery: outcome.delivery,
         traffic: outcome.traffic,
+        connections_cut: outcome.connections_cut,
         traffic_seen_by_server,
         app_bytes: Some(outcome.app_bytes),
         send_lateness: published.send_lateness,
@@ -165,9 +175,7 @@ pub async fn run(
         server: after.0.since(&before.0),
         harness: after.1.since(&before.1),
         sampled: Some(after.2 - before.2),
-    };
-    result.judge();
-    Ok(result)
+    })
 }
 
 async fn connected(subscribers: &Subscribers, wanted: u32, limit: Duration) -> Result<(), RunError> {

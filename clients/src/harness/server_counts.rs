@@ -10,21 +10,37 @@ use crate::wire::{Outcome, Transport};
 const CLOSED_MAX: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A transport's traffic as the server saw it, once its connections are closed. `None`: it cannot say.
-pub(super) async fn server_traffic(api: &mut Api, transport: Transport) -> Option<Traffic> {
+/// Who else may be connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// Nobody: the server was started for this run.
+    None,
+    /// Anybody: it was running before.
+    Perhaps,
+}
+
+/// A transport's traffic as the server saw it since its start, once its connections are closed. `None`: it cannot
+/// say.
+pub(super) async fn server_traffic(api: &mut Api, transport: Transport, others: Others) -> Option<Traffic> {
     let until = Instant::now() + CLOSED_MAX;
     loop {
         let text = api.metrics().await.ok()?;
         let open = value(&text, "wirelab_connections", transport, None)?;
-        if open == 0 {
+        let late = Instant::now() > until;
+        if open == 0 || late && others == Others::Perhaps {
             // Asked once more: the counters of this answer may have been read before its gauge.
             return traffic(&api.metrics().await.ok()?, transport);
         }
-        if Instant::now() > until {
+        if late {
             return None;
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// What the server counts now, whoever is connected. `None`: it cannot say.
+pub(super) async fn traffic_so_far(api: &mut Api, transport: Transport) -> Option<Traffic> {
+    traffic(&api.metrics().await.ok()?, transport)
 }
 
 fn traffic(text: &str, transport: Transport) -> Option<Traffic> {

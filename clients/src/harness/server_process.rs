@@ -1,18 +1,21 @@
 //! The measured server, as a process of its own.
 //!
-//! The harness never links the server: it starts `wirelab serve` on a free port with an empty store, reads the
-//! address from its first line, and ends it after the run. A server that dies or says nothing is an error with
-//! the last lines it wrote. Dropping it kills it.
+//! The harness never links the server: it starts `wirelab serve`, or the start script of another server, on a free
+//! port with an empty folder, reads the address from its first line, and ends it after the run. A server that dies
+//! or says nothing is an error with the last lines it wrote. Dropping it kills it.
+//!
+//! Each server leads a process group of its own, so that its workers are measured and ended with it, and Ctrl-C in
+//! the terminal reaches the harness alone.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -26,6 +29,8 @@ use super::plan::StoreKind;
 const START_MAX: Duration = Duration::from_secs(10);
 /// From SIGTERM to the end; the contract says under 2 s.
 const STOP_MAX: Duration = Duration::from_secs(3);
+/// How often a server that was told to stop is looked at.
+const LOOK: Duration = Duration::from_millis(5);
 /// Lines of the server's stderr kept for an error.
 const STDERR_LINES_MAX: usize = 20;
 /// Bytes of one such line; the rest becomes lines of its own.
@@ -36,13 +41,44 @@ const LISTENING: &str = "listening on http://";
 
 /// How to start a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerCommand {
-    /// The program that has the command `serve`: usually this one.
-    pub program: PathBuf,
-    /// Where it keeps its logs.
-    pub store: StoreKind,
-    /// More flags of `serve`.
-    pub arguments: Vec<String>,
+pub enum ServerCommand {
+    /// `wirelab serve`.
+    Wirelab {
+        /// The program that has the command `serve`: usually this one.
+        program: PathBuf,
+        /// Where it keeps its logs.
+        store: StoreKind,
+        /// More flags of `serve`.
+        arguments: Vec<String>,
+    },
+    /// The start script of another server. It gets an empty folder as its only argument, listens on a free port of
+    /// 127.0.0.1, says so as `wirelab serve` does, stays in the foreground, and ends when its stdin does.
+    Script {
+        /// The script.
+        path: PathBuf,
+    },
+}
+
+impl ServerCommand {
+    fn program(&self) -> &Path {
+        match self {
+            Self::Wirelab { program, .. } => program,
+            Self::Script { path } => path,
+        }
+    }
+
+    fn command(&self, folder: &Path) -> Command {
+        let mut command = Command::new(self.program());
+        match self {
+            Self::Wirelab { program: _, store, arguments } => command
+                .args(["serve", "--bind", "127.0.0.1:0", "--store", store.name(), "--data"])
+                .arg(folder)
+                .args(arguments)
+                .arg("--stop-at-stdin-end"),
+            Self::Script { path: _ } => command.arg(folder),
+        };
+        command
+    }
 }
 
 /// A running server.
@@ -53,7 +89,7 @@ pub struct ServerProcess {
     pid: u32,
     stderr: LastLines,
     // Removed when the server is gone.
-    _data: TempDir,
+    _folder: TempDir,
 }
 
 /// Why there is no server.
@@ -106,21 +142,18 @@ impl std::fmt::Display for Said {
 }
 
 impl ServerProcess {
-    /// Starts a server with an empty store and waits until it listens.
+    /// Starts a server with an empty folder and waits until it listens.
     pub async fn spawn(command: &ServerCommand) -> Result<Self, ServerProcessError> {
         let start =
-            |error| ServerProcessError::Start { program: command.program.display().to_string(), error };
-        let data = tempfile::Builder::new().prefix("wirelab-").tempdir().map_err(start)?;
-        let mut child = Command::new(&command.program)
-            .args(["serve", "--bind", "127.0.0.1:0", "--store", command.store.name(), "--data"])
-            .arg(data.path())
-            .args(&command.arguments)
+            |error| ServerProcessError::Start { program: command.program().display().to_string(), error };
+        let folder = tempfile::Builder::new().prefix("wirelab-").tempdir().map_err(start)?;
+        let mut child = command
+            .command(folder.path())
+            .process_group(0)
             // Closed by the kernel when this process dies, however it dies: kill -9 leaves no server behind.
-            .arg("--stop-at-stdin-end")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .map_err(start)?;
         let pid = child.id().expect("a child that was not waited for has a pid");
@@ -137,22 +170,27 @@ impl ServerProcess {
         }));
         let keep = stderr.clone();
         let drained = tokio::spawn(drain(errors, move |line| keep.push(line)));
+        // From here on, dropping it ends the whole group.
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { child, addr: nowhere, pid, stderr, _folder: folder };
         match timeout(START_MAX, first_line).await {
             Ok(Ok(line)) => match line.strip_prefix(LISTENING).and_then(|addr| addr.trim().parse().ok()) {
-                Some(addr) => Ok(Self { child, addr, pid, stderr, _data: data }),
-                None => Err(ServerProcessError::Unclear { line, said: stderr.said() }),
+                Some(addr) => {
+                    server.addr = addr;
+                    Ok(server)
+                }
+                None => Err(ServerProcessError::Unclear { line, said: server.said() }),
             },
             // It closed its stdout: it is about to end.
             Ok(Err(_)) => {
-                let status = match timeout(STOP_MAX, child.wait()).await {
-                    Ok(Ok(status)) => status.to_string(),
-                    Ok(Err(error)) => error.to_string(),
-                    Err(_) => "it closed its stdout and goes on".to_owned(),
+                let status = match server.wait(STOP_MAX).await {
+                    Some(status) => status.to_string(),
+                    None => "it closed its stdout and goes on".to_owned(),
                 };
                 let _ = timeout(STOP_MAX, drained).await;
-                Err(ServerProcessError::Ended { status, said: stderr.said() })
+                Err(ServerProcessError::Ended { status, said: server.said() })
             }
-            Err(_) => Err(ServerProcessError::Silent { said: stderr.said() }),
+            Err(_) => Err(ServerProcessError::Silent { said: server.said() }),
         }
     }
 
@@ -161,14 +199,20 @@ impl ServerProcess {
         self.addr
     }
 
-    /// For the process sampler.
+    /// Of the process and of the group that it leads: for the process sampler.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// How it ended, if it did: a server that dies breaks the run.
+    /// How it ended, if it did: a server that dies breaks the run. What is left of its group is killed.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        let running = self.child.id().is_some();
+        let ended = self.child.try_wait().ok().flatten();
+        if running && ended.is_some() {
+            // As long as anybody is left in the group, its number is nobody else's.
+            self.signal_group(Signal::SIGKILL);
+        }
+        ended
     }
 
     /// The end of its stderr.
@@ -176,21 +220,44 @@ impl ServerProcess {
         self.stderr.said()
     }
 
-    /// Ends it: SIGTERM, and SIGKILL after 3 s.
+    /// Ends it and every process of its group: SIGTERM, and SIGKILL after 3 s, or for whoever outlives it.
     pub async fn stop(mut self) -> io::Result<Stopped> {
-        if let Some(status) = self.child.try_wait()? {
+        if let Some(status) = self.has_ended() {
             return Ok(Stopped { status, killed: false });
         }
-        // Kept open, or waiting would close it and hide that SIGTERM was ignored.
-        let _stdin = self.child.stdin.take();
-        // Not waited for yet: the pid is still its own.
-        kill(Pid::from_raw(self.pid as i32), Signal::SIGTERM)?;
-        match timeout(STOP_MAX, self.child.wait()).await {
-            Ok(status) => Ok(Stopped { status: status?, killed: false }),
-            Err(_) => {
-                self.child.start_kill()?;
+        self.signal_group(Signal::SIGTERM);
+        match self.wait(STOP_MAX).await {
+            Some(status) => Ok(Stopped { status, killed: false }),
+            None => {
+                self.signal_group(Signal::SIGKILL);
                 Ok(Stopped { status: self.child.wait().await?, killed: true })
             }
+        }
+    }
+
+    /// How it ended, once it has; `None`: not within `limit`. Its stdin stays open meanwhile: closing it would hide
+    /// that SIGTERM was ignored.
+    async fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + limit;
+        loop {
+            let ended = self.has_ended();
+            if ended.is_some() || Instant::now() > until {
+                return ended;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        // Nobody left to be told is what is wanted.
+        let _ = killpg(Pid::from_raw(self.pid as i32), signal);
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        if self.child.id().is_some() {
+            self.signal_group(Signal::SIGKILL);
         }
     }
 }
@@ -239,11 +306,12 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::OnceLock;
-    use std::time::Instant;
+
+    use nix::sys::signal::kill;
 
     /// Stand-ins for a server. All are written before the first is started: a script that another test's fork
     /// still holds open for writing cannot be executed.
-    fn script(name: &str) -> ServerCommand {
+    fn script_path(name: &str) -> PathBuf {
         static FOLDER: OnceLock<TempDir> = OnceLock::new();
         let folder = FOLDER.get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
@@ -253,6 +321,7 @@ mod tests {
                 ("arguments", format!("{listen}echo \"$@\" >&2\n[ -d \"$7\" ] && echo a folder >&2\nexec sleep 600")),
                 ("dies", "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo word $i >&2; done; exit 7".into()),
                 ("unclear", "echo hello\nexec sleep 600".into()),
+                ("workers", format!("{listen}sleep 600 & echo $! >&2\ntrap 'exit 0' TERM\ncat <&0 >/dev/null & wait")),
                 ("stubborn", format!("trap '' TERM\n{listen}while :; do sleep 0.1; done")),
                 ("talks", format!("{listen}i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo out; echo err $i >&2; done\nexit 3")),
             ] {
@@ -262,8 +331,12 @@ mod tests {
             }
             folder
         });
+        folder.path().join(name)
+    }
+
+    fn script(name: &str) -> ServerCommand {
         let arguments = vec!["--hold-max".to_owned(), "9s".to_owned()];
-        ServerCommand { program: folder.path().join(name), store: StoreKind::Disk, arguments }
+        ServerCommand::Wirelab { program: script_path(name), store: StoreKind::Disk, arguments }
     }
 
     fn is_alive(pid: u32) -> bool {
@@ -283,7 +356,7 @@ mod tests {
     #[tokio::test]
     async fn it_gets_a_free_port_an_empty_folder_and_the_flags() {
         let server = ServerProcess::spawn(&script("arguments")).await.unwrap();
-        let data = server._data.path().to_owned();
+        let data = server._folder.path().to_owned();
         while server.said().0.len() < 2 {
             tokio::task::yield_now().await;
         }
@@ -312,7 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_told() {
-        let command = ServerCommand { program: "/nowhere/wirelab".into(), ..script("good") };
+        let command = ServerCommand::Script { path: "/nowhere/wirelab".into() };
         let said = ServerProcess::spawn(&command).await.unwrap_err().to_string();
         assert!(said.starts_with("cannot start the server /nowhere/wirelab: "), "{said}");
     }
@@ -324,6 +397,29 @@ mod tests {
         let stopped = server.stop().await.unwrap();
         assert!(stopped.killed && !is_alive(pid));
         assert!(began.elapsed() >= STOP_MAX);
+    }
+
+    #[tokio::test]
+    async fn workers_end_with_their_server_even_if_it_forgets_them() {
+        let server =
+            ServerProcess::spawn(&ServerCommand::Script { path: script_path("workers") }).await.unwrap();
+        while server.said().0.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let worker = server.said().0[0].parse().unwrap();
+        assert!(is_alive(worker));
+        let stopped = server.stop().await.unwrap();
+        assert!(!stopped.killed && stopped.status.success());
+        // Killed, it is a zombie until whoever inherited it looks.
+        let gone = || {
+            let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+            !is_alive(worker) || stat.contains(") Z ")
+        };
+        let began = Instant::now();
+        while !gone() {
+            assert!(began.elapsed() < Duration::from_secs(30), "it lives on");
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use super::recorder::{Delivery, DueTable, Recorder};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
-use crate::wire::{NewLine, Seq, Transport};
-use crate::{Options, SubscribeError, Target, connect};
+use crate::wire::{NewLine, Seq};
+use crate::{SubscribeError, Subscriber};
 
 /// Between two subscribers that connect: a thousand at once would measure the accept queue.
 const STAGGER: Duration = Duration::from_micros(500);
@@ -52,6 +52,8 @@ pub struct Outcome {
     pub app_bytes: u64,
     /// All their traffic, from the first connection to the last.
     pub traffic: Traffic,
+    /// Connections that a fault cut.
+    pub connections_cut: u64,
 }
 
 struct Followed {
@@ -64,24 +66,38 @@ struct Followed {
 }
 
 impl Subscribers {
-    /// Starts `count` subscribers of one deployment. They connect at once and must be told what to expect
-    /// before the first line is published. Must be called inside a tokio runtime.
-    pub fn start(transport: Transport, target: &Target, options: &Options, count: u32) -> Self {
+    /// Starts `count` subscribers of one deployment, made by `connect`. They connect at once and must be told what to
+    /// expect before the first line is published. Must be called inside a tokio runtime.
+    pub fn start<C>(count: u32, connect: C) -> Self
+    where
+        C: Fn(Arc<Meter>) -> Box<dyn Subscriber> + Send + Sync + 'static,
+    {
+        let connect = Arc::new(connect);
         let meters: Vec<_> = (0..count).map(|_| Meter::new()).collect();
         let expected: Arc<OnceLock<Arc<Expected>>> = Arc::default();
         let received: Arc<AtomicU64> = Arc::default();
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         for (i, meter) in meters.iter().enumerate() {
-            let (target, options, meter) = (target.clone(), options.clone(), meter.clone());
+            let (connect, meter) = (connect.clone(), meter.clone());
             let (expected, received, stop) = (expected.clone(), received.clone(), stop.subscribe());
             tasks.spawn(async move {
                 tokio::time::sleep(STAGGER * i as u32).await;
-                let subscriber = connect(transport, target, &options, meter);
-                follow(subscriber, &expected, &received, stop).await
+                // Made only now: a short poll's phase counts from here.
+                follow(connect(meter), &expected, &received, stop).await
             });
         }
         Self { tasks, meters, expected, received, stop }
+    }
+
+    /// What counts each subscriber's traffic, and can cut its connection.
+    pub fn meters(&self) -> Vec<Arc<Meter>> {
+        self.meters.clone()
+    }
+
+    /// Connections that were cut so far.
+    pub fn connections_cut(&self) -> u64 {
+        self.meters.iter().map(|meter| meter.connections_cut()).sum()
     }
 
     /// Subscribers that have a connection.
@@ -95,7 +111,7 @@ impl Subscribers {
         assert!(told.is_ok(), "a run has one schedule");
     }
 
-    /// Lines received so far, summed over subscribers, repetitions included.
+    /// Distinct lines received so far, summed over subscribers.
     pub fn received_count(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
@@ -132,6 +148,7 @@ impl Subscribers {
             }
         }
         outcome.traffic = self.traffic();
+        outcome.connections_cut = self.connections_cut();
         outcome
     }
 
@@ -142,7 +159,7 @@ impl Subscribers {
 }
 
 async fn follow(
-    mut subscriber: Box<dyn crate::Subscriber>,
+    mut subscriber: Box<dyn Subscriber>,
     expected: &OnceLock<Arc<Expected>>,
     received: &AtomicU64,
     mut stop: watch::Receiver<bool>,
@@ -168,14 +185,17 @@ async fn follow(
         };
         if let Some(expected) = expected.get() {
             let recorder = followed.recorder.get_or_insert_with(|| Recorder::new(expected.table.clone()));
+            let delivered_before = recorder.delivered_count();
             recorder.record(batch.lines.iter().map(|line| line.seq), at);
+            // What comes again brings nobody nearer to the end.
+            let new_count = recorder.delivered_count() - delivered_before;
             let altered = batch.lines.iter().filter(|line| {
                 let index = usize::try_from(line.seq).unwrap_or(usize::MAX).wrapping_sub(1);
                 expected.lines.get(index).is_some_and(|published| *published != line.line)
             });
             followed.altered_count += altered.count() as u64;
             followed.app_bytes += batch.lines.iter().map(|line| line.line.text.len() as u64).sum::<u64>();
-            received.fetch_add(batch.lines.len() as u64, Ordering::Relaxed);
+            received.fetch_add(new_count, Ordering::Relaxed);
         }
         followed.cursor_after = batch.next.after;
         if batch.finished {

@@ -13,6 +13,7 @@ pub use long_poll::LongPoll;
 pub use ndjson::Ndjson;
 pub use short_poll::ShortPoll;
 pub use sse::Sse;
+pub(crate) use websocket::FIRST_CEILING as WEBSOCKET_FIRST_CEILING;
 pub use websocket::Websocket;
 
 use std::time::{Duration, Instant};
@@ -24,9 +25,9 @@ use crate::{Options, Received, SubscribeError, Target};
 /// First back-off ceiling of transports whose server advises no other.
 const FIRST_CEILING: Duration = Duration::from_millis(500);
 /// Two heartbeats of a server that keeps to 15 s, and some: a stream silent for longer is dead.
-const SILENCE_MAX: Duration = Duration::from_secs(35);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(35);
 /// How long a head or a short poll's answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `/api/deployments/{id}/{transport}?from=…`, and what else belongs in the query.
 fn path(transport: Transport, target: &Target, more: &[(&str, String)]) -> String {
@@ -46,7 +47,7 @@ fn path(transport: Transport, target: &Target, more: &[(&str, String)]) -> Strin
 }
 
 /// For transports that have no rule of their own.
-fn back_off(options: &Options) -> Backoff {
+pub(crate) fn back_off(options: &Options) -> Backoff {
     Backoff::new(FIRST_CEILING, options.reconnect_max)
 }
 

@@ -12,8 +12,6 @@ use futures_util::{FutureExt, StreamExt};
 use hyper::StatusCode;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{ANSWER_TIMEOUT, SILENCE_MAX, end_of, path, received};
@@ -21,16 +19,13 @@ use crate::backoff::Backoff;
 use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
 use crate::meter::{Meter, MeteredSocket};
 use crate::traffic::Traffic;
-use crate::wire::{
-    BATCH_LINES_MAX, BODY_BYTES_MAX, Cursor, From as Position, Gap, Outcome, ServerFrame, Transport,
-};
+use crate::upgrade::upgrade;
+use crate::wire::{BATCH_LINES_MAX, Cursor, From as Position, Gap, Outcome, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A socket that was closed on thousands of clients must not see them all at once: the first attempt of each is
 /// somewhere in these five seconds.
-const FIRST_CEILING: Duration = Duration::from_secs(5);
-/// 9 KiB a connection with a write buffer of zero, where the defaults take 135.
-const READ_BUFFER_BYTES: usize = 4096;
+pub(crate) const FIRST_CEILING: Duration = Duration::from_secs(5);
 /// How long the closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -90,17 +85,8 @@ impl Websocket {
 
     /// GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames.
     async fn handshake(&self) -> Result<WebSocketStream<MeteredSocket>, Error> {
-        let authority = self.target.server.authority();
-        let socket = MeteredSocket::connect(authority, self.meter.clone()).await?;
-        let url = format!("ws://{authority}{}", path(self.engine, &self.target, &[]));
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(Some(BODY_BYTES_MAX))
-            .max_frame_size(Some(BODY_BYTES_MAX));
-        let request = url.into_client_request()?;
-        let (socket, _) = tokio_tungstenite::client_async_with_config(request, socket, Some(config)).await?;
-        Ok(socket)
+        let path = path(self.engine, &self.target, &[]);
+        upgrade(self.target.server.authority(), &path, Vec::new(), self.meter.clone()).await
     }
 
     /// The next frame and when it was read; `None`: the socket is closed or cut. Cancel-safe.

@@ -3,7 +3,7 @@
 //! A new column goes last, with its unit as suffix, its definition in one sentence, and its value.
 
 use super::{Column, ColumnText, Value, count, delivery_us, ms, quantile_us, text, us};
-use crate::harness::plan::LineProcess;
+use crate::harness::plan::{LineProcess, Server};
 use crate::harness::results::{RunResult, SCHEMA_VERSION};
 use crate::harness::schedule::Generated;
 use crate::wire::Transport;
@@ -29,7 +29,13 @@ pub const COLUMNS: &[Column] = &[
     ),
     column("seed", "", "Seed of the run: equal seeds give equal schedules.", |run| count(run.cell.seed)),
     column("transport", "", "How lines reached the subscribers.", |run| text(run.cell.transport)),
-    column("arm", "", "Name of the compared variant, where a plan compares more than transports.", |_| None),
+    column(
+        "arm",
+        "",
+        "The server, where a plan measures others than wirelab's own: `wirelab`, a profile, or `url-1` for one that \
+         was running.",
+        |run| text(run.cell.arm.as_ref()?),
+    ),
     column(
         "is_aa",
         "",
@@ -68,20 +74,32 @@ pub const COLUMNS: &[Column] = &[
     column("poll_phase", "", "Short poll: how the first request of each subscriber is placed.", |_| None),
     column("conditional", "", "Whether polls send If-None-Match.", |_| None),
     column("hold_ms", "ms", "Long poll: how long the server may hold a request.", |run| {
-        if run.cell.transport == Transport::LongPoll { ms(run.cell.hold) } else { None }
+        // How long another server holds is its own business.
+        let ours = !matches!(run.cell.server, Server::Profile(_));
+        if ours && run.cell.transport == Transport::LongPoll { ms(run.cell.hold) } else { None }
     }),
     column("linger_ms", "ms", "How long the server collects lines before it answers.", |_| None),
     column("http_version", "", "Version of HTTP.", |_| None),
     column("keep_alive", "", "Whether connections are reused.", |_| None),
     column("compression", "", "Content coding of the answers.", |_| None),
     column("heartbeat_ms", "ms", "Silence after which a stream sends a sign of life.", |_| None),
-    column("store", "", "Where the server keeps its logs: `memory` or `disk`.", |run| text(run.cell.store)),
+    column(
+        "store",
+        "",
+        "Where wirelab's own server keeps its logs: `memory` or `disk`; nobody knows of others.",
+        |run| match run.cell.server {
+            Server::Wirelab => text(run.cell.store),
+            Server::Running(_) | Server::Profile(_) => None,
+        },
+    ),
     column("network", "", "Name of the emulated network; empty: loopback as it is.", |_| None),
     column("rtt_ms", "ms", "Round-trip time of the emulated network.", |_| None),
     column("jitter_ms", "ms", "Variation of the emulated delay.", |_| None),
     column("loss_ratio", "ratio", "Share of packets the emulated network drops.", |_| None),
     column("link_kbit_s", "kbit/s", "Rate of the emulated link.", |_| None),
-    column("fault", "", "Name of the injected fault.", |_| None),
+    column("fault", "", "Name of the injected fault: `cut` of every subscriber's connection.", |run| {
+        text(run.cell.fault.as_ref()?.name())
+    }),
     column(
         "measured_s",
         "s",
@@ -323,13 +341,19 @@ pub const COLUMNS: &[Column] = &[
         "l7 up and down per line delivered to one subscriber, all over the whole run.",
         |run| Value::ratio((run.traffic.up_bytes + run.traffic.down_bytes) as f64, delivered(run)),
     ),
+    column(
+        "connections_cut_count",
+        "count",
+        "Connections of subscribers that the fault cut; empty without a fault.",
+        |run| run.cell.fault.as_ref().and_then(|_| count(run.connections_cut)),
+    ),
 ];
 
 /// The columns of `percentiles.csv`.
 pub const PERCENTILES_COLUMNS: &[ColumnText] = &[
     explained("run_id", "", "The run, as in `runs.csv`."),
     explained("transport", "", "How lines reached the subscribers."),
-    explained("arm", "", "Name of the compared variant, where a plan compares more than transports."),
+    explained("arm", "", "The server, as in `runs.csv`."),
     explained("metric", "", "The distribution, see above."),
     explained("quantile", "", "Share of the samples that do not exceed the value; 1 is the maximum."),
     explained("value_us", "µs", "The value; empty with too few distinct lines."),

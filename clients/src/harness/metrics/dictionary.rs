@@ -13,8 +13,8 @@ ignored by git.
 
 | file | holds |
 |---|---|
-| `plan.toml` | the plan with every default explicit: run it again |
-| `manifest.json` | version, seed, command line, commit, machine, order of the runs, `not_measured` columns; never a host, user or path |
+| `plan.toml` | the plan with every default explicit: run it again (a target that was running stands there with its URL) |
+| `manifest.json` | version, seed, command line, commit, machine, order of the runs, `not_measured` columns, of all or `not_measured_of` one server; never a host, user or path |
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{DRAIN_INTERVALS_MIN, LineProcess, Plan};
+use super::{DRAIN_INTERVALS_MIN, LineProcess, Plan, Server};
 use crate::harness::schedule::Generated;
 use crate::wire::{LINE_BYTES_MAX, Transport};
 
@@ -24,6 +24,10 @@ const SPEED: RangeInclusive<f64> = 0.01..=1_000.0;
 const RATE_HZ: RangeInclusive<f64> = 0.01..=100_000.0;
 const LINES_DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 pub(super) const PAYLOAD_BYTES: RangeInclusive<u64> = 1..=LINE_BYTES_MAX as u64;
+/// A cut every second for a quarter of an hour.
+const CUTS_MAX: usize = 1_000;
+/// The longest first back-off of any client, 5 s, and some.
+const CUT_DRAIN_MIN: Duration = Duration::from_secs(6);
 /// Lines of one run: each costs a due time, a send time and a bit per subscriber.
 const LINES_MAX: f64 = 5_000_000.0;
 
@@ -90,6 +94,7 @@ impl Plan {
         if self.seed > i64::MAX as u64 {
             return Err(refusals.refused("seed", self.seed, "at most 9223372036854775807".to_owned()));
         }
+        self.check_targets(refusals)?;
         self.check_transports(refusals)?;
         refusals.within("subscribers", u64::from(self.subscribers), &SUBSCRIBERS)?;
         refusals.within("repetitions", u64::from(self.repetitions), &REPETITIONS)?;
@@ -106,6 +111,7 @@ impl Plan {
             );
             return Err(refusals.refused("drain", text_of(self.drain), must));
         }
+        self.check_cuts(refusals)?;
         match &self.lines {
             LineProcess::Replay { recording, speed } => {
                 if recording.is_empty() {
@@ -118,6 +124,49 @@ impl Plan {
                 self.check_generated(lines, refusals)
             }
         }
+    }
+
+    fn check_targets(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        if self.targets.is_empty() {
+            let must = "a list of wirelab, http://host:port and profiles of data/targets".to_owned();
+            return Err(refusals.refused("targets", "empty", must));
+        }
+        let twice = |(index, target): (usize, &Server)| self.targets[..index].contains(target);
+        match self.targets.iter().enumerate().find(|&entry| twice(entry)) {
+            None => Ok(()),
+            Some((_, target)) => {
+                let must = "name each once, and use repetitions to run it more often".to_owned();
+                Err(refusals.refused("targets", format!("naming {} twice", target.name()), must))
+            }
+        }
+    }
+
+    /// Whoever is cut must have the time to come back.
+    fn check_cuts(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        let Some(last) = self.cut_at.last() else { return Ok(()) };
+        let refused = |given: Duration, must: String| Err(refusals.refused("cut_at", text_of(given), must));
+        if self.cut_at.len() > CUTS_MAX {
+            return refused(*last, format!("that is cut {}; at most {CUTS_MAX}", self.cut_at.len()));
+        }
+        if let Some(pair) = self.cut_at.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return refused(pair[1], format!("must be later than the one before, {}", text_of(pair[0])));
+        }
+        if let LineProcess::Periodic(lines) | LineProcess::Poisson(lines) = &self.lines
+            && *last >= lines.duration
+        {
+            return refused(
+                *last,
+                format!("must be before the last line, lines.duration is {}", text_of(lines.duration)),
+            );
+        }
+        if self.drain < CUT_DRAIN_MIN {
+            let must = format!(
+                "with cut_at at least {}: a WebSocket client comes back within 5 s, and then needs its lines",
+                text_of(CUT_DRAIN_MIN)
+            );
+            return Err(refusals.refused("drain", text_of(self.drain), must));
+        }
+        Ok(())
     }
 
     fn check_transports(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {

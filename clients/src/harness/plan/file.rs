@@ -5,8 +5,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::{PAYLOAD_BYTES, REPETITIONS, Refusals, SUBSCRIBERS, one_of_transports, text_of};
-use super::{AdHoc, LineProcess, PAYLOAD_BYTES_DEFAULT, Plan, PlanError, SPEED_DEFAULT, StoreKind};
+use super::{AdHoc, LineProcess, PAYLOAD_BYTES_DEFAULT, Plan, PlanError, SPEED_DEFAULT, Server, StoreKind};
 use crate::harness::schedule::Generated;
+use crate::targets::profile::{Profile, ProfileError};
+use crate::toml_place::Place;
 use crate::wire::Transport;
 
 /// A plan file before its texts are read. A member that is absent gets its default.
@@ -16,6 +18,7 @@ struct FilePlan {
     name: String,
     question: String,
     seed: Option<u64>,
+    targets: Option<Vec<String>>,
     transports: Option<toml::Value>,
     subscribers: u64,
     repetitions: Option<u64>,
@@ -24,6 +27,7 @@ struct FilePlan {
     hold: Option<String>,
     warm_up: Option<String>,
     drain: Option<String>,
+    cut_at: Option<Vec<String>>,
     lines: FileLines,
 }
 
@@ -35,13 +39,24 @@ enum FileLines {
     Poisson { rate_hz: f64, duration: String, payload_bytes: Option<u64> },
 }
 
-/// Parses the TOML `text`; `file` is the plan's name in errors.
-pub(super) fn parse(file: &str, text: &str) -> Result<Plan, PlanError> {
+/// Parses the TOML `text`; `file` is the plan's name in errors, and `profile` is asked for its targets.
+pub(super) fn parse(
+    file: &str,
+    text: &str,
+    profile: &dyn Fn(&str) -> Result<Profile, ProfileError>,
+) -> Result<Plan, PlanError> {
     let plan: FilePlan = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
     let refusals = Refusals { plan: file };
     let duration =
         |key: &str, given: Option<String>| given.map(|text| refusals.duration(key, &text)).transpose();
+    let server = |given: &String| {
+        Server::parse(given, profile)
+            .map_err(|error| refusals.refused("targets", format!("naming {given:?}"), error.to_string()))
+    };
+    let cuts = |given: Vec<String>| given.iter().map(|text| refusals.duration("cut_at", text)).collect();
     let values = AdHoc {
+        targets: plan.targets.map(|given| given.iter().map(server).collect()).transpose()?,
+        cut_at: plan.cut_at.map(cuts).transpose()?,
         transports: plan.transports.map(|value| transports_of(&value, refusals)).transpose()?,
         subscribers: Some(refusals.small("subscribers", plan.subscribers, &SUBSCRIBERS)?),
         repetitions: plan
@@ -66,6 +81,7 @@ pub(super) fn to_toml(plan: &Plan) -> String {
         name: plan.name.clone(),
         question: plan.question.clone(),
         seed: Some(plan.seed),
+        targets: Some(plan.targets.iter().map(Server::name).collect()),
         transports: Some(toml::Value::Array(names.map(toml::Value::String).collect())),
         subscribers: u64::from(plan.subscribers),
         repetitions: Some(u64::from(plan.repetitions)),
@@ -74,6 +90,7 @@ pub(super) fn to_toml(plan: &Plan) -> String {
         hold: Some(text_of(plan.hold)),
         warm_up: Some(text_of(plan.warm_up)),
         drain: Some(text_of(plan.drain)),
+        cut_at: Some(plan.cut_at.iter().copied().map(text_of).collect()),
         lines: FileLines::of(&plan.lines),
     };
     toml::to_string(&plan).expect("a plan has no value that TOML refuses")
@@ -135,11 +152,6 @@ fn transports_of(value: &toml::Value, refusals: Refusals<'_>) -> Result<Vec<Tran
 }
 
 fn malformed(file: &str, text: &str, error: &toml::de::Error) -> PlanError {
-    let offset = error.span().map_or(0, |span| span.start).min(text.len());
-    let line_start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
-    let line_text = text[line_start..].lines().next().unwrap_or("");
-    let key = line_text.split_once('=').map(|(key, _)| key.trim().to_owned());
-    let line = text[..line_start].matches('\n').count() + 1;
-    let what = error.message().trim().replace('\n', ", ");
+    let Place { line, key, what } = Place::of(text, error);
     PlanError::Malformed { plan: file.to_owned(), line, key, what }
 }

@@ -1,17 +1,18 @@
 //! One pipelined connection: requests out on the caller's thread, answers in on another.
 //!
-//! Used by the publisher only. Each answer must be the 201 of the oldest unanswered request, with the seqs that
-//! this publisher expected.
+//! Used by the publisher only. Each answer must accept the oldest unanswered request; one of wirelab, with the seqs
+//! that this publisher expected.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::PublisherTarget;
+use super::answer::{self, ANSWER_BYTES_MAX, Answer};
+use super::{Append, PublisherTarget};
 use crate::harness::latency::LatencyHistogram;
 use crate::wire::{Appended, NewLine, Problem, Seq};
 
@@ -20,9 +21,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const WRITE_MAX: Duration = Duration::from_secs(30);
 /// How often the reading thread looks whether the caller is done. An answer itself wakes it at once.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Bytes of one answer: a 201 has about 200.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
-const ANSWER_HEADERS_MAX: usize = 64;
 /// Characters of a refusal that is no problem document.
 const REFUSAL_CHARS_MAX: usize = 200;
 
@@ -31,8 +29,8 @@ const REFUSAL_CHARS_MAX: usize = 200;
 pub(super) struct Post {
     pub(super) first: Seq,
     pub(super) last: Seq,
-    /// Entry into the write.
-    pub(super) sent: Instant,
+    /// Entry into the write, less the wait for its turn.
+    pub(super) asked: Instant,
     /// In the cohort: its append is timed.
     pub(super) measured: bool,
 }
@@ -62,6 +60,10 @@ pub(super) struct Connection {
 struct Shared {
     answered: AtomicU64,
     failed: AtomicBool,
+    /// When the last answer was read.
+    answered_at: Mutex<Option<Instant>>,
+    /// The server said that it closes, or has closed.
+    closed: AtomicBool,
     /// Set when the caller sends no more: until when to wait for answers.
     give_up: OnceLock<Instant>,
 }
@@ -76,6 +78,7 @@ impl Connection {
         let shared = Arc::new(Shared::default());
         let reading = Reading {
             stream: stream.try_clone()?,
+            append: target.append.clone(),
             posts: unanswered,
             unanswered: VecDeque::new(),
             shared: shared.clone(),
@@ -107,6 +110,11 @@ impl Connection {
         self.shared.answered.load(Ordering::Acquire) == self.posts_sent
     }
 
+    /// When the last answer was read.
+    pub(super) fn answered_at(&self) -> Option<Instant> {
+        *self.shared.answered_at.lock().expect("no holder panics")
+    }
+
     /// Whether an answer was wrong or the connection is gone with requests unanswered.
     pub(super) fn has_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Acquire)
@@ -114,7 +122,7 @@ impl Connection {
 
     /// Whether nothing can be sent any more, because the server closed or an answer was wrong.
     pub(super) fn is_closed(&self) -> bool {
-        self.reader.is_finished()
+        self.shared.closed.load(Ordering::Acquire) || self.reader.is_finished()
     }
 
     /// Waits for the last answers, at most `patience`, and closes.
@@ -135,15 +143,25 @@ impl Connection {
 
 /// The bytes of a request that appends `lines`.
 pub(super) fn encode<'a>(target: &PublisherTarget, lines: impl Iterator<Item = &'a NewLine>) -> Vec<u8> {
-    let mut body = Vec::new();
-    for line in lines {
-        serde_json::to_writer(&mut body, line).expect("a line has no key that JSON refuses");
-        body.push(b'\n');
-    }
-    let PublisherTarget { host, path, .. } = target;
+    let (method, path, content_type, body) = match &target.append {
+        Append::Contract { path } => {
+            let mut body = Vec::new();
+            for line in lines {
+                serde_json::to_writer(&mut body, line).expect("a line has no key that JSON refuses");
+                body.push(b'\n');
+            }
+            ("POST", path.clone(), "application/x-ndjson", body)
+        }
+        Append::Profile { publish, deployment } => {
+            let text: String = lines.map(|line| line.text.as_str()).collect();
+            let body = publish.body.fill(deployment, &text).into_bytes();
+            let path = publish.path.fill(deployment, "");
+            (publish.method.name(), path, publish.content_type.as_str(), body)
+        }
+    };
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-ndjson\r\n\
-         Content-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        target.host,
         body.len()
     );
     [head.into_bytes(), body].concat()
@@ -152,6 +170,7 @@ pub(super) fn encode<'a>(target: &PublisherTarget, lines: impl Iterator<Item = &
 /// The reading thread.
 struct Reading {
     stream: TcpStream,
+    append: Append,
     posts: mpsc::Receiver<Post>,
     unanswered: VecDeque<Post>,
     shared: Arc<Shared>,
@@ -184,22 +203,32 @@ impl Reading {
                 }
             }
             let read = match self.stream.read(&mut chunk) {
-                Ok(0) => return self.closed(),
                 Ok(read) => read,
                 Err(error) if is_look(&error) => continue,
-                Err(_) => return self.closed(),
+                Err(_) => 0,
             };
             let at = Instant::now();
             self.answers.down_bytes += read as u64;
             received.extend_from_slice(&chunk[..read]);
             self.unanswered.extend(self.posts.try_iter());
-            while let Some((answer, length)) = parse(&received)? {
+            let connection = if read == 0 { answer::Connection::Closed } else { answer::Connection::Open };
+            while let Some(answer) = answer::parse(&received, connection)? {
+                received.drain(..answer.length);
+                // "Continue" and the like: the answer is still to come.
+                if answer.status < 200 {
+                    continue;
+                }
                 // A server's way to close a connection on which no request came in time (RFC 9110 §15.5.9).
                 if answer.status == 408 && self.unanswered.is_empty() {
                     return self.closed();
                 }
                 self.check(&answer, at)?;
-                received.drain(..length);
+                if answer.closes {
+                    return self.closed();
+                }
+            }
+            if read == 0 {
+                return self.closed();
             }
             if received.len() > ANSWER_BYTES_MAX {
                 return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
@@ -210,32 +239,42 @@ impl Reading {
     /// Closed while idle is the server's right.
     fn closed(&mut self) -> Result<(), String> {
         self.unanswered.extend(self.posts.try_iter());
-        match self.unanswered.len() as u64 {
-            0 => Ok(()),
-            unanswered => Err(closed_on(unanswered)),
+        match (self.unanswered.len() as u64, &self.append) {
+            (0, _) => Ok(()),
+            (unanswered, Append::Contract { .. }) => Err(closed_on(unanswered)),
+            (unanswered, Append::Profile { .. }) => Err(format!(
+                "{}; if it takes one request at a time, say publish.pipelining = false",
+                closed_on(unanswered)
+            )),
         }
     }
 
-    fn check(&mut self, answer: &Answer<'_>, at: Instant) -> Result<(), String> {
+    fn check(&mut self, answer: &Answer, at: Instant) -> Result<(), String> {
         let Some(post) = self.unanswered.pop_front() else {
             return Err(format!("an answer to no request, status {}", answer.status));
         };
         let lines = format!("lines {} to {}", post.first, post.last);
-        if answer.status != 201 {
-            return Err(format!("{lines} were refused with {}: {}", answer.status, answer.refusal()));
+        let accepted = match &self.append {
+            Append::Contract { .. } => answer.status == 201,
+            Append::Profile { .. } => (200..300).contains(&answer.status),
+        };
+        if !accepted {
+            return Err(format!("{lines} were refused with {}: {}", answer.status, refusal(&answer.body)));
         }
-        let appended: Appended = serde_json::from_slice(answer.body)
-            .map_err(|error| format!("the answer to {lines} is not what an append answers: {error}"))?;
-        if (appended.first, appended.last) != (post.first, post.last) {
-            return Err(format!(
-                "{lines} became lines {} to {}: somebody else writes to this deployment",
-                appended.first, appended.last
-            ));
+        match &self.append {
+            Append::Contract { .. } => check_seqs(post, &answer.body)?,
+            // Such a server gives no seqs.
+            Append::Profile { .. } => {}
         }
         let lines_count = post.last - post.first + 1;
         self.answers.lines_acknowledged += lines_count;
         if post.measured {
-            self.answers.append.record_n(at.saturating_duration_since(post.sent), lines_count);
+            self.answers.append.record_n(at.saturating_duration_since(post.asked), lines_count);
+        }
+        *self.shared.answered_at.lock().expect("no holder panics") = Some(at);
+        if answer.closes {
+            // Before it counts as answered: whoever waits for that must not send on it.
+            self.shared.closed.store(true, Ordering::Release);
         }
         self.shared.answered.fetch_add(1, Ordering::Release);
         Ok(())
@@ -246,38 +285,24 @@ fn closed_on(unanswered: u64) -> String {
     format!("the server closed the connection with {unanswered} appends unanswered")
 }
 
-struct Answer<'a> {
-    status: u16,
-    body: &'a [u8],
-}
-
-impl Answer<'_> {
-    fn refusal(&self) -> String {
-        match serde_json::from_slice::<Problem>(self.body) {
-            Ok(problem) => problem.detail,
-            Err(_) => String::from_utf8_lossy(self.body).chars().take(REFUSAL_CHARS_MAX).collect(),
-        }
+fn check_seqs(post: Post, body: &[u8]) -> Result<(), String> {
+    let lines = format!("lines {} to {}", post.first, post.last);
+    let appended: Appended = serde_json::from_slice(body)
+        .map_err(|error| format!("the answer to {lines} is not what an append answers: {error}"))?;
+    if (appended.first, appended.last) == (post.first, post.last) {
+        return Ok(());
     }
+    Err(format!(
+        "{lines} became lines {} to {}: somebody else writes to this deployment",
+        appended.first, appended.last
+    ))
 }
 
-/// The first whole answer in `received`, and its length.
-fn parse(received: &[u8]) -> Result<Option<(Answer<'_>, usize)>, String> {
-    let mut headers = [httparse::EMPTY_HEADER; ANSWER_HEADERS_MAX];
-    let mut response = httparse::Response::new(&mut headers);
-    let head = match response.parse(received) {
-        Ok(httparse::Status::Complete(head)) => head,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return Err(format!("the answer is not HTTP: {error}")),
-    };
-    let status = response.code.expect("a complete head has a status");
-    let length = response
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-        .and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse::<usize>().ok())
-        .ok_or_else(|| format!("an answer with status {status} has no Content-Length"))?;
-    let end = head.saturating_add(length);
-    Ok(received.get(head..end).map(|body| (Answer { status, body }, end)))
+fn refusal(body: &[u8]) -> String {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => problem.detail,
+        Err(_) => String::from_utf8_lossy(body).chars().take(REFUSAL_CHARS_MAX).collect(),
+    }
 }
 
 /// The read timed out, only to look around.

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 
 use super::*;
+use crate::targets::profile::Profile;
 use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -42,7 +43,11 @@ fn server(serve: impl Fn(BufReader<TcpStream>) + Send + 'static) -> PublisherTar
             serve(BufReader::new(stream.unwrap()));
         }
     });
-    PublisherTarget { addr, host: addr.to_string(), path: "/api/deployments/abcdefgh/lines".into() }
+    PublisherTarget {
+        addr,
+        host: addr.to_string(),
+        append: Append::Contract { path: "/api/deployments/abcdefgh/lines".into() },
+    }
 }
 
 /// Answers every request as it should be.
@@ -209,7 +214,7 @@ fn a_server_that_is_not_there_is_an_error_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     drop(listener);
-    let target = PublisherTarget { addr, host: "x".into(), path: "/".into() };
+    let target = PublisherTarget { addr, host: "x".into(), append: Append::Contract { path: "/".into() } };
     assert!(Publisher::start(target, due_at(&[0])).is_err());
 }
 
@@ -218,7 +223,7 @@ fn answers_are_waited_for_only_so_long() {
     let target = server(|mut reader| while read_request(&mut reader).is_some() {});
     let mut connection = Connection::open(&target).unwrap();
     let line = NewLine::plain("x");
-    let post = Post { first: 1, last: 1, sent: Instant::now(), measured: true };
+    let post = Post { first: 1, last: 1, asked: Instant::now(), measured: true };
     connection.send(post, &encode(&target, [&line].into_iter())).unwrap();
     let answers = connection.finish(50 * MS);
     assert_eq!(answers.problem.unwrap(), "1 appends were not answered in time");
@@ -263,6 +268,87 @@ fn stopping_ends_a_long_silence() {
     assert!(began.elapsed() < Duration::from_secs(60));
 }
 
+/// A server with a profile: its requests as they came, and the moments of their answers.
+fn profiled(target: PublisherTarget, pipelining: Pipelining) -> PublisherTarget {
+    let text = r#"
+about = "A test's."
+url = "http://127.0.0.1:1"
+publish = { method = "PUT", path = "/logs/{deployment}", content_type = "text/x", body = '{"t":{json}}' }
+subscribe = { wire = "sse", path = "/" }
+"#;
+    let publish = Publish { pipelining, ..Profile::parse("test", text).unwrap().publish };
+    PublisherTarget { append: Append::Profile { publish, deployment: "web".into() }, ..target }
+}
+
+/// Reads one request whole: its head and its body.
+fn read_raw(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    Some((head, String::from_utf8(body).unwrap()))
+}
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+const CLOSING: &str = "HTTP/1.0 200 OK\r\n\r\nok";
+
+#[test]
+fn a_profile_gets_a_request_per_line_as_it_says() {
+    let (requests, seen) = mpsc::channel();
+    let target = server(move |mut reader| {
+        while let Some(request) = read_raw(&mut reader) {
+            reader.get_mut().write_all(CHUNKED.as_bytes()).unwrap();
+            requests.send(request).unwrap();
+        }
+    });
+    let published = publish(profiled(target, Pipelining::Pipelined), due_at(&[0, 0, 5]));
+    assert_eq!((published.problem, published.lines_acknowledged), (None, 3));
+    let requests: Vec<_> = seen.try_iter().collect();
+    let bodies: Vec<_> = requests.iter().map(|(_, body)| body.as_str()).collect();
+    assert_eq!(bodies, [r#"{"t":"line 0"}"#, r#"{"t":"line 1"}"#, r#"{"t":"line 2"}"#]);
+    assert!(requests[0].0.starts_with("PUT /logs/web HTTP/1.1\r\nHost: "), "{}", requests[0].0);
+    assert!(requests[0].0.contains("\r\nContent-Type: text/x\r\n"), "{}", requests[0].0);
+}
+
+#[test]
+fn a_server_that_closes_after_each_answer_gets_one_at_a_time_in_order() {
+    let (requests, seen) = mpsc::channel();
+    let target = server(move |mut reader| {
+        let (_, body) = read_raw(&mut reader).unwrap();
+        requests.send(body).unwrap();
+        thread::sleep(20 * MS);
+        reader.get_mut().write_all(CLOSING.as_bytes()).unwrap();
+    });
+    let published = publish(profiled(target.clone(), Pipelining::OneAtATime), due_at(&[0, 0, 0, 0]));
+    assert_eq!((published.problem, published.lines_acknowledged), (None, 4));
+    assert_eq!(published.connections_opened, 4);
+    let bodies: Vec<_> = seen.try_iter().collect();
+    assert_eq!(bodies, [0, 1, 2, 3].map(|n| format!(r#"{{"t":"line {n}"}}"#)));
+    // The last one waited for three others: the server's time, in the append and not in the lateness.
+    assert!(published.append.quantile_us(1.0).unwrap() >= 80_000);
+    assert!(published.send_lateness.quantile_us(1.0).unwrap() < published.append.quantile_us(1.0).unwrap());
+
+    // Pipelined it breaks, and the remedy is told.
+    let published = publish(profiled(target, Pipelining::Pipelined), due_at(&[0, 0, 0, 0]));
+    let problem = published.problem.unwrap();
+    assert!(problem.contains("publish.pipelining = false") || problem.contains("cannot send"), "{problem}");
+}
+
+#[test]
+fn a_profiles_server_that_refuses_is_reported() {
+    let target = server(|mut reader| {
+        read_raw(&mut reader);
+        reader.get_mut().write_all(refused(404, "no such room").as_bytes()).unwrap();
+    });
+    let published = publish(profiled(target, Pipelining::OneAtATime), due_at(&[0]));
+    assert_eq!(published.problem.unwrap(), "lines 1 to 1 were refused with 404: no such room");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
@@ -276,7 +362,7 @@ proptest! {
             // Mostly bursts.
             .map(|(gap, size)| { due += MS * (gap as u32 / 2); (due, text(if size == 2 && gap > 0 { 2 } else { size % 2 })) })
             .collect();
-        let posts: Vec<_> = Posts { lines: &lines }.collect();
+        let posts: Vec<_> = Posts { lines: &lines, lines_max: POST_LINES_MAX }.collect();
         prop_assert_eq!(posts.concat().len(), lines.len());
         let mut at = 0;
         for post in &posts {

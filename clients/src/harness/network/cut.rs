@@ -1,0 +1,42 @@
+//! A cut: every subscriber's connection ends at the same moment, at the client's end of the cable.
+//!
+//! Reads and writes fail as after a reset and the socket is closed, so the server notices at once (a cable that goes
+//! silent is another fault). The cable works again right away: what is measured is each client's own reconnect and
+//! what its server gives it then.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use crate::meter::Meter;
+
+/// When connections are cut, counted from the instant that due times count from. Increasing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// At these offsets.
+    pub at: Vec<Duration>,
+}
+
+impl Cut {
+    /// Cuts the connections of `meters` at its times. Must be called inside a tokio runtime.
+    pub(crate) fn inject(&self, start: Instant, meters: Vec<Arc<Meter>>) -> Injected {
+        let at = self.at.clone();
+        Injected(tokio::spawn(async move {
+            for offset in at {
+                tokio::time::sleep_until((start + offset).into()).await;
+                meters.iter().for_each(|meter| meter.cut());
+            }
+        }))
+    }
+}
+
+/// A fault that is being injected; dropping it ends that.
+#[derive(Debug)]
+pub(crate) struct Injected(JoinHandle<()>);
+
+impl Drop for Injected {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

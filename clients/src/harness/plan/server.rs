@@ -1,0 +1,174 @@
+//! The servers of a plan: which there are, what they are called, and over which transports each is measured.
+
+use std::sync::Arc;
+
+use crate::ServerUrl;
+use crate::targets::profile::{Profile, ProfileError};
+use crate::wire::Transport;
+
+/// A server that is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Server {
+    /// wirelab's own, started fresh for each run.
+    Wirelab,
+    /// One that keeps the contract and is running already.
+    Running(ServerUrl),
+    /// One that does not keep the contract.
+    Profile(Arc<Profile>),
+}
+
+/// The name of wirelab's own server where targets are named.
+const WIRELAB: &str = "wirelab";
+
+impl Server {
+    /// Reads a target's name: `wirelab`, a URL, or that of a profile, which `profile` is asked for.
+    pub fn parse(
+        given: &str,
+        profile: impl FnOnce(&str) -> Result<Profile, ProfileError>,
+    ) -> Result<Self, InvalidServer> {
+        let invalid = |what: String| InvalidServer { what };
+        if given == WIRELAB {
+            Ok(Self::Wirelab)
+        } else if given.contains(':') || given.contains('/') {
+            given
+                .parse()
+                .map(Self::Running)
+                .map_err(|error: crate::InvalidServerUrl| invalid(error.to_string()))
+        } else {
+            profile(given)
+                .map(|profile| Self::Profile(Arc::new(profile)))
+                .map_err(|error| invalid(error.to_string()))
+        }
+    }
+
+    /// As a plan names it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Wirelab => WIRELAB.to_owned(),
+            Self::Running(url) => url.to_string(),
+            Self::Profile(profile) => profile.name.clone(),
+        }
+    }
+}
+
+/// A target that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct InvalidServer {
+    what: String,
+}
+
+/// Every target with every transport it is measured over, and the name of its arm.
+pub(super) fn measured<'a>(
+    targets: &'a [Server],
+    transports: &'a [Transport],
+) -> impl Iterator<Item = (&'a Server, Transport, Option<String>)> {
+    let alone = targets == [Server::Wirelab];
+    let mut urls = 0;
+    targets.iter().flat_map(move |server| {
+        let (transports, arm) = match server {
+            Server::Wirelab => (transports.to_vec(), server.name()),
+            Server::Running(_) => {
+                urls += 1;
+                // An address names a machine, which no result does.
+                (transports.to_vec(), format!("url-{urls}"))
+            }
+            Server::Profile(profile) => (vec![profile.subscribe.wire.transport()], server.name()),
+        };
+        let arm = (!alone).then_some(arm);
+        transports.into_iter().map(move |transport| (server, transport, arm.clone()))
+    })
+}
+
+/// Unique in a plan: a profile has one transport, and no profile is called like a transport.
+pub(super) fn run_id(server: &Server, arm: Option<&str>, transport: Transport, repetition: u32) -> String {
+    match (server, arm) {
+        (Server::Wirelab, _) | (_, None) => format!("{transport}-{repetition}"),
+        (Server::Running(_), Some(arm)) => format!("{arm}-{transport}-{repetition}"),
+        (Server::Profile(_), Some(arm)) => format!("{arm}-{repetition}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::plan::{AdHoc, Plan};
+
+    const PROFILE: &str = r#"
+about = "An example."
+url = "http://127.0.0.1:1"
+publish = { path = "/", body = "{text}" }
+subscribe = { wire = "sse", path = "/" }
+"#;
+
+    fn profile(name: &str) -> Result<Profile, ProfileError> {
+        match name {
+            "peer" => Profile::parse(name, PROFILE),
+            _ => Err(ProfileError::Unknown { given: name.to_owned(), known: vec!["peer".to_owned()] }),
+        }
+    }
+
+    const PLAN: &str = r#"
+name = "servers"
+question = "?"
+targets = ["wirelab", "http://127.0.0.1:2", "peer"]
+transports = ["sse", "ndjson"]
+subscribers = 1
+repetitions = 2
+drain = "6s"
+cut_at = ["1s", "2s"]
+lines = { process = "poisson", rate_hz = 50, duration = "3s" }
+"#;
+
+    #[test]
+    fn each_block_is_every_server_over_every_transport_it_has() {
+        let plan = Plan::parse_with("x.toml", PLAN, profile).unwrap();
+        let cells = plan.cells();
+        let told: Vec<_> = cells[..5]
+            .iter()
+            .map(|cell| (cell.run_id.as_str(), cell.arm.as_deref(), cell.position))
+            .collect();
+        let expected = [
+            ("sse-1", Some("wirelab"), 1),
+            ("ndjson-1", Some("wirelab"), 2),
+            ("url-1-sse-1", Some("url-1"), 3),
+            ("url-1-ndjson-1", Some("url-1"), 4),
+            ("peer-1", Some("peer"), 5),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(cells.len(), 10);
+        assert!(cells.iter().all(|cell| cell.fault.as_ref().is_some_and(|fault| fault.name() == "cut")));
+        assert_eq!(Plan::parse_with("x.toml", &plan.to_toml(), profile).unwrap(), plan);
+    }
+
+    #[test]
+    fn a_plan_of_our_own_server_has_no_arm() {
+        let cells = Plan::ad_hoc(AdHoc::default()).unwrap().cells();
+        assert!(cells.iter().all(|cell| cell.arm.is_none() && cell.fault.is_none()));
+    }
+
+    #[test]
+    fn what_a_plan_says_wrongly_of_servers_and_cuts_is_refused() {
+        for (from, to, said) in [
+            (
+                "\"peer\"]",
+                "\"pear\"]",
+                "naming \"pear\"; unknown target \"pear\"; one of wirelab, http://host:port, peer",
+            ),
+            ("http://127.0.0.1:2", "https://x", "\"https://x\" is no server URL"),
+            ("\"peer\"]", "\"wirelab\"]", "targets is naming wirelab twice"),
+            ("[\"wirelab\", \"http://127.0.0.1:2\", \"peer\"]", "[]", "targets is empty; a list of wirelab"),
+            ("\"1s\", ", "\"2s\", ", "cut_at is 2s; must be later than the one before, 2s"),
+            ("\"1s\", ", "\"1\", ", "cut_at is \"1\"; time unit needed"),
+            ("\"2s\"]", "\"3s\"]", "cut_at is 3s; must be before the last line"),
+            ("\"6s\"", "\"5s\"", "drain is 5s; with cut_at at least 6s"),
+        ] {
+            assert!(PLAN.contains(from), "{from}");
+            let refused =
+                Plan::parse_with("x.toml", &PLAN.replacen(from, to, 1), profile).unwrap_err().to_string();
+            assert!(refused.starts_with("plan \"x.toml\"") && refused.contains(said), "{refused}");
+        }
+        // Without profiles at hand there are none to name.
+        assert!(Plan::parse("x.toml", PLAN).unwrap_err().to_string().contains("unknown target \"peer\""));
+    }
+}

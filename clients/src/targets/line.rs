@@ -1,0 +1,90 @@
+//! Where a line stands in what a server sends.
+//!
+//! Some servers send the text and nothing else, others JSON, others JSON after a prefix (Socket.IO:
+//! `42["log",{"text":"…"}]`) and other things in between. Pure.
+
+use serde_json::Value;
+
+/// Where the text of a line is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LineAt {
+    /// What a line begins with; taken off. Whatever begins otherwise is no line.
+    pub prefix: String,
+    /// Strings that must stand at JSON pointers, or it is no line.
+    pub only: Vec<(String, String)>,
+    /// JSON pointer (RFC 6901) to the text; `None`: all of it.
+    pub text: Option<String>,
+}
+
+/// A line that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Its text, with its number.
+    pub text: String,
+    /// The JSON it stood in, if a pointer was followed.
+    pub json: Option<Value>,
+}
+
+impl LineAt {
+    /// The line in `data`; `None`: it holds none. The error says what should be there and is not.
+    pub fn find(&self, data: &str) -> Result<Option<Found>, String> {
+        let Some(data) = data.strip_prefix(&self.prefix) else { return Ok(None) };
+        if self.only.is_empty() && self.text.is_none() {
+            return Ok(Some(Found { text: data.to_owned(), json: None }));
+        }
+        let json: Value =
+            serde_json::from_str(data).map_err(|error| format!("no JSON: {error}: {data:.80}"))?;
+        let has = |(pointer, string): &(String, String)| {
+            json.pointer(pointer).and_then(Value::as_str) == Some(string.as_str())
+        };
+        if !self.only.iter().all(has) {
+            return Ok(None);
+        }
+        let text = match &self.text {
+            None => data.to_owned(),
+            Some(pointer) => match json.pointer(pointer).and_then(Value::as_str) {
+                Some(text) => text.to_owned(),
+                None => return Err(format!("no string at {pointer:?} of {data:.80}")),
+            },
+        };
+        Ok(Some(Found { text, json: Some(json) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(at: &LineAt, data: &str) -> Result<Option<String>, String> {
+        at.find(data).map(|found| found.map(|found| found.text))
+    }
+
+    #[test]
+    fn a_line_is_all_of_it_or_what_a_pointer_says() {
+        let whole = LineAt::default();
+        let json = LineAt { text: Some("/line/text".to_owned()), ..LineAt::default() };
+        let socket_io = LineAt {
+            prefix: "42".to_owned(),
+            only: vec![("/0".to_owned(), "log".to_owned())],
+            text: Some("/1/text".to_owned()),
+        };
+        let said = |text: &str| Ok(Some(text.to_owned()));
+        for (at, data, found) in [
+            (&whole, "1 a", said("1 a")),
+            (&whole, "", said("")),
+            (&json, r#"{"line":{"text":"1 \"a\""}}"#, said("1 \"a\"")),
+            (
+                &json,
+                r#"{"line":{"text":7}}"#,
+                Err(r#"no string at "/line/text" of {"line":{"text":7}}"#.to_owned()),
+            ),
+            (&socket_io, r#"42["log",{"text":"1 a"}]"#, said("1 a")),
+            (&socket_io, r#"42["joined","web"]"#, Ok(None)),
+            (&socket_io, "2", Ok(None)),
+            (&socket_io, r#"40{"sid":"x"}"#, Ok(None)),
+        ] {
+            assert_eq!(text(at, data), found, "{data}");
+        }
+        assert!(text(&json, "1 a").unwrap_err().starts_with("no JSON"));
+    }
+}

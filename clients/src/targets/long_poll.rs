@@ -1,0 +1,141 @@
+//! Long polling of a server with a profile.
+//!
+//! The same connection and back-off as wirelab's own client half; an answer's body is one text, and its headers may
+//! say where the next one starts.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hyper::StatusCode;
+
+use super::{News, Position, ProfileTarget, Source};
+use crate::http::{Cut, Http, Refusal, refused};
+use crate::meter::Meter;
+use crate::traffic::Traffic;
+use crate::transports::{SILENCE_MAX, back_off};
+use crate::wire::Outcome;
+use crate::{Options, Received, SubscribeError, Subscriber};
+
+/// A long-polling subscriber.
+pub(super) struct LongPoll {
+    position: Position,
+    http: Http,
+    meter: Arc<Meter>,
+}
+
+impl LongPoll {
+    pub(super) fn new(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Self {
+        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
+        Self { position: Position::new(&target), http, meter }
+    }
+
+    /// One question, one answer; `None`: there was no news.
+    async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
+        let path = self.position.path();
+        // How long it holds is the server's own business, as long as it is not taken for dead.
+        let answer = match self.http.get(&path, &self.position.headers(), SILENCE_MAX).await {
+            Ok(answer) => answer,
+            Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
+        };
+        match answer.status {
+            StatusCode::OK => {
+                self.meter.count(Outcome::Data);
+                self.http.succeeded();
+                let text = str::from_utf8(&answer.body).map_err(|error| {
+                    SubscribeError::Contract(format!("an answer that is no text: {error}"))
+                })?;
+                let mut news = News::default();
+                self.position.read(text, Source::Answer(&answer.headers), &mut news)?;
+                Ok(self.position.received(news, answer.at))
+            }
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::REQUEST_TIMEOUT => {
+                self.meter.count(Outcome::Timeout);
+                self.http.succeeded();
+                Ok(None)
+            }
+            _ => match refused(&answer, &self.meter) {
+                Refusal::Final(error) => Err(error),
+                Refusal::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Subscriber for LongPoll {
+    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
+        loop {
+            if let Some(ended) = &self.position.ended {
+                return Ok(ended.clone());
+            }
+            if let Some(received) = self.poll().await? {
+                return Ok(received);
+            }
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.meter.traffic()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets::profile::Profile;
+    use crate::targets::subscribe;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
+    const PROFILE: &str = r#"
+about = "Like nchan."
+url = "http://127.0.0.1:1"
+publish = { path = "/", body = "{text}" }
+subscribe = { wire = "long-poll", path = "/{deployment}", resume = [
+    { take = "header ETag", send = "header If-None-Match" },
+    { take = "header Last-Modified", send = "query since" },
+] }
+"#;
+
+    #[tokio::test]
+    async fn an_answer_says_where_the_next_question_starts() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let profile = Arc::new(Profile::parse("test", PROFILE).unwrap());
+        let target = ProfileTarget { profile, server, deployment: "web".to_owned() };
+        let meter = Meter::new();
+        let mut subscriber = subscribe(target, &Options::default(), meter.clone());
+        let serving = tokio::spawn(async move {
+            let mut socket = BufReader::new(listener.accept().await.unwrap().0);
+            let mut heads = Vec::new();
+            for answer in [
+                "200 OK\r\nETag: \"7\"\r\nLast-Modified: noon\r\nContent-Length: 3\r\n\r\n1 a",
+                "304 Not Modified\r\nETag: \"8\"\r\n\r\n",
+                "200 OK\r\nContent-Length: 3\r\n\r\n0 1",
+            ] {
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    socket.read_line(&mut head).await.unwrap();
+                }
+                heads.push(head);
+                socket.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
+            }
+            heads
+        });
+        let first = subscriber.next_batch().await.unwrap().batch;
+        assert_eq!((first.lines[0].seq, first.lines[0].line.text.as_str()), (1, "a"));
+        let end = subscriber.next_batch().await.unwrap().batch;
+        assert_eq!((end.finished, end.next.after), (true, 1));
+        let heads = serving.await.unwrap();
+        assert!(
+            heads[0].starts_with("GET /web HTTP/1.1\r\n") && !heads[0].contains("if-none-match"),
+            "{heads:?}"
+        );
+        for head in &heads[1..] {
+            assert!(head.starts_with("GET /web?since=noon HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("if-none-match: \"7\"\r\n"), "{head}");
+        }
+        let requests = meter.traffic().requests;
+        assert_eq!((requests.data, requests.timeout), (2, 1));
+    }
+}

@@ -1,0 +1,274 @@
+//! Targets that are not ours: profiles of other servers, and the subscribers that speak to them.
+//!
+//! A profile says how such a server is published to, how it is followed and what it gives for a reconnect; the
+//! harness then measures it with the same connection, meter, back-off, publisher and recorder as wirelab itself.
+//! Only what a profile cannot say differs: these servers number no lines, so each published text carries its number
+//! (see [`numbered`]).
+
+pub mod line;
+mod long_poll;
+pub mod numbered;
+pub mod profile;
+mod sse;
+pub mod template;
+mod websocket;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::header::HeaderMap;
+use serde_json::Value;
+
+use crate::meter::Meter;
+use crate::wire::{Batch, Cursor, Line, NewLine, Seq};
+use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
+use line::Found;
+use numbered::Numbered;
+use profile::{Profile, SendBack, Subscribe, Take, Wire};
+
+/// Which server to follow, and the deployment there.
+#[derive(Debug, Clone)]
+pub struct ProfileTarget {
+    /// How it is spoken to.
+    pub profile: Arc<Profile>,
+    /// Where it listens.
+    pub server: ServerUrl,
+    /// What `{deployment}` stands for.
+    pub deployment: String,
+}
+
+/// A subscriber of a server with a profile. Connects when it is first asked for a batch.
+pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Box<dyn Subscriber> {
+    match &target.profile.subscribe.wire {
+        Wire::Sse { event } => {
+            let event = event.clone();
+            Box::new(sse::Sse::new(target, event, options, meter))
+        }
+        Wire::LongPoll => Box::new(long_poll::LongPoll::new(target, options, meter)),
+        Wire::Websocket(speech) => {
+            let speech = speech.clone();
+            Box::new(websocket::Websocket::new(target, speech, options, meter))
+        }
+    }
+}
+
+/// What a subscriber of such a server knows of the log: which lines it has, and what to send back for the rest.
+struct Position {
+    subscribe: Subscribe,
+    deployment: String,
+    cursor: Cursor,
+    /// What was taken for each entry of the profile's `resume`, once it was.
+    taken: Vec<Option<String>>,
+    ended: Option<Received>,
+}
+
+impl Position {
+    fn new(target: &ProfileTarget) -> Self {
+        let subscribe = target.profile.subscribe.clone();
+        let epoch = "numbered".parse().expect("8 plain characters are an epoch");
+        let taken = vec![None; subscribe.resume.len()];
+        let deployment = target.deployment.clone();
+        Self { subscribe, deployment, cursor: Cursor { epoch, after: 0 }, taken, ended: None }
+    }
+
+    /// The path to ask, with what is sent back in its query.
+    fn path(&self) -> String {
+        let mut path = self.subscribe.path.fill(&self.deployment, "");
+        for (name, value) in self.sent_back(|send| match send {
+            SendBack::Query(name) => Some(name.as_str()),
+            SendBack::Header(_) => None,
+        }) {
+            path.push(if path.contains('?') { '&' } else { '?' });
+            path.push_str(name);
+            path.push('=');
+            path.push_str(&percent_encoded(value));
+        }
+        path
+    }
+
+    /// The profile's headers, and what is sent back in others.
+    fn headers(&self) -> Vec<(&str, String)> {
+        let fixed = self.subscribe.headers.iter();
+        let fixed = fixed.map(|(name, value)| (name.as_str(), value.fill(&self.deployment, "")));
+        let resumed = self.sent_back(|send| match send {
+            SendBack::Header(name) => Some(name.as_str()),
+            SendBack::Query(_) => None,
+        });
+        fixed.chain(resumed.into_iter().map(|(name, value)| (name, value.to_owned()))).collect()
+    }
+
+    fn sent_back<'a>(&'a self, place: impl Fn(&'a SendBack) -> Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+        let entries = self.subscribe.resume.iter().zip(&self.taken);
+        entries.filter_map(|(resume, taken)| Some((place(&resume.send)?, taken.as_deref()?))).collect()
+    }
+
+    /// The id of the last event, for the parser of the next stream.
+    fn event_id(&self) -> &str {
+        let mut entries = self.subscribe.resume.iter().zip(&self.taken);
+        let taken = entries.find(|(resume, _)| resume.take == Take::EventId);
+        taken.and_then(|(_, taken)| taken.as_deref()).unwrap_or_default()
+    }
+
+    /// What one text from the wire says, added to `news`.
+    fn read(&mut self, data: &str, source: Source<'_>, news: &mut News) -> Result<(), SubscribeError> {
+        let found = self.subscribe.line.find(data).map_err(SubscribeError::Contract)?;
+        let Some(Found { text, json }) = found else { return Ok(()) };
+        match numbered::read(&text) {
+            Numbered::Line { seq, text } => news.push(seq, text),
+            Numbered::End { after } => {
+                self.cursor.after = after;
+                news.finished = true;
+            }
+            // Nobody published that: the recorder counts it as such.
+            Numbered::Unnumbered => news.push(0, &text),
+        }
+        for (resume, taken) in self.subscribe.resume.iter().zip(&mut self.taken) {
+            let value = match &resume.take {
+                Take::EventId => source.event_id().filter(|id| !id.is_empty()).map(str::to_owned),
+                Take::Header(name) => source.header(name).map(str::to_owned),
+                Take::Pointer(pointer) => json.as_ref().and_then(|json| json.pointer(pointer)).map(text_of),
+            };
+            // A line that says nothing leaves the last word.
+            *taken = value.or(taken.take());
+        }
+        Ok(())
+    }
+
+    /// What the news make for their reader; `None`: there were none.
+    fn received(&mut self, news: News, at: Instant) -> Option<Received> {
+        let News { lines, finished } = news;
+        if lines.is_empty() && !finished {
+            return None;
+        }
+        if !finished {
+            let newest = lines.iter().map(|line| line.seq).max().unwrap_or_default();
+            self.cursor.after = self.cursor.after.max(newest);
+        }
+        let batch = Batch { lines, next: self.cursor.clone(), more: false, finished };
+        if finished {
+            let batch = Batch { lines: Vec::new(), ..batch.clone() };
+            self.ended = Some(Received { batch, at });
+        }
+        Some(Received { batch, at })
+    }
+}
+
+/// What brought a text.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A server-sent event with this id; empty: none.
+    Event { id: &'a str },
+    /// The answer to a poll, with these headers.
+    Answer(&'a HeaderMap),
+    /// A WebSocket frame.
+    Frame,
+}
+
+impl<'a> Source<'a> {
+    fn event_id(self) -> Option<&'a str> {
+        match self {
+            Self::Event { id } => Some(id),
+            Self::Answer(_) | Self::Frame => None,
+        }
+    }
+
+    fn header(self, name: &str) -> Option<&'a str> {
+        match self {
+            Self::Answer(headers) => headers.get(name)?.to_str().ok(),
+            Self::Event { .. } | Self::Frame => None,
+        }
+    }
+}
+
+/// Lines that one read brought, and whether the end was among them.
+#[derive(Default)]
+struct News {
+    lines: Vec<Line>,
+    finished: bool,
+}
+
+impl News {
+    fn push(&mut self, seq: Seq, text: &str) {
+        // Nobody but a server of the contract says when a line was appended.
+        self.lines.push(Line { seq, at_us: 0, line: NewLine::plain(text) });
+    }
+}
+
+/// A string as it is, anything else as JSON.
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// For the value of a query parameter (RFC 3986 §2.3: all but the unreserved characters).
+fn percent_encoded(value: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    value.bytes().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROFILE: &str = r#"
+about = "An example."
+url = "http://127.0.0.1:1"
+[publish]
+path = "/"
+body = "{text}"
+[subscribe]
+wire = "sse"
+path = "/{deployment}/stream?format=text"
+headers = { x-room = "{deployment}" }
+resume = [
+    { take = "event-id", send = "header last-event-id" },
+    { take = "/at", send = "query after" },
+]
+[subscribe.line]
+text = "/text"
+"#;
+
+    fn position() -> Position {
+        let profile = Arc::new(Profile::parse("example", PROFILE).unwrap());
+        let server = "http://127.0.0.1:1".parse().unwrap();
+        Position::new(&ProfileTarget { profile, server, deployment: "web".to_owned() })
+    }
+
+    #[test]
+    fn what_was_taken_from_the_last_line_is_sent_back_and_a_first_request_sends_none() {
+        let mut position = position();
+        assert_eq!(position.path(), "/web/stream?format=text");
+        assert_eq!(position.headers(), [("x-room", "web".to_owned())]);
+        let mut news = News::default();
+        position.read(r#"{"text":"3 hello","at":7}"#, Source::Event { id: "a" }, &mut news).unwrap();
+        position.read(r#"{"text":"5 you","at":"8 & 9"}"#, Source::Event { id: "" }, &mut news).unwrap();
+        assert_eq!(position.path(), "/web/stream?format=text&after=8%20%26%209");
+        assert_eq!(position.headers()[1..], [("last-event-id", "a".to_owned())]);
+        assert_eq!(position.event_id(), "a");
+        let received = position.received(news, Instant::now()).unwrap();
+        assert_eq!((received.batch.next.after, received.batch.finished), (5, false));
+        assert_eq!(received.batch.lines[1].line.text, "you");
+    }
+
+    #[test]
+    fn the_end_says_how_many_lines_there_were() {
+        let mut position = position();
+        let mut news = News::default();
+        position.read(r#"{"text":"3 hello"}"#, Source::Frame, &mut news).unwrap();
+        position.read(r#"{"text":"0 9"}"#, Source::Frame, &mut news).unwrap();
+        let received = position.received(news, Instant::now()).unwrap();
+        assert_eq!((received.batch.next.after, received.batch.finished), (9, true));
+        assert!(position.ended.unwrap().batch.lines.is_empty());
+    }
+
+    #[test]
+    fn a_text_that_nobody_numbered_is_a_line_that_nobody_published() {
+        let mut position = position();
+        let mut news = News::default();
+        position.read(r#"{"text":"welcome"}"#, Source::Frame, &mut news).unwrap();
+        assert_eq!(news.lines[0].seq, 0);
+        assert!(position.read("no JSON", Source::Frame, &mut news).is_err());
+    }
+}

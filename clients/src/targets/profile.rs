@@ -1,0 +1,439 @@
+//! Target profiles: how to start, publish to and follow a server that does not keep wirelab's contract, as TOML.
+//!
+//! `data/targets/*.toml`; every key is explained in `docs/targets.md`. Whatever a profile says wrongly is refused
+//! with the file, the key and the remedy. Parsing opens no file; [`Profile::find`] does.
+
+mod file;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use file::Refusals;
+use serde::Deserialize;
+
+use super::line::LineAt;
+use super::template::Template;
+use crate::ServerUrl;
+use crate::wire::Transport;
+
+/// Words that name something else where targets are named.
+const RESERVED: [&str; 2] = ["wirelab", "all"];
+const NAME_CHARS_MAX: usize = 40;
+
+/// A server that does not keep the contract, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// The file's stem.
+    pub name: String,
+    /// What it is, in one sentence.
+    pub about: String,
+    /// Where it is.
+    pub server: ServerOf,
+    /// How a line is published.
+    pub publish: Publish,
+    /// How the log is followed.
+    pub subscribe: Subscribe,
+}
+
+/// Where the server of a profile is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerOf {
+    /// Started by this script, fresh for each run.
+    Start(PathBuf),
+    /// Somebody else runs it.
+    Running(ServerUrl),
+}
+
+/// How a line is published: one request each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// `POST` or `PUT`.
+    pub method: PublishMethod,
+    /// May name the deployment.
+    pub path: Template,
+    /// Its `Content-Type`.
+    pub content_type: String,
+    /// Holds the line.
+    pub body: Template,
+    /// Whether a request may be sent before the last one is answered.
+    pub pipelining: Pipelining,
+}
+
+/// A method that changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PublishMethod {
+    /// `POST`.
+    Post,
+    /// `PUT`.
+    Put,
+}
+
+impl PublishMethod {
+    /// As it is sent.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Put => "PUT",
+        }
+    }
+}
+
+/// Whether requests overtake answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pipelining {
+    /// A request is sent when it is due, whatever is unanswered.
+    Pipelined,
+    /// A request waits for the answer of the one before, in order; the wait counts as the server's.
+    OneAtATime,
+}
+
+/// How the log is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscribe {
+    /// What is spoken.
+    pub wire: Wire,
+    /// May name the deployment.
+    pub path: Template,
+    /// Sent with each request; values may name the deployment. Names in lower case.
+    pub headers: Vec<(String, Template)>,
+    /// Where a line stands.
+    pub line: LineAt,
+    /// What is sent back after a cut; nothing: the server is not asked for what was missed.
+    pub resume: Vec<Resume>,
+}
+
+/// What is spoken with subscribers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wire {
+    /// Server-sent events.
+    Sse {
+        /// The type of the events that carry lines.
+        event: String,
+    },
+    /// Long polling: each answer's body is one text.
+    LongPoll,
+    /// WebSocket text frames.
+    Websocket(Speech),
+}
+
+impl Wire {
+    /// The transport of ours that speaks the same.
+    pub const fn transport(&self) -> Transport {
+        match self {
+            Self::Sse { .. } => Transport::Sse,
+            Self::LongPoll => Transport::LongPoll,
+            Self::Websocket(_) => Transport::Websocket,
+        }
+    }
+}
+
+/// What a subscriber says on a WebSocket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Speech {
+    /// `Sec-WebSocket-Protocol`.
+    pub protocol: Option<String>,
+    /// Frames sent as soon as it is open; may name the deployment.
+    pub send: Vec<Template>,
+    /// The first that fits answers a frame.
+    pub answers: Vec<Answer>,
+}
+
+/// A frame that is sent because of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What the server's frame begins with.
+    pub begins: String,
+    /// What is answered; may name the deployment.
+    pub send: Template,
+}
+
+/// Something of the last line that is sent back with a reconnect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// Where it stands in a line.
+    pub take: Take,
+    /// Where it goes.
+    pub send: SendBack,
+}
+
+/// Where a position stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Take {
+    /// The id of a server-sent event.
+    EventId,
+    /// A header of the answer to a poll, in lower case.
+    Header(String),
+    /// JSON pointer in the JSON of the line.
+    Pointer(String),
+}
+
+/// Where a position goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendBack {
+    /// A request header, in lower case.
+    Header(String),
+    /// A query parameter.
+    Query(String),
+}
+
+/// What is wrong with a profile. Every text names the file and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// There is no such profile.
+    #[error("unknown target {given:?}; one of wirelab, http://host:port{}", .known.iter().map(|name| format!(", {name}")).collect::<String>())]
+    Unknown {
+        /// What was asked for.
+        given: String,
+        /// Names of the profiles there are.
+        known: Vec<String>,
+    },
+    /// The file cannot be read.
+    #[error("{path}: {error}; profiles are .toml files in the folder targets/ of the data folder")]
+    Unreadable {
+        /// The file or folder.
+        path: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// Not TOML, an unknown key, a missing key or a value of another type.
+    #[error("profile {profile:?}, line {line}{}: {what}", key.as_ref().map_or(String::new(), |key| format!(", {key}")))]
+    Malformed {
+        /// The profile.
+        profile: String,
+        /// Counted from 1.
+        line: usize,
+        /// The key on that line, if there is one.
+        key: Option<String>,
+        /// What is wrong, with the allowed keys or types.
+        what: String,
+    },
+    /// A value that is not allowed.
+    #[error("profile {profile:?}: {key} is {given:?}; {must}")]
+    Refused {
+        /// The profile.
+        profile: String,
+        /// Which key.
+        key: String,
+        /// Its value.
+        given: String,
+        /// The remedy.
+        must: String,
+    },
+}
+
+impl Profile {
+    /// Parses the TOML `text` of the profile `name`. The start script stays as it is written.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let transports = Transport::ALL.map(Transport::name);
+        let taken = RESERVED.contains(&name) || transports.contains(&name) || name.starts_with("url-");
+        let of = Refusals { profile: name };
+        if taken || name.is_empty() || name.len() > NAME_CHARS_MAX || !name.bytes().all(plain) {
+            let must = format!(
+                "name the file otherwise: 1 to {NAME_CHARS_MAX} characters of a-z, 0-9 and dash, and neither wirelab \
+                 nor a transport"
+            );
+            return Err(of.refused("its name", name, must));
+        }
+        file::parse(of, text)
+    }
+
+    /// The profile `name` of the folder `targets`, with its start script found below `root`.
+    pub fn find(targets: &Path, root: &Path, name: &str) -> Result<Self, ProfileError> {
+        let unreadable =
+            |path: &Path, error| ProfileError::Unreadable { path: path.display().to_string(), error };
+        let path = targets.join(format!("{name}.toml"));
+        // A name that is none of a file is no path to try.
+        if name.contains(['/', '\\', '.']) || !path.is_file() {
+            let known = Self::names(targets).map_err(|error| unreadable(targets, error))?;
+            return Err(ProfileError::Unknown { given: name.to_owned(), known });
+        }
+        let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+        let mut profile = Self::parse(name, &text)?;
+        if let ServerOf::Start(script) = &mut profile.server {
+            let found = fs::canonicalize(root.join(&script)).map_err(|error| {
+                let must = format!("{error}; write its path from the folder that holds the data folder");
+                Refusals { profile: name }.refused("start", &script.display().to_string(), must)
+            })?;
+            *script = found;
+        }
+        Ok(profile)
+    }
+
+    /// The names of all profiles in the folder `targets`, sorted. None where there is no such folder.
+    pub fn names(targets: &Path) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(targets) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                names.extend(path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SSE: &str = r#"
+about = "An example."
+start = "scripts/peers/example/start"
+
+[publish]
+path = "/{deployment}/lines"
+body = '{"text":{json}}'
+
+[subscribe]
+wire = "sse"
+path = "/{deployment}/stream"
+headers = { Accept = "text/event-stream" }
+event = "log"
+resume = [{ take = "event-id", send = "header Last-Event-ID" }]
+"#;
+
+    const WEBSOCKET: &str = r#"
+about = "An example."
+url = "http://127.0.0.1:8080"
+[publish]
+method = "PUT"
+path = "/lines"
+content_type = "text/plain"
+body = "{text}"
+pipelining = false
+[subscribe]
+wire = "websocket"
+path = "/socket?room={deployment}"
+protocol = "x"
+send = ["hello {deployment}"]
+answers = [{ begins = "2", send = "3" }]
+resume = [{ take = "/1/id", send = "query after" }]
+[subscribe.line]
+prefix = "42"
+only = { "/0" = "log" }
+text = "/1/text"
+"#;
+
+    #[test]
+    fn a_good_profile_says_everything() {
+        let sse = Profile::parse("example", SSE).unwrap();
+        assert_eq!(sse.server, ServerOf::Start("scripts/peers/example/start".into()));
+        assert_eq!(
+            (sse.publish.method, sse.publish.pipelining),
+            (PublishMethod::Post, Pipelining::Pipelined)
+        );
+        assert_eq!(sse.publish.content_type, "application/json");
+        assert_eq!(sse.publish.body.fill("web", "1 \"a\""), r#"{"text":"1 \"a\""}"#);
+        assert_eq!(sse.subscribe.wire, Wire::Sse { event: "log".to_owned() });
+        assert_eq!(sse.subscribe.headers[0].0, "accept");
+        let send = SendBack::Header("last-event-id".to_owned());
+        assert_eq!(sse.subscribe.resume, [Resume { take: Take::EventId, send }]);
+
+        let websocket = Profile::parse("example", WEBSOCKET).unwrap();
+        assert_eq!(websocket.publish.pipelining, Pipelining::OneAtATime);
+        let Wire::Websocket(speech) = &websocket.subscribe.wire else { panic!("it says websocket") };
+        assert_eq!(speech.send[0].fill("web", ""), "hello web");
+        assert_eq!((speech.answers[0].begins.as_str(), speech.protocol.as_deref()), ("2", Some("x")));
+        assert_eq!(websocket.subscribe.line.only, [("/0".to_owned(), "log".to_owned())]);
+        assert_eq!(websocket.subscribe.resume[0].send, SendBack::Query("after".to_owned()));
+    }
+
+    #[test]
+    fn what_a_profile_says_wrongly_is_refused_with_file_key_and_remedy() {
+        let with = |text: &str, from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        };
+        for (text, said) in [
+            (with(SSE, "about", "abut"), "line 2, abut: unknown field `abut`, expected one of `about`"),
+            (with(SSE, "event = ", "events = "), "events: unknown field `events`"),
+            (
+                with(SSE, "\"sse\"", "\"sock\""),
+                "wire: unknown variant `sock`, expected one of `sse`, `long-poll`, `websocket`",
+            ),
+            (with(SSE, "start = ", "# "), "start is \"\"; give the path of a script"),
+            (with(SSE, "[publish]", "url = \"http://x\"\n[publish]"), "there is a url too"),
+            (with(WEBSOCKET, "http://", "https://"), "url is \"https://127.0.0.1:8080\";"),
+            (
+                with(SSE, "{json}", "{jsn}"),
+                "publish.body is \"{\\\"text\\\":{jsn}}\"; {jsn} is nothing to fill in here",
+            ),
+            (with(SSE, "{json}", "1"), "it must hold the line"),
+            (
+                with(SSE, "\"/{deployment}/lines", "\"lines"),
+                "publish.path is \"lines\"; write a path from the server's root",
+            ),
+            (with(SSE, "/stream", "/a b"), "subscribe.path is \"/{deployment}/a b\""),
+            (with(SSE, "/stream", "/{text}"), "{text} is nothing to fill in here; use {deployment}"),
+            (with(SSE, "Accept", "\"a b\""), "subscribe.headers.a b is \"a b\"; that is no header name"),
+            (with(SSE, "\"text/event-stream\"", "\"\\u0007\""), "a header may hold visible ASCII only"),
+            (
+                with(SSE, "event-id\"", "id\""),
+                "subscribe.resume.take is \"id\"; write event-id (with sse), \"header NAME\"",
+            ),
+            (with(SSE, "event-id\"", "/id\""), "lines are no JSON without subscribe.line.text"),
+            (with(SSE, "header Last", "Last"), "write \"header NAME\" or \"query NAME\""),
+            (
+                with(SSE, "event = \"log\"", "send = []"),
+                "subscribe.send is \"given\"; it belongs to wire = \"websocket\"",
+            ),
+            (with(WEBSOCKET, "protocol = \"x\"", "event = \"x\""), "it belongs to wire = \"sse\""),
+            (
+                with(WEBSOCKET, "\"/1/id\"", "\"event-id\""),
+                "subscribe.resume.take is \"event-id\"; write event-id (with sse)",
+            ),
+            (with(SSE, "event-id\"", "header etag\""), "\"header NAME\" (with long-poll)"),
+            (
+                with(WEBSOCKET, "\"/1/text\"", "\"1/text\""),
+                "subscribe.line.text is \"1/text\"; write a JSON pointer",
+            ),
+            (with(WEBSOCKET, "\"/0\"", "\"/~2\""), "subscribe.line.only is \"/~2\"; write a JSON pointer"),
+            (with(WEBSOCKET, "\"PUT\"", "\"GET\""), "unknown variant `GET`, expected `POST` or `PUT`"),
+            (with(WEBSOCKET, "false", "\"no\""), "pipelining: invalid type: string"),
+        ] {
+            let refused = Profile::parse("x", &text).unwrap_err().to_string();
+            assert!(
+                refused.starts_with("profile \"x\"") && refused.contains(said),
+                "{refused}\ninstead of {said}"
+            );
+            assert!(!refused.contains('\n'), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_means_something_else_is_refused() {
+        for name in ["wirelab", "all", "sse", "url-1", "", "A", "a/b"] {
+            let refused = Profile::parse(name, SSE).unwrap_err().to_string();
+            assert!(refused.contains("name the file otherwise"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_profile_is_found_by_name_and_its_script_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, targets) = (folder.path(), folder.path().join("targets"));
+        assert!(Profile::names(&targets).unwrap().is_empty());
+        fs::create_dir(&targets).unwrap();
+        fs::write(targets.join("example.toml"), SSE).unwrap();
+        let find = |name| Profile::find(&targets, root, name);
+        let said = find("example").unwrap_err().to_string();
+        assert!(said.contains("start is \"scripts/peers/example/start\"; No such file"), "{said}");
+        fs::create_dir_all(root.join("scripts/peers/example")).unwrap();
+        fs::write(root.join("scripts/peers/example/start"), "").unwrap();
+        assert!(matches!(find("example").unwrap().server, ServerOf::Start(script) if script.is_absolute()));
+        for unknown in ["exmple", "../targets/example"] {
+            let said = find(unknown).unwrap_err().to_string();
+            assert!(said.ends_with("one of wirelab, http://host:port, example"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! WebSocket frames of a server with a profile.
+//!
+//! The same socket, handshake, back-off and watchdog as wirelab's own client half; what is said after opening and
+//! what is answered to what comes from the profile.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use futures_util::{SinkExt, StreamExt};
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::profile::Speech;
+use super::{News, Position, ProfileTarget, Source};
+use crate::backoff::Backoff;
+use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
+use crate::meter::{Meter, MeteredSocket};
+use crate::traffic::Traffic;
+use crate::transports::{ANSWER_TIMEOUT, SILENCE_MAX, WEBSOCKET_FIRST_CEILING};
+use crate::upgrade::upgrade;
+use crate::wire::Outcome;
+use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
+
+/// A WebSocket subscriber.
+pub(super) struct Websocket {
+    server: ServerUrl,
+    position: Position,
+    speech: Speech,
+    socket: Option<WebSocketStream<MeteredSocket>>,
+    backoff: Backoff,
+    meter: Arc<Meter>,
+}
+
+impl Websocket {
+    pub(super) fn new(target: ProfileTarget, speech: Speech, options: &Options, meter: Arc<Meter>) -> Self {
+        let backoff = Backoff::new(WEBSOCKET_FIRST_CEILING, options.reconnect_max);
+        let position = Position::new(&target);
+        Self { server: target.server, position, speech, socket: None, backoff, meter }
+    }
+
+    async fn open(&mut self) -> Result<(), SubscribeError> {
+        let opened_before = self.meter.traffic().connections_opened;
+        match timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, self.handshake()).await {
+            Ok(Ok(socket)) => {
+                self.meter.count(Outcome::Data);
+                self.backoff.succeeded();
+                self.socket = Some(socket);
+                Ok(())
+            }
+            Ok(Err(Error::Http(response))) => {
+                let (head, body) = response.into_parts();
+                let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
+                let at = self.meter.last_read();
+                let answer =
+                    Answer { status, headers: head.headers, body: body.unwrap_or_default().into(), at };
+                match refused(&answer, &self.meter) {
+                    Refusal::Final(error) => Err(error),
+                    Refusal::Later { why, advised: _ } => self.back_off(&why).await,
+                }
+            }
+            Ok(Err(error)) => {
+                // Cut after the connection was there, so a request had been sent.
+                if self.meter.traffic().connections_opened > opened_before {
+                    self.meter.count(Outcome::Error);
+                }
+                self.back_off(&error.to_string()).await
+            }
+            Err(_) => self.back_off("no handshake in time").await,
+        }
+    }
+
+    /// Upgrades and says what the profile says first.
+    async fn handshake(&self) -> Result<WebSocketStream<MeteredSocket>, Error> {
+        let value = |text: &str| HeaderValue::from_str(text).expect("the profile's headers were checked");
+        let mut headers = Vec::new();
+        for (name, text) in self.position.headers() {
+            headers.push((HeaderName::from_bytes(name.as_bytes())?, value(&text)));
+        }
+        headers.extend(self.speech.protocol.iter().map(|text| (SEC_WEBSOCKET_PROTOCOL, value(text))));
+        let path = self.position.path();
+        let mut socket = upgrade(self.server.authority(), &path, headers, self.meter.clone()).await?;
+        for frame in &self.speech.send {
+            socket.send(Message::text(frame.fill(&self.position.deployment, ""))).await?;
+        }
+        Ok(socket)
+    }
+
+    /// The next text frame and when it was read; `None`: the socket is closed or cut. Cancel-safe.
+    async fn frame(&mut self) -> Option<(String, Instant)> {
+        let socket = self.socket.as_mut()?;
+        loop {
+            let message = timeout(SILENCE_MAX, socket.next()).await.ok()??.ok()?;
+            match message {
+                Message::Text(text) => return Some((text.to_string(), self.meter.last_read())),
+                Message::Close(_) => return None,
+                Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
+            }
+        }
+    }
+
+    /// Says what the profile answers to a frame. An answer that cannot be written is noticed by the next read.
+    async fn answer(&mut self, frame: &str) {
+        let Some(socket) = &mut self.socket else { return };
+        let mut answers = self.speech.answers.iter();
+        if let Some(answer) = answers.find(|answer| frame.starts_with(&answer.begins)) {
+            let _ = socket.send(Message::text(answer.send.fill(&self.position.deployment, ""))).await;
+        }
+    }
+
+    async fn back_off(&mut self, why: &str) -> Result<(), SubscribeError> {
+        let delay = self.backoff.failed(None).ok_or_else(|| SubscribeError::Unreachable {
+            server: self.server.to_string(),
+            failures: self.backoff.failures() - 1,
+            last: why.to_owned(),
+        })?;
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Subscriber for Websocket {
+    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
+        loop {
+            if let Some(ended) = &self.position.ended {
+                return Ok(ended.clone());
+            }
+            if self.socket.is_none() {
+                self.open().await?;
+                continue;
+            }
+            let Some((frame, at)) = self.frame().await else {
+                self.socket = None;
+                self.back_off("the socket was closed").await?;
+                continue;
+            };
+            let mut news = News::default();
+            self.position.read(&frame, Source::Frame, &mut news)?;
+            if let Some(received) = self.position.received(news, at) {
+                return Ok(received);
+            }
+            self.answer(&frame).await;
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.meter.traffic()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets::profile::Profile;
+    use crate::targets::subscribe;
+    use std::time::Duration;
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_hdr_async;
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+    const PROFILE: &str = r#"
+about = "Like Socket.IO, with a position."
+url = "http://127.0.0.1:1"
+publish = { path = "/", body = "{text}" }
+[subscribe]
+wire = "websocket"
+path = "/socket?v=4"
+headers = { x-room = "{deployment}" }
+protocol = "logs"
+send = ["hello {deployment}"]
+answers = [{ begins = "40", send = '42["join","{deployment}"]' }, { begins = "2", send = "3" }]
+resume = [{ take = "/1/id", send = "query after" }]
+[subscribe.line]
+prefix = "42"
+only = { "/0" = "log" }
+text = "/1/text"
+"#;
+
+    /// Accepts one subscriber; the path it asked for and its socket.
+    async fn accepted(listener: &TcpListener) -> (String, WebSocketStream<tokio::net::TcpStream>) {
+        let (socket, _) = listener.accept().await.unwrap();
+        let mut path = String::new();
+        #[allow(clippy::result_large_err, reason = "the library's signature")]
+        let look = |request: &Request, mut response: Response| {
+            path = request.uri().to_string();
+            assert_eq!(request.headers()["x-room"], "web");
+            let protocol = request.headers()[SEC_WEBSOCKET_PROTOCOL].clone();
+            assert_eq!(protocol, "logs");
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+            Ok(response)
+        };
+        let socket = accept_hdr_async(socket, look).await.unwrap();
+        (path, socket)
+    }
+
+    async fn told(socket: &mut WebSocketStream<tokio::net::TcpStream>) -> String {
+        socket.next().await.unwrap().unwrap().into_text().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_profile_is_spoken_word_by_word_and_a_reconnect_says_where_it_was() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let profile = Arc::new(Profile::parse("test", PROFILE).unwrap());
+        let target = ProfileTarget { profile, server, deployment: "web".to_owned() };
+        let options = Options { reconnect_max: Duration::from_millis(10), ..Options::default() };
+        let meter = Meter::new();
+        let mut subscriber = subscribe(target, &options, meter.clone());
+        let serving = tokio::spawn(async move {
+            let (path, mut socket) = accepted(&listener).await;
+            assert_eq!(path, "/socket?v=4");
+            assert_eq!(told(&mut socket).await, "hello web");
+            socket.send(Message::text("40{}")).await.unwrap();
+            assert_eq!(told(&mut socket).await, "42[\"join\",\"web\"]");
+            for frame in ["42[\"joined\",\"web\"]", "2", "42[\"log\",{\"text\":\"1 a b\",\"id\":7}]"] {
+                socket.send(Message::text(frame)).await.unwrap();
+            }
+            assert_eq!(told(&mut socket).await, "3");
+            drop(socket);
+            let (path, mut socket) = accepted(&listener).await;
+            socket.send(Message::text("42[\"log\",{\"text\":\"0 1\"}]")).await.unwrap();
+            (path, socket)
+        });
+        let first = subscriber.next_batch().await.unwrap().batch;
+        assert_eq!((first.lines[0].seq, first.lines[0].line.text.as_str()), (1, "a b"));
+        let end = subscriber.next_batch().await.unwrap().batch;
+        assert_eq!((end.finished, end.next.after, end.lines.len()), (true, 1, 0));
+        assert!(subscriber.next_batch().await.unwrap().batch.finished, "the end stays");
+        assert_eq!(serving.await.unwrap().0, "/socket?v=4&after=7");
+        assert_eq!((meter.traffic().requests.data, meter.traffic().reconnects), (2, 1));
+    }
+}
