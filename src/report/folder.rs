@@ -382,7 +382,10 @@ mod tests {
         files.retain(|file| !file.path.starts_with("hdr/"));
         let runs = files.iter_mut().find(|file| file.path == "runs.csv").unwrap();
         let csv = String::from_utf8(runs.bytes.clone()).unwrap();
-        let narrower = csv.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n");
+        let before =
+            csv.lines().next().unwrap().split(',').position(|name| name == "l7_per_line_bytes").unwrap();
+        let narrower =
+            csv.lines().map(|line| line.split(',').take(before).collect::<Vec<_>>().join(",") + "\n");
         runs.bytes = narrower.collect::<String>().into_bytes();
         let folder = Folder::read(&files).unwrap();
         assert_eq!((folder.histograms, folder.runs[0].bytes_per_line), (Histograms::Missing, None));

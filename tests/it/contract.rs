@@ -5,5 +5,6 @@ mod bounds;
 mod calls;
 mod origins;
 mod polls;
+mod rooms;
 mod streams;
 mod websocket;
