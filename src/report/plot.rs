@@ -34,7 +34,10 @@ const DASHES: [&str; 7] = ["none", "22 8", "5 8", "22 8 5 8", "12 6", "30 8 5 8 
 const SIZE: (u32, u32) = (1_840, 960);
 const TEXT_SIZE: f64 = 37.2;
 const LABEL_HEIGHT: i32 = 38;
-const LABELS_WIDTH: u32 = 380;
+/// Room for the labels at the right: at least for `websocket-actor`, and for the longest there is.
+const LABELS_WIDTH_MIN: u32 = 380;
+/// Of one character of a label: bold sans-serif letters are about six tenths of their height wide.
+const LABEL_CHAR_WIDTH: u32 = 23;
 const LABEL_CHARS_MAX: usize = 26;
 /// Points of a curve: one per three pixels.
 const POINTS: u32 = 480;
@@ -78,7 +81,7 @@ pub(super) fn svg(curves: &[Curve]) -> Result<Option<String>, Box<dyn Error + Se
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&root)
             .margin_top(24)
-            .margin_right(LABELS_WIDTH)
+            .margin_right(labels_width(curves))
             .x_label_area_size(96)
             .y_label_area_size(150)
             .build_cartesian_2d(
@@ -175,7 +178,7 @@ fn draw_labels<DB: DrawingBackend>(
     ends: &[(i32, i32)],
 ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
     let wanted: Vec<i32> = ends.iter().map(|end| end.1).collect();
-    let (left, bottom) = (SIZE.0 as i32 - LABELS_WIDTH as i32 + 40, SIZE.1 as i32 - 112);
+    let (left, bottom) = (SIZE.0 as i32 - labels_width(curves) as i32 + 40, SIZE.1 as i32 - 112);
     for (i, y) in spread(&wanted, LABEL_HEIGHT, 24, bottom).into_iter().enumerate() {
         let colour = curve_colour(i);
         root.draw(&Circle::new(ends[i], 8, colour.filled()))?;
@@ -188,6 +191,11 @@ fn draw_labels<DB: DrawingBackend>(
         root.draw(&Text::new(shortened(&curves[i].label), (left, y), style))?;
     }
     Ok(())
+}
+
+fn labels_width(curves: &[Curve]) -> u32 {
+    let longest = curves.iter().map(|curve| shortened(&curve.label).chars().count()).max().unwrap_or(0);
+    LABELS_WIDTH_MIN.max(60 + LABEL_CHAR_WIDTH * longest as u32)
 }
 
 fn shortened(label: &str) -> String {
