@@ -13,7 +13,8 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 folder = pathlib.Path(sys.argv[1])
-runs = pandas.read_csv(folder / "runs.csv")
+# A column of nothing but empty cells would be taken for numbers.
+runs = pandas.read_csv(folder / "runs.csv", dtype={"verdict_reasons": "string"})
 percentiles = pandas.read_csv(folder / "percentiles.csv")
 
 units = ("_count", "_us", "_ms", "_s", "_bytes", "_ratio", "_hz")

@@ -66,7 +66,8 @@ pub struct Run {
     /// A plan: a name in data/plans, or a path to a TOML file.
     #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
     pub plan: Option<String>,
-    /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson, websocket [default: all]
+    /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson, websocket,
+    /// websocket-actor [default: all]
     #[arg(long, value_delimiter = ',')]
     pub transport: Vec<Transport>,
     /// Servers to measure, separated by commas: wirelab (its own, started fresh), http://host:port (one that is
@@ -180,7 +181,7 @@ pub struct Tail {
     /// The server, unless a URL was given.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach this terminal: short-poll, long-poll, sse, ndjson or websocket.
+    /// How lines reach this terminal: short-poll, long-poll, sse, ndjson, websocket or websocket-actor.
     #[arg(long, default_value = "sse")]
     pub transport: Transport,
     /// Start after this cursor, such as k3x9.42, or at `now` [default: the first kept line]

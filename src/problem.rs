@@ -18,7 +18,7 @@ use crate::store::StoreError;
 #[derive(Debug, Clone)]
 pub struct Refusal {
     problem: Box<Problem>,
-    header: Option<(HeaderName, HeaderValue)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -33,7 +33,7 @@ impl Refusal {
                 earliest: None,
                 latest: None,
             }),
-            header: None,
+            headers: Vec::new(),
         }
     }
 
@@ -52,7 +52,7 @@ impl Refusal {
 
     /// The same refusal with one more header, such as `Allow` or `Retry-After`.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.headers.push((name, value));
         self
     }
 
@@ -76,7 +76,7 @@ impl ResponseError for Refusal {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CACHE_CONTROL, "no-store"));
-        if let Some(header) = self.header.clone() {
+        for header in self.headers.clone() {
             response.insert_header(header);
         }
         let json = serde_json::to_vec(&self.problem).expect("a problem has no key that JSON refuses");

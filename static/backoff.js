@@ -1,7 +1,8 @@
 // Back-off: how long to stay away from a server that just failed.
 //
 // Full jitter: each delay is uniform between zero and a ceiling that doubles, so that the pages of a restarted
-// server do not all return in the same instant. A time that the server advises wins.
+// server do not all return in the same instant. A time that the server advises is waited first and the jitter comes
+// on top: every page is advised the same time, and a time of zero must not make a loop without pause.
 
 /** However long a server has been away, ask again after this. */
 const CEILING_MS_MAX = 30_000;
@@ -24,7 +25,7 @@ export class Backoff {
   failed(advised_ms) {
     const ceiling_ms = Math.min(this.#firstCeiling_ms * 2 ** this.#failures, CEILING_MS_MAX);
     this.#failures += 1;
-    return Math.min(advised_ms ?? Math.random() * ceiling_ms, CEILING_MS_MAX);
+    return Math.min((advised_ms ?? 0) + Math.random() * ceiling_ms, CEILING_MS_MAX);
   }
 }
 

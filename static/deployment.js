@@ -58,7 +58,8 @@ export class DeploymentView {
     write("name", id);
     write("id", id);
     write("round-trip", "–");
-    element("status").hidden = true;
+    // Until this one is described; what is shown is the previous one's.
+    element("status").hidden = element("publish").hidden = true;
     element("all-lines").href = `${path}/lines`;
     showCommands(id, path);
     element("publish").open = withCommands;

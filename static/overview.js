@@ -4,12 +4,16 @@ import { problemOf } from "./refusal.js";
 
 /** How often the list is asked for while it is looked at. */
 const REFRESH_MS = 2_000;
+/** An answer that comes at once is late after this. */
+const ANSWER_TIMEOUT_MS = 10_000;
 const ROWS_MAX = 100;
 
 const element = (id) => document.getElementById(id);
 
 export class Overview {
   #timer = null;
+  /** Aborts the request that is under way; null between two. */
+  #asking = null;
   #created;
 
   /** `created(deployment, source)` is called when the form has made one. */
@@ -37,18 +41,31 @@ export class Overview {
   close() {
     clearInterval(this.#timer);
     this.#timer = null;
+    this.#asking?.abort();
+    this.#asking = null;
   }
 
+  /** One request at a time: a browser opens six connections to a server, and one that hangs must not fill them. */
   async #refresh() {
+    if (this.#asking) return;
+    const asking = (this.#asking = new AbortController());
     const note = element("list-note");
     try {
-      const response = await fetch(`/api/deployments?limit=${ROWS_MAX}`, { cache: "no-store" });
+      const response = await fetch(`/api/deployments?limit=${ROWS_MAX}`, {
+        cache: "no-store",
+        signal: AbortSignal.any([asking.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+      });
       if (!response.ok) throw new Error((await problemOf(response)).detail);
-      showRows(await response.json());
+      const deployments = await response.json();
+      if (asking.signal.aborted) return;
+      showRows(deployments);
       note.textContent = "";
     } catch (error) {
       // The old rows stay: they are the last that is known.
-      note.textContent = `The list is not fresh: ${error.message}`;
+      if (!asking.signal.aborted) note.textContent = `The list is not fresh: ${error.message}`;
+    } finally {
+      // After `close` and `open` another request may be under way.
+      if (this.#asking === asking) this.#asking = null;
     }
   }
 
@@ -95,9 +112,11 @@ function showFields(form) {
 
 async function loadRecordings() {
   const select = element("recording");
-  const response = await fetch("/api/recordings", { cache: "no-store" }).catch(() => null);
-  if (!response?.ok) return;
-  const recordings = await response.json();
+  const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  const response = await fetch("/api/recordings", { cache: "no-store", signal }).catch(() => null);
+  // A body that was cut is no list either: the one that is shown stays.
+  const recordings = response?.ok ? await response.json().catch(() => null) : null;
+  if (!recordings) return;
   const chosen = select.value;
   select.replaceChildren(
     ...recordings.map(({ name, lines, duration_ms }) => {

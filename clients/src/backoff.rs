@@ -3,9 +3,12 @@
 //! Full jitter: each delay is uniform between zero and a ceiling that doubles, so that the clients of a restarted
 //! server do not all return in the same instant (RFC 6455 §7.2.3 asks for this).
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::RngExt;
+
+use crate::Options;
 
 /// Failures in a row after which a subscriber gives up.
 const FAILURES_MAX: u32 = 10;
@@ -15,13 +18,16 @@ const FAILURES_MAX: u32 = 10;
 pub(crate) struct Backoff {
     first_ceiling: Duration,
     ceiling_max: Duration,
+    first_wait: Option<RangeInclusive<Duration>>,
     failures: u32,
 }
 
 impl Backoff {
-    /// Delays below `first_ceiling` after a first failure, never above `ceiling_max`.
-    pub(crate) fn new(first_ceiling: Duration, ceiling_max: Duration) -> Self {
-        Self { first_ceiling, ceiling_max, failures: 0 }
+    /// Delays below `first_ceiling` after a first failure, unless the options say otherwise, and never above what they
+    /// allow.
+    pub(crate) fn new(first_ceiling: Duration, options: &Options) -> Self {
+        let Options { reconnect_max, first_wait, .. } = options;
+        Self { first_ceiling, ceiling_max: *reconnect_max, first_wait: first_wait.clone(), failures: 0 }
     }
 
     /// The server answered: the next failure is a first one.
@@ -34,6 +40,11 @@ impl Backoff {
         self.failures += 1;
         if self.failures > FAILURES_MAX {
             return None;
+        }
+        if let Some(range) = self.first_wait.clone()
+            && self.failures == 1
+        {
+            return Some(rand::rng().random_range(range));
         }
         let ceiling = self.first_ceiling.saturating_mul(1 << (self.failures - 1)).min(self.ceiling_max);
         let drawn = rand::rng().random_range(Duration::ZERO..=ceiling);
@@ -53,7 +64,8 @@ mod tests {
 
     #[test]
     fn delays_grow_are_spread_and_end() {
-        let mut backoff = Backoff::new(Duration::from_millis(100), CEILING_MAX);
+        let options = Options { reconnect_max: CEILING_MAX, ..Options::default() };
+        let mut backoff = Backoff::new(Duration::from_millis(100), &options);
         for failure in 0..FAILURES_MAX {
             let ceiling = Duration::from_millis(100 << failure).min(CEILING_MAX);
             assert!(backoff.failed(None).unwrap() <= ceiling);
@@ -69,5 +81,17 @@ mod tests {
         assert!(firsts.len() > 90, "no jitter");
         assert_eq!(backoff.failed(Some(Duration::from_secs(3))), Some(Duration::from_secs(3)));
         assert_eq!(backoff.failed(Some(Duration::from_secs(3_000))), Some(CEILING_MAX));
+    }
+
+    #[test]
+    fn a_first_wait_that_was_asked_for_wins_over_rule_and_advice_and_only_then() {
+        let range = Duration::from_secs(7)..=Duration::from_secs(8);
+        let options = Options { first_wait: Some(range.clone()), ..Options::default() };
+        let mut backoff = Backoff::new(Duration::from_millis(1), &options);
+        for _ in 0..3 {
+            assert!(range.contains(&backoff.failed(Some(Duration::ZERO)).unwrap()));
+            assert!(backoff.failed(None).unwrap() <= Duration::from_millis(2));
+            backoff.succeeded();
+        }
     }
 }

@@ -30,6 +30,7 @@ pub mod wire;
 mod wire_schemas;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -131,6 +132,9 @@ pub struct Options {
     pub hold: Duration,
     /// Longest wait before a reconnect, whatever the server advises: a server that is back is found within it.
     pub reconnect_max: Duration,
+    /// Where the wait after a first failure lies, at random, whatever the transport's own rule and the server's advice:
+    /// for comparing what servers give to whoever was away equally long. `None`: as transport and server have it.
+    pub first_wait: Option<RangeInclusive<Duration>>,
 }
 
 impl Default for Options {
@@ -139,6 +143,7 @@ impl Default for Options {
             poll_interval: Duration::from_secs(1),
             hold: Duration::from_secs_f64(wire::WAIT_S_DEFAULT),
             reconnect_max: Duration::from_secs(30),
+            first_wait: None,
         }
     }
 }

@@ -104,7 +104,7 @@ fn caveat(runs: &[Run]) -> Option<String> {
     let count = |verdict: &str| runs.iter().filter(|run| run.verdict == verdict).count();
     let told: Vec<String> = [
         (count("invalid"), "invalid: do not use their figures"),
-        (count("unresolved"), "unresolved: no small difference is claimed"),
+        (count("unresolved"), "unresolved: each holds with the reservation named below"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

@@ -1,8 +1,6 @@
 //! `percentiles.csv`: one row per run, distribution and quantile.
 
-use wirelab_clients::harness::metrics::{
-    DISTRIBUTIONS, Distribution, PERCENTILES_COLUMNS, QUANTILES, quantile_us,
-};
+use wirelab_clients::harness::metrics::{DISTRIBUTIONS, Distribution, PERCENTILES_COLUMNS, QUANTILES};
 use wirelab_clients::harness::results::{ResultSet, RunResult};
 
 use super::{Exporter, File, ReportError, csv_of};
@@ -24,7 +22,7 @@ fn rows(run: &RunResult) -> impl Iterator<Item = Vec<String>> {
 
 fn row(run: &RunResult, metric: &Distribution, quantile: f64) -> Vec<String> {
     let histogram = (metric.histogram)(run);
-    let value_us = quantile_us(run, histogram, quantile).map_or(String::new(), |us| us.to_string());
+    let value_us = (metric.quantile_us)(run, quantile).map_or(String::new(), |us| us.to_string());
     let arm = run.cell.arm.clone().unwrap_or_default();
     // One run has no interval over runs.
     let (ci_low_us, ci_high_us) = (String::new(), String::new());

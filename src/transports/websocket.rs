@@ -15,7 +15,9 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use actix_http::ws::{self, HandshakeError, OpCode, Parser};
-use actix_web::http::header::{HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
+use actix_web::http::header::{
+    HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use actix_web::http::{StatusCode, Version};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -73,10 +75,18 @@ fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
     if request.version() != Version::HTTP_11 {
         return Err(Refusal::bad_request("a WebSocket starts from HTTP/1.1; send the request with it"));
     }
+    // The library looks for the word anywhere in the first field, but hands the bytes over only where it stands
+    // alone: an upgrade offered among others would be answered and then be dead.
+    let mut offered = request.headers().get_all(UPGRADE);
+    let websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    if offered.next().is_some_and(|value| !websocket(value)) || offered.next().is_some() {
+        return Err(Refusal::bad_request("send one Upgrade: websocket, and no other protocol in it"));
+    }
     ws::verify_handshake(request.head()).map_err(|error| match error {
         HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => {
             Refusal::new(StatusCode::UPGRADE_REQUIRED, "only Sec-WebSocket-Version 13 is spoken here")
                 .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+                .with_header(UPGRADE, HeaderValue::from_static("websocket"))
         }
         error => Refusal::bad_request(format!("this is no WebSocket handshake: {error}")),
     })

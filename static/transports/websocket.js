@@ -13,7 +13,7 @@ export const pingRefusal = null;
 /** A socket that was closed on thousands of pages must not see them all at once: each comes back somewhere in
  *  these five seconds, and after further failures in a ceiling that doubles. */
 const FIRST_CEILING_MS = 5_000;
-/** For a server that says none, and the least: a watchdog is no load. */
+/** Before the server says its own or if it says none, and the least: a watchdog is no load. */
 const HEARTBEAT_S = { absent: 15, min: 1 };
 
 /** Follows `target` from `target.from`; each line, and the end, goes to `onBatch`. */
@@ -31,6 +31,8 @@ export function subscribe(target, onBatch) {
     const opened = (socket = new WebSocket(url));
     let subscribed = false;
     let lastFrame = performance.now();
+    // Also over a socket that never opens, or opens and never says hello: no event would tell.
+    watch(HEARTBEAT_S.absent * 1_000, () => lastFrame);
     opened.addEventListener("message", (event) => {
       if (opened !== socket) return; // given up, or closed by us
       lastFrame = performance.now();

@@ -319,3 +319,32 @@ fn a_socket_that_falls_silent_is_given_up_and_its_log_goes_on() {
         page.shows(&all, &name);
     }
 }
+
+#[test]
+fn a_socket_that_never_opens_is_given_up_and_its_log_goes_on() {
+    /// Half the time after which the page gives it up: longer than a test waits for one thing.
+    const HALF_MS: f64 = 15_000.0;
+    let server = serve();
+    let page = Page::of(&server);
+    let transports = page.transports(&server);
+    // Its engines share this half of the wire.
+    let TransportInfo { name, .. } = transports.iter().find(|row| row.wire == "websocket").unwrap();
+    let (id, all) = (server.create().id, texts(0..20));
+    server.append(&id, &all[..10]);
+    page.open(&id, name);
+    page.wait_for("live", name);
+    page.click("#disconnect");
+    page.wait_for("disconnected", name);
+    // Connections are still accepted, by the kernel, but nobody answers on them.
+    server.signal(Signal::SIGSTOP);
+    page.click("#connect");
+    page.wait_for("connecting", name);
+    let now = || page.run::<f64>("return performance.now()", &[]);
+    let connected = now();
+    wait_until("half of the time is over", || now() > connected + HALF_MS);
+    page.wait_for("reconnecting", name);
+    server.signal(Signal::SIGCONT);
+    page.wait_for("live", name);
+    server.append(&id, &all[10..]);
+    page.shows(&all, name);
+}

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use nix::sys::signal::Signal;
 use wirelab_clients::wire::{Deployment, Status};
 
 use crate::page::{Page, wait_until};
@@ -127,4 +128,37 @@ fn the_list_keeps_up_with_the_server() {
     server.ask("DELETE", &format!("/api/deployments/{}", deployment.id), &[], b"");
     wait_until("it is gone", || !exists(&row));
     page.is_quiet();
+}
+
+#[test]
+fn a_server_that_hangs_is_asked_for_the_list_once_at_a_time() {
+    let server = serve();
+    let page = Page::of(&server);
+    wait_until("the list is there", || page.is_shown("#list-empty"));
+    let watch = "const ask = window.fetch;
+        window.asking = window.asking_max = 0;
+        window.fetch = (url, options) => {
+            if (!url.startsWith('/api/deployments?')) return ask(url, options);
+            window.asking_max = Math.max(window.asking_max, ++window.asking);
+            const note = (error) => { window.failed_by = error.name; throw error; };
+            return ask(url, options).catch(note).finally(() => window.asking--);
+        }";
+    page.run::<()>(watch, &[]);
+    server.signal(Signal::SIGSTOP);
+    wait_until("it is given up", || page.text("#list-note").contains("not fresh"));
+    assert_eq!(page.run::<u32>("return window.asking_max", &[]), 1);
+    server.signal(Signal::SIGCONT);
+    let deployment = server.create();
+    wait_until("the list goes on", || page.text("#list").contains(deployment.id.as_str()));
+    assert_eq!(page.text("#list-note"), "");
+    // Who goes elsewhere leaves no question behind, and is not told that it failed.
+    server.signal(Signal::SIGSTOP);
+    page.run::<()>("window.failed_by = null", &[]);
+    wait_until("it is asked again", || page.run::<u32>("return window.asking", &[]) == 1);
+    page.open(&deployment.id, "sse");
+    let failed_by = || page.run::<Option<String>>("return window.failed_by", &[]);
+    wait_until("the question is over", || failed_by().is_some());
+    assert_eq!(failed_by().as_deref(), Some("AbortError"));
+    assert_eq!(page.text("#list-note"), "");
+    server.signal(Signal::SIGCONT);
 }

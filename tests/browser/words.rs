@@ -191,22 +191,51 @@ fn a_deployment_that_is_deleted_or_unknown_is_told() {
 fn a_refusal_is_told_and_overload_passes() {
     let server = serve(&[]);
     let page = Page::of(&server);
-    let (refused, overloaded) = (server.create().id, server.create().id);
+    let (open, refused, overloaded) = (server.create().id, server.create().id, server.create().id);
     let path = |id| format!("/api/deployments/{id}");
     let problem = |detail: &str| json!({ "title": "No", "status": 403, "detail": detail });
     page.answer_instead(&path(&refused), 403, &problem("ask the owner of this log"));
     page.answer_instead(&path(&overloaded), 503, &problem("too many are here"));
     page.reload();
+    page.open(&open, "sse");
+    wait_until("its commands are offered", || page.is_shown("#publish"));
     page.open(&refused, "sse");
     page.wait_for("refused", "403");
+    assert!(!page.is_shown("#publish"), "the commands of the deployment before are still there");
     assert_eq!(page.text("#detail"), "ask the owner of this log");
     assert!(page.is_enabled("#connect") && !page.is_enabled("#disconnect"));
     page.open(&overloaded, "sse");
     page.wait_for("reconnecting", "503");
-    // Not before the server wants to be asked again.
-    assert_eq!(page.text("#detail"), "too many are here; next try in 7.0 s");
+    // Not before the server wants to be asked again; half a second of jitter comes on top.
+    let detail = page.text("#detail");
+    let wait_s =
+        detail.strip_prefix("too many are here; next try in ").and_then(|rest| rest.strip_suffix(" s"));
+    let wait_s: f64 = wait_s.unwrap_or_else(|| panic!("{detail}")).parse().unwrap();
+    assert!((7.0..=7.5).contains(&wait_s), "{detail}");
     page.click("#disconnect");
     page.wait_for("disconnected", "503");
+    page.is_quiet();
+}
+
+#[test]
+fn pages_that_are_advised_the_same_time_come_back_apart() {
+    const PAGES: u32 = 100;
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    let script = "const [pages, advised_ms] = arguments;
+        return import('/backoff.js').then(({ Backoff }) =>
+            Array.from({ length: pages }, () => new Backoff(500).failed(advised_ms)))";
+    for advised_ms in [0, 5_000] {
+        let waits_ms: Vec<f64> = page.run(script, &[json!(PAGES), json!(advised_ms)]);
+        let least_ms = f64::from(advised_ms);
+        assert!(
+            waits_ms.iter().all(|wait_ms| (least_ms..=least_ms + 500.0).contains(wait_ms)),
+            "{waits_ms:?}"
+        );
+        let (early, late): (Vec<f64>, Vec<f64>) =
+            waits_ms.into_iter().partition(|wait_ms| *wait_ms < least_ms + 250.0);
+        assert!(!early.is_empty() && !late.is_empty(), "after {advised_ms} ms all come together");
+    }
     page.is_quiet();
 }
 

@@ -116,6 +116,7 @@ fn subscriber(transport: Transport, api: &Api, id: &DeploymentId, from: Position
         poll_interval: Duration::from_millis(5),
         hold: Duration::from_secs(5),
         reconnect_max: Duration::from_millis(1),
+        ..Options::default()
     };
     connect(transport, Target { server, deployment: id.clone(), from }, &options, Meter::new())
 }

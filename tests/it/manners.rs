@@ -23,6 +23,7 @@ fn hasty() -> Options {
         poll_interval: Duration::from_millis(5),
         hold: Duration::from_millis(50),
         reconnect_max: Duration::from_millis(5),
+        ..Options::default()
     }
 }
 

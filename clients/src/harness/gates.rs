@@ -129,6 +129,7 @@ fn remarks(run: &RunResult) -> Vec<String> {
         (whole.lost.saturating_sub(cohort.lost), "lost"),
         (whole.censored.saturating_sub(cohort.censored), "censored"),
         (whole.out_of_order.saturating_sub(cohort.out_of_order), "out of order"),
+        (whole.duplicated.saturating_sub(cohort.duplicated), "received again"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
@@ -356,7 +357,7 @@ mod tests {
         });
         assert_eq!(verdict, Verdict::Unresolved, "{reasons}");
         assert!(reasons.starts_with("the server has no /metrics"), "{reasons}");
-        assert!(!reasons.contains("received again"), "{reasons}");
+        assert!(!reasons.contains("were received again"), "{reasons}");
         let mut run = run();
         (run.cell.server, run.delivery.whole.duplicated) = (profile(), 3);
         run.judge();

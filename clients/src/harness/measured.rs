@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::network::Fault;
+use super::network::cut::AWAY;
 use super::plan::{Cell, Server};
 use super::process_sampler::GroupSample;
 use super::publisher::{Append, Publication, Publisher, PublisherTarget};
@@ -245,7 +247,8 @@ impl Measured {
 }
 
 fn options(cell: &Cell) -> Options {
-    Options { poll_interval: cell.poll_interval, hold: cell.hold, ..Options::default() }
+    let first_wait = cell.fault.as_ref().map(|Fault::Cut(_)| AWAY);
+    Options { poll_interval: cell.poll_interval, hold: cell.hold, first_wait, ..Options::default() }
 }
 
 fn url_of(addr: SocketAddr) -> ServerUrl {

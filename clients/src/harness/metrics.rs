@@ -87,6 +87,8 @@ pub struct Distribution {
     pub definition: &'static str,
     /// Its samples.
     pub histogram: fn(&RunResult) -> &LatencyHistogram,
+    /// What the run can say of one of its quantiles, µs.
+    pub quantile_us: fn(&RunResult, f64) -> Option<u64>,
 }
 
 /// Every distribution, in the order of the file.
@@ -95,17 +97,20 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         name: "delivery_latency",
         definition: "Receipt − due time, per subscriber and line of the cohort, first receipt only.",
         histogram: |run| &run.delivery.latency,
+        quantile_us: |run, quantile| quantile_us(run, &run.delivery.latency, quantile),
     },
     Distribution {
         name: "send_lateness",
         definition: "Actual send − due time, per line of the cohort: the harness's own fault.",
         histogram: |run| &run.send_lateness,
+        quantile_us: |run, quantile| published_quantile_us(run, &run.send_lateness, quantile),
     },
     Distribution {
         name: "append",
         definition: "Send → 201 (of a profile: any 2xx, a wait for its turn included), per line of the cohort: the \
                      store's share.",
         histogram: |run| &run.append,
+        quantile_us: |run, quantile| published_quantile_us(run, &run.append, quantile),
     },
 ];
 
@@ -119,6 +124,14 @@ pub fn quantile_us(run: &RunResult, histogram: &LatencyHistogram, quantile: f64)
     let cohort = &run.delivery.cohort;
     let known = quantile * cohort.expected as f64 <= cohort.delivered as f64;
     if enough && known { histogram.quantile_us(quantile) } else { None }
+}
+
+/// The quantile in µs of what is timed per published line, unless there were too few. Lines that did not arrive change
+/// nothing here: they were published.
+pub fn published_quantile_us(run: &RunResult, histogram: &LatencyHistogram, quantile: f64) -> Option<u64> {
+    (run.published_count >= distinct_lines_needed(quantile))
+        .then(|| histogram.quantile_us(quantile))
+        .flatten()
 }
 
 /// Names of the columns that are empty in every run.
@@ -170,6 +183,16 @@ mod tests {
         server_cpu_us,server_cpu_per_line_us,server_run_delay_us,server_context_switches_count,server_pss_anon_bytes,server_pss_anon_per_connection_bytes,kernel_slab_bytes,kernel_socket_bytes,
         harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99,
         l7_per_line_bytes,connections_cut_count";
+
+    #[test]
+    fn lines_that_never_arrived_hide_no_latency_of_the_harness() {
+        let mut run = example::result_set().runs.remove(0);
+        (run.delivery.cohort.lost, run.delivery.cohort.delivered) = (run.delivery.cohort.expected, 0);
+        assert_eq!(quantile_us(&run, &run.delivery.latency, 0.99), None);
+        assert_eq!(published_quantile_us(&run, &run.append, 0.99), run.append.quantile_us(0.99));
+        run.published_count = 10;
+        assert_eq!(published_quantile_us(&run, &run.append, 0.99), None, "too few lines were published");
+    }
 
     #[test]
     fn the_columns_are_the_contract_of_runs_csv() {

@@ -39,7 +39,7 @@ pub struct Plan {
     pub name: String,
     /// What the experiment asks, in one sentence.
     pub question: String,
-    /// Everything random follows from it.
+    /// Schedules follow from it.
     pub seed: u64,
     /// The servers that are measured, one after the other.
     pub targets: Vec<Server>,
@@ -311,9 +311,14 @@ impl Plan {
 
     /// Refuses a schedule that leaves no line in the cohort: only known once a recording was read.
     pub fn check_cohort(&self, schedule: &Schedule) -> Result<(), PlanError> {
-        match schedule.due_times().last() {
-            Some(last) if last >= self.warm_up => Ok(()),
-            last => Err(Refusals { plan: &self.name }.refused(
+        match (schedule.due_times().last(), self.cut_at.last()) {
+            (Some(last), Some(cut)) if *cut >= last => Err(Refusals { plan: &self.name }.refused(
+                "cut_at",
+                text_of(*cut),
+                format!("must be before the last line, which is due at {}", text_of(last)),
+            )),
+            (Some(last), _) if last >= self.warm_up => Ok(()),
+            (last, _) => Err(Refusals { plan: &self.name }.refused(
                 "warm_up",
                 text_of(self.warm_up),
                 match last {

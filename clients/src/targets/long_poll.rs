@@ -8,11 +8,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hyper::StatusCode;
 
-use super::{News, Position, ProfileTarget, Source};
+use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
-use crate::transports::{SILENCE_MAX, back_off};
+use crate::transports::back_off;
 use crate::wire::Outcome;
 use crate::{Options, Received, SubscribeError, Subscriber};
 
@@ -33,7 +33,7 @@ impl LongPoll {
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
         let path = self.position.path();
         // How long it holds is the server's own business, as long as it is not taken for dead.
-        let answer = match self.http.get(&path, &self.position.headers(), SILENCE_MAX).await {
+        let answer = match self.http.get(&path, &self.position.headers(), PROFILE_SILENCE_MAX).await {
             Ok(answer) => answer,
             Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
         };
@@ -46,7 +46,12 @@ impl LongPoll {
                 })?;
                 let mut news = News::default();
                 self.position.read(text, Source::Answer(&answer.headers), &mut news)?;
-                Ok(self.position.received(news, answer.at))
+                let received = self.position.received(news, answer.at);
+                if received.is_none() {
+                    // Asked again at once, it would say the same for ever.
+                    self.http.back_off("an answer without a line", None).await?;
+                }
+                Ok(received)
             }
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::REQUEST_TIMEOUT => {
                 self.meter.count(Outcome::Timeout);

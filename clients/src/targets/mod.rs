@@ -14,7 +14,7 @@ pub mod template;
 mod websocket;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::header::HeaderMap;
 use serde_json::Value;
@@ -25,6 +25,10 @@ use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
 use line::Found;
 use numbered::Numbered;
 use profile::{Profile, SendBack, Subscribe, Take, Wire};
+
+/// Such a server promises no sign of life, so its silence is none of death: a log may rest for this long before its
+/// subscriber comes back by itself, which would cost lines where nothing is kept.
+const PROFILE_SILENCE_MAX: Duration = Duration::from_secs(3_600);
 
 /// Which server to follow, and the deployment there.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! Server-sent events of a server with a profile.
 //!
-//! The same connection, parser, back-off and watchdog as wirelab's own client half; only where a line and its
+//! The same connection, parser and back-off as wirelab's own client half; only where a line and its
 //! position stand comes from the profile.
 
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{News, Position, ProfileTarget, Source};
+use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
 use crate::event_stream::EventStreamParser;
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
-use crate::transports::{ANSWER_TIMEOUT, SILENCE_MAX, back_off};
+use crate::transports::back_off;
 use crate::wire::Outcome;
 use crate::{Options, Received, SubscribeError, Subscriber};
 
@@ -40,7 +40,7 @@ impl Sse {
 
     async fn open(&mut self) -> Result<(), SubscribeError> {
         let path = self.position.path();
-        let response = match self.http.open(&path, &self.position.headers(), ANSWER_TIMEOUT).await {
+        let response = match self.http.open(&path, &self.position.headers(), PROFILE_SILENCE_MAX).await {
             Ok(response) => response,
             Err(Cut(why)) => return self.http.back_off(&why, None).await,
         };
@@ -63,7 +63,7 @@ impl Sse {
         let mut events = Vec::new();
         loop {
             let Some((body, parser)) = &mut self.stream else { return Ok(None) };
-            let Ok(Ok(Some((chunk, at)))) = timeout(SILENCE_MAX, self.http.chunk(body)).await else {
+            let Ok(Ok(Some((chunk, at)))) = timeout(PROFILE_SILENCE_MAX, self.http.chunk(body)).await else {
                 return Ok(None);
             };
             parser.push(&chunk, &mut events).map_err(|error| SubscribeError::Contract(error.to_string()))?;

@@ -1,10 +1,10 @@
 //! WebSocket frames of a server with a profile.
 //!
-//! The same socket, handshake, back-off and watchdog as wirelab's own client half; what is said after opening and
+//! The same socket, handshake and back-off as wirelab's own client half; what is said after opening and
 //! what is answered to what comes from the profile.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
@@ -15,12 +15,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::profile::Speech;
-use super::{News, Position, ProfileTarget, Source};
+use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
 use crate::backoff::Backoff;
 use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
 use crate::meter::{Meter, MeteredSocket};
 use crate::traffic::Traffic;
-use crate::transports::{ANSWER_TIMEOUT, SILENCE_MAX, WEBSOCKET_FIRST_CEILING};
+use crate::transports::{ANSWER_TIMEOUT, WEBSOCKET_FIRST_CEILING};
 use crate::upgrade::upgrade;
 use crate::wire::Outcome;
 use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
@@ -37,7 +37,7 @@ pub(super) struct Websocket {
 
 impl Websocket {
     pub(super) fn new(target: ProfileTarget, speech: Speech, options: &Options, meter: Arc<Meter>) -> Self {
-        let backoff = Backoff::new(WEBSOCKET_FIRST_CEILING, options.reconnect_max);
+        let backoff = Backoff::new(WEBSOCKET_FIRST_CEILING, options);
         let position = Position::new(&target);
         Self { server: target.server, position, speech, socket: None, backoff, meter }
     }
@@ -59,7 +59,7 @@ impl Websocket {
                     Answer { status, headers: head.headers, body: body.unwrap_or_default().into(), at };
                 match refused(&answer, &self.meter) {
                     Refusal::Final(error) => Err(error),
-                    Refusal::Later { why, advised: _ } => self.back_off(&why).await,
+                    Refusal::Later { why, advised } => self.back_off(&why, advised).await,
                 }
             }
             Ok(Err(error)) => {
@@ -67,9 +67,9 @@ impl Websocket {
                 if self.meter.traffic().connections_opened > opened_before {
                     self.meter.count(Outcome::Error);
                 }
-                self.back_off(&error.to_string()).await
+                self.back_off(&error.to_string(), None).await
             }
-            Err(_) => self.back_off("no handshake in time").await,
+            Err(_) => self.back_off("no handshake in time", None).await,
         }
     }
 
@@ -93,7 +93,7 @@ impl Websocket {
     async fn frame(&mut self) -> Option<(String, Instant)> {
         let socket = self.socket.as_mut()?;
         loop {
-            let message = timeout(SILENCE_MAX, socket.next()).await.ok()??.ok()?;
+            let message = timeout(PROFILE_SILENCE_MAX, socket.next()).await.ok()??.ok()?;
             match message {
                 Message::Text(text) => return Some((text.to_string(), self.meter.last_read())),
                 Message::Close(_) => return None,
@@ -111,8 +111,8 @@ impl Websocket {
         }
     }
 
-    async fn back_off(&mut self, why: &str) -> Result<(), SubscribeError> {
-        let delay = self.backoff.failed(None).ok_or_else(|| SubscribeError::Unreachable {
+    async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
+        let delay = self.backoff.failed(advised).ok_or_else(|| SubscribeError::Unreachable {
             server: self.server.to_string(),
             failures: self.backoff.failures() - 1,
             last: why.to_owned(),
@@ -135,7 +135,7 @@ impl Subscriber for Websocket {
             }
             let Some((frame, at)) = self.frame().await else {
                 self.socket = None;
-                self.back_off("the socket was closed").await?;
+                self.back_off("the socket was closed", None).await?;
                 continue;
             };
             let mut news = News::default();
@@ -157,7 +157,6 @@ mod tests {
     use super::*;
     use crate::targets::profile::Profile;
     use crate::targets::subscribe;
-    use std::time::Duration;
     use tokio::net::TcpListener;
     use tokio_tungstenite::accept_hdr_async;
     use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};

@@ -48,7 +48,7 @@ fn path(transport: Transport, target: &Target, more: &[(&str, String)]) -> Strin
 
 /// For transports that have no rule of their own.
 pub(crate) fn back_off(options: &Options) -> Backoff {
-    Backoff::new(FIRST_CEILING, options.reconnect_max)
+    Backoff::new(FIRST_CEILING, options)
 }
 
 /// What the lines of a stream make for its subscriber. The cursor moves with the batch that is returned.

@@ -101,7 +101,8 @@ impl Sse {
             return Ok(cursor.clone());
         }
         let path = format!("/api/deployments/{}/lines?from=now", self.target.deployment);
-        let backoff = Backoff::new(FIRST_CEILING, FIRST_CEILING);
+        let backoff =
+            Backoff::new(FIRST_CEILING, &Options { reconnect_max: FIRST_CEILING, ..Options::default() });
         let mut http = Http::new(self.target.server.clone(), Meter::new(), backoff);
         let answer = http.get(&path, &[], ANSWER_TIMEOUT).await?;
         let snapshot: Result<Batch, _> = serde_json::from_slice(&answer.body);

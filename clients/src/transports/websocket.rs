@@ -46,7 +46,7 @@ pub struct Websocket {
 impl Websocket {
     /// Follows `target`; connects at the first batch.
     pub fn new(engine: Transport, target: Target, options: &Options, meter: Arc<Meter>) -> Self {
-        let backoff = Backoff::new(FIRST_CEILING, options.reconnect_max);
+        let backoff = Backoff::new(FIRST_CEILING, options);
         Self { engine, target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
     }
 
@@ -79,7 +79,12 @@ impl Websocket {
                 self.back_off(&error.to_string(), None).await
             }
             Ok(Err(error)) => self.back_off(&format!("cannot connect: {error}"), None).await,
-            Err(_) => self.back_off("no handshake in time", None).await,
+            Err(_) => {
+                if self.meter.traffic().connections_opened > opened_before {
+                    self.meter.count(Outcome::Error);
+                }
+                self.back_off("no handshake in time", None).await
+            }
         }
     }
 

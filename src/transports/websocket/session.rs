@@ -26,6 +26,11 @@ pub(super) const ROOMS_MAX: usize = 32;
 /// Heartbeats without anything from the client before the socket is given up.
 const UNANSWERED_PINGS_MAX: u32 = 2;
 
+/// A command's `ref`, as JSON: it names an answer, and comes back in it.
+const REFERENCE_BYTES_MAX: usize = 1_024;
+/// What an error repeats of what was sent.
+const REPEATED_CHARS_MAX: usize = 200;
+
 /// What goes out next.
 #[derive(Debug, Clone)]
 pub(crate) enum Outgoing {
@@ -237,13 +242,19 @@ impl Session {
 
     fn command(&mut self, text: &str, now_us: u64) -> Option<Effect> {
         let mut reference = None;
-        let command = serde_json::from_str::<Map<String, Value>>(text).and_then(|members| {
-            reference = members.get("ref").filter(|reference| !reference.is_null()).cloned();
+        let command = serde_json::from_str::<Map<String, Value>>(text).and_then(|mut members| {
+            let given = members.remove("ref").filter(|reference| !reference.is_null());
+            if given.as_ref().is_some_and(|given| given.to_string().len() > REFERENCE_BYTES_MAX) {
+                let bound = format!("its ref is longer than {REFERENCE_BYTES_MAX} bytes");
+                return Err(serde::de::Error::custom(bound));
+            }
+            reference = given;
             ClientFrame::deserialize(Value::Object(members))
         });
         match command {
             Ok(command) => self.obey(command, reference, now_us),
             Err(error) => {
+                let error: String = error.to_string().chars().take(REPEATED_CHARS_MAX).collect();
                 let detail = format!("this is no command: {error}; such as {{\"type\":\"ping\"}}");
                 self.refuse(Refusal::bad_request(detail), reference);
                 None
@@ -267,10 +278,11 @@ impl Session {
                         self.frame(ServerFrame::Unsubscribed { deployment, cursor, reference });
                         return Some(Effect::Leave(left));
                     }
-                    None => Refusal::new(
-                        StatusCode::NOT_FOUND,
-                        format!("deployment {deployment:.40?} is not followed on this socket"),
-                    ),
+                    None => {
+                        let given: String = deployment.chars().take(REPEATED_CHARS_MAX).collect();
+                        let detail = format!("deployment {given:?} is not followed on this socket");
+                        Refusal::new(StatusCode::NOT_FOUND, detail)
+                    }
                 }
             }
             ClientFrame::Pause {} => return Some(Effect::Pause),

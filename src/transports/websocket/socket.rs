@@ -23,6 +23,8 @@ pub(crate) struct Socket {
     pub(crate) session: Session,
     rooms: Rooms,
     inbox: Inbox,
+    /// The inbox was found empty, and the connection had its turn to fill it since.
+    was_quiet: bool,
 }
 
 /// What a socket turns to next.
@@ -46,16 +48,23 @@ impl Socket {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
         let mut rooms = Rooms::new(transport, context.metrics.clone());
         rooms.enter(reader, None);
-        Self { session, rooms, inbox: Inbox { payload, messages: Messages::default(), is_broken: false } }
+        let inbox = Inbox { payload, messages: Messages::default(), is_broken: false };
+        Self { session, rooms, inbox, was_quiet: false }
     }
 
     /// The next event. What was received comes first: a command is answered before later lines, and before the
     /// goodbye of a socket whose rooms are over.
     pub(crate) fn poll_event(&mut self, task: &mut Task<'_>) -> Poll<Event> {
         if let Poll::Ready(received) = self.inbox.poll_next_unpin(task) {
+            self.was_quiet = false;
             return Poll::Ready(Event::Received(received));
         }
         if self.session.is_over() {
+            // The connection feeds at most 32 KiB at a time: what it has read beyond that comes after its next turn.
+            if !std::mem::replace(&mut self.was_quiet, true) {
+                task.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             return Poll::Ready(Event::Over);
         }
         match self.rooms.poll_next_unpin(task) {
@@ -112,15 +121,15 @@ impl Ask {
     pub(crate) async fn carry_out(self, context: &Context) -> Done {
         match self {
             Self::Subscribe(deployment, position, reference) => {
-                let Ok(permit) = context.rooms.clone().try_acquire_owned() else {
-                    return Done { answer: Answer::Overloaded, entered: None };
-                };
-                match context.deployments.reader(&deployment, position).await {
-                    Ok(reader) => Done {
+                let opened = context.deployments.reader(&deployment, position).await;
+                // Only a room that there would be needs a place.
+                match (opened, context.rooms.clone().try_acquire_owned()) {
+                    (Ok(reader), Ok(permit)) => Done {
                         answer: Answer::Subscribed(deployment, Ok(reader.cursor()), reference),
                         entered: Some((reader, permit)),
                     },
-                    Err(error) => {
+                    (Ok(_), Err(_)) => Done { answer: Answer::Overloaded, entered: None },
+                    (Err(error), _) => {
                         let problem = Refusal::from(error).problem().clone();
                         Done {
                             answer: Answer::Subscribed(deployment, Err(problem), reference),

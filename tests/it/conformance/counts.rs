@@ -56,6 +56,7 @@ impl Counted {
             poll_interval: Duration::from_millis(5),
             hold: Duration::from_millis(20),
             reconnect_max: Duration::from_secs(1),
+            ..Options::default()
         };
         let meter = Meter::new();
         let target = Target { server, deployment: id.clone(), from };

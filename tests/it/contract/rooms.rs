@@ -102,7 +102,8 @@ fn a_room_that_is_over_already_says_so_at_once() {
 
 #[test]
 fn commands_received_before_the_end_are_answered_before_the_goodbye() {
-    const PINGS: usize = 40;
+    /// More than a connection feeds at a time.
+    const PINGS: usize = 2_000;
     let server = Server::start();
     for engine in ENGINES {
         let (one, two) = (server.create().id, server.create().id);

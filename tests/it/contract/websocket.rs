@@ -108,6 +108,8 @@ fn an_unfit_handshake_is_refused_as_plain_http() {
         for (what, refused) in [
             ("a connection that is kept", upgrade("keep-alive", "websocket", "13", KEY)),
             ("another upgrade", upgrade("Upgrade", "h2c", "13", KEY)),
+            ("an upgrade among others", upgrade("Upgrade", "h2c, websocket", "13", KEY)),
+            ("an upgrade that only holds the word", upgrade("Upgrade", "xwebsocketx", "13", KEY)),
             ("an empty key", upgrade("Upgrade", "websocket", "13", "")),
             ("a key of 15 bytes", upgrade("Upgrade", "websocket", "13", "AQIDBAUGBwgJCgsMDQ4P")),
             ("a key that is no base64", upgrade("Upgrade", "websocket", "13", "????????????????????????")),
@@ -117,6 +119,8 @@ fn an_unfit_handshake_is_refused_as_plain_http() {
         let old = upgrade("Upgrade", "websocket", "8", KEY);
         assert_eq!(old.problem().unwrap().status, 426);
         assert_eq!(old.header("sec-websocket-version"), Some("13"));
+        // RFC 9110 §15.5.22.
+        assert_eq!(old.header("upgrade"), Some("websocket"));
         let good = upgrade("keep-alive, UPGRADE", "WebSocket", "13", KEY);
         assert_eq!(good.status, 101, "tokens have no case and stand in lists");
         // The example of RFC 6455 §1.3.

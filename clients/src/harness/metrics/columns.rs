@@ -2,7 +2,7 @@
 //!
 //! A new column goes last, with its unit as suffix, its definition in one sentence, and its value.
 
-use super::{Column, ColumnText, Value, count, delivery_us, ms, quantile_us, text, us};
+use super::{Column, ColumnText, Value, count, delivery_us, ms, published_quantile_us, text, us};
 use crate::harness::plan::{LineProcess, Server};
 use crate::harness::results::{RunResult, SCHEMA_VERSION};
 use crate::harness::schedule::Generated;
@@ -45,7 +45,7 @@ pub const COLUMNS: &[Column] = &[
     column(
         "verdict",
         "",
-        "`ok`, `unresolved` (smaller differences are not claimed) or `invalid` (do not use).",
+        "`ok`, `unresolved` (holds, with the reservation that the reasons name) or `invalid` (do not use).",
         |run| text(run.verdict.name()),
     ),
     column(
@@ -237,9 +237,12 @@ pub const COLUMNS: &[Column] = &[
     ),
     column("recovery_ms", "ms", "End of the fault → staleness back at its earlier p99.", |_| None),
     column("detect_ms", "ms", "Begin of the fault → the client notices.", |_| None),
-    column("app_bytes", "bytes", "Text of the lines delivered, over the whole run.", |run| {
-        count(run.app_bytes?)
-    }),
+    column(
+        "app_bytes",
+        "bytes",
+        "Text of every receipt, repeated ones included, over the whole run.",
+        |run| count(run.app_bytes?),
+    ),
     column(
         "l7_up_bytes",
         "bytes",
@@ -327,13 +330,13 @@ pub const COLUMNS: &[Column] = &[
         "send_lateness_us_p99",
         "µs",
         "Quantile 0.99 of actual send − due time: the harness's own fault.",
-        |run| count(quantile_us(run, &run.send_lateness, 0.99)?),
+        |run| count(published_quantile_us(run, &run.send_lateness, 0.99)?),
     ),
     column("append_us_p50", "µs", "Median of send → 201: the store's share.", |run| {
-        count(quantile_us(run, &run.append, 0.5)?)
+        count(published_quantile_us(run, &run.append, 0.5)?)
     }),
     column("append_us_p99", "µs", "Quantile 0.99 of send → 201.", |run| {
-        count(quantile_us(run, &run.append, 0.99)?)
+        count(published_quantile_us(run, &run.append, 0.99)?)
     }),
     column(
         "l7_per_line_bytes",

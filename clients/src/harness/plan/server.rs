@@ -116,8 +116,8 @@ transports = ["sse", "ndjson"]
 subscribers = 1
 repetitions = 2
 drain = "6s"
-cut_at = ["1s", "2s"]
-lines = { process = "poisson", rate_hz = 50, duration = "3s" }
+cut_at = ["1s", "3s"]
+lines = { process = "poisson", rate_hz = 50, duration = "4s" }
 "#;
 
     #[test]
@@ -158,10 +158,10 @@ lines = { process = "poisson", rate_hz = 50, duration = "3s" }
             ("http://127.0.0.1:2", "https://x", "\"https://x\" is no server URL"),
             ("\"peer\"]", "\"wirelab\"]", "targets is naming wirelab twice"),
             ("[\"wirelab\", \"http://127.0.0.1:2\", \"peer\"]", "[]", "targets is empty; a list of wirelab"),
-            ("\"1s\", ", "\"2s\", ", "cut_at is 2s; must be later than the one before, 2s"),
+            ("\"1s\", ", "\"1001ms\", ", "cut_at is 3s; must be 2s or more after the one before, 1s 1ms"),
             ("\"1s\", ", "\"1\", ", "cut_at is \"1\"; time unit needed"),
-            ("\"2s\"]", "\"3s\"]", "cut_at is 3s; must be before the last line"),
-            ("\"6s\"", "\"5s\"", "drain is 5s; with cut_at at least 6s"),
+            ("\"3s\"]", "\"4s\"]", "cut_at is 4s; must be before the last line"),
+            ("\"6s\"", "\"1s\"", "drain is 1s; with cut_at at least 2s"),
         ] {
             assert!(PLAN.contains(from), "{from}");
             let refused =

@@ -133,6 +133,19 @@ fn every_refused_command_is_an_error_frame_with_status_and_ref() {
         assert_eq!(status_of(&said[0]), status, "{command:.80}: {}", said[0]);
         assert_eq!(said[0]["ref"], "r", "{command:.80}");
     }
+    // What comes back is bounded, whatever was sent.
+    let long = "\u{200b}".repeat(1 << 20);
+    for long in [
+        json!({"type": long}),
+        json!({"type": "unsubscribe", "deployment": long}),
+        json!({"type": "subscribe", "deployment": long}),
+        json!({"type": "publish", "deployment": long, "text": "x"}),
+        json!({"type": "ping", "ref": long}),
+    ] {
+        let (said, _) = told(session, long);
+        status_of(&said[0]);
+        assert!(said[0].to_string().len() < 8 << 10, "{:.200}", said[0].to_string());
+    }
     for no_command in ["", "{", "7", "null", "[\"ping\"]", "\"ping\"", "{\"type\":\"ping\"} x"] {
         session.receive(Message::Text(no_command.to_owned()), 7);
         assert_eq!(status_of(&said(session)[0]), 400, "{no_command}");
