@@ -11,10 +11,16 @@ use std::time::Duration;
 
 use crate::os;
 
-/// Readings of one process at one instant; counters run since its start.
+/// CPU time of threads that ended between two readings up to which the counters of the others stand for the whole
+/// process: a process has odd threads of little work, and its files are read one after the other.
+const ENDED_CPU_MAX: Duration = Duration::from_millis(2);
+/// The same as a share of the CPU time of the whole process: a fiftieth, below what repeated runs differ by.
+const ENDED_CPU_DIVISOR: u32 = 50;
+
+/// What a process has cost, until an instant or between two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessSample {
-    /// CPU time of all threads, user and system.
+    /// CPU time of all threads, user and system, ended ones included.
     pub cpu: Option<Duration>,
     /// Time in which threads were ready but had no CPU: the best sign of saturation. Living threads only.
     pub run_delay: Option<Duration>,
@@ -25,41 +31,85 @@ pub struct ProcessSample {
 }
 
 impl ProcessSample {
+    /// Reads the process `pid` now; counters run since its start.
+    pub fn take(pid: u32) -> Self {
+        ProcessReading::take(pid).sample
+    }
+}
+
+/// Readings of one process at one instant, to be compared with another instant's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProcessReading {
+    sample: ProcessSample,
+    /// CPU time of living threads: what is missing to `sample.cpu` was used by threads that have ended.
+    living_cpu: Option<Duration>,
+}
+
+impl ProcessReading {
+    /// A process that has not begun.
+    const NOTHING_YET: Self = Self {
+        sample: ProcessSample {
+            cpu: Some(Duration::ZERO),
+            run_delay: Some(Duration::ZERO),
+            context_switches: Some(0),
+            pss_anon_bytes: Some(0),
+        },
+        living_cpu: Some(Duration::ZERO),
+    };
+
     /// Reads the process `pid` now.
     pub fn take(pid: u32) -> Self {
         let proc = Path::new("/proc").join(pid.to_string());
         let tasks = tasks(&proc);
-        Self {
-            cpu: os::process_cpu(pid),
-            run_delay: sum(&tasks, "schedstat", run_delay_ns).map(Duration::from_nanos),
-            context_switches: sum(&tasks, "status", context_switches),
+        let cpu = os::process_cpu(pid);
+        let schedstats = texts(&tasks, "schedstat");
+        let sample = ProcessSample {
+            cpu,
+            run_delay: sum(&schedstats, run_delay_ns).map(Duration::from_nanos),
+            context_switches: sum(&texts(&tasks, "status"), context_switches),
             pss_anon_bytes: fs::read_to_string(proc.join("smaps_rollup"))
                 .ok()
                 .as_deref()
                 .and_then(pss_anon_bytes),
+        };
+        Self { sample, living_cpu: sum(&schedstats, cpu_ns).map(Duration::from_nanos) }
+    }
+
+    /// The cost between `earlier` and this reading; memory as it is now. Counters of living threads are `None` where
+    /// threads that ended in between did a part of the work, and took their counts with them.
+    pub fn since(&self, earlier: &Self) -> ProcessSample {
+        let (now, then) = (&self.sample, &earlier.sample);
+        let between = |now: Option<Duration>, then: Option<Duration>| now?.checked_sub(then?);
+        let cpu = between(now.cpu, then.cpu);
+        let ended_cpu = self.ended_cpu().zip(earlier.ended_cpu()).map(|(now, then)| now.saturating_sub(then));
+        let all_counted = cpu
+            .zip(ended_cpu)
+            .is_some_and(|(cpu, ended_cpu)| ended_cpu <= ENDED_CPU_MAX.max(cpu / ENDED_CPU_DIVISOR));
+        let cost = ProcessSample { cpu, pss_anon_bytes: now.pss_anon_bytes, ..ProcessSample::default() };
+        if !all_counted {
+            return cost;
+        }
+        ProcessSample {
+            run_delay: between(now.run_delay, then.run_delay),
+            context_switches: now
+                .context_switches
+                .zip(then.context_switches)
+                .and_then(|(now, then)| now.checked_sub(then)),
+            ..cost
         }
     }
 
-    /// The cost between `earlier` and this sample; memory as it is now. `None` also where a counter went back,
-    /// because a thread ended in between and took its count with it.
-    pub fn since(&self, earlier: &Self) -> Self {
-        let between = |now: Option<Duration>, then: Option<Duration>| now?.checked_sub(then?);
-        Self {
-            cpu: between(self.cpu, earlier.cpu),
-            run_delay: between(self.run_delay, earlier.run_delay),
-            context_switches: self
-                .context_switches
-                .zip(earlier.context_switches)
-                .and_then(|(now, then)| now.checked_sub(then)),
-            pss_anon_bytes: self.pss_anon_bytes,
-        }
+    /// CPU time that threads used which have ended. The files are read one after the other, so living threads may
+    /// seem to have used more than all.
+    fn ended_cpu(&self) -> Option<Duration> {
+        Some(self.sample.cpu?.saturating_sub(self.living_cpu?))
     }
 }
 
 /// Readings of every process of a group at one instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupSample {
-    processes: BTreeMap<u32, ProcessSample>,
+    processes: BTreeMap<u32, ProcessReading>,
 }
 
 impl GroupSample {
@@ -67,15 +117,14 @@ impl GroupSample {
     pub fn take(leader: u32) -> Self {
         let mut pids = processes_of_group(leader);
         pids.insert(leader);
-        Self { processes: pids.into_iter().map(|pid| (pid, ProcessSample::take(pid))).collect() }
+        Self { processes: pids.into_iter().map(|pid| (pid, ProcessReading::take(pid))).collect() }
     }
 
     /// The cost of the whole group between `earlier` and this sample. A process that began in between cost all that
     /// it has used; where one ended in between, taking its counters with it, counters are `None`.
     pub fn since(&self, earlier: &Self) -> ProcessSample {
-        let cost = |(pid, sample): (&u32, &ProcessSample)| match earlier.processes.get(pid) {
-            Some(earlier) => sample.since(earlier),
-            None => *sample,
+        let cost = |(pid, reading): (&u32, &ProcessReading)| {
+            reading.since(earlier.processes.get(pid).unwrap_or(&ProcessReading::NOTHING_YET))
         };
         let sum = self.processes.iter().map(cost).reduce(ProcessSample::plus).unwrap_or_default();
         let all_there = earlier.processes.keys().all(|pid| self.processes.contains_key(pid));
@@ -124,14 +173,22 @@ fn tasks(proc: &Path) -> Vec<std::path::PathBuf> {
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
-/// The sum over threads; `None` if there are none or a file says nothing. A thread that ended meanwhile is left out.
-fn sum(tasks: &[std::path::PathBuf], file: &str, value: fn(&str) -> Option<u64>) -> Option<u64> {
-    let texts: Vec<String> =
-        tasks.iter().filter_map(|task| fs::read_to_string(task.join(file)).ok()).collect();
+/// A file of each thread. A thread that ended meanwhile is left out.
+fn texts(tasks: &[std::path::PathBuf], file: &str) -> Vec<String> {
+    tasks.iter().filter_map(|task| fs::read_to_string(task.join(file)).ok()).collect()
+}
+
+/// The sum over threads; `None` if there are none or a file says nothing.
+fn sum(texts: &[String], value: fn(&str) -> Option<u64>) -> Option<u64> {
     if texts.is_empty() {
         return None;
     }
     texts.iter().map(|text| value(text)).sum()
+}
+
+/// The first number of `schedstat`: ns spent on a CPU.
+fn cpu_ns(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The second number of `schedstat`: ns spent waiting for a CPU.
@@ -161,6 +218,8 @@ mod tests {
     fn the_files_of_proc_are_read_as_the_kernel_writes_them() {
         assert_eq!(run_delay_ns("1234 567 89\n"), Some(567));
         assert_eq!(run_delay_ns("1234"), None);
+        assert_eq!(cpu_ns("1234 567 89\n"), Some(1234));
+        assert_eq!(cpu_ns("\n"), None);
         let status = "Name:\tx\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t30\n";
         assert_eq!(context_switches(status), Some(42));
         assert_eq!(context_switches("Name:\tx\n"), None);
@@ -170,30 +229,69 @@ mod tests {
         assert_eq!(pss_anon_bytes("Pss: 9 kB\n"), None, "kernels before 5.9 do not tell");
     }
 
-    #[test]
-    fn a_cost_is_a_difference_and_memory_a_level() {
-        let sample = |n: u64| ProcessSample {
+    fn sample(n: u64) -> ProcessSample {
+        ProcessSample {
             cpu: Some(Duration::from_micros(n)),
             run_delay: Some(Duration::from_micros(2 * n)),
             context_switches: Some(3 * n),
             pss_anon_bytes: Some(4 * n),
-        };
-        let cost = sample(10).since(&sample(7));
+        }
+    }
+
+    /// Of a process in which no thread has ended.
+    fn reading(n: u64) -> ProcessReading {
+        ProcessReading { sample: sample(n), living_cpu: Some(Duration::from_micros(n)) }
+    }
+
+    #[test]
+    fn a_cost_is_a_difference_and_memory_a_level() {
+        let cost = reading(10).since(&reading(7));
         assert_eq!(cost, ProcessSample { pss_anon_bytes: Some(40), ..sample(3) });
-        let back = sample(7).since(&sample(10));
+        let back = reading(7).since(&reading(10));
         assert_eq!((back.cpu, back.run_delay, back.context_switches), (None, None, None));
     }
 
     #[test]
+    fn counters_are_empty_rather_than_too_small_where_threads_ended() {
+        // CPU time of the process and of its living threads, before and after, in µs; whether counters are told.
+        for (before, after, told) in [
+            ((0, 0), (1_000_000, 1_000_000), true),
+            // 2 ms may be missing, or a fiftieth of a longer time.
+            ((0, 0), (50_000, 48_000), true),
+            ((0, 0), (50_000, 47_999), false),
+            ((0, 0), (1_000_000, 980_000), true),
+            ((0, 0), (1_000_000, 979_999), false),
+            // A thread per request: next to nothing is used by those that live.
+            ((5_000, 5_000), (905_000, 6_000), false),
+            // What ended before the first reading is in neither.
+            ((700_000, 100_000), (800_000, 200_000), true),
+            // A thread that lived at the first reading takes all its count with it.
+            ((700_000, 700_000), (800_000, 200_000), false),
+            // Read one after the other, living threads may seem to have used more than all.
+            ((100_000, 104_000), (200_000, 200_000), true),
+        ] {
+            let reading = |(cpu, living): (u64, u64), n: u64| ProcessReading {
+                sample: ProcessSample { cpu: Some(Duration::from_micros(cpu)), ..sample(n) },
+                living_cpu: Some(Duration::from_micros(living)),
+            };
+            let cost = reading(after, 10).since(&reading(before, 7));
+            let expected = ProcessSample {
+                cpu: Some(Duration::from_micros(after.0 - before.0)),
+                run_delay: told.then_some(Duration::from_micros(6)),
+                context_switches: told.then_some(9),
+                pss_anon_bytes: Some(40),
+            };
+            assert_eq!(cost, expected, "{before:?} {after:?}");
+        }
+        // Where the kernel tells nothing of threads, nobody knows what ended.
+        let cost = ProcessReading { living_cpu: None, ..reading(10) }.since(&reading(7));
+        assert_eq!((cost.cpu, cost.run_delay, cost.context_switches), (sample(3).cpu, None, None));
+    }
+
+    #[test]
     fn a_groups_cost_is_the_sum_and_a_lost_worker_is_not_hidden() {
-        let sample = |n: u64| ProcessSample {
-            cpu: Some(Duration::from_micros(n)),
-            run_delay: Some(Duration::from_micros(2 * n)),
-            context_switches: Some(3 * n),
-            pss_anon_bytes: Some(4 * n),
-        };
         let group = |processes: &[(u32, u64)]| GroupSample {
-            processes: processes.iter().map(|(pid, n)| (*pid, sample(*n))).collect(),
+            processes: processes.iter().map(|(pid, n)| (*pid, reading(*n))).collect(),
         };
         let before = group(&[(1, 10), (2, 20)]);
         // 1 used 5, 2 used 1, 3 began in between and used 7.
@@ -202,6 +300,13 @@ mod tests {
         let cost = group(&[(1, 15)]).since(&before);
         assert_eq!(cost, ProcessSample { pss_anon_bytes: Some(60), ..ProcessSample::default() });
         assert_eq!(GroupSample::default().since(&GroupSample::default()), ProcessSample::default());
+
+        // 3 began in between, and most of its work was done by threads that have ended.
+        let mut after = group(&[(1, 10), (2, 20)]);
+        let busy = ProcessReading { sample: sample(9_000), living_cpu: Some(Duration::from_micros(1)) };
+        after.processes.insert(3, busy);
+        let cost = after.since(&before);
+        assert_eq!((cost.cpu, cost.run_delay, cost.context_switches), (sample(9_000).cpu, None, None));
     }
 
     #[test]
@@ -218,8 +323,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_process_has_used_cpu_and_memory() {
-        let sample = ProcessSample::take(std::process::id());
+        let ProcessReading { sample, living_cpu } = ProcessReading::take(std::process::id());
         assert!(sample.cpu.unwrap() > Duration::ZERO);
+        assert!(living_cpu.unwrap() > Duration::ZERO);
         assert!(sample.pss_anon_bytes.is_none_or(|bytes| bytes > 10_000), "{sample:?}");
         assert!(sample.context_switches.is_some());
     }

@@ -37,6 +37,9 @@ const REOPEN_LEAD: Duration = Duration::from_millis(200);
 const ANSWERS_MAX: Duration = Duration::from_secs(10);
 /// How often a request that waits for its turn looks whether it is.
 const TURN_NAP: Duration = Duration::from_micros(100);
+/// How often a server that takes one request at a time is looked at, before the next is due: whether it has answered
+/// and closed, so that the next connection is there in time.
+const ANSWER_NAP: Duration = Duration::from_millis(1);
 /// Longest sleep before looking whether to stop.
 const NAP_MAX: Duration = Duration::from_millis(100);
 
@@ -103,7 +106,7 @@ pub struct Published {
     /// Actual send − due time, per measured line: the harness's own fault.
     pub send_lateness: LatencyHistogram,
     /// Send → 201, per measured line: the store's share. Where a request has to wait for the answer before, that
-    /// wait is in it.
+    /// wait is in it, and so is connecting again after it if the line is due by then.
     pub append: LatencyHistogram,
     /// Lines that the server said it has, with the seqs that were expected.
     pub lines_acknowledged: u64,
@@ -169,51 +172,50 @@ impl Task {
     fn publish(&self, publication: &Publication, mut connection: Connection) -> Published {
         os::fine_timers();
         let mut published = Published { connections_opened: 1, ..Published::default() };
+        if let Err(problem) = self.send_all(publication, &mut connection, &mut published) {
+            published.fails_with(problem);
+        }
+        published.add(connection.finish(ANSWERS_MAX));
+        published
+    }
+
+    /// Sends every line when it is due. Ends early if told to stop, or if nothing more can be sent.
+    fn send_all(
+        &self,
+        publication: &Publication,
+        connection: &mut Connection,
+        published: &mut Published,
+    ) -> Result<(), String> {
         let mut last_use = Instant::now();
         let mut first: Seq = 1;
         let posts = Posts { lines: &publication.lines, lines_max: self.target.append.lines_max() };
         for lines in posts {
             let (due_offset, _) = lines[0];
             let due = publication.start + due_offset;
-            if !self.sleep_until(due - REOPEN_LEAD, &connection) {
+            if !self.sleep_until(due - REOPEN_LEAD, connection, published)? {
                 break;
             }
             // With requests unanswered the server is slow, not idle, and keeps the connection.
             let idle = due.saturating_duration_since(last_use) > IDLE_MAX || connection.is_closed();
-            if idle
-                && connection.is_answered()
-                && let Err(problem) = self.reopen(&mut connection, &mut published)
-            {
-                published.fails_with(problem);
-                break;
+            if idle && connection.is_answered() {
+                self.reopen(connection, published)?;
             }
             // Encoded before the sleep: at the due time there is nothing left to do but write.
             let request = encode(&self.target, lines.iter().map(|(_, line)| line));
-            if !self.sleep_until(due, &connection) {
+            if !self.sleep_until(due, connection, published)? {
                 break;
             }
             let lines_count = lines.len() as u64;
             let measured = due_offset >= publication.warm_up;
-            let turn = match self.target.append.pipelining() {
-                Pipelining::Pipelined => Ok(None),
-                Pipelining::OneAtATime => self.wait_for_turn(&mut connection, &mut published),
-            };
-            let turn = match turn {
-                Ok(turn) => turn,
-                Err(problem) => {
-                    published.fails_with(problem);
-                    break;
-                }
+            let free_since = match self.target.append.pipelining() {
+                Pipelining::Pipelined => None,
+                Pipelining::OneAtATime => self.wait_for_turn(connection, published)?,
             };
             let sent = Instant::now();
-            // A server that takes one request at a time made this one wait: its time, not the harness's.
-            let lateness = sent.saturating_duration_since(turn.map_or(due, |turn| turn.max(due)));
+            let lateness = lateness(due, free_since, sent);
             let asked = due + lateness;
             let post = Post { first, last: first + lines_count - 1, asked, measured };
-            if let Err(problem) = connection.send(post, &request) {
-                published.fails_with(problem);
-                break;
-            }
+            connection.send(post, &request)?;
             if measured {
                 published.send_lateness.record_n(lateness, lines_count);
             }
@@ -222,11 +224,10 @@ impl Task {
             first += lines_count;
             last_use = sent;
         }
-        published.add(connection.finish(ANSWERS_MAX));
-        published
+        Ok(())
     }
 
-    /// Waits until everything is answered, on a connection that takes one more request. Since when it has;
+    /// Waits until everything is answered, on a connection that takes one more request. Since when the server let it;
     /// `None`: nothing was in the way.
     fn wait_for_turn(
         &self,
@@ -245,34 +246,54 @@ impl Task {
         }
         if connection.is_closed() {
             self.reopen(connection, published)?;
-            return Ok(Some(Instant::now()));
         }
-        Ok(connection.answered_at())
+        Ok(connection.free_since())
     }
 
     /// Replaces a connection on which everything is answered.
     fn reopen(&self, connection: &mut Connection, published: &mut Published) -> Result<(), String> {
-        let fresh =
-            Connection::open(&self.target).map_err(|error| format!("cannot connect again: {error}"))?;
+        let fresh = Connection::open_after(&self.target, connection.free_since())
+            .map_err(|error| format!("cannot connect again: {error}"))?;
         let old = std::mem::replace(connection, fresh);
         published.add(old.finish(ANSWERS_MAX));
         published.connections_opened += 1;
         Ok(())
     }
 
-    /// Sleeps to an absolute deadline, so that lateness does not add up. False: stop, or nothing more can be sent.
-    fn sleep_until(&self, deadline: Instant, connection: &Connection) -> bool {
+    /// Sleeps to an absolute deadline, so that lateness does not add up. Meanwhile a connection that the server has
+    /// closed after its answer is replaced, if it closes after each. False: stop, or nothing more can be sent.
+    fn sleep_until(
+        &self,
+        deadline: Instant,
+        connection: &mut Connection,
+        published: &mut Published,
+    ) -> Result<bool, String> {
         loop {
             if self.stop.load(Ordering::Relaxed) || connection.has_failed() {
-                return false;
+                return Ok(false);
+            }
+            // One that was never used is left alone: a server that closes such ones would be connected to without end.
+            let may_close = match self.target.append.pipelining() {
+                Pipelining::Pipelined => false,
+                Pipelining::OneAtATime => connection.is_used(),
+            };
+            if may_close && connection.is_answered() && connection.is_closed() {
+                self.reopen(connection, published)?;
+                continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return true;
+                return Ok(true);
             }
-            thread::sleep(left.min(NAP_MAX));
+            thread::sleep(left.min(if may_close { ANSWER_NAP } else { NAP_MAX }));
         }
     }
+}
+
+/// How late the harness itself sent a line. A server that takes one request at a time makes others wait: that is its
+/// time, up to the moment from which it would have taken this one, and not a moment longer.
+fn lateness(due: Instant, free_since: Option<Instant>, sent: Instant) -> Duration {
+    sent.saturating_duration_since(free_since.map_or(due, |free_since| free_since.max(due)))
 }
 
 impl Published {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::measured::{Lines, Measured};
 use super::plan::Cell;
-use super::process_sampler::ProcessSample;
+use super::process_sampler::ProcessReading;
 use super::publisher::{Publication, Publisher};
 use super::recorder::DueTable;
 use super::results::{RunResult, Verdict};
@@ -118,7 +118,7 @@ async fn measure(
     connected(&subscribers, cell.subscribers, CONNECT_MAX + cell.poll_interval).await?;
 
     let harness = std::process::id();
-    let before = (measured.sample(), ProcessSample::take(harness), Instant::now());
+    let before = (measured.sample(), ProcessReading::take(harness), Instant::now());
     let lines: Vec<_> = schedule.lines().collect();
     let due: Vec<_> = lines.iter().map(|(due, _)| *due).collect();
     let Lines { sent, expected: texts } = measured.lines(lines);
@@ -145,7 +145,7 @@ async fn measure(
         tokio::time::sleep(LOOK).await;
     }
     look();
-    let after = (measured.sample(), ProcessSample::take(harness), Instant::now());
+    let after = (measured.sample(), ProcessReading::take(harness), Instant::now());
 
     let died = measured.died();
     // Subscribers learn the end as they learned the lines.

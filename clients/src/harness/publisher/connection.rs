@@ -60,8 +60,8 @@ pub(super) struct Connection {
 struct Shared {
     answered: AtomicU64,
     failed: AtomicBool,
-    /// When the last answer was read.
-    answered_at: Mutex<Option<Instant>>,
+    /// Since when the server lets one more request come, of those that it takes one at a time.
+    free_since: Mutex<Option<Instant>>,
     /// The server said that it closes, or has closed.
     closed: AtomicBool,
     /// Set when the caller sends no more: until when to wait for answers.
@@ -70,12 +70,20 @@ struct Shared {
 
 impl Connection {
     pub(super) fn open(target: &PublisherTarget) -> io::Result<Self> {
+        Self::open_after(target, None)
+    }
+
+    /// Opens a connection in place of one that was free since `before`. It is free that much later as connecting
+    /// took, whenever that was begun: the server makes a new connection necessary, but does not delay it.
+    pub(super) fn open_after(target: &PublisherTarget, before: Option<Instant>) -> io::Result<Self> {
+        let began = Instant::now();
         let stream = TcpStream::connect_timeout(&target.addr, CONNECT_MAX)?;
+        let free_since = before.map(|before| before + began.elapsed());
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(WRITE_MAX))?;
         stream.set_read_timeout(Some(LOOK_EVERY))?;
         let (posts, unanswered) = mpsc::channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { free_since: Mutex::new(free_since), ..Shared::default() });
         let reading = Reading {
             stream: stream.try_clone()?,
             append: target.append.clone(),
@@ -110,9 +118,15 @@ impl Connection {
         self.shared.answered.load(Ordering::Acquire) == self.posts_sent
     }
 
-    /// When the last answer was read.
-    pub(super) fn answered_at(&self) -> Option<Instant> {
-        *self.shared.answered_at.lock().expect("no holder panics")
+    /// Whether anything was sent.
+    pub(super) fn is_used(&self) -> bool {
+        self.posts_sent > 0
+    }
+
+    /// Since when a server that takes one request at a time lets the next come: since its last answer was read, or
+    /// later by the time to connect if it closed after that. `None`: nothing was answered yet.
+    pub(super) fn free_since(&self) -> Option<Instant> {
+        *self.shared.free_since.lock().expect("no holder panics")
     }
 
     /// Whether an answer was wrong or the connection is gone with requests unanswered.
@@ -271,7 +285,7 @@ impl Reading {
         if post.measured {
             self.answers.append.record_n(at.saturating_duration_since(post.asked), lines_count);
         }
-        *self.shared.answered_at.lock().expect("no holder panics") = Some(at);
+        *self.shared.free_since.lock().expect("no holder panics") = Some(at);
         if answer.closes {
             // Before it counts as answered: whoever waits for that must not send on it.
             self.shared.closed.store(true, Ordering::Release);

@@ -339,6 +339,75 @@ fn a_server_that_closes_after_each_answer_gets_one_at_a_time_in_order() {
     assert!(problem.contains("publish.pipelining = false") || problem.contains("cannot send"), "{problem}");
 }
 
+/// Else connecting would be in the time of the next line.
+#[test]
+fn a_server_that_closes_after_each_answer_is_connected_again_long_before_the_next_line() {
+    let (connections, accepted) = mpsc::channel();
+    let target = server(move |mut reader| {
+        connections.send(()).unwrap();
+        if read_raw(&mut reader).is_some() {
+            reader.get_mut().write_all(CLOSING.as_bytes()).unwrap();
+        }
+    });
+    // The third line is due when nobody waits any more.
+    let target = profiled(target, Pipelining::OneAtATime);
+    let publisher = Publisher::start(target, due_at(&[0, 50, 600_000])).unwrap();
+    for connection in 1..=3 {
+        let seen = accepted.recv_timeout(Duration::from_secs(60));
+        assert_eq!(seen, Ok(()), "connection {connection}");
+    }
+    publisher.stop();
+    let published = publisher.join();
+    assert_eq!((published.problem, published.lines_acknowledged), (None, 2));
+    assert_eq!((published.sent.len(), published.connections_opened), (2, 3));
+}
+
+#[test]
+fn a_server_that_closes_unused_connections_is_not_connected_to_without_end() {
+    let next = AtomicU64::new(0);
+    let target = server(move |mut reader| {
+        // Answers on the first, and drops all others at once.
+        if next.fetch_add(1, Ordering::Relaxed) == 0 && read_raw(&mut reader).is_some() {
+            reader.get_mut().write_all(CLOSING.as_bytes()).unwrap();
+        }
+    });
+    let published = publish(profiled(target, Pipelining::OneAtATime), due_at(&[0, 600]));
+    assert_eq!((published.problem.is_some(), published.lines_acknowledged), (true, 1));
+    // The first, one after its answer, one shortly before the line is due and one when it is.
+    assert!(published.connections_opened <= 4, "{}", published.connections_opened);
+}
+
+#[test]
+fn only_the_wait_for_an_answer_is_not_the_harnesss_lateness() {
+    let start = Instant::now();
+    for (due, free_since, sent, late) in [
+        // Nothing was in the way.
+        (10, None, 10, 0),
+        (10, None, 13, 3),
+        // Free before it was due: a late wake-up, or connecting too late, is the harness's.
+        (10, Some(4), 13, 3),
+        (10, Some(10), 13, 3),
+        // The answer came after it was due: from then on it is the harness's.
+        (10, Some(12), 13, 1),
+        (10, Some(13), 13, 0),
+        (10, Some(14), 13, 0),
+    ] {
+        let told = lateness(start + due * MS, free_since.map(|at: u32| start + at * MS), start + sent * MS);
+        assert_eq!(told, late * MS, "due {due}, free since {free_since:?}, sent {sent}");
+    }
+}
+
+#[test]
+fn a_connection_that_replaces_another_is_free_as_much_later_as_connecting_took() {
+    let (target, _seen) = good_server();
+    assert_eq!(Connection::open(&target).unwrap().free_since(), None);
+    let began = Instant::now();
+    let before = began - Duration::from_secs(5);
+    let replacing = Connection::open_after(&target, Some(before)).unwrap();
+    let connecting = replacing.free_since().unwrap() - before;
+    assert!(connecting > Duration::ZERO && connecting <= began.elapsed(), "{connecting:?}");
+}
+
 #[test]
 fn a_profiles_server_that_refuses_is_reported() {
     let target = server(|mut reader| {
