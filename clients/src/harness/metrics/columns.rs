@@ -283,13 +283,14 @@ pub const COLUMNS: &[Column] = &[
     column(
         "server_run_delay_us",
         "µs",
-        "Time in which threads of the server were ready but had no CPU: a sign of saturation.",
+        "Time in which threads of the server were ready but had no CPU: a sign of saturation. \
+         Empty where threads that ended meanwhile did more than 2 ms and 2 % of the work: their counts end with them.",
         |run| us(run.server.run_delay),
     ),
     column(
         "server_context_switches_count",
         "count",
-        "Context switches of the server's threads, voluntary or not.",
+        "Context switches of the server's threads, voluntary or not. Empty where `server_run_delay_us` is for that reason.",
         |run| count(run.server.context_switches?),
     ),
     column(
@@ -317,7 +318,8 @@ pub const COLUMNS: &[Column] = &[
     column(
         "harness_run_delay_us",
         "µs",
-        "Time in which threads of the harness were ready but had no CPU.",
+        "Time in which threads of the harness were ready but had no CPU. Empty for the same reason: its publisher ends \
+         before it is read.",
         |run| us(run.harness.run_delay),
     ),
     column(
