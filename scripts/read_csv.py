@@ -69,22 +69,20 @@ def value_at(histogram, quantile):
 
 
 compared = 0
-# The first run with histograms brought this column with it.
-if "l7_per_line_bytes" in runs.columns:
-    for (run_id, metric), rows in percentiles.groupby(["run_id", "metric"]):
-        histogram = samples_of(folder / "hdr" / f"{run_id}.{metric}.hlog")
-        for row in rows.itertuples():
-            assert histogram.get_total_count() == row.samples_count, f"{run_id} {metric}"
-            if not math.isnan(row.value_us):
-                found = value_at(histogram, row.quantile)
-                assert found == row.value_us, f"{run_id} {metric} {row.quantile}: {found} is not {row.value_us}"
-                compared += 1
-        text = pandas.read_csv(folder / "hdr" / f"{run_id}.{metric}.hgrm", sep=r"\s+", comment="#")
-        assert text.TotalCount.iloc[-1] == histogram.get_total_count()
-        assert text.Value.is_monotonic_increasing and text.Percentile.iloc[-1] == 1
-        longest_ms = histogram.get_highest_equivalent_value(histogram.get_max_value()) / 1000
-        assert math.isclose(text.Value.iloc[-1], longest_ms, abs_tol=0.001), f"{run_id} {metric}"
-    assert compared > 0, "no percentile to compare"
+for (run_id, metric), rows in percentiles.groupby(["run_id", "metric"]):
+    histogram = samples_of(folder / "hdr" / f"{run_id}.{metric}.hlog")
+    for row in rows.itertuples():
+        assert histogram.get_total_count() == row.samples_count, f"{run_id} {metric}"
+        if not math.isnan(row.value_us):
+            found = value_at(histogram, row.quantile)
+            assert found == row.value_us, f"{run_id} {metric} {row.quantile}: {found} is not {row.value_us}"
+            compared += 1
+    text = pandas.read_csv(folder / "hdr" / f"{run_id}.{metric}.hgrm", sep=r"\s+", comment="#")
+    assert text.TotalCount.iloc[-1] == histogram.get_total_count()
+    assert text.Value.is_monotonic_increasing and text.Percentile.iloc[-1] == 1
+    longest_ms = histogram.get_highest_equivalent_value(histogram.get_max_value()) / 1000
+    assert math.isclose(text.Value.iloc[-1], longest_ms, abs_tol=0.001), f"{run_id} {metric}"
+assert compared > 0, "no percentile to compare"
 
 print(runs[["transport", "verdict", "requests_count", "delivery_latency_us_p50", "lost_count"]].to_string(index=False))
 print(f"{len(runs)} runs read from {folder.name}, {compared} percentiles found again in their histograms")
