@@ -142,6 +142,7 @@ fn a_damaged_file_is_named_and_the_old_page_stays() {
 #[test]
 fn a_page_that_cannot_be_written_is_named() {
     let folder = copy(&Path::new(PROJECT).join("results/sample"));
+    fs::remove_file(folder.path().join("report.html")).unwrap();
     // A folder in the place of the page stops whoever may write everywhere, too.
     fs::create_dir_all(folder.path().join("report.html/in the way")).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
