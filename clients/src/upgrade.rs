@@ -4,14 +4,18 @@
 
 use std::sync::Arc;
 
+use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
 use crate::meter::{Meter, MeteredSocket};
-use crate::wire::BODY_BYTES_MAX;
+use crate::transports::ANSWER_TIMEOUT;
+use crate::wire::{BODY_BYTES_MAX, Outcome};
 
 /// 9 KiB a connection with a write buffer of zero, where the defaults take 135.
 const READ_BUFFER_BYTES: usize = 4096;
@@ -34,4 +38,33 @@ pub(crate) async fn upgrade(
     request.headers_mut().extend(headers);
     let (socket, _) = tokio_tungstenite::client_async_with_config(request, socket, Some(config)).await?;
     Ok(socket)
+}
+
+/// The socket that `handshake` opens, or what its failure means. Counts the request that it was.
+pub(crate) async fn opened(
+    handshake: impl Future<Output = Result<WebSocketStream<MeteredSocket>, Error>>,
+    meter: &Meter,
+) -> Result<WebSocketStream<MeteredSocket>, Refusal> {
+    let opened_before = meter.traffic().connections_opened;
+    let later = |why| Err(Refusal::Later { why, advised: None });
+    let failure = match timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, handshake).await {
+        Ok(Ok(socket)) => {
+            meter.count(Outcome::Data);
+            return Ok(socket);
+        }
+        Ok(Err(Error::Http(response))) => {
+            let (head, body) = response.into_parts();
+            let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
+            let (body, at) = (body.unwrap_or_default().into(), meter.last_read());
+            return Err(refused(&Answer { status, headers: head.headers, body, at }, meter));
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no handshake in time".to_owned(),
+    };
+    if meter.traffic().connections_opened > opened_before {
+        // The connection was there, so a request had been sent.
+        meter.count(Outcome::Error);
+        return later(failure);
+    }
+    later(format!("cannot connect: {failure}"))
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
-use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -17,12 +16,11 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::profile::Speech;
 use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
 use crate::backoff::Backoff;
-use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
+use crate::http::Refusal;
 use crate::meter::{Meter, MeteredSocket};
 use crate::traffic::Traffic;
-use crate::transports::{ANSWER_TIMEOUT, WEBSOCKET_FIRST_CEILING};
-use crate::upgrade::upgrade;
-use crate::wire::Outcome;
+use crate::transports::WEBSOCKET_FIRST_CEILING;
+use crate::upgrade::{opened, upgrade};
 use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
 
 /// A WebSocket subscriber.
@@ -43,33 +41,14 @@ impl Websocket {
     }
 
     async fn open(&mut self) -> Result<(), SubscribeError> {
-        let opened_before = self.meter.traffic().connections_opened;
-        match timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, self.handshake()).await {
-            Ok(Ok(socket)) => {
-                self.meter.count(Outcome::Data);
+        match opened(self.handshake(), &self.meter).await {
+            Ok(socket) => {
                 self.backoff.succeeded();
                 self.socket = Some(socket);
                 Ok(())
             }
-            Ok(Err(Error::Http(response))) => {
-                let (head, body) = response.into_parts();
-                let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-                let at = self.meter.last_read();
-                let answer =
-                    Answer { status, headers: head.headers, body: body.unwrap_or_default().into(), at };
-                match refused(&answer, &self.meter) {
-                    Refusal::Final(error) => Err(error),
-                    Refusal::Later { why, advised } => self.back_off(&why, advised).await,
-                }
-            }
-            Ok(Err(error)) => {
-                // Cut after the connection was there, so a request had been sent.
-                if self.meter.traffic().connections_opened > opened_before {
-                    self.meter.count(Outcome::Error);
-                }
-                self.back_off(&error.to_string(), None).await
-            }
-            Err(_) => self.back_off("no handshake in time", None).await,
+            Err(Refusal::Final(error)) => Err(error),
+            Err(Refusal::Later { why, advised }) => self.back_off(&why, advised).await,
         }
     }
 

@@ -9,18 +9,17 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
-use hyper::StatusCode;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{ANSWER_TIMEOUT, SILENCE_MAX, end_of, path, received};
+use super::{SILENCE_MAX, end_of, path, received};
 use crate::backoff::Backoff;
-use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
+use crate::http::Refusal;
 use crate::meter::{Meter, MeteredSocket};
 use crate::traffic::Traffic;
-use crate::upgrade::upgrade;
-use crate::wire::{BATCH_LINES_MAX, Cursor, From as Position, Gap, Outcome, ServerFrame, Transport};
+use crate::upgrade::{opened, upgrade};
+use crate::wire::{BATCH_LINES_MAX, Cursor, From as Position, Gap, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A socket that was closed on thousands of clients must not see them all at once: the first attempt of each is
@@ -54,37 +53,14 @@ impl Websocket {
         if let Some(cursor) = &self.cursor {
             self.target.from = Position::After(cursor.clone());
         }
-        let opened_before = self.meter.traffic().connections_opened;
-        match timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, self.handshake()).await {
-            Ok(Ok(socket)) => {
-                self.meter.count(Outcome::Data);
+        // Not 101: a plain HTTP answer, given before any upgrade, which may be final.
+        match opened(self.handshake(), &self.meter).await {
+            Ok(socket) => {
                 self.socket = Some(socket);
                 Ok(())
             }
-            // Not 101: a plain HTTP answer, given before any upgrade.
-            Ok(Err(Error::Http(response))) => {
-                let (head, body) = response.into_parts();
-                let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-                let at = self.meter.last_read();
-                let answer =
-                    Answer { status, headers: head.headers, body: body.unwrap_or_default().into(), at };
-                match refused(&answer, &self.meter) {
-                    Refusal::Final(error) => Err(error),
-                    Refusal::Later { why, advised } => self.back_off(&why, advised).await,
-                }
-            }
-            // Cut after the connection was there, so a request had been sent.
-            Ok(Err(error)) if self.meter.traffic().connections_opened > opened_before => {
-                self.meter.count(Outcome::Error);
-                self.back_off(&error.to_string(), None).await
-            }
-            Ok(Err(error)) => self.back_off(&format!("cannot connect: {error}"), None).await,
-            Err(_) => {
-                if self.meter.traffic().connections_opened > opened_before {
-                    self.meter.count(Outcome::Error);
-                }
-                self.back_off("no handshake in time", None).await
-            }
+            Err(Refusal::Final(error)) => Err(error),
+            Err(Refusal::Later { why, advised }) => self.back_off(&why, advised).await,
         }
     }
 
