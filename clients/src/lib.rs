@@ -16,8 +16,10 @@
 pub mod api;
 mod backoff;
 pub mod event_stream;
+mod gzip;
 pub mod harness;
 mod http;
+mod http2;
 pub mod meter;
 mod options;
 pub mod os;

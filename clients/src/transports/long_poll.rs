@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 use hyper::header::ETAG;
 
-use super::{back_off, end_of, path};
+use super::{end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
@@ -33,7 +33,7 @@ pub struct LongPoll {
 impl LongPoll {
     /// Asks to be held as long as the options say; the server may hold shorter.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
+        let http = Http::new(target.server.clone(), meter.clone(), options);
         Self { target, hold: options.hold, ended: None, http, meter }
     }
 

@@ -11,7 +11,7 @@ use hyper::StatusCode;
 use hyper::header::ETAG;
 use rand::RngExt;
 
-use super::{ANSWER_TIMEOUT, back_off, end_of, path};
+use super::{ANSWER_TIMEOUT, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
@@ -36,7 +36,7 @@ impl ShortPoll {
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let interval = options.polling.interval;
         let phase = rand::rng().random_range(Duration::ZERO..=interval);
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
+        let http = Http::new(target.server.clone(), meter.clone(), options);
         let next_poll = Instant::now() + phase;
         Self { target, interval, next_poll, entity_tag: None, ended: None, http, meter }
     }
