@@ -23,6 +23,7 @@ mod http2;
 pub mod meter;
 mod options;
 pub mod os;
+mod poll_schedule;
 pub mod recording;
 pub mod targets;
 mod toml_place;

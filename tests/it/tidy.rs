@@ -240,6 +240,7 @@ fn pure_modules_read_no_clock_no_file_and_no_socket() {
         "harness/statistics",
         "harness/theory",
         "options",
+        "poll_schedule",
     ]
     .map(|module| format!("clients/src/{module}"));
     let concerns = |path: &str| {
