@@ -32,12 +32,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::wire::{Outcome, Transport};
 
+use crate::compression::Compression;
 use crate::connection::{Connections, Ledger, MeteredStream};
 use crate::deployments::Deployments;
 use crate::metrics::{Caller, Metrics};
 use crate::problem::Refusal;
 use crate::protocol::{self, Spoken};
-use crate::{api, http2, page, transports};
+use crate::{api, http2, openapi, page, transports};
 
 /// Connections accepted beyond the bound, only to be told 503. Without them an overloaded server would look
 /// like one that hangs.
@@ -68,7 +69,19 @@ pub struct Options {
     pub allow_origins: Vec<String>,
     /// Threads.
     pub workers: usize,
+    /// What is served; the path of another transport is as unknown as any.
+    pub transports: Vec<Transport>,
+    /// How bodies that carry lines may be coded.
+    pub compression: Compression,
+    /// How long a waiting answer gathers lines behind a first one; at most [`LINGER_MAX`].
+    pub linger: Duration,
+    /// The interval that pollers without news are advised, in whole seconds.
+    pub poll_advice: Option<Duration>,
 }
+
+/// Longest linger: below the heartbeat of streams (15 s) and the default hold of polls (25 s), which would otherwise
+/// come before any line.
+pub const LINGER_MAX: Duration = Duration::from_secs(10);
 
 impl Default for Options {
     fn default() -> Self {
@@ -80,6 +93,10 @@ impl Default for Options {
             keep_alive: Duration::from_secs(75),
             allow_origins: Vec::new(),
             workers: std::thread::available_parallelism().map_or(1, Into::into),
+            transports: Transport::ALL.to_vec(),
+            compression: Compression::Identity,
+            linger: Duration::ZERO,
+            poll_advice: None,
         }
     }
 }
@@ -97,6 +114,8 @@ pub struct Context {
     pub rooms: Arc<Semaphore>,
     /// Cancelled when the server says goodbye.
     pub shutdown: CancellationToken,
+    /// `/openapi.json`.
+    pub(crate) description: String,
 }
 
 /// Starts serving on `listener`. The future ends when `shutdown` is cancelled and the connections are gone.
@@ -118,7 +137,9 @@ pub fn start(
         .shutdown_timeout(SHUTDOWN_S_MAX);
     let draining = builder.graceful_shutdown_signal();
     let rooms = Arc::new(Semaphore::new(options.connections_max));
-    let context = web::Data::new(Context { deployments, metrics: metrics.clone(), options, rooms, shutdown });
+    let description = openapi::json(&options.transports);
+    let context = Context { deployments, metrics: metrics.clone(), options, rooms, shutdown, description };
+    let context = web::Data::new(context);
     let server = builder
         .listen("wirelab", listener, move || {
             let (context, connections, draining) = (context.clone(), connections.clone(), draining.clone());
@@ -225,11 +246,11 @@ fn app(
         InitError = (),
     >,
 > {
-    let origins = context.options.allow_origins.clone();
+    let (origins, served) = (context.options.allow_origins.clone(), context.options.transports.clone());
     App::new()
         .app_data(context)
         .configure(api::mount)
-        .configure(transports::mount)
+        .configure(|config| transports::mount(config, &served))
         .configure(page::mount)
         .default_service(web::to(no_such_path))
         .wrap(from_fn(refuse_some))
@@ -370,11 +391,17 @@ fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
     }
 }
 
-async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, Refusal> {
-    Err(Refusal::new(
-        StatusCode::NOT_FOUND,
-        format!("there is nothing at {}; the calls start with /api/, see /api/transports", request.path()),
-    ))
+async fn no_such_path(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let detail = match Caller::of_path(request.path()).transport() {
+        Some(transport) if !context.options.transports.contains(&transport) => {
+            let served: Vec<_> = context.options.transports.iter().map(|served| served.name()).collect();
+            format!("{transport} is not served here; there is {}", served.join(", "))
+        }
+        _ => {
+            format!("there is nothing at {}; the calls start with /api/, see /api/transports", request.path())
+        }
+    };
+    Err(Refusal::new(StatusCode::NOT_FOUND, detail))
 }
 
 /// An answer with nothing to cache, for streams and snapshots.
