@@ -19,6 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::meter::MeteredSocket;
 
+/// Read at once of a goodbye, which is a few frames of 17 bytes.
+const GOODBYE_BYTES: usize = 256;
+
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Begins HTTP/2 by prior knowledge (RFC 9113 §3.3): no upgrade, no TLS, the preface at once.
@@ -122,7 +125,57 @@ impl AsyncWrite for OneReadATurn {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
+    /// Says that nothing follows, then reads on to the other side's end: its goodbye (a GOAWAY or two) may still be on
+    /// the way, and every byte is counted.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+        let mut goodbye = [0; GOODBYE_BYTES];
+        loop {
+            let mut goodbye = ReadBuf::new(&mut goodbye);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut goodbye))?;
+            if goodbye.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Meter;
+    use std::task::Wake;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_turn_is_one_read_and_the_rest_is_not_forgotten() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let socket = MeteredSocket::connect(&authority, Meter::new()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let turn = Turn::default();
+        let mut socket = OneReadATurn { socket, turn: turn.clone() };
+
+        server.write_all(b"firstthen").await.unwrap();
+        let mut bytes = [0; 5];
+        socket.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"first");
+        let woken = Arc::new(Woken::default());
+        let waker = woken.clone().into();
+        let mut more = Box::pin(socket.read_u32());
+        assert!(more.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "the same turn");
+        assert!(woken.0.load(Ordering::Relaxed), "nobody will come back for the rest");
+        turn.begin();
+        assert_eq!(more.await.unwrap().to_be_bytes(), *b"then");
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 }

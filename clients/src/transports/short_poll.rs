@@ -135,7 +135,7 @@ impl Subscriber for ShortPoll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Polling;
+    use crate::{PollPhase, Polling};
 
     /// P9.
     #[test]
@@ -152,5 +152,17 @@ mod tests {
         // Of 200 uniform phases, none in the first or none in the last tenth: one in a thousand million.
         assert!(phases[0] < interval / 10 && phases[199] > interval * 9 / 10, "{phases:?}");
         assert!(phases[199] <= interval + started.elapsed());
+    }
+
+    #[test]
+    fn aligned_pollers_ask_together_whenever_they_start() {
+        let interval = Duration::from_secs(1_000);
+        let polling = Polling { phase: PollPhase::Aligned, ..Polling::every(interval) };
+        let options = Options { polling, ..Options::default() };
+        let server = "http://127.0.0.1:1".parse().unwrap();
+        let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
+        let first = || ShortPoll::new(target.clone(), &options, Meter::new()).intended;
+        let earliest = first();
+        assert!((0..200).all(|_| (first() - earliest).as_nanos() % interval.as_nanos() == 0));
     }
 }
