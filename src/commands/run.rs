@@ -78,7 +78,7 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
         write(&folder, &mut results)?;
     }
     conclude(&results, &folder)?;
-    Ok(match gates::exit_code(&results.runs) {
+    Ok(match gates::exit_code(&results.runs, &[]) {
         gates::EXIT_OK => Exit::Ok,
         gates::EXIT_DELIVERY => Exit::Delivery,
         gates::EXIT_INVALID => Exit::Invalid,

@@ -4,6 +4,7 @@
 //! after each run. To add one: a file here and a line in [`EXPORTERS`]. The page for people, `report.html`, is made of
 //! the other files alone.
 
+mod checks_csv;
 mod folder;
 mod hdr_log;
 mod hgrm;
@@ -49,6 +50,7 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &hdr_log::HdrLogs,
     &hgrm::Hgrms,
     &percentiles_csv::PercentilesCsv,
+    &checks_csv::ChecksCsv,
     &runs_csv::RunsCsv,
 ];
 
@@ -123,7 +125,7 @@ mod tests {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let folder: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with("hdr/")).collect();
-        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "runs.csv"]);
+        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "checks.csv", "runs.csv"]);
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
     }

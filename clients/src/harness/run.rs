@@ -13,7 +13,7 @@ use super::plan::Cell;
 use super::process_sampler::ProcessReading;
 use super::publisher::{Publication, Publisher};
 use super::recorder::DueTable;
-use super::results::{RunResult, Verdict};
+use super::results::{RunResult, Verdict, cores_count};
 use super::schedule::Schedule;
 use super::server_process::ServerProcessError;
 use super::subscribers::{Expected, Outcome, Subscribers};
@@ -159,6 +159,7 @@ async fn measure(
         cell: cell.clone(),
         verdict: Verdict::default(),
         verdict_reasons: Vec::new(),
+        checks: Vec::new(),
         // A clock before 1970 is nobody's.
         cohort_started_us: cohort_started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64,
         measured: schedule.duration().saturating_sub(cell.warm_up),
@@ -175,6 +176,7 @@ async fn measure(
         server: after.0.since(&before.0),
         harness: after.1.since(&before.1),
         sampled: Some(after.2 - before.2),
+        cores_count: cores_count(),
     })
 }
 
