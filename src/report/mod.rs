@@ -4,6 +4,7 @@
 //! after each run. To add one: a file here and a line in [`EXPORTERS`]. The page for people, `report.html`, is made of
 //! the other files alone.
 
+pub mod changes;
 mod checks_csv;
 mod folder;
 mod hdr_log;
@@ -96,6 +97,25 @@ pub enum ReportError {
     /// The files of a folder are not those of a run.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// One of two folders is none of a run.
+    #[error("{folder}: {error}")]
+    Compared {
+        /// Which.
+        folder: String,
+        /// Why.
+        #[source]
+        error: FolderError,
+    },
+    /// Two folders have nothing that can be compared.
+    #[error(
+        "the folders have no transport and arm in common: the first has {a}, the second {b}; compare runs of one plan"
+    )]
+    NothingInCommon {
+        /// What the first has.
+        a: String,
+        /// What the second has.
+        b: String,
+    },
     /// The page could not be made of the files.
     #[error("cannot render report.html: {0}")]
     Page(String),
