@@ -11,6 +11,7 @@
 //! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
 
 pub mod example;
+mod followers;
 pub mod gates;
 pub mod latency;
 mod measured;

@@ -30,9 +30,10 @@ pub(super) const GATES: &[Gate] = &[
     Gate {
         name: "subscribers-reported",
         unit: "count",
-        definition: "Left: subscribers whose recorder was read. Right: subscribers of the plan. Equal.",
+        definition: "Left: subscribers whose recorder was read. Right: subscribers of the plan, of all deployments. Equal.",
         find: |run| {
-            let (reported, planned) = (run.delivery.subscribers_count, subscribers_count(run));
+            let reported = run.delivery.subscribers_count;
+            let planned = u64::from(run.cell.subscribers_total());
             let said = || format!("{reported} of {planned} subscribers reported");
             Found::equal(reported as f64, planned as f64, 0.0, said)
         },
@@ -40,9 +41,10 @@ pub(super) const GATES: &[Gate] = &[
     Gate {
         name: "published",
         unit: "lines",
-        definition: "Left: lines of the cohort that the server acknowledged × subscribers. Right: expected. Equal.",
+        definition: "Left: lines of the cohort that the server acknowledged × subscribers of their deployment. Right: \
+                     expected. Equal.",
         find: |run| {
-            let (published, subscribers) = (run.published_count, subscribers_count(run));
+            let (published, subscribers) = (run.published_count, u64::from(run.cell.subscribers));
             let expected = run.delivery.cohort.expected;
             let said =
                 || format!("{published} lines published × {subscribers} subscribers ≠ {expected} expected");
@@ -95,10 +97,6 @@ pub(super) const GATES: &[Gate] = &[
         },
     },
 ];
-
-fn subscribers_count(run: &RunResult) -> u64 {
-    u64::from(run.cell.subscribers)
-}
 
 fn balanced(which: &str, counts: &Counts) -> Found {
     let Counts { expected, delivered, lost, censored, .. } = counts;

@@ -72,10 +72,10 @@ fn counted(run: &RunResult, what: &str, count: fn(&Traffic) -> u64) -> Found {
             CheckVerdict::NotMeasured,
             "requests and bytes that a cut took are counted by one side only: not compared",
         ),
-        (Server::Wirelab | Server::Running(_), None, None) => {
+        (Server::Wirelab | Server::Running(_), Some(Fault::Stop(_)) | None, None) => {
             alone(CheckVerdict::Unresolved, "the server's own counts could not be read")
         }
-        (Server::Wirelab | Server::Running(_), None, Some(seen)) => {
+        (Server::Wirelab | Server::Running(_), Some(Fault::Stop(_)) | None, Some(seen)) => {
             let server = count(seen);
             let differs = format!("clients counted {client} {what}, the server {server}");
             let (broken, said) = match run.cell.server {
