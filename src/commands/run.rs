@@ -15,7 +15,7 @@ use wirelab_clients::harness::plan::{
 };
 use wirelab_clients::harness::results::{Manifest, ResultSet, folder_name};
 use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
-use wirelab_clients::harness::{gates, schedule};
+use wirelab_clients::harness::{gates, schedule, thresholds};
 use wirelab_clients::os;
 use wirelab_clients::{Options, Polling};
 
@@ -90,7 +90,8 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
         write(&folder, &mut results)?;
     }
     conclude(&results, &folder)?;
-    Ok(match gates::exit_code(&results.runs, &[]) {
+    let judged = thresholds::judge(&results.plan.thresholds, &results.runs);
+    Ok(match gates::exit_code(&results.runs, &judged) {
         gates::EXIT_OK => Exit::Ok,
         gates::EXIT_DELIVERY => Exit::Delivery,
         gates::EXIT_INVALID => Exit::Invalid,
