@@ -28,6 +28,7 @@ mod event_source;
 mod examples;
 mod faulty_store;
 mod http;
+mod ladder;
 mod manners;
 mod openapi;
 mod proxy;
