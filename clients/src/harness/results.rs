@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::latency::LatencyHistogram;
 use super::plan::{Cell, Plan};
@@ -32,16 +32,19 @@ pub struct ResultSet {
 }
 
 /// One run of one cell.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// The plan's name.
     pub plan: String,
-    /// Every factor's value.
+    /// Every factor's value. Not saved: the plan says it.
+    #[serde(skip)]
     pub cell: Cell,
     /// Whether the numbers may be believed. Set by [`RunResult::judge`].
     pub verdict: Verdict,
     /// Why not; also defects outside the cohort.
     pub verdict_reasons: Vec<String>,
+    /// What each gate said; the verdict and its reasons follow from it.
+    pub checks: Vec<gates::Check>,
     /// Wall clock when the cohort began, µs since 1970: for people and log files, nothing is measured by it.
     pub cohort_started_us: u64,
     /// Length of the cohort: from the end of the warm-up to the end of the schedule.
@@ -68,6 +71,8 @@ pub struct RunResult {
     pub harness: ProcessSample,
     /// Wall time over which `server` and `harness` were sampled.
     pub sampled: Option<Duration>,
+    /// Processors that the harness may use.
+    pub cores_count: Option<u64>,
     /// What broke the run: the publisher's problem, a server that went away.
     pub problem: Option<String>,
     /// What went wrong with subscribers: gave up, got another text, never saw the end of the log. Defects of
@@ -76,14 +81,17 @@ pub struct RunResult {
 }
 
 impl RunResult {
-    /// Sets the verdict and its reasons from everything else.
+    /// Sets the checks from everything else, and from them the verdict and its reasons.
     pub fn judge(&mut self) {
-        (self.verdict, self.verdict_reasons) = gates::judge(self);
+        self.checks = gates::checks(self);
+        self.verdict = gates::verdict(&self.checks);
+        self.verdict_reasons = gates::reasons(self);
     }
 }
 
 /// Whether a run's numbers may be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// They may.
     Ok,
@@ -106,7 +114,7 @@ impl Verdict {
 }
 
 /// `manifest.json`: how to read the numbers, and how to make them again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -131,12 +139,12 @@ pub struct Manifest {
     /// Columns of `runs.csv` that are empty in every row.
     pub not_measured: Vec<String>,
     /// Where several servers are measured: per arm, the columns that are empty in all of its rows and not in others'.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub not_measured_of: BTreeMap<String, Vec<String>>,
 }
 
 /// A machine, without its name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// `linux`, `macos`, …
     pub os: String,
@@ -163,11 +171,16 @@ impl Machine {
             os: std::env::consts::OS.to_owned(),
             kernel: kernel.map(|text| text.trim().to_owned()),
             cpu_model: value_of(&cpus, "model name").map(str::to_owned),
-            cores_count: std::thread::available_parallelism().ok().map(|cores| cores.get() as u64),
+            cores_count: cores_count(),
             open_files_max: os::max_open_files(),
             memory_bytes: value_of(&memory, "MemTotal").and_then(kilobytes),
         }
     }
+}
+
+/// Processors that this process may use.
+pub(super) fn cores_count() -> Option<u64> {
+    std::thread::available_parallelism().ok().map(|cores| cores.get() as u64)
 }
 
 impl Manifest {
