@@ -30,6 +30,7 @@ mod examples;
 mod faulty_store;
 mod http;
 mod http2;
+mod ladder;
 mod manners;
 mod openapi;
 mod proxy;
