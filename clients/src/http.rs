@@ -118,6 +118,7 @@ impl Http {
             Ok(Err(error)) => return Err(self.cut(format!("no answer: {error}"))),
             Err(_) => return Err(self.cut(format!("no answer within {time_limit:?}"))),
         };
+        self.meter.opened();
         self.connection = Some(connection);
         Ok(response)
     }
@@ -132,12 +133,12 @@ impl Http {
         let deadline = tokio::time::Instant::now() + time_limit;
         let response = self.open(path, headers, time_limit).await?;
         let read = tokio::time::timeout_at(deadline, self.read_all(response)).await;
-        read.unwrap_or_else(|_| Err(Cut(format!("no whole answer within {time_limit:?}")))).map_err(
-            |Cut(why)| {
+        read.unwrap_or_else(|_| Err(Cut(format!("no whole answer within {time_limit:?}"))))
+            .map_err(|Cut(why)| {
                 self.connection = None;
                 self.cut(why)
-            },
-        )
+            })
+            .inspect(|answer| self.meter.answered(answer.at))
     }
 
     async fn read_all(&mut self, response: Response<Incoming>) -> Result<Answer, Cut> {

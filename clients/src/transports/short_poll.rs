@@ -14,6 +14,7 @@ use rand::RngExt;
 use super::{ANSWER_TIMEOUT, back_off, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
+use crate::timing::Question;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, From as Position, Outcome, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
@@ -100,6 +101,7 @@ impl Subscriber for ShortPoll {
             }
             // This sleep is the whole difference to long polling: there, the server does the waiting.
             self.http.sleep_until(self.next_poll).await;
+            self.meter.asks(Question::Scheduled { intended: self.next_poll, interval: Some(self.interval) });
             self.schedule_next();
             if let Some(received) = self.poll().await? {
                 self.ended = end_of(&received);
