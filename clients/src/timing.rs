@@ -45,6 +45,17 @@ pub struct Timing {
     pub handshake: LatencyHistogram,
 }
 
+impl Timing {
+    /// Adds the requests of other subscribers.
+    pub fn merge(&mut self, other: &Self) {
+        self.request_service.merge(&other.request_service);
+        self.request_response.merge(&other.request_response);
+        self.hold.merge(&other.hold);
+        self.rearm_gap.merge(&other.rearm_gap);
+        self.handshake.merge(&other.handshake);
+    }
+}
+
 /// The histograms of a run, shared by its meters.
 #[derive(Debug, Default)]
 pub struct SharedTiming {
@@ -213,6 +224,9 @@ mod tests {
         poll(50, 50, 51);
         let timing = shared.timing();
         assert_eq!(samples(&timing.request_service), [1, 1, 1, 35]);
+        let mut twice = timing.clone();
+        twice.merge(&timing);
+        assert_eq!((twice.request_service.len(), twice.request_response.len(), twice.hold.len()), (8, 12, 0));
         assert_eq!(samples(&timing.request_response), [1, 1, 6, 16, 26, 35]);
     }
 

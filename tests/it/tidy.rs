@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use wirelab_clients::harness::metrics::{COLUMNS, PERCENTILES_COLUMNS};
+use wirelab_clients::harness::metrics::{COLUMNS, PERCENTILES_COLUMNS, TIMESERIES_COLUMNS};
 use wirelab_clients::harness::plan::Plan;
 use wirelab_clients::recording::Recording;
 use wirelab_clients::targets::profile::{Profile, ProfileError, ServerOf};
@@ -232,8 +232,19 @@ fn a_store_knows_no_http() {
 
 #[test]
 fn pure_modules_read_no_clock_no_file_and_no_socket() {
-    let pure = ["plan", "schedule", "gates", "statistics", "theory"]
-        .map(|module| format!("clients/src/harness/{module}"));
+    let pure = [
+        "plan",
+        "schedule",
+        "gates",
+        "statistics",
+        "theory",
+        "metrics",
+        "series",
+        "staleness",
+        "shared_record",
+        "connection_memory",
+    ]
+    .map(|module| format!("clients/src/harness/{module}"));
     let concerns = |path: &str| {
         let in_module = |module: &String| {
             path.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with(['.', '/']))
@@ -297,7 +308,7 @@ fn every_csv_column_is_in_the_registry() {
     let known: Vec<_> = COLUMNS
         .iter()
         .map(|column| column.name)
-        .chain(PERCENTILES_COLUMNS.iter().map(|column| column.name))
+        .chain(PERCENTILES_COLUMNS.iter().chain(TIMESERIES_COLUMNS).map(|column| column.name))
         .collect();
     let mut offences = Vec::new();
     for path in files().iter().filter(|path| path.extension().is_some_and(|e| e == "csv")) {

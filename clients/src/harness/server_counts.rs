@@ -43,6 +43,11 @@ pub(super) async fn traffic_so_far(api: &mut Api, transport: Transport) -> Optio
     traffic(&api.metrics().await.ok()?, transport)
 }
 
+/// Subscribers whom the server holds at this moment: polls that wait, and open streams. `None`: it cannot say.
+pub(super) async fn waiters_now(api: &mut Api, transport: Transport) -> Option<u64> {
+    value(&api.metrics().await.ok()?, "wirelab_waiters", transport, None)
+}
+
 fn traffic(text: &str, transport: Transport) -> Option<Traffic> {
     let requests = |outcome: Outcome| {
         value(text, "wirelab_requests_total", transport, Some(("outcome", outcome.name())))
