@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::api::Api;
+use wirelab_clients::harness::connection_memory::note_slopes;
 use wirelab_clients::harness::plan::{AD_HOC_LINES, AdHoc, Cell, LineProcess, Plan, Server, StoreKind};
 use wirelab_clients::harness::results::{Manifest, ResultSet, folder_name};
 use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
@@ -189,6 +190,7 @@ fn schedule(cell: &Cell, recording: Option<&Arc<Recording>>) -> Schedule {
 
 /// Renders every file of the results folder and writes them.
 fn write(folder: &Path, results: &mut ResultSet) -> Result<(), Failure> {
+    note_slopes(&mut results.runs);
     results.manifest.note_what_was_not_measured(&results.runs);
     let refused = |error| Failure::environment(format!("{error}; name another folder with --results"));
     let files = report::render(results).map_err(Failure::environment)?;

@@ -1,7 +1,7 @@
 //! `hdr/<run_id>.<metric>.hgrm`: the percentile text that HdrHistogram's plotters take. Values in milliseconds.
 
 use hdrhistogram::Histogram;
-use wirelab_clients::harness::metrics::DISTRIBUTIONS;
+use wirelab_clients::harness::metrics::Distribution;
 use wirelab_clients::harness::results::ResultSet;
 
 use super::hdr_log::FOLDER;
@@ -16,7 +16,7 @@ pub(super) struct Hgrms;
 
 impl Exporter for Hgrms {
     fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError> {
-        let of_run = |run| DISTRIBUTIONS.iter().map(move |metric| (run, metric));
+        let of_run = |run| Distribution::of(run).map(move |metric| (run, metric));
         let all = results.runs.iter().flat_map(of_run);
         Ok(all
             .map(|(run, metric)| {
@@ -88,7 +88,8 @@ mod tests {
     fn there_is_a_text_per_run_and_distribution_and_it_counts_every_sample() {
         let results = example::result_set();
         let files = Hgrms.render(&results).unwrap();
-        assert_eq!(files.len(), results.runs.len() * DISTRIBUTIONS.len());
+        let distributions = results.runs.iter().map(|run| Distribution::of(run).count());
+        assert_eq!(files.len(), distributions.sum::<usize>());
         assert_eq!(files[0].path, "hdr/short-poll-1.delivery_latency.hgrm");
         let text = String::from_utf8(files[0].bytes.clone()).unwrap();
         assert!(text.contains(", Total count    =         1000]"), "{text}");

@@ -14,6 +14,7 @@ mod plan_toml;
 mod plot;
 mod runs_csv;
 pub mod table;
+mod timeseries_csv;
 
 use wirelab_clients::harness::results::ResultSet;
 
@@ -49,6 +50,7 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &hdr_log::HdrLogs,
     &hgrm::Hgrms,
     &percentiles_csv::PercentilesCsv,
+    &timeseries_csv::TimeseriesCsv,
     &runs_csv::RunsCsv,
 ];
 
@@ -123,7 +125,7 @@ mod tests {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let folder: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with("hdr/")).collect();
-        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "runs.csv"]);
+        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "timeseries.csv", "runs.csv"]);
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
     }

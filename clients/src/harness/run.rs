@@ -3,20 +3,23 @@
 //! The server is a process of its own, ours or not, and the subscribers use real sockets; only the publisher and the
 //! subscribers share this process, since they share a clock. Nothing is decided here that the plan does not say.
 
+use std::ops::Add;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::kernel_memory::KernelMemory;
 use super::measured::{Lines, Measured};
 use super::plan::Cell;
-use super::process_sampler::ProcessReading;
+use super::process_sampler::{ProcessReading, ThreadCost};
 use super::publisher::{Publication, Publisher};
 use super::recorder::DueTable;
 use super::results::{RunResult, Verdict};
 use super::schedule::Schedule;
 use super::server_process::ServerProcessError;
 use super::subscribers::{Expected, Outcome, Subscribers};
+use super::watch::Watch;
 use crate::api::ApiError;
 
 /// How long all subscribers together may take to connect, beyond a short poll's first interval.
@@ -114,6 +117,7 @@ async fn measure(
     schedule: &Schedule,
     look: impl Fn(Progress),
 ) -> Result<RunResult, RunError> {
+    let kernel_before = KernelMemory::take();
     let subscribers = Subscribers::start(cell.subscribers, measured.subscriber());
     connected(&subscribers, cell.subscribers, CONNECT_MAX + cell.poll_interval).await?;
 
@@ -124,7 +128,8 @@ async fn measure(
     let Lines { sent, expected: texts } = measured.lines(lines);
     let start = Instant::now() + measured.settle();
     let cohort_started = SystemTime::now() + measured.settle() + cell.warm_up;
-    let table = Arc::new(DueTable::new(start, due, cell.warm_up));
+    let table = Arc::new(DueTable::new(start, due, cell.warm_up).until(schedule.duration()));
+    let window = table.window();
     let lines_count = table.lines_count();
     let expected = lines_count * u64::from(cell.subscribers);
     let warm_up_count = table.cohort().start - 1;
@@ -133,7 +138,11 @@ async fn measure(
     let publisher = Publisher::start(measured.publisher(), publication).map_err(RunError::Publisher)?;
     let _injected = cell.fault.as_ref().map(|fault| fault.inject(start, subscribers.meters()));
 
-    let look = || look(Progress { received: subscribers.received_count(), expected });
+    let mut watch = Watch::start(start, window.clone(), kernel_before, measured.waiters(window));
+    let mut look = || {
+        look(Progress { received: subscribers.received_count(), expected });
+        watch.look(&[&subscribers], || measured.cpu());
+    };
     while !publisher.is_finished() {
         look();
         tokio::time::sleep(LOOK).await;
@@ -145,6 +154,7 @@ async fn measure(
         tokio::time::sleep(LOOK).await;
     }
     look();
+    let watched = watch.finish().await;
     let after = (measured.sample(), ProcessReading::take(harness), Instant::now());
 
     let died = measured.died();
@@ -153,6 +163,7 @@ async fn measure(
     let complete = subscribers.received_count() >= expected;
     let outcome = subscribers.finish(if complete { cell.drain } else { measured.end_limit() }).await;
     let traffic_seen_by_server = measured.counts().await;
+    let staleness = outcome.delivery.staleness();
 
     Ok(RunResult {
         plan: plan.to_owned(),
@@ -173,7 +184,23 @@ async fn measure(
         send_lateness: published.send_lateness,
         append: published.append,
         server: after.0.since(&before.0),
-        harness: after.1.since(&before.1),
+        harness: after.1.since_with(
+            &before.1,
+            [published.cost, watched.hiccups.cost]
+                .into_iter()
+                .flatten()
+                .fold(ThreadCost::default(), Add::add),
+        ),
+        server_pss_anon_per_connection_bytes: None,
+        timing: outcome.timing,
+        hiccup: watched.hiccups.lateness,
+        staleness,
+        first_line: outcome.first_line,
+        fanout_skew: outcome.fanout_skew,
+        packets: outcome.packets,
+        kernel: watched.kernel,
+        waiters_mean: watched.waiters_mean,
+        series: [outcome.timeline.points(), watched.series].concat(),
         sampled: Some(after.2 - before.2),
     })
 }
