@@ -62,30 +62,33 @@ impl Default for Connections {
 }
 
 /// A connection. Its descriptor is valid as long as it is listed.
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    socket: RawFd,
-    /// The other side's end was read.
-    ended: bool,
+type Open = RawFd;
+
+/// What TCP made of one connection.
+fn packets_of(socket: Open) -> Option<(Packets, TcpInfo)> {
+    let info = os::tcp_info(socket)?;
+    let packets = Packets {
+        segments_up: info.segments_out,
+        segments_down: info.segments_in,
+        retransmits: info.retransmits,
+        bytes_up: info.written_bytes,
+        bytes_down: info.received_bytes.saturating_sub(info.unread_bytes),
+        retransmitted_bytes: info.retransmitted_bytes,
+        unsent_bytes: info.unsent_bytes,
+        unread_bytes: info.unread_bytes,
+    };
+    Some((packets, info))
 }
 
-impl Open {
-    fn packets(self) -> Option<Packets> {
-        let info: TcpInfo = os::tcp_info(self.socket)?;
-        let (received_bytes, unread_bytes) = (info.received_bytes, info.unread_bytes);
-        // The end takes a sequence number, which the kernel counts as a byte.
-        let received_bytes = received_bytes - u64::from(info.is_closed && self.ended && received_bytes > 0);
-        Some(Packets {
-            segments_up: info.segments_out,
-            segments_down: info.segments_in,
-            retransmits: info.retransmits,
-            bytes_up: info.written_bytes,
-            bytes_down: received_bytes.saturating_sub(unread_bytes),
-            retransmitted_bytes: info.retransmitted_bytes,
-            unsent_bytes: info.unsent_bytes,
-            unread_bytes,
-        })
+/// The same when it ends; `read_bytes` were read from it. The kernel counts the other side's end as a byte, and of a
+/// connection that is closed in both directions it does not say whether it ended or was reset: there alone what was
+/// read decides about that one byte.
+fn last_packets_of(socket: Open, read_bytes: u64) -> Option<Packets> {
+    let (mut packets, info) = packets_of(socket)?;
+    if info.is_closed && packets.bytes_down == read_bytes + 1 {
+        packets.bytes_down = read_bytes;
     }
+    Some(packets)
 }
 
 impl Meter {
@@ -106,8 +109,8 @@ impl Meter {
     /// Segments say little on loopback, where one may carry 32 768 bytes and more: see [`TcpInfo::mss_bytes`].
     pub fn packets(&self) -> Option<Packets> {
         let connections = self.connections();
-        let open = connections.open.iter().map(|open| open.packets());
-        open.fold(connections.ended, |sum, packets| Some(sum? + packets?))
+        let open = connections.open.iter().map(|socket| packets_of(*socket));
+        open.fold(connections.ended, |sum, packets| Some(sum? + packets?.0))
     }
 
     /// Connections that are open now.
@@ -214,6 +217,7 @@ pub(crate) struct MeteredSocket {
     meter: Arc<Meter>,
     /// The meter's cuts when it was connected.
     cuts_before: u64,
+    read_bytes: u64,
 }
 
 impl MeteredSocket {
@@ -225,8 +229,8 @@ impl MeteredSocket {
         socket.set_nodelay(true)?;
         meter.connections_opened.fetch_add(1, Ordering::Relaxed);
         let cuts_before = meter.cuts.load(Ordering::Acquire);
-        meter.connections().open.push(Open { socket: socket.as_raw_fd(), ended: false });
-        Ok(Self { socket: Some(socket), meter, cuts_before })
+        meter.connections().open.push(socket.as_raw_fd());
+        Ok(Self { socket: Some(socket), meter, cuts_before, read_bytes: 0 })
     }
 
     /// Closes the socket, after a last look at what TCP did. Whether there was one.
@@ -234,22 +238,11 @@ impl MeteredSocket {
         let Some(socket) = self.socket.take() else { return false };
         let mut connections = self.meter.connections();
         // Unlisted before it is closed, so that nobody asks about a descriptor that is somebody else's by then.
-        if let Some(at) = connections.open.iter().position(|open| open.socket == socket.as_raw_fd()) {
-            let last = connections.open.swap_remove(at).packets();
+        if let Some(at) = connections.open.iter().position(|open| *open == socket.as_raw_fd()) {
+            let last = last_packets_of(connections.open.swap_remove(at), self.read_bytes);
             connections.ended = connections.ended.zip(last).map(|(ended, last)| ended + last);
         }
         true
-    }
-
-    /// The other side's end was read.
-    fn has_ended(&self) {
-        let Some(socket) = self.socket.as_ref().map(TcpStream::as_raw_fd) else { return };
-        self.meter
-            .connections()
-            .open
-            .iter_mut()
-            .filter(|open| open.socket == socket)
-            .for_each(|open| open.ended = true);
     }
 
     /// The socket, unless it was cut: then it is closed here.
@@ -285,9 +278,7 @@ impl AsyncRead for MeteredSocket {
         self.meter.last_read_ns.store(at.as_nanos() as u64, Ordering::Relaxed);
         let read = buf.filled().len() - before;
         self.meter.down_bytes.fetch_add(read as u64, Ordering::Relaxed);
-        if read == 0 && buf.remaining() > 0 {
-            self.has_ended();
-        }
+        self.read_bytes += read as u64;
         Poll::Ready(Ok(()))
     }
 }
@@ -387,6 +378,24 @@ mod tests {
         let ended = both_counts_agree(&meter);
         assert_eq!((ended.bytes_down, ended.unread_bytes, meter.connections_open()), (100, 0, 0));
         assert!(ended.segments_up >= open.segments_up);
+    }
+
+    /// The kernel then knows neither side's end any more, and has counted one of them as a byte.
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn a_connection_that_both_sides_have_ended_has_no_byte_more() {
+        let meter = Meter::new();
+        let (mut socket, mut server) = connected(&meter).await;
+        server.write_all(b"bytes").await.unwrap();
+        socket.read_exact(&mut [0; 5]).await.unwrap();
+        socket.shutdown().await.unwrap();
+        drop(server);
+        let descriptor = socket.socket.as_ref().unwrap().as_raw_fd();
+        while !os::tcp_info(descriptor).unwrap().is_closed {
+            tokio::task::yield_now().await;
+        }
+        drop(socket);
+        assert_eq!(both_counts_agree(&meter).bytes_down, 5);
     }
 
     #[tokio::test]

@@ -55,10 +55,21 @@ pub fn process_cpu(pid: u32) -> Option<Duration> {
     }
 }
 
+/// Which monotonic clock the process `pid` reads: the name of its time namespace, in which that clock may be shifted.
+/// Linux 5.6 and newer; `None` elsewhere, for a process that is gone, and for one that may not be looked at.
+pub fn monotonic_clock(pid: u32) -> Option<String> {
+    let namespace = std::fs::read_link(format!("/proc/{pid}/ns/time")).ok()?;
+    namespace.to_str().map(str::to_owned)
+}
+
 /// CPU time that this process has used since it began.
 pub fn own_cpu() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).ok().map(Duration::from)
 }
+
+/// How often a connection is read until nothing arrives meanwhile: a reading takes a microsecond.
+#[cfg(target_os = "linux")]
+const TCP_INFO_TRIES_MAX: u32 = 1_000;
 
 /// What the kernel counted of one TCP connection since it was made: `TCP_INFO` of tcp(7).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,7 +107,16 @@ pub struct TcpInfo {
 pub fn tcp_info(socket: RawFd) -> Option<TcpInfo> {
     #[cfg(target_os = "linux")]
     {
-        TcpInfo::parse(&linux::tcp_info(socket)?, linux::unread_bytes(socket)?)
+        // Two calls: what arrives in between is counted by the second alone, so they are made again.
+        let mut unread_bytes = linux::unread_bytes(socket)?;
+        for _ in 0..TCP_INFO_TRIES_MAX {
+            let info = linux::tcp_info(socket)?;
+            let unread_before = std::mem::replace(&mut unread_bytes, linux::unread_bytes(socket)?);
+            if unread_bytes == unread_before {
+                return TcpInfo::parse(&info, unread_bytes);
+            }
+        }
+        None
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -281,6 +301,13 @@ mod tests {
         for pid in [0, PID_MAX, PID_MAX + 1, 0x3fff_ffff, u32::MAX] {
             assert_eq!(process_cpu(pid), None, "{pid}");
         }
+    }
+
+    #[test]
+    fn the_clock_of_this_process_has_a_name_and_that_of_none_has_not() {
+        let own = monotonic_clock(std::process::id());
+        assert!(own.is_none_or(|name| name.starts_with("time:[")));
+        assert_eq!(monotonic_clock(PID_MAX + 1), None);
     }
 
     #[test]
