@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::harness::latency::LatencyHistogram;
 
 /// Ticks of one schedule that one late answer may stand for: an hour of polls ten times a second.
@@ -29,7 +31,7 @@ pub enum Question {
 }
 
 /// How long requests took, over all subscribers of a run.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Timing {
     /// Request written → whole answer read, of polls that are answered at once: uncorrected.
     pub request_service: LatencyHistogram,

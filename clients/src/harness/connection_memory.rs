@@ -32,7 +32,7 @@ pub fn note_slopes(runs: &mut [RunResult]) {
 /// Connections and bytes. `None` of a run that broke, or whose server's memory is unknown.
 fn point(run: &RunResult) -> Option<(f64, f64)> {
     let bytes = run.server.pss_anon_bytes.filter(|_| run.problem.is_none())?;
-    Some((f64::from(run.cell.subscribers), bytes as f64))
+    Some((f64::from(run.cell.subscribers) * f64::from(run.cell.deployments), bytes as f64))
 }
 
 /// The cell without what may differ. Arms of a sweep differ in name only because their subscribers do.
@@ -44,6 +44,7 @@ fn family(cell: &Cell) -> Cell {
         repetition: 0,
         seed: 0,
         arm: None,
+        is_aa: false,
         subscribers: 0,
         ..cell.clone()
     }

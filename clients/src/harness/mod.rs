@@ -13,6 +13,7 @@
 
 pub mod connection_memory;
 pub mod example;
+mod followers;
 pub mod gates;
 pub mod hiccup;
 pub mod kernel_memory;
@@ -34,5 +35,6 @@ pub mod shared_record;
 pub mod staleness;
 pub mod statistics;
 pub mod subscribers;
+pub mod thresholds;
 mod waiters;
 mod watch;

@@ -8,6 +8,8 @@
 //! At the end every line is exactly one of delivered, lost (missing although the cursor passed it) or censored
 //! (beyond the cursor): **expected = delivered + lost + censored**.
 
+use serde::{Deserialize, Serialize};
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,7 +73,7 @@ impl DueTable {
 }
 
 /// What became of a set of lines, summed over subscribers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Lines × subscribers that should arrive.
     pub expected: u64,
@@ -256,7 +258,7 @@ pub struct SubscriberDelivery {
 }
 
 /// What all subscribers of a run received.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Subscribers in it.
     pub subscribers_count: u64,
@@ -273,6 +275,8 @@ pub struct Delivery {
     age: AgeSum,
     received_by_any: Option<Bitmap>,
     cohort_seqs: Range<Seq>,
+    /// Of the logs that were joined.
+    distinct_elsewhere: u64,
 }
 
 impl Delivery {
@@ -297,15 +301,28 @@ impl Delivery {
         self.age.staleness()
     }
 
+    /// Adds the subscribers of another log.
+    pub fn join(&mut self, other: &Self) {
+        self.subscribers_count += other.subscribers_count;
+        self.cohort.add(&other.cohort);
+        self.whole.add(&other.whole);
+        self.latency.merge(&other.latency);
+        self.age.add(&other.age);
+        self.negative_count += other.negative_count;
+        self.unpublished_count += other.unpublished_count;
+        self.distinct_elsewhere += other.distinct_lines_count();
+    }
+
     /// Measured lines that arrived at one subscriber at least: the n of every quantile.
     pub fn distinct_lines_count(&self) -> u64 {
-        let Some(received) = &self.received_by_any else { return 0 };
-        self.cohort_seqs.clone().filter(|&seq| received.has(seq)).count() as u64
+        let received =
+            |received: &Bitmap| self.cohort_seqs.clone().filter(|&seq| received.has(seq)).count() as u64;
+        self.distinct_elsewhere + self.received_by_any.as_ref().map_or(0, received)
     }
 }
 
 /// One bit per seq, from 1.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Bitmap {
     words: Vec<u64>,
 }

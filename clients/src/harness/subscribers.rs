@@ -33,7 +33,7 @@ pub struct Expected {
 
 /// What every subscriber is told, and where they note what they see together.
 struct Told {
-    expected: Expected,
+    expected: Arc<Expected>,
     shared: Arc<SharedRecord>,
 }
 
@@ -85,6 +85,24 @@ pub struct Outcome {
     pub connections_cut: u64,
 }
 
+impl Outcome {
+    /// Adds what the subscribers of another deployment saw.
+    pub fn join(&mut self, other: Self) {
+        self.delivery.join(&other.delivery);
+        self.altered_count += other.altered_count;
+        self.unfinished_count += other.unfinished_count;
+        self.errors.extend(other.errors);
+        self.app_bytes += other.app_bytes;
+        self.traffic += other.traffic;
+        self.packets = self.packets.zip(other.packets).map(|(sum, more)| sum + more);
+        self.timing.merge(&other.timing);
+        self.first_line.merge(&other.first_line);
+        self.fanout_skew.merge(&other.fanout_skew);
+        self.timeline.merge(&other.timeline);
+        self.connections_cut += other.connections_cut;
+    }
+}
+
 struct Followed {
     recorder: Option<Recorder>,
     cursor_after: Seq,
@@ -129,6 +147,11 @@ impl Subscribers {
         self.meters.clone()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.meters.len()
+    }
+
     /// Connections that were cut so far.
     pub fn connections_cut(&self) -> u64 {
         self.meters.iter().map(|meter| meter.connections_cut()).sum()
@@ -140,7 +163,7 @@ impl Subscribers {
     }
 
     /// Says what is to arrive. Once, before the first line is published.
-    pub fn expect(&self, expected: Expected) {
+    pub fn expect(&self, expected: Arc<Expected>) {
         self.timing.measure(expected.table.window());
         let shared = Arc::new(SharedRecord::new(&expected.table));
         let told = self.expected.set(Told { expected, shared });

@@ -27,10 +27,10 @@ pub(super) struct WaitersProbe {
 }
 
 impl WaitersProbe {
-    /// Probes during `window`. Must be called inside a tokio runtime.
-    pub(super) fn start(server: ServerUrl, transport: Transport, window: Range<Instant>) -> Self {
+    /// Probes during `window`, all these transports together. Must be called inside a tokio runtime.
+    pub(super) fn start(server: ServerUrl, transports: Vec<Transport>, window: Range<Instant>) -> Self {
         let stop = watch::Sender::new(false);
-        Self { task: tokio::spawn(probe(Api::new(server), transport, window, stop.subscribe())), stop }
+        Self { task: tokio::spawn(probe(Api::new(server), transports, window, stop.subscribe())), stop }
     }
 
     /// Ends it, also before its window does. The mean; `None`: the server could not always say.
@@ -43,7 +43,7 @@ impl WaitersProbe {
 /// The mean of the samples.
 async fn probe(
     mut api: Api,
-    transport: Transport,
+    transports: Vec<Transport>,
     window: Range<Instant>,
     mut stop: watch::Receiver<bool>,
 ) -> Option<f64> {
@@ -55,7 +55,7 @@ async fn probe(
             // Also when the run itself is gone.
             _ = stop.wait_for(|stop| *stop) => break,
         }
-        samples.push(waiters_now(&mut api, transport).await?);
+        samples.push(waiters_now(&mut api, &transports).await?);
         // Also where the answer was late: what it delayed is skipped, not asked in a burst.
         next = next.max(Instant::now()) + gap();
     }
@@ -103,7 +103,7 @@ mod tests {
     /// The mean over the whole window.
     async fn mean(url: ServerUrl, window: Range<Instant>) -> Option<f64> {
         let stop = watch::Sender::new(false);
-        probe(Api::new(url), Transport::Sse, window, stop.subscribe()).await
+        probe(Api::new(url), vec![Transport::Sse], window, stop.subscribe()).await
     }
 
     #[tokio::test]
@@ -128,7 +128,7 @@ mod tests {
     async fn a_run_that_ends_early_waits_for_no_window() {
         let (url, _) = server(Some).await;
         let began = Instant::now();
-        let probe = WaitersProbe::start(url, Transport::Sse, began..began + Duration::from_secs(3_600));
+        let probe = WaitersProbe::start(url, vec![Transport::Sse], began..began + Duration::from_secs(3_600));
         let _ = probe.finish().await;
         assert!(began.elapsed() < Duration::from_secs(600));
     }

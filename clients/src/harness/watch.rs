@@ -6,10 +6,10 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::followers::Followers;
 use super::hiccup::{HiccupProbe, Hiccups};
 use super::kernel_memory::KernelMemory;
 use super::series::{Sample, Sampler, SeriesPoint};
-use super::subscribers::Subscribers;
 use super::waiters::WaitersProbe;
 
 /// The probes of one run.
@@ -46,12 +46,8 @@ impl Watch {
         Self { start, kernel_before, hiccup, waiters, sampler: Sampler::default() }
     }
 
-    /// Takes the next sample when it is time. `server_cpu` is asked only then.
-    pub(super) fn look(
-        &mut self,
-        subscribers: &[&Subscribers],
-        server_cpu: impl FnOnce() -> Option<Duration>,
-    ) {
+    /// Takes the next sample of the measured subscribers when it is time. `server_cpu` is asked only then.
+    pub(super) fn look(&mut self, followers: &[Followers], server_cpu: impl FnOnce() -> Option<Duration>) {
         let now = Instant::now();
         let t_s = match now.checked_duration_since(self.start) {
             Some(since) => since.as_secs_f64(),
@@ -62,7 +58,7 @@ impl Watch {
         }
         let mut sample = Sample { server_cpu: server_cpu(), ..Sample::default() };
         let mut ages = Vec::new();
-        for group in subscribers {
+        for group in followers.iter().map(|follower| &follower.measured) {
             let traffic = group.traffic();
             sample.requests_count += traffic.requests.total();
             sample.l7_bytes += traffic.up_bytes + traffic.down_bytes;

@@ -13,7 +13,6 @@ use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::traffic::Traffic;
-use crate::transports::back_off;
 use crate::wire::Outcome;
 use crate::{Options, Received, SubscribeError, Subscriber};
 
@@ -26,7 +25,7 @@ pub(super) struct LongPoll {
 
 impl LongPoll {
     pub(super) fn new(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
+        let http = Http::new(target.server.clone(), meter.clone(), options);
         Self { position: Position::new(&target), http, meter }
     }
 
