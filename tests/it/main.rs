@@ -39,6 +39,7 @@ mod report;
 mod server;
 mod shell;
 mod store_crash;
+mod strategies;
 mod tail;
 mod targets;
 mod tidy;
