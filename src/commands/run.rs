@@ -8,10 +8,9 @@ mod experiment;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::gates;
 use wirelab_clients::harness::plan::{Cell, Plan, Server};
 use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
-use wirelab_clients::harness::thresholds;
+use wirelab_clients::harness::{gates, thresholds};
 use wirelab_clients::os;
 
 use super::{Exit, Failure, Interrupts, remark, say};
