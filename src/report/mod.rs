@@ -17,6 +17,7 @@ mod plot;
 mod runs_csv;
 mod saved_run;
 pub mod table;
+mod timeseries_csv;
 
 use wirelab_clients::harness::results::{ResultSet, RunResult};
 
@@ -57,6 +58,7 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &manifest_json::ManifestJson,
     &percentiles_csv::PercentilesCsv,
     &checks_csv::ChecksCsv,
+    &timeseries_csv::TimeseriesCsv,
     &runs_csv::RunsCsv,
 ];
 
@@ -186,7 +188,10 @@ mod tests {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let folder: Vec<&str> = names.iter().copied().filter(|name| !name.contains('/')).collect();
-        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "checks.csv", "runs.csv"]);
+        assert_eq!(
+            folder,
+            ["plan.toml", "manifest.json", "percentiles.csv", "checks.csv", "timeseries.csv", "runs.csv"]
+        );
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
     }
