@@ -67,7 +67,7 @@ mod tests {
             "short-poll-1,l7-down,220000,220000,bytes,0,pass",
             "sse-1,cohort-books,1000,1000,lines,0,pass",
             "sse-1,send-lateness,29,1200,µs,0,pass",
-            "sse-1,harness-run-delay,,550000,µs,,not-measured",
+            "sse-1,waiters,2,,count,,not-measured",
             "sse-1,threshold: *.lost_count == 0,0,0,count,0,pass",
             "sse-1,threshold: sse.reconnects_count > 5,0,5,count,0,fail",
             ",threshold: ndjson.lost_count == 0,,0,count,0,fail",

@@ -1,4 +1,4 @@
-//! Tests of plans, as files and as flags.
+//! What a plan may say, what it means, and what is refused.
 
 use super::*;
 use crate::options::{Options, PollSchedule};
