@@ -94,6 +94,7 @@ fn no_curves(folder: &Folder) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::report;
+    use crate::report::synthetic::{self, Cell};
     use wirelab_clients::harness::example;
     use wirelab_clients::harness::results::{ResultSet, Verdict};
 
@@ -203,5 +204,39 @@ mod tests {
         other.reverse();
         assert!(other.len() < files.len());
         assert_eq!(render(&other).unwrap(), render(&files).unwrap());
+    }
+
+    /// Run with `WIRELAB_REPORT_PAGES=DIR` to look at them.
+    #[test]
+    fn every_made_up_folder_has_a_page_without_a_number_that_is_none() {
+        let mut one_invalid = Cell::sweep(2);
+        one_invalid[3].verdicts = vec!["invalid"; 2];
+        one_invalid[6].verdicts[1] = "unresolved";
+        one_invalid[1].lost = 7;
+        let transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket", "websocket-actor"];
+        let each = |runs: usize| {
+            let cells = transports.iter().zip([100.0, 0.9, 0.5, 0.51, 0.7, 0.71]);
+            cells.map(|(transport, p50)| Cell::of(transport, p50, runs)).collect::<Vec<_>>()
+        };
+        let folders = [
+            ("sweep", Cell::sweep(6)),
+            ("invalid", one_invalid),
+            ("transports", each(7)),
+            ("points", each(3)),
+            ("single", vec![Cell::of("sse", 0.5, 1)]),
+        ];
+        for (name, cells) in folders {
+            let page = String::from_utf8(render(&synthetic::files(&cells, 1)).unwrap().bytes).unwrap();
+            for wrong in ["NaN", "inf", "Some(", "None"] {
+                assert!(
+                    !page.contains(&format!(">{wrong}")) && !page.contains(&format!(" {wrong} ")),
+                    "{name}: {wrong}"
+                );
+            }
+            assert!(page.matches("<svg").count() >= 5, "{name}");
+            if let Some(folder) = std::env::var_os("WIRELAB_REPORT_PAGES") {
+                std::fs::write(std::path::Path::new(&folder).join(format!("{name}.html")), page).unwrap();
+            }
+        }
     }
 }

@@ -28,6 +28,8 @@ mod prediction;
 mod runs_csv;
 mod summary;
 mod sweep;
+#[cfg(test)]
+mod synthetic;
 pub mod table;
 mod tables;
 mod theory_held;
