@@ -123,6 +123,11 @@ impl<'a> Group<'a> {
         self.believed().filter_map(|run| run.lateness_us).fold(0.0, f64::max) / 1e3
     }
 
+    /// Its label, and that it is invalid, if it is.
+    pub(super) fn label_in_plots(&self) -> String {
+        if self.is_believed() { self.label.clone() } else { format!("{}, invalid", self.label) }
+    }
+
     /// Where it stands among the others: transports as the project lists them, then numbers, then names.
     fn rank(&self) -> (usize, &'a str) {
         let known = Transport::ALL.iter().position(|transport| transport.name() == self.transport);
@@ -167,7 +172,7 @@ impl<'a> Aggregate<'a> {
         });
         let pair = twins.into_iter().next().and_then(|(key, runs)| {
             let of = groups.iter().position(|group| (group.transport, group.arm) == (key.0, key.1))?;
-            Some((of, Group::of(format!("{} (A/A)", label(key)), runs, seed)))
+            Some((of, Group::of(format!("{}, A/A", label(key)), runs, seed)))
         });
         Self { groups, pair }
     }
@@ -211,6 +216,6 @@ fn label((transport, arm, _): Key) -> String {
     } else if arm.starts_with(transport) {
         arm.to_owned()
     } else {
-        format!("{transport}, {arm}")
+        format!("{transport} ({arm})")
     }
 }

@@ -75,6 +75,21 @@ impl Figure {
         }
     }
 
+    /// What `theory.csv` calls it, where some formula predicts it.
+    pub(super) const fn quantity(self) -> Option<&'static str> {
+        match self {
+            Self::LatencyP50 => Some("delivery latency p50"),
+            Self::LatencyP90 => Some("delivery latency p90"),
+            Self::LatencyP99 => Some("delivery latency p99"),
+            Self::LatencyMax => Some("delivery latency max"),
+            Self::StalenessMean => Some("age of information mean"),
+            Self::Requests => Some("requests per line"),
+            Self::L7Bytes => Some("l7 bytes per line"),
+            Self::WireBytes => Some("wire bytes per line"),
+            Self::AppBytes | Self::IpBytes | Self::Cpu | Self::Memory | Self::MemoryPerConnection => None,
+        }
+    }
+
     /// What one of its column is, in [`Self::unit`]s.
     pub(super) const fn scale(self) -> f64 {
         match self {

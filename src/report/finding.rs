@@ -19,6 +19,8 @@ use words::words;
 
 /// Groups that a sentence of points lists; of more it tells the ends.
 const LISTED_MAX: usize = 8;
+/// Groups that are named one by one where they cannot be told apart.
+const NAMED_MAX: usize = 4;
 /// From here on a rise is told in times, below it in percent.
 const TIMES_MIN: f64 = 2.0;
 /// The figures that costs are told by; of the bytes the layer that was measured closest to the wire.
@@ -86,18 +88,17 @@ pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Swe
     }
     let mut told = Vec::new();
     if aggregate.groups.iter().any(Group::is_believed) {
-        // One line over a factor has no rival: its ends are what there is to say.
-        let has_rivals = sweep.is_none_or(|sweep| sweep.series.len() + sweep.references.len() > 1);
-        if has_rivals {
+        if let Some(sweep) = sweep {
+            told.extend(sweep.series.iter().filter_map(|series| trend(aggregate, sweep, series)));
+            told.extend(fastest_by_level(aggregate, sweep));
+            // One line over a factor has no rival: its ends are what there is to say.
+            if sweep.series.len() + sweep.references.len() > 1 {
+                told.extend(ranking(aggregate, Figure::LatencyP50, Topic::Latency));
+            }
+        } else {
             for figure in [Figure::LatencyP50, Figure::LatencyP99] {
                 told.extend(ranking(aggregate, figure, Topic::Latency));
             }
-        }
-        if let Some(sweep) = sweep {
-            told.extend(fastest_by_level(aggregate, sweep));
-            told.extend(sweep.series.iter().filter_map(|series| trend(aggregate, sweep, series)));
-        }
-        if has_rivals {
             told.extend(COSTS.into_iter().filter_map(|cost| {
                 let measured = |figure| !aggregate.ranked(figure).is_empty();
                 let nearest =
@@ -120,9 +121,11 @@ fn told(figure: Figure, summary: &Summary) -> String {
     let spread = summary.spread();
     let ends = format!("{}–{}", digits(spread.low), digits(spread.high));
     match (summary.interval, summary.values.len()) {
+        // As counts are: an interval of one value says that, and not how sure it is.
+        (_, 2..) if spread.low == spread.high => value,
         (Some(_), _) => format!("{value} (95 % CI {ends})"),
         (None, 1) => value,
-        (None, runs) => format!("{value} (range {ends} of {runs} runs)"),
+        (None, _) => format!("{value} (range {ends})"),
     }
 }
 
@@ -132,13 +135,21 @@ fn between(figure: Figure, placed: &[Placed]) -> String {
         [] => String::new(),
         [(_, only)] => told(figure, only),
         [(_, first), .., (_, last)] => {
-            format!("{} to {}", digits(first.median), with_unit(last.median, figure.unit()))
+            let (first, unit) = (digits(first.median), figure.unit());
+            let last = digits(last.median);
+            let ends = if first == last { last } else { format!("{first} to {last}") };
+            if unit.is_empty() { ends } else { format!("{ends} {unit}") }
         }
     }
 }
 
 fn names(placed: &[Placed]) -> String {
-    list(&placed.iter().map(|(group, _)| group.label.as_str()).collect::<Vec<_>>())
+    let mut names: Vec<String> = placed.iter().map(|(group, _)| group.label.clone()).collect();
+    if names.len() > NAMED_MAX {
+        let more = names.split_off(NAMED_MAX - 1).len();
+        names.push(format!("{more} others"));
+    }
+    list(&names)
 }
 
 /// Who has least of a figure, and what the most is.
@@ -151,24 +162,30 @@ fn ranking(aggregate: &Aggregate, figure: Figure, topic: Topic) -> Option<Senten
         }
         Comparison::Points(placed) => (points(figure, &placed), Vec::new()),
         Comparison::Level { tied, apart } => {
-            let text = format!(
-                "In {}, {} cannot be told apart ({})",
-                words.noun,
-                names(&tied),
-                between(figure, &tied),
-            );
+            let values = between(figure, &tied);
+            let text = match tied.as_slice() {
+                [_, _] => format!("In {}, {} cannot be told apart ({values})", words.noun, names(&tied)),
+                _ => format!(
+                    "In {}, no cell can be told from the lowest, {} ({values} over {})",
+                    words.noun,
+                    tied[0].0.label,
+                    counted(tied.len(), "cell", "cells")
+                ),
+            };
             (text, apart)
         }
         Comparison::Ordered(ordered) => (in_order(figure, &ordered), ordered.apart),
     };
-    let apart = match apart.as_slice() {
-        [] => String::new(),
-        apart => format!(
-            " Not compared, for want of {RUNS_NEEDED} valid runs: {}.",
-            list(&apart.iter().map(|(g, s)| format!("{} {}", g.label, told(figure, s))).collect::<Vec<_>>())
-        ),
-    };
-    Some(sentence(topic, Tone::Plain, format!("{text}.{apart}")))
+    if apart.is_empty() {
+        return Some(sentence(topic, Tone::Plain, format!("{text}.")));
+    }
+    let apart: Vec<String> =
+        apart.iter().map(|(group, summary)| format!("{} {}", group.label, told(figure, summary))).collect();
+    let text = format!(
+        "Of the cells with {RUNS_NEEDED} valid runs: {text}. Not compared, with fewer: {}.",
+        list(&apart)
+    );
+    Some(sentence(topic, Tone::Plain, text))
 }
 
 fn in_order(figure: Figure, ordered: &Ordered) -> String {
@@ -177,7 +194,7 @@ fn in_order(figure: Figure, ordered: &Ordered) -> String {
     let value = format!("{}{}{}", words.before, between(figure, least), words.behind);
     let lead = match least {
         [(only, _)] => format!("{} was {}: {value}", words.lead, only.label),
-        several => format!("{} were {}, which cannot be told apart: {value}", words.lead, names(several)),
+        several => format!("{} were {}, {}: {value}", words.lead, names(several), alike(several, least[0])),
     };
     let far = match (ordered.end, ordered.middle_count) {
         (End::Clear, 1..) => "at the other end, ",
@@ -189,8 +206,9 @@ fn in_order(figure: Figure, ordered: &Ordered) -> String {
             format!("{} {} {}{times}", only.label, words.others, told(figure, summary))
         }
         several => format!(
-            "{}, which cannot be told apart, {} {}",
+            "{}, {}, {} {}",
             names(several),
+            alike(several, most[most.len() - 1]),
             words.others,
             between(figure, several)
         ),
@@ -198,9 +216,18 @@ fn in_order(figure: Figure, ordered: &Ordered) -> String {
     format!("{lead}; {far}{others}")
 }
 
+/// Of three or more, two may well be told apart; but none from the one at the end.
+fn alike(several: &[Placed], end: Placed) -> String {
+    match several {
+        [_, _] => "which cannot be told apart".to_owned(),
+        _ => format!("none of which can be told from {}", end.0.label),
+    }
+}
+
 /// `, 223 times as long as sse (95 % CI 215–230)`; the name where there are several.
 fn times_as(word: &str, least: &[Placed], most: &Summary) -> String {
     let Some((ratio, interval)) = least[0].1.times(most) else { return String::new() };
+    let interval = interval.filter(|interval| interval.low < interval.high);
     let interval = interval.map_or(String::new(), |interval| {
         format!(" (95 % CI {}–{})", digits(interval.low), digits(interval.high))
     });
@@ -298,7 +325,15 @@ fn trend(aggregate: &Aggregate, sweep: &Sweep, series: &Series) -> Option<Senten
 fn change(aggregate: &Aggregate, figure: Figure, first: &Group, last: &Group) -> Option<String> {
     let noun = words(figure).noun;
     let (a, b) = (first.summary(figure)?, last.summary(figure)?);
-    let ends = format!("{} to {}", told(figure, a), told(figure, b));
+    // Of the costs the ends alone: the table has their intervals, and a sentence has to be read.
+    let end = |summary: &Summary| {
+        if figure == Figure::LatencyP50 {
+            told(figure, summary)
+        } else {
+            with_unit(summary.median, figure.unit())
+        }
+    };
+    let ends = format!("{} to {}", end(a), end(b));
     if a.interval.is_none() || b.interval.is_none() {
         return Some(format!("{noun} from {ends}"));
     }
@@ -307,8 +342,10 @@ fn change(aggregate: &Aggregate, figure: Figure, first: &Group, last: &Group) ->
         told_apart(aggregate, figure, (last, b), (first, a)),
     );
     let by = match a.times(b) {
-        Some((ratio, _)) if ratio >= TIMES_MIN => format!(", {} times as much", digits(ratio)),
-        Some((ratio, _)) => format!(", {}", percent_signed(ratio - 1.0)),
+        Some((ratio, _)) if ratio >= TIMES_MIN => {
+            format!(", {} times as {}", digits(ratio), words(figure).times_as)
+        }
+        Some((ratio, _)) => format!(" ({})", percent_signed(ratio - 1.0)),
         None => String::new(),
     };
     Some(match (rose, fell) {
@@ -327,6 +364,7 @@ fn too_few_runs(aggregate: &Aggregate) -> Option<Sentence> {
         return None;
     }
     let there = match (least, most) {
+        (1, 1) if counts.len() == 1 => "Here is one valid run".to_owned(),
         (1, 1) => "Here is one valid run of each".to_owned(),
         (least, most) if least == most => format!("Here are {least} valid runs of each"),
         (least, most) => format!("Here are {least} to {most} valid runs of each"),
@@ -351,12 +389,12 @@ fn noise(aggregate: &Aggregate) -> Option<Sentence> {
                 let (low, high) = (percent_signed(interval.low - 1.0), percent_signed(interval.high - 1.0));
                 format!(" (95 % CI {low} to {high})")
             });
-            Some(format!("{} in {}{interval}", percent_signed(ratio - 1.0), words(figure).noun))
+            Some(format!("{} by {}{interval}", words(figure).noun, percent_signed(ratio - 1.0)))
         })
         .collect();
     (!each.is_empty()).then(|| {
         let text = format!(
-            "The noise floor: {}, measured twice in each block, differed from itself by {}. No smaller difference is \
+            "The noise floor: {}, measured twice in each block, differed from itself in {}. No smaller difference is \
              claimed.",
             of.label,
             list(&each)
@@ -369,6 +407,7 @@ fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence> {
     let held = Held::of(folder, aggregate)?;
     let mut text = match (held.judged_count, held.passed_count) {
         (0, _) => "Theory: no prediction could be judged.".to_owned(),
+        (1, 1) => "Theory held: the one judged figure is within tolerance.".to_owned(),
         (judged, passed) if judged == passed => format!(
             "Theory held: all {} within tolerance.",
             counted(judged, "judged figure is", "judged figures are")
@@ -381,7 +420,7 @@ fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence> {
     };
     for (assumption, formulas, count) in &held.broken {
         text += &format!(
-            " {} not judged, as {} assumed what the run broke: {assumption}.",
+            " {} not judged ({}), as the run broke what the formula assumes: {assumption}.",
             counted(*count, "figure was", "figures were"),
             list(formulas),
         );
@@ -424,7 +463,7 @@ fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence> {
         .filter(|(of, _)| sum(*of) != Some(0))
         .map(|(of, what)| {
             let count = sum(of).map_or("an unknown number".to_owned(), grouped);
-            format!("{count} {what} ({})", culprits(of))
+            format!("{count} {what} with {}", culprits(of))
         })
         .collect();
     Some(if defects.is_empty() {
@@ -445,7 +484,7 @@ fn validity(folder: &Folder, aggregate: &Aggregate) -> Sentence {
         told.push(format!("{unresolved} unresolved ({why})"));
     }
     if invalid > 0 {
-        told.push(format!("{invalid} invalid and left out of every figure above"));
+        told.push(format!("{invalid} invalid (left out of every figure above)"));
     }
     let mut text = format!("{}: {}.", counted(all, "run", "runs"), list(&told));
     let gone: Vec<&str> = aggregate
@@ -469,3 +508,6 @@ fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
+
+#[cfg(test)]
+mod tests;

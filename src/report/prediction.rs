@@ -15,9 +15,9 @@ pub(super) fn predicted(folder: &Folder, group: &Group, figure: Figure) -> Optio
     median(&values)
 }
 
-/// The row's prediction, if it is one of this figure: its quantity has the name of the column.
+/// The row's prediction, if it is one of this figure.
 fn in_unit(row: &TheoryRow, figure: Figure) -> Option<f64> {
-    if row.quantity != figure.name() {
+    if Some(row.quantity.as_str()) != figure.quantity() {
         return None;
     }
     let predicted = row.predicted?;

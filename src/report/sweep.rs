@@ -82,10 +82,8 @@ fn label(series: &[(Key, Series)], i: usize) -> String {
         .filter(|(other, others)| other == transport && others != words)
         .collect();
     let own = words.iter().filter(|word| others.iter().any(|(_, others)| !others.contains(word)));
-    std::iter::once((*transport).to_owned())
-        .chain(own.map(|word| spoken(word)))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let own: Vec<String> = own.map(spoken).collect();
+    if own.is_empty() { (*transport).to_owned() } else { format!("{transport} ({})", own.join(", ")) }
 }
 
 /// A word that says nothing without its column brings it along.

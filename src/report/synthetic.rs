@@ -153,9 +153,9 @@ pub(super) fn files(cells: &[Cell], seed: u64) -> Vec<File> {
             }
             let requests = cell.requests_per_line;
             for (formula, quantity, unit, predicted, measured) in [
-                ("F1", "delivery_latency_us_p50", "us", cell.p50_ms * 1e3, p50),
-                ("F3", "requests_per_line_ratio", "ratio", requests, requests * 1.01),
-                ("F9", "wire_per_line_bytes", "bytes", bytes * 1.5 * 1.03, bytes * 1.5),
+                ("F1", "delivery latency p50", "us", cell.p50_ms * 1e3, p50),
+                ("F3", "requests per line", "ratio", requests, requests * 1.01),
+                ("F9", "wire bytes per line", "bytes", bytes * 1.5 * 1.03, bytes * 1.5),
             ] {
                 let residual = measured / predicted - 1.0;
                 let verdict = if residual.abs() <= 0.05 { "pass" } else { "fail" };
@@ -164,13 +164,13 @@ pub(super) fn files(cells: &[Cell], seed: u64) -> Vec<File> {
                 );
             }
             theory += &format!(
-                "{of},F4,requests_rate,1/s,9,8,-0.11,0.05,assumption-broken,lines are not Poisson\n"
+                "{of},F4,requests per second,1/s,9,8,-0.11,0.05,assumption-broken,lines are not Poisson\n"
             );
             for second in 0..20 {
                 let (t, wave) = (f64::from(second) * 0.5, 1.0 + 0.2 * (f64::from(second) * 0.7).sin());
-                series += &format!("{of},{t},delivery_latency_us_mean,{},us\n", p50 * wave);
-                series += &format!("{of},{t},delivery_latency_us_max,{},us\n", p99 * wave);
-                series += &format!("{of},{t},requests_rate,{},1/s\n", cell.requests_per_line * 50.0 * wave);
+                series += &format!("{of},{t},delivery_latency_mean,{},µs\n", p50 * wave);
+                series += &format!("{of},{t},delivery_latency_max,{},µs\n", p99 * wave);
+                series += &format!("{of},{t},requests,{},1/s\n", cell.requests_per_line * 50.0 * wave);
             }
             checks += &format!("{run_id},requests,1200,1200,count,10,pass\n");
             files.push(histogram(&run_id, p50, p99, random.random()));

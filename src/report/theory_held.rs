@@ -77,11 +77,11 @@ impl Held {
 
     fn break_assumption(&mut self, row: &TheoryRow) {
         let assumption = match row.assumption_broken.as_str() {
-            "" => "an assumption that is not named",
-            named => named,
+            "" => "an assumption that is not named".to_owned(),
+            named => without_numbers(named),
         };
-        let at = self.broken.iter().position(|(known, ..)| known == assumption).unwrap_or_else(|| {
-            self.broken.push((assumption.to_owned(), Vec::new(), 0));
+        let at = self.broken.iter().position(|(known, ..)| *known == assumption).unwrap_or_else(|| {
+            self.broken.push((assumption, Vec::new(), 0));
             self.broken.len() - 1
         });
         let (_, formulas, count) = &mut self.broken[at];
@@ -117,4 +117,19 @@ impl Failure {
             details => format!("{} {}", self.what, details.join(", ")),
         }
     }
+}
+
+/// What a run broke, without what stands in parentheses: that is another number in each run.
+fn without_numbers(assumption: &str) -> String {
+    let mut text = String::new();
+    let mut depth = 0_u32;
+    for c in assumption.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            other if depth == 0 => text.push(other),
+            _inside => {}
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

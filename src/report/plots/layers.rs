@@ -1,17 +1,16 @@
 //! Bytes per delivered line, stacked by layer: log text, framing and headers, IP and TCP, link.
 
 use super::canvas::{
-    Align, Axis, Drawn, GRID, INK, PlotError, Root, Scale, Weight, area, drawing, hatched, label_width,
+    Align, Axis, Drawn, INK, PlotError, Root, Scale, WIDTH, Weight, area, drawing, hatched, label_width,
     shortened, solid, text,
 };
-use super::frame::{Frame, Said, Sample, legend};
+use super::frame::{Frame, Said, Sample, legend, legend_height};
 use super::{Data, Figure, Section};
 use crate::report::aggregate::Group;
 use crate::report::figures::Figure as Of;
 use crate::report::wording::digits;
 
 const ROW_HEIGHT: i32 = 62;
-const TOP: i32 = 90;
 const BOTTOM: i32 = 110;
 const NUMBERS_WIDTH: i32 = 180;
 
@@ -38,21 +37,22 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     }
     let reach = |row: &Row| row.reaches.last().map_or(0.0, |(_, bytes)| *bytes);
     let left = label_width(rows.iter().map(|row| &row.group.label)) + 20;
-    let height = TOP + ROW_HEIGHT * rows.len() as i32 + BOTTOM;
-    let frame = Frame { left, right: 1_840 - NUMBERS_WIDTH, top: TOP, bottom: height - BOTTOM };
-    let values = rows.iter().map(reach).chain([0.0]);
-    let axis = Axis::over(Scale::Linear, values, (frame.left, frame.right));
     let mut layers: Vec<usize> = rows.iter().flat_map(|row| row.reaches.iter().map(|(i, _)| *i)).collect();
     layers.sort_unstable();
     layers.dedup();
     let entries: Vec<_> = layers.iter().map(|i| (Sample::Square(*i), LAYERS[*i].1.to_owned())).collect();
+    let names: Vec<String> = entries.iter().map(|(_, name)| name.clone()).collect();
+    let top = 24 + legend_height(0, WIDTH as i32, &names);
+    let height = top + ROW_HEIGHT * rows.len() as i32 + BOTTOM;
+    let frame = Frame { left, right: WIDTH as i32 - NUMBERS_WIDTH, top, bottom: height - BOTTOM };
+    let axis = Axis::over(Scale::Linear, rows.iter().map(reach).chain([0.0]), (frame.left, frame.right));
     let told = rows.iter().map(|row| format!("{}: {} bytes", row.group.label, digits(reach(row))));
     let description = told.collect::<Vec<_>>().join("; ");
     let svg = drawing(("Bytes per line by layer", &description), height as u32, |root| {
-        legend(root, (left, 28), 1_830, &entries)?;
+        legend(root, (0, 28), WIDTH as i32, &entries)?;
         frame.columns(root, &Said::numbers(&axis, 8, "bytes per delivered line"))?;
         for (i, row) in rows.iter().enumerate() {
-            draw(root, &frame, &axis, TOP + ROW_HEIGHT * i as i32 + ROW_HEIGHT / 2, row)?;
+            draw(root, &frame, &axis, top + ROW_HEIGHT * i as i32 + ROW_HEIGHT / 2, row)?;
         }
         Ok(())
     })?;
@@ -111,6 +111,5 @@ fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &Row) -> Drawn {
     let said = if row.group.is_believed() { "" } else { " invalid" };
     let number = format!("{}{said}", digits(from));
     text(root, (axis.place(from) + 14, y), &number, (INK, Align::Left, Weight::Normal))?;
-    let _ = GRID;
     Ok(())
 }

@@ -2,20 +2,26 @@
 //!
 //! Of several runs of a group the median at each moment is drawn. Which metrics there are is the file's to say.
 
+use std::collections::BTreeMap;
+
 use plotters::prelude::*;
 use wirelab_clients::harness::statistics::median;
 
 use super::canvas::{Axis, PlotError, WIDTH, dashed, drawing, scale_for};
 use super::frame::{Frame, Said, Sample, legend, legend_height};
 use super::{Data, Figure, Section};
+use crate::report::details::SeriesRow;
 use crate::report::wording::counted;
 
 /// Panels of one drawing: each has to be readable when projected.
-const PANELS_MAX: usize = 6;
+const PANELS_MAX: usize = 8;
 const PANEL_HEIGHT: i32 = 330;
-const LEFT: i32 = 150;
-/// Moments nearer than this are one: each run begins to count at its own first due time.
-const MOMENT_S: f64 = 0.05;
+const LEFT: i32 = 190;
+/// Samples of several runs that are nearer than this are of one moment; their own distance, where it is longer.
+const MOMENT_S_MIN: f64 = 0.05;
+/// Metrics that tell most, first; the others follow in the order of the file.
+const FIRST: [&str; 6] =
+    ["delivery_latency_mean", "delivery_latency_max", "staleness", "requests", "l7", "server_cpu"];
 
 /// A group's line in a panel: its number, and its points.
 type Line = (usize, Vec<(f64, f64)>);
@@ -92,31 +98,50 @@ fn panels(data: &Data) -> Vec<Panel> {
     let mut panels: Vec<(&str, Panel)> = Vec::new();
     for row in rows {
         if !panels.iter().any(|(metric, _)| *metric == row.metric) {
-            let unit = if row.unit.is_empty() { String::new() } else { format!(" ({})", row.unit) };
+            let (unit, _) = readable_unit(&row.unit);
+            let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
             let title = format!("{}{unit}", row.metric.replace('_', " "));
             panels.push((&row.metric, Panel { title, lines: Vec::new() }));
         }
     }
+    let rank = |metric: &str| FIRST.iter().position(|first| *first == metric).unwrap_or(FIRST.len());
+    panels.sort_by_key(|(metric, _)| rank(metric));
     for (metric, panel) in &mut panels {
         for (series, group) in data.aggregate.groups.iter().enumerate() {
             let is_of = |run_id: &str| group.believed().any(|run| run.run_id == run_id);
-            let mut points: Vec<(f64, f64)> = rows
-                .iter()
-                .filter(|row| row.metric == *metric && is_of(&row.run_id))
-                .map(|row| (row.t_s, row.value))
-                .collect();
-            points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let moments = points.chunk_by(|a, b| b.0 - a.0 < MOMENT_S);
-            let line: Vec<(f64, f64)> = moments
-                .filter_map(|moment| {
-                    let values: Vec<f64> = moment.iter().map(|(_, value)| *value).collect();
-                    Some((moment[0].0, median(&values)?))
-                })
-                .collect();
+            let of_group: Vec<&SeriesRow> =
+                rows.iter().filter(|row| row.metric == *metric && is_of(&row.run_id)).collect();
+            let line = line(&of_group);
             if line.len() > 1 {
                 panel.lines.push((series, line));
             }
         }
     }
     panels.into_iter().map(|(_, panel)| panel).filter(|panel| !panel.lines.is_empty()).collect()
+}
+
+/// The median over runs at each moment.
+fn line(rows: &[&SeriesRow]) -> Vec<(f64, f64)> {
+    let apart =
+        rows.windows(2).filter(|two| two[0].run_id == two[1].run_id).map(|two| two[1].t_s - two[0].t_s);
+    let step = apart.filter(|apart| *apart > 0.0).fold(f64::INFINITY, f64::min).max(MOMENT_S_MIN);
+    let mut moments: BTreeMap<i64, Vec<(f64, f64)>> = BTreeMap::new();
+    for row in rows {
+        let (_, scale) = readable_unit(&row.unit);
+        moments.entry((row.t_s / step).round() as i64).or_default().push((row.t_s, row.value * scale));
+    }
+    let middle = |moment: Vec<(f64, f64)>| {
+        let (times, values): (Vec<f64>, Vec<f64>) = moment.into_iter().unzip();
+        Some((median(&times)?, median(&values)?))
+    };
+    moments.into_values().filter_map(middle).collect()
+}
+
+/// The unit of a panel, and what a value is multiplied with.
+fn readable_unit(unit: &str) -> (&str, f64) {
+    match unit {
+        "µs" | "us" => ("ms", 1e-3),
+        "ratio" | "count" => ("", 1.0),
+        other => (other, 1.0),
+    }
 }

@@ -3,7 +3,7 @@
 //! The horizontal axis is HdrHistogram's: each further nine of the percentile takes as much room as the one before.
 //! A curve ends at the last percentile that its distinct lines resolve, and before the share of lines that did not
 //! arrive. Histograms of a group are added up, percentiles never averaged. Many curves become several drawings with the
-//! same axes, one per transport.
+//! same axes, where those of one transport stay together.
 
 use hdrhistogram::Histogram;
 use plotters::prelude::*;
@@ -17,9 +17,11 @@ use crate::report::folder::{Histograms, Run};
 use crate::report::hdr_log;
 use crate::report::wording::{counted, plain};
 
-/// Curves of one drawing; of more, each transport has its own.
+/// Curves of one drawing, unless one transport has more.
 const CURVES_MAX: usize = 10;
 const HEIGHT: i32 = 960;
+/// The quantile that the latency axis has to hold; faster lines lie on its lower end.
+const FIRST_IN_SIGHT: f64 = 0.05;
 /// Points of a curve: one per four pixels.
 const POINTS: u32 = 320;
 
@@ -51,13 +53,11 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         return Ok(None);
     }
     let mut parts: Vec<Vec<&Curve>> = Vec::new();
-    for curve in &curves {
-        let fits = |part: &&mut Vec<&Curve>| {
-            curves.len() <= CURVES_MAX || part.iter().all(|other| other.transport == curve.transport)
-        };
-        match parts.iter_mut().find(fits) {
-            Some(part) => part.push(curve),
-            None => parts.push(vec![curve]),
+    // Groups come by transport, so that one transport's curves stay together.
+    for of_transport in curves.chunk_by(|a, b| a.transport == b.transport) {
+        match parts.last_mut() {
+            Some(part) if part.len() + of_transport.len() <= CURVES_MAX => part.extend(of_transport),
+            Some(_) | None => parts.push(of_transport.iter().collect()),
         }
     }
     let axes = Axes::of(&curves);
@@ -74,11 +74,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
 /// All believed runs of a group as one curve, or why there is none. Invalid runs are left out unless there is no other;
 /// then the label says so.
 fn curve<'a>(series: usize, group: &Group<'a>) -> Result<Result<Curve<'a>, &'static str>, PlotError> {
-    let (runs, label): (Vec<&Run>, _) = if group.is_believed() {
-        (group.believed().collect(), group.label.clone())
-    } else {
-        (group.runs.clone(), format!("{} (invalid)", group.label))
-    };
+    let runs: Vec<&Run> = if group.is_believed() { group.believed().collect() } else { group.runs.clone() };
+    let label = group.label_in_plots();
     let mut all: Option<Histogram<u64>> = None;
     for histogram in runs.iter().filter_map(|run| run.histogram.as_ref()) {
         match &mut all {
@@ -119,7 +116,8 @@ struct Axes {
 impl Axes {
     fn of(curves: &[Curve]) -> Self {
         let x_max = curves.iter().map(|curve| nines(curve.quantile_max)).fold(1.0, f64::max);
-        let ends = curves.iter().flat_map(|curve| [curve.ms(0.0), curve.ms(curve.quantile_max)]);
+        // The very fastest lines would take half of the drawing: curves begin where they come into sight.
+        let ends = curves.iter().flat_map(|curve| [curve.ms(FIRST_IN_SIGHT), curve.ms(curve.quantile_max)]);
         let labels_width = label_width(curves.iter().map(|curve| &curve.label)) + 60;
         let frame = Frame { left: 150, right: WIDTH as i32 - labels_width, top: 70, bottom: HEIGHT - 100 };
         let x = Axis::exactly(0.0, x_max, (frame.left, frame.right));
@@ -227,9 +225,9 @@ mod tests {
         folder.runs[1].verdict = Verdict::Invalid;
         assert_eq!(drawn(&folder), ("sse".to_owned(), 1_000));
         folder.runs[0].verdict = Verdict::Invalid;
-        assert_eq!(drawn(&folder), ("sse (invalid)".to_owned(), 2_000));
+        assert_eq!(drawn(&folder), ("sse, invalid".to_owned(), 2_000));
         folder.runs.iter_mut().for_each(|run| run.arm = "gzip".into());
-        assert_eq!(drawn(&folder), ("sse, gzip (invalid)".to_owned(), 2_000));
+        assert_eq!(drawn(&folder), ("sse (gzip), invalid".to_owned(), 2_000));
     }
 
     #[test]

@@ -23,13 +23,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     if placed.len() < 2 {
         return Ok(None);
     }
-    let names: Vec<String> = placed
-        .iter()
-        .map(|(_, group, ..)| match group.is_believed() {
-            true => group.label.clone(),
-            false => format!("{} (invalid)", group.label),
-        })
-        .collect();
+    let names: Vec<String> = placed.iter().map(|(_, group, ..)| group.label_in_plots()).collect();
     let height = HEIGHT_MIN.max(220 + 42 * placed.len() as i32);
     let frame =
         Frame { left: 150, right: WIDTH as i32 - label_width(&names) - 70, top: 70, bottom: height - 110 };

@@ -24,6 +24,7 @@ const REACH: (f64, f64) = (0.1, 1.0);
 /// One prediction of one group: its runs.
 struct Row<'a> {
     series: usize,
+    group: String,
     label: String,
     runs: Vec<&'a TheoryRow>,
 }
@@ -64,8 +65,10 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         .flat_map(|row| [row.worst().abs() * 1.1, row.tolerance().unwrap_or(0.0) * 1.5])
         .fold(REACH.0, f64::max)
         .min(REACH.1);
-    let left = label_width(rows.iter().map(|row| &row.label)) + 20;
-    let height = TOP + ROW_HEIGHT * rows.len() as i32 + BOTTOM;
+    let labels = rows.iter().map(|row| &row.label).chain(rows.iter().map(|row| &row.group));
+    let left = label_width(labels) + 20;
+    let groups_count = rows.chunk_by(|a, b| a.series == b.series).count();
+    let height = TOP + ROW_HEIGHT * (rows.len() + groups_count) as i32 + BOTTOM;
     let frame = Frame { left, right: WIDTH as i32 - NUMBERS_WIDTH, top: TOP, bottom: height - BOTTOM };
     let axis = Axis::exactly(-reach, reach, (frame.left, frame.right));
     let description = format!(
@@ -78,8 +81,15 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         let ticks = axis.ticks(8).into_iter().map(|tick| (tick, percent_signed(tick))).collect();
         frame.columns(root, &Said { axis: &axis, ticks, name: "measured / predicted − 1" })?;
         line(root, (axis.place(0.0), frame.top), (axis.place(0.0), frame.bottom), INK, 2)?;
-        for (i, row) in rows.iter().enumerate() {
-            draw(root, &frame, &axis, TOP + ROW_HEIGHT * i as i32 + ROW_HEIGHT / 2, row)?;
+        let mut y = TOP + ROW_HEIGHT / 2;
+        for of_group in rows.chunk_by(|a, b| a.series == b.series) {
+            let look = (solid(of_group[0].series), Align::Right, Weight::Bold);
+            text(root, (left - 14, y), &shortened(&of_group[0].group), look)?;
+            y += ROW_HEIGHT;
+            for row in of_group {
+                draw(root, &frame, &axis, y, row)?;
+                y += ROW_HEIGHT;
+            }
         }
         Ok(())
     })?;
@@ -97,10 +107,10 @@ fn rows<'a>(data: &Data<'a>) -> Vec<Row<'a>> {
     for (series, group) in data.aggregate.groups.iter().enumerate() {
         let is_of = |row: &&TheoryRow| group.believed().any(|run| run.run_id == row.run_id);
         for row in theory.iter().filter(is_of).filter(|row| row.residual_ratio.is_some()) {
-            let label = format!("{} · {} {}", group.label, row.formula, row.quantity.replace('_', " "));
-            match rows.iter_mut().find(|known| known.label == label) {
+            let label = format!("{} {}", row.formula, row.quantity.replace('_', " "));
+            match rows.iter_mut().find(|known| known.series == series && known.label == label) {
                 Some(known) => known.runs.push(row),
-                None => rows.push(Row { series, label, runs: vec![row] }),
+                None => rows.push(Row { series, group: group.label.clone(), label, runs: vec![row] }),
             }
         }
     }
@@ -112,12 +122,7 @@ fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &Row) -> Drawn {
         let half = ROW_HEIGHT / 2 - 2;
         area(root, (axis.place(-tolerance), y - half), (axis.place(tolerance), y + half), BAND)?;
     }
-    text(
-        root,
-        (frame.left - 14, y),
-        &shortened(&row.label),
-        (solid(row.series), Align::Right, Weight::Normal),
-    )?;
+    text(root, (frame.left - 14, y), &shortened(&row.label), (INK, Align::Right, Weight::Normal))?;
     let mut is_missed = false;
     for (theory, residual) in row.residuals() {
         let at = (axis.place(residual), y);

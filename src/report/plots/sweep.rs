@@ -112,14 +112,6 @@ fn panel(root: &Root, frame: &Frame, (data, sweep): (&Data, &Sweep), of: Of) -> 
     let ticks = ticks(&x, &levels);
     frame.draw(root, &Said { axis: &x, ticks, name: &name }, &Said::numbers(&y, 6, &of.title_with_unit()))?;
     for (series, swept) in sweep.series.iter().enumerate() {
-        let forecast: Vec<(i32, i32)> = swept
-            .points
-            .iter()
-            .filter_map(|(level, group)| Some((x.place(*level), y.place(predicted(data.folder, group, of)?))))
-            .collect();
-        if forecast.len() > 1 {
-            root.draw(&PathElement::new(forecast, INK.stroke_width(2)))?;
-        }
         let shown = swept.points.iter().filter_map(|(level, group)| Some((*level, *group, group.shown(of)?)));
         let shown: Vec<_> = shown.collect();
         let places: Vec<(i32, i32)> =
@@ -136,6 +128,17 @@ fn panel(root: &Root, frame: &Frame, (data, sweep): (&Data, &Sweep), of: Of) -> 
                 root.draw(&Circle::new(at, 12, PAPER.filled()))?;
                 hatched(root, (at.0 - 12, at.1 - 12), (at.0 + 12, at.1 + 12), solid(series))?;
             }
+        }
+    }
+    // Above the marks: where theory holds, it would be hidden below them.
+    for swept in &sweep.series {
+        let forecast: Vec<(i32, i32)> = swept
+            .points
+            .iter()
+            .filter_map(|(level, group)| Some((x.place(*level), y.place(predicted(data.folder, group, of)?))))
+            .collect();
+        if forecast.len() > 1 {
+            root.draw(&PathElement::new(forecast, INK.stroke_width(2)))?;
         }
     }
     for (i, group) in sweep.references.iter().enumerate() {
