@@ -9,8 +9,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::wire::{From as Position, Transport};
 
+use crate::compression::Compression;
 use crate::report::Format;
 use crate::report::changes::Tolerated;
+use crate::server::LINGER_MAX;
 
 /// Where a server listens unless told otherwise, and where the clients look for it.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
@@ -74,6 +76,9 @@ pub struct Run {
     /// How much of the plan: as it is written, or made short by its table `smoke`, to see that it works.
     #[arg(long, default_value = "full")]
     pub size: Size,
+    /// Go on with an experiment that was interrupted: the folder it wrote.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
+    pub resume: Option<PathBuf>,
     /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson, websocket,
     /// websocket-actor [default: all]
     #[arg(long, value_delimiter = ',')]
@@ -165,6 +170,20 @@ pub struct Serve {
     /// Lines kept per deployment, the newest; 0 keeps all.
     #[arg(long, default_value_t = 0)]
     pub retain_lines: u64,
+    /// Transports to serve, separated by commas; the paths of the others answer 404 [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS")]
+    pub transports: Vec<Transport>,
+    /// Coding of bodies that carry lines, for clients that accept it: gzip holds some 300 KiB per open stream and
+    /// compresses each line once per subscriber. WebSocket frames stay as they are.
+    #[arg(long, value_enum, default_value_t = Compression::Identity)]
+    pub compression: Compression,
+    /// How long a waiting answer gathers lines behind a first one, at most 10s. Lines that were there when it was
+    /// asked for, the end of the log, a full batch and the end of a hold are not kept back.
+    #[arg(long, default_value = "0s", value_parser = linger)]
+    pub linger: Duration,
+    /// Advise pollers without news to stay away for this long, in whole seconds, by Retry-After [default: no advice]
+    #[arg(long, value_parser = whole_seconds)]
+    pub poll_advice: Option<Duration>,
     /// Stop when stdin is closed, so that a server started by a program does not outlive it.
     #[arg(long)]
     pub stop_at_stdin_end: bool,
@@ -320,6 +339,23 @@ fn origin(text: &str) -> Result<String, String> {
         text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).ok_or_else(wrong)?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
     if authority.is_empty() || !authority.chars().all(plain) { Err(wrong()) } else { Ok(text.to_owned()) }
+}
+
+fn linger(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(linger) if linger <= LINGER_MAX => Ok(linger),
+        Ok(_) => Err(format!("at most {} s", LINGER_MAX.as_secs())),
+        Err(error) => Err(format!("{error}; write it as 50ms or 1s")),
+    }
+}
+
+/// What `Retry-After` can say (RFC 9110 §10.2.3), and not 0, which would advise a busy loop.
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(interval) if interval.subsec_nanos() == 0 && !interval.is_zero() => Ok(interval),
+        Ok(_) => Err("whole seconds, at least 1s".to_owned()),
+        Err(error) => Err(format!("{error}; write it as 5s")),
+    }
 }
 
 /// Zero would ask again before the answer is read.

@@ -3,10 +3,12 @@
 //! Every client half counts into this; the harness adds and subtracts. Outcomes mean the same as on the server
 //! (`/metrics`), so that the two can be held against each other. Nothing here touches a socket.
 
+use serde::{Deserialize, Serialize};
+
 use std::ops::{Add, AddAssign, Sub};
 
 /// Requests by outcome. One request has exactly one outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
     /// 200 with at least one line, or any stream opened.
     pub data: u64,
@@ -55,7 +57,7 @@ impl Sub for Requests {
 }
 
 /// What one subscriber, or many together, put on the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Requests by outcome.
     pub requests: Requests,

@@ -31,7 +31,7 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
 }
 
 fn files(folder: &Path) -> Result<Vec<File>, Failure> {
-    results_folder::read(folder, report::HDR_FOLDER, report::is_source).map_err(|error| {
+    results_folder::read(folder, &[report::HDR_FOLDER], report::is_source).map_err(|error| {
         Failure::usage(format!("{error}; name a folder that `wirelab run` wrote, such as results/sample"))
     })
 }

@@ -21,9 +21,9 @@ impl Exporter for PercentilesCsv {
     }
 }
 
-/// What runs must share to be runs of one group: transport, arm, distribution, and the quantile's place in
-/// [`QUANTILES`].
-type Group = (Transport, Option<String>, &'static str, usize);
+/// What runs must share to be runs of one group: transport, arm, whether they are the twins of an A/A pair,
+/// distribution, and the quantile's place in [`QUANTILES`].
+type Group = (Transport, Option<String>, bool, &'static str, usize);
 
 /// The interval of the median over the runs of each group that has enough of them.
 struct Intervals(HashMap<Group, Interval>);
@@ -46,7 +46,7 @@ impl Intervals {
 }
 
 fn group(run: &RunResult, metric: &Distribution, place: usize) -> Group {
-    (run.cell.transport, run.cell.arm.clone(), metric.name, place)
+    (run.cell.transport, run.cell.arm.clone(), run.cell.is_aa, metric.name, place)
 }
 
 /// Each distribution with the place of each quantile.

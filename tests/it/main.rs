@@ -8,10 +8,11 @@
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
 //! - `targets`: servers that are not ours, and cut connections
 //! - `openapi`: the description of the API against the server
+//! - `gates`: each gate stops what it is there for
 //! - `report`: the page of a run, and making it again; `compare`: what changed between two
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
-//! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things;
+//! `server` starts what is tested, `http` and `http2` ask it, `proxy` and `faulty_store` stand in between to break things;
 //! `canned` is a server that says what a test wants.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
@@ -28,7 +29,10 @@ mod durability;
 mod event_source;
 mod examples;
 mod faulty_store;
+mod gates;
 mod http;
+mod http2;
+mod ladder;
 mod manners;
 mod openapi;
 mod proxy;
@@ -37,6 +41,7 @@ mod report;
 mod server;
 mod shell;
 mod store_crash;
+mod strategies;
 mod tail;
 mod targets;
 mod tidy;

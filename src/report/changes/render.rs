@@ -4,7 +4,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use wirelab_clients::harness::statistics::RUNS_MIN;
 
-use super::super::table::readable;
+use super::super::table::{grouped, readable};
 use super::{Change, Changes, Difference, Finding, Side};
 use crate::report::{ReportError, csv_of};
 
@@ -140,15 +140,20 @@ fn group(change: &Change) -> String {
 fn values(change: &Change, values: &[f64], median: Option<f64>) -> String {
     let is_pointwise = change.finding == Finding::TooFewRuns && values.len() <= POINTS_MAX;
     match median {
-        Some(_) if is_pointwise => values.iter().map(|value| readable(*value)).collect::<Vec<_>>().join(", "),
-        Some(median) => readable(median),
+        Some(_) if is_pointwise => values.iter().map(|value| told(*value)).collect::<Vec<_>>().join(", "),
+        Some(median) => told(median),
         None => String::new(),
     }
 }
 
+/// Counts are whole numbers, and look like it.
+fn told(value: f64) -> String {
+    if value.fract() == 0.0 { grouped(value as u64) } else { readable(value) }
+}
+
 /// One change that is claimed.
 pub(super) fn sentence(change: &Change) -> String {
-    let median = |median: Option<f64>| median.map_or(String::new(), readable);
+    let median = |median: Option<f64>| median.map_or(String::new(), told);
     let of = format!("{} {}", group(change), change.title);
     match (change.ratio, change.ci_low_ratio.zip(change.ci_high_ratio)) {
         (Some(ratio), Some((low, high))) => format!(
@@ -160,7 +165,7 @@ pub(super) fn sentence(change: &Change) -> String {
             percent(high)
         ),
         (Some(_) | None, Some(_) | None) => {
-            let sum = |values: &[f64]| readable(values.iter().sum());
+            let sum = |values: &[f64]| told(values.iter().sum());
             format!("{of}: {} → {} in all runs together", sum(&change.a), sum(&change.b))
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     if panels.is_empty() {
         return Ok(None);
     }
-    let left = label_width(groups.iter().map(|group| &group.label)) + 20;
+    let left = label_width(groups.iter().map(Group::label_in_plots)) + 20;
     let height = TOP + ROW_HEIGHT * groups.len() as i32 + BOTTOM;
     let width = (1_840 - left) / panels.len() as i32;
     let told = groups.iter().map(|group| {
@@ -42,7 +42,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     let svg = drawing(("Cost: processor, bytes, memory", &description), height as u32, |root| {
         for (i, group) in groups.iter().enumerate() {
             let at = (left - 14, TOP + ROW_HEIGHT * i as i32 + ROW_HEIGHT / 2);
-            text(root, at, &shortened(&group.label), (solid(i), Align::Right, Weight::Bold))?;
+            text(root, at, &shortened(&group.label_in_plots()), (solid(i), Align::Right, Weight::Bold))?;
         }
         for (i, of) in panels.iter().enumerate() {
             let from = left + width * i as i32;

@@ -46,7 +46,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
             [summary.values.clone(), vec![summary.spread().low, summary.spread().high]].concat()
         })
         .collect();
-    let left = label_width(groups.iter().map(|group| &group.label)) + 20;
+    let left = label_width(groups.iter().map(|group| group.label_in_plots())) + 20;
     let height = TOP + ROW_HEIGHT * groups.len() as i32 + BOTTOM;
     let frame = Frame { left, right: 1_840 - NUMBERS_WIDTH, top: TOP, bottom: height - BOTTOM };
     let axis = Axis::over(scale_for(values.iter().copied()), values, (frame.left + 20, frame.right - 20));
@@ -85,7 +85,12 @@ fn row(root: &Root, frame: &Frame, axis: &Axis, (series, y): (usize, i32), group
     if !group.is_believed() {
         hatched(root, (frame.left, y - 36), (frame.right, y + 36), GRID)?;
     }
-    text(root, (frame.left - 14, y), &shortened(&group.label), (solid(series), Align::Right, Weight::Bold))?;
+    text(
+        root,
+        (frame.left - 14, y),
+        &shortened(&group.label_in_plots()),
+        (solid(series), Align::Right, Weight::Bold),
+    )?;
     let mut told = Vec::new();
     for (figure, up) in [(Of::LatencyP50, -17), (Of::LatencyP99, 17)] {
         let Some(summary) = group.shown(figure) else { continue };
@@ -93,8 +98,7 @@ fn row(root: &Root, frame: &Frame, axis: &Axis, (series, y): (usize, i32), group
         told.push((y + up, summary.median));
     }
     for ((y, median), name) in told.into_iter().zip(["p50", "p99"]) {
-        let said = if group.is_believed() { "" } else { " invalid" };
-        let number = format!("{name} {} ms{said}", digits(median));
+        let number = format!("{name} {} ms", digits(median));
         text(root, (frame.right + 24, y), &number, (INK, Align::Left, Weight::Normal))?;
     }
     Ok(())

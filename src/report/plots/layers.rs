@@ -36,7 +36,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         return Ok(None);
     }
     let reach = |row: &Row| row.reaches.last().map_or(0.0, |(_, bytes)| *bytes);
-    let left = label_width(rows.iter().map(|row| &row.group.label)) + 20;
+    let left = label_width(rows.iter().map(|row| row.group.label_in_plots())) + 20;
     let mut layers: Vec<usize> = rows.iter().flat_map(|row| row.reaches.iter().map(|(i, _)| *i)).collect();
     layers.sort_unstable();
     layers.dedup();
@@ -95,7 +95,12 @@ fn row<'g, 'a>(group: &'g Group<'a>) -> Option<Row<'g, 'a>> {
 }
 
 fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &Row) -> Drawn {
-    text(root, (frame.left - 14, y), &shortened(&row.group.label), (INK, Align::Right, Weight::Bold))?;
+    text(
+        root,
+        (frame.left - 14, y),
+        &shortened(&row.group.label_in_plots()),
+        (INK, Align::Right, Weight::Bold),
+    )?;
     let mut from = 0.0;
     for (layer, reach) in &row.reaches {
         let (a, b) = ((axis.place(from), y - 20), (axis.place(*reach), y + 20));
@@ -108,8 +113,7 @@ fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &Row) -> Drawn {
         }
         from = *reach;
     }
-    let said = if row.group.is_believed() { "" } else { " invalid" };
-    let number = format!("{}{said}", digits(from));
+    let number = digits(from);
     text(root, (axis.place(from) + 14, y), &number, (INK, Align::Left, Weight::Normal))?;
     Ok(())
 }

@@ -62,8 +62,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         labels::beside(root, &marks, frame.right + 40, (24, frame.bottom - 12))
     })?;
     let caption = "Requests per delivered line against delivery latency in ms; down and left is better. The dot is the \
-                   median over runs of p50, the stroke reaches to p99. Pushed lines need next to no requests; polls buy \
-                   a lower latency with more of them."
+                   median over runs of p50, the stroke reaches to p99. Look whether more requests buy a lower \
+                   latency, or whether somebody has both."
         .to_owned();
     Ok(Some(Figure { section: Section::Cost, drawings: vec![svg], caption, remarks: Vec::new() }))
 }
