@@ -219,3 +219,84 @@ fn label((transport, arm, _): Key) -> String {
         format!("{transport} ({arm})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{self, Cell};
+
+    fn folder(cells: &[Cell]) -> Folder {
+        Folder::read(&synthetic::files(cells, 1)).unwrap()
+    }
+
+    #[test]
+    fn groups_come_by_transport_then_by_number_then_by_name() {
+        let poll = |arm: &str, interval: u32| {
+            Cell::of("short-poll", 1.0, 1).arm(arm).with("poll_interval_ms", interval)
+        };
+        let cells = [
+            Cell::of("websocket", 1.0, 1),
+            poll("slow", 1_000),
+            poll("fast", 200),
+            poll("also-fast", 200),
+            Cell::of("flask", 1.0, 1),
+            Cell::of("long-poll", 1.0, 1),
+        ];
+        let folder = folder(&cells);
+        let aggregate = Aggregate::of(&folder);
+        let labels: Vec<&str> = aggregate.groups.iter().map(|group| group.label.as_str()).collect();
+        assert_eq!(
+            labels,
+            [
+                "short-poll (also-fast)",
+                "short-poll (fast)",
+                "short-poll (slow)",
+                "long-poll",
+                "websocket",
+                "flask"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_median_is_that_of_the_runs_that_are_believed() {
+        let mut cell = Cell { noise_ratio: 0.0, ..Cell::of("sse", 5.0, 3) };
+        cell.verdicts[1] = "invalid";
+        let folder = folder(&[cell]);
+        let aggregate = Aggregate::of(&folder);
+        let group = &aggregate.groups[0];
+        let summary = group.summary(Figure::LatencyP50).unwrap();
+        assert_eq!(
+            (summary.values.as_slice(), summary.median, summary.interval),
+            (&[5.0, 5.0][..], 5.0, None)
+        );
+        assert_eq!((group.runs.len(), group.believed().count()), (3, 2));
+    }
+
+    #[test]
+    fn only_a_plot_shows_a_group_that_is_not_believed() {
+        let folder = folder(&[Cell { verdicts: vec!["invalid"; 2], ..Cell::of("sse", 5.0, 0) }]);
+        let aggregate = Aggregate::of(&folder);
+        let group = &aggregate.groups[0];
+        assert!(group.summary(Figure::LatencyP50).is_none() && group.shown(Figure::LatencyP50).is_some());
+        assert_eq!(group.label_in_plots(), "sse, invalid");
+        assert!(aggregate.ranked(Figure::LatencyP50).is_empty());
+    }
+
+    #[test]
+    fn the_pair_of_equal_cells_is_no_rival_and_shows_the_noise() {
+        let cell = |p50_ms, is_aa| Cell { is_aa, noise_ratio: 0.0, ..Cell::of("sse", p50_ms, 6) };
+        let paired = folder(&[cell(10.0, false), cell(11.0, true), Cell::of("ndjson", 3.0, 6)]);
+        let aggregate = Aggregate::of(&paired);
+        assert_eq!(aggregate.groups.len(), 2);
+        assert_eq!(
+            aggregate.aa().map(|(of, twin)| (of.label.as_str(), twin.label.as_str())),
+            Some(("sse", "sse, A/A"))
+        );
+        assert!((aggregate.noise_ratio(Figure::LatencyP50) - 0.1).abs() < 1e-9);
+        // Without its other half it is a cell like any other.
+        let alone = folder(&[cell(11.0, true), Cell::of("ndjson", 3.0, 6)]);
+        let aggregate = Aggregate::of(&alone);
+        assert_eq!((aggregate.groups.len(), aggregate.pair.is_none()), (2, true));
+    }
+}

@@ -396,6 +396,7 @@ fn read_histograms(
 mod tests {
     use super::*;
     use crate::report::render;
+    use crate::report::synthetic::{self, Cell};
     use wirelab_clients::harness::example;
 
     /// What happens to the text of a file.
@@ -494,6 +495,69 @@ mod tests {
             assert!(error.contains(path) && error.contains(said), "{said}: {error}");
             assert!(error.contains("restore") || error.contains("use the wirelab"), "no remedy: {error}");
         }
+    }
+
+    #[test]
+    fn files_that_came_later_are_read_as_strictly() {
+        let rows: [(&str, Damage, &str); 9] = [
+            (
+                "runs.csv",
+                |text| text.replace(",ok,", ",fine,"),
+                "verdict is \"fine\", which is not one of ok, unresolved, invalid",
+            ),
+            ("runs.csv", |text| text.replace(",false,ok,", ",maybe,ok,"), "is_aa is \"maybe\""),
+            ("runs.csv", |text| text.trim_end().into(), "its last line has no end, so the file was cut off"),
+            (
+                "theory.csv",
+                |text| text.replace(",pass,", ",perhaps,"),
+                "which is not one of pass, fail, assumption-broken, reported",
+            ),
+            ("theory.csv", |text| text.replace("predicted", "foretold"), "column predicted is missing"),
+            (
+                "checks.csv",
+                |text| text.replace(",1200,", ",many,"),
+                "left is \"many\", which is not a number",
+            ),
+            ("timeseries.csv", |text| text.replace(",0.5,", ",soon,"), "t_s is \"soon\""),
+            ("timeseries.csv", |text| text[..text.len() - 30].into(), "timeseries.csv"),
+            ("percentiles.csv", |text| text.replace(",0.5,", ",5,"), "quantile is not between 0 and 1"),
+        ];
+        for (path, change, said) in rows {
+            let mut files = synthetic::files(&[Cell::of("sse", 0.5, 2)], 1);
+            let file = files.iter_mut().find(|file| file.path == path).unwrap();
+            file.bytes = change(String::from_utf8(file.bytes.clone()).unwrap()).into_bytes();
+            let error =
+                Folder::read(&files).err().unwrap_or_else(|| panic!("{said}: it was read")).to_string();
+            assert!(error.starts_with(path) && error.contains(said), "{said}: {error}");
+            assert!(error.contains("restore the file"), "no remedy: {error}");
+        }
+    }
+
+    #[test]
+    fn rows_of_a_run_that_was_never_finished_are_passed_over() {
+        let files = synthetic::files(&[Cell::of("sse", 0.5, 2)], 1);
+        let mut cut = files.clone();
+        let runs = cut.iter_mut().find(|file| file.path == "runs.csv").unwrap();
+        let csv = String::from_utf8(runs.bytes.clone()).unwrap();
+        runs.bytes = csv.lines().take(2).map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+        let (whole, cut) = (Folder::read(&files).unwrap(), Folder::read(&cut).unwrap());
+        let rows = |folder: &Folder| {
+            let counts = [folder.theory.as_ref().map(Vec::len), folder.checks.as_ref().map(Vec::len)];
+            [Some(folder.runs.len()), Some(folder.percentiles.len()), folder.series.as_ref().map(Vec::len)]
+                .into_iter()
+                .chain(counts)
+                .map(|count| count.unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rows(&whole), rows(&cut).into_iter().map(|count| 2 * count).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn bytes_of_every_layer_are_told_per_line() {
+        let folder = Folder::read(&synthetic::files(&[Cell::of("sse", 0.5, 1)], 1)).unwrap();
+        let layers = [Figure::AppBytes, Figure::L7Bytes, Figure::IpBytes, Figure::WireBytes];
+        let told = layers.map(|figure| folder.runs[0].figure(figure).unwrap().round());
+        assert_eq!(told, [68.0, 160.0, 224.0, 240.0]);
     }
 
     #[test]

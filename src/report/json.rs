@@ -207,3 +207,51 @@ fn checks<'a>(summary: &'a Summary) -> Option<Vec<Check<'a>>> {
         .collect(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::report::synthetic::{self, Cell};
+    use crate::report::{Format, report};
+
+    fn document(cells: &[Cell]) -> Value {
+        serde_json::from_slice(&report(&synthetic::files(cells, 1), Format::Json).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_document_holds_the_finding_and_what_it_rests_on() {
+        let cell = |transport, p50| Cell { noise_ratio: 0.0, ..Cell::of(transport, p50, 6) };
+        let document = document(&[cell("sse", 0.5), cell("short-poll", 100.0)]);
+        assert_eq!(document["question"], "What does a shorter interval buy?");
+        assert_eq!(document["finding"][0]["topic"], "latency");
+        let text = document["finding"][0]["text"].as_str().unwrap();
+        assert!(text.starts_with("Fastest was sse"), "{text}");
+        let short = &document["cells"][0];
+        assert_eq!((&short["label"], &short["runs"][0]["verdict"]), (&json!("short-poll"), &json!("ok")));
+        assert_eq!(
+            short["figures"][0],
+            json!({
+                "figure": "delivery_latency_us_p50", "unit": "µs", "median": 100_000.0,
+                "ci_low": 100_000.0, "ci_high": 100_000.0, "values": vec![100_000.0; 6],
+            })
+        );
+        assert_eq!((document["theory"].as_array().unwrap().len(), &document["sweep"]), (48, &Value::Null));
+        assert_eq!(document["manifest"]["seed"], 7);
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let document = document(&[Cell { verdicts: vec!["invalid"], ..Cell::of("sse", 0.5, 1) }]);
+        assert_eq!(document["cells"][0]["figures"], json!([]));
+        assert_eq!(document["aa"], Value::Null);
+    }
+
+    #[test]
+    fn a_sweep_names_its_factor_and_its_cells() {
+        let document = document(&Cell::sweep(1));
+        assert_eq!(document["sweep"]["factor"], "poll_interval_ms");
+        let point = &document["sweep"]["series"][0]["points"][0];
+        assert_eq!((&point["level"], &point["cell"]), (&json!(50.0), &json!("short-poll (fixed-50ms)")));
+    }
+}

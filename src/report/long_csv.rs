@@ -59,3 +59,40 @@ fn number(value: f64) -> String {
     let text = format!("{value:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::report::synthetic::{self, Cell};
+    use crate::report::{Format, report};
+
+    fn rows(cells: &[Cell]) -> Vec<String> {
+        let text = String::from_utf8(report(&synthetic::files(cells, 1), Format::Csv).unwrap()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_row_per_cell_and_figure_with_its_unit_and_its_interval() {
+        let cell = |transport, runs| Cell { noise_ratio: 0.0, ..Cell::of(transport, 0.5, runs) };
+        let rows =
+            rows(&[cell("sse", 6), Cell { is_aa: true, ..cell("sse", 6) }, cell("ndjson", 2).arm("gzip")]);
+        assert_eq!(rows[0], "plan,transport,arm,is_aa,figure,unit,median,low,high,interval,runs_count");
+        for expected in [
+            "made-up,sse,,false,delivery_latency_us_p50,µs,500,500,500,ci95,6",
+            "made-up,sse,,true,delivery_latency_us_p50,µs,500,500,500,ci95,6",
+            "made-up,ndjson,gzip,false,requests_per_line_ratio,ratio,0.001,0.001,0.001,range,2",
+            "made-up,ndjson,gzip,false,wire_per_line_bytes,bytes,240,240,240,range,2",
+        ] {
+            assert!(rows.iter().any(|row| row == expected), "{expected} is not in {rows:#?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_cell_has_no_row() {
+        let invalid = Cell { verdicts: vec!["invalid"], ..Cell::of("sse", 0.5, 1) };
+        let rows = rows(&[invalid, Cell::of("ndjson", 0.5, 1)]);
+        assert!(
+            rows.len() > 5 && rows[1..].iter().all(|row| row.starts_with("made-up,ndjson,")),
+            "{rows:#?}"
+        );
+    }
+}

@@ -57,3 +57,40 @@ fn safe(text: &str) -> String {
     }
     safe
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::report::synthetic::{self, Cell};
+    use crate::report::{Format, report};
+
+    fn rendered(cells: &[Cell], question: &str) -> String {
+        let mut files = synthetic::files(cells, 1);
+        let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
+        plan.bytes = format!("name = \"made-up\"\nquestion = {question:?}\n").into_bytes();
+        String::from_utf8(report(&files, Format::Md).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_document_is_the_question_the_finding_and_the_table() {
+        let invalid = Cell { verdicts: vec!["invalid"; 6], ..Cell::of("ndjson", 0.5, 6) };
+        let text =
+            rendered(&[Cell::of("sse", 0.5, 6), Cell::of("short-poll", 100.0, 6), invalid], "Who is faster?");
+        for expected in [
+            "## Who is faster?\n\n**Finding**\n\n- Fastest was sse: half of the lines arrived within ",
+            "\n| cell | valid runs | latency p50 (ms) |",
+            "\n| --- | --: | --: |",
+            "\n| short-poll | 6 of 6 | ",
+            "\n| ~~ndjson~~ (invalid) | 0 of 6 | ",
+            "plan: made-up · runs: 18 of 3 cells",
+            "\n```sh\nwirelab run made-up\n```\n",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn what_a_plan_says_means_nothing_to_markdown() {
+        let text = rendered(&[Cell::of("sse", 0.5, 1)], "a | b\n# c <script> `d` [e](f)");
+        assert!(text.starts_with("## a \\| b # c &lt;script> \\`d\\` \\[e\\](f)\n"), "{text}");
+    }
+}

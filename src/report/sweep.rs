@@ -118,3 +118,53 @@ fn varies(aggregate: &Aggregate, factor: Factor) -> bool {
     };
     aggregate.groups.iter().any(|group| values(group.transport) >= LEVELS_MIN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::folder::Folder;
+    use crate::report::synthetic::{self, Cell};
+
+    /// The factor, its series with their levels, and the references.
+    fn told(cells: &[Cell]) -> Option<(Factor, Vec<String>, usize)> {
+        let folder = Folder::read(&synthetic::files(cells, 1)).unwrap();
+        let aggregate = Aggregate::of(&folder);
+        let sweep = Sweep::of(&aggregate)?;
+        let series = sweep.series.iter().map(|series| {
+            let levels: Vec<String> = series.points.iter().map(|(level, _)| level.to_string()).collect();
+            format!("{}: {}", series.label, levels.join(" "))
+        });
+        Some((sweep.factor, series.collect(), sweep.references.len()))
+    }
+
+    #[test]
+    fn one_factor_that_varies_is_a_sweep_with_a_series_for_each_word() {
+        let series = ["short-poll (fixed): 50 100 200 400 800", "short-poll (pause): 50 100 200 400 800"];
+        let series = series.map(str::to_owned).to_vec();
+        assert_eq!(told(&Cell::sweep(1)), Some((Factor::PollInterval, series, 2)));
+    }
+
+    #[test]
+    fn transports_alone_and_two_factors_at_once_are_no_sweep() {
+        assert_eq!(told(&[Cell::of("sse", 1.0, 1), Cell::of("ndjson", 1.0, 1)]), None);
+        let cell = |arm: &str, interval: u32, hold: u32| {
+            let cell = Cell::of("long-poll", 1.0, 1).arm(arm);
+            cell.with("poll_interval_ms", interval).with("hold_ms", hold)
+        };
+        assert_eq!(told(&[cell("a", 100, 1_000), cell("b", 200, 2_000)]), None);
+        // Two arms at one place: what they differ by is not in the files.
+        assert_eq!(told(&[cell("a", 100, 1), cell("b", 200, 1), cell("c", 200, 1)]), None);
+    }
+
+    #[test]
+    fn a_word_that_says_nothing_alone_brings_its_column() {
+        let cell = |arm: &str, level: u32, keep: &str| {
+            Cell::of("short-poll", 1.0, 1).arm(arm).with("payload_bytes", level).with("keep_alive", keep)
+        };
+        let cells =
+            [cell("a", 10, "true"), cell("b", 20, "true"), cell("c", 10, "false"), cell("d", 20, "false")];
+        let (factor, series, _) = told(&cells).unwrap();
+        assert_eq!(factor, Factor::Payload);
+        assert_eq!(series, ["short-poll (keep alive true): 10 20", "short-poll (keep alive false): 10 20"]);
+    }
+}
