@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::wire::{From as Position, Transport};
 
 use crate::compression::Compression;
+use crate::report::Format;
 use crate::report::changes::Tolerated;
 use crate::server::LINGER_MAX;
 
@@ -253,6 +254,9 @@ pub struct Report {
     /// A results folder: results/PLAN/UTC-COMMIT, as `run` names it at its end.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+    /// html is written into the folder, the others to the standard output.
+    #[arg(long, value_enum, default_value_t = Format::Html)]
+    pub format: Format,
 }
 
 const COMPARE_RULES: &str = "\
