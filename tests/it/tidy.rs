@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use wirelab_clients::harness::gates::gates;
 use wirelab_clients::harness::metrics::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, TIMESERIES_COLUMNS};
 use wirelab_clients::harness::plan::{Plan, Size};
 use wirelab_clients::recording::Recording;
@@ -328,6 +329,13 @@ fn every_csv_column_is_in_the_registry() {
         offences.extend(unknown.map(|name| format!("{}: nobody explains column {name:?}", path.display())));
     }
     none(offences);
+}
+
+#[test]
+fn every_gate_is_explained_to_who_reads_a_verdict() {
+    let page = read("docs/statistics.md");
+    let silent = gates().filter(|gate| !page.contains(&format!("`{}`", gate.name)));
+    none(silent.map(|gate| format!("docs/statistics.md does not say what {} compares", gate.name)).collect());
 }
 
 #[test]
