@@ -172,7 +172,7 @@ pub struct Serve {
     /// Transports to serve, separated by commas; the paths of the others answer 404 [default: all]
     #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS")]
     pub transports: Vec<Transport>,
-    /// Coding of bodies that carry lines, for clients that accept it: gzip holds some 300 KiB per open stream and
+    /// Coding of bodies that carry lines, for clients that accept it: gzip holds some 200 KiB per open stream and
     /// compresses each line once per subscriber. WebSocket frames stay as they are.
     #[arg(long, value_enum, default_value_t = Compression::Identity)]
     pub compression: Compression,

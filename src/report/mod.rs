@@ -57,8 +57,8 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &plan_toml::PlanToml,
     &manifest_json::ManifestJson,
     &percentiles_csv::PercentilesCsv,
-    &checks_csv::ChecksCsv,
     &timeseries_csv::TimeseriesCsv,
+    &checks_csv::ChecksCsv,
     &runs_csv::RunsCsv,
 ];
 
@@ -188,10 +188,9 @@ mod tests {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let folder: Vec<&str> = names.iter().copied().filter(|name| !name.contains('/')).collect();
-        assert_eq!(
-            folder,
-            ["plan.toml", "manifest.json", "percentiles.csv", "checks.csv", "timeseries.csv", "runs.csv"]
-        );
+        let all =
+            ["plan.toml", "manifest.json", "percentiles.csv", "timeseries.csv", "checks.csv", "runs.csv"];
+        assert_eq!(folder, all);
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
     }

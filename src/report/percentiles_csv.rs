@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wirelab_clients::harness::metrics::{Distribution, PERCENTILES_COLUMNS, QUANTILES, Value};
+use wirelab_clients::harness::metrics::{DISTRIBUTIONS, Distribution, PERCENTILES_COLUMNS, QUANTILES, Value};
 use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
 use wirelab_clients::harness::statistics::{Interval, median_interval};
 use wirelab_clients::wire::Transport;
@@ -33,7 +33,7 @@ impl Intervals {
     fn of(results: &ResultSet) -> Self {
         let mut groups: HashMap<Group, Vec<f64>> = HashMap::new();
         for run in results.runs.iter().filter(|run| run.verdict != Verdict::Invalid) {
-            for (metric, place) in every_quantile(run) {
+            for (metric, place) in every_quantile() {
                 if let Some(us) = (metric.quantile_us)(run, QUANTILES[place]) {
                     groups.entry(group(run, metric, place)).or_default().push(us as f64);
                 }
@@ -49,13 +49,14 @@ fn group(run: &RunResult, metric: &Distribution, place: usize) -> Group {
     (run.cell.transport, run.cell.arm.clone(), run.cell.is_aa, metric.name, place)
 }
 
-/// Each distribution that a run has, with the place of each quantile.
-fn every_quantile(run: &RunResult) -> impl Iterator<Item = (&'static Distribution, usize)> + use<'_> {
-    Distribution::of(run).flat_map(|metric| (0..QUANTILES.len()).map(move |place| (metric, place)))
+/// Each distribution with the place of each quantile.
+fn every_quantile() -> impl Iterator<Item = (&'static Distribution, usize)> {
+    DISTRIBUTIONS.iter().flat_map(|metric| (0..QUANTILES.len()).map(move |place| (metric, place)))
 }
 
 fn rows(run: &RunResult, intervals: &Intervals) -> impl Iterator<Item = Vec<String>> {
-    every_quantile(run).map(|(metric, place)| {
+    let places = |metric: &'static Distribution| (0..QUANTILES.len()).map(move |place| (metric, place));
+    Distribution::of(run).flat_map(places).map(|(metric, place)| {
         let quantile = QUANTILES[place];
         let value_us = (metric.quantile_us)(run, quantile).map_or(String::new(), |us| us.to_string());
         let interval = intervals.0.get(&group(run, metric, place));

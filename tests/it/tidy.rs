@@ -313,13 +313,9 @@ fn every_csv_column_is_in_the_registry() {
     let known: Vec<_> = COLUMNS
         .iter()
         .map(|column| column.name)
-        .chain(
-            PERCENTILES_COLUMNS
-                .iter()
-                .chain(CHECKS_COLUMNS)
-                .chain(TIMESERIES_COLUMNS)
-                .map(|column| column.name),
-        )
+        .chain(PERCENTILES_COLUMNS.iter().map(|column| column.name))
+        .chain(CHECKS_COLUMNS.iter().map(|column| column.name))
+        .chain(TIMESERIES_COLUMNS.iter().map(|column| column.name))
         .collect();
     let mut offences = Vec::new();
     for path in files().iter().filter(|path| path.extension().is_some_and(|e| e == "csv")) {

@@ -1,4 +1,4 @@
-//! What a plan may say, what it means, and what is refused.
+//! Tests of plans, as files and as flags.
 
 use super::*;
 use crate::options::{Options, PollSchedule};
