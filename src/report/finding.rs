@@ -220,7 +220,7 @@ fn in_order(figure: Figure, ordered: &Ordered) -> String {
 fn alike(several: &[Placed], end: Placed) -> String {
     match several {
         [_, _] => "which cannot be told apart".to_owned(),
-        _ => format!("none of which can be told from {}", end.0.label),
+        _ => format!("where the others cannot be told from {}", end.0.label),
     }
 }
 

@@ -5,6 +5,7 @@
 //! nothing but the files beside it.
 
 use askama::Template;
+use serde_json::Value;
 
 use super::aggregate::Aggregate;
 use super::finding::{Sentence, Topic};
@@ -37,6 +38,7 @@ struct Page<'a> {
     percentiles: Table,
     theory: Option<Table>,
     checks: Option<Table>,
+    calibration: Vec<(String, String)>,
     manifest: Vec<(String, String)>,
     command: Option<String>,
 }
@@ -70,6 +72,10 @@ pub(super) fn render(files: &[File]) -> Result<File, ReportError> {
         percentiles: tables::percentiles(&summary),
         theory: tables::theory(&summary),
         checks: tables::checks(&summary),
+        calibration: match folder.manifest.get("calibration") {
+            Some(Value::Object(constants)) => tables::manifest(constants),
+            Some(_) | None => Vec::new(),
+        },
         manifest: tables::manifest(&folder.manifest),
         command: summary.command(),
         folder: &folder,
@@ -185,6 +191,17 @@ mod tests {
         let page = page(&results);
         assert!(page.contains("short-poll: no line arrived, so there is no curve."), "{page}");
         assert!(page.contains("<td>n &#60; 6</td>"), "{page}");
+    }
+
+    #[test]
+    fn what_theory_was_calibrated_with_stands_beside_it() {
+        let mut files = synthetic::files(&[Cell::of("sse", 0.5, 1)], 1);
+        let manifest = files.iter_mut().find(|file| file.path == "manifest.json").unwrap();
+        let json = String::from_utf8(manifest.bytes.clone()).unwrap();
+        manifest.bytes = json.replace("}", ", \"calibration\": {\"one_way_us\": 31.5}}").into_bytes();
+        let page = String::from_utf8(render(&files).unwrap().bytes).unwrap();
+        let theory = page.split("Does theory hold?").nth(1).unwrap();
+        assert!(theory.contains("<th scope=\"row\">one_way_us</th><td>31.5</td>"), "{page}");
     }
 
     #[test]

@@ -38,7 +38,10 @@ fn table(table: &Table) -> String {
             Mark::None => safe(&row.name),
             Mark::Invalid => format!("~~{}~~ (invalid)", safe(&row.name)),
         };
-        let cells = row.cells.iter().map(|cell| safe(&cell.text));
+        let cells = row.cells.iter().map(|cell| match cell.spread.as_str() {
+            "" => safe(&cell.text),
+            spread => format!("{} {}", safe(&cell.text), safe(spread)),
+        });
         text += &line(std::iter::once(name).chain(cells).collect());
     }
     text

@@ -33,6 +33,8 @@ pub(super) struct TableRow {
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) text: String,
+    /// How far it may be off: the interval in square brackets, the range in round ones; empty for what is exact.
+    pub(super) spread: String,
     pub(super) look: Look,
 }
 
@@ -73,11 +75,11 @@ impl Table {
 }
 
 fn number(text: impl Into<String>) -> Cell {
-    Cell { text: text.into(), look: Look::Number }
+    Cell { text: text.into(), spread: String::new(), look: Look::Number }
 }
 
 fn words(text: impl Into<String>) -> Cell {
-    Cell { text: text.into(), look: Look::Words }
+    Cell { text: text.into(), spread: String::new(), look: Look::Words }
 }
 
 fn header(names: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
@@ -93,11 +95,9 @@ pub(super) fn cells(summary: &Summary) -> Table {
     let groups = summary.aggregate.groups.iter().chain(twin);
     let row = |group: &Group| {
         let count = format!("{} of {}", group.believed().count(), group.runs.len());
-        let told = figures.iter().map(|figure| {
-            number(match group.shown(*figure) {
-                Some(median) => with_spread(median),
-                None => missing(group, *figure),
-            })
+        let told = figures.iter().map(|figure| match group.shown(*figure) {
+            Some(median) => with_spread(median),
+            None => number(missing(group, *figure)),
         });
         TableRow {
             name: group.label.clone(),
@@ -108,15 +108,16 @@ pub(super) fn cells(summary: &Summary) -> Table {
     Table { header, rows: groups.map(row).collect() }
 }
 
-/// `105 [103–107]`: the interval in brackets, the range in round ones, a single run alone.
-pub(super) fn with_spread(median: &Median) -> String {
+/// The median with its interval or its range; where all runs say the same, it needs neither.
+fn with_spread(median: &Median) -> Cell {
     let spread = median.spread();
     let ends = format!("{}–{}", digits(spread.low), digits(spread.high));
-    match (median.interval, median.values.len()) {
-        (Some(_), _) => format!("{} [{ends}]", digits(median.median)),
-        (None, 1) => digits(median.median),
-        (None, _) => format!("{} ({ends})", digits(median.median)),
-    }
+    let spread = match (spread.low < spread.high, median.interval) {
+        (false, _) => String::new(),
+        (true, Some(_)) => format!("[{ends}]"),
+        (true, None) => format!("({ends})"),
+    };
+    Cell { text: digits(median.median), spread, look: Look::Number }
 }
 
 /// Why a group has no figure: too few lines, or not measured.
@@ -151,6 +152,7 @@ pub(super) fn runs(summary: &Summary) -> Table {
         });
         let defects = [run.lost, run.duplicated, run.censored, run.out_of_order].map(|defect| Cell {
             text: count(defect),
+            spread: String::new(),
             look: if defect == Some(0) { Look::Number } else { Look::Defect },
         });
         let cells = std::iter::once(number(count(run.requests))).chain(told).chain(defects);
