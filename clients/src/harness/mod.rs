@@ -27,3 +27,4 @@ mod server_counts;
 pub mod server_process;
 pub mod statistics;
 pub mod subscribers;
+pub mod theory;
