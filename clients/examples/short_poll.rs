@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wirelab_clients::meter::Meter;
 use wirelab_clients::transports::ShortPoll;
-use wirelab_clients::{Options, Subscriber, Target};
+use wirelab_clients::{Options, Polling, Subscriber, Target};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
@@ -22,7 +22,7 @@ async fn main() {
 async fn follow() -> Result<(), Box<dyn Error>> {
     let target = Target::from_arguments(std::env::args())?;
     // The one thing that is ours to decide: how often to ask.
-    let options = Options { poll_interval: Duration::from_millis(500), ..Options::default() };
+    let options = Options { polling: Polling::every(Duration::from_millis(500)), ..Options::default() };
     let mut subscriber = ShortPoll::new(target, &options, Meter::new());
     loop {
         let batch = subscriber.next_batch().await?.batch;

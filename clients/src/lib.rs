@@ -2,6 +2,7 @@
 //!
 //! - [`wire`]: everything that crosses the network
 //! - [`transports`]: the client halves; each file can be read alone
+//! - [`Options`]: what a client decides by itself
 //! - [`api`]: the regular API, for what is not measured
 //! - [`event_stream`]: the parser of server-sent events
 //! - [`meter`]: every request and byte counted at the socket; [`traffic`]: what was counted
@@ -18,6 +19,7 @@ pub mod event_stream;
 pub mod harness;
 mod http;
 pub mod meter;
+mod options;
 pub mod os;
 pub mod recording;
 pub mod targets;
@@ -30,14 +32,16 @@ pub mod wire;
 mod wire_schemas;
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 
 use crate::meter::Meter;
+pub use crate::options::{
+    Adaptation, Compression, Condition, Connections, HttpVersion, Options, PollPhase, PollSchedule, Polling,
+};
 use crate::traffic::Traffic;
 use crate::transports::{LongPoll, Ndjson, ShortPoll, Sse, Websocket};
 use crate::wire::{Batch, DeploymentId, From as Position, Gap, Transport};
@@ -121,31 +125,6 @@ pub enum InvalidTarget {
     /// Not a position.
     #[error(transparent)]
     Cursor(#[from] wire::InvalidToken),
-}
-
-/// What a client decides by itself.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Time from one short poll to the next, on a fixed schedule. The first comes after a random part of it.
-    pub poll_interval: Duration,
-    /// How long a long poll asks to be held.
-    pub hold: Duration,
-    /// Longest wait before a reconnect, whatever the server advises: a server that is back is found within it.
-    pub reconnect_max: Duration,
-    /// Where the wait after a first failure lies, at random, whatever the transport's own rule and the server's advice:
-    /// for comparing what servers give to whoever was away equally long. `None`: as transport and server have it.
-    pub first_wait: Option<RangeInclusive<Duration>>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            poll_interval: Duration::from_secs(1),
-            hold: Duration::from_secs_f64(wire::WAIT_S_DEFAULT),
-            reconnect_max: Duration::from_secs(30),
-            first_wait: None,
-        }
-    }
 }
 
 /// A subscriber of the given transport. Connects when it is first asked for a batch.

@@ -3,7 +3,7 @@
 use wirelab_clients::api::Api;
 use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{DeploymentId, From as Position, Status};
-use wirelab_clients::{Options, ServerUrl, Target, connect};
+use wirelab_clients::{Options, Polling, ServerUrl, Target, connect};
 
 use super::{Exit, Failure, Interrupts, Reader, remark, say};
 use crate::cli::Tail;
@@ -21,7 +21,7 @@ pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
     })?;
     let target =
         Target { server, deployment: deployment.id.clone(), from: arguments.from.unwrap_or(Position::Start) };
-    let options = Options { poll_interval: arguments.poll_interval, ..Options::default() };
+    let options = Options { polling: Polling::every(arguments.poll_interval), ..Options::default() };
     let meter = Meter::new();
     let mut outage = meter.outage();
     let mut subscriber = connect(arguments.transport, target, &options, meter);

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use wirelab::store::memory::MemoryStore;
 use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{DeploymentId, From as Position, Line, Transport};
-use wirelab_clients::{Options, Subscriber, Target, connect};
+use wirelab_clients::{Options, Polling, Subscriber, Target, connect};
 
 use crate::http::{Api, Headers, SOON, UPGRADE};
 use crate::server::{Binary, Server, giving_up_after};
@@ -113,7 +113,7 @@ pub(crate) fn upgrade(transport: Transport) -> Headers<'static> {
 fn subscriber(transport: Transport, api: &Api, id: &DeploymentId, from: Position) -> Box<dyn Subscriber> {
     let server = format!("http://{}", api.authority).parse().expect("an authority makes a URL");
     let options = Options {
-        poll_interval: Duration::from_millis(5),
+        polling: Polling::every(Duration::from_millis(5)),
         hold: Duration::from_secs(5),
         reconnect_max: Duration::from_millis(1),
         ..Options::default()

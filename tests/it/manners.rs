@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use wirelab_clients::traffic::Requests;
 use wirelab_clients::wire::{From as Position, Status, Transport};
-use wirelab_clients::{Options, Received, SubscribeError, Subscriber, Target, connect, meter::Meter};
+use wirelab_clients::{
+    Options, Polling, Received, SubscribeError, Subscriber, Target, connect, meter::Meter,
+};
 
 use crate::canned::{Asked, answered, answered_after};
 use crate::http::SOON;
@@ -20,7 +22,7 @@ async fn next(subscriber: &mut dyn Subscriber) -> Result<Received, SubscribeErro
 
 fn hasty() -> Options {
     Options {
-        poll_interval: Duration::from_millis(5),
+        polling: Polling::every(Duration::from_millis(5)),
         hold: Duration::from_millis(50),
         reconnect_max: Duration::from_millis(5),
         ..Options::default()
@@ -69,7 +71,7 @@ async fn a_poller_keeps_its_connection_and_counts_each_one() {
     let mut setup = Setup::default();
     setup.options.keep_alive = KEEP_ALIVE;
     let server = setup.start();
-    let slow = Options { poll_interval: 2 * KEEP_ALIVE, ..hasty() };
+    let slow = Options { polling: Polling::every(2 * KEEP_ALIVE), ..hasty() };
     for (transport, options, requests, connections) in [
         (Transport::ShortPoll, hasty(), 20, 1),
         (Transport::LongPoll, hasty(), 20, 1),

@@ -24,7 +24,7 @@ use crate::targets::profile::{Profile, ServerOf};
 use crate::targets::{ProfileTarget, numbered, subscribe};
 use crate::traffic::Traffic;
 use crate::wire::{From as Position, NewLine, Status, Transport};
-use crate::{Options, ServerUrl, Subscriber, Target, connect};
+use crate::{Options, Polling, ServerUrl, Subscriber, Target, connect};
 
 /// Connections of a run besides its subscribers': publisher, API, and reconnects while the old ones close.
 const OTHER_CONNECTIONS: u32 = 64;
@@ -248,7 +248,8 @@ impl Measured {
 
 fn options(cell: &Cell) -> Options {
     let first_wait = cell.fault.as_ref().map(|Fault::Cut(_)| AWAY);
-    Options { poll_interval: cell.poll_interval, hold: cell.hold, first_wait, ..Options::default() }
+    let polling = Polling::every(cell.poll_interval);
+    Options { polling, hold: cell.hold, first_wait, ..Options::default() }
 }
 
 fn url_of(addr: SocketAddr) -> ServerUrl {

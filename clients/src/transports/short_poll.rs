@@ -34,7 +34,7 @@ impl ShortPoll {
     /// Polls at an interval, first after a random part of it: clients that were started together must not ask
     /// together for ever.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
-        let interval = options.poll_interval;
+        let interval = options.polling.interval;
         let phase = rand::rng().random_range(Duration::ZERO..=interval);
         let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
         let next_poll = Instant::now() + phase;
@@ -116,12 +116,13 @@ impl Subscriber for ShortPoll {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Polling;
 
     /// P9.
     #[test]
     fn pollers_that_start_together_do_not_ask_together() {
         let interval = Duration::from_secs(1_000);
-        let options = Options { poll_interval: interval, ..Options::default() };
+        let options = Options { polling: Polling::every(interval), ..Options::default() };
         let server = "http://127.0.0.1:1".parse().unwrap();
         let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
         let started = Instant::now();

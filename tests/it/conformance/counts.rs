@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use wirelab_clients::meter::Meter;
 use wirelab_clients::traffic::Traffic;
 use wirelab_clients::wire::{Cursor, DeploymentId, From as Position, Status, Transport};
-use wirelab_clients::{Options, SubscribeError, Subscriber, Target, connect};
+use wirelab_clients::{Options, Polling, SubscribeError, Subscriber, Target, connect};
 
 use super::{Kept, Wire};
 use crate::http::{Api, SOON};
@@ -53,7 +53,7 @@ impl Counted {
     fn subscriber(&self, transport: Transport, id: &DeploymentId, from: Position) -> Metered {
         let server = format!("http://{}", self.way.authority).parse().expect("an authority makes a URL");
         let options = Options {
-            poll_interval: Duration::from_millis(5),
+            polling: Polling::every(Duration::from_millis(5)),
             hold: Duration::from_millis(20),
             reconnect_max: Duration::from_secs(1),
             ..Options::default()
