@@ -5,8 +5,10 @@
 
 use std::ops::{Add, AddAssign, Sub};
 
+use serde::{Deserialize, Serialize};
+
 /// Requests by outcome. One request has exactly one outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
     /// 200 with at least one line, or any stream opened.
     pub data: u64,
@@ -55,7 +57,7 @@ impl Sub for Requests {
 }
 
 /// What one subscriber, or many together, put on the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Requests by outcome.
     pub requests: Requests,

@@ -67,6 +67,7 @@ fn run(cell: Cell) -> RunResult {
         published_count: LINES - 50,
         delivery: delivery(cell.subscribers, latency),
         traffic,
+        cohort_traffic: None,
         connections_cut: 0,
         traffic_seen_by_server: Some(traffic),
         app_bytes: Some(LINES * 2 * 100),

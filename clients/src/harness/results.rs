@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::latency::LatencyHistogram;
 use super::plan::{Cell, Plan};
@@ -52,6 +52,8 @@ pub struct RunResult {
     pub delivery: Delivery,
     /// Of all subscribers over the whole run, connecting and warm-up included.
     pub traffic: Traffic,
+    /// The part of it that belongs to the cohort; `None` where nobody looked.
+    pub cohort_traffic: Option<CohortTraffic>,
     /// Connections that a fault cut.
     pub connections_cut: u64,
     /// The same traffic as the server counted it, if it was asked.
@@ -80,6 +82,18 @@ impl RunResult {
     pub fn judge(&mut self) {
         (self.verdict, self.verdict_reasons) = gates::judge(self);
     }
+}
+
+/// What all subscribers' counters grew by between two readings: when the cohort began, and when the publisher had
+/// sent its last line. Connecting, settling and draining are outside.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CohortTraffic {
+    /// Requests and bytes.
+    pub traffic: Traffic,
+    /// Distinct lines × subscribers that arrived.
+    pub delivered_count: u64,
+    /// From one reading to the other.
+    pub length: Duration,
 }
 
 /// Whether a run's numbers may be believed.

@@ -13,11 +13,12 @@ use super::plan::Cell;
 use super::process_sampler::ProcessReading;
 use super::publisher::{Publication, Publisher};
 use super::recorder::DueTable;
-use super::results::{RunResult, Verdict};
+use super::results::{CohortTraffic, RunResult, Verdict};
 use super::schedule::Schedule;
 use super::server_process::ServerProcessError;
 use super::subscribers::{Expected, Outcome, Subscribers};
 use crate::api::ApiError;
+use crate::traffic::Traffic;
 
 /// How long all subscribers together may take to connect, beyond a short poll's first interval.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
@@ -134,10 +135,16 @@ async fn measure(
     let _injected = cell.fault.as_ref().map(|fault| fault.inject(start, subscribers.meters()));
 
     let look = || look(Progress { received: subscribers.received_count(), expected });
+    let cohort_begins = start + cell.warm_up;
+    let mut begun = None;
     while !publisher.is_finished() {
         look();
+        if begun.is_none() && Instant::now() >= cohort_begins {
+            begun = Some(CountersRead::now(&subscribers));
+        }
         tokio::time::sleep(LOOK).await;
     }
+    let cohort_traffic = begun.map(|begun| CountersRead::now(&subscribers).since(&begun));
     let published = publisher.join();
     let drained_by = Instant::now() + cell.drain;
     while subscribers.received_count() < expected && Instant::now() < drained_by {
@@ -167,6 +174,7 @@ async fn measure(
         problem: died.or(published.problem.clone()).or(finished),
         delivery: outcome.delivery,
         traffic: outcome.traffic,
+        cohort_traffic,
         connections_cut: outcome.connections_cut,
         traffic_seen_by_server,
         app_bytes: Some(outcome.app_bytes),
@@ -176,6 +184,31 @@ async fn measure(
         harness: after.1.since(&before.1),
         sampled: Some(after.2 - before.2),
     })
+}
+
+/// What the subscribers had counted at a moment.
+struct CountersRead {
+    at: Instant,
+    traffic: Traffic,
+    delivered_count: u64,
+}
+
+impl CountersRead {
+    fn now(subscribers: &Subscribers) -> Self {
+        Self {
+            at: Instant::now(),
+            traffic: subscribers.traffic(),
+            delivered_count: subscribers.received_count(),
+        }
+    }
+
+    fn since(&self, earlier: &Self) -> CohortTraffic {
+        CohortTraffic {
+            traffic: self.traffic - earlier.traffic,
+            delivered_count: self.delivered_count - earlier.delivered_count,
+            length: self.at - earlier.at,
+        }
+    }
 }
 
 async fn connected(subscribers: &Subscribers, wanted: u32, limit: Duration) -> Result<(), RunError> {

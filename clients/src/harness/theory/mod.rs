@@ -12,8 +12,10 @@
 pub mod age;
 pub mod aliasing;
 pub mod bytes;
+pub mod calibration;
 pub mod capacity;
 pub mod freeze;
+mod judge;
 pub mod long_poll;
 pub mod overhead;
 pub mod short_poll;
@@ -22,3 +24,8 @@ pub mod spread;
 pub mod streams;
 #[cfg(test)]
 mod tests;
+mod verdict;
+
+pub use calibration::Calibration;
+pub use judge::{Disturbance, Reading, Setting, Window, judge, rows, server_name};
+pub use verdict::{SIGMAS, TOLERANCE_RATIO, TOLERANCE_RATIO_MAX, TheoryRow, TheoryVerdict};
