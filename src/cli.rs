@@ -66,6 +66,9 @@ pub struct Run {
     /// A plan: a name in data/plans, or a path to a TOML file.
     #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
     pub plan: Option<String>,
+    /// How much of the plan: as it is written, or made short by its table `smoke`, to see that it works.
+    #[arg(long, default_value = "full")]
+    pub size: Size,
     /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson, websocket,
     /// websocket-actor [default: all]
     #[arg(long, value_delimiter = ',')]
@@ -113,6 +116,15 @@ pub enum Store {
     Disk,
     /// As long as the process lives.
     Memory,
+}
+
+/// How much of a plan is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Size {
+    /// Seconds.
+    Smoke,
+    /// What the figures come from.
+    Full,
 }
 
 /// `wirelab serve`.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -34,6 +34,8 @@ pub struct Meter {
     cuts: AtomicU64,
     /// Connections that a cut ended.
     connections_cut: AtomicU64,
+    /// Whether the subscriber reads nothing, as one does whose page is asleep.
+    stalled: AtomicBool,
     /// Who waits for the socket: a cut must wake them, since the kernel will not.
     reader: AtomicWaker,
     writer: AtomicWaker,
@@ -94,6 +96,17 @@ impl Meter {
         self.writer.wake();
     }
 
+    /// Reads nothing from now on: what the server sends stays in the kernel's buffers, and then in the server's.
+    pub fn stall(&self) {
+        self.stalled.store(true, Ordering::Release);
+    }
+
+    /// Reads again.
+    pub fn resume(&self) {
+        self.stalled.store(false, Ordering::Release);
+        self.reader.wake();
+    }
+
     /// Connections that were open when they were cut.
     pub fn connections_cut(&self) -> u64 {
         self.connections_cut.load(Ordering::Relaxed)
@@ -150,6 +163,9 @@ impl AsyncRead for MeteredSocket {
     ) -> Poll<io::Result<()>> {
         // Registered before the cuts are looked at: a cut in between is seen or wakes.
         self.meter.reader.register(cx.waker());
+        if self.meter.stalled.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(self.socket()?.poll_read(cx, buf))?;
         // Stamped here, before anything is parsed: parsing is the client's time, not the network's.
@@ -209,6 +225,21 @@ mod tests {
         server.write_all(b"hello").await.unwrap();
         assert_eq!(next.read(&mut bytes).await.unwrap(), 5);
         assert_eq!((meter.connections_cut(), meter.traffic().reconnects), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn who_stalls_reads_nothing_until_it_resumes() {
+        let meter = Meter::new();
+        let (mut socket, mut server) = connected(&meter).await;
+        server.write_all(b"hello").await.unwrap();
+        let mut bytes = [0; 8];
+        meter.stall();
+        {
+            let mut reading = std::pin::pin!(socket.read(&mut bytes));
+            assert!(futures_util::poll!(&mut reading).is_pending());
+            meter.resume();
+            assert_eq!(reading.await.unwrap(), 5);
+        }
     }
 
     #[tokio::test]

@@ -2,25 +2,35 @@
 //!
 //! Everything is written again after each run, so that an interrupted experiment keeps what it measured.
 
-use std::convert::Infallible;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::plan::{AD_HOC_LINES, AdHoc, Cell, LineProcess, Plan, Server, StoreKind};
+use wirelab_clients::harness::network::Fault;
+use wirelab_clients::harness::network::cut::Cut;
+use wirelab_clients::harness::plan::{
+    AD_HOC_LINES, AdHoc, Cell, Given, LineProcess, Plan, ServeOptions, Server, Size, StoreKind,
+};
 use wirelab_clients::harness::results::{Manifest, ResultSet, folder_name};
 use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
-use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::harness::{gates, schedule};
 use wirelab_clients::os;
-use wirelab_clients::recording::Recording;
+use wirelab_clients::{Options, Polling};
 
 use super::{Exit, Failure, Interrupts, plans, remark, results_folder, say};
 use crate::cli::{self, Run};
 use crate::report::{self, table};
+
+impl From<cli::Size> for Size {
+    fn from(size: cli::Size) -> Self {
+        match size {
+            cli::Size::Smoke => Self::Smoke,
+            cli::Size::Full => Self::Full,
+        }
+    }
+}
 
 /// The plan of `wirelab run` without one.
 const DEFAULT_PLAN: &str = "quick";
@@ -31,9 +41,11 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     if let Some(limit) = os::raise_open_files() {
         plan.check_descriptors(limit).map_err(Failure::usage)?;
     }
-    let recording = recording(&plan, &arguments.data)?;
+    let recordings = plans::recordings(&plan, &arguments.data)?;
     for cell in plan.cells() {
-        plan.check_cohort(&schedule(&cell, recording.as_ref())).map_err(Failure::usage)?;
+        for schedule in plans::schedules(&cell, &recordings) {
+            plan.check_cohort(&cell, &schedule).map_err(Failure::usage)?;
+        }
     }
     let cells = possible(plan.cells()).await?;
     let program = std::env::current_exe().map_err(Failure::environment)?;
@@ -53,7 +65,7 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     let mut interrupts = Interrupts::listen();
     for (i, cell) in cells.iter().enumerate() {
         let bar = progress_bar(&format!("{}/{} {}", i + 1, cells.len(), cell.run_id));
-        let schedule = schedule(cell, recording.as_ref());
+        let schedules = plans::schedules(cell, &recordings);
         let look = |progress: Progress| {
             bar.set_length(progress.expected);
             bar.set_position(progress.received.min(progress.expected));
@@ -61,7 +73,7 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
         let interrupted = async {
             interrupts.next().await;
         };
-        let ran = run_cell(&results.plan.name, program.clone(), cell, &schedule, look, interrupted).await;
+        let ran = run_cell(&results.plan.name, program.clone(), cell, &schedules, look, interrupted).await;
         bar.finish_and_clear();
         match ran {
             Ok(result) => results.runs.push(result),
@@ -132,7 +144,7 @@ fn plan(arguments: &Run) -> Result<Plan, Failure> {
         return Err(Failure::usage("a profile has a transport of its own; leave --transport out"));
     }
     if let Some(given) = &arguments.plan {
-        let plan = plans::find(given, &arguments.data)?;
+        let plan = plans::find(given, arguments.size.into(), &arguments.data)?;
         return match targets.is_empty() {
             true => Ok(plan),
             false => plan.on(targets).map_err(Failure::usage),
@@ -151,39 +163,30 @@ fn plan(arguments: &Run) -> Result<Plan, Failure> {
         })),
         None => None,
     };
-    let flags = AdHoc {
-        targets: (!targets.is_empty()).then_some(targets),
-        cut_at: (!arguments.cut_at.is_empty()).then(|| arguments.cut_at.clone()),
-        transports: (!transport.is_empty()).then(|| transport.clone()),
-        subscribers: *subscribers,
-        poll_interval: *poll_interval,
-        store: store.map(|store| match store {
+    let options =
+        poll_interval.map(|interval| Options { polling: Polling::every(interval), ..Options::default() });
+    let serve = store.map(|store| ServeOptions {
+        store: match store {
             cli::Store::Disk => StoreKind::Disk,
             cli::Store::Memory => StoreKind::Memory,
-        }),
+        },
+        ..ServeOptions::default()
+    });
+    let factors = Given {
+        transports: (!transport.is_empty()).then(|| transport.clone()),
+        subscribers: *subscribers,
+        fault: (!arguments.cut_at.is_empty()).then(|| Fault::Cut(Cut { at: arguments.cut_at.clone() })),
+        options,
+        serve,
         lines,
-        ..AdHoc::default()
+        ..Given::default()
     };
+    let targets = (!targets.is_empty()).then_some(targets);
+    let flags = AdHoc { targets, factors, ..AdHoc::default() };
     if flags == AdHoc::default() {
-        plans::find(DEFAULT_PLAN, &arguments.data)
+        plans::find(DEFAULT_PLAN, arguments.size.into(), &arguments.data)
     } else {
         Plan::ad_hoc(flags).map_err(Failure::usage)
-    }
-}
-
-/// The recording that the plan replays, if it does.
-fn recording(plan: &Plan, data: &Path) -> Result<Option<Arc<Recording>>, Failure> {
-    let LineProcess::Replay { recording, .. } = &plan.lines else { return Ok(None) };
-    let found = Recording::find(&data.join("recordings"), recording).map_err(Failure::usage)?;
-    Ok(Some(Arc::new(found)))
-}
-
-fn schedule(cell: &Cell, recording: Option<&Arc<Recording>>) -> Schedule {
-    let found =
-        cell.schedule(|_| Ok::<_, Infallible>(recording.expect("loaded for plans that replay").clone()));
-    match found {
-        Ok(schedule) => schedule,
-        Err(never) => match never {},
     }
 }
 

@@ -8,6 +8,8 @@
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use wirelab_clients::harness::metrics::quantile_us;
+use wirelab_clients::harness::network::Fault;
+use wirelab_clients::harness::plan::{Cell, Server};
 use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
 use wirelab_clients::harness::statistics::distinct_lines_needed;
 
@@ -29,6 +31,9 @@ const COLUMNS: &[Column] = &[
     CPU,
     VERDICT,
 ];
+
+/// What the arms of a plan differ by.
+const ARM: Column = ("arm", |run| run.cell.arm.clone().unwrap_or_default());
 
 const COMPARISON: &[Column] = &[
     ("target", |run| run.cell.arm.clone().unwrap_or_else(|| "wirelab".to_owned())),
@@ -64,12 +69,11 @@ differences that are larger. Requests, bytes and losses hold all the same.
 
 /// The table, and below it what its rows cannot say.
 pub fn render(results: &ResultSet) -> String {
-    let compares = |run: &RunResult| run.cell.arm.is_some() || run.cell.fault.is_some();
-    let columns = if results.runs.iter().any(compares) { COMPARISON } else { COLUMNS };
+    let columns = columns(results);
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(columns.iter().map(|(header, _)| *header));
-    for (column, (header, _)) in table.column_iter_mut().zip(columns) {
-        if !matches!(*header, "target" | "transport") {
+    for (column, (header, _)) in table.column_iter_mut().zip(&columns) {
+        if !matches!(*header, "target" | "transport" | "arm") {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -77,7 +81,7 @@ pub fn render(results: &ResultSet) -> String {
         1 if run.cell.arm.is_none() => run.cell.transport.to_string(),
         _ => run.cell.run_id.clone(),
     };
-    for run in &results.runs {
+    for run in in_plan_order(results) {
         let mut row: Vec<String> = columns.iter().map(|(_, cell)| cell(run)).collect();
         if results.plan.repetitions > 1 {
             row[0] = name(run);
@@ -87,7 +91,7 @@ pub fn render(results: &ResultSet) -> String {
     let mut text = format!("{table}\n");
     // What holds for several is said once.
     let mut said: Vec<(String, Vec<String>)> = Vec::new();
-    for run in results.runs.iter().filter(|run| has_remarks(run)) {
+    for run in in_plan_order(results).into_iter().filter(|run| has_remarks(run)) {
         let remark = remarks(run).join("; ");
         match said.iter_mut().find(|(known, _)| *known == remark) {
             Some((_, names)) => names.push(name(run)),
@@ -99,6 +103,28 @@ pub fn render(results: &ResultSet) -> String {
         text += LATENESS_REMEDY;
     }
     text
+}
+
+/// A comparison of servers, or of what a cut loses, has columns of its own; arms have a column more.
+fn columns(results: &ResultSet) -> Vec<Column> {
+    let cut = |run: &RunResult| matches!(run.cell.fault, Some(Fault::Cut(_)));
+    if results.plan.targets != [Server::Wirelab] || results.runs.iter().any(cut) {
+        return COMPARISON.to_vec();
+    }
+    let arm = (!results.plan.arms.is_empty()).then_some(ARM);
+    arm.into_iter().chain(COLUMNS.iter().copied()).collect()
+}
+
+/// The runs as the plan names them, not in the random order in which they were made.
+fn in_plan_order(results: &ResultSet) -> Vec<&RunResult> {
+    let order = results.plan.in_plan_order();
+    let place = |run: &RunResult| {
+        let same = |cell: &Cell| cell.arm == run.cell.arm && cell.transport == run.cell.transport;
+        (order.iter().position(same), run.cell.repetition, run.cell.is_aa)
+    };
+    let mut runs: Vec<_> = results.runs.iter().collect();
+    runs.sort_by_key(|run| place(run));
+    runs
 }
 
 fn per_line(run: &RunResult, amount: f64) -> String {
@@ -189,6 +215,7 @@ mod tests {
     #[test]
     fn a_row_per_target_where_servers_are_compared_and_shared_remarks_once() {
         let mut results = example::result_set();
+        results.plan.targets.push(Server::Running("http://localhost:1".parse().unwrap()));
         results.runs[0].cell.arm = Some("wirelab".into());
         let run = &mut results.runs[1];
         run.cell.arm = Some("flask-sse".into());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::latency::LatencyHistogram;
-use super::plan::{AdHoc, Cell, LineProcess, Plan};
+use super::plan::{AdHoc, Cell, Given, LineProcess, Plan};
 use super::process_sampler::ProcessSample;
 use super::recorder::{Delivery, DueTable, Recorder};
 use super::results::{Machine, Manifest, ResultSet, RunResult, SCHEMA_VERSION, Verdict};
@@ -21,13 +21,18 @@ const WARM_UP: Duration = Duration::from_secs(1);
 pub fn result_set() -> ResultSet {
     let lines = Generated { rate_hz: 50.0, duration: Duration::from_secs(11), payload_bytes: 100 };
     let plan = Plan::ad_hoc(AdHoc {
-        transports: Some(vec![Transport::ShortPoll, Transport::Sse]),
-        subscribers: Some(2),
-        lines: Some(LineProcess::Periodic(lines)),
+        factors: Given {
+            transports: Some(vec![Transport::ShortPoll, Transport::Sse]),
+            subscribers: Some(2),
+            lines: Some(LineProcess::Periodic(lines)),
+            ..Given::default()
+        },
         ..AdHoc::default()
     })
     .expect("the example is a good plan");
-    let runs: Vec<RunResult> = plan.cells().into_iter().map(run).collect();
+    let mut cells = plan.cells();
+    cells.sort_by_key(|cell| Transport::ALL.iter().position(|transport| *transport == cell.transport));
+    let runs: Vec<RunResult> = cells.into_iter().map(run).collect();
     let mut manifest = Manifest {
         schema_version: SCHEMA_VERSION,
         plan: plan.name.clone(),

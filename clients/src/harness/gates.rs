@@ -58,13 +58,14 @@ fn invalid_reasons(run: &RunResult) -> Vec<String> {
             reasons.push(format!("{name}: {}", books(counts)));
         }
     }
-    let subscribers_count = u64::from(run.cell.subscribers);
+    let subscribers_count = u64::from(run.cell.subscribers_total());
     if delivery.subscribers_count != subscribers_count {
         reasons.push(format!("{} of {subscribers_count} subscribers reported", delivery.subscribers_count));
     }
-    if run.published_count * subscribers_count != delivery.cohort.expected {
+    let each = u64::from(run.cell.subscribers);
+    if run.published_count * each != delivery.cohort.expected {
         reasons.push(format!(
-            "{} lines published × {subscribers_count} subscribers ≠ {} expected",
+            "{} lines published × {each} subscribers ≠ {} expected",
             run.published_count, delivery.cohort.expected
         ));
     }
@@ -169,14 +170,14 @@ fn compared(run: &RunResult) -> Comparison {
             ),
             ..Comparison::default()
         },
-        (Server::Wirelab | Server::Running(_), None, None) => {
+        (Server::Wirelab | Server::Running(_), Some(Fault::Stop(_)) | None, None) => {
             doubt("the server's own counts could not be read")
         }
-        (Server::Wirelab, None, Some(seen)) => Comparison {
+        (Server::Wirelab, Some(Fault::Stop(_)) | None, Some(seen)) => Comparison {
             contradictions: disagreements(&run.traffic, seen, |client, server| client != server),
             ..Comparison::default()
         },
-        (Server::Running(_), None, Some(seen)) => {
+        (Server::Running(_), Some(Fault::Stop(_)) | None, Some(seen)) => {
             let more = disagreements(&run.traffic, seen, |client, server| client < server);
             let others = || format!("somebody else uses the server too: {}", more.join(", "));
             Comparison {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::network::Fault;
 use super::network::cut::AWAY;
-use super::plan::{Cell, Server};
+use super::plan::{Cell, ServeOptions, Server};
 use super::process_sampler::GroupSample;
 use super::publisher::{Append, Publication, Publisher, PublisherTarget};
 use super::run::RunError;
@@ -24,7 +24,7 @@ use crate::targets::profile::{Profile, ServerOf};
 use crate::targets::{ProfileTarget, numbered, subscribe};
 use crate::traffic::Traffic;
 use crate::wire::{From as Position, NewLine, Status, Transport};
-use crate::{Options, Polling, ServerUrl, Subscriber, Target, connect};
+use crate::{Options, ServerUrl, Subscriber, Target, connect};
 
 /// Connections of a run besides its subscribers': publisher, API, and reconnects while the old ones close.
 const OTHER_CONNECTIONS: u32 = 64;
@@ -49,9 +49,26 @@ pub(super) struct Measured {
 
 enum Speaks {
     /// wirelab's contract.
-    Contract { api: Api, target: Target, transport: Transport, others: Others, before: Option<Traffic> },
+    Contract(Box<Contract>),
     /// What a profile says.
     Profile(ProfileTarget),
+}
+
+struct Contract {
+    api: Api,
+    /// One per deployment.
+    targets: Vec<Target>,
+    transport: Transport,
+    fallback: Vec<Transport>,
+    others: Others,
+    before: Option<Traffic>,
+}
+
+impl Contract {
+    /// Every transport that a subscriber may use.
+    fn rungs(&self) -> Vec<Transport> {
+        std::iter::once(self.transport).chain(self.fallback.iter().copied()).collect()
+    }
 }
 
 /// The lines of a schedule: as they are sent, and as they must arrive.
@@ -65,9 +82,8 @@ impl Measured {
     pub(super) async fn start(plan: &str, program: PathBuf, cell: &Cell) -> Result<Self, RunError> {
         match &cell.server {
             Server::Wirelab => {
-                let connections_max = (cell.subscribers + OTHER_CONNECTIONS).to_string();
-                let arguments = vec!["--connections-max".to_owned(), connections_max];
-                let command = ServerCommand::Wirelab { program, store: cell.store, arguments };
+                let arguments = serve_arguments(cell);
+                let command = ServerCommand::Wirelab { program, store: cell.serve.store, arguments };
                 let process = ServerProcess::spawn(&command).await?;
                 let url = url_of(process.addr());
                 Self::with_contract(Some(process), url, plan, cell, Others::None).await
@@ -86,15 +102,21 @@ impl Measured {
     ) -> Result<Self, RunError> {
         let mut api = Api::new(url.clone());
         let offered: Vec<_> = api.transports().await?.into_iter().map(|transport| transport.name).collect();
-        let transport = cell.transport;
-        if !offered.iter().any(|name| name == transport.name()) {
+        let (transport, fallback) = (cell.transport, cell.fallback.clone());
+        // A rung that is missing on purpose is what a fallback is for.
+        if fallback.is_empty() && !offered.iter().any(|name| name == transport.name()) {
             return Err(RunError::NoTransport { wanted: transport.name(), offered });
         }
         let addr = resolve(&url).await?;
-        let before = traffic_so_far(&mut api, transport).await;
-        let deployment = api.create(plan, None).await?.id;
-        let target = Target { server: url.clone(), deployment, from: Position::Start };
-        let speaks = Speaks::Contract { api, target, transport, others, before };
+        let mut targets = Vec::new();
+        for _ in 0..cell.deployments {
+            let deployment = api.create(plan, None).await?.id;
+            targets.push(Target { server: url.clone(), deployment, from: Position::Start });
+        }
+        let mut contract = Contract { api, targets, transport, fallback, others, before: None };
+        let rungs = contract.rungs();
+        contract.before = traffic_so_far(&mut contract.api, &rungs).await;
+        let speaks = Speaks::Contract(Box::new(contract));
         Ok(Self { process, addr, url, options: options(cell), speaks })
     }
 
@@ -115,13 +137,16 @@ impl Measured {
         Ok(Self { process, addr, url, options: options(cell), speaks })
     }
 
-    /// Makes the run's subscribers.
-    pub(super) fn subscriber(&self) -> impl Fn(Arc<Meter>) -> Box<dyn Subscriber> + Send + Sync + use<> {
+    /// Makes subscribers of the run's how manieth deployment.
+    pub(super) fn subscriber(
+        &self,
+        deployment: usize,
+    ) -> impl Fn(Arc<Meter>) -> Box<dyn Subscriber> + Send + Sync + use<> {
         type Connect = Box<dyn Fn(Arc<Meter>) -> Box<dyn Subscriber> + Send + Sync>;
         let options = self.options.clone();
         let made: Connect = match &self.speaks {
-            Speaks::Contract { target, transport, .. } => {
-                let (target, transport) = (target.clone(), *transport);
+            Speaks::Contract(contract) => {
+                let (target, transport) = (contract.targets[deployment].clone(), contract.transport);
                 Box::new(move |meter| connect(transport, target.clone(), &options, meter))
             }
             Speaks::Profile(target) => {
@@ -132,11 +157,12 @@ impl Measured {
         made
     }
 
-    /// Where and how lines are published.
-    pub(super) fn publisher(&self) -> PublisherTarget {
+    /// Where and how lines of the how manieth deployment are published.
+    pub(super) fn publisher(&self, deployment: usize) -> PublisherTarget {
         let append = match &self.speaks {
-            Speaks::Contract { target, .. } => {
-                Append::Contract { path: format!("/api/deployments/{}/lines", target.deployment) }
+            Speaks::Contract(contract) => {
+                let id = &contract.targets[deployment].deployment;
+                Append::Contract { path: format!("/api/deployments/{id}/lines") }
             }
             Speaks::Profile(target) => Append::Profile {
                 publish: target.profile.publish.clone(),
@@ -149,7 +175,7 @@ impl Measured {
     /// The lines of a schedule, as this server takes and gives them.
     pub(super) fn lines(&self, lines: Vec<(Duration, NewLine)>) -> Lines {
         match &self.speaks {
-            Speaks::Contract { .. } => {
+            Speaks::Contract(_) => {
                 let expected = lines.iter().map(|(_, line)| line.clone()).collect();
                 Lines { sent: lines, expected }
             }
@@ -167,9 +193,14 @@ impl Measured {
     /// Between the last connection and the first due time.
     pub(super) fn settle(&self) -> Duration {
         match &self.speaks {
-            Speaks::Contract { .. } => SETTLE,
+            Speaks::Contract(_) => SETTLE,
             Speaks::Profile(_) => SETTLE_PROFILE,
         }
+    }
+
+    /// Its process, if it was started for the run.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(ServerProcess::pid)
     }
 
     /// What its processes cost so far; nothing of a server that somebody else started.
@@ -184,12 +215,14 @@ impl Measured {
         Some(format!("the server ended during the run ({status}){}", process.said()))
     }
 
-    /// Ends the log, so that subscribers learn of it as they learned of the lines. The problem, if there was one.
-    pub(super) async fn finish(&mut self, lines_count: u64) -> Option<String> {
-        let publisher = self.publisher();
+    /// Ends a deployment's log, so that subscribers learn of it as they learned of the lines. The problem, if there was
+    /// one.
+    pub(super) async fn finish(&mut self, deployment: usize, lines_count: u64) -> Option<String> {
+        let publisher = self.publisher(deployment);
         match &mut self.speaks {
-            Speaks::Contract { api, target, .. } => {
-                api.finish(&target.deployment, Status::Succeeded).await.err().map(|error| error.to_string())
+            Speaks::Contract(contract) => {
+                let id = &contract.targets[deployment].deployment;
+                contract.api.finish(id, Status::Succeeded).await.err().map(|error| error.to_string())
             }
             Speaks::Profile(_) => {
                 let end = NewLine::plain(numbered::end(lines_count));
@@ -211,7 +244,7 @@ impl Measured {
     pub(super) fn end_limit(&self) -> Duration {
         match &self.speaks {
             // What has not arrived when the drain ends is censored, also if it would come now.
-            Speaks::Contract { .. } => Duration::ZERO,
+            Speaks::Contract(_) => Duration::ZERO,
             // Only the end tells lost from late.
             Speaks::Profile(_) => END_MAX,
         }
@@ -220,8 +253,9 @@ impl Measured {
     /// What the server counted of the run. `None`: it cannot say.
     pub(super) async fn counts(&mut self) -> Option<Traffic> {
         match &mut self.speaks {
-            Speaks::Contract { api, transport, others, before, .. } => {
-                server_traffic(api, *transport, *others).await?.since((*before)?)
+            Speaks::Contract(contract) => {
+                let rungs = contract.rungs();
+                server_traffic(&mut contract.api, &rungs, contract.others).await?.since(contract.before?)
             }
             Speaks::Profile(_) => None,
         }
@@ -236,10 +270,16 @@ impl Measured {
                 }
                 Err(error) => Some(format!("the server could not be stopped: {error}")),
             },
-            (None, Speaks::Contract { mut api, target, .. }) => {
-                let deleted = api.delete(&target.deployment).await;
-                let left = |error| format!("deployment {} is left on the server: {error}", target.deployment);
-                deleted.err().map(left)
+            (None, Speaks::Contract(mut contract)) => {
+                let mut problem = None;
+                for target in &contract.targets {
+                    if let Err(error) = contract.api.delete(&target.deployment).await {
+                        let left =
+                            || format!("deployment {} is left on the server: {error}", target.deployment);
+                        problem.get_or_insert_with(left);
+                    }
+                }
+                problem
             }
             (None, Speaks::Profile(_)) => None,
         }
@@ -247,9 +287,32 @@ impl Measured {
 }
 
 fn options(cell: &Cell) -> Options {
-    let first_wait = cell.fault.as_ref().map(|Fault::Cut(_)| AWAY);
-    let polling = Polling::every(cell.poll_interval);
-    Options { polling, hold: cell.hold, first_wait, ..Options::default() }
+    let first_wait = match &cell.fault {
+        Some(Fault::Cut(_)) => Some(AWAY),
+        Some(Fault::Stop(_)) | None => None,
+    };
+    Options { first_wait, ..cell.options.clone() }
+}
+
+/// The flags of `wirelab serve` for a cell; what is as by default is not said.
+fn serve_arguments(cell: &Cell) -> Vec<String> {
+    let ServeOptions { store: _, linger, heartbeat, compression, poll_advice, without } = &cell.serve;
+    let defaults = ServeOptions::default();
+    let text = |duration: Duration| humantime::format_duration(duration).to_string();
+    let served: Vec<_> = Transport::ALL
+        .iter()
+        .filter(|transport| !without.contains(transport))
+        .map(|transport| transport.name())
+        .collect();
+    let flags = [
+        Some(("--connections-max", (cell.connections() + OTHER_CONNECTIONS).to_string())),
+        (*linger != defaults.linger).then(|| ("--linger", text(*linger))),
+        (*heartbeat != defaults.heartbeat).then(|| ("--heartbeat", text(*heartbeat))),
+        (*compression != defaults.compression).then(|| ("--compression", compression.to_string())),
+        poll_advice.map(|advice| ("--poll-advice", text(advice))),
+        (!without.is_empty()).then(|| ("--transports", served.join(","))),
+    ];
+    flags.into_iter().flatten().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
 }
 
 fn url_of(addr: SocketAddr) -> ServerUrl {

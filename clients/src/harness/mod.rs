@@ -11,6 +11,7 @@
 //! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
 
 pub mod example;
+mod followers;
 pub mod gates;
 pub mod latency;
 mod measured;
@@ -28,3 +29,4 @@ pub mod server_process;
 pub mod statistics;
 pub mod subscribers;
 pub mod theory;
+pub mod thresholds;

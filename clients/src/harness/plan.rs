@@ -1,36 +1,34 @@
 //! Plans: one experiment each, as TOML text.
 //!
 //! `wirelab run` hands the text of `data/plans/*.toml` in, or flags; out comes a [`Plan`] with every default
-//! explicit, and its [`Cell`]s: the runs to make. Whatever a plan says wrongly is refused here, with the plan's
-//! name, the key and the allowed values. A pure function: it opens no file and reads no clock.
+//! explicit, and its [`Cell`]s: the runs to make. A plan varies its [`Factors`] by arms: each arm is the plan's own
+//! factors with some of them changed. Whatever a plan says wrongly is refused here, with the plan's name, the key and
+//! the allowed values. A pure function: it opens no file and reads no clock.
 
+mod cells;
 mod check;
+mod factors;
 mod file;
 mod server;
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::network::Fault;
-use super::network::cut::Cut;
-use super::schedule::{Generated, Schedule};
-use crate::recording::Recording;
+use super::schedule::Schedule;
+use super::thresholds::Threshold;
 use crate::targets::profile::{Profile, ProfileError};
-use crate::wire::Transport;
 
+pub use cells::Cell;
 pub use check::PlanError;
 use check::{Refusals, text_of};
+pub use factors::{AD_HOC_LINES, Extra, Factors, Given, LineProcess, ServeOptions, StoreKind};
 pub use server::{InvalidServer, Server};
-use server::{measured, run_id};
 
 /// Name of a plan made of command-line flags.
 pub const AD_HOC: &str = "ad-hoc";
 
-/// Descriptors that a process needs besides its subscribers' connections: publisher, files, pipes, event loops.
-const DESCRIPTORS_BESIDES: u64 = 64;
+const SEED_DEFAULT: u64 = 1;
 
 /// One experiment, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,204 +37,85 @@ pub struct Plan {
     pub name: String,
     /// What the experiment asks, in one sentence.
     pub question: String,
-    /// Schedules follow from it.
+    /// What is expected, said before it was measured.
+    pub prediction: Option<String>,
+    /// Whether this is the experiment, or a short run that only shows that it works.
+    pub size: Size,
+    /// Schedules and the order of runs follow from it.
     pub seed: u64,
-    /// The servers that are measured, one after the other.
+    /// The servers that are measured.
     pub targets: Vec<Server>,
-    /// Measured one after the other, on every target that keeps the contract; a profile has its own.
-    pub transports: Vec<Transport>,
-    /// Subscribers of the deployment, each over its own connection.
-    pub subscribers: u32,
-    /// How often every cell is run.
+    /// Blocks: every cell is run once in each.
     pub repetitions: u32,
-    /// Where the measured server keeps its logs.
-    pub store: StoreKind,
-    /// Short poll: between two requests.
-    pub poll_interval: Duration,
-    /// Long poll: how long the server may hold a request.
-    pub hold: Duration,
-    /// Lines due earlier are sent, but are not in the cohort.
-    pub warm_up: Duration,
-    /// How long to wait at most for the last lines.
-    pub drain: Duration,
-    /// When every subscriber's connection is cut, counted as due times are; empty: never.
-    pub cut_at: Vec<Duration>,
-    /// What is published, and when.
-    pub lines: LineProcess,
+    /// Whether one cell of every block is run twice.
+    pub noise_floor: NoiseFloor,
+    /// What must hold of the results.
+    pub thresholds: Vec<Threshold>,
+    /// Factors of every arm that does not say otherwise.
+    pub base: Factors,
+    /// Empty: the base is the only one, and has no name.
+    pub arms: Vec<Arm>,
 }
 
-/// Where the measured server keeps its logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A named variation of the plan's factors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arm {
+    /// Unique in the plan; part of `run_id`.
+    pub name: String,
+    /// Every factor's value.
+    pub factors: Factors,
+}
+
+/// How much of a plan is run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum StoreKind {
-    /// Nothing but the copy: the default of experiments.
-    Memory,
-    /// Appends reach the disk first.
-    Disk,
+pub enum Size {
+    /// With the changes of its table `smoke`: seconds, to see that it works.
+    Smoke,
+    /// As it is written.
+    #[default]
+    Full,
 }
 
-impl StoreKind {
-    /// The name in plans, on the command line and in CSV files.
+impl Size {
+    /// The name in plans and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Memory => "memory",
-            Self::Disk => "disk",
+            Self::Smoke => "smoke",
+            Self::Full => "full",
         }
     }
 }
 
-impl fmt::Display for StoreKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// Whether a plan measures the difference between equal runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NoiseFloor {
+    /// The first cell is run twice in every block: what the two differ by is noise (an A/A test).
+    Measured,
+    /// It is not measured.
+    #[default]
+    Unknown,
 }
 
-/// What is published, and when.
-#[derive(Debug, Clone, PartialEq)]
-pub enum LineProcess {
-    /// A recording with its own timing.
-    Replay {
-        /// Its name in the recordings folder.
-        recording: String,
-        /// 2 is twice as fast.
-        speed: f64,
-    },
-    /// One line every 1/rate.
-    Periodic(Generated),
-    /// Random, independent gaps.
-    Poisson(Generated),
-}
-
-impl LineProcess {
-    /// The name in plans and CSV files.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Replay { .. } => "replay",
-            Self::Periodic(_) => "periodic",
-            Self::Poisson(_) => "poisson",
-        }
-    }
-}
-
-/// One run to make: a transport and every factor's value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cell {
-    /// Unique in the plan: `sse-1`.
-    pub run_id: String,
-    /// Every cell once per block; counts from 1.
-    pub block: u32,
-    /// Place within the block; counts from 1.
-    pub position: u32,
-    /// The how manieth run of the same factors; counts from 1.
-    pub repetition: u32,
-    /// Of this run. Equal for all transports of a repetition: they get the same schedule.
-    pub seed: u64,
-    /// What is measured.
-    pub server: Server,
-    /// Names the server where a plan measures others than wirelab's own; never by its address.
-    pub arm: Option<String>,
-    /// How lines reach the subscribers.
-    pub transport: Transport,
-    /// Subscribers of the deployment.
-    pub subscribers: u32,
-    /// Where the server keeps its logs.
-    pub store: StoreKind,
-    /// Short poll: between two requests.
-    pub poll_interval: Duration,
-    /// Long poll: how long the server may hold a request.
-    pub hold: Duration,
-    /// Lines due earlier are not in the cohort.
-    pub warm_up: Duration,
-    /// How long to wait at most for the last lines.
-    pub drain: Duration,
-    /// What happens to the subscribers' connections.
-    pub fault: Option<Fault>,
-    /// What is published.
-    pub lines: LineProcess,
-}
-
-impl Cell {
-    /// Descriptors that the harness, and the server likewise, may need: a reconnecting subscriber holds two.
-    pub fn descriptors_needed(&self) -> u64 {
-        u64::from(self.subscribers) * 2 + DESCRIPTORS_BESIDES
-    }
-
-    /// The due times of this run. `recording` is asked for the recording of a replay.
-    pub fn schedule<E>(
-        &self,
-        recording: impl FnOnce(&str) -> Result<Arc<Recording>, E>,
-    ) -> Result<Schedule, E> {
-        Ok(match &self.lines {
-            LineProcess::Replay { recording: name, speed } => {
-                Schedule::Replay { recording: recording(name)?, speed: *speed }
-            }
-            LineProcess::Periodic(lines) => Schedule::Periodic { lines: *lines },
-            LineProcess::Poisson(lines) => Schedule::Poisson { lines: *lines, seed: self.seed },
-        })
-    }
-}
-
-/// A plan as flags give it; what is not given gets the default of a plan file.
+/// What flags say of a plan; the rest gets the default of a plan file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AdHoc {
     /// Default: wirelab's own.
     pub targets: Option<Vec<Server>>,
-    /// Default: never.
-    pub cut_at: Option<Vec<Duration>>,
-    /// Default: all.
-    pub transports: Option<Vec<Transport>>,
-    /// Default: 10.
-    pub subscribers: Option<u32>,
     /// Default: 1.
     pub repetitions: Option<u32>,
     /// Default: 1.
     pub seed: Option<u64>,
-    /// Default: memory.
-    pub store: Option<StoreKind>,
-    /// Default: 200 ms.
-    pub poll_interval: Option<Duration>,
-    /// Default: 25 s.
-    pub hold: Option<Duration>,
-    /// Default: 1 s.
-    pub warm_up: Option<Duration>,
-    /// Default: 10 s.
-    pub drain: Option<Duration>,
-    /// Default: 50 Poisson lines of 100 bytes per second for 10 s.
-    pub lines: Option<LineProcess>,
-}
-
-/// Lines when flags say nothing about them.
-pub const AD_HOC_LINES: Generated = Generated {
-    rate_hz: 50.0,
-    duration: Duration::from_secs(10),
-    payload_bytes: PAYLOAD_BYTES_DEFAULT as usize,
-};
-
-const SUBSCRIBERS_DEFAULT: u32 = 10;
-const SEED_DEFAULT: u64 = 1;
-const POLL_INTERVAL_DEFAULT: Duration = Duration::from_millis(200);
-/// The contract's default `wait`.
-const HOLD_DEFAULT: Duration = Duration::from_secs(25);
-const WARM_UP_DEFAULT: Duration = Duration::from_secs(1);
-const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
-const SPEED_DEFAULT: f64 = 1.0;
-/// A short poll brings the last line up to one interval after it was due; one more for a poll that was late.
-const DRAIN_INTERVALS_MIN: u32 = 2;
-/// About the mean of a build log.
-const PAYLOAD_BYTES_DEFAULT: u64 = 100;
-
-/// A second, and no more than a quarter of what is published.
-fn warm_up_default(lines: &LineProcess) -> Duration {
-    match lines {
-        LineProcess::Replay { .. } => WARM_UP_DEFAULT,
-        LineProcess::Periodic(lines) | LineProcess::Poisson(lines) => WARM_UP_DEFAULT.min(lines.duration / 4),
-    }
+    /// Default: none.
+    pub thresholds: Vec<Threshold>,
+    /// Each has a default.
+    pub factors: Given,
 }
 
 impl Plan {
     /// Parses the TOML `text` of a plan that names no profile; `file` is the plan's name in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, PlanError> {
-        Self::parse_with(file, text, |name| {
+        Self::parse_with(file, text, Size::Full, |name| {
             Err(ProfileError::Unknown { given: name.to_owned(), known: Vec::new() })
         })
     }
@@ -245,21 +124,35 @@ impl Plan {
     pub fn parse_with(
         file: &str,
         text: &str,
+        size: Size,
         profile: impl Fn(&str) -> Result<Profile, ProfileError>,
     ) -> Result<Self, PlanError> {
-        file::parse(file, text, &profile)
+        file::parse(file, text, size, &profile)
     }
 
     /// A plan made of flags, checked like a file.
     pub fn ad_hoc(flags: AdHoc) -> Result<Self, PlanError> {
-        let question = "What do these flags give?".to_owned();
-        Self::resolve(AD_HOC.to_owned(), question, flags, Refusals { plan: AD_HOC })
+        let plan = Self {
+            name: AD_HOC.to_owned(),
+            question: "What do these flags give?".to_owned(),
+            prediction: None,
+            size: Size::Full,
+            seed: flags.seed.unwrap_or(SEED_DEFAULT),
+            targets: flags.targets.unwrap_or_else(|| vec![Server::Wirelab]),
+            repetitions: flags.repetitions.unwrap_or(1),
+            noise_floor: NoiseFloor::Unknown,
+            thresholds: flags.thresholds,
+            base: flags.factors.resolve(),
+            arms: Vec::new(),
+        };
+        plan.check(Refusals::of(AD_HOC))?;
+        Ok(plan)
     }
 
     /// The same plan on other servers.
     pub fn on(self, targets: Vec<Server>) -> Result<Self, PlanError> {
         let plan = Self { targets, ..self };
-        plan.check(Refusals { plan: &plan.name })?;
+        plan.check(Refusals::of(&plan.name))?;
         Ok(plan)
     }
 
@@ -268,32 +161,12 @@ impl Plan {
         file::to_toml(self)
     }
 
-    /// The runs to make, in order: block by block, each block every target with every transport once.
-    pub fn cells(&self) -> Vec<Cell> {
-        let measured: Vec<_> = measured(&self.targets, &self.transports).collect();
-        let cell = |repetition: u32, index: usize| {
-            let (server, transport, arm) = &measured[index];
-            Cell {
-                run_id: run_id(server, arm.as_deref(), *transport, repetition),
-                block: repetition,
-                position: index as u32 + 1,
-                repetition,
-                seed: self.seed.wrapping_add(u64::from(repetition) - 1),
-                server: (*server).clone(),
-                arm: arm.clone(),
-                transport: *transport,
-                subscribers: self.subscribers,
-                store: self.store,
-                poll_interval: self.poll_interval,
-                hold: self.hold,
-                warm_up: self.warm_up,
-                drain: self.drain,
-                fault: (!self.cut_at.is_empty()).then(|| Fault::Cut(Cut { at: self.cut_at.clone() })),
-                lines: self.lines.clone(),
-            }
-        };
-        let block = |repetition| (0..measured.len()).map(move |index| (repetition, index));
-        (1..=self.repetitions).flat_map(block).map(|(repetition, index)| cell(repetition, index)).collect()
+    /// Every arm with its factors; a plan without arms has one, which has no name.
+    pub fn all_arms(&self) -> Vec<(Option<&str>, &Factors)> {
+        if self.arms.is_empty() {
+            return vec![(None, &self.base)];
+        }
+        self.arms.iter().map(|arm| (Some(arm.name.as_str()), &arm.factors)).collect()
     }
 
     /// Refuses a plan whose largest cell needs more than `limit` open descriptors.
@@ -305,22 +178,25 @@ impl Plan {
         if needed <= limit {
             return Ok(());
         }
-        let (plan, subscribers) = (self.name.clone(), largest.subscribers);
+        let (plan, subscribers) = (self.name.clone(), largest.connections());
         Err(PlanError::TooManyDescriptors { plan, subscribers, needed, limit })
     }
 
-    /// Refuses a schedule that leaves no line in the cohort: only known once a recording was read.
-    pub fn check_cohort(&self, schedule: &Schedule) -> Result<(), PlanError> {
-        match (schedule.due_times().last(), self.cut_at.last()) {
-            (Some(last), Some(cut)) if *cut >= last => Err(Refusals { plan: &self.name }.refused(
-                "cut_at",
-                text_of(*cut),
-                format!("must be before the last line, which is due at {}", text_of(last)),
-            )),
-            (Some(last), _) if last >= self.warm_up => Ok(()),
-            (last, _) => Err(Refusals { plan: &self.name }.refused(
+    /// Refuses a schedule that leaves no line in a cell's cohort: only known once a recording was read.
+    pub fn check_cohort(&self, cell: &Cell, schedule: &Schedule) -> Result<(), PlanError> {
+        let refusals = Refusals { plan: &self.name, arm: cell.arm.as_deref() };
+        let last = schedule.due_times().last();
+        if let (Some(last), Some(fault)) = (last, &cell.fault)
+            && fault.last_at() >= last
+        {
+            let must = format!("must be before the last line, which is due at {}", text_of(last));
+            return Err(refusals.refused(fault.key(), text_of(fault.last_at()), must));
+        }
+        match last {
+            Some(last) if last >= cell.warm_up => Ok(()),
+            last => Err(refusals.refused(
                 "warm_up",
-                text_of(self.warm_up),
+                text_of(cell.warm_up),
                 match last {
                     None => "but there is no line at all; choose lines that exist".to_owned(),
                     Some(last) => format!("the last line is due at {}; make it shorter", text_of(last)),
@@ -329,39 +205,20 @@ impl Plan {
         }
     }
 
-    fn resolve(
-        name: String,
-        question: String,
-        given: AdHoc,
-        refusals: Refusals<'_>,
-    ) -> Result<Self, PlanError> {
-        let lines = given.lines.unwrap_or(LineProcess::Poisson(AD_HOC_LINES));
-        let poll_interval = given.poll_interval.unwrap_or(POLL_INTERVAL_DEFAULT);
-        let plan = Self {
-            name,
-            question,
-            seed: given.seed.unwrap_or(SEED_DEFAULT),
-            targets: given.targets.unwrap_or_else(|| vec![Server::Wirelab]),
-            transports: given.transports.unwrap_or_else(|| Transport::ALL.to_vec()),
-            subscribers: given.subscribers.unwrap_or(SUBSCRIBERS_DEFAULT),
-            repetitions: given.repetitions.unwrap_or(1),
-            store: given.store.unwrap_or(StoreKind::Memory),
-            poll_interval,
-            hold: given.hold.unwrap_or(HOLD_DEFAULT),
-            warm_up: given.warm_up.unwrap_or_else(|| warm_up_default(&lines)),
-            drain: given.drain.unwrap_or(DRAIN_DEFAULT.max(DRAIN_INTERVALS_MIN * poll_interval)),
-            cut_at: given.cut_at.unwrap_or_default(),
-            lines,
-        };
-        plan.check(refusals)?;
-        Ok(plan)
+    /// About how long the whole plan takes; `lines` is how long a cell's lines are published.
+    pub fn duration(&self, lines: impl Fn(&Cell) -> Duration) -> Duration {
+        self.cells().iter().map(|cell| lines(cell) + cell.time_besides_lines()).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Options, PollSchedule};
+    use crate::recording::Recording;
+    use crate::wire::Transport;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     const SMALLEST: &str = r#"
 name = "small"
@@ -391,6 +248,11 @@ duration = "10s"
 payload_bytes = 200
 "#;
 
+    fn with_subscribers(subscribers: u32) -> AdHoc {
+        let factors = Given { subscribers: Some(subscribers), ..Given::default() };
+        AdHoc { factors, ..AdHoc::default() }
+    }
+
     fn refusal(text: &str) -> String {
         Plan::parse("x.toml", text).unwrap_err().to_string()
     }
@@ -398,17 +260,34 @@ payload_bytes = 200
     #[test]
     fn a_plan_gets_every_default() {
         let plan = Plan::parse("small.toml", SMALLEST).unwrap();
-        assert_eq!(plan.transports, Transport::ALL);
+        assert_eq!(plan.base.transports, Transport::ALL);
         let resolved = r#"name = "small"
 question = "What is the least a plan must say?"
+size = "full"
 seed = 1
 targets = ["wirelab"]
-transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket", "websocket-actor"]
-subscribers = 2
 repetitions = 1
+aa = false
+thresholds = []
+transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket", "websocket-actor"]
+fallback = []
+subscribers = 2
+deployments = 1
 store = "memory"
 poll_interval = "200ms"
+poll_schedule = "fixed"
+poll_phase = "random"
+poll_jitter_ratio = 0.0
+poll_adaptation = "none"
+conditional = true
 hold = "25s"
+turn = "0s"
+http = "1.1"
+keep_alive = true
+compression = "identity"
+linger = "0s"
+heartbeat = "15s"
+without = []
 warm_up = "1s"
 drain = "10s"
 cut_at = []
@@ -430,30 +309,174 @@ speed = 1.0
     }
 
     #[test]
-    fn cells_are_every_transport_once_per_block() {
-        let cells = Plan::parse("x.toml", POISSON).unwrap().cells();
-        let told: Vec<_> = cells
-            .iter()
-            .map(|cell| (cell.run_id.as_str(), cell.block, cell.position, cell.repetition, cell.seed))
-            .collect();
-        let expected = [
-            ("sse-1", 1, 1, 1, 7),
-            ("short-poll-1", 1, 2, 1, 7),
-            ("sse-2", 2, 1, 2, 8),
-            ("short-poll-2", 2, 2, 2, 8),
-        ];
-        assert_eq!(told, expected);
-        assert_eq!(cells[0].poll_interval, Duration::from_millis(1500));
-        assert_eq!(cells[0].store, StoreKind::Disk);
+    fn cells_are_every_transport_once_per_block_in_an_order_of_its_own() {
+        let text = POISSON.replace("[\"sse\", \"short-poll\"]", "\"all\"");
+        let cells = Plan::parse("x.toml", &text).unwrap().cells();
+        assert_eq!(cells, Plan::parse("x.toml", &text).unwrap().cells(), "the seed decides");
+        assert_eq!(cells.len(), 2 * Transport::ALL.len());
+        let mut orders = Vec::new();
+        for (index, block) in cells.chunks(Transport::ALL.len()).enumerate() {
+            let repetition = index as u32 + 1;
+            let mut ids: Vec<_> = block.iter().map(|cell| cell.run_id.as_str()).collect();
+            orders.push(block.iter().map(|cell| cell.transport).collect::<Vec<_>>());
+            ids.sort_unstable();
+            let mut expected: Vec<_> =
+                Transport::ALL.iter().map(|name| format!("{name}-{repetition}")).collect();
+            expected.sort_unstable();
+            assert_eq!(ids, expected);
+            for (position, cell) in (1..).zip(block) {
+                assert_eq!((cell.block, cell.repetition, cell.position), (repetition, repetition, position));
+                assert_eq!(cell.seed, 6 + u64::from(repetition));
+                assert_eq!(cell.options.polling.interval, Duration::from_millis(1500));
+                assert_eq!(cell.serve.store, StoreKind::Disk);
+            }
+        }
+        assert_ne!(orders[0], orders[1]);
     }
 
     #[test]
-    fn transports_of_one_repetition_share_their_schedule() {
-        let cells = Plan::parse("x.toml", POISSON).unwrap().cells();
+    fn transports_of_one_repetition_share_their_schedules() {
+        let text = POISSON.replace("subscribers = 3", "subscribers = 3\ndeployments = 2");
+        let cells = Plan::parse("x.toml", &text).unwrap().cells();
         let none = |_: &str| -> Result<Arc<Recording>, String> { Err("no recording is asked for".into()) };
-        let schedules: Vec<_> = cells.iter().map(|cell| cell.schedule(none).unwrap()).collect();
+        let schedules: Vec<_> = cells.iter().map(|cell| cell.schedules(none).unwrap()).collect();
         assert_eq!(schedules[0], schedules[1]);
         assert_ne!(schedules[0], schedules[2]);
+        assert_ne!(schedules[0][0], schedules[0][1], "each deployment has its own");
+        assert_eq!((cells[0].subscribers_total(), cells[0].connections()), (6, 6));
+    }
+
+    const ARMS: &str = r#"
+name = "arms"
+question = "?"
+prediction = "Less."
+transports = ["short-poll"]
+subscribers = 4
+repetitions = 6
+aa = true
+thresholds = ["*.lost_count == 0"]
+lines = { process = "poisson", rate_hz = 50, duration = "10s" }
+[smoke]
+repetitions = 1
+lines = { duration = "1s" }
+arms = ["slow", "gone"]
+[[arms]]
+name = "fast"
+poll_interval = "100ms"
+[[arms]]
+name = "slow"
+poll_interval = "1s"
+poll_schedule = "pause"
+lines = { rate_hz = 10 }
+[[arms]]
+name = "gone"
+transports = ["sse"]
+fallback = ["long-poll", "short-poll"]
+without = ["sse"]
+stop = { at = "500ms", duration = "1s" }
+late = { subscribers = 2, at = "100ms" }
+"#;
+
+    fn parsed(text: &str, size: Size) -> Result<Plan, PlanError> {
+        Plan::parse_with("x.toml", text, size, |name| {
+            Err(ProfileError::Unknown { given: name.to_owned(), known: Vec::new() })
+        })
+    }
+
+    #[test]
+    fn an_arm_is_the_plan_with_some_factors_changed() {
+        let plan = parsed(ARMS, Size::Full).unwrap();
+        let slow = &plan.arms[1].factors;
+        assert_eq!((slow.subscribers, slow.options.polling.schedule), (4, PollSchedule::Pause));
+        let lines = slow.lines.generated().unwrap();
+        assert_eq!((lines.rate_hz, lines.duration), (10.0, Duration::from_secs(10)), "merged key by key");
+        let cells = plan.cells();
+        assert_eq!(cells.len(), 6 * 4, "three arms, and one of them again");
+        let again: Vec<_> = cells.iter().filter(|cell| cell.is_aa).map(|cell| cell.run_id.as_str()).collect();
+        let expected: Vec<_> = (1..=6).map(|n| format!("fast-short-poll-aa-{n}")).collect();
+        assert_eq!(again, expected);
+        let gone = cells.iter().find(|cell| cell.arm.as_deref() == Some("gone")).unwrap();
+        assert_eq!(gone.fallback, [Transport::LongPoll, Transport::ShortPoll]);
+        assert_eq!((gone.connections(), gone.late.unwrap().subscribers), (6, 2));
+        assert_eq!(gone.fault.as_ref().unwrap().name(), "stop");
+        assert_eq!(parsed(&plan.to_toml(), Size::Full).unwrap(), plan);
+    }
+
+    #[test]
+    fn a_smoke_run_is_the_plan_made_short_and_says_so() {
+        let plan = parsed(ARMS, Size::Smoke).unwrap();
+        let names: Vec<_> = plan.arms.iter().map(|arm| arm.name.as_str()).collect();
+        assert_eq!(names, ["slow", "gone"]);
+        assert_eq!((plan.size, plan.repetitions), (Size::Smoke, 1));
+        let lines = plan.arms[0].factors.lines.generated().unwrap();
+        assert_eq!((lines.rate_hz, lines.duration), (10.0, Duration::from_secs(1)));
+        assert_eq!(
+            plan.duration(|_| Duration::from_secs(1)).as_secs(),
+            10,
+            "three cells, two with slow polls"
+        );
+        assert_eq!(parsed(&plan.to_toml(), Size::Full).unwrap(), plan);
+        let said = parsed(SMALLEST, Size::Smoke).unwrap_err().to_string();
+        assert!(said.contains("smoke is absent; a plan needs a table [smoke]"), "{said}");
+    }
+
+    #[test]
+    fn what_an_arm_says_wrongly_is_refused_with_its_name() {
+        for (from, to, said) in [
+            (
+                "poll_interval = \"1s\"",
+                "poll_intervall = \"1s\"",
+                "of arm slow is not what it should be; unknown field `poll_intervall`",
+            ),
+            (
+                "poll_interval = \"1s\"",
+                "poll_interval = \"1h\"",
+                "poll_interval of arm slow is 1h; 1ms to 5m",
+            ),
+            ("poll_interval = \"1s\"", "seed = 3", "seed of arm slow is in an arm; it belongs to the plan"),
+            ("name = \"slow\"", "name = \"fast\"", "arms is naming \"fast\" twice"),
+            ("name = \"slow\"", "name = \"Slow\"", "arms.name is \"Slow\"; 1 to 60 characters"),
+            (
+                "fallback = [\"long-poll\"",
+                "fallback = [\"sse\"",
+                "fallback of arm gone is naming sse, a transport of its own",
+            ),
+            ("at = \"500ms\"", "at = \"10s\"", "stop.at of arm gone is 10s; must be before the last line"),
+            (
+                "duration = \"1s\" }\nlate",
+                "duration = \"1m\" }\nlate",
+                "stop.duration of arm gone is 1m; 10ms to 8s",
+            ),
+            ("at = \"100ms\"", "at = \"10s\"", "late.at of arm gone is 10s; must be before"),
+            (
+                "transports = [\"sse\"]",
+                "transports = [\"websocket\"]\nhttp = \"2\"",
+                "http of arm gone is \"2\"; that is not spoken by websocket",
+            ),
+            ("[\"slow\", \"gone\"]", "[\"slov\"]", "smoke.arms is [\"slov\"]; a list of fast, slow, gone"),
+            ("poll_schedule = \"pause\"", "poll_adaptation = \"idle\"", "without poll_interval_max"),
+            (
+                "poll_schedule = \"pause\"",
+                "poll_interval_max = \"3s\"",
+                "belongs to poll_adaptation = \"idle\"",
+            ),
+            (
+                "poll_schedule = \"pause\"",
+                "poll_jitter_ratio = 1.5",
+                "poll_jitter_ratio of arm slow is 1.5; 0 to 1",
+            ),
+            ("poll_schedule = \"pause\"", "poll_advice = \"1500ms\"", "whole seconds"),
+            (
+                "aa = true",
+                "aa = true\ntargets = [\"wirelab\", \"http://h:1\"]",
+                "that is for wirelab's own server, and http://h:1 is measured too",
+            ),
+        ] {
+            assert!(ARMS.contains(from), "{from}");
+            let size = if from.starts_with("name") { Size::Full } else { Size::Smoke };
+            let refused = parsed(&ARMS.replacen(from, to, 1), size).unwrap_err().to_string();
+            assert!(refused.starts_with("plan \"x.toml\"") && refused.contains(said), "{refused}");
+        }
     }
 
     #[test]
@@ -528,19 +551,19 @@ speed = 1.0
     #[test]
     fn flags_make_a_plan_that_is_checked_like_a_file() {
         let plan = Plan::ad_hoc(AdHoc::default()).unwrap();
-        assert_eq!((plan.name.as_str(), plan.subscribers), (AD_HOC, 10));
+        assert_eq!((plan.name.as_str(), plan.base.subscribers), (AD_HOC, 10));
         assert_eq!(Plan::parse("x.toml", &plan.to_toml()).unwrap(), plan);
-        let refused = Plan::ad_hoc(AdHoc { subscribers: Some(0), ..AdHoc::default() }).unwrap_err();
+        let refused = Plan::ad_hoc(with_subscribers(0)).unwrap_err();
         assert_eq!(refused.to_string(), "plan \"ad-hoc\": subscribers is 0; 1 to 60000");
     }
 
     #[test]
     fn too_few_descriptors_are_refused_with_the_number_and_how_to_raise_it() {
-        let plan = Plan::ad_hoc(AdHoc { subscribers: Some(1_000), ..AdHoc::default() }).unwrap();
-        assert_eq!(plan.check_descriptors(2_064), Ok(()));
-        let said = plan.check_descriptors(2_063).unwrap_err().to_string();
-        assert!(said.contains("1000 subscribers need 2064 open files"), "{said}");
-        assert!(said.contains("may have 2063") && said.contains("ulimit -n 2064"), "{said}");
+        let plan = Plan::ad_hoc(with_subscribers(1_000)).unwrap();
+        assert_eq!(plan.check_descriptors(2_066), Ok(()));
+        let said = plan.check_descriptors(2_065).unwrap_err().to_string();
+        assert!(said.contains("1000 subscribers need 2066 open files"), "{said}");
+        assert!(said.contains("may have 2065") && said.contains("ulimit -n 2066"), "{said}");
     }
 
     #[test]
@@ -553,10 +576,11 @@ speed = 1.0
         let end = "{\"offset_us\":5000000,\"status\":\"succeeded\"}";
         let early = format!("{{\"offset_us\":999999,\"text\":\"\"}}\n{end}");
         let in_time = format!("{{\"offset_us\":1000000,\"text\":\"\"}}\n{end}");
-        assert_eq!(plan.check_cohort(&recording(&in_time)), Ok(()));
-        let said = plan.check_cohort(&recording(&early)).unwrap_err().to_string();
+        let cell = &plan.cells()[0];
+        assert_eq!(plan.check_cohort(cell, &recording(&in_time)), Ok(()));
+        let said = plan.check_cohort(cell, &recording(&early)).unwrap_err().to_string();
         assert!(said.contains("warm_up is 1s; the last line is due at 999ms 999us"), "{said}");
-        let said = plan.check_cohort(&recording(end)).unwrap_err().to_string();
+        let said = plan.check_cohort(cell, &recording(end)).unwrap_err().to_string();
         assert!(said.contains("no line at all"), "{said}");
     }
 
@@ -571,8 +595,10 @@ speed = 1.0
         #[test]
         fn durations_survive_the_file(nanos in 0..=55_000_000_000u64) {
             let hold = Duration::from_nanos(nanos);
-            let plan = Plan::ad_hoc(AdHoc { hold: Some(hold), ..AdHoc::default() }).unwrap();
-            prop_assert_eq!(Plan::parse("x.toml", &plan.to_toml()).unwrap().hold, hold);
+            let options = Options { hold, ..Factors::options_default() };
+            let factors = Given { options: Some(options), ..Given::default() };
+            let plan = Plan::ad_hoc(AdHoc { factors, ..AdHoc::default() }).unwrap();
+            prop_assert_eq!(Plan::parse("x.toml", &plan.to_toml()).unwrap().base.options.hold, hold);
         }
     }
 }

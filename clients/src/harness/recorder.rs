@@ -234,6 +234,8 @@ pub struct Delivery {
     pub unpublished_count: u64,
     received_by_any: Option<Bitmap>,
     cohort_seqs: Range<Seq>,
+    /// Of the logs that were joined.
+    distinct_elsewhere: u64,
 }
 
 impl Delivery {
@@ -252,10 +254,22 @@ impl Delivery {
         }
     }
 
+    /// Adds the subscribers of another log.
+    pub fn join(&mut self, other: &Self) {
+        self.subscribers_count += other.subscribers_count;
+        self.cohort.add(&other.cohort);
+        self.whole.add(&other.whole);
+        self.latency.merge(&other.latency);
+        self.negative_count += other.negative_count;
+        self.unpublished_count += other.unpublished_count;
+        self.distinct_elsewhere += other.distinct_lines_count();
+    }
+
     /// Measured lines that arrived at one subscriber at least: the n of every quantile.
     pub fn distinct_lines_count(&self) -> u64 {
-        let Some(received) = &self.received_by_any else { return 0 };
-        self.cohort_seqs.clone().filter(|&seq| received.has(seq)).count() as u64
+        let received =
+            |received: &Bitmap| self.cohort_seqs.clone().filter(|&seq| received.has(seq)).count() as u64;
+        self.distinct_elsewhere + self.received_by_any.as_ref().map_or(0, received)
     }
 }
 

@@ -8,10 +8,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::followers::Followers;
+use super::latency::LatencyHistogram;
 use super::measured::{Lines, Measured};
+use super::network::Reach;
 use super::plan::Cell;
 use super::process_sampler::ProcessReading;
-use super::publisher::{Publication, Publisher};
+use super::publisher::{Publication, Published, Publisher};
 use super::recorder::DueTable;
 use super::results::{CohortTraffic, RunResult, Verdict};
 use super::schedule::Schedule;
@@ -57,7 +60,7 @@ pub enum RunError {
         /// How many have.
         connected: usize,
         /// How many should.
-        wanted: u32,
+        wanted: usize,
         /// How long they were waited for.
         limit: Duration,
     },
@@ -78,8 +81,8 @@ pub enum RunError {
     Interrupted,
 }
 
-/// Makes one run. `look` is told how far it is, many times a second. When `interrupted` is ready the run ends with
-/// [`RunError::Interrupted`].
+/// Makes one run. `schedules` are the due times of each deployment. `look` is told how far it is, many times a second.
+/// When `interrupted` is ready the run ends with [`RunError::Interrupted`].
 ///
 /// However it ends, a server that it started is gone and one that it found keeps nothing of it. Merely dropped, it
 /// only takes a started server with it.
@@ -87,7 +90,7 @@ pub async fn run(
     plan: &str,
     program: PathBuf,
     cell: &Cell,
-    schedule: &Schedule,
+    schedules: &[Schedule],
     look: impl Fn(Progress),
     interrupted: impl Future<Output = ()>,
 ) -> Result<RunResult, RunError> {
@@ -97,7 +100,7 @@ pub async fn run(
         () = &mut interrupted => return Err(RunError::Interrupted),
     };
     let ran = tokio::select! {
-        ran = measure(plan, &mut measured, cell, schedule, look) => ran,
+        ran = measure(plan, &mut measured, cell, schedules, look) => ran,
         () = &mut interrupted => Err(RunError::Interrupted),
     };
     let left = measured.leave().await;
@@ -112,55 +115,80 @@ async fn measure(
     plan: &str,
     measured: &mut Measured,
     cell: &Cell,
-    schedule: &Schedule,
+    schedules: &[Schedule],
     look: impl Fn(Progress),
 ) -> Result<RunResult, RunError> {
-    let subscribers = Subscribers::start(cell.subscribers, measured.subscriber());
-    connected(&subscribers, cell.subscribers, CONNECT_MAX + cell.poll_interval).await?;
+    let mut followers: Vec<Followers> =
+        (0..schedules.len()).map(|deployment| Followers::start(deployment, cell, measured)).collect();
+    let first_poll = cell.options.polling.interval;
+    connected(&followers, CONNECT_MAX + first_poll).await?;
 
     let harness = std::process::id();
     let before = (measured.sample(), ProcessReading::take(harness), Instant::now());
-    let lines: Vec<_> = schedule.lines().collect();
-    let due: Vec<_> = lines.iter().map(|(due, _)| *due).collect();
-    let Lines { sent, expected: texts } = measured.lines(lines);
     let start = Instant::now() + measured.settle();
     let cohort_started = SystemTime::now() + measured.settle() + cell.warm_up;
-    let table = Arc::new(DueTable::new(start, due, cell.warm_up));
-    let lines_count = table.lines_count();
-    let expected = lines_count * u64::from(cell.subscribers);
-    let warm_up_count = table.cohort().start - 1;
-    subscribers.expect(Expected { table, lines: texts });
-    let publication = Publication { lines: sent, start, warm_up: cell.warm_up };
-    let publisher = Publisher::start(measured.publisher(), publication).map_err(RunError::Publisher)?;
-    let _injected = cell.fault.as_ref().map(|fault| fault.inject(start, subscribers.meters()));
+    let mut publishers = Vec::new();
+    for (follower, schedule) in followers.iter_mut().zip(schedules) {
+        let lines: Vec<_> = schedule.lines().collect();
+        let due: Vec<_> = lines.iter().map(|(due, _)| *due).collect();
+        let Lines { sent, expected: texts } = measured.lines(lines);
+        let table = Arc::new(DueTable::new(start, due, cell.warm_up));
+        follower.expect(Arc::new(Expected { table, lines: texts }));
+        let publication = Publication { lines: sent, start, warm_up: cell.warm_up };
+        let target = measured.publisher(follower.deployment);
+        publishers.push(Publisher::start(target, publication).map_err(RunError::Publisher)?);
+    }
+    let expected: u64 = followers.iter().map(Followers::expected_count).sum();
+    let reach = Reach {
+        meters: followers.iter().flat_map(|follower| follower.measured.meters()).collect(),
+        server: measured.pid(),
+    };
+    let _injected = cell.fault.as_ref().map(|fault| fault.inject(start, reach));
 
-    let look = || look(Progress { received: subscribers.received_count(), expected });
-    let cohort_begins = start + cell.warm_up;
-    let mut begun = None;
-    while !publisher.is_finished() {
-        look();
-        if begun.is_none() && Instant::now() >= cohort_begins {
-            begun = Some(CountersRead::now(&subscribers));
+    let look = |followers: &mut [Followers]| {
+        followers.iter_mut().for_each(|follower| follower.at(start, measured));
+        let received = followers.iter().map(|follower| follower.measured.received_count()).sum();
+        look(Progress { received, expected });
+        received
+    };
+    let mut cohort_began = None;
+    while !publishers.iter().all(Publisher::is_finished) {
+        look(&mut followers);
+        if cohort_began.is_none() && Instant::now() >= start + cell.warm_up {
+            cohort_began = Some(Counted::by(&followers));
         }
         tokio::time::sleep(LOOK).await;
     }
-    let cohort_traffic = begun.map(|begun| CountersRead::now(&subscribers).since(&begun));
-    let published = publisher.join();
+    let cohort_traffic = cohort_began.map(|began| Counted::by(&followers).since(&began));
+    let published: Vec<Published> = publishers.into_iter().map(Publisher::join).collect();
     let drained_by = Instant::now() + cell.drain;
-    while subscribers.received_count() < expected && Instant::now() < drained_by {
-        look();
+    while look(&mut followers) < expected && Instant::now() < drained_by {
         tokio::time::sleep(LOOK).await;
     }
-    look();
+    let complete = look(&mut followers) >= expected;
     let after = (measured.sample(), ProcessReading::take(harness), Instant::now());
 
-    let died = measured.died();
+    let mut problem = measured.died();
     // Subscribers learn the end as they learned the lines.
-    let finished = measured.finish(lines_count).await;
-    let complete = subscribers.received_count() >= expected;
-    let outcome = subscribers.finish(if complete { cell.drain } else { measured.end_limit() }).await;
+    for follower in &followers {
+        let finished = measured.finish(follower.deployment, follower.lines_count()).await;
+        problem = problem.or(finished);
+    }
+    let end_limit = if complete { cell.drain } else { measured.end_limit() };
+    let mut outcome = Outcome::default();
+    let mut subscriber_problems = Vec::new();
+    let mut published_count = 0;
+    for (follower, published) in followers.into_iter().zip(&published) {
+        published_count += published.lines_acknowledged.saturating_sub(follower.warm_up_count());
+        let (measured, beside) = follower.finish(end_limit, cell.drain).await;
+        outcome.join(measured);
+        outcome.traffic += beside.traffic;
+        subscriber_problems.extend(beside.problems);
+    }
     let traffic_seen_by_server = measured.counts().await;
+    subscriber_problems.extend(problems(&outcome));
 
+    let cohort = |schedule: &Schedule| schedule.duration().saturating_sub(cell.warm_up);
     Ok(RunResult {
         plan: plan.to_owned(),
         cell: cell.clone(),
@@ -168,37 +196,38 @@ async fn measure(
         verdict_reasons: Vec::new(),
         // A clock before 1970 is nobody's.
         cohort_started_us: cohort_started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64,
-        measured: schedule.duration().saturating_sub(cell.warm_up),
-        published_count: published.lines_acknowledged.saturating_sub(warm_up_count),
-        subscriber_problems: subscriber_problems(&outcome),
-        problem: died.or(published.problem.clone()).or(finished),
+        measured: schedules.iter().map(cohort).max().unwrap_or_default(),
+        published_count,
+        subscriber_problems,
+        problem: published.iter().find_map(|published| published.problem.clone()).or(problem),
         delivery: outcome.delivery,
         traffic: outcome.traffic,
         cohort_traffic,
         connections_cut: outcome.connections_cut,
         traffic_seen_by_server,
         app_bytes: Some(outcome.app_bytes),
-        send_lateness: published.send_lateness,
-        append: published.append,
+        send_lateness: merged(&published, |published| &published.send_lateness),
+        append: merged(&published, |published| &published.append),
         server: after.0.since(&before.0),
         harness: after.1.since(&before.1),
         sampled: Some(after.2 - before.2),
     })
 }
 
-/// What the subscribers had counted at a moment.
-struct CountersRead {
+/// What the measured subscribers had counted at a moment.
+struct Counted {
     at: Instant,
     traffic: Traffic,
     delivered_count: u64,
 }
 
-impl CountersRead {
-    fn now(subscribers: &Subscribers) -> Self {
+impl Counted {
+    fn by(followers: &[Followers]) -> Self {
+        let measured = || followers.iter().map(|follower| &follower.measured);
         Self {
             at: Instant::now(),
-            traffic: subscribers.traffic(),
-            delivered_count: subscribers.received_count(),
+            traffic: measured().map(Subscribers::traffic).sum(),
+            delivered_count: measured().map(Subscribers::received_count).sum(),
         }
     }
 
@@ -211,11 +240,18 @@ impl CountersRead {
     }
 }
 
-async fn connected(subscribers: &Subscribers, wanted: u32, limit: Duration) -> Result<(), RunError> {
+fn merged(published: &[Published], of: fn(&Published) -> &LatencyHistogram) -> LatencyHistogram {
+    let mut all = LatencyHistogram::default();
+    published.iter().for_each(|published| all.merge(of(published)));
+    all
+}
+
+async fn connected(followers: &[Followers], limit: Duration) -> Result<(), RunError> {
     let until = Instant::now() + limit;
     loop {
-        let connected = subscribers.connected_count();
-        if connected == wanted as usize {
+        let connected = followers.iter().map(Followers::connected_count).sum();
+        let wanted: usize = followers.iter().map(Followers::wanted_count).sum();
+        if connected == wanted {
             return Ok(());
         }
         if Instant::now() > until {
@@ -226,7 +262,7 @@ async fn connected(subscribers: &Subscribers, wanted: u32, limit: Duration) -> R
 }
 
 /// Each kind once, with how many it happened to.
-fn subscriber_problems(outcome: &Outcome) -> Vec<String> {
+fn problems(outcome: &Outcome) -> Vec<String> {
     let mut problems = Vec::new();
     if outcome.altered_count > 0 {
         problems.push(format!("{} lines arrived with another text", outcome.altered_count));

@@ -19,17 +19,22 @@ pub(super) enum Others {
     Perhaps,
 }
 
-/// A transport's traffic as the server saw it since its start, once its connections are closed. `None`: it cannot
-/// say.
-pub(super) async fn server_traffic(api: &mut Api, transport: Transport, others: Others) -> Option<Traffic> {
+/// The traffic of some transports as the server saw it since its start, once their connections are closed. `None`: it
+/// cannot say.
+pub(super) async fn server_traffic(
+    api: &mut Api,
+    transports: &[Transport],
+    others: Others,
+) -> Option<Traffic> {
     let until = Instant::now() + CLOSED_MAX;
     loop {
         let text = api.metrics().await.ok()?;
-        let open = value(&text, "wirelab_connections", transport, None)?;
+        let open_of = |transport: &Transport| value(&text, "wirelab_connections", *transport, None);
+        let open: u64 = transports.iter().map(open_of).sum::<Option<u64>>()?;
         let late = Instant::now() > until;
         if open == 0 || late && others == Others::Perhaps {
             // Asked once more: the counters of this answer may have been read before its gauge.
-            return traffic(&api.metrics().await.ok()?, transport);
+            return traffic_of(&api.metrics().await.ok()?, transports);
         }
         if late {
             return None;
@@ -39,8 +44,12 @@ pub(super) async fn server_traffic(api: &mut Api, transport: Transport, others: 
 }
 
 /// What the server counts now, whoever is connected. `None`: it cannot say.
-pub(super) async fn traffic_so_far(api: &mut Api, transport: Transport) -> Option<Traffic> {
-    traffic(&api.metrics().await.ok()?, transport)
+pub(super) async fn traffic_so_far(api: &mut Api, transports: &[Transport]) -> Option<Traffic> {
+    traffic_of(&api.metrics().await.ok()?, transports)
+}
+
+fn traffic_of(text: &str, transports: &[Transport]) -> Option<Traffic> {
+    transports.iter().map(|transport| traffic(text, *transport)).sum()
 }
 
 fn traffic(text: &str, transport: Transport) -> Option<Traffic> {

@@ -56,6 +56,19 @@ pub struct Outcome {
     pub connections_cut: u64,
 }
 
+impl Outcome {
+    /// Adds what the subscribers of another deployment saw.
+    pub fn join(&mut self, other: Self) {
+        self.delivery.join(&other.delivery);
+        self.altered_count += other.altered_count;
+        self.unfinished_count += other.unfinished_count;
+        self.errors.extend(other.errors);
+        self.app_bytes += other.app_bytes;
+        self.traffic += other.traffic;
+        self.connections_cut += other.connections_cut;
+    }
+}
+
 struct Followed {
     recorder: Option<Recorder>,
     cursor_after: Seq,
@@ -95,6 +108,11 @@ impl Subscribers {
         self.meters.clone()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.meters.len()
+    }
+
     /// Connections that were cut so far.
     pub fn connections_cut(&self) -> u64 {
         self.meters.iter().map(|meter| meter.connections_cut()).sum()
@@ -106,8 +124,8 @@ impl Subscribers {
     }
 
     /// Says what is to arrive. Once, before the first line is published.
-    pub fn expect(&self, expected: Expected) {
-        let told = self.expected.set(Arc::new(expected));
+    pub fn expect(&self, expected: Arc<Expected>) {
+        let told = self.expected.set(expected);
         assert!(told.is_ok(), "a run has one schedule");
     }
 

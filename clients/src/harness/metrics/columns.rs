@@ -3,9 +3,9 @@
 //! A new column goes last, with its unit as suffix, its definition in one sentence, and its value.
 
 use super::{Column, ColumnText, Value, count, delivery_us, ms, published_quantile_us, text, us};
-use crate::harness::plan::{LineProcess, Server};
+use crate::harness::plan::{ServeOptions, Server};
 use crate::harness::results::{RunResult, SCHEMA_VERSION};
-use crate::harness::schedule::Generated;
+use crate::options::{Condition, Connections, Polling};
 use crate::wire::Transport;
 
 /// The columns of `runs.csv`.
@@ -32,15 +32,15 @@ pub const COLUMNS: &[Column] = &[
     column(
         "arm",
         "",
-        "The server, where a plan measures others than wirelab's own: `wirelab`, a profile, or `url-1` for one that \
-         was running.",
+        "The plan's arm, behind the server where a plan measures others than wirelab's own: `wirelab`, a profile, or \
+         `url-1` for one that was running.",
         |run| text(run.cell.arm.as_ref()?),
     ),
     column(
         "is_aa",
         "",
-        "Whether the run is one of a pair of equal cells that shows the noise floor.",
-        |_| None,
+        "Whether the run repeats another cell of its block, to show what equal runs differ by: `true` or `false`.",
+        |run| text(run.cell.is_aa),
     ),
     column(
         "verdict",
@@ -54,52 +54,77 @@ pub const COLUMNS: &[Column] = &[
         "Why the verdict is not ok, and what happened to warm-up lines; separated by semicolons.",
         |run| if run.verdict_reasons.is_empty() { None } else { text(run.verdict_reasons.join("; ")) },
     ),
-    column("subscribers_count", "count", "Subscribers, each over its own connection.", |run| {
-        count(run.cell.subscribers.into())
+    column("subscribers_count", "count", "Measured subscribers, each over its own connection.", |run| {
+        count(run.cell.subscribers_total().into())
     }),
-    column("deployments_count", "count", "Deployments measured at the same time.", |_| count(1)),
+    column(
+        "deployments_count",
+        "count",
+        "Deployments measured at the same time, each followed by an equal part of the subscribers.",
+        |run| count(run.cell.deployments.into()),
+    ),
     column("line_rate_hz", "1/s", "Lines per second and deployment; empty for a replay.", |run| {
-        generated(run).and_then(|lines| Value::number(lines.rate_hz))
+        run.cell.lines.generated().and_then(|lines| Value::number(lines.rate_hz))
     }),
     column("line_process", "", "`replay` of a recording, `periodic` or `poisson`.", |run| {
         text(run.cell.lines.name())
     }),
     column("payload_bytes", "bytes", "Text of one line; empty for a replay.", |run| {
-        generated(run).and_then(|lines| count(lines.payload_bytes as u64))
+        run.cell.lines.generated().and_then(|lines| count(lines.payload_bytes as u64))
     }),
     column("poll_interval_ms", "ms", "Short poll: between two requests.", |run| {
-        if run.cell.transport == Transport::ShortPoll { ms(run.cell.poll_interval) } else { None }
+        short_poll(run, |polling| ms(polling.interval))
     }),
-    column("poll_schedule", "", "Short poll: fixed times, or a pause after each answer.", |_| None),
-    column("poll_phase", "", "Short poll: how the first request of each subscriber is placed.", |_| None),
-    column("conditional", "", "Whether polls send If-None-Match.", |_| None),
+    column("poll_schedule", "", "Short poll: `fixed` times, or a `pause` after each answer.", |run| {
+        short_poll(run, |polling| text(polling.schedule))
+    }),
+    column(
+        "poll_phase",
+        "",
+        "Short poll: whether the first request of each subscriber comes at a `random` part of the interval, or all are \
+         `aligned`.",
+        |run| short_poll(run, |polling| text(polling.phase)),
+    ),
+    column("conditional", "", "Whether short polls send If-None-Match: `true` or `false`.", |run| {
+        short_poll(run, |polling| text(polling.condition == Condition::IfNoneMatch))
+    }),
     column("hold_ms", "ms", "Long poll: how long the server may hold a request.", |run| {
         // How long another server holds is its own business.
         let ours = !matches!(run.cell.server, Server::Profile(_));
-        if ours && run.cell.transport == Transport::LongPoll { ms(run.cell.hold) } else { None }
+        if ours && run.cell.transport == Transport::LongPoll { ms(run.cell.options.hold) } else { None }
     }),
-    column("linger_ms", "ms", "How long the server collects lines before it answers.", |_| None),
-    column("http_version", "", "Version of HTTP.", |_| None),
-    column("keep_alive", "", "Whether connections are reused.", |_| None),
-    column("compression", "", "Content coding of the answers.", |_| None),
-    column("heartbeat_ms", "ms", "Silence after which a stream sends a sign of life.", |_| None),
+    column("linger_ms", "ms", "How long the server collects lines before it answers.", |run| {
+        ours(run, |serve| ms(serve.linger))
+    }),
+    column("http_version", "", "Version of HTTP: `1.1`, or `2` without TLS.", |run| {
+        text(run.cell.options.http)
+    }),
+    column("keep_alive", "", "Whether polls reuse their connection: `true` or `false`.", |run| {
+        polls(run).then(|| text(run.cell.options.connections == Connections::KeepAlive)).flatten()
+    }),
+    column("compression", "", "Content coding of the answers: `identity` or `gzip`.", |run| {
+        text(run.cell.options.compression)
+    }),
+    column("heartbeat_ms", "ms", "Silence after which a stream sends a sign of life.", |run| {
+        if polls(run) { None } else { ours(run, |serve| ms(serve.heartbeat)) }
+    }),
     column(
         "store",
         "",
         "Where wirelab's own server keeps its logs: `memory` or `disk`; nobody knows of others.",
-        |run| match run.cell.server {
-            Server::Wirelab => text(run.cell.store),
-            Server::Running(_) | Server::Profile(_) => None,
-        },
+        |run| ours(run, |serve| text(serve.store)),
     ),
     column("network", "", "Name of the emulated network; empty: loopback as it is.", |_| None),
     column("rtt_ms", "ms", "Round-trip time of the emulated network.", |_| None),
     column("jitter_ms", "ms", "Variation of the emulated delay.", |_| None),
     column("loss_ratio", "ratio", "Share of packets the emulated network drops.", |_| None),
     column("link_kbit_s", "kbit/s", "Rate of the emulated link.", |_| None),
-    column("fault", "", "Name of the injected fault: `cut` of every subscriber's connection.", |run| {
-        text(run.cell.fault.as_ref()?.name())
-    }),
+    column(
+        "fault",
+        "",
+        "Name of the injected fault: `cut` of every subscriber's connection, `stop` of the server's process.",
+        |run| text(run.cell.fault.as_ref()?.name()),
+    ),
     column(
         "measured_s",
         "s",
@@ -388,10 +413,23 @@ const fn explained(name: &'static str, unit: &'static str, definition: &'static 
     ColumnText { name, unit, definition }
 }
 
-fn generated(run: &RunResult) -> Option<&Generated> {
-    match &run.cell.lines {
-        LineProcess::Replay { .. } => None,
-        LineProcess::Periodic(lines) | LineProcess::Poisson(lines) => Some(lines),
+/// Of a short poll only.
+fn short_poll(run: &RunResult, of: impl FnOnce(&Polling) -> Option<Value>) -> Option<Value> {
+    if run.cell.transport == Transport::ShortPoll { of(&run.cell.options.polling) } else { None }
+}
+
+fn polls(run: &RunResult) -> bool {
+    match run.cell.transport {
+        Transport::ShortPoll | Transport::LongPoll => true,
+        Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => false,
+    }
+}
+
+/// Of wirelab's own server only: nobody knows how others were started.
+fn ours(run: &RunResult, of: impl FnOnce(&ServeOptions) -> Option<Value>) -> Option<Value> {
+    match run.cell.server {
+        Server::Wirelab => of(&run.cell.serve),
+        Server::Running(_) | Server::Profile(_) => None,
     }
 }
 

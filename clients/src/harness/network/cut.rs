@@ -8,8 +8,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
-
 use crate::meter::Meter;
 
 /// How long a subscriber stays away after a cut, drawn for each: long enough that lines pass meanwhile.
@@ -23,24 +21,11 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Cuts the connections of `meters` at its times. Must be called inside a tokio runtime.
-    pub(crate) fn inject(&self, start: Instant, meters: Vec<Arc<Meter>>) -> Injected {
-        let at = self.at.clone();
-        Injected(tokio::spawn(async move {
-            for offset in at {
-                tokio::time::sleep_until((start + offset).into()).await;
-                meters.iter().for_each(|meter| meter.cut());
-            }
-        }))
-    }
-}
-
-/// A fault that is being injected; dropping it ends that.
-#[derive(Debug)]
-pub(crate) struct Injected(JoinHandle<()>);
-
-impl Drop for Injected {
-    fn drop(&mut self) {
-        self.0.abort();
+    /// Cuts the connections of `meters` at its times.
+    pub(super) async fn run(self, start: Instant, meters: Vec<Arc<Meter>>) {
+        for offset in self.at {
+            tokio::time::sleep_until((start + offset).into()).await;
+            meters.iter().for_each(|meter| meter.cut());
+        }
     }
 }

@@ -1,21 +1,35 @@
 //! Faults and conditions of the network, one file each.
 //!
-//! A plan names at most one fault; the run injects it into its subscribers' connections. To add one: a file here, a
-//! variant of [`Fault`], and the plan's key for it.
+//! A plan names at most one fault; the run injects it into its subscribers' connections or its server. To add one: a
+//! file here, a variant of [`Fault`], and the plan's key for it.
 
 pub mod cut;
+pub mod stop;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
 
 use crate::meter::Meter;
-use cut::{Cut, Injected};
+use cut::Cut;
+use stop::Stop;
 
-/// What happens to the subscribers' connections during a run.
+/// What goes wrong during a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// They are cut.
+    /// The subscribers' connections are cut.
     Cut(Cut),
+    /// The server's process is stopped, and goes on later as if nothing had happened.
+    Stop(Stop),
+}
+
+/// What a fault can reach.
+pub(crate) struct Reach {
+    /// The subscribers' connections count into these.
+    pub(crate) meters: Vec<Arc<Meter>>,
+    /// The server's process, if it is ours.
+    pub(crate) server: Option<u32>,
 }
 
 impl Fault {
@@ -23,13 +37,41 @@ impl Fault {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Cut(_) => "cut",
+            Self::Stop(_) => "stop",
         }
     }
 
-    /// Begins at `start`, on the connections that count into `meters`.
-    pub(crate) fn inject(&self, start: Instant, meters: Vec<Arc<Meter>>) -> Injected {
+    /// The key in plan files.
+    pub const fn key(&self) -> &'static str {
         match self {
-            Self::Cut(cut) => cut.inject(start, meters),
+            Self::Cut(_) => "cut_at",
+            Self::Stop(_) => "stop.at",
         }
+    }
+
+    /// When it begins for the last time, counted as due times are.
+    pub fn last_at(&self) -> Duration {
+        match self {
+            Self::Cut(cut) => cut.at.last().copied().unwrap_or_default(),
+            Self::Stop(stop) => stop.at,
+        }
+    }
+
+    /// Begins at `start`. Must be called inside a tokio runtime.
+    pub(crate) fn inject(&self, start: Instant, reach: Reach) -> Injected {
+        match self {
+            Self::Cut(cut) => Injected(tokio::spawn(cut.clone().run(start, reach.meters))),
+            Self::Stop(stop) => Injected(tokio::spawn(stop.clone().run(start, reach.server))),
+        }
+    }
+}
+
+/// A fault that is being injected; dropping it ends that.
+#[derive(Debug)]
+pub(crate) struct Injected(JoinHandle<()>);
+
+impl Drop for Injected {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

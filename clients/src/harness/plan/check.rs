@@ -6,8 +6,11 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{DRAIN_INTERVALS_MIN, LineProcess, Plan, Server};
+use super::factors::{DRAIN_INTERVALS_MIN, longest_poll_interval};
+use super::{Factors, LineProcess, Plan, ServeOptions, Server};
+use crate::harness::network::Fault;
 use crate::harness::schedule::Generated;
+use crate::options::{Adaptation, Compression, HttpVersion, Options};
 use crate::wire::{LINE_BYTES_MAX, Transport};
 
 const NAME_CHARS_MAX: usize = 60;
@@ -15,9 +18,23 @@ const NAME_CHARS_MAX: usize = 60;
 pub(super) const SUBSCRIBERS: RangeInclusive<u64> = 1..=60_000;
 /// A month of runs is not an experiment.
 pub(super) const REPETITIONS: RangeInclusive<u64> = 1..=1_000;
+/// Each has a publisher with two threads of its own.
+pub(super) const DEPLOYMENTS: RangeInclusive<u64> = 1..=64;
+/// Subscribers beside the measured ones.
+pub(super) const EXTRAS: RangeInclusive<u64> = 1..=10_000;
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(300);
 /// The contract's `wait`.
 const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(55);
+/// A client that thinks longer than a minute does not wait for lines.
+const TURN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+/// As `wirelab serve` takes it.
+const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
+/// Clients give a stream up after 35 s of silence.
+const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
+const POLL_ADVICE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+const JITTER_RATIO: RangeInclusive<f64> = 0.0..=1.0;
+/// Clients give a silent server up after 10 s.
+const STOP: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(8);
 const WARM_UP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 const DRAIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
 const SPEED: RangeInclusive<f64> = 0.01..=1_000.0;
@@ -86,44 +103,48 @@ pub enum PlanError {
 
 impl Plan {
     pub(super) fn check(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let well_named = !self.name.starts_with('-') && !self.name.is_empty();
-        if !well_named || self.name.len() > NAME_CHARS_MAX || !self.name.bytes().all(plain) {
-            let must = format!("1 to {NAME_CHARS_MAX} characters of a-z, 0-9 and dash: it names a folder");
-            return Err(refusals.refused("name", format!("{:?}", self.name), must));
-        }
+        check_name("name", &self.name, "a folder", refusals)?;
         if self.seed > i64::MAX as u64 {
             return Err(refusals.refused("seed", self.seed, "at most 9223372036854775807".to_owned()));
         }
-        self.check_targets(refusals)?;
-        self.check_transports(refusals)?;
-        refusals.within("subscribers", u64::from(self.subscribers), &SUBSCRIBERS)?;
         refusals.within("repetitions", u64::from(self.repetitions), &REPETITIONS)?;
-        refusals.duration_within("poll_interval", self.poll_interval, &POLL_INTERVAL)?;
-        refusals.duration_within("hold", self.hold, &HOLD)?;
-        refusals.duration_within("warm_up", self.warm_up, &WARM_UP)?;
-        refusals.duration_within("drain", self.drain, &DRAIN)?;
-        let drain_min = DRAIN_INTERVALS_MIN * self.poll_interval;
-        if self.transports.contains(&Transport::ShortPoll) && self.drain < drain_min {
-            let must = format!(
-                "with short-poll at least {DRAIN_INTERVALS_MIN} times poll_interval, {}, or lines that are on their \
-                 way would count as censored",
-                text_of(drain_min)
-            );
-            return Err(refusals.refused("drain", text_of(self.drain), must));
+        self.check_targets(refusals)?;
+        for (index, arm) in self.arms.iter().enumerate() {
+            check_name("arms.name", &arm.name, "runs", refusals)?;
+            if self.arms[..index].iter().any(|earlier| earlier.name == arm.name) {
+                let must = "give each arm a name of its own".to_owned();
+                return Err(refusals.refused("arms", format!("naming {:?} twice", arm.name), must));
+            }
         }
-        self.check_cuts(refusals)?;
-        match &self.lines {
-            LineProcess::Replay { recording, speed } => {
-                if recording.is_empty() {
-                    let must = "the name of a recording; GET /api/recordings lists them".to_owned();
-                    return Err(refusals.refused("lines.recording", "\"\"", must));
-                }
-                refusals.within("lines.speed", *speed, &SPEED)
-            }
-            LineProcess::Periodic(lines) | LineProcess::Poisson(lines) => {
-                self.check_generated(lines, refusals)
-            }
+        for (arm, factors) in self.all_arms() {
+            let refusals = Refusals { arm, ..refusals };
+            factors.check(refusals)?;
+            self.check_ours(factors, refusals)?;
+        }
+        Ok(())
+    }
+
+    /// What only wirelab's own server can be asked for.
+    fn check_ours(&self, factors: &Factors, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        let Some(other) = self.targets.iter().find(|target| **target != Server::Wirelab) else {
+            return Ok(());
+        };
+        let ours = ServeOptions { store: factors.serve.store, ..ServeOptions::default() };
+        let refused = |key: &str, given: &str| {
+            let must = format!("that is for wirelab's own server, and {} is measured too", other.name());
+            Err(refusals.refused(key, given, must))
+        };
+        if factors.serve != ours {
+            return refused("linger, heartbeat, compression, poll_advice or without", "set");
+        }
+        match &factors.fault {
+            Some(Fault::Stop(_)) => refused("stop", "set"),
+            Some(Fault::Cut(_)) | None => Ok(()),
+        }?;
+        let alone = factors.deployments == 1 && factors.stalled.is_none() && factors.late.is_none();
+        match (alone && factors.fallback.is_empty(), other) {
+            (true, _) | (false, Server::Wirelab | Server::Running(_)) => Ok(()),
+            (false, Server::Profile(_)) => refused("deployments, stalled, late or fallback", "set"),
         }
     }
 
@@ -141,29 +162,133 @@ impl Plan {
             }
         }
     }
+}
+
+impl Factors {
+    fn check(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        self.check_transports(refusals)?;
+        self.check_options(refusals)?;
+        refusals.within("subscribers", u64::from(self.subscribers), &SUBSCRIBERS)?;
+        refusals.within("deployments", u64::from(self.deployments), &DEPLOYMENTS)?;
+        let total = u64::from(self.subscribers) * u64::from(self.deployments);
+        refusals.within("subscribers × deployments", total, &SUBSCRIBERS)?;
+        refusals.duration_within("warm_up", self.warm_up, &WARM_UP)?;
+        refusals.duration_within("drain", self.drain, &DRAIN)?;
+        let drain_min = DRAIN_INTERVALS_MIN * longest_poll_interval(&self.options.polling, &self.serve);
+        let polls =
+            self.transports.iter().chain(&self.fallback).any(|transport| *transport == Transport::ShortPoll);
+        if polls && self.drain < drain_min {
+            let must = format!(
+                "with short-poll at least {DRAIN_INTERVALS_MIN} times poll_interval, {}, or lines that are on their \
+                 way would count as censored",
+                text_of(drain_min)
+            );
+            return Err(refusals.refused("drain", text_of(self.drain), must));
+        }
+        self.check_fault(refusals)?;
+        for (key, extra) in [("stalled", self.stalled), ("late", self.late)] {
+            if let Some(extra) = extra {
+                refusals.within(&format!("{key}.subscribers"), extra.subscribers.into(), &EXTRAS)?;
+                self.check_before_the_end(&format!("{key}.at"), extra.at, refusals)?;
+            }
+        }
+        match &self.lines {
+            LineProcess::Replay { recording, speed } => {
+                if recording.is_empty() {
+                    let must = "the name of a recording; GET /api/recordings lists them".to_owned();
+                    return Err(refusals.refused("lines.recording", "\"\"", must));
+                }
+                refusals.within("lines.speed", *speed, &SPEED)
+            }
+            LineProcess::Periodic(lines) | LineProcess::Poisson(lines) => {
+                self.check_generated(lines, refusals)
+            }
+        }
+    }
+
+    fn check_options(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        let Options { polling, hold, turn, http, compression, .. } = &self.options;
+        refusals.duration_within("poll_interval", polling.interval, &POLL_INTERVAL)?;
+        refusals.within("poll_jitter_ratio", polling.jitter_ratio, &JITTER_RATIO)?;
+        match polling.adaptation {
+            Adaptation::None | Adaptation::Server => {}
+            Adaptation::Idle { interval_max } => {
+                refusals.duration_within(
+                    "poll_interval_max",
+                    interval_max,
+                    &(polling.interval..=*POLL_INTERVAL.end()),
+                )?;
+            }
+        }
+        refusals.duration_within("hold", *hold, &HOLD)?;
+        refusals.duration_within("turn", *turn, &TURN)?;
+        refusals.duration_within("linger", self.serve.linger, &LINGER)?;
+        refusals.duration_within("heartbeat", self.serve.heartbeat, &HEARTBEAT)?;
+        if let Some(advice) = self.serve.poll_advice {
+            refusals.duration_within("poll_advice", advice, &POLL_ADVICE)?;
+            if advice.subsec_nanos() > 0 {
+                let must = "whole seconds: that is what Retry-After can say".to_owned();
+                return Err(refusals.refused("poll_advice", text_of(advice), must));
+            }
+        }
+        let websockets = [Transport::Websocket, Transport::WebsocketActor];
+        let socket =
+            self.transports.iter().chain(&self.fallback).find(|transport| websockets.contains(transport));
+        let http_only = |key: &str, given: &str| match socket {
+            None => Ok(()),
+            Some(socket) => Err(refusals.refused(
+                key,
+                given,
+                format!("that is not spoken by {socket}; list the transports without it"),
+            )),
+        };
+        match http {
+            HttpVersion::Http1 => {}
+            HttpVersion::Http2 => http_only("http", "\"2\"")?,
+        }
+        match compression {
+            Compression::Identity => Ok(()),
+            Compression::Gzip => http_only("compression", "\"gzip\""),
+        }
+    }
+
+    fn check_fault(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        match &self.fault {
+            None => Ok(()),
+            Some(Fault::Cut(cut)) => self.check_cuts(&cut.at, refusals),
+            Some(Fault::Stop(stop)) => {
+                refusals.duration_within("stop.duration", stop.duration, &STOP)?;
+                self.check_before_the_end("stop.at", stop.at, refusals)
+            }
+        }
+    }
+
+    fn check_before_the_end(&self, key: &str, at: Duration, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        match self.lines.generated() {
+            Some(lines) if at >= lines.duration => {
+                let must =
+                    format!("must be before the last line, lines.duration is {}", text_of(lines.duration));
+                Err(refusals.refused(key, text_of(at), must))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
 
     /// Whoever is cut must have the time to come back.
-    fn check_cuts(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
-        let Some(last) = self.cut_at.last() else { return Ok(()) };
+    fn check_cuts(&self, cut_at: &[Duration], refusals: Refusals<'_>) -> Result<(), PlanError> {
+        let Some(last) = cut_at.last() else { return Ok(()) };
         let refused = |given: Duration, must: String| Err(refusals.refused("cut_at", text_of(given), must));
-        if self.cut_at.len() > CUTS_MAX {
-            return refused(*last, format!("that is cut {}; at most {CUTS_MAX}", self.cut_at.len()));
+        if cut_at.len() > CUTS_MAX {
+            return refused(*last, format!("that is cut {}; at most {CUTS_MAX}", cut_at.len()));
         }
-        if let Some(pair) = self.cut_at.windows(2).find(|pair| pair[0] + CUT_REST_MIN > pair[1]) {
+        if let Some(pair) = cut_at.windows(2).find(|pair| pair[0] + CUT_REST_MIN > pair[1]) {
             let rest = text_of(CUT_REST_MIN);
             return refused(
                 pair[1],
                 format!("must be {rest} or more after the one before, {}", text_of(pair[0])),
             );
         }
-        if let LineProcess::Periodic(lines) | LineProcess::Poisson(lines) = &self.lines
-            && *last >= lines.duration
-        {
-            return refused(
-                *last,
-                format!("must be before the last line, lines.duration is {}", text_of(lines.duration)),
-            );
-        }
+        self.check_before_the_end("cut_at", *last, refusals)?;
         if self.drain < CUT_REST_MIN {
             let rest = text_of(CUT_REST_MIN);
             let must = format!("with cut_at at least {rest}: who comes back needs the lines it missed");
@@ -173,15 +298,24 @@ impl Plan {
     }
 
     fn check_transports(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
-        let twice = |(index, transport): (usize, &Transport)| self.transports[..index].contains(transport);
         if self.transports.is_empty() {
             return Err(refusals.refused("transports", "empty", one_of_transports()));
         }
-        match self.transports.iter().enumerate().find(|&entry| twice(entry)) {
-            None => Ok(()),
-            Some((_, transport)) => {
+        for (key, transports) in [("transports", &self.transports), ("fallback", &self.fallback)] {
+            let twice = transports
+                .iter()
+                .enumerate()
+                .find(|(index, transport)| transports[..*index].contains(transport));
+            if let Some((_, transport)) = twice {
                 let must = "name each once, and use repetitions to run it more often".to_owned();
-                Err(refusals.refused("transports", format!("naming {transport} twice"), must))
+                return Err(refusals.refused(key, format!("naming {transport} twice"), must));
+            }
+        }
+        match self.transports.iter().find(|transport| self.fallback.contains(transport)) {
+            None => Ok(()),
+            Some(transport) => {
+                let must = "name there what comes after it".to_owned();
+                Err(refusals.refused("fallback", format!("naming {transport}, a transport of its own"), must))
             }
         }
     }
@@ -203,15 +337,34 @@ impl Plan {
     }
 }
 
-/// Makes errors that name the plan.
+fn check_name(key: &str, name: &str, names: &str, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let well_named = !name.starts_with('-') && !name.is_empty();
+    if well_named && name.len() <= NAME_CHARS_MAX && name.bytes().all(plain) {
+        return Ok(());
+    }
+    let must = format!("1 to {NAME_CHARS_MAX} characters of a-z, 0-9 and dash: it names {names}");
+    Err(refusals.refused(key, format!("{name:?}"), must))
+}
+
+/// Makes errors that name the plan, and the arm that is wrong.
 #[derive(Clone, Copy)]
 pub(super) struct Refusals<'a> {
     pub(super) plan: &'a str,
+    pub(super) arm: Option<&'a str>,
+}
+
+impl<'a> Refusals<'a> {
+    /// Of the plan itself.
+    pub(super) fn of(plan: &'a str) -> Self {
+        Self { plan, arm: None }
+    }
 }
 
 impl Refusals<'_> {
     pub(super) fn refused(self, key: &str, given: impl fmt::Display, must: String) -> PlanError {
-        let (plan, key, given) = (self.plan.to_owned(), key.to_owned(), given.to_string());
+        let key = self.arm.map_or(key.to_owned(), |arm| format!("{key} of arm {arm}"));
+        let (plan, given) = (self.plan.to_owned(), given.to_string());
         PlanError::Refused { plan, key, given, must }
     }
 

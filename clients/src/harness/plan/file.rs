@@ -1,12 +1,29 @@
 //! Plan files: the TOML form of a plan.
 //!
-//! Texts become numbers and durations here, and back. What a value may be is checked by the plan itself.
+//! Texts become numbers and durations here, and back. An arm is a table that is laid over the plan's own, and so is
+//! `smoke`: every merged table is read like a plan. What a value may be is checked by the plan itself.
+
+use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
-use super::check::{PAYLOAD_BYTES, REPETITIONS, Refusals, SUBSCRIBERS, one_of_transports, text_of};
-use super::{AdHoc, LineProcess, PAYLOAD_BYTES_DEFAULT, Plan, PlanError, SPEED_DEFAULT, Server, StoreKind};
+use super::check::{
+    DEPLOYMENTS, EXTRAS, PAYLOAD_BYTES, REPETITIONS, Refusals, SUBSCRIBERS, one_of_transports, text_of,
+};
+use super::factors::PAYLOAD_BYTES_DEFAULT;
+use super::{
+    Arm, Extra, Factors, Given, LineProcess, NoiseFloor, Plan, PlanError, SEED_DEFAULT, ServeOptions, Server,
+    Size, StoreKind,
+};
+use crate::harness::network::Fault;
+use crate::harness::network::cut::Cut;
+use crate::harness::network::stop::Stop;
 use crate::harness::schedule::Generated;
+use crate::options::{
+    Adaptation, Compression, Condition, Connections, HttpVersion, Options, PollPhase, PollSchedule, Polling,
+};
 use crate::targets::profile::{Profile, ProfileError};
 use crate::toml_place::Place;
 use crate::wire::Transport;
@@ -17,18 +34,70 @@ use crate::wire::Transport;
 struct FilePlan {
     name: String,
     question: String,
+    prediction: Option<String>,
+    size: Option<Size>,
     seed: Option<u64>,
     targets: Option<Vec<String>>,
-    transports: Option<toml::Value>,
-    subscribers: u64,
     repetitions: Option<u64>,
+    aa: Option<bool>,
+    thresholds: Option<Vec<String>>,
+
+    transports: Option<Value>,
+    fallback: Option<Value>,
+    subscribers: u64,
+    deployments: Option<u64>,
     store: Option<StoreKind>,
     poll_interval: Option<String>,
+    poll_schedule: Option<PollSchedule>,
+    poll_phase: Option<PollPhase>,
+    poll_jitter_ratio: Option<f64>,
+    poll_adaptation: Option<FileAdaptation>,
+    poll_interval_max: Option<String>,
+    poll_advice: Option<String>,
+    conditional: Option<bool>,
     hold: Option<String>,
+    turn: Option<String>,
+    http: Option<HttpVersion>,
+    keep_alive: Option<bool>,
+    compression: Option<Compression>,
+    linger: Option<String>,
+    heartbeat: Option<String>,
+    without: Option<Value>,
     warm_up: Option<String>,
     drain: Option<String>,
     cut_at: Option<Vec<String>>,
+    stop: Option<FileStop>,
+    stalled: Option<FileExtra>,
+    late: Option<FileExtra>,
     lines: FileLines,
+    smoke: Option<Table>,
+    arms: Option<Vec<Table>>,
+}
+
+/// Keys that belong to the plan and to none of its arms.
+const PLAN_KEYS: [&str; 9] =
+    ["question", "prediction", "size", "seed", "targets", "repetitions", "aa", "thresholds", "smoke"];
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FileAdaptation {
+    None,
+    Idle,
+    Server,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileStop {
+    at: String,
+    duration: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileExtra {
+    subscribers: u64,
+    at: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,61 +108,327 @@ enum FileLines {
     Poisson { rate_hz: f64, duration: String, payload_bytes: Option<u64> },
 }
 
+const SPEED_DEFAULT: f64 = 1.0;
+
 /// Parses the TOML `text`; `file` is the plan's name in errors, and `profile` is asked for its targets.
 pub(super) fn parse(
     file: &str,
     text: &str,
+    size: Size,
     profile: &dyn Fn(&str) -> Result<Profile, ProfileError>,
 ) -> Result<Plan, PlanError> {
-    let plan: FilePlan = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
-    let refusals = Refusals { plan: file };
-    let duration =
-        |key: &str, given: Option<String>| given.map(|text| refusals.duration(key, &text)).transpose();
+    // As it stands first: its errors have lines.
+    let written: FilePlan = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
+    let refusals = Refusals::of(file);
+    let mut base: Table = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
+    base.remove("arms");
+    base.remove("smoke");
+    let mut arms = written.arms.unwrap_or_default();
+    match (size, written.smoke) {
+        (Size::Full, _) => {}
+        (Size::Smoke, None) => {
+            let must = "a plan needs a table [smoke] with what makes it short, or is run with --size full"
+                .to_owned();
+            return Err(refusals.refused("smoke", "absent", must));
+        }
+        (Size::Smoke, Some(mut smoke)) => {
+            if let Some(kept) = smoke.remove("arms") {
+                arms = kept_arms(arms, &kept, refusals)?;
+            }
+            merge(&mut base, smoke);
+            base.insert("size".to_owned(), Value::String(Size::Smoke.name().to_owned()));
+        }
+    }
+    let plan = read(base.clone(), refusals)?;
     let server = |given: &String| {
         Server::parse(given, profile)
             .map_err(|error| refusals.refused("targets", format!("naming {given:?}"), error.to_string()))
     };
-    let cuts = |given: Vec<String>| given.iter().map(|text| refusals.duration("cut_at", text)).collect();
-    let values = AdHoc {
-        targets: plan.targets.map(|given| given.iter().map(server).collect()).transpose()?,
-        cut_at: plan.cut_at.map(cuts).transpose()?,
-        transports: plan.transports.map(|value| transports_of(&value, refusals)).transpose()?,
-        subscribers: Some(refusals.small("subscribers", plan.subscribers, &SUBSCRIBERS)?),
+    let threshold = |given: &String| {
+        given.parse().map_err(|error: <super::Threshold as FromStr>::Err| {
+            refusals.refused("thresholds", format!("naming {given:?}"), error.to_string())
+        })
+    };
+    let targets = plan.targets.iter().flatten().map(server).collect::<Result<Vec<_>, _>>()?;
+    let resolved = Plan {
+        name: plan.name.clone(),
+        question: plan.question.clone(),
+        prediction: plan.prediction.clone(),
+        size: plan.size.unwrap_or_default(),
+        seed: plan.seed.unwrap_or(SEED_DEFAULT),
+        targets: if plan.targets.is_some() { targets } else { vec![Server::Wirelab] },
         repetitions: plan
             .repetitions
-            .map(|given| refusals.small("repetitions", given, &REPETITIONS))
-            .transpose()?,
-        seed: plan.seed,
-        store: plan.store,
-        poll_interval: duration("poll_interval", plan.poll_interval)?,
-        hold: duration("hold", plan.hold)?,
-        warm_up: duration("warm_up", plan.warm_up)?,
-        drain: duration("drain", plan.drain)?,
-        lines: Some(plan.lines.resolve(refusals)?),
+            .map_or(Ok(1), |given| refusals.small("repetitions", given, &REPETITIONS))?,
+        noise_floor: if plan.aa == Some(true) { NoiseFloor::Measured } else { NoiseFloor::Unknown },
+        thresholds: plan.thresholds.iter().flatten().map(threshold).collect::<Result<_, _>>()?,
+        arms: arms.into_iter().map(|arm| arm_of(&base, arm, file)).collect::<Result<_, _>>()?,
+        base: plan.factors(refusals)?,
     };
-    Plan::resolve(plan.name, plan.question, values, refusals)
+    resolved.check(refusals)?;
+    Ok(resolved)
+}
+
+/// The arms that a smaller run keeps.
+fn kept_arms(arms: Vec<Table>, kept: &Value, refusals: Refusals<'_>) -> Result<Vec<Table>, PlanError> {
+    let name_of = |arm: &Table| arm.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let names: Vec<String> = arms.iter().map(&name_of).collect();
+    let refused = || refusals.refused("smoke.arms", kept, format!("a list of {}", names.join(", ")));
+    let kept: Vec<&str> = kept
+        .as_array()
+        .ok_or_else(refused)?
+        .iter()
+        .map(Value::as_str)
+        .collect::<Option<_>>()
+        .ok_or_else(refused)?;
+    match kept.iter().all(|name| names.iter().any(|known| known == name)) && !kept.is_empty() {
+        true => Ok(arms.into_iter().filter(|arm| kept.contains(&name_of(arm).as_str())).collect()),
+        false => Err(refused()),
+    }
+}
+
+/// The plan's own table with an arm's laid over it.
+fn arm_of(base: &Table, arm: Table, file: &str) -> Result<Arm, PlanError> {
+    let name = arm.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let refusals = Refusals { plan: file, arm: Some(&name) };
+    if let Some(key) = PLAN_KEYS.iter().find(|key| arm.contains_key(**key)) {
+        let must = "it belongs to the plan, above its arms".to_owned();
+        return Err(refusals.refused(key, "in an arm", must));
+    }
+    let mut merged = base.clone();
+    merge(&mut merged, arm);
+    merged.insert("name".to_owned(), Value::String(name.clone()));
+    let factors = read(merged, refusals)?.factors(refusals)?;
+    Ok(Arm { name, factors })
+}
+
+fn read(table: Table, refusals: Refusals<'_>) -> Result<FilePlan, PlanError> {
+    table.try_into().map_err(|error: toml::de::Error| {
+        let what = error.message().trim().replace('\n', ", ");
+        refusals.refused("a value", "not what it should be", what)
+    })
+}
+
+/// Lays `over` on `under`: what both have is `over`'s, tables key by key.
+fn merge(under: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(Value::Table(under)), Value::Table(over)) => merge(under, over),
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
+
+/// What `over` says other than `under`: laid on `under` it gives `over`.
+fn difference(under: &Table, over: &Table) -> Table {
+    let mut differs = Table::new();
+    for (key, value) in over {
+        match (under.get(key), value) {
+            (Some(same), value) if same == value => {}
+            (Some(Value::Table(under)), Value::Table(over)) => {
+                differs.insert(key.clone(), Value::Table(difference(under, over)));
+            }
+            (_, value) => {
+                differs.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    differs
 }
 
 /// The plan as a file with every default explicit.
 pub(super) fn to_toml(plan: &Plan) -> String {
-    let names = plan.transports.iter().map(|transport| transport.name().to_owned());
-    let plan = FilePlan {
-        name: plan.name.clone(),
-        question: plan.question.clone(),
-        seed: Some(plan.seed),
-        targets: Some(plan.targets.iter().map(Server::name).collect()),
-        transports: Some(toml::Value::Array(names.map(toml::Value::String).collect())),
-        subscribers: u64::from(plan.subscribers),
-        repetitions: Some(u64::from(plan.repetitions)),
-        store: Some(plan.store),
-        poll_interval: Some(text_of(plan.poll_interval)),
-        hold: Some(text_of(plan.hold)),
-        warm_up: Some(text_of(plan.warm_up)),
-        drain: Some(text_of(plan.drain)),
-        cut_at: Some(plan.cut_at.iter().copied().map(text_of).collect()),
-        lines: FileLines::of(&plan.lines),
+    let base = FilePlan::of(plan, &plan.base);
+    let table = |file: &FilePlan| Table::try_from(file).expect("a plan has no value that TOML refuses");
+    let under = table(&base);
+    let arm = |arm: &Arm| {
+        let mut differs = Table::new();
+        differs.insert("name".to_owned(), Value::String(arm.name.clone()));
+        differs.extend(difference(&under, &table(&FilePlan::of(plan, &arm.factors))));
+        differs
     };
-    toml::to_string(&plan).expect("a plan has no value that TOML refuses")
+    let arms: Vec<Table> = plan.arms.iter().map(arm).collect();
+    let file = FilePlan { arms: (!arms.is_empty()).then_some(arms), ..base };
+    toml::to_string(&file).expect("a plan has no value that TOML refuses")
+}
+
+impl FilePlan {
+    fn of(plan: &Plan, factors: &Factors) -> Self {
+        let Options { polling, hold, turn, http, connections, compression, reconnect_max: _, first_wait: _ } =
+            &factors.options;
+        let ServeOptions { store, linger, heartbeat, compression: _, poll_advice, without } = &factors.serve;
+        let (poll_adaptation, poll_interval_max) = match polling.adaptation {
+            Adaptation::None => (FileAdaptation::None, None),
+            Adaptation::Idle { interval_max } => (FileAdaptation::Idle, Some(text_of(interval_max))),
+            Adaptation::Server => (FileAdaptation::Server, None),
+        };
+        let (cut_at, stop) = match &factors.fault {
+            None => (Vec::new(), None),
+            Some(Fault::Cut(cut)) => (cut.at.iter().copied().map(text_of).collect(), None),
+            Some(Fault::Stop(stop)) => {
+                (Vec::new(), Some(FileStop { at: text_of(stop.at), duration: text_of(stop.duration) }))
+            }
+        };
+        let extra =
+            |extra: &Extra| FileExtra { subscribers: extra.subscribers.into(), at: text_of(extra.at) };
+        Self {
+            name: plan.name.clone(),
+            question: plan.question.clone(),
+            prediction: plan.prediction.clone(),
+            size: Some(plan.size),
+            seed: Some(plan.seed),
+            targets: Some(plan.targets.iter().map(Server::name).collect()),
+            repetitions: Some(plan.repetitions.into()),
+            aa: Some(plan.noise_floor == NoiseFloor::Measured),
+            thresholds: Some(plan.thresholds.iter().map(ToString::to_string).collect()),
+            transports: Some(names(&factors.transports)),
+            fallback: Some(names(&factors.fallback)),
+            subscribers: factors.subscribers.into(),
+            deployments: Some(factors.deployments.into()),
+            store: Some(*store),
+            poll_interval: Some(text_of(polling.interval)),
+            poll_schedule: Some(polling.schedule),
+            poll_phase: Some(polling.phase),
+            poll_jitter_ratio: Some(polling.jitter_ratio),
+            poll_adaptation: Some(poll_adaptation),
+            poll_interval_max,
+            poll_advice: poll_advice.map(text_of),
+            conditional: Some(polling.condition == Condition::IfNoneMatch),
+            hold: Some(text_of(*hold)),
+            turn: Some(text_of(*turn)),
+            http: Some(*http),
+            keep_alive: Some(*connections == Connections::KeepAlive),
+            compression: Some(*compression),
+            linger: Some(text_of(*linger)),
+            heartbeat: Some(text_of(*heartbeat)),
+            without: Some(names(without)),
+            warm_up: Some(text_of(factors.warm_up)),
+            drain: Some(text_of(factors.drain)),
+            cut_at: Some(cut_at),
+            stop,
+            stalled: factors.stalled.as_ref().map(extra),
+            late: factors.late.as_ref().map(extra),
+            lines: FileLines::of(&factors.lines),
+            smoke: None,
+            arms: None,
+        }
+    }
+
+    /// Every factor with its default; `self` is a plan or an arm laid over it.
+    fn factors(self, refusals: Refusals<'_>) -> Result<Factors, PlanError> {
+        let duration =
+            |key: &str, given: Option<String>| given.map(|text| refusals.duration(key, &text)).transpose();
+        let extra = |key: &str, given: Option<FileExtra>| {
+            given
+                .map(|extra| {
+                    let subscribers =
+                        refusals.small(&format!("{key}.subscribers"), extra.subscribers, &EXTRAS)?;
+                    Ok(Extra { subscribers, at: refusals.duration(&format!("{key}.at"), &extra.at)? })
+                })
+                .transpose()
+        };
+        let transports = |key: &str, given: Option<Value>| {
+            given.map(|value| transports_of(key, &value, refusals)).transpose()
+        };
+        let mut options = Factors::options_default();
+        let defaults = options.polling;
+        let interval_max = duration("poll_interval_max", self.poll_interval_max)?;
+        options.polling = Polling {
+            interval: duration("poll_interval", self.poll_interval)?.unwrap_or(defaults.interval),
+            schedule: self.poll_schedule.unwrap_or(defaults.schedule),
+            phase: self.poll_phase.unwrap_or(defaults.phase),
+            jitter_ratio: self.poll_jitter_ratio.unwrap_or(defaults.jitter_ratio),
+            adaptation: adaptation(self.poll_adaptation, interval_max, refusals)?,
+            condition: if self.conditional == Some(false) {
+                Condition::Plain
+            } else {
+                Condition::IfNoneMatch
+            },
+        };
+        options.hold = duration("hold", self.hold)?.unwrap_or(options.hold);
+        options.turn = duration("turn", self.turn)?.unwrap_or(options.turn);
+        options.http = self.http.unwrap_or(options.http);
+        options.connections =
+            if self.keep_alive == Some(false) { Connections::PerRequest } else { Connections::KeepAlive };
+        options.compression = self.compression.unwrap_or(options.compression);
+        let defaults = ServeOptions::default();
+        let serve = ServeOptions {
+            store: self.store.unwrap_or(defaults.store),
+            linger: duration("linger", self.linger)?.unwrap_or(defaults.linger),
+            heartbeat: duration("heartbeat", self.heartbeat)?.unwrap_or(defaults.heartbeat),
+            // A server that offers what nobody asks for would be the same server.
+            compression: options.compression,
+            poll_advice: duration("poll_advice", self.poll_advice)?,
+            without: transports("without", self.without)?.unwrap_or_default(),
+        };
+        let cuts: Vec<Duration> = self
+            .cut_at
+            .iter()
+            .flatten()
+            .map(|text| refusals.duration("cut_at", text))
+            .collect::<Result<_, _>>()?;
+        let fault = match (cuts.is_empty(), self.stop) {
+            (true, None) => None,
+            (false, None) => Some(Fault::Cut(Cut { at: cuts })),
+            (true, Some(stop)) => Some(Fault::Stop(Stop {
+                at: refusals.duration("stop.at", &stop.at)?,
+                duration: refusals.duration("stop.duration", &stop.duration)?,
+            })),
+            (false, Some(_)) => {
+                return Err(refusals.refused(
+                    "stop",
+                    "given beside cut_at",
+                    "one fault at a time".to_owned(),
+                ));
+            }
+        };
+        let given = Given {
+            transports: transports("transports", self.transports)?,
+            fallback: transports("fallback", self.fallback)?,
+            subscribers: Some(refusals.small("subscribers", self.subscribers, &SUBSCRIBERS)?),
+            deployments: self
+                .deployments
+                .map(|given| refusals.small("deployments", given, &DEPLOYMENTS))
+                .transpose()?,
+            serve: Some(serve),
+            options: Some(options),
+            warm_up: duration("warm_up", self.warm_up)?,
+            drain: duration("drain", self.drain)?,
+            fault,
+            stalled: extra("stalled", self.stalled)?,
+            late: extra("late", self.late)?,
+            lines: Some(self.lines.resolve(refusals)?),
+        };
+        Ok(given.resolve())
+    }
+}
+
+fn adaptation(
+    given: Option<FileAdaptation>,
+    interval_max: Option<Duration>,
+    refusals: Refusals<'_>,
+) -> Result<Adaptation, PlanError> {
+    match (given, interval_max) {
+        (None | Some(FileAdaptation::None), None) => Ok(Adaptation::None),
+        (Some(FileAdaptation::Server), None) => Ok(Adaptation::Server),
+        (Some(FileAdaptation::Idle), Some(interval_max)) => Ok(Adaptation::Idle { interval_max }),
+        (Some(FileAdaptation::Idle), None) => Err(refusals.refused(
+            "poll_adaptation",
+            "\"idle\" without poll_interval_max",
+            "say how long the interval may become".to_owned(),
+        )),
+        (None | Some(FileAdaptation::None | FileAdaptation::Server), Some(given)) => Err(refusals.refused(
+            "poll_interval_max",
+            text_of(given),
+            "it belongs to poll_adaptation = \"idle\"".to_owned(),
+        )),
+    }
+}
+
+fn names(transports: &[Transport]) -> Value {
+    Value::Array(transports.iter().map(|transport| Value::String(transport.name().to_owned())).collect())
 }
 
 impl FileLines {
@@ -139,12 +474,12 @@ impl FileLines {
 /// `transports = "all"`.
 const ALL: &str = "all";
 
-fn transports_of(value: &toml::Value, refusals: Refusals<'_>) -> Result<Vec<Transport>, PlanError> {
-    let refused = || refusals.refused("transports", value, one_of_transports());
+fn transports_of(key: &str, value: &Value, refusals: Refusals<'_>) -> Result<Vec<Transport>, PlanError> {
+    let refused = || refusals.refused(key, value, one_of_transports());
     match value {
-        toml::Value::String(all) if all == ALL => Ok(Transport::ALL.to_vec()),
-        toml::Value::Array(names) => {
-            let transport = |name: &toml::Value| name.as_str()?.parse().ok();
+        Value::String(all) if all == ALL => Ok(Transport::ALL.to_vec()),
+        Value::Array(names) => {
+            let transport = |name: &Value| name.as_str()?.parse().ok();
             names.iter().map(|name| transport(name).ok_or_else(refused)).collect()
         }
         _ => Err(refused()),

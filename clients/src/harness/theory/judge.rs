@@ -103,13 +103,17 @@ impl Case<'_> {
         match &self.setting.disturbance {
             Disturbance::None => {}
             Disturbance::Stop { .. } => broken.push("the server was stopped".to_owned()),
-            Disturbance::Other => broken.push("connections were cut".to_owned()),
+            Disturbance::Cut => broken.push("connections were cut".to_owned()),
         }
         let failed = self.reading.traffic.requests.refused + self.reading.traffic.requests.error;
         if failed > 0 {
             broken.push(format!("{failed} requests failed"));
         }
-        if !self.setting.linger.is_zero() {
+        if self.setting.rungs_count > 0 {
+            broken.push("subscribers may have stepped down to another transport".to_owned());
+        }
+        // A short poll is answered at once, with or without lines.
+        if !self.setting.linger.is_zero() && self.setting.transport != Transport::ShortPoll {
             broken.push("the server lingers to fill a batch".to_owned());
         }
         broken

@@ -5,16 +5,13 @@ use std::time::Duration;
 use crate::harness::latency::LatencyHistogram;
 use crate::harness::metrics;
 use crate::harness::network::Fault;
-use crate::harness::plan::{Cell, LineProcess};
+use crate::harness::plan::{Cell, LineProcess, Server};
 use crate::harness::results::{RunResult, Verdict};
 use crate::harness::theory::calibration::{Arm, digits_mean};
 use crate::harness::theory::simulation::LinePattern;
-use crate::options::{Options, Polling};
+use crate::options::Options;
 use crate::traffic::Traffic;
 use crate::wire::Transport;
-
-/// The server of a cell that names no other.
-const WIRELAB: &str = "wirelab";
 
 /// What was set.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +28,10 @@ pub struct Setting {
     pub payload_bytes: f64,
     /// Of all deployments.
     pub subscribers: f64,
+    /// Subscribers that are there for something else than to be measured.
+    pub beside_count: u32,
+    /// Transports that a subscriber may step down to.
+    pub rungs_count: usize,
     /// How long the server waits to fill a batch.
     pub linger: Duration,
     /// What happens to the run.
@@ -47,8 +48,8 @@ pub enum Disturbance {
         /// S, s.
         stall_s: f64,
     },
-    /// Something that no formula describes.
-    Other,
+    /// The subscribers' connections are cut.
+    Cut,
 }
 
 /// What was read.
@@ -96,26 +97,26 @@ pub struct Window {
 impl Setting {
     /// Of a cell.
     pub fn of(cell: &Cell) -> Self {
-        let (lines, payload_bytes) = match &cell.lines {
-            LineProcess::Replay { .. } => (None, 0.0),
-            LineProcess::Periodic(lines) => {
-                (Some(LinePattern::Periodic { period_s: 1.0 / lines.rate_hz }), lines.payload_bytes as f64)
-            }
-            LineProcess::Poisson(lines) => {
-                (Some(LinePattern::Poisson { rate_hz: lines.rate_hz }), lines.payload_bytes as f64)
-            }
+        let lines = match &cell.lines {
+            LineProcess::Replay { .. } => None,
+            LineProcess::Periodic(lines) => Some(LinePattern::Periodic { period_s: 1.0 / lines.rate_hz }),
+            LineProcess::Poisson(lines) => Some(LinePattern::Poisson { rate_hz: lines.rate_hz }),
         };
+        let beside = [cell.stalled, cell.late].into_iter().flatten().map(|extra| extra.subscribers);
         Self {
             server: server_name(cell),
             transport: cell.transport,
-            options: options(cell),
+            options: cell.options.clone(),
             lines,
-            payload_bytes,
-            subscribers: f64::from(cell.subscribers),
-            linger: Duration::ZERO,
+            payload_bytes: cell.lines.generated().map_or(0.0, |lines| lines.payload_bytes as f64),
+            subscribers: f64::from(cell.subscribers_total()),
+            beside_count: beside.sum(),
+            rungs_count: cell.fallback.len(),
+            linger: cell.serve.linger,
             disturbance: match &cell.fault {
                 None => Disturbance::None,
-                Some(Fault::Cut(_)) => Disturbance::Other,
+                Some(Fault::Cut(_)) => Disturbance::Cut,
+                Some(Fault::Stop(stop)) => Disturbance::Stop { stall_s: stop.duration.as_secs_f64() },
             },
         }
     }
@@ -135,13 +136,12 @@ impl Setting {
 
 /// Names the server of a cell and how it was started: cells of one name share a calibration.
 pub fn server_name(cell: &Cell) -> String {
-    // Never by its address: it stands in files that are published.
-    let server = cell.arm.as_deref().unwrap_or(WIRELAB);
-    format!("{server}, {} store", cell.store)
-}
-
-fn options(cell: &Cell) -> Options {
-    Options { polling: Polling::every(cell.poll_interval), hold: cell.hold, ..Options::default() }
+    let server = match &cell.server {
+        Server::Wirelab => "wirelab",
+        // Never by its address: it stands in files that are published.
+        Server::Running(_) | Server::Profile(_) => cell.arm.as_deref().unwrap_or("another"),
+    };
+    format!("{server}, store {}, compression {}", cell.serve.store, cell.serve.compression)
 }
 
 impl Reading {

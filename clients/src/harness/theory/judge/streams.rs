@@ -25,7 +25,11 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     let traffic = &case.reading.traffic;
     let requests = Prediction::exact(streams::requests(traffic.reconnects as f64 / subscribers));
     let measured = traffic.requests.total() as f64 / subscribers;
-    rows.push(judged("F8", "requests per subscriber", Unit::Count, requests, Some(measured), &broken));
+    let mut count_broken = broken.clone();
+    if case.setting.beside_count > 0 {
+        count_broken.push("others than the measured subscribers asked too".to_owned());
+    }
+    rows.push(judged("F8", "requests per subscriber", Unit::Count, requests, Some(measured), &count_broken));
 
     let payload_bytes = case.setting.payload_bytes;
     let framing = line.bytes(case.reading.digits_mean);
