@@ -10,6 +10,7 @@
 //! [`metrics`]. At the rim: [`publisher`], [`process_sampler`], [`server_process`]. [`results`] holds what a run
 //! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
 
+pub mod calibration;
 pub mod example;
 mod followers;
 pub mod gates;
