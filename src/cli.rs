@@ -69,6 +69,9 @@ pub struct Run {
     /// How much of the plan: as it is written, or made short by its table `smoke`, to see that it works.
     #[arg(long, default_value = "full")]
     pub size: Size,
+    /// Go on with an experiment that was interrupted: the folder it wrote.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
+    pub resume: Option<PathBuf>,
     /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson, websocket,
     /// websocket-actor [default: all]
     #[arg(long, value_delimiter = ',')]

@@ -3,6 +3,8 @@
 //! Every client half counts into this; the harness adds and subtracts. Outcomes mean the same as on the server
 //! (`/metrics`), so that the two can be held against each other. Nothing here touches a socket.
 
+use serde::{Deserialize, Serialize};
+
 use std::ops::{Add, AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use crate::report;
 /// Writes the page into the folder and says where it is.
 pub fn run(arguments: &Report) -> Result<Exit, Failure> {
     let folder = &arguments.folder;
-    let files = results_folder::read(folder, report::HDR_FOLDER, report::is_source).map_err(|error| {
+    let files = results_folder::read(folder, &[report::HDR_FOLDER], report::is_source).map_err(|error| {
         Failure::usage(format!("{error}; name a folder that `wirelab run` wrote, such as results/sample"))
     })?;
     let page =

@@ -18,11 +18,11 @@ pub(super) struct Refused {
     error: io::Error,
 }
 
-/// The `wanted` files of the folder and of the folder `inner` in it, in the order of their paths. What else is there
+/// The `wanted` files of the folder and of the folders `inner` in it, in the order of their paths. What else is there
 /// is not touched.
-pub(super) fn read(folder: &Path, inner: &str, wanted: fn(&str) -> bool) -> Result<Vec<File>, Refused> {
+pub(super) fn read(folder: &Path, inner: &[&str], wanted: fn(&str) -> bool) -> Result<Vec<File>, Refused> {
     let mut paths = names(folder)?;
-    if paths.iter().any(|name| name == inner) {
+    for inner in inner.iter().filter(|inner| folder.join(inner).is_dir()) {
         paths.extend(names(&folder.join(inner))?.into_iter().map(|name| format!("{inner}/{name}")));
     }
     paths.retain(|path| wanted(path));

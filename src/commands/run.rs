@@ -1,71 +1,47 @@
 //! `wirelab run`: a plan, or flags, become runs; the runs become a table and files.
 //!
-//! Everything is written again after each run, so that an interrupted experiment keeps what it measured.
+//! Everything is written again after each run, so that an interrupted experiment keeps what it measured, and
+//! `--resume` goes on with it.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::SystemTime;
+mod asked;
+mod experiment;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::network::Fault;
-use wirelab_clients::harness::network::cut::Cut;
-use wirelab_clients::harness::plan::{
-    AD_HOC_LINES, AdHoc, Cell, Given, LineProcess, Plan, ServeOptions, Server, Size, StoreKind,
-};
-use wirelab_clients::harness::results::{Manifest, ResultSet, folder_name};
+use wirelab_clients::harness::gates;
+use wirelab_clients::harness::plan::{Cell, Plan, Server};
 use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
-use wirelab_clients::harness::{gates, schedule};
 use wirelab_clients::os;
-use wirelab_clients::{Options, Polling};
 
-use super::{Exit, Failure, Interrupts, plans, remark, results_folder, say};
-use crate::cli::{self, Run};
-use crate::report::{self, table};
-
-impl From<cli::Size> for Size {
-    fn from(size: cli::Size) -> Self {
-        match size {
-            cli::Size::Smoke => Self::Smoke,
-            cli::Size::Full => Self::Full,
-        }
-    }
-}
-
-/// The plan of `wirelab run` without one.
-const DEFAULT_PLAN: &str = "quick";
+use super::{Exit, Failure, Interrupts, remark, say};
+use crate::cli::Run;
+use experiment::Experiment;
 
 /// Measures, prints the table and where the files are. The exit code says whether every line arrived.
 pub async fn run(arguments: Run) -> Result<Exit, Failure> {
-    let plan = plan(&arguments)?;
-    if let Some(limit) = os::raise_open_files() {
-        plan.check_descriptors(limit).map_err(Failure::usage)?;
-    }
-    let recordings = plans::recordings(&plan, &arguments.data)?;
-    for cell in plan.cells() {
-        for schedule in plans::schedules(&cell, &recordings) {
-            plan.check_cohort(&cell, &schedule).map_err(Failure::usage)?;
+    let mut experiment = match &arguments.resume {
+        Some(folder) => {
+            let experiment = Experiment::resume(folder, &arguments.data)?;
+            check_descriptors(&experiment.results.plan)?;
+            experiment
         }
-    }
-    let cells = possible(plan.cells()).await?;
+        None => {
+            let plan = asked::plan(&arguments)?;
+            check_descriptors(&plan)?;
+            let cells = possible(plan.cells()).await?;
+            Experiment::begin(plan, cells, &arguments.data, &arguments.results)?
+        }
+    };
     let program = std::env::current_exe().map_err(Failure::environment)?;
-
-    let started = SystemTime::now();
-    let commit = commit();
-    let folder = arguments.results.join(folder_name(&plan.name, started, commit.as_deref()));
-    let argv: Vec<String> = std::env::args().collect();
-    let mut manifest = Manifest::describe_machine(&plan, &argv, started, commit);
-    manifest.rustc = Some(env!("WIRELAB_RUSTC").to_owned());
-    manifest.order = cells.iter().map(|cell| cell.run_id.clone()).collect();
-    let mut results = ResultSet { plan, manifest, runs: Vec::new() };
-    write(&folder, &mut results)?;
-
-    say(&format!("{}: {}\n", results.plan.name, results.plan.question))?;
+    let plan = &experiment.results.plan;
+    say(&format!("{}: {}\n", plan.name, plan.question))?;
     // One for the whole command: a signal that comes between two runs must not be missed.
     let mut interrupts = Interrupts::listen();
-    for (i, cell) in cells.iter().enumerate() {
-        let bar = progress_bar(&format!("{}/{} {}", i + 1, cells.len(), cell.run_id));
-        let schedules = plans::schedules(cell, &recordings);
+    let all = experiment.results.manifest.order.len();
+    for cell in std::mem::take(&mut experiment.left) {
+        let done = experiment.results.runs.len();
+        let bar = progress_bar(&format!("{}/{all} {}", done + 1, cell.run_id));
+        let schedules = experiment.schedules(&cell);
         let look = |progress: Progress| {
             bar.set_length(progress.expected);
             bar.set_position(progress.received.min(progress.expected));
@@ -73,29 +49,40 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
         let interrupted = async {
             interrupts.next().await;
         };
-        let ran = run_cell(&results.plan.name, program.clone(), cell, &schedules, look, interrupted).await;
+        let plan = &experiment.results.plan.name;
+        let ran = run_cell(plan, program.clone(), &cell, &schedules, look, interrupted).await;
         bar.finish_and_clear();
         match ran {
-            Ok(result) => results.runs.push(result),
+            Ok(run) => experiment.keep(run)?,
             Err(RunError::Interrupted) => {
-                conclude(&results, &folder)?;
-                remark(&format!("interrupted: {} of {} runs are written", results.runs.len(), cells.len()));
+                experiment.conclude()?;
+                let folder = experiment.folder.display();
+                remark(&format!(
+                    "interrupted: {done} of {all} runs are written; go on with `wirelab run --resume {folder}`"
+                ));
                 return Ok(Exit::Interrupted);
             }
             Err(error) => {
-                conclude(&results, &folder)?;
+                experiment.conclude()?;
                 return Err(Failure::environment(format!("run {}: {error}", cell.run_id)));
             }
         }
-        write(&folder, &mut results)?;
     }
-    conclude(&results, &folder)?;
-    Ok(match gates::exit_code(&results.runs) {
+    experiment.write()?;
+    experiment.conclude()?;
+    Ok(match gates::exit_code(&experiment.results.runs) {
         gates::EXIT_OK => Exit::Ok,
         gates::EXIT_DELIVERY => Exit::Delivery,
         gates::EXIT_INVALID => Exit::Invalid,
         _ => Exit::Environment,
     })
+}
+
+fn check_descriptors(plan: &Plan) -> Result<(), Failure> {
+    match os::raise_open_files() {
+        Some(limit) => plan.check_descriptors(limit).map_err(Failure::usage),
+        None => Ok(()),
+    }
 }
 
 /// The runs that can be made: a server that is running may lack some of the transports, which is told.
@@ -128,94 +115,8 @@ async fn possible(cells: Vec<Cell>) -> Result<Vec<Cell>, Failure> {
     }
 }
 
-/// The plan that was named, or the one that the flags make, on the targets that were named.
-fn plan(arguments: &Run) -> Result<Plan, Failure> {
-    let target = |given: &String| {
-        Server::parse(given, |name| plans::profile(name, &arguments.data)).map_err(Failure::usage)
-    };
-    let targets: Vec<Server> = arguments.target.iter().map(target).collect::<Result<_, _>>()?;
-    if arguments.store.is_some() && targets.iter().any(|target| *target != Server::Wirelab) {
-        return Err(Failure::usage(
-            "--store says where wirelab's own server keeps its logs, and --target names another; leave one out",
-        ));
-    }
-    let profiles_only = targets.iter().all(|target| matches!(target, Server::Profile(_)));
-    if !targets.is_empty() && profiles_only && !arguments.transport.is_empty() {
-        return Err(Failure::usage("a profile has a transport of its own; leave --transport out"));
-    }
-    if let Some(given) = &arguments.plan {
-        let plan = plans::find(given, arguments.size.into(), &arguments.data)?;
-        return match targets.is_empty() {
-            true => Ok(plan),
-            false => plan.on(targets).map_err(Failure::usage),
-        };
-    }
-    let Run { transport, subscribers, rate, duration, recording, speed, poll_interval, store, .. } =
-        arguments;
-    let lines = match recording {
-        Some(recording) => {
-            Some(LineProcess::Replay { recording: recording.clone(), speed: speed.unwrap_or(1.0) })
-        }
-        None if rate.is_some() || duration.is_some() => Some(LineProcess::Poisson(schedule::Generated {
-            rate_hz: rate.unwrap_or(AD_HOC_LINES.rate_hz),
-            duration: duration.unwrap_or(AD_HOC_LINES.duration),
-            ..AD_HOC_LINES
-        })),
-        None => None,
-    };
-    let options =
-        poll_interval.map(|interval| Options { polling: Polling::every(interval), ..Options::default() });
-    let serve = store.map(|store| ServeOptions {
-        store: match store {
-            cli::Store::Disk => StoreKind::Disk,
-            cli::Store::Memory => StoreKind::Memory,
-        },
-        ..ServeOptions::default()
-    });
-    let factors = Given {
-        transports: (!transport.is_empty()).then(|| transport.clone()),
-        subscribers: *subscribers,
-        fault: (!arguments.cut_at.is_empty()).then(|| Fault::Cut(Cut { at: arguments.cut_at.clone() })),
-        options,
-        serve,
-        lines,
-        ..Given::default()
-    };
-    let targets = (!targets.is_empty()).then_some(targets);
-    let flags = AdHoc { targets, factors, ..AdHoc::default() };
-    if flags == AdHoc::default() {
-        plans::find(DEFAULT_PLAN, arguments.size.into(), &arguments.data)
-    } else {
-        Plan::ad_hoc(flags).map_err(Failure::usage)
-    }
-}
-
-/// Renders every file of the results folder and writes them.
-fn write(folder: &Path, results: &mut ResultSet) -> Result<(), Failure> {
-    results.manifest.note_what_was_not_measured(&results.runs);
-    let refused = |error| Failure::environment(format!("{error}; name another folder with --results"));
-    let files = report::render(results).map_err(Failure::environment)?;
-    results_folder::write(folder, &files).map_err(refused)?;
-    // Last: it never speaks of a file that is not there.
-    let page = report::page(&files).map_err(Failure::environment)?;
-    results_folder::write(folder, &[page]).map_err(refused)
-}
-
-fn conclude(results: &ResultSet, folder: &Path) -> Result<(), Failure> {
-    say(&format!("{}\nfiles: {}\n", table::render(results), folder.display())).map(|_| ())
-}
-
 fn progress_bar(name: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} lines {elapsed}")
         .expect("the template is right");
     ProgressBar::new(1).with_style(style).with_message(name.to_owned())
-}
-
-/// The commit that this was built from, as far as its source is still there; `-dirty` when the tree was changed.
-fn commit() -> Option<String> {
-    let source = env!("CARGO_MANIFEST_DIR");
-    let describe = ["describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"];
-    let output = Command::new("git").arg("-C").arg(source).args(describe).output().ok()?;
-    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !commit.is_empty()).then_some(commit)
 }

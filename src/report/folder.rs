@@ -440,7 +440,8 @@ mod tests {
     #[test]
     fn a_file_that_is_not_text_is_refused_at_its_byte() {
         let mut files = files();
-        files[0].bytes = b"name\xff".to_vec();
+        let plan = files.iter().position(|file| file.path == "plan.toml").unwrap();
+        files[plan].bytes = b"name\xff".to_vec();
         let error = Folder::read(&files).unwrap_err().to_string();
         assert!(error.contains("plan.toml: it is not UTF-8 at byte 4"), "{error}");
     }

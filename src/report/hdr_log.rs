@@ -13,9 +13,9 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 use wirelab_clients::harness::metrics::{DISTRIBUTIONS, Distribution};
-use wirelab_clients::harness::results::{ResultSet, RunResult, utc};
+use wirelab_clients::harness::results::{RunResult, utc};
 
-use super::{Exporter, File, ReportError};
+use super::{File, ReportError, RunExporter};
 
 /// The folder of histograms below the results folder.
 pub const FOLDER: &str = "hdr";
@@ -26,18 +26,16 @@ const LEGEND: &str =
 /// Renders `hdr/*.hlog`.
 pub(super) struct HdrLogs;
 
-impl Exporter for HdrLogs {
-    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError> {
-        let of_run = |run| DISTRIBUTIONS.iter().map(move |metric| (run, metric));
-        let all = results.runs.iter().flat_map(of_run);
-        all.map(|(run, metric)| {
+impl RunExporter for HdrLogs {
+    fn render(&self, run: &RunResult) -> Result<Vec<File>, ReportError> {
+        let of = |metric: &Distribution| {
             let path = path(&run.cell.run_id, metric.name);
             match encode(run, metric) {
                 Ok(bytes) => Ok(File::new(path, bytes)),
                 Err(error) => Err(ReportError::Histogram { path, reason: error.to_string() }),
             }
-        })
-        .collect()
+        };
+        DISTRIBUTIONS.iter().map(of).collect()
     }
 }
 
@@ -105,8 +103,9 @@ mod tests {
     use wirelab_clients::harness::metrics::QUANTILES;
 
     fn render() -> Vec<(String, String)> {
-        let files = HdrLogs.render(&example::result_set()).unwrap();
-        files.into_iter().map(|file| (file.path, String::from_utf8(file.bytes).unwrap())).collect()
+        let runs = example::result_set().runs;
+        let files = runs.iter().flat_map(|run| HdrLogs.render(run).unwrap());
+        files.map(|file| (file.path, String::from_utf8(file.bytes).unwrap())).collect()
     }
 
     #[test]

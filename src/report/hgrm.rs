@@ -1,11 +1,11 @@
 //! `hdr/<run_id>.<metric>.hgrm`: the percentile text that HdrHistogram's plotters take. Values in milliseconds.
 
 use hdrhistogram::Histogram;
-use wirelab_clients::harness::metrics::DISTRIBUTIONS;
-use wirelab_clients::harness::results::ResultSet;
+use wirelab_clients::harness::metrics::{DISTRIBUTIONS, Distribution};
+use wirelab_clients::harness::results::RunResult;
 
 use super::hdr_log::FOLDER;
-use super::{Exporter, File, ReportError};
+use super::{File, ReportError, RunExporter};
 
 /// Rows between two halvings of what is left to 100 %: what HdrHistogram itself takes.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
@@ -14,16 +14,13 @@ const US_PER_MS: f64 = 1_000.0;
 /// Renders `hdr/*.hgrm`.
 pub(super) struct Hgrms;
 
-impl Exporter for Hgrms {
-    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError> {
-        let of_run = |run| DISTRIBUTIONS.iter().map(move |metric| (run, metric));
-        let all = results.runs.iter().flat_map(of_run);
-        Ok(all
-            .map(|(run, metric)| {
-                let path = format!("{FOLDER}/{}.{}.hgrm", run.cell.run_id, metric.name);
-                File::new(path, text((metric.histogram)(run).histogram()))
-            })
-            .collect())
+impl RunExporter for Hgrms {
+    fn render(&self, run: &RunResult) -> Result<Vec<File>, ReportError> {
+        let of = |metric: &Distribution| {
+            let path = format!("{FOLDER}/{}.{}.hgrm", run.cell.run_id, metric.name);
+            File::new(path, text((metric.histogram)(run).histogram()))
+        };
+        Ok(DISTRIBUTIONS.iter().map(of).collect())
     }
 }
 
@@ -85,10 +82,10 @@ mod tests {
     );
 
     #[test]
-    fn there_is_a_text_per_run_and_distribution_and_it_counts_every_sample() {
+    fn there_is_a_text_per_distribution_and_it_counts_every_sample() {
         let results = example::result_set();
-        let files = Hgrms.render(&results).unwrap();
-        assert_eq!(files.len(), results.runs.len() * DISTRIBUTIONS.len());
+        let files = Hgrms.render(&results.runs[0]).unwrap();
+        assert_eq!(files.len(), DISTRIBUTIONS.len());
         assert_eq!(files[0].path, "hdr/short-poll-1.delivery_latency.hgrm");
         let text = String::from_utf8(files[0].bytes.clone()).unwrap();
         assert!(text.contains(", Total count    =         1000]"), "{text}");

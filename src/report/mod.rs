@@ -13,12 +13,14 @@ mod percentiles_csv;
 mod plan_toml;
 mod plot;
 mod runs_csv;
+mod saved_run;
 pub mod table;
 
-use wirelab_clients::harness::results::ResultSet;
+use wirelab_clients::harness::results::{ResultSet, RunResult};
 
 pub use folder::FolderError;
 pub use hdr_log::FOLDER as HDR_FOLDER;
+pub use saved_run::{FOLDER as RUNS_FOLDER, restore};
 
 /// One file of a results folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,29 +37,53 @@ impl File {
     }
 }
 
-/// Renders one kind of file: a single one, or one per run.
+/// Renders one file of all runs together.
 pub trait Exporter: Sync {
-    /// The files, each with its bytes.
+    /// The file, with its bytes.
     fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError>;
 }
 
-/// Every kind of file, in the order of writing.
+/// Renders files of one run, which are written once: no later run changes them.
+pub trait RunExporter: Sync {
+    /// The files, each with its bytes.
+    fn render(&self, run: &RunResult) -> Result<Vec<File>, ReportError>;
+}
+
+/// Every file of all runs together, in the order of writing.
 pub const EXPORTERS: &[&dyn Exporter] = &[
     &plan_toml::PlanToml,
     &manifest_json::ManifestJson,
-    // Before the rows that count their samples: whoever is killed in between leaves no row without its histograms.
-    &hdr_log::HdrLogs,
-    &hgrm::Hgrms,
     &percentiles_csv::PercentilesCsv,
     &runs_csv::RunsCsv,
 ];
 
+/// Every kind of file of one run, in the order of writing.
+pub const RUN_EXPORTERS: &[&dyn RunExporter] = &[
+    &hdr_log::HdrLogs,
+    &hgrm::Hgrms,
+    // Last: a run that has this file has all of its own.
+    &saved_run::SavedRuns,
+];
+
+/// The files of one run, in the order of writing: before the rows that count its samples.
+pub fn render_run(run: &RunResult) -> Result<Vec<File>, ReportError> {
+    let files: Result<Vec<_>, _> = RUN_EXPORTERS.iter().map(|exporter| exporter.render(run)).collect();
+    Ok(files?.concat())
+}
+
+/// The files of all runs together, in the order of writing.
+pub fn render_all(results: &ResultSet) -> Result<Vec<File>, ReportError> {
+    let files: Result<Vec<_>, _> = EXPORTERS.iter().map(|exporter| exporter.render(results)).collect();
+    Ok(files?.concat())
+}
+
 /// Every file of a results folder, in the order of writing.
 pub fn render(results: &ResultSet) -> Result<Vec<File>, ReportError> {
-    let mut files = Vec::new();
-    for exporter in EXPORTERS {
-        files.extend(exporter.render(results)?);
+    let mut files: Vec<File> = Vec::new();
+    for run in &results.runs {
+        files.extend(render_run(run)?);
     }
+    files.extend(render_all(results)?);
     Ok(files)
 }
 
@@ -69,6 +95,12 @@ pub fn page(files: &[File]) -> Result<File, ReportError> {
 /// Whether the page is made of this file of a results folder.
 pub fn is_source(path: &str) -> bool {
     folder::SOURCES.contains(&path) || hdr_log::is_log_of(path, folder::METRIC)
+}
+
+/// Whether an experiment that goes on needs this file of its results folder.
+pub fn is_resumed_from(path: &str) -> bool {
+    let saved = path.starts_with(RUNS_FOLDER) && path.ends_with(".json");
+    saved || is_source(path) || matches!(path, "plan.toml" | "manifest.json")
 }
 
 /// Why a file could not be rendered.
@@ -90,6 +122,15 @@ pub enum ReportError {
         path: String,
         /// Why.
         reason: String,
+    },
+    /// A saved run cannot be read.
+    #[error("{path}: {error}; delete it to make that run again")]
+    Saved {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        error: serde_json::Error,
     },
     /// The files of a folder are not those of a run.
     #[error(transparent)]
@@ -122,7 +163,7 @@ mod tests {
     fn a_results_folder_holds_each_file_once() {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        let folder: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with("hdr/")).collect();
+        let folder: Vec<&str> = names.iter().copied().filter(|name| !name.contains('/')).collect();
         assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "runs.csv"]);
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");

@@ -120,7 +120,7 @@ fn in_plan_order(results: &ResultSet) -> Vec<&RunResult> {
     let order = results.plan.in_plan_order();
     let place = |run: &RunResult| {
         let same = |cell: &Cell| cell.arm == run.cell.arm && cell.transport == run.cell.transport;
-        (order.iter().position(same), run.cell.repetition, run.cell.is_aa)
+        (order.iter().position(same).unwrap_or(usize::MAX), run.cell.repetition, run.cell.is_aa)
     };
     let mut runs: Vec<_> = results.runs.iter().collect();
     runs.sort_by_key(|run| place(run));

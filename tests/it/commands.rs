@@ -70,7 +70,9 @@ fn a_run_of_every_transport_delivers_every_line_once() {
     let results = TempDir::new().unwrap();
     let (output, folder) = short_run(results.path(), &["--poll-interval", "50ms"]);
     assert_measured(&output);
-    let rows = rows(&folder.join("runs.csv"));
+    let mut rows = rows(&folder.join("runs.csv"));
+    let place = |name: &str| Transport::ALL.iter().position(|transport| transport.name() == name);
+    rows.sort_by_key(|row| place(&row("transport")));
     let transports: Vec<_> = rows.iter().map(|row| row("transport")).collect();
     assert_eq!(transports, Transport::ALL.map(Transport::name));
     for row in &rows {
@@ -147,6 +149,64 @@ fn ctrl_c_keeps_what_was_measured() {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(measured(), Some(1));
+}
+
+#[test]
+fn a_run_killed_with_kill_9_is_gone_on_with_and_keeps_what_it_had() {
+    let results = TempDir::new().unwrap();
+    let mut child = wirelab()
+        .current_dir(PROJECT)
+        .args(["run", "--transport", "sse,ndjson", "--rate", "50", "--duration", "2s", "--results"])
+        .arg(results.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let parent = results.path().join("ad-hoc");
+    let folder = || Some(fs::read_dir(&parent).ok()?.next()?.ok()?.path());
+    let lines = || Some(fs::read_to_string(folder()?.join("runs.csv")).ok()?.lines().count());
+    wait_until("the first run is written", || lines() == Some(2));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let folder = folder().unwrap();
+    let row =
+        |n: usize| fs::read_to_string(folder.join("runs.csv")).unwrap().lines().nth(n).map(str::to_owned);
+    let before = row(1).unwrap();
+
+    let resume = || output(wirelab().args(["run", "--resume"]).arg(&folder));
+    assert_measured(&resume());
+    assert_eq!(row(1), Some(before), "the first run is another one");
+    assert!(row(2).is_some_and(|row| row.contains(",ad-hoc,")) && row(3).is_none());
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("sse") && page.contains("ndjson"));
+    // With nothing left it only says again what there is.
+    let all = fs::read_to_string(folder.join("runs.csv")).unwrap();
+    assert_measured(&resume());
+    assert_eq!(fs::read_to_string(folder.join("runs.csv")).unwrap(), all);
+
+    for (file, from, to, said) in [
+        ("manifest.json", "\"cores_count\": ", "\"cores_count\": 9", "the machine was"),
+        (
+            "manifest.json",
+            "\"wirelab_version\": \"",
+            "\"wirelab_version\": \"9",
+            "the version of wirelab was",
+        ),
+        ("manifest.json", "{", "[", "manifest.json: "),
+        ("plan.toml", "subscribers", "subscriber", "unknown field `subscriber`"),
+    ] {
+        let path = folder.join(file);
+        let good = fs::read_to_string(&path).unwrap();
+        fs::write(&path, good.replacen(from, to, 1)).unwrap();
+        let refused = resume();
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains(said), "{}", text(&refused.stderr));
+        fs::write(&path, good).unwrap();
+    }
+    fs::remove_file(folder.join("plan.toml")).unwrap();
+    assert!(text(&resume().stderr).contains("plan.toml is missing; an experiment cannot go on"));
+    let nowhere = output(wirelab().args(["run", "--resume", "/nowhere"]));
+    assert!(text(&nowhere.stderr).contains("name a folder that `wirelab run` wrote"), "{nowhere:?}");
 }
 
 #[test]

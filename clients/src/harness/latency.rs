@@ -6,7 +6,13 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::serialization::{Deserializer as V2Deserializer, Serializer as _, V2Serializer};
 use hdrhistogram::{Counter, Histogram};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize};
 
 /// The longest latency told apart; longer ones are clamped to it.
 pub const LATENCY_MAX: Duration = Duration::from_secs(3600);
@@ -73,6 +79,32 @@ impl<C: Counter> LatencyHistogram<C> {
     /// The histogram itself, for those who write it to a file.
     pub fn histogram(&self) -> &Histogram<C> {
         &self.histogram
+    }
+}
+
+/// As a file keeps it: the samples in HdrHistogram's V2 format, as base64.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    samples: String,
+    clamped_count: u64,
+}
+
+impl Serialize for LatencyHistogram {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        V2Serializer::new().serialize(&self.histogram, &mut bytes).map_err(S::Error::custom)?;
+        Saved { samples: BASE64.encode(bytes), clamped_count: self.clamped_count }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for LatencyHistogram {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Saved { samples, clamped_count } = Saved::deserialize(deserializer)?;
+        let bytes = BASE64.decode(samples).map_err(D::Error::custom)?;
+        let mut histogram: Histogram<u64> =
+            V2Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(D::Error::custom)?;
+        histogram.auto(true);
+        Ok(Self { histogram, clamped_count })
     }
 }
 

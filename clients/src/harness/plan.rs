@@ -112,6 +112,13 @@ pub struct AdHoc {
     pub factors: Given,
 }
 
+/// A plan without flags.
+impl Default for Plan {
+    fn default() -> Self {
+        Self::ad_hoc(AdHoc::default()).expect("the defaults are a good plan")
+    }
+}
+
 impl Plan {
     /// Parses the TOML `text` of a plan that names no profile; `file` is the plan's name in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, PlanError> {

@@ -4,6 +4,8 @@
 //! difference. A server is a process group: its workers are its cost too. Reading `/proc` costs the sampled process
 //! nothing. Everything is Linux only, and `None` where it is not to be had.
 
+use serde::{Deserialize, Serialize};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -18,7 +20,7 @@ const ENDED_CPU_MAX: Duration = Duration::from_millis(2);
 const ENDED_CPU_DIVISOR: u32 = 50;
 
 /// What a process has cost, until an instant or between two.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSample {
     /// CPU time of all threads, user and system, ended ones included.
     pub cpu: Option<Duration>,

@@ -7,6 +7,8 @@
 //! At the end every line is exactly one of delivered, lost (missing although the cursor passed it) or censored
 //! (beyond the cursor): **expected = delivered + lost + censored**.
 
+use serde::{Deserialize, Serialize};
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,7 +57,7 @@ impl DueTable {
 }
 
 /// What became of a set of lines, summed over subscribers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Lines × subscribers that should arrive.
     pub expected: u64,
@@ -218,7 +220,7 @@ pub struct SubscriberDelivery {
 }
 
 /// What all subscribers of a run received.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Subscribers in it.
     pub subscribers_count: u64,
@@ -274,7 +276,7 @@ impl Delivery {
 }
 
 /// One bit per seq, from 1.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Bitmap {
     words: Vec<u64>,
 }

@@ -32,11 +32,12 @@ pub struct ResultSet {
 }
 
 /// One run of one cell.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// The plan's name.
     pub plan: String,
-    /// Every factor's value.
+    /// Every factor's value. Not saved: the plan says it.
+    #[serde(skip)]
     pub cell: Cell,
     /// Whether the numbers may be believed. Set by [`RunResult::judge`].
     pub verdict: Verdict,
@@ -97,7 +98,8 @@ pub struct CohortTraffic {
 }
 
 /// Whether a run's numbers may be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// They may.
     Ok,
@@ -120,7 +122,7 @@ impl Verdict {
 }
 
 /// `manifest.json`: how to read the numbers, and how to make them again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -145,12 +147,12 @@ pub struct Manifest {
     /// Columns of `runs.csv` that are empty in every row.
     pub not_measured: Vec<String>,
     /// Where several servers are measured: per arm, the columns that are empty in all of its rows and not in others'.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub not_measured_of: BTreeMap<String, Vec<String>>,
 }
 
 /// A machine, without its name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// `linux`, `macos`, …
     pub os: String,

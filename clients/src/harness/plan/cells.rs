@@ -71,6 +71,13 @@ pub struct Cell {
     pub lines: LineProcess,
 }
 
+/// The first run of a plan without flags.
+impl Default for Cell {
+    fn default() -> Self {
+        Plan::default().in_plan_order().remove(0)
+    }
+}
+
 impl Cell {
     /// Subscribers of all deployments together, the measured ones.
     pub fn subscribers_total(&self) -> u32 {

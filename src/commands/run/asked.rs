@@ -1,0 +1,86 @@
+//! What `wirelab run` is asked for: a plan that is there, or one made of flags.
+
+use wirelab_clients::harness::network::Fault;
+use wirelab_clients::harness::network::cut::Cut;
+use wirelab_clients::harness::plan::{
+    AD_HOC_LINES, AdHoc, Given, LineProcess, Plan, ServeOptions, Server, Size, StoreKind,
+};
+use wirelab_clients::harness::schedule;
+use wirelab_clients::{Options, Polling};
+
+use super::super::{Failure, plans};
+use crate::cli::{self, Run};
+
+impl From<cli::Size> for Size {
+    fn from(size: cli::Size) -> Self {
+        match size {
+            cli::Size::Smoke => Self::Smoke,
+            cli::Size::Full => Self::Full,
+        }
+    }
+}
+
+/// The plan of `wirelab run` without one.
+const DEFAULT_PLAN: &str = "quick";
+
+/// The plan that was named, or the one that the flags make, on the targets that were named.
+pub(super) fn plan(arguments: &Run) -> Result<Plan, Failure> {
+    let target = |given: &String| {
+        Server::parse(given, |name| plans::profile(name, &arguments.data)).map_err(Failure::usage)
+    };
+    let targets: Vec<Server> = arguments.target.iter().map(target).collect::<Result<_, _>>()?;
+    if arguments.store.is_some() && targets.iter().any(|target| *target != Server::Wirelab) {
+        return Err(Failure::usage(
+            "--store says where wirelab's own server keeps its logs, and --target names another; leave one out",
+        ));
+    }
+    let profiles_only = targets.iter().all(|target| matches!(target, Server::Profile(_)));
+    if !targets.is_empty() && profiles_only && !arguments.transport.is_empty() {
+        return Err(Failure::usage("a profile has a transport of its own; leave --transport out"));
+    }
+    if let Some(given) = &arguments.plan {
+        let plan = plans::find(given, arguments.size.into(), &arguments.data)?;
+        return match targets.is_empty() {
+            true => Ok(plan),
+            false => plan.on(targets).map_err(Failure::usage),
+        };
+    }
+    let Run { transport, subscribers, rate, duration, recording, speed, poll_interval, store, .. } =
+        arguments;
+    let lines = match recording {
+        Some(recording) => {
+            Some(LineProcess::Replay { recording: recording.clone(), speed: speed.unwrap_or(1.0) })
+        }
+        None if rate.is_some() || duration.is_some() => Some(LineProcess::Poisson(schedule::Generated {
+            rate_hz: rate.unwrap_or(AD_HOC_LINES.rate_hz),
+            duration: duration.unwrap_or(AD_HOC_LINES.duration),
+            ..AD_HOC_LINES
+        })),
+        None => None,
+    };
+    let options =
+        poll_interval.map(|interval| Options { polling: Polling::every(interval), ..Options::default() });
+    let serve = store.map(|store| ServeOptions {
+        store: match store {
+            cli::Store::Disk => StoreKind::Disk,
+            cli::Store::Memory => StoreKind::Memory,
+        },
+        ..ServeOptions::default()
+    });
+    let factors = Given {
+        transports: (!transport.is_empty()).then(|| transport.clone()),
+        subscribers: *subscribers,
+        fault: (!arguments.cut_at.is_empty()).then(|| Fault::Cut(Cut { at: arguments.cut_at.clone() })),
+        options,
+        serve,
+        lines,
+        ..Given::default()
+    };
+    let targets = (!targets.is_empty()).then_some(targets);
+    let flags = AdHoc { targets, factors, ..AdHoc::default() };
+    if flags == AdHoc::default() {
+        plans::find(DEFAULT_PLAN, arguments.size.into(), &arguments.data)
+    } else {
+        Plan::ad_hoc(flags).map_err(Failure::usage)
+    }
+}

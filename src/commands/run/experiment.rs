@@ -1,0 +1,163 @@
+//! An experiment on disk: begun in a new folder, or gone on with in an old one.
+//!
+//! Whatever a run found out is written before the next one starts, so that an experiment that was interrupted, or whose
+//! machine went down, keeps what it measured.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use wirelab_clients::harness::plan::{Cell, Plan, Size};
+use wirelab_clients::harness::results::{Manifest, ResultSet, RunResult, folder_name};
+use wirelab_clients::harness::schedule::Schedule;
+use wirelab_clients::recording::Recording;
+
+use super::super::{Failure, plans, results_folder, say};
+use crate::report::{self, File, table};
+
+/// A plan with what was measured of it, and where that is.
+pub(super) struct Experiment {
+    pub(super) folder: PathBuf,
+    pub(super) results: ResultSet,
+    /// What is still to be run, in order.
+    pub(super) left: Vec<Cell>,
+    recordings: BTreeMap<String, Arc<Recording>>,
+    /// Files of single runs: written once, and read by the page.
+    run_files: Vec<File>,
+}
+
+impl Experiment {
+    /// Begins in a new folder below `results`, with the runs `cells` of a plan.
+    pub(super) fn begin(plan: Plan, cells: Vec<Cell>, data: &Path, results: &Path) -> Result<Self, Failure> {
+        let recordings = recordings(&plan, data)?;
+        let started = SystemTime::now();
+        let commit = commit();
+        let folder = results.join(folder_name(&plan.name, started, commit.as_deref()));
+        let argv: Vec<String> = std::env::args().collect();
+        let mut manifest = Manifest::describe_machine(&plan, &argv, started, commit);
+        manifest.rustc = Some(env!("WIRELAB_RUSTC").to_owned());
+        manifest.order = cells.iter().map(|cell| cell.run_id.clone()).collect();
+        let results = ResultSet { plan, manifest, runs: Vec::new() };
+        let mut experiment = Self { folder, results, left: cells, recordings, run_files: Vec::new() };
+        experiment.write()?;
+        Ok(experiment)
+    }
+
+    /// Goes on with what is in `folder`, by the same build on the same machine: runs of two are not one experiment.
+    pub(super) fn resume(folder: &Path, data: &Path) -> Result<Self, Failure> {
+        let unreadable = |error: results_folder::Refused| {
+            Failure::usage(format!("{error}; name a folder that `wirelab run` wrote and did not finish"))
+        };
+        let wanted = |path: &str| report::is_resumed_from(path);
+        let files = results_folder::read(folder, &[report::HDR_FOLDER, report::RUNS_FOLDER], wanted)
+            .map_err(unreadable)?;
+        let in_folder = |what: &dyn std::fmt::Display| format!("{}: {what}", folder.display());
+        let text = |name: &str| {
+            let file = files.iter().find(|file| file.path == name);
+            let file = file.ok_or_else(|| {
+                Failure::usage(in_folder(&format!(
+                    "{name} is missing; an experiment cannot go on without it"
+                )))
+            })?;
+            String::from_utf8(file.bytes.clone())
+                .map_err(|_| Failure::usage(in_folder(&format!("{name} is not UTF-8"))))
+        };
+        let plan =
+            Plan::parse_with("plan.toml", &text("plan.toml")?, Size::Full, |name| plans::profile(name, data))
+                .map_err(|error| Failure::usage(in_folder(&error)))?;
+        let manifest: Manifest = serde_json::from_str(&text("manifest.json")?)
+            .map_err(|error| Failure::usage(in_folder(&format!("manifest.json: {error}"))))?;
+        same_build_and_machine(&manifest).map_err(|why| Failure::usage(in_folder(&why)))?;
+        let recordings = recordings(&plan, data)?;
+
+        let mut cells = plan.cells();
+        cells.retain(|cell| manifest.order.contains(&cell.run_id));
+        let (mut runs, mut left) = (Vec::new(), Vec::new());
+        for cell in cells {
+            match report::restore(&cell, &files) {
+                Some(Ok(run)) => runs.push(run),
+                Some(Err(error)) => return Err(Failure::usage(in_folder(&error))),
+                None => left.push(cell),
+            }
+        }
+        let run_files = files.into_iter().filter(|file| file.path.contains('/')).collect();
+        let results = ResultSet { plan, manifest, runs };
+        Ok(Self { folder: folder.to_owned(), results, left, recordings, run_files })
+    }
+
+    /// The due times of each deployment of a cell.
+    pub(super) fn schedules(&self, cell: &Cell) -> Vec<Schedule> {
+        plans::schedules(cell, &self.recordings)
+    }
+
+    /// Keeps a run, and writes everything that follows from it.
+    pub(super) fn keep(&mut self, run: RunResult) -> Result<(), Failure> {
+        let files = report::render_run(&run).map_err(Failure::environment)?;
+        results_folder::write(&self.folder, &files).map_err(refused)?;
+        self.run_files.extend(files);
+        self.results.runs.push(run);
+        self.write()
+    }
+
+    /// Writes what all runs together say.
+    pub(super) fn write(&mut self) -> Result<(), Failure> {
+        self.results.manifest.note_what_was_not_measured(&self.results.runs);
+        let mut files = report::render_all(&self.results).map_err(Failure::environment)?;
+        results_folder::write(&self.folder, &files).map_err(refused)?;
+        files.extend(self.run_files.iter().filter(|file| report::is_source(&file.path)).cloned());
+        // Last: it never speaks of a file that is not there.
+        let page = report::page(&files).map_err(Failure::environment)?;
+        results_folder::write(&self.folder, &[page]).map_err(refused)
+    }
+
+    /// Prints the table and where the files are.
+    pub(super) fn conclude(&self) -> Result<(), Failure> {
+        let text = format!("{}\nfiles: {}\n", table::render(&self.results), self.folder.display());
+        say(&text).map(|_| ())
+    }
+}
+
+fn refused(error: results_folder::Refused) -> Failure {
+    Failure::environment(format!("{error}; name another folder with --results"))
+}
+
+/// The recordings that the plan replays; a schedule without a line in its cohort is refused.
+fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recording>>, Failure> {
+    let recordings = plans::recordings(plan, data)?;
+    for cell in plan.cells() {
+        for schedule in plans::schedules(&cell, &recordings) {
+            plan.check_cohort(&cell, &schedule).map_err(Failure::usage)?;
+        }
+    }
+    Ok(recordings)
+}
+
+/// Why an experiment cannot go on here, if it cannot.
+fn same_build_and_machine(manifest: &Manifest) -> Result<(), String> {
+    let here = Manifest::describe_machine(&Plan::default(), &[], SystemTime::now(), commit());
+    let remedy = "start anew, so that all runs are of one build on one machine";
+    let differ = |what: &str, there: &dyn std::fmt::Debug, here: &dyn std::fmt::Debug| {
+        Err(format!("{what} was {there:?} and is {here:?}; {remedy}"))
+    };
+    if manifest.wirelab_version != here.wirelab_version {
+        return differ("the version of wirelab", &manifest.wirelab_version, &here.wirelab_version);
+    }
+    if manifest.commit != here.commit {
+        return differ("the commit", &manifest.commit, &here.commit);
+    }
+    if manifest.machine != here.machine {
+        return differ("the machine", &manifest.machine, &here.machine);
+    }
+    Ok(())
+}
+
+/// The commit that this was built from, as far as its source is still there; `-dirty` when the tree was changed.
+fn commit() -> Option<String> {
+    let source = env!("CARGO_MANIFEST_DIR");
+    let describe = ["describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"];
+    let output = Command::new("git").arg("-C").arg(source).args(describe).output().ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !commit.is_empty()).then_some(commit)
+}

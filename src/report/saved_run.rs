@@ -1,0 +1,73 @@
+//! `runs/<run_id>.json`: everything a run found out, as the harness keeps it: what `run --resume` goes on from.
+//!
+//! For wirelab itself; whoever reads results reads the CSV files. Its shape may change from version to version, so that
+//! only the version that wrote it takes it back.
+
+use wirelab_clients::harness::plan::Cell;
+use wirelab_clients::harness::results::RunResult;
+
+use super::{File, ReportError, RunExporter};
+
+/// The folder of saved runs below the results folder.
+pub const FOLDER: &str = "runs";
+
+/// Renders `runs/*.json`.
+pub(super) struct SavedRuns;
+
+impl RunExporter for SavedRuns {
+    fn render(&self, run: &RunResult) -> Result<Vec<File>, ReportError> {
+        let path = format!("{FOLDER}/{}.json", run.cell.run_id);
+        match serde_json::to_vec(run) {
+            Ok(mut bytes) => {
+                bytes.push(b'\n');
+                Ok(vec![File::new(path, bytes)])
+            }
+            Err(error) => Err(ReportError::Histogram { path, reason: error.to_string() }),
+        }
+    }
+}
+
+/// The run of this cell, if it is among the saved ones.
+pub fn restore(cell: &Cell, saved: &[File]) -> Option<Result<RunResult, ReportError>> {
+    let path = format!("{FOLDER}/{}.json", cell.run_id);
+    let file = saved.iter().find(|file| file.path == path)?;
+    let run = serde_json::from_slice(&file.bytes).map_err(|error| ReportError::Saved { path, error });
+    Some(run.map(|run: RunResult| RunResult { cell: cell.clone(), ..run }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wirelab_clients::harness::example;
+
+    #[test]
+    fn a_saved_run_is_the_run() {
+        let results = example::result_set();
+        for run in &results.runs {
+            let files = SavedRuns.render(run).unwrap();
+            let restored = restore(&run.cell, &files).unwrap().unwrap();
+            assert_eq!(
+                crate::report::render_run(&restored).unwrap(),
+                crate::report::render_run(run).unwrap()
+            );
+            assert_eq!(restored.delivery.distinct_lines_count(), run.delivery.distinct_lines_count());
+            assert_eq!(restored.delivery, run.delivery);
+        }
+        let runs: Vec<RunResult> = results.runs.clone();
+        let files: Vec<File> = runs.iter().flat_map(|run| SavedRuns.render(run).unwrap()).collect();
+        let restored: Vec<RunResult> =
+            runs.iter().map(|run| restore(&run.cell, &files).unwrap().unwrap()).collect();
+        assert_eq!(restored, runs);
+    }
+
+    #[test]
+    fn half_a_file_is_refused_by_its_name() {
+        let run = example::result_set().runs.remove(0);
+        let mut files = SavedRuns.render(&run).unwrap();
+        files[0].bytes.truncate(100);
+        let said = restore(&run.cell, &files).unwrap().unwrap_err().to_string();
+        assert!(said.starts_with("runs/short-poll-1.json: "), "{said}");
+        files.clear();
+        assert!(restore(&run.cell, &files).is_none());
+    }
+}
