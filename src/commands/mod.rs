@@ -29,6 +29,8 @@ pub enum Exit {
     Usage,
     /// A line was lost, censored, reordered or duplicated.
     Delivery,
+    /// A run contradicts the theory.
+    Theory,
     /// A run is invalid.
     Invalid,
     /// A server or the environment failed.
@@ -45,6 +47,7 @@ impl Exit {
             Self::Command(code) => code,
             Self::Usage => 2,
             Self::Delivery => 3,
+            Self::Theory => 4,
             Self::Invalid => 5,
             Self::Environment => 6,
             Self::Interrupted => 130,

@@ -15,6 +15,7 @@ mod plot;
 mod runs_csv;
 mod saved_run;
 pub mod table;
+mod theory_csv;
 
 use wirelab_clients::harness::results::{ResultSet, RunResult};
 
@@ -54,6 +55,7 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &plan_toml::PlanToml,
     &manifest_json::ManifestJson,
     &percentiles_csv::PercentilesCsv,
+    &theory_csv::TheoryCsv,
     &runs_csv::RunsCsv,
 ];
 
@@ -164,7 +166,7 @@ mod tests {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let folder: Vec<&str> = names.iter().copied().filter(|name| !name.contains('/')).collect();
-        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "runs.csv"]);
+        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "theory.csv", "runs.csv"]);
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
     }

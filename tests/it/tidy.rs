@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use wirelab_clients::harness::metrics::{COLUMNS, PERCENTILES_COLUMNS};
+use wirelab_clients::harness::metrics::{COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS};
 use wirelab_clients::harness::plan::{Plan, Size};
 use wirelab_clients::recording::Recording;
 use wirelab_clients::targets::profile::{Profile, ProfileError, ServerOf};
@@ -298,6 +298,7 @@ fn every_csv_column_is_in_the_registry() {
         .iter()
         .map(|column| column.name)
         .chain(PERCENTILES_COLUMNS.iter().map(|column| column.name))
+        .chain(THEORY_COLUMNS.iter().map(|column| column.name))
         .collect();
     let mut offences = Vec::new();
     for path in files().iter().filter(|path| path.extension().is_some_and(|e| e == "csv")) {

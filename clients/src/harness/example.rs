@@ -44,6 +44,7 @@ pub fn result_set() -> ResultSet {
         started_utc: "2026-01-02T03:04:05Z".to_owned(),
         machine: Machine { os: "linux".to_owned(), ..Machine::default() },
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
+        calibrations: Vec::new(),
         not_measured: Vec::new(),
         not_measured_of: Default::default(),
     };
@@ -93,6 +94,7 @@ fn run(cell: Cell) -> RunResult {
         sampled: Some(Duration::from_secs(11)),
         problem: None,
         subscriber_problems: Vec::new(),
+        theory: Vec::new(),
         cell,
     };
     run.judge();

@@ -8,6 +8,7 @@ use super::plan::Server;
 use super::recorder::Counts;
 use super::results::{RunResult, Verdict};
 use super::statistics::distinct_lines_needed;
+use super::theory::TheoryVerdict;
 use crate::traffic::Traffic;
 
 /// Differences below this share of the delivery p99 are lost in the harness's own lateness.
@@ -17,6 +18,8 @@ const LATENESS_RATIO_MAX: f64 = 0.1;
 pub const EXIT_OK: u8 = 0;
 /// A line was lost, censored, reordered or duplicated, or a threshold of the plan was missed.
 pub const EXIT_DELIVERY: u8 = 3;
+/// A run contradicts the theory.
+pub const EXIT_THEORY: u8 = 4;
 /// A run is invalid.
 pub const EXIT_INVALID: u8 = 5;
 /// The server or the environment failed.
@@ -29,6 +32,8 @@ pub fn exit_code(runs: &[RunResult]) -> u8 {
             EXIT_ENVIRONMENT
         } else if run.verdict == Verdict::Invalid {
             EXIT_INVALID
+        } else if run.theory.iter().any(|row| row.verdict == TheoryVerdict::Fail) {
+            EXIT_THEORY
         } else if !run.delivery.whole.flawless() || !run.subscriber_problems.is_empty() {
             EXIT_DELIVERY
         } else {
@@ -210,6 +215,7 @@ fn disagreements(client: &Traffic, server: &Traffic, differ: fn(u64, u64) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::theory::TheoryRow;
     use crate::harness::{example, metrics};
     use std::time::Duration;
 
@@ -384,6 +390,20 @@ mod tests {
         assert_eq!((verdict, reasons.as_str()), (Verdict::Ok, "1 warm-up lines lost"));
     }
 
+    fn with_theory(verdict: TheoryVerdict) -> RunResult {
+        let row = TheoryRow {
+            formula: "F1".into(),
+            quantity: "x".to_owned(),
+            unit: "us".into(),
+            predicted: 1.0,
+            measured: Some(2.0),
+            tolerance_ratio: Some(0.05),
+            verdict,
+            assumption_broken: None,
+        };
+        RunResult { theory: vec![row], ..run() }
+    }
+
     #[test]
     fn the_highest_exit_code_wins() {
         let judged = |change: fn(&mut RunResult)| {
@@ -404,7 +424,11 @@ mod tests {
         assert_eq!(exit_code(std::slice::from_ref(&fine)), EXIT_OK);
         assert_eq!(exit_code(&[fine.clone(), lossy.clone()]), EXIT_DELIVERY);
         assert_eq!(exit_code(&[reordered, fine.clone()]), EXIT_DELIVERY);
-        assert_eq!(exit_code(&[invalid.clone(), lossy]), EXIT_INVALID);
+        assert_eq!(exit_code(&[invalid.clone(), lossy.clone()]), EXIT_INVALID);
+        let (contradicting, forgiven) = (with_theory(TheoryVerdict::Fail), TheoryVerdict::AssumptionBroken);
+        assert_eq!(exit_code(&[with_theory(forgiven), with_theory(TheoryVerdict::Reported)]), EXIT_OK);
+        assert_eq!(exit_code(&[contradicting.clone(), lossy.clone()]), EXIT_THEORY);
+        assert_eq!(exit_code(&[contradicting, invalid.clone()]), EXIT_INVALID);
         assert_eq!(exit_code(&[fine, invalid, broken]), EXIT_ENVIRONMENT);
     }
 }

@@ -13,6 +13,7 @@ use super::latency::LatencyHistogram;
 use super::plan::{Cell, Plan};
 use super::process_sampler::ProcessSample;
 use super::recorder::Delivery;
+use super::theory::{Calibration, TheoryRow};
 use super::{gates, metrics};
 use crate::os;
 use crate::traffic::Traffic;
@@ -76,6 +77,8 @@ pub struct RunResult {
     /// What went wrong with subscribers: gave up, got another text, never saw the end of the log. Defects of
     /// delivery, as lost lines are.
     pub subscriber_problems: Vec<String>,
+    /// The run held against the formulas; empty without a calibration.
+    pub theory: Vec<TheoryRow>,
 }
 
 impl RunResult {
@@ -122,7 +125,7 @@ impl Verdict {
 }
 
 /// `manifest.json`: how to read the numbers, and how to make them again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -144,6 +147,9 @@ pub struct Manifest {
     pub machine: Machine,
     /// `run_id`s in the order in which they were to be run.
     pub order: Vec<String>,
+    /// The constants of the theory, per server; empty before they are measured, and where they could not be.
+    #[serde(default)]
+    pub calibrations: Vec<Calibration>,
     /// Columns of `runs.csv` that are empty in every row.
     pub not_measured: Vec<String>,
     /// Where several servers are measured: per arm, the columns that are empty in all of its rows and not in others'.
@@ -205,6 +211,7 @@ impl Manifest {
             started_utc: humantime::format_rfc3339_seconds(started).to_string(),
             machine: Machine::describe(),
             order: plan.cells().into_iter().map(|cell| cell.run_id).collect(),
+            calibrations: Vec::new(),
             not_measured: Vec::new(),
             not_measured_of: BTreeMap::new(),
         }

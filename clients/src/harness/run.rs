@@ -211,6 +211,7 @@ async fn measure(
         server: after.0.since(&before.0),
         harness: after.1.since(&before.1),
         sampled: Some(after.2 - before.2),
+        theory: Vec::new(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The data dictionary: `results/README.md`, generated from the registry.
 
-use super::{COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS};
+use super::{COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, THEORY_COLUMNS};
 
 const HEAD: &str = "\
 # What the files of a run say
@@ -17,6 +17,7 @@ ignored by git.
 | `manifest.json` | version, seed, command line, commit, machine, order of the runs, `not_measured` columns, of all or `not_measured_of` one server; never a host, user or path |
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
+| `theory.csv` | one row per run and prediction |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
 | `hdr/<run_id>.<metric>.hgrm` | the same as percentile text for HdrHistogram's plotters; ms |
 | `report.html` | the question, the table and the latencies to look at, offline; `wirelab report` makes it again from the other files |
@@ -55,5 +56,7 @@ pub fn data_dictionary() -> String {
     );
     page += "\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(PERCENTILES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `theory.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(THEORY_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page
 }
