@@ -38,4 +38,5 @@ mod shell;
 mod store_crash;
 mod tail;
 mod targets;
+mod theory;
 mod tidy;
