@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use wirelab_clients::wire::{
-    Finish, IDEMPOTENCY_KEY_BYTES_MAX, LIST_MAX, NAME_CHARS_MAX, NewDeployment, Transport, TransportInfo,
+    Finish, IDEMPOTENCY_KEY_BYTES_MAX, LIST_MAX, NAME_CHARS_MAX, NewDeployment, TransportInfo,
 };
 
+use crate::compression::Coding;
 use crate::deployments::CreateError;
 use crate::new_lines;
-use crate::openapi;
 use crate::problem::Refusal;
 use crate::request::{self, deployment_id, one_header, parameter};
 use crate::server::{Context, no_store};
@@ -124,7 +124,10 @@ async fn lines(request: HttpRequest, context: web::Data<Context>) -> Result<Http
     let (id, limit) = (deployment_id(&request)?, request::limit(&request)?);
     let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
     let batch = reader.read(limit).await?;
-    Ok(no_store(HttpResponse::Ok()).content_type("application/json").body(batch_json(&batch)))
+    let coding = Coding::agreed(&request, context.options.compression);
+    let mut response = no_store(HttpResponse::Ok());
+    coding.vary(&mut response);
+    Ok(coding.whole(response.content_type("application/json"), batch_json(&batch)))
 }
 
 async fn append(
@@ -166,15 +169,15 @@ async fn finish(
     Ok(no_store(HttpResponse::Ok()).json(context.deployments.finish(&id, status).await?))
 }
 
-async fn list_transports() -> HttpResponse {
-    let transports = Transport::ALL.map(|transport| TransportInfo {
+async fn list_transports(context: web::Data<Context>) -> HttpResponse {
+    let transports = context.options.transports.iter().map(|transport| TransportInfo {
         name: transport.name().to_owned(),
         path: transport.path(),
         wire: transport.wire().to_owned(),
         waits: transport.waits().to_owned(),
         summary: transport.summary().to_owned(),
     });
-    HttpResponse::Ok().json(transports)
+    HttpResponse::Ok().json(transports.collect::<Vec<_>>())
 }
 
 async fn list_recordings(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
@@ -202,8 +205,8 @@ async fn metrics(context: web::Data<Context>) -> HttpResponse {
     no_store(HttpResponse::Ok()).content_type(METRICS_TYPE).body(context.metrics.render())
 }
 
-async fn describe() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(openapi::json())
+async fn describe(context: web::Data<Context>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(context.description.clone())
 }
 
 async fn json_body<T: DeserializeOwned>(payload: web::Payload, example: &str) -> Result<T, Refusal> {

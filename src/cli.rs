@@ -9,6 +9,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::wire::{From as Position, Transport};
 
+use crate::compression::Compression;
+use crate::report::changes::Tolerated;
+use crate::server::LINGER_MAX;
+
 /// Where a server listens unless told otherwise, and where the clients look for it.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
 
@@ -38,6 +42,8 @@ pub enum Command {
     Record(Record),
     /// Make report.html again from the files of a results folder.
     Report(Report),
+    /// Say what changed between two results folders, beyond the noise.
+    Compare(Compare),
     /// List the plans with their questions.
     Plans(Plans),
     /// Print results/README.md: what every column means.
@@ -163,6 +169,20 @@ pub struct Serve {
     /// Lines kept per deployment, the newest; 0 keeps all.
     #[arg(long, default_value_t = 0)]
     pub retain_lines: u64,
+    /// Transports to serve, separated by commas; the paths of the others answer 404 [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS")]
+    pub transports: Vec<Transport>,
+    /// Coding of bodies that carry lines, for clients that accept it: gzip holds some 300 KiB per open stream and
+    /// compresses each line once per subscriber. WebSocket frames stay as they are.
+    #[arg(long, value_enum, default_value_t = Compression::Identity)]
+    pub compression: Compression,
+    /// How long a waiting answer gathers lines behind a first one, at most 10s. Lines that were there when it was
+    /// asked for, the end of the log, a full batch and the end of a hold are not kept back.
+    #[arg(long, default_value = "0s", value_parser = linger)]
+    pub linger: Duration,
+    /// Advise pollers without news to stay away for this long, in whole seconds, by Retry-After [default: no advice]
+    #[arg(long, value_parser = whole_seconds)]
+    pub poll_advice: Option<Duration>,
     /// Stop when stdin is closed, so that a server started by a program does not outlive it.
     #[arg(long)]
     pub stop_at_stdin_end: bool,
@@ -235,6 +255,42 @@ pub struct Report {
     pub folder: PathBuf,
 }
 
+const COMPARE_RULES: &str = "\
+Runs of one transport and arm are one group. A change is claimed where the 95 % interval of the ratio of medians over
+runs excludes 1, and where it is larger than what an A/A pair of either folder differs by; that takes 6 runs of each
+side. Invalid runs are left out and named. docs/statistics.md says more.
+
+Exit codes: 0; 2 wrong usage or no results folder; 3 with --fail-above, when a figure got worse by more than that.";
+
+/// `wirelab compare`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPARE_RULES)]
+pub struct Compare {
+    /// The results folder that is compared with.
+    #[arg(value_name = "RUN_A")]
+    pub run_a: PathBuf,
+    /// The results folder that is compared.
+    #[arg(value_name = "RUN_B")]
+    pub run_b: PathBuf,
+    /// End with 3 when a figure of RUN_B is worse than RUN_A's by more than this, beyond the noise; such as 10%.
+    #[arg(long, value_name = "PERCENT")]
+    pub fail_above: Option<Tolerated>,
+    /// How the changes are written.
+    #[arg(long, default_value = "md")]
+    pub format: CompareFormat,
+}
+
+/// How changes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompareFormat {
+    /// A table for people, valid Markdown.
+    Md,
+    /// A row per figure.
+    Csv,
+    /// Everything, points included.
+    Json,
+}
+
 /// `wirelab plans`.
 #[derive(Debug, Args)]
 pub struct Plans {
@@ -279,6 +335,23 @@ fn origin(text: &str) -> Result<String, String> {
         text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).ok_or_else(wrong)?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
     if authority.is_empty() || !authority.chars().all(plain) { Err(wrong()) } else { Ok(text.to_owned()) }
+}
+
+fn linger(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(linger) if linger <= LINGER_MAX => Ok(linger),
+        Ok(_) => Err(format!("at most {} s", LINGER_MAX.as_secs())),
+        Err(error) => Err(format!("{error}; write it as 50ms or 1s")),
+    }
+}
+
+/// What `Retry-After` can say (RFC 9110 §10.2.3), and not 0, which would advise a busy loop.
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(interval) if interval.subsec_nanos() == 0 && !interval.is_zero() => Ok(interval),
+        Ok(_) => Err("whole seconds, at least 1s".to_owned()),
+        Err(error) => Err(format!("{error}; write it as 5s")),
+    }
 }
 
 /// Zero would ask again before the answer is read.

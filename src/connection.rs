@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_rt::net::TcpStream;
+use actix_web::{HttpMessage, HttpRequest};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -34,6 +35,8 @@ pub(crate) struct Ledger {
     connections: Arc<Connections>,
     caller: Mutex<Option<Caller>>,
     unclaimed_up: AtomicU64,
+    /// HTTP/2 says its settings before anybody asks.
+    unclaimed_down: AtomicU64,
     /// Accepted beyond the bound: every request on it is refused.
     refused: AtomicBool,
 }
@@ -47,6 +50,7 @@ impl Ledger {
             connections,
             caller,
             unclaimed_up: AtomicU64::new(0),
+            unclaimed_down: AtomicU64::new(0),
             refused: beyond.into(),
         })
     }
@@ -66,7 +70,13 @@ impl Ledger {
             self.metrics.of(caller).connections.inc();
             *current = Some(caller);
         }
-        self.metrics.of(caller).bytes_up.inc_by(self.unclaimed_up.swap(0, Ordering::Relaxed));
+        self.book(caller);
+    }
+
+    /// Of the connection that a request came on, whichever protocol it speaks.
+    pub(crate) fn of(request: &HttpRequest) -> Arc<Self> {
+        let of_http1 = request.conn_data::<Arc<Self>>().cloned();
+        of_http1.or_else(|| request.extensions().get::<Arc<Self>>().cloned()).expect("both protocols set it")
     }
 
     /// Whether this connection is one too many.
@@ -79,17 +89,23 @@ impl Ledger {
     }
 
     fn wrote(&self, bytes: usize) {
-        let caller = self.caller().unwrap_or(Caller::of_path(""));
+        self.unclaimed_down.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(caller) = self.caller() {
+            self.book(caller);
+        }
+    }
+
+    fn book(&self, caller: Caller) {
         let metrics = self.metrics.of(caller);
-        metrics.bytes_down.inc_by(bytes as u64);
         metrics.bytes_up.inc_by(self.unclaimed_up.swap(0, Ordering::Relaxed));
+        metrics.bytes_down.inc_by(self.unclaimed_down.swap(0, Ordering::Relaxed));
     }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
         // Booked before the gauge falls: whoever sees no connection sees all of its bytes.
-        self.wrote(0);
+        self.book(self.caller().unwrap_or(Caller::of_path("")));
         if let Some(caller) = self.caller() {
             self.metrics.of(caller).connections.dec();
         }
@@ -113,6 +129,11 @@ impl MeteredStream {
         write_timeout: Duration,
     ) -> Self {
         Self { socket, ledger: Ledger::open(metrics, connections), write_timeout, stalled: None }
+    }
+
+    /// The socket, to look at and not to read from: what is read past this is not counted.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
     }
 
     pub(crate) fn ledger(&self) -> Arc<Ledger> {

@@ -6,6 +6,7 @@
 //! - [`cli`], [`commands`]: the command line; one file per command
 //! - [`server`]: the actix application; [`api`]: the regular calls; [`transports`]: how lines leave the log;
 //!   [`openapi`]: all of them described
+//! - `protocol`, `http2`, `connection`: HTTP/1.1 and HTTP/2 on one port, bytes counted; [`compression`]: gzip
 //! - [`reader`]: a cursor on a log, all that a transport may use
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
@@ -18,13 +19,16 @@ pub mod cli;
 mod clock;
 pub mod command_output;
 pub mod commands;
+pub mod compression;
 mod connection;
 pub mod deployments;
+mod http2;
 pub mod metrics;
 mod new_lines;
 pub mod openapi;
 mod page;
 pub mod problem;
+mod protocol;
 pub mod reader;
 pub mod report;
 mod request;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::{Duration, Instant, timeout_at};
 use wirelab_clients::wire::{
     BATCH_BYTES_MAX, BATCH_LINES_MAX, Cursor, DeploymentId, Epoch, From as Position, Gap, Seq, Status,
 };
@@ -60,6 +61,10 @@ pub struct Reader {
     epoch: Epoch,
     after: Seq,
     head: watch::Receiver<Head>,
+    /// Whether everything was read that there was when this reader last looked.
+    is_at_tail: bool,
+    /// While lines gather behind a first one.
+    gathers_until: Option<Instant>,
 }
 
 impl Reader {
@@ -81,7 +86,8 @@ impl Reader {
             }
             Position::After(asked) => return Err(OpenError::Gone { gap: gap(&epoch, now), asked }),
         };
-        Ok(Self { log, id, epoch, after, head })
+        let is_at_tail = after == now.last;
+        Ok(Self { log, id, epoch, after, head, is_at_tail, gathers_until: None })
     }
 
     /// The deployment being read.
@@ -118,8 +124,10 @@ impl Reader {
             error => ReadError::Store(error),
         })?;
         self.after = lines.last().map_or(self.after, |line| line.seq);
+        self.is_at_tail = self.after >= head.last;
+        self.gathers_until = None;
         let finished = head.ended.filter(|_| self.after == head.last);
-        Ok(EncodedBatch { lines, next: self.cursor(), more: self.after < head.last, finished })
+        Ok(EncodedBatch { lines, next: self.cursor(), more: !self.is_at_tail, finished })
     }
 
     /// Waits until there is a line after the cursor, or the end, or the deletion. Cancel-safe.
@@ -129,6 +137,21 @@ impl Reader {
             .wait_for(|head| head.last > after || head.ended.is_some() || head.deleted)
             .await
             .expect("the log, which this reader holds, holds the sender");
+    }
+
+    /// Waits like [`wait`](Self::wait), then lets more lines gather for `linger` behind the first one. What was
+    /// there before this reader had read everything is not kept back, nor the end, the deletion or a full batch.
+    /// Cancel-safe: asked again, the same first line counts.
+    pub async fn wait_and_gather(&mut self, linger: Duration) {
+        self.wait().await;
+        if linger.is_zero() || !self.is_at_tail {
+            return;
+        }
+        let until = *self.gathers_until.get_or_insert_with(|| Instant::now() + linger);
+        let full = self.after + BATCH_LINES_MAX as u64;
+        let enough = self.head.wait_for(|head| head.ended.is_some() || head.deleted || head.last >= full);
+        // Either way there is something to read.
+        let _ = timeout_at(until, enough).await;
     }
 }
 

@@ -3,16 +3,21 @@
 //! Knows no transport by name. What holds for every request stands here: counting, overload, origins, the
 //! headers all answers share, and a shutdown that takes under two seconds with streams open.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
-use actix_http::{HttpService, KeepAlive, Protocol};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive, Protocol, Request};
 use actix_rt::net::TcpStream;
 use actix_server::Server;
-use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config,
+};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
@@ -22,15 +27,18 @@ use actix_web::http::header::{
 use actix_web::http::{Method, Uri, Version};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::wire::{Outcome, Transport};
 
+use crate::compression::Compression;
 use crate::connection::{Connections, Ledger, MeteredStream};
 use crate::deployments::Deployments;
 use crate::metrics::{Caller, Metrics};
 use crate::problem::Refusal;
-use crate::{api, page, transports};
+use crate::protocol::{self, Spoken};
+use crate::{api, http2, openapi, page, transports};
 
 /// Connections accepted beyond the bound, only to be told 503. Without them an overloaded server would look
 /// like one that hangs.
@@ -39,6 +47,8 @@ const REFUSED_CONNECTIONS_MAX: usize = 256;
 const SHUTDOWN_S_MAX: u64 = 1;
 /// How long a client may take to send a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a client is told that began too little to tell its protocol.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 /// `Retry-After` of an overloaded server, s.
 const RETRY_AFTER_S: u64 = 5;
 
@@ -59,7 +69,19 @@ pub struct Options {
     pub allow_origins: Vec<String>,
     /// Threads.
     pub workers: usize,
+    /// What is served; the path of another transport is as unknown as any.
+    pub transports: Vec<Transport>,
+    /// How bodies that carry lines may be coded.
+    pub compression: Compression,
+    /// How long a waiting answer gathers lines behind a first one; at most [`LINGER_MAX`].
+    pub linger: Duration,
+    /// The interval that pollers without news are advised, in whole seconds.
+    pub poll_advice: Option<Duration>,
 }
+
+/// Longest linger: below the heartbeat of streams (15 s) and the default hold of polls (25 s), which would otherwise
+/// come before any line.
+pub const LINGER_MAX: Duration = Duration::from_secs(10);
 
 impl Default for Options {
     fn default() -> Self {
@@ -71,6 +93,10 @@ impl Default for Options {
             keep_alive: Duration::from_secs(75),
             allow_origins: Vec::new(),
             workers: std::thread::available_parallelism().map_or(1, Into::into),
+            transports: Transport::ALL.to_vec(),
+            compression: Compression::Identity,
+            linger: Duration::ZERO,
+            poll_advice: None,
         }
     }
 }
@@ -88,6 +114,8 @@ pub struct Context {
     pub rooms: Arc<Semaphore>,
     /// Cancelled when the server says goodbye.
     pub shutdown: CancellationToken,
+    /// `/openapi.json`.
+    pub(crate) description: String,
 }
 
 /// Starts serving on `listener`. The future ends when `shutdown` is cancelled and the connections are gone.
@@ -109,39 +137,51 @@ pub fn start(
         .shutdown_timeout(SHUTDOWN_S_MAX);
     let draining = builder.graceful_shutdown_signal();
     let rooms = Arc::new(Semaphore::new(options.connections_max));
-    let context = web::Data::new(Context { deployments, metrics: metrics.clone(), options, rooms, shutdown });
+    let description = openapi::json(&options.transports);
+    let context = Context { deployments, metrics: metrics.clone(), options, rooms, shutdown, description };
+    let context = web::Data::new(context);
     let server = builder
         .listen("wirelab", listener, move || {
-            let (context, metrics) = (context.clone(), metrics.clone());
-            let (connections, draining) = (connections.clone(), draining.clone());
-            let write_timeout = context.options.write_timeout;
-            let http = HttpService::build()
-                .graceful_shutdown_signal(move || {
-                    let draining = draining.clone();
-                    async move { draining.notified().await }
-                })
-                .keep_alive(KeepAlive::Timeout(context.options.keep_alive))
-                .client_request_timeout(HEAD_TIMEOUT)
-                // A client's FIN ends its request, or a held poll would outlive its client.
-                .h1_allow_half_closed(false)
-                .on_connect_ext(|stream: &MeteredStream, extensions| {
-                    extensions.insert(stream.ledger());
-                })
-                .finish(map_config(
-                    app(context).into_factory().map_err(|error| error.error_response()),
-                    |_| AppConfig::default(),
-                ));
-            fn_service(move |socket: TcpStream| {
-                let (metrics, connections) = (metrics.clone(), connections.clone());
+            let (context, connections, draining) = (context.clone(), connections.clone(), draining.clone());
+            let metrics = metrics.clone();
+            fn_factory(move || {
+                let draining = draining.clone();
+                let http1 = HttpService::build()
+                    .graceful_shutdown_signal(move || {
+                        let draining = draining.clone();
+                        async move { draining.notified().await }
+                    })
+                    .keep_alive(KeepAlive::Timeout(context.options.keep_alive))
+                    .client_request_timeout(HEAD_TIMEOUT)
+                    // A client's FIN ends its request, or a held poll would outlive its client.
+                    .h1_allow_half_closed(false)
+                    .on_connect_ext(|stream: &MeteredStream, extensions| {
+                        extensions.insert(stream.ledger());
+                    })
+                    .finish(application(context.clone()))
+                    .new_service(());
+                let http2 = application(context.clone()).new_service(());
+                let terms = http2::Terms {
+                    head_timeout: HEAD_TIMEOUT,
+                    keep_alive: context.options.keep_alive,
+                    write_timeout: context.options.write_timeout,
+                    shutdown: context.shutdown.clone(),
+                };
+                let (connections, metrics) = (connections.clone(), metrics.clone());
                 async move {
-                    // Each line leaves at once; batching is the reader's decision, not the kernel's.
-                    socket.set_nodelay(true)?;
-                    let peer = socket.peer_addr().ok();
-                    let stream = MeteredStream::new(socket, metrics, connections, write_timeout);
-                    Ok::<_, actix_http::error::DispatchError>((stream, Protocol::Http1, peer))
+                    let (http1, http2) = (Rc::new(http1.await?), Rc::new(http2.await?));
+                    Ok::<_, ()>(fn_service(move |socket: TcpStream| {
+                        let stream = MeteredStream::new(
+                            socket,
+                            metrics.clone(),
+                            connections.clone(),
+                            terms.write_timeout,
+                        );
+                        let (http1, http2, terms) = (http1.clone(), http2.clone(), terms.clone());
+                        async move { serve(stream, http1, http2, terms).await }
+                    }))
                 }
             })
-            .and_then(http)
         })?
         .run();
     let handle = server.handle();
@@ -152,6 +192,48 @@ pub fn start(
     Ok(server)
 }
 
+/// One connection, to its end, in the protocol that its first bytes speak.
+async fn serve(
+    mut stream: MeteredStream,
+    http1: Rc<impl Service<(MeteredStream, Protocol, Option<SocketAddr>), Error = DispatchError>>,
+    http2: Rc<impl Service<Request, Response = ServiceResponse<BoxBody>, Error = HttpResponse> + 'static>,
+    terms: http2::Terms,
+) -> Result<(), DispatchError> {
+    // Each line leaves at once; batching is the reader's decision, not the kernel's.
+    stream.socket().set_nodelay(true)?;
+    let peer = stream.socket().peer_addr().ok();
+    let spoken = tokio::select! {
+        spoken = protocol::spoken(stream.socket(), terms.head_timeout) => spoken?,
+        // Nothing was asked that could be answered.
+        () = terms.shutdown.cancelled() => return Ok(()),
+    };
+    match spoken {
+        Spoken::Http1 => {
+            poll_fn(|cx| http1.poll_ready(cx)).await?;
+            http1.call((stream, Protocol::Http1, peer)).await?;
+        }
+        Spoken::Http2 => http2::serve(stream, peer, http2, terms).await.map_err(DispatchError::H2)?,
+        Spoken::Nothing => stream.write_all(TOO_SLOW).await?,
+    }
+    Ok(())
+}
+
+/// The application as both protocols call it.
+fn application(
+    context: web::Data<Context>,
+) -> impl ServiceFactory<
+    Request,
+    Config = (),
+    Response = ServiceResponse<BoxBody>,
+    Error = HttpResponse,
+    InitError = (),
+    Service: 'static,
+    Future: 'static,
+> {
+    let app = app(context).into_factory().map_err(|error: Error| error.error_response());
+    map_config(app, |()| AppConfig::default())
+}
+
 /// The application: routes, and around them what holds for every request.
 fn app(
     context: web::Data<Context>,
@@ -159,16 +241,16 @@ fn app(
     impl ServiceFactory<
         ServiceRequest,
         Config = (),
-        Response = ServiceResponse<impl MessageBody>,
+        Response = ServiceResponse<BoxBody>,
         Error = Error,
         InitError = (),
     >,
 > {
-    let origins = context.options.allow_origins.clone();
+    let (origins, served) = (context.options.allow_origins.clone(), context.options.transports.clone());
     App::new()
         .app_data(context)
         .configure(api::mount)
-        .configure(transports::mount)
+        .configure(|config| transports::mount(config, &served))
         .configure(page::mount)
         .default_service(web::to(no_such_path))
         .wrap(from_fn(refuse_some))
@@ -216,8 +298,7 @@ async fn every_request(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let context = request.app_data::<web::Data<Context>>().expect("set in app()").clone();
     let caller = Caller::of_path(request.path());
-    let ledger = request.conn_data::<Arc<Ledger>>().expect("set at connect").clone();
-    ledger.claim(caller);
+    Ledger::of(request.request()).claim(caller);
     // HTTP/1.0 has no chunks: a body without length ends with its connection (RFC 9112 §6.1, §6.3).
     let knows_chunks = request.version() >= Version::HTTP_11;
     let mut counted = Counted { metrics: &context.metrics, caller, outcome: Outcome::Error };
@@ -238,8 +319,7 @@ async fn refuse_some(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let context = request.app_data::<web::Data<Context>>().expect("set in app()");
-    let ledger = request.conn_data::<Arc<Ledger>>().expect("set at connect");
-    if ledger.is_refused() {
+    if Ledger::of(request.request()).is_refused() {
         let caller = Caller::of_path(request.path());
         return Ok(request.into_response(overloaded(caller)));
     }
@@ -311,11 +391,17 @@ fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
     }
 }
 
-async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, Refusal> {
-    Err(Refusal::new(
-        StatusCode::NOT_FOUND,
-        format!("there is nothing at {}; the calls start with /api/, see /api/transports", request.path()),
-    ))
+async fn no_such_path(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let detail = match Caller::of_path(request.path()).transport() {
+        Some(transport) if !context.options.transports.contains(&transport) => {
+            let served: Vec<_> = context.options.transports.iter().map(|served| served.name()).collect();
+            format!("{transport} is not served here; there is {}", served.join(", "))
+        }
+        _ => {
+            format!("there is nothing at {}; the calls start with /api/, see /api/transports", request.path())
+        }
+    };
+    Err(Refusal::new(StatusCode::NOT_FOUND, detail))
 }
 
 /// An answer with nothing to cache, for streams and snapshots.

@@ -1,26 +1,33 @@
-//! HTTP/1.1 for the client halves: one connection at a time, metered, with reconnects.
+//! HTTP for the client halves: one connection at a time and one exchange on it, metered, with reconnects.
 //!
 //! hyper's low-level connection, on our own socket. It is driven by the task that waits for the answer and not by
-//! a task of its own: then a chunk is looked at in the same poll that read it, and its stamp is its own.
+//! a task of its own: then a chunk is looked at in the same poll that read it, and its stamp is its own. Bytes are
+//! counted as they crossed the network; whoever reads a body gets it decoded.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderMap, RETRY_AFTER, USER_AGENT};
+use hyper::client::conn::{self, http1};
+use hyper::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, HeaderMap, RETRY_AFTER, USER_AGENT,
+};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 use crate::backoff::Backoff;
+use crate::gzip::Gunzip;
+use crate::http2;
 use crate::meter::{Meter, MeteredSocket};
+use crate::transports::back_off;
 use crate::wire::{BODY_BYTES_MAX, Gap, Outcome, Problem};
-use crate::{ServerUrl, SubscribeError};
+use crate::{Compression, Connections, HttpVersion, Options, ServerUrl, SubscribeError};
 
 /// How long a TCP connection may take: three SYNs of a kernel that repeats after 1 and 3 s.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -39,10 +46,58 @@ pub(crate) struct Answer {
     pub(crate) at: Instant,
 }
 
-type Driver = Pin<Box<http1::Connection<TokioIo<MeteredSocket>, Empty<Bytes>>>>;
+/// A body that may still be arriving.
+pub(crate) struct Body {
+    incoming: Incoming,
+    /// Between the network and the reader, if the server encoded it.
+    gunzip: Option<Gunzip>,
+}
+
+impl Body {
+    fn of(incoming: Incoming, headers: &HeaderMap) -> Result<Self, Cut> {
+        let gunzip = match headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes()) {
+            None | Some(b"identity") => None,
+            Some(b"gzip") => Some(Gunzip::new()),
+            Some(other) => {
+                let other = String::from_utf8_lossy(other);
+                return Err(Cut(format!("the answer is encoded with {other}, which nobody asked for")));
+            }
+        };
+        Ok(Self { incoming, gunzip })
+    }
+}
+
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+enum Sender {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(conn::http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Sender {
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    async fn send(&mut self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
+        match self {
+            Self::Http1(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
+    }
+}
 
 struct Connection {
-    sender: http1::SendRequest<Empty<Bytes>>,
+    sender: Sender,
     /// `None` once the connection has ended.
     driver: Option<Driver>,
 }
@@ -61,13 +116,16 @@ impl Connection {
 async fn drive<T>(driver: &mut Option<Driver>, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     poll_fn(|cx| {
+        // First: what an earlier read brought is handed over before another read gets another stamp.
+        if let Poll::Ready(done) = future.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
         if let Some(connection) = driver
             && connection.as_mut().poll(cx).is_ready()
         {
-            // How it ended reaches whoever waits for an answer; nobody does between requests.
             *driver = None;
         }
-        // Polled after the driver, in the same breath: what was just read is handed over now.
+        // Again, in the same breath: what was just read is handed over now.
         future.as_mut().poll(cx)
     })
     .await
@@ -78,12 +136,17 @@ pub(crate) struct Http {
     server: ServerUrl,
     meter: Arc<Meter>,
     backoff: Backoff,
+    version: HttpVersion,
+    connections: Connections,
+    compression: Compression,
     connection: Option<Connection>,
 }
 
 impl Http {
-    pub(crate) fn new(server: ServerUrl, meter: Arc<Meter>, backoff: Backoff) -> Self {
-        Self { server, meter, backoff, connection: None }
+    pub(crate) fn new(server: ServerUrl, meter: Arc<Meter>, options: &Options) -> Self {
+        let Options { http: version, connections, compression, .. } = *options;
+        let backoff = back_off(options);
+        Self { server, meter, backoff, version, connections, compression, connection: None }
     }
 
     /// Sends a GET and waits for the head of its answer, on the open connection if there is one.
@@ -94,35 +157,67 @@ impl Http {
         path: &str,
         headers: &[(&str, String)],
         time_limit: Duration,
-    ) -> Result<Response<Incoming>, Cut> {
+    ) -> Result<Response<Body>, Cut> {
+        self.ask(path, headers, Connections::KeepAlive, time_limit).await
+    }
+
+    async fn ask(
+        &mut self,
+        path: &str,
+        headers: &[(&str, String)],
+        afterwards: Connections,
+        time_limit: Duration,
+    ) -> Result<Response<Body>, Cut> {
         let mut connection = match self.connection.take() {
             Some(connection) if connection.is_open() => connection,
             _ => self.connect().await?,
         };
-        let mut request =
-            Request::get(path).header(HOST, self.server.authority()).header(USER_AGENT, USER_AGENT_VALUE);
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        let request = request.body(Empty::new()).map_err(|error| Cut(error.to_string()))?;
+        let request = self.request(path, headers, afterwards)?;
         let Connection { sender, driver } = &mut connection;
-        let answered = timeout(
-            time_limit,
-            drive(driver, async {
-                sender.ready().await?;
-                sender.send_request(request).await
-            }),
-        );
+        let answered = timeout(time_limit, drive(driver, sender.send(request)));
         let response = match answered.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(self.cut(format!("no answer: {error}"))),
             Err(_) => return Err(self.cut(format!("no answer within {time_limit:?}"))),
         };
+        let (head, incoming) = response.into_parts();
+        let body = Body::of(incoming, &head.headers).map_err(|Cut(why)| self.cut(why))?;
         self.connection = Some(connection);
-        Ok(response)
+        Ok(Response::from_parts(head, body))
     }
 
-    /// A GET with its whole answer, at most [`BODY_BYTES_MAX`].
+    fn request(
+        &self,
+        path: &str,
+        headers: &[(&str, String)],
+        afterwards: Connections,
+    ) -> Result<Request<Empty<Bytes>>, Cut> {
+        let authority = self.server.authority();
+        let mut request = match self.version {
+            // The path alone, and the host in a header of its own (RFC 9112 §3.2.1).
+            HttpVersion::Http1 => Request::get(path).header(HOST, authority),
+            // Scheme, authority and path are fields before the headers (RFC 9113 §8.3.1).
+            HttpVersion::Http2 => Request::get(format!("http://{authority}{path}")),
+        };
+        request = request.header(USER_AGENT, USER_AGENT_VALUE);
+        match (afterwards, self.version) {
+            // Then the server closes it too, behind its answer (RFC 9112 §9.6).
+            (Connections::PerRequest, HttpVersion::Http1) => request = request.header(CONNECTION, "close"),
+            // HTTP/2 has no word for it: one leaves (RFC 9113 §8.2.2).
+            (Connections::PerRequest, HttpVersion::Http2) | (Connections::KeepAlive, _) => {}
+        }
+        match self.compression {
+            Compression::Gzip => request = request.header(ACCEPT_ENCODING, Compression::Gzip.name()),
+            Compression::Identity => {}
+        }
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request.body(Empty::new()).map_err(|error| Cut(error.to_string()))
+    }
+
+    /// A GET with its whole answer, at most [`BODY_BYTES_MAX`], on a connection that is then kept or closed as the
+    /// options say.
     pub(crate) async fn get(
         &mut self,
         path: &str,
@@ -130,17 +225,17 @@ impl Http {
         time_limit: Duration,
     ) -> Result<Answer, Cut> {
         let deadline = tokio::time::Instant::now() + time_limit;
-        let response = self.open(path, headers, time_limit).await?;
+        let response = self.ask(path, headers, self.connections, time_limit).await?;
         let read = tokio::time::timeout_at(deadline, self.read_all(response)).await;
-        read.unwrap_or_else(|_| Err(Cut(format!("no whole answer within {time_limit:?}")))).map_err(
-            |Cut(why)| {
-                self.connection = None;
-                self.cut(why)
-            },
-        )
+        let answer = read.unwrap_or_else(|_| Err(Cut(format!("no whole answer within {time_limit:?}"))));
+        match (&answer, self.connections) {
+            (Ok(_), Connections::KeepAlive) => {}
+            (Ok(_), Connections::PerRequest) | (Err(_), _) => self.disconnect(),
+        }
+        answer.map_err(|Cut(why)| self.cut(why))
     }
 
-    async fn read_all(&mut self, response: Response<Incoming>) -> Result<Answer, Cut> {
+    async fn read_all(&mut self, response: Response<Body>) -> Result<Answer, Cut> {
         let (head, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
         while let Some((chunk, _)) = self.chunk(&mut incoming).await? {
@@ -154,7 +249,7 @@ impl Http {
     }
 
     /// The rest of a refusal, for its problem document.
-    pub(crate) async fn refusal(&mut self, response: Response<Incoming>) -> Answer {
+    pub(crate) async fn refusal(&mut self, response: Response<Body>) -> Answer {
         let (status, headers) = (response.status(), response.headers().clone());
         let read = timeout(CONNECT_TIMEOUT, self.read_all(response)).await;
         let at = self.meter.last_read();
@@ -162,20 +257,28 @@ impl Http {
         read.ok().and_then(Result::ok).unwrap_or(Answer { status, headers, body: Bytes::new(), at })
     }
 
-    /// The next piece of a body and when it was read; `None` at its proper end. Cancel-safe.
-    pub(crate) async fn chunk(&mut self, body: &mut Incoming) -> Result<Option<(Bytes, Instant)>, Cut> {
+    /// The next piece of a body, decoded, and when it was read; `None` at its proper end. Cancel-safe.
+    pub(crate) async fn chunk(&mut self, body: &mut Body) -> Result<Option<(Bytes, Instant)>, Cut> {
         let Some(connection) = &mut self.connection else {
             return Err(Cut("the connection is gone".to_owned()));
         };
+        let cut = |error: &dyn std::fmt::Display| Cut(format!("the body was cut: {error}"));
+        let Body { incoming, gunzip } = body;
         loop {
-            match connection.drive(body.frame()).await {
-                None => return Ok(None),
-                Some(Ok(frame)) => {
-                    if let Ok(chunk) = frame.into_data() {
-                        return Ok(Some((chunk, self.meter.last_read())));
+            let frame = connection.drive(incoming.frame()).await.transpose().map_err(|error| cut(&error))?;
+            match (frame, &mut *gunzip) {
+                (None, None) => return Ok(None),
+                (None, Some(gunzip)) => return gunzip.finish().map(|()| None).map_err(|error| cut(&error)),
+                (Some(frame), gunzip) => {
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    let text = match gunzip {
+                        Some(gunzip) => gunzip.push(&chunk).map_err(|error| cut(&error))?,
+                        None => chunk,
+                    };
+                    if !text.is_empty() {
+                        return Ok(Some((text, self.meter.last_read())));
                     }
                 }
-                Some(Err(error)) => return Err(Cut(format!("the body was cut: {error}"))),
             }
         }
     }
@@ -209,7 +312,7 @@ impl Http {
         self.meter.failed(why);
         match self.backoff.failed(advised) {
             Some(delay) => {
-                tokio::time::sleep(delay).await;
+                self.sleep_until(Instant::now() + delay).await;
                 Ok(())
             }
             None => Err(SubscribeError::Unreachable {
@@ -220,16 +323,27 @@ impl Http {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Cut> {
+    async fn connect(&mut self) -> Result<Connection, Cut> {
         let connecting = MeteredSocket::connect(self.server.authority(), self.meter.clone());
         let socket = match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(error)) => return Err(Cut(format!("cannot connect: {error}"))),
             Err(_) => return Err(Cut(format!("no connection within {CONNECT_TIMEOUT:?}"))),
         };
-        let (sender, driver) =
-            http1::handshake(TokioIo::new(socket)).await.map_err(|error| Cut(error.to_string()))?;
-        Ok(Connection { sender, driver: Some(Box::pin(driver)) })
+        let failed = |error: hyper::Error| Cut(error.to_string());
+        let (sender, driver): (_, Driver) = match self.version {
+            HttpVersion::Http1 => {
+                let (sender, driver) = http1::handshake(TokioIo::new(socket)).await.map_err(failed)?;
+                // How it ends reaches whoever waits for an answer; nobody does between requests.
+                let driver = Box::pin(async { drop(driver.await) });
+                (Sender::Http1(sender), driver)
+            }
+            HttpVersion::Http2 => {
+                let (sender, driver) = http2::handshake(socket).await.map_err(failed)?;
+                (Sender::Http2(sender), Box::pin(driver))
+            }
+        };
+        Ok(Connection { sender, driver: Some(driver) })
     }
 
     fn cut(&self, why: String) -> Cut {

@@ -16,11 +16,14 @@
 pub mod api;
 mod backoff;
 pub mod event_stream;
+mod gzip;
 pub mod harness;
 mod http;
+mod http2;
 pub mod meter;
 mod options;
 pub mod os;
+mod poll_schedule;
 pub mod recording;
 pub mod targets;
 mod toml_place;

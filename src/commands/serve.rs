@@ -35,8 +35,15 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
         write_timeout: arguments.write_timeout,
         keep_alive: arguments.keep_alive,
         allow_origins: arguments.allow_origin,
+        compression: arguments.compression,
+        linger: arguments.linger,
+        poll_advice: arguments.poll_advice,
         ..Options::default()
     };
+    if !arguments.transports.is_empty() {
+        // In the order in which they are always listed, each once.
+        options.transports.retain(|transport| arguments.transports.contains(transport));
+    }
     if options.heartbeat.is_zero() || options.write_timeout.is_zero() || options.connections_max == 0 {
         return Err(Failure::usage("--heartbeat, --write-timeout and --connections-max must be above 0"));
     }

@@ -7,8 +7,6 @@
 mod calls;
 mod transports;
 
-use std::sync::LazyLock;
-
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -17,7 +15,7 @@ use utoipa::openapi::{
     Components, ComponentsBuilder, Content, HeaderBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi,
     OpenApiBuilder, Paths, Ref, RefOr, Required, Response, ResponseBuilder, ServerBuilder,
 };
-use wirelab_clients::wire::{self, BODY_BYTES_MAX, DeploymentId, Problem};
+use wirelab_clients::wire::{self, BODY_BYTES_MAX, DeploymentId, Problem, Transport};
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
@@ -28,16 +26,14 @@ the remedy. A method that a path does not have is answered 405 with `Allow`; a p
 parameters and JSON members are ignored.\n\n\
 A *cursor* is `<epoch>.<seq>`: what was seen last, and the same on every transport. Reading starts after it.";
 
-/// The document, as it is sent. Always the same: made once.
-pub fn json() -> &'static str {
-    static DOCUMENT: LazyLock<String> =
-        LazyLock::new(|| document().to_pretty_json().expect("a document has no key that JSON refuses"));
-    &DOCUMENT
+/// The document, as a server of these transports sends it.
+pub fn json(transports: &[Transport]) -> String {
+    document(transports).to_pretty_json().expect("a document has no key that JSON refuses")
 }
 
-fn document() -> OpenApi {
+fn document(transports: &[Transport]) -> OpenApi {
     let mut paths = Paths::new();
-    for path in calls::paths().into_iter().chain(transports::paths()) {
+    for path in calls::paths().into_iter().chain(transports::paths(transports)) {
         let Described { path, calls } = path;
         for (method, operation) in calls {
             paths.add_path_operation(&path, vec![method], operation);

@@ -1,4 +1,4 @@
-//! The transports: one path each, in the order of [`Transport::ALL`].
+//! The transports: one path each, in the order in which they are served.
 
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
@@ -14,8 +14,8 @@ const TAG: &str = "transports";
 const ETAG: &str = "^\"[a-z0-9]{1,16}\\.[0-9]{1,16}(\\.end)?\"$";
 const ETAG_ABOUT: &str = "The cursor to ask with next, in quotes; `.end` when the log is finished there. Weak where the body is coded.";
 
-pub(super) fn paths() -> Vec<Described> {
-    let described = |transport: Transport| {
+pub(super) fn paths(served: &[Transport]) -> Vec<Described> {
+    let described = |&transport: &Transport| {
         let (head, call) = match transport {
             Transport::ShortPoll => (Head::Answered, short_poll(call(transport))),
             Transport::LongPoll => (Head::Answered, long_poll(call(transport))),
@@ -25,7 +25,7 @@ pub(super) fn paths() -> Vec<Described> {
         };
         Described::new(transport.path()).get(head, call)
     };
-    Transport::ALL.into_iter().map(described).collect()
+    served.iter().map(described).collect()
 }
 
 fn call(transport: Transport) -> Call {

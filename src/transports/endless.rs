@@ -7,14 +7,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
 use tokio::time::timeout;
 use wirelab_clients::wire::{Cursor, Finished, Gap, Hello, Outcome, Transport};
 
 use super::counted;
+use crate::compression::Coding;
 use crate::metrics::Waiting;
 use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
 use crate::server::{Context, no_store};
@@ -41,19 +42,30 @@ pub(super) trait Framing: 'static {
 }
 
 /// Answers with the rest of the log, for ever.
-pub(super) fn respond<F: Framing>(reader: Reader, framing: F, context: web::Data<Context>) -> HttpResponse {
+pub(super) fn respond<F: Framing>(
+    request: &HttpRequest,
+    reader: Reader,
+    framing: F,
+    context: web::Data<Context>,
+) -> HttpResponse {
     let waiting = context.metrics.wait(F::TRANSPORT, reader.cursor().after, reader.head());
     let heartbeat = context.options.heartbeat;
+    let coding = Coding::agreed(request, context.options.compression);
     let endless = Endless { reader, framing, context, waiting, heartbeat, next: Next::Hello };
-    let body = stream::unfold(endless, |mut endless| async {
-        let bytes = endless.next().await?;
-        Some((Ok::<_, Infallible>(bytes), endless))
-    });
     let mut response = no_store(HttpResponse::Ok());
     response
         .content_type(F::CONTENT_TYPE)
         // nginx would keep events back to fill its buffers.
         .insert_header(("x-accel-buffering", HeaderValue::from_static("no")));
+    coding.vary(&mut response);
+    let encoder = coding.start(&mut response);
+    let body = stream::unfold((endless, encoder), |(mut endless, mut encoder)| async {
+        let bytes = match endless.next().await {
+            Some(bytes) => encoder.piece(bytes),
+            None => encoder.end()?,
+        };
+        Some((Ok::<_, Infallible>(bytes), (endless, encoder)))
+    });
     counted(response.streaming(body), Outcome::Data)
 }
 
@@ -83,14 +95,17 @@ impl<F: Framing> Endless<F> {
                 self.next = Next::End;
                 Some(self.framing.finished(&finished))
             }
-            Next::End => None,
+            Next::End => {
+                self.next = Next::End;
+                None
+            }
         }
     }
 
     async fn lines(&mut self) -> Bytes {
-        let shutdown = self.context.shutdown.clone();
+        let (shutdown, linger) = (self.context.shutdown.clone(), self.context.options.linger);
         let waited = tokio::select! {
-            waited = timeout(self.heartbeat, self.reader.wait()) => waited,
+            waited = timeout(self.heartbeat, self.reader.wait_and_gather(linger)) => waited,
             () = shutdown.cancelled() => {
                 self.next = Next::End;
                 return self.framing.goodbye();

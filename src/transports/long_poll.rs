@@ -1,7 +1,8 @@
 //! Long polling: the server waits once.
 //!
 //! The client asks for lines after its cursor. If there are none, the handler holds the request until the log
-//! grows or the hold expires; an expired hold answers 204. No state is kept between requests: all position
+//! grows or the hold expires; an expired hold answers 204. A server that lingers answers a first line a little later,
+//! with what came behind it, but never after the hold. No state is kept between requests: all position
 //! lives in the client's cursor.
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use wirelab_clients::wire::{Outcome, Transport, WAIT_S_DEFAULT};
 
 use super::{batch_answer, counted, tagged};
+use crate::compression::Coding;
 use crate::problem::Refusal;
 use crate::request::{self, parameter};
 use crate::server::Context;
@@ -31,15 +33,19 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
         // On goodbye the poll ends as if its hold had expired: the client asks again, elsewhere or later.
         () = context.shutdown.cancelled() => {}
         // Which of line and expiry ended the wait shows in what there is to read.
-        _ = timeout(wait.hold, reader.wait()) => {}
+        _ = timeout(wait.hold, reader.wait_and_gather(context.options.linger)) => {}
     }
     let batch = reader.read(limit).await?;
     waiting.delivered(batch.next.after, batch.lines.len());
 
     let mut response = if batch.lines.is_empty() && batch.finished.is_none() {
-        counted(tagged(HttpResponse::NoContent(), &batch, CACHE_CONTROL).finish(), Outcome::Timeout)
+        counted(
+            tagged(HttpResponse::NoContent(), &batch, CACHE_CONTROL, Coding::Never).finish(),
+            Outcome::Timeout,
+        )
     } else {
-        batch_answer(&batch, CACHE_CONTROL)
+        let coding = Coding::agreed(&request, context.options.compression);
+        batch_answer(&batch, CACHE_CONTROL, coding)
     };
     if wait.preferred {
         let applied = format!("wait={}", wait.hold.as_secs()).parse().expect("digits are a header value");

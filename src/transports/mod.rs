@@ -17,11 +17,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use wirelab_clients::wire::{Outcome, Transport, entity_tag};
 
 use crate::api::{get, resource};
+use crate::compression::Coding;
 use crate::reader::EncodedBatch;
 
-/// Every transport at its path.
-pub fn mount(config: &mut web::ServiceConfig) {
-    for transport in Transport::ALL {
+/// The transports that are served, each at its path.
+pub fn mount(config: &mut web::ServiceConfig, served: &[Transport]) {
+    for transport in served {
         let path = transport.path();
         config.service(match transport {
             Transport::ShortPoll => resource(&path, "GET, HEAD").route(get().to(short_poll::answer)),
@@ -56,21 +57,23 @@ pub(crate) fn batch_json(batch: &EncodedBatch) -> Bytes {
 }
 
 /// What both polls answer with 200: the batch and its entity tag.
-fn batch_answer(batch: &EncodedBatch, cache_control: &'static str) -> HttpResponse {
+fn batch_answer(batch: &EncodedBatch, cache_control: &'static str, coding: Coding) -> HttpResponse {
     let outcome = if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data };
-    let mut response = tagged(HttpResponse::Ok(), batch, cache_control);
-    counted(response.content_type("application/json").body(batch_json(batch)), outcome)
+    let mut response = tagged(HttpResponse::Ok(), batch, cache_control, coding);
+    counted(coding.whole(response.content_type("application/json"), batch_json(batch)), outcome)
 }
 
-/// A poll's answer with the entity tag that tells the client where it is.
+/// A poll's answer with the entity tag that tells the client where it is, weak if the body is coded.
 fn tagged(
     mut response: HttpResponseBuilder,
     batch: &EncodedBatch,
     cache_control: &'static str,
+    coding: Coding,
 ) -> HttpResponseBuilder {
     response
-        .insert_header((ETAG, entity_tag(&batch.next, batch.finished.is_some())))
+        .insert_header((ETAG, coding.tag(entity_tag(&batch.next, batch.finished.is_some()))))
         .insert_header((CACHE_CONTROL, HeaderValue::from_static(cache_control)));
+    coding.vary(&mut response);
     response
 }
 

@@ -18,7 +18,7 @@ use crate::server::Context;
 pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let id = request::deployment_id(&request)?;
     let reader = context.deployments.reader(&id, request::position(&request)?).await?;
-    Ok(endless::respond(reader, Ndjson, context))
+    Ok(endless::respond(&request, reader, Ndjson, context))
 }
 
 struct Ndjson;

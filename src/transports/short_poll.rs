@@ -3,13 +3,16 @@
 //! Every request is answered at once with what there is after the client's cursor, often nothing. A client that
 //! sends back the entity tag of its last answer gets 304 without a body instead of an empty batch.
 
+use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use wirelab_clients::wire::{Outcome, Transport, entity_tag};
 
 use super::{batch_answer, counted, tagged};
+use crate::compression::Coding;
 use crate::problem::Refusal;
+use crate::reader::EncodedBatch;
 use crate::request;
-use crate::server::Context;
+use crate::server::{Context, Options};
 
 /// Caches may keep the answer but must ask each time (RFC 9111 §5.2.2.4).
 const CACHE_CONTROL: &str = "no-cache";
@@ -19,12 +22,23 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
     let (id, limit) = (request::deployment_id(&request)?, request::limit(&request)?);
     let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
     let batch = reader.read(limit).await?;
+    let coding = Coding::agreed(&request, context.options.compression);
     if request::knows(&request, &entity_tag(&batch.next, batch.finished.is_some())) {
-        return Ok(counted(
-            tagged(HttpResponse::NotModified(), &batch, CACHE_CONTROL).finish(),
-            Outcome::Empty,
-        ));
+        let response = tagged(HttpResponse::NotModified(), &batch, CACHE_CONTROL, coding).finish();
+        return Ok(advised(counted(response, Outcome::Empty), &batch, &context.options));
     }
     context.metrics.of(Transport::ShortPoll).lines_delivered.inc_by(batch.lines.len() as u64);
-    Ok(batch_answer(&batch, CACHE_CONTROL))
+    Ok(advised(batch_answer(&batch, CACHE_CONTROL, coding), &batch, &context.options))
+}
+
+/// With the interval that the server asks pollers to keep, where there was no news and more may come. `Retry-After` is
+/// standard for 503 and redirects; on 200 and 304 it is this server's own word.
+fn advised(mut response: HttpResponse, batch: &EncodedBatch, options: &Options) -> HttpResponse {
+    if let Some(interval) = options.poll_advice
+        && batch.lines.is_empty()
+        && batch.finished.is_none()
+    {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(interval.as_secs()));
+    }
+    response
 }

@@ -32,7 +32,7 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
     if reader.finished().is_some() {
         return Ok(counted(no_store(HttpResponse::NoContent()).finish(), Outcome::Empty));
     }
-    Ok(endless::respond(reader, Sse, context))
+    Ok(endless::respond(&request, reader, Sse, context))
 }
 
 /// What an overloaded server answers: a stream that only says when to come back.

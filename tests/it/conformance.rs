@@ -9,6 +9,7 @@ mod goodbyes;
 mod lifetimes;
 mod positions;
 mod stalls;
+mod strategies;
 
 use std::time::Duration;
 
@@ -109,16 +110,29 @@ pub(crate) fn upgrade(transport: Transport) -> Headers<'static> {
     if Wire::of(transport) == Wire::Websocket { UPGRADE } else { &[] }
 }
 
-/// A subscriber as it comes, only quicker.
-fn subscriber(transport: Transport, api: &Api, id: &DeploymentId, from: Position) -> Box<dyn Subscriber> {
-    let server = format!("http://{}", api.authority).parse().expect("an authority makes a URL");
-    let options = Options {
+/// A subscriber's options as they come, only quicker.
+fn quick() -> Options {
+    Options {
         polling: Polling::every(Duration::from_millis(5)),
         hold: Duration::from_secs(5),
         reconnect_max: Duration::from_millis(1),
         ..Options::default()
-    };
-    connect(transport, Target { server, deployment: id.clone(), from }, &options, Meter::new())
+    }
+}
+
+fn subscriber(transport: Transport, api: &Api, id: &DeploymentId, from: Position) -> Box<dyn Subscriber> {
+    subscriber_with(&quick(), transport, api, id, from)
+}
+
+fn subscriber_with(
+    options: &Options,
+    transport: Transport,
+    api: &Api,
+    id: &DeploymentId,
+    from: Position,
+) -> Box<dyn Subscriber> {
+    let server = format!("http://{}", api.authority).parse().expect("an authority makes a URL");
+    connect(transport, Target { server, deployment: id.clone(), from }, options, Meter::new())
 }
 
 /// Everything from a position to the end.
@@ -128,7 +142,10 @@ async fn follow(
     id: DeploymentId,
     from: Position,
 ) -> Result<Vec<Line>, String> {
-    let mut subscriber = subscriber(transport, &api, &id, from);
+    follow_to_the_end(subscriber(transport, &api, &id, from)).await
+}
+
+async fn follow_to_the_end(mut subscriber: Box<dyn Subscriber>) -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
     let followed = timeout(2 * SOON, async {
         loop {

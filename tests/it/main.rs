@@ -8,7 +8,7 @@
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
 //! - `targets`: servers that are not ours, and cut connections
 //! - `openapi`: the description of the API against the server
-//! - `report`: the page of a run, and making it again
+//! - `report`: the page of a run, and making it again; `compare`: what changed between two
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
 //! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things;
@@ -20,6 +20,7 @@ mod broken;
 mod canned;
 mod cli;
 mod commands;
+mod compare;
 mod conformance;
 mod contract;
 mod documents;
@@ -36,6 +37,7 @@ mod report;
 mod server;
 mod shell;
 mod store_crash;
+mod strategies;
 mod tail;
 mod targets;
 mod theory;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use wirelab_clients::traffic::Requests;
 use wirelab_clients::wire::{From as Position, Status, Transport};
 use wirelab_clients::{
-    Options, Polling, Received, SubscribeError, Subscriber, Target, connect, meter::Meter,
+    HttpVersion, Options, Polling, Received, SubscribeError, Subscriber, Target, connect, meter::Meter,
 };
 
 use crate::canned::{Asked, answered, answered_after};
@@ -72,10 +72,14 @@ async fn a_poller_keeps_its_connection_and_counts_each_one() {
     setup.options.keep_alive = KEEP_ALIVE;
     let server = setup.start();
     let slow = Options { polling: Polling::every(2 * KEEP_ALIVE), ..hasty() };
+    let http_2 = |options| Options { http: HttpVersion::Http2, ..options };
     for (transport, options, requests, connections) in [
         (Transport::ShortPoll, hasty(), 20, 1),
         (Transport::LongPoll, hasty(), 20, 1),
-        (Transport::ShortPoll, slow, 2, 2),
+        (Transport::ShortPoll, slow.clone(), 2, 2),
+        (Transport::ShortPoll, http_2(hasty()), 20, 1),
+        (Transport::LongPoll, http_2(hasty()), 20, 1),
+        (Transport::ShortPoll, http_2(slow), 2, 2),
     ] {
         let id = server.create().id;
         let from = Position::Start;

@@ -7,7 +7,7 @@
 //! `measured` is the server of a run, ours or not, and [`network`] what happens to its connections.
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`statistics`], [`gates`],
-//! [`metrics`]. At the rim: [`publisher`], [`process_sampler`], [`server_process`]. [`results`] holds what a run
+//! [`thresholds`], [`metrics`]. At the rim: [`publisher`], [`process_sampler`], [`server_process`]. [`results`] holds what a run
 //! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
 
 pub mod calibration;

@@ -16,7 +16,7 @@ use super::plan::Cell;
 use super::process_sampler::ProcessReading;
 use super::publisher::{Publication, Published, Publisher};
 use super::recorder::DueTable;
-use super::results::{CohortTraffic, RunResult, Verdict};
+use super::results::{CohortTraffic, RunResult, Verdict, cores_count};
 use super::schedule::Schedule;
 use super::server_process::ServerProcessError;
 use super::subscribers::{Expected, Outcome, Subscribers};
@@ -194,6 +194,7 @@ async fn measure(
         cell: cell.clone(),
         verdict: Verdict::default(),
         verdict_reasons: Vec::new(),
+        checks: Vec::new(),
         // A clock before 1970 is nobody's.
         cohort_started_us: cohort_started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64,
         measured: schedules.iter().map(cohort).max().unwrap_or_default(),
@@ -212,6 +213,7 @@ async fn measure(
         harness: after.1.since(&before.1),
         sampled: Some(after.2 - before.2),
         theory: Vec::new(),
+        cores_count: cores_count(),
     })
 }
 

@@ -12,7 +12,6 @@ use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
-use crate::transports::back_off;
 use crate::wire::Outcome;
 use crate::{Options, Received, SubscribeError, Subscriber};
 
@@ -25,7 +24,7 @@ pub(super) struct LongPoll {
 
 impl LongPoll {
     pub(super) fn new(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
+        let http = Http::new(target.server.clone(), meter.clone(), options);
         Self { position: Position::new(&target), http, meter }
     }
 

@@ -8,15 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
 use crate::event_stream::EventStreamParser;
-use crate::http::{Cut, Http, Refusal, refused};
+use crate::http::{Body, Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
-use crate::transports::back_off;
 use crate::wire::Outcome;
 use crate::{Options, Received, SubscribeError, Subscriber};
 
@@ -25,7 +23,7 @@ pub(super) struct Sse {
     position: Position,
     /// The type of events that carry lines.
     event: String,
-    stream: Option<(Incoming, EventStreamParser)>,
+    stream: Option<(Body, EventStreamParser)>,
     /// The reconnection time the server asked for.
     retry: Option<Duration>,
     http: Http,
@@ -34,7 +32,7 @@ pub(super) struct Sse {
 
 impl Sse {
     pub(super) fn new(target: ProfileTarget, event: String, options: &Options, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
+        let http = Http::new(target.server.clone(), meter.clone(), options);
         Self { position: Position::new(&target), event, stream: None, retry: None, http, meter }
     }
 

@@ -1,16 +1,17 @@
 //! Long polling: the server waits once.
 //!
 //! Ask, and the answer comes when there is news, or when the hold expires and there is none. Then ask again at
-//! once. Between answer and question nobody is waiting: news of that moment comes with the next answer.
+//! once. Between answer and question nobody is waiting: news of that moment comes with the next answer. A client that
+//! takes its time between them (its turn) makes that moment longer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hyper::StatusCode;
 use hyper::header::ETAG;
 
-use super::{back_off, end_of, path};
+use super::{end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
@@ -25,6 +26,9 @@ const MARGIN: Duration = Duration::from_secs(10);
 pub struct LongPoll {
     target: Target,
     hold: Duration,
+    turn: Duration,
+    /// When the next question is meant to leave.
+    intended: Instant,
     ended: Option<Received>,
     http: Http,
     meter: Arc<Meter>,
@@ -33,8 +37,9 @@ pub struct LongPoll {
 impl LongPoll {
     /// Asks to be held as long as the options say; the server may hold shorter.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
-        Self { target, hold: options.hold, ended: None, http, meter }
+        let http = Http::new(target.server.clone(), meter.clone(), options);
+        let Options { hold, turn, .. } = *options;
+        Self { target, hold, turn, intended: Instant::now(), ended: None, http, meter }
     }
 
     /// One question, one answer; `None`: the hold expired without news.
@@ -44,6 +49,7 @@ impl LongPoll {
             Ok(answer) => answer,
             Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
         };
+        self.intended = answer.at + self.turn;
         match answer.status {
             StatusCode::OK => {
                 let batch: Batch = serde_json::from_slice(&answer.body)
@@ -78,7 +84,11 @@ impl Subscriber for LongPoll {
             if let Some(ended) = &self.ended {
                 return Ok(ended.clone());
             }
-            // No sleep anywhere: the next question leaves as soon as the last answer is read.
+            // By default there is no turn, and no sleep anywhere: the next question leaves as soon as the last answer
+            // is read.
+            if !self.turn.is_zero() {
+                self.http.sleep_until(self.intended).await;
+            }
             if let Some(received) = self.poll().await? {
                 self.ended = end_of(&received);
                 return Ok(received);

@@ -9,11 +9,10 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::BytesMut;
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, SILENCE_MAX, back_off, end_of, path, received};
-use crate::http::{Cut, Http, Refusal, refused};
+use super::{ANSWER_TIMEOUT, SILENCE_MAX, end_of, path, received};
+use crate::http::{Body, Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{
@@ -33,7 +32,7 @@ pub struct Ndjson {
 
 /// An open body and the record that is not whole yet: chunks end anywhere, records end at LF.
 struct Stream {
-    body: Incoming,
+    body: Body,
     unfinished: BytesMut,
     /// Bytes of `unfinished` that are known to hold no LF.
     searched: usize,
@@ -42,7 +41,7 @@ struct Stream {
 impl Ndjson {
     /// Follows `target`; connects at the first batch.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
+        let http = Http::new(target.server.clone(), meter.clone(), options);
         Self { target, stream: None, cursor: None, ended: None, http, meter }
     }
 

@@ -1,28 +1,34 @@
 //! Short polling: the client waits, between requests.
 //!
 //! Ask, get an answer at once, sleep, ask again. Nothing is held open for us on the server; the price is that most
-//! questions have no news, and news waits for the next question.
+//! questions have no news, and news waits for the next question. When that is, [`Timetable`] says: at fixed times or
+//! after a pause, in step with others or not, more seldom while nothing happens, or as the server advises.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hyper::StatusCode;
-use hyper::header::ETAG;
-use rand::RngExt;
+use hyper::header::{ETAG, HeaderMap, RETRY_AFTER};
 
-use super::{ANSWER_TIMEOUT, back_off, end_of, path};
+use super::{ANSWER_TIMEOUT, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
+use crate::poll_schedule::{Brought, Poll, Timetable};
 use crate::traffic::Traffic;
 use crate::wire::{Batch, From as Position, Outcome, Transport};
-use crate::{Options, Received, SubscribeError, Subscriber, Target};
+use crate::{Condition, Options, Received, SubscribeError, Subscriber, Target};
+
+/// What the polls of all clients of this process are aligned to, if they are.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A short-polling subscriber.
 pub struct ShortPoll {
     target: Target,
-    interval: Duration,
-    next_poll: Instant,
+    timetable: Timetable,
+    /// When the next poll is meant to leave.
+    intended: Instant,
+    condition: Condition,
     /// The entity tag of the last answer: "tell me only if something changed since".
     entity_tag: Option<String>,
     ended: Option<Received>,
@@ -31,20 +37,29 @@ pub struct ShortPoll {
 }
 
 impl ShortPoll {
-    /// Polls at an interval, first after a random part of it: clients that were started together must not ask
-    /// together for ever.
+    /// Polls as the options say. By default the first poll comes after a random part of the interval: clients that
+    /// were started together must not ask together for ever.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
-        let interval = options.polling.interval;
-        let phase = rand::rng().random_range(Duration::ZERO..=interval);
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
-        let next_poll = Instant::now() + phase;
-        Self { target, interval, next_poll, entity_tag: None, ended: None, http, meter }
+        let timetable = Timetable::new(options.polling);
+        let origin = *ORIGIN;
+        let intended = timetable.first(Instant::now(), origin, rand::random());
+        let http = Http::new(target.server.clone(), meter.clone(), options);
+        let condition = options.polling.condition;
+        Self { target, timetable, intended, condition, entity_tag: None, ended: None, http, meter }
     }
 
     /// One question, one answer; `None`: no news.
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
         let path = path(Transport::ShortPoll, &self.target, &[]);
-        let condition: Vec<_> = self.entity_tag.iter().map(|tag| ("if-none-match", tag.clone())).collect();
+        let tag = match self.condition {
+            Condition::IfNoneMatch => self.entity_tag.as_ref(),
+            // Then "nothing new" is a whole answer each time.
+            Condition::Plain => None,
+        };
+        let condition: Vec<_> = tag.iter().map(|tag| ("if-none-match", tag.to_string())).collect();
+        let (intended, left) = (self.intended, Instant::now());
+        // What holds if no answer comes, or nobody waits for it.
+        self.schedule_next(Poll { intended, left, answered: left, brought: Brought::Failure });
         let answer = match self.http.get(&path, &condition, ANSWER_TIMEOUT).await {
             Ok(answer) => answer,
             Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
@@ -59,10 +74,14 @@ impl ShortPoll {
                     answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
                 // Also an empty answer tells where we are: the next question starts there.
                 self.target.from = Position::After(batch.next.clone());
-                if batch.more {
+                let advised = advice(&answer.headers);
+                let brought = match (batch.more, batch.lines.is_empty()) {
                     // The answer was cut at its bound: what is left is asked for now, not an interval later.
-                    self.next_poll = Instant::now();
-                }
+                    (true, _) => Brought::Part,
+                    (false, false) => Brought::Lines { advised },
+                    (false, true) => Brought::Nothing { advised },
+                };
+                self.schedule_next(Poll { intended, left, answered: answer.at, brought });
                 let news = !batch.lines.is_empty() || batch.finished;
                 Ok(news.then_some(Received { batch, at: answer.at }))
             }
@@ -70,6 +89,8 @@ impl ShortPoll {
             StatusCode::NOT_MODIFIED => {
                 self.meter.count(Outcome::Empty);
                 self.http.succeeded();
+                let brought = Brought::Nothing { advised: advice(&answer.headers) };
+                self.schedule_next(Poll { intended, left, answered: answer.at, brought });
                 Ok(None)
             }
             _ => match refused(&answer, &self.meter) {
@@ -79,16 +100,15 @@ impl ShortPoll {
         }
     }
 
-    /// The next tick of the schedule. Ticks that passed while an answer was late are skipped, not made up for.
-    fn schedule_next(&mut self) {
-        self.next_poll += self.interval;
-        let now = Instant::now();
-        if self.next_poll < now && !self.interval.is_zero() {
-            let late = now - self.next_poll;
-            let ticks = late.as_nanos() / self.interval.as_nanos() + 1;
-            self.next_poll += self.interval.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX));
-        }
+    fn schedule_next(&mut self, poll: Poll) {
+        self.intended = self.timetable.next(poll, rand::random());
     }
+}
+
+/// `Retry-After` in whole seconds, with a good answer: when the server would like to be asked again.
+fn advice(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 #[async_trait]
@@ -99,8 +119,7 @@ impl Subscriber for ShortPoll {
                 return Ok(ended.clone());
             }
             // This sleep is the whole difference to long polling: there, the server does the waiting.
-            self.http.sleep_until(self.next_poll).await;
-            self.schedule_next();
+            self.http.sleep_until(self.intended).await;
             if let Some(received) = self.poll().await? {
                 self.ended = end_of(&received);
                 return Ok(received);
@@ -116,7 +135,7 @@ impl Subscriber for ShortPoll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Polling;
+    use crate::{PollPhase, Polling};
 
     /// P9.
     #[test]
@@ -127,11 +146,23 @@ mod tests {
         let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
         let started = Instant::now();
         let mut phases: Vec<_> = (0..200)
-            .map(|_| ShortPoll::new(target.clone(), &options, Meter::new()).next_poll - started)
+            .map(|_| ShortPoll::new(target.clone(), &options, Meter::new()).intended - started)
             .collect();
         phases.sort();
         // Of 200 uniform phases, none in the first or none in the last tenth: one in a thousand million.
         assert!(phases[0] < interval / 10 && phases[199] > interval * 9 / 10, "{phases:?}");
         assert!(phases[199] <= interval + started.elapsed());
+    }
+
+    #[test]
+    fn aligned_pollers_ask_together_whenever_they_start() {
+        let interval = Duration::from_secs(1_000);
+        let polling = Polling { phase: PollPhase::Aligned, ..Polling::every(interval) };
+        let options = Options { polling, ..Options::default() };
+        let server = "http://127.0.0.1:1".parse().unwrap();
+        let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
+        let first = || ShortPoll::new(target.clone(), &options, Meter::new()).intended;
+        let earliest = first();
+        assert!((0..200).all(|_| (first() - earliest).as_nanos() % interval.as_nanos() == 0));
     }
 }

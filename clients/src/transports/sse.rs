@@ -10,14 +10,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, FIRST_CEILING, SILENCE_MAX, back_off, end_of, path, received};
-use crate::backoff::Backoff;
+use super::{ANSWER_TIMEOUT, SILENCE_MAX, end_of, path, received};
 use crate::event_stream::{Event, EventStreamParser};
-use crate::http::{Cut, Http, Refusal, refused};
+use crate::http::{Body, Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, Cursor, Finished, From as Position, Gap, Line, Outcome, Transport};
@@ -39,7 +37,7 @@ pub struct Sse {
 
 /// A body, the parser that reads it, and whether it has said hello.
 struct Stream {
-    body: Incoming,
+    body: Body,
     parser: EventStreamParser,
     greeted: bool,
 }
@@ -51,7 +49,7 @@ impl Sse {
             Position::After(cursor) => Some(cursor.clone()),
             Position::Start | Position::Now => None,
         };
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(options));
+        let http = Http::new(target.server.clone(), meter.clone(), options);
         Self { target, stream: None, retry: None, cursor, ended: None, http, meter }
     }
 
@@ -101,9 +99,7 @@ impl Sse {
             return Ok(cursor.clone());
         }
         let path = format!("/api/deployments/{}/lines?from=now", self.target.deployment);
-        let backoff =
-            Backoff::new(FIRST_CEILING, &Options { reconnect_max: FIRST_CEILING, ..Options::default() });
-        let mut http = Http::new(self.target.server.clone(), Meter::new(), backoff);
+        let mut http = Http::new(self.target.server.clone(), Meter::new(), &Options::default());
         let answer = http.get(&path, &[], ANSWER_TIMEOUT).await?;
         let snapshot: Result<Batch, _> = serde_json::from_slice(&answer.body);
         snapshot.map(|snapshot| snapshot.next).map_err(|_| Cut(format!("no snapshot: {}", answer.status)))
@@ -204,7 +200,7 @@ impl Subscriber for Sse {
     }
 }
 
-fn is_event_stream(response: &hyper::Response<Incoming>) -> bool {
+fn is_event_stream(response: &hyper::Response<Body>) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
 }

@@ -6,6 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
+use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -24,6 +25,7 @@ pub(super) struct Rooms {
     paused: watch::Sender<bool>,
     transport: Transport,
     metrics: Arc<Metrics>,
+    linger: Duration,
 }
 
 /// What keeps one room.
@@ -31,20 +33,22 @@ struct Room {
     reader: Reader,
     paused: watch::Receiver<bool>,
     waiting: Waiting,
+    linger: Duration,
     /// Its share of the server's bound on rooms; the room of the path needs none.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Rooms {
-    pub(super) fn new(transport: Transport, metrics: Arc<Metrics>) -> Self {
-        Self { streams: StreamMap::new(), paused: watch::Sender::new(false), transport, metrics }
+    pub(super) fn new(transport: Transport, metrics: Arc<Metrics>, linger: Duration) -> Self {
+        Self { streams: StreamMap::new(), paused: watch::Sender::new(false), transport, metrics, linger }
     }
 
     /// Follows a log.
     pub(super) fn enter(&mut self, reader: Reader, permit: Option<OwnedSemaphorePermit>) {
         let id = reader.id().clone();
         let waiting = self.metrics.wait(self.transport, reader.cursor().after, reader.head());
-        let room = Room { reader, paused: self.paused.subscribe(), waiting, _permit: permit };
+        let (paused, linger) = (self.paused.subscribe(), self.linger);
+        let room = Room { reader, paused, waiting, linger, _permit: permit };
         self.streams.insert(id, stream::unfold(Some(room), Room::next).boxed());
     }
 
@@ -83,7 +87,7 @@ impl Room {
     async fn next(room: Option<Self>) -> Option<(Read, Option<Self>)> {
         let mut room = room?;
         room.unpaused().await;
-        room.reader.wait().await;
+        room.reader.wait_and_gather(room.linger).await;
         let read = room.reader.read(BATCH_LIMIT).await;
         if read.as_ref().is_ok_and(|batch| batch.more) {
             // Who catches up always has a batch ready: the others on this thread get a turn between two.

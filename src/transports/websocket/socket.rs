@@ -46,7 +46,7 @@ impl Socket {
         context: &Context,
     ) -> Self {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
-        let mut rooms = Rooms::new(transport, context.metrics.clone());
+        let mut rooms = Rooms::new(transport, context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
         let inbox = Inbox { payload, messages: Messages::default(), is_broken: false };
         Self { session, rooms, inbox, was_quiet: false }

@@ -5,37 +5,44 @@ use std::thread;
 
 use rand::RngExt;
 use tokio::time::timeout;
+use wirelab_clients::Options;
 use wirelab_clients::wire::{From as Position, LINE_BYTES_MAX, Line, Status, Transport};
 
-use super::{Kept, follow, is_the_log, snapshot, subscriber};
+use super::{Kept, follow, follow_to_the_end, is_the_log, quick, snapshot, subscriber_with};
 use crate::http::{Api, SOON, ndjson};
 use crate::proxy::{self, Proxy};
 use crate::server::wait_until;
 
 pub(crate) async fn x1_a_log_of_one_line_is_read_as_posted(transport: Transport, api: &Api) -> Kept {
-    a_log_is_read_as_posted(transport, api, 1).await
+    a_log_is_read_as_posted(&quick(), transport, api, 1).await
 }
 
 pub(crate) async fn x1_a_log_of_a_hundred_lines_is_read_as_posted(transport: Transport, api: &Api) -> Kept {
-    a_log_is_read_as_posted(transport, api, 100).await
+    a_log_is_read_as_posted(&quick(), transport, api, 100).await
 }
 
 pub(crate) async fn x1_a_log_of_a_hundred_thousand_lines_is_read_as_posted(
     transport: Transport,
     api: &Api,
 ) -> Kept {
-    a_log_is_read_as_posted(transport, api, 100_000).await
+    a_log_is_read_as_posted(&quick(), transport, api, 100_000).await
 }
 
 /// Half of the lines are there when the subscriber comes, the others are appended while it reads.
-async fn a_log_is_read_as_posted(transport: Transport, api: &Api, count: usize) -> Kept {
+pub(super) async fn a_log_is_read_as_posted(
+    options: &Options,
+    transport: Transport,
+    api: &Api,
+    count: usize,
+) -> Kept {
     let texts: Vec<_> = (1..=count).map(|number| format!("line {number} of {count}")).collect();
     let id = api.create().id;
     let (before, after) = texts.split_at(count / 2);
     if !before.is_empty() {
         api.append(&id, before);
     }
-    let following = tokio::spawn(follow(transport, api.clone(), id.clone(), Position::Start));
+    let subscriber = subscriber_with(options, transport, api, &id, Position::Start);
+    let following = tokio::spawn(follow_to_the_end(subscriber));
     for append in after.chunks(10_000) {
         api.append(&id, append);
     }
@@ -51,11 +58,20 @@ const X6_LINES: usize = 3;
 const X6_BYTES_MAX: usize = 2_500;
 
 pub(crate) async fn x6_a_thousand_cuts_lose_and_repeat_nothing(transport: Transport, api: &Api) -> Kept {
+    cuts_lose_and_repeat_nothing(&quick(), transport, api, X6_CUTS).await
+}
+
+pub(super) async fn cuts_lose_and_repeat_nothing(
+    options: &Options,
+    transport: Transport,
+    api: &Api,
+    cuts: usize,
+) -> Kept {
     let id = api.create().id;
     let proxy = Proxy::start(api, proxy::Fault::Cuts(X6_BYTES_MAX));
-    let mut subscriber = subscriber(transport, &proxy.api(), &id, Position::Start);
+    let mut subscriber = subscriber_with(options, transport, &proxy.api(), &id, Position::Start);
     let (mut texts, mut count): (Vec<String>, usize) = (Vec::new(), 0);
-    while proxy.cuts() < X6_CUTS {
+    while proxy.cuts() < cuts {
         let more: Vec<_> = (0..X6_LINES).map(|i| format!("line {} – é", texts.len() + i)).collect();
         api.append(&id, &more);
         texts.extend(more);

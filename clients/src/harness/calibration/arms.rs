@@ -12,7 +12,7 @@ use crate::http::{Answer, Cut, Http};
 use crate::meter::Meter;
 use crate::options::Condition;
 use crate::traffic::Traffic;
-use crate::transports::{ANSWER_TIMEOUT, back_off, path};
+use crate::transports::{ANSWER_TIMEOUT, path};
 use crate::wire::{Batch, Cursor, From as Position, NewLine, Transport, entity_tag};
 use crate::{Options, Target, connect};
 
@@ -124,7 +124,7 @@ struct Asker {
 impl Asker {
     fn new(arm: Arm, target: &Target) -> Self {
         let (meter, options): (_, Options) = (Meter::new(), options(&arm));
-        let http = Http::new(target.server.clone(), meter.clone(), back_off(&options));
+        let http = Http::new(target.server.clone(), meter.clone(), &options);
         Self { arm, target: target.clone(), meter, http }
     }
 

@@ -1,0 +1,173 @@
+//! Content coding: gzip for whoever accepts it, when the server was started to offer it.
+//!
+//! Used by what carries lines: both polls, the snapshot, SSE and NDJSON. Each piece of a stream is flushed, so that an
+//! event leaves at once (actix-web's own middleware would hand pieces over 1 KiB to another thread, and sends neither
+//! `Vary` with an answer that was not coded nor a weak entity tag with one that was). WebSocket frames are never coded.
+
+use std::io::Write;
+
+use actix_web::http::header::{AcceptEncoding, CONTENT_ENCODING, Encoding, Header, HeaderValue, VARY};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use clap::ValueEnum;
+use flate2::Compression as Level;
+use flate2::write::GzEncoder;
+
+/// As proxies compress on the fly (nginx's `gzip_comp_level 1`): most of the saving for the least time.
+const LEVEL: Level = Level::fast();
+const TO_MEMORY: &str = "writing to memory does not fail";
+
+/// What a server offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Compression {
+    /// Bodies as they are. The default: short lines sent one by one hardly shrink, while each open stream would hold
+    /// some 300 KiB of dictionary, and each line would be compressed once per subscriber.
+    #[default]
+    Identity,
+    /// gzip for clients that accept it, each event flushed.
+    Gzip,
+}
+
+/// How one answer's body goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// As it is, whatever anybody accepts.
+    Never,
+    /// As it is, since this client does not accept gzip.
+    NotAccepted,
+    /// In gzip.
+    Gzip,
+}
+
+impl Coding {
+    /// By `Accept-Encoding` (RFC 9110 §12.5.3); one that cannot be understood accepts nothing.
+    pub(crate) fn agreed(request: &HttpRequest, offered: Compression) -> Self {
+        match offered {
+            Compression::Identity => Self::Never,
+            Compression::Gzip => {
+                let accepted = AcceptEncoding::parse(request).ok();
+                let agreed = accepted
+                    .and_then(|accepted| accepted.negotiate([Encoding::gzip(), Encoding::identity()].iter()));
+                if agreed == Some(Encoding::gzip()) { Self::Gzip } else { Self::NotAccepted }
+            }
+        }
+    }
+
+    /// A tag names one sequence of bytes unless it is weak, and gzip makes others (RFC 9110 §8.8.1).
+    pub(crate) fn tag(self, tag: String) -> String {
+        match self {
+            Self::Never | Self::NotAccepted => tag,
+            Self::Gzip => format!("W/{tag}"),
+        }
+    }
+
+    /// Tells caches that the answer depends on what is accepted.
+    pub(crate) fn vary(self, response: &mut HttpResponseBuilder) {
+        match self {
+            Self::Never => {}
+            Self::NotAccepted | Self::Gzip => {
+                response.append_header((VARY, HeaderValue::from_static("accept-encoding")));
+            }
+        }
+    }
+
+    /// The answer with a whole body.
+    pub(crate) fn whole(self, response: &mut HttpResponseBuilder, body: Bytes) -> HttpResponse {
+        let (mut encoder, mut body) = (self.start(response), body);
+        if let Encoder::Gzip(gzip) = &mut encoder {
+            gzip.write_all(&body).expect(TO_MEMORY);
+            body = encoder.end().unwrap_or_default();
+        }
+        response.body(body)
+    }
+
+    /// Says in the head how the body goes out, which the encoder then makes.
+    pub(crate) fn start(self, response: &mut HttpResponseBuilder) -> Encoder {
+        match self {
+            Self::Never | Self::NotAccepted => Encoder::Identity,
+            Self::Gzip => {
+                response.insert_header((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+                Encoder::Gzip(GzEncoder::new(Vec::new(), LEVEL))
+            }
+        }
+    }
+}
+
+/// The body of one answer, piece by piece.
+pub(crate) enum Encoder {
+    /// Each piece is what was put in.
+    Identity,
+    /// One gzip member over all pieces. Over once its end was taken.
+    Gzip(GzEncoder<Vec<u8>>),
+    /// Nothing more comes.
+    Ended,
+}
+
+impl Encoder {
+    /// A piece that the client can decode without what follows (RFC 1951: a sync flush ends at a byte).
+    pub(crate) fn piece(&mut self, bytes: Bytes) -> Bytes {
+        match self {
+            Self::Gzip(gzip) if !bytes.is_empty() => {
+                gzip.write_all(&bytes).and_then(|()| gzip.flush()).expect(TO_MEMORY);
+                std::mem::take(gzip.get_mut()).into()
+            }
+            Self::Gzip(_) | Self::Identity | Self::Ended => bytes,
+        }
+    }
+
+    /// What follows the last piece, once: the trailer that tells an end from a cut.
+    pub(crate) fn end(&mut self) -> Option<Bytes> {
+        match std::mem::replace(self, Self::Ended) {
+            Self::Gzip(gzip) => Some(gzip.finish().expect(TO_MEMORY).into()),
+            Self::Identity | Self::Ended => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use actix_web::test::TestRequest;
+    use flate2::read::{GzDecoder, MultiGzDecoder};
+
+    use super::*;
+
+    fn agreed(accept: &str) -> Coding {
+        let request = TestRequest::default().insert_header(("accept-encoding", accept)).to_http_request();
+        Coding::agreed(&request, Compression::Gzip)
+    }
+
+    #[test]
+    fn gzip_is_agreed_on_where_the_client_names_it_and_does_not_prefer_another() {
+        for accept in ["gzip", "GZIP", "gzip, deflate, br, zstd", "br;q=1, gzip;q=0.2", "gzip;q=0.5, *;q=0.1"]
+        {
+            assert_eq!(agreed(accept), Coding::Gzip, "{accept}");
+        }
+        for accept in ["", "identity", "br", "gzip;q=0", "identity, gzip;q=0.5", "gzip;q=2x", "gz,ip;;q"] {
+            assert_eq!(agreed(accept), Coding::NotAccepted, "{accept}");
+        }
+        let unsaid = TestRequest::default().to_http_request();
+        assert_eq!(Coding::agreed(&unsaid, Compression::Gzip), Coding::NotAccepted);
+        let asked = TestRequest::default().insert_header(("accept-encoding", "gzip")).to_http_request();
+        assert_eq!(Coding::agreed(&asked, Compression::Identity), Coding::Never);
+    }
+
+    #[test]
+    fn each_piece_can_be_read_before_the_next_and_all_are_one_member() {
+        let mut encoder = Encoder::Gzip(GzEncoder::new(Vec::new(), LEVEL));
+        let mut sent = Vec::new();
+        let pieces = ["a", "", "b\n\n", "long ".repeat(50_000).leak()];
+        for (count, piece) in (1..).zip(pieces) {
+            sent.extend_from_slice(&encoder.piece(Bytes::from_static(piece.as_bytes())));
+            let mut so_far = vec![0; pieces[..count].concat().len()];
+            GzDecoder::new(&sent[..]).read_exact(&mut so_far).unwrap();
+            assert_eq!(so_far, pieces[..count].concat().as_bytes());
+        }
+        sent.extend_from_slice(&encoder.end().unwrap());
+        assert_eq!(encoder.end(), None);
+        let mut whole = String::new();
+        MultiGzDecoder::new(&sent[..]).read_to_string(&mut whole).unwrap();
+        assert_eq!(whole, pieces.concat());
+    }
+}

@@ -1,0 +1,298 @@
+//! HTTP/2 on one connection: many requests at once, each answered by the application.
+//!
+//! Drives the `h2` crate itself. actix's own half (actix-http 3.20) takes any number of open requests, lets a held
+//! one outlive its client, waits for ever for a reader without window, hangs on an empty piece of a body and says no
+//! goodbye. Knows no path and no transport; WebSockets stay with HTTP/1.1, so extended CONNECT (RFC 8441) is not
+//! offered.
+//!
+//! A flood of streams that are opened and reset at once (CVE-2023-44487) is bounded twice: the crate ends a connection
+//! with more than 20 that were reset before they were accepted, and a request that is reset here ends at once.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use actix_http::body::{BodySize, BoxBody, MessageBody};
+use actix_http::error::PayloadError;
+use actix_http::{BoxedPayloadStream, ConnectionType, Payload, Request, Response, ResponseHead};
+use actix_service::Service;
+use actix_web::HttpMessage;
+use actix_web::http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderName, HeaderValue, HttpDate, TRANSFER_ENCODING,
+    TryIntoHeaderValue, UPGRADE,
+};
+use actix_web::http::{Method, StatusCode, Version};
+use bytes::Bytes;
+use futures_util::stream;
+use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::MeteredStream;
+
+/// Open requests of one connection; RFC 9113 §6.5.2 advises at least this many. One more is refused by the crate.
+const REQUESTS_MAX: u32 = 100;
+/// Decoded header fields of a request; more is answered 431. Cookies and tokens of others fit several times.
+const HEADERS_BYTES_MAX: u32 = 64 << 10;
+/// Bytes of one answer that wait in the crate for the socket, however large a window the client grants.
+const UNSENT_BYTES_MAX: usize = 64 << 10;
+/// Most that a DATA frame holds unless the client allows more (RFC 9113 §4.2); progress is seen in these steps.
+const FRAME_BYTES_MAX: usize = 16 << 10;
+/// How long a client may take to acknowledge a goodbye before the connection is closed under it.
+const GOODBYE_MAX: Duration = Duration::from_millis(500);
+
+/// What one connection is held to.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// For the client's first settings.
+    pub(crate) head_timeout: Duration,
+    /// Without an open request for so long, the connection ends.
+    pub(crate) keep_alive: Duration,
+    /// An answer that the client gives no window for so long is reset.
+    pub(crate) write_timeout: Duration,
+    /// Cancelled when the server says goodbye.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Serves one connection to its end. An error says why it was cut.
+pub(crate) async fn serve<S, B>(
+    stream: MeteredStream,
+    peer: Option<SocketAddr>,
+    app: Rc<S>,
+    terms: Terms,
+) -> Result<(), h2::Error>
+where
+    S: Service<Request> + 'static,
+    S::Response: Into<Response<B>>,
+    S::Error: Into<Response<BoxBody>>,
+    B: MessageBody + 'static,
+{
+    let ledger = stream.ledger();
+    let mut settings = Builder::new();
+    settings
+        .max_concurrent_streams(REQUESTS_MAX)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_send_buffer_size(UNSENT_BYTES_MAX);
+    let Ok(connection) = timeout(terms.head_timeout, settings.handshake(stream)).await else {
+        return Ok(());
+    };
+    let mut connection = connection?;
+    let open = Rc::new(OpenRequests { count: Cell::new(0), idle_since: Cell::new(Instant::now()) });
+    let leaving = terms.shutdown.child_token();
+    let mut said_goodbye = false;
+    let mut timer = pin!(sleep(terms.keep_alive));
+    loop {
+        tokio::select! {
+            accepted = connection.accept() => match accepted {
+                None => return Ok(()),
+                Some(accepted) => {
+                    let (request, respond) = accepted?;
+                    let answered = Answered { is_head: request.method() == Method::HEAD, respond };
+                    let request = request_of(request, peer);
+                    request.extensions_mut().insert(ledger.clone());
+                    let (app, leaving) = (app.clone(), leaving.clone());
+                    let (opened, write_timeout) = (open.clone().enter(), terms.write_timeout);
+                    actix_rt::spawn(async move {
+                        answered.by(app, request, leaving, write_timeout).await;
+                        drop(opened);
+                    });
+                }
+            },
+            () = leaving.cancelled(), if !said_goodbye => {
+                said_goodbye = true;
+                connection.graceful_shutdown();
+                timer.as_mut().reset(Instant::now() + GOODBYE_MAX);
+            }
+            () = &mut timer => {
+                let now = Instant::now();
+                let idle = open.count.get() == 0;
+                if said_goodbye {
+                    if idle || terms.shutdown.is_cancelled() {
+                        return Ok(());
+                    }
+                    timer.as_mut().reset(now + GOODBYE_MAX);
+                } else if !idle {
+                    timer.as_mut().reset(now + terms.keep_alive);
+                } else if now < open.idle_since.get() + terms.keep_alive {
+                    timer.as_mut().reset(open.idle_since.get() + terms.keep_alive);
+                } else {
+                    leaving.cancel();
+                }
+            }
+        }
+    }
+}
+
+/// The requests of one connection that are not yet answered to the end.
+struct OpenRequests {
+    count: Cell<usize>,
+    idle_since: Cell<Instant>,
+}
+
+impl OpenRequests {
+    fn enter(self: Rc<Self>) -> Opened {
+        self.count.set(self.count.get() + 1);
+        Opened(self)
+    }
+}
+
+/// One of them, until it is dropped.
+struct Opened(Rc<OpenRequests>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.idle_since.set(Instant::now());
+    }
+}
+
+/// The request as the application knows it.
+fn request_of(request: http::Request<RecvStream>, peer: Option<SocketAddr>) -> Request {
+    let (parts, body) = request.into_parts();
+    let body: BoxedPayloadStream = Box::pin(stream::unfold(body, |mut body| async move {
+        let received = body.data().await?;
+        let released = received.and_then(|bytes| {
+            body.flow_control().release_capacity(bytes.len())?;
+            Ok(bytes)
+        });
+        Some((released.map_err(PayloadError::Http2Payload), body))
+    }));
+    let mut request = Request::with_payload(Payload::Stream { payload: body });
+    let head = request.head_mut();
+    head.headers = parts.headers.into();
+    // What HTTP/1.1 says in `Host` stands in `:authority` (RFC 9113 §8.3.1).
+    if let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(HOST, host);
+    }
+    head.uri = parts.uri;
+    head.method = parts.method;
+    head.version = parts.version;
+    head.peer_addr = peer;
+    request
+}
+
+/// One stream of the connection, on its way to an answer.
+struct Answered {
+    is_head: bool,
+    respond: SendResponse<Bytes>,
+}
+
+impl Answered {
+    /// Ends early when the client takes its request back or is gone.
+    async fn by<S, B>(
+        mut self,
+        app: Rc<S>,
+        request: Request,
+        leaving: CancellationToken,
+        write_timeout: Duration,
+    ) where
+        S: Service<Request>,
+        S::Response: Into<Response<B>>,
+        S::Error: Into<Response<BoxBody>>,
+        B: MessageBody + 'static,
+    {
+        let answer = async {
+            poll_fn(|cx| app.poll_ready(cx)).await?;
+            app.call(request).await
+        };
+        let answer = tokio::select! {
+            answer = answer => answer,
+            _ = poll_fn(|cx| self.respond.poll_reset(cx)) => return,
+        };
+        let answer = match answer {
+            Ok(answer) => answer.into().map_into_boxed_body(),
+            Err(error) => error.into(),
+        };
+        let (answer, body) = answer.into_parts();
+        let size = body_size(answer.status(), body.size());
+        let has_body = !self.is_head && !size.is_eof();
+        let said = self.respond.send_response(head_of(answer.head(), size), !has_body);
+        let Ok(mut stream) = said else { return };
+        if has_body {
+            send(body, size, &mut stream, write_timeout).await;
+        }
+        // Over HTTP/1.1 it would say so in a header.
+        if answer.head().connection_type() == ConnectionType::Close {
+            leaving.cancel();
+        }
+    }
+}
+
+/// Some answers have no body, whatever their builder says (RFC 9110 §6.4.1).
+fn body_size(status: StatusCode, size: BodySize) -> BodySize {
+    match status {
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => BodySize::None,
+        _ => size,
+    }
+}
+
+/// The head without what belongs to a connection of HTTP/1.1 (RFC 9113 §8.2.2).
+fn head_of(head: &ResponseHead, size: BodySize) -> http::Response<()> {
+    let of_connection = [
+        CONNECTION,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
+    let mut response = http::Response::new(());
+    *response.status_mut() = head.status;
+    *response.version_mut() = Version::HTTP_2;
+    let headers = response.headers_mut();
+    for (name, value) in head.headers() {
+        if !of_connection.contains(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    if let BodySize::Sized(length) = size {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let now = HttpDate::from(SystemTime::now()).try_into_value();
+    headers.insert(DATE, now.expect("a date is a header value"));
+    response
+}
+
+/// Sends a body piece by piece, never more than the client has window for.
+async fn send(body: BoxBody, size: BodySize, stream: &mut SendStream<Bytes>, write_timeout: Duration) {
+    let mut body = pin!(body);
+    let mut sent = 0;
+    loop {
+        let piece = tokio::select! {
+            piece = poll_fn(|cx| body.as_mut().poll_next(cx)) => piece,
+            _ = poll_fn(|cx| stream.poll_reset(cx)) => return,
+        };
+        let mut piece = match piece {
+            Some(Ok(piece)) => piece,
+            Some(Err(_)) => return stream.send_reset(Reason::INTERNAL_ERROR),
+            None => {
+                // The client may have gone: nobody is left to be told.
+                let _ = stream.send_data(Bytes::new(), true);
+                return;
+            }
+        };
+        while !piece.is_empty() {
+            stream.reserve_capacity(piece.len().min(FRAME_BYTES_MAX));
+            let capacity = match stream.capacity() {
+                0 => timeout(write_timeout, poll_fn(|cx| stream.poll_capacity(cx))).await,
+                capacity => Ok(Some(Ok(capacity))),
+            };
+            let capacity = match capacity {
+                Ok(Some(Ok(capacity))) => capacity,
+                Ok(Some(Err(_)) | None) => return,
+                Err(_) => return stream.send_reset(Reason::CANCEL),
+            };
+            let bytes = piece.split_to(capacity.min(piece.len()));
+            sent += bytes.len() as u64;
+            let ends = size == BodySize::Sized(sent);
+            if stream.send_data(bytes, ends).is_err() || ends {
+                return;
+            }
+        }
+    }
+}
