@@ -148,7 +148,7 @@ pub(super) fn judged(
     let mut broken = broken.to_vec();
     if predicted.calibration > TOLERANCE_RATIO * predicted.value.abs() {
         broken.push(format!(
-            "the machine's own scatter ({:.3} {}) is above {:.0} % of what is predicted",
+            "what the calibration leaves open ({:.3} {}) is above {:.0} % of what is predicted",
             predicted.calibration,
             unit.name(),
             TOLERANCE_RATIO * 100.0
@@ -237,7 +237,7 @@ mod tests {
     fn what_the_machine_cannot_resolve_is_not_judged() {
         let row = row(Some(9.0), 0.0, 0.006, &[]);
         assert_eq!(row.verdict, TheoryVerdict::AssumptionBroken);
-        assert!(row.assumption_broken.unwrap().contains("scatter (6.000 ms)"));
+        assert!(row.assumption_broken.unwrap().contains("leaves open (6.000 ms)"));
     }
 
     #[test]
