@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::verdict::SIGMAS;
+
 /// Points kept of a distribution: its largest one per cent is one point.
 const POINTS_MAX: usize = 100;
 
@@ -13,6 +15,8 @@ const POINTS_MAX: usize = 100;
 pub struct Spread {
     /// Mean of the samples, s.
     pub mean_s: f64,
+    /// Standard error of that mean, s: a few slow samples make it large.
+    pub error_s: f64,
     /// Samples it was made of.
     pub samples_count: u64,
     /// At most 100 equally likely times, s, ascending.
@@ -28,15 +32,18 @@ impl Spread {
             return None;
         }
         let mean_s = samples_s.iter().sum::<f64>() / count as f64;
+        let squares: f64 = samples_s.iter().map(|sample| (sample - mean_s).powi(2)).sum();
+        let error_s = squares.sqrt() / count as f64;
         let points = count.min(POINTS_MAX);
         // The middle of each of so many equal parts.
         let point = |i: usize| samples_s[(2 * i + 1) * count / (2 * points)];
-        Some(Self { mean_s, samples_count: count as u64, points_s: (0..points).map(point).collect() })
+        let points_s = (0..points).map(point).collect();
+        Some(Self { mean_s, error_s, samples_count: count as u64, points_s })
     }
 
     /// One time and no spread.
     pub fn constant(time_s: f64) -> Self {
-        Self { mean_s: time_s, samples_count: 1, points_s: vec![time_s] }
+        Self { mean_s: time_s, error_s: 0.0, samples_count: 1, points_s: vec![time_s] }
     }
 
     /// The time that a share `quantile` does not exceed, s.
@@ -50,10 +57,17 @@ impl Spread {
         (self.quantile_s(0.75) - self.quantile_s(0.25)) / 2.0
     }
 
+    /// What a mean predicted with this one may be off by, s: half of what lies between the quartiles, which another
+    /// moment of the same machine may show, and [`SIGMAS`] standard errors.
+    pub fn mean_open_s(&self) -> f64 {
+        self.half_width_s() + SIGMAS * self.error_s
+    }
+
     /// All times later by `time_s`; none below 0.
     pub fn shifted(&self, time_s: f64) -> Self {
         Self {
             mean_s: (self.mean_s + time_s).max(0.0),
+            error_s: self.error_s,
             samples_count: self.samples_count,
             points_s: self.points_s.iter().map(|point| (point + time_s).max(0.0)).collect(),
         }
@@ -110,6 +124,10 @@ mod tests {
         assert!((many.quantile_s(0.5) - 500.0).abs() <= 10.0);
         assert!((many.half_width_s() - 250.0).abs() <= 10.0);
         assert_eq!(spread([3.0, 1.0, 2.0]).points_s, [1.0, 2.0, 3.0]);
+        // One slow sample of a hundred is no quartile, but a mean.
+        let hiccup = spread((0..100).map(|i| if i == 7 { 1.0 } else { 0.0 }));
+        assert_eq!(hiccup.half_width_s(), 0.0);
+        assert!((hiccup.mean_open_s() - 0.03).abs() < 0.001, "{}", hiccup.mean_open_s());
         assert_eq!(spread([1.0, 2.0]).shifted(-1.5).points_s, [0.0, 0.5]);
     }
 

@@ -109,7 +109,8 @@ proptest! {
         let rate_error = poll.requests_per_s() / requests.sqrt();
         close(poll.requests_per_s(), requests / seen.duration_s, rate_error);
         let timeouts = poll.timeout_ratio();
-        close(timeouts, seen.empty as f64 / requests, share_error(timeouts, requests));
+        // What is expected less than once happens once now and then.
+        close(timeouts, seen.empty as f64 / requests, share_error(timeouts, requests) + 1.0 / requests);
         // Lines of one gap share their wait: as many independent ones as there are gaps with lines.
         let clustered = f64::sqrt(1.0 + lines_per_gap);
         close(poll.latency_mean_s(), seen.latency_mean_s(), mean_error(&seen) * clustered);

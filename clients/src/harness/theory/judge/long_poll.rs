@@ -16,12 +16,12 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     // A turn is slept, by a timer that is late.
     let (late_s, late_open_s) = match options.turn.is_zero() {
         true => (0.0, 0.0),
-        false => (case.server.timer_late_s.mean_s, case.server.timer_late_s.half_width_s()),
+        false => (case.server.timer_late_s.mean_s, case.server.timer_late_s.mean_open_s()),
     };
     let (subscribers, rate_hz) = (case.subscribers(), case.line_rate_hz());
     // A line wakes all who wait for it; their answers and next questions share the machine.
     let fan_out_s = (subscribers - 1.0) * case.server.write_s.unwrap_or(0.0);
-    let gap_open_s = cycle.half_width_s() + late_open_s + fan_out_s;
+    let gap_open_s = cycle.mean_open_s() + late_open_s + fan_out_s;
     let poll = LongPoll {
         line_rate_hz: rate_hz,
         gap_s: cycle.mean_s + turn_s + late_s,
@@ -72,10 +72,11 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
 
     let deviation_s = DEVIATION_PER_HALF_WIDTH * held.half_width_s();
     let held_open_s = held.half_width_s() + fan_out_s / 2.0;
+    let mean_open_s = held.mean_open_s() + fan_out_s / 2.0;
     let variance = deviation_s.powi(2) + requests * poll.gap_s.powi(3) / 3.0;
     let predicted = Prediction::exact(poll.latency_mean_s())
         .with_error((variance / case.lines()).sqrt())
-        .with_calibration(open(LongPoll::latency_mean_s) + held_open_s);
+        .with_calibration(open(LongPoll::latency_mean_s) + mean_open_s);
     let measured = case.reading.latency_mean_s;
     rows.push(judged(
         "F6",
@@ -128,7 +129,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
 
     let predicted = Prediction::exact(age::long_poll_s(&poll))
         .with_error(case.age_error_s(requests_count))
-        .with_calibration(open(LongPoll::latency_mean_s) + held_open_s);
+        .with_calibration(open(LongPoll::latency_mean_s) + mean_open_s);
     rows.push(judged(
         "F15",
         "age of information mean",

@@ -33,7 +33,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
                 0.0,
                 arriving.mean_s,
             ),
-            exchange.half_width_s() + case.server.timer_late_s.half_width_s(),
+            exchange.mean_open_s() + case.server.timer_late_s.mean_open_s(),
         ),
     };
 
@@ -64,7 +64,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
 
     let numbers = Numbers::of(case, &poll);
     let mut rows = Vec::new();
-    let arriving_open_s = interval_open_s / 2.0 + arriving.half_width_s();
+    let arriving_open_s = interval_open_s / 2.0 + arriving.mean_open_s();
     let mean = Prediction::exact(poll.latency_mean_s())
         .with_error(numbers.latency_error_s(0.5) / 3.0_f64.sqrt())
         .with_calibration(arriving_open_s);

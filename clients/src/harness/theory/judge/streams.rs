@@ -51,7 +51,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     let fan_out_s = (subscribers - 1.0) / 2.0 * write_s;
     let age = Prediction::exact(age::push_s(pattern, arriving.mean_s))
         .with_error(case.age_error_s(case.lines()))
-        .with_calibration(arriving.half_width_s() + fan_out_s);
+        .with_calibration(arriving.mean_open_s() + fan_out_s);
     rows.push(judged(
         "F15",
         "age of information mean",
