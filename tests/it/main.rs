@@ -33,6 +33,7 @@ mod openapi;
 mod proxy;
 mod readiness;
 mod report;
+mod run_metrics;
 mod server;
 mod shell;
 mod store_crash;

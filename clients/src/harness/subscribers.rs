@@ -187,8 +187,7 @@ impl Subscribers {
 
     /// What TCP made of all their traffic so far; `None` where the kernel does not tell.
     pub fn packets(&self) -> Option<Packets> {
-        let all = self.meters.iter().map(|meter| meter.packets());
-        all.fold(Some(Packets::default()), |sum, packets| Some(sum? + packets?))
+        self.meters.iter().try_fold(Packets::default(), |sum, meter| Some(sum + meter.packets()?))
     }
 
     /// Distinct lines received so far, summed over subscribers.
