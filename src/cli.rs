@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::wire::{From as Position, Transport};
 
 use crate::compression::Compression;
+use crate::report::changes::Tolerated;
 use crate::server::LINGER_MAX;
 
 /// Where a server listens unless told otherwise, and where the clients look for it.
@@ -41,6 +42,8 @@ pub enum Command {
     Record(Record),
     /// Make report.html again from the files of a results folder.
     Report(Report),
+    /// Say what changed between two results folders, beyond the noise.
+    Compare(Compare),
     /// List the plans with their questions.
     Plans(Plans),
     /// Print results/README.md: what every column means.
@@ -250,6 +253,42 @@ pub struct Report {
     /// A results folder: results/PLAN/UTC-COMMIT, as `run` names it at its end.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+const COMPARE_RULES: &str = "\
+Runs of one transport and arm are one group. A change is claimed where the 95 % interval of the ratio of medians over
+runs excludes 1, and where it is larger than what an A/A pair of either folder differs by; that takes 6 runs of each
+side. Invalid runs are left out and named. docs/statistics.md says more.
+
+Exit codes: 0; 2 wrong usage or no results folder; 3 with --fail-above, when a figure got worse by more than that.";
+
+/// `wirelab compare`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPARE_RULES)]
+pub struct Compare {
+    /// The results folder that is compared with.
+    #[arg(value_name = "RUN_A")]
+    pub run_a: PathBuf,
+    /// The results folder that is compared.
+    #[arg(value_name = "RUN_B")]
+    pub run_b: PathBuf,
+    /// End with 3 when a figure of RUN_B is worse than RUN_A's by more than this, beyond the noise; such as 10%.
+    #[arg(long, value_name = "PERCENT")]
+    pub fail_above: Option<Tolerated>,
+    /// How the changes are written.
+    #[arg(long, default_value = "md")]
+    pub format: CompareFormat,
+}
+
+/// How changes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompareFormat {
+    /// A table for people, valid Markdown.
+    Md,
+    /// A row per figure.
+    Csv,
+    /// Everything, points included.
+    Json,
 }
 
 /// `wirelab plans`.

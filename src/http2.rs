@@ -283,6 +283,8 @@ async fn send(body: BoxBody, size: BodySize, stream: &mut SendStream<Bytes>, wri
                 capacity => Ok(Some(Ok(capacity))),
             };
             let capacity = match capacity {
+                // Assigned and taken away again before this was polled: an empty frame would help nobody.
+                Ok(Some(Ok(0))) => continue,
                 Ok(Some(Ok(capacity))) => capacity,
                 Ok(Some(Err(_)) | None) => return,
                 Err(_) => return stream.send_reset(Reason::CANCEL),

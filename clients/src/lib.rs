@@ -3,6 +3,7 @@
 //! - [`wire`]: everything that crosses the network
 //! - [`transports`]: the client halves; each file can be read alone
 //! - [`Options`]: what a client decides by itself
+//! - [`Ladder`]: from transport to transport, when one does not get through
 //! - [`api`]: the regular API, for what is not measured
 //! - [`event_stream`]: the parser of server-sent events
 //! - [`meter`]: every request and byte counted at the socket; [`traffic`]: what was counted; [`timing`]: how long it took
@@ -20,6 +21,7 @@ mod gzip;
 pub mod harness;
 mod http;
 mod http2;
+mod ladder;
 pub mod meter;
 mod options;
 pub mod os;
@@ -42,6 +44,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 
+pub use crate::ladder::{Ladder, connect_ladder};
 use crate::meter::Meter;
 pub use crate::options::{
     Adaptation, Compression, Condition, Connections, HttpVersion, Options, PollPhase, PollSchedule, Polling,

@@ -33,6 +33,7 @@ pub struct Meter {
     down_bytes: AtomicU64,
     last_read_ns: AtomicU64,
     outage: watch::Sender<Option<String>>,
+    standing: watch::Sender<Standing>,
     /// How often the cable was cut; a socket that was connected before is dead.
     cuts: AtomicU64,
     /// Connections that a cut ended.
@@ -93,6 +94,15 @@ fn last_packets_of(socket: Open, read_bytes: u64) -> Option<Packets> {
     Some(packets)
 }
 
+/// How a subscriber fares on its transport.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The server has answered well: a stream said hello, a poll got its answer.
+    pub(crate) was_served: bool,
+    /// Failures in a row.
+    pub(crate) failures: u32,
+}
+
 impl Meter {
     /// A meter at zero.
     pub fn new() -> Arc<Self> {
@@ -150,9 +160,20 @@ impl Meter {
         self.outage.subscribe()
     }
 
+    /// How it goes, for whoever may choose another transport.
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Another transport is tried.
+    pub(crate) fn begins_anew(&self) {
+        self.standing.send_replace(Standing::default());
+    }
+
     /// An attempt failed. The first reason of an outage is kept.
     pub(crate) fn failed(&self, why: &str) {
         self.time(|exchange, _| exchange.failed());
+        self.standing.send_modify(|standing| standing.failures += 1);
         self.outage.send_if_modified(|outage| {
             let begins = outage.is_none();
             outage.get_or_insert_with(|| why.to_owned());
@@ -162,6 +183,8 @@ impl Meter {
 
     /// The server answered well.
     pub(crate) fn succeeded(&self) {
+        let well = Standing { was_served: true, failures: 0 };
+        self.standing.send_if_modified(|standing| std::mem::replace(standing, well) != well);
         self.outage.send_if_modified(|outage| outage.take().is_some());
     }
 

@@ -20,11 +20,13 @@ pub struct Options {
     pub hold: Duration,
     /// Long poll: the client's own time between an answer and its next question. Nobody waits for news during it.
     pub turn: Duration,
-    /// The version of HTTP that polls and plain streams are asked over. A WebSocket is always upgraded from 1.1.
+    /// The version of HTTP that polls and plain streams are asked over. A WebSocket is always upgraded from 1.1, so a
+    /// plan refuses to ask for it over 2: two arms would be one.
     pub http: HttpVersion,
     /// What becomes of a connection after an answer of a poll.
     pub connections: Connections,
-    /// How answers of polls and plain streams may be encoded. Frames of a WebSocket never are.
+    /// How answers of polls and plain streams may be encoded. Frames of a WebSocket never are, and a plan refuses to ask
+    /// for it.
     pub compression: Compression,
     /// Longest wait before a reconnect, whatever the server advises: a server that is back is found within it.
     pub reconnect_max: Duration,

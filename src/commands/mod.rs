@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod compare;
 pub mod completions;
 pub mod man;
 pub mod plans;
@@ -27,7 +28,7 @@ pub enum Exit {
     Command(u8),
     /// The command line or a plan is wrong.
     Usage,
-    /// A line was lost, censored, reordered or duplicated.
+    /// A line was lost, censored, reordered or duplicated, a threshold was missed, or a figure got worse than tolerated.
     Delivery,
     /// A run is invalid.
     Invalid,

@@ -8,9 +8,9 @@ mod experiment;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::gates;
 use wirelab_clients::harness::plan::{Cell, Plan, Server};
 use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
+use wirelab_clients::harness::{gates, thresholds};
 use wirelab_clients::os;
 
 use super::{Exit, Failure, Interrupts, remark, say};
@@ -70,7 +70,9 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     }
     experiment.write()?;
     experiment.conclude()?;
-    Ok(match gates::exit_code(&experiment.results.runs) {
+    let results = &experiment.results;
+    let judged = thresholds::judge(&results.plan.thresholds, &results.runs);
+    Ok(match gates::exit_code(&results.runs, &judged) {
         gates::EXIT_OK => Exit::Ok,
         gates::EXIT_DELIVERY => Exit::Delivery,
         gates::EXIT_INVALID => Exit::Invalid,

@@ -7,8 +7,8 @@ use wirelab_clients::wire::{
 };
 
 use super::{
-    Call, Described, Head, JSON, json_of, limit, list_of, nothing, of_deployment, of_position, of_writer,
-    parameter, reference, text, text_of, with_header,
+    Call, Described, Head, JSON, coded, json_of, limit, list_of, nothing, of_deployment, of_position,
+    of_writer, parameter, reference, text, text_of, with_header,
 };
 use crate::api::{Health, METRICS_TYPE, Ready};
 
@@ -72,7 +72,7 @@ fn lines() -> Call {
     of_position(Call::new("read_lines", LINES, "The log so far"))
         .about("The initial log. A stream that starts from its `next` loses nothing in between.")
         .parameter(limit(BATCH_LINES_MAX))
-        .answer(200, json_of(reference::<Batch>(), "Lines after the position, at most one batch."))
+        .answer(200, coded(json_of(reference::<Batch>(), "Lines after the position, at most one batch.")))
 }
 
 fn append() -> Call {

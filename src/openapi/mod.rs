@@ -257,7 +257,18 @@ fn nothing(about: &str) -> ResponseBuilder {
     ResponseBuilder::new().description(about)
 }
 
-/// A header of an answer that is always there.
+/// A header of an answer.
 fn with_header(response: ResponseBuilder, name: &str, schema: Schema, about: &str) -> ResponseBuilder {
     response.header(name, HeaderBuilder::new().schema(Some(schema)).description(Some(about)).build())
+}
+
+/// An answer that depends on `Accept-Encoding`, where the server was started to compress.
+fn varied(response: ResponseBuilder) -> ResponseBuilder {
+    with_header(response, "Vary", text(ANY), "`accept-encoding`, if the server was started to compress.")
+}
+
+/// An answer whose body may be in gzip.
+fn coded(response: ResponseBuilder) -> ResponseBuilder {
+    let about = "`gzip`, if the server was started to compress and `Accept-Encoding` names it.";
+    with_header(varied(response), "Content-Encoding", text("^gzip$"), about)
 }

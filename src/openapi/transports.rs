@@ -6,12 +6,12 @@ use utoipa::openapi::{Content, ResponseBuilder};
 use wirelab_clients::wire::{BATCH_LINES_MAX, Batch, NdjsonRecord, Transport, WAIT_S_DEFAULT};
 
 use super::{
-    ANY, Call, Described, Head, json_of, limit, nothing, of_position, of_writer, parameter, reference, text,
-    text_of, with_header,
+    ANY, Call, Described, Head, coded, count_from_1, json_of, limit, nothing, of_position, of_writer,
+    parameter, reference, text, text_of, varied, with_header,
 };
 
 const TAG: &str = "transports";
-const ETAG: &str = "^\"[a-z0-9]{1,16}\\.[0-9]{1,16}(\\.end)?\"$";
+const ETAG: &str = "^(W/)?\"[a-z0-9]{1,16}\\.[0-9]{1,16}(\\.end)?\"$";
 const ETAG_ABOUT: &str = "The cursor to ask with next, in quotes; `.end` when the log is finished there. Weak where the body is coded.";
 
 pub(super) fn paths(served: &[Transport]) -> Vec<Described> {
@@ -38,15 +38,24 @@ fn tagged(response: ResponseBuilder) -> ResponseBuilder {
 }
 
 fn batch(about: &str) -> ResponseBuilder {
-    tagged(json_of(reference::<Batch>(), about))
+    tagged(coded(json_of(reference::<Batch>(), about)))
+}
+
+/// The interval that the server advises, if it was started to.
+fn advised(response: ResponseBuilder) -> ResponseBuilder {
+    let about = "Seconds to stay away, where there was no news and the server was started to advise pollers.";
+    with_header(response, "Retry-After", count_from_1(), about)
 }
 
 fn short_poll(call: Call) -> Call {
     let tags = "The entity tag of the last answer, a list of them, or `*`.";
     call.parameter(limit(BATCH_LINES_MAX))
         .parameter(parameter("If-None-Match", ParameterIn::Header, tags).schema(Some(text(ANY))))
-        .answer(200, batch("What there is after the position, often nothing."))
-        .answer(304, tagged(nothing("Nothing changed since the answer with that entity tag.")))
+        .answer(200, advised(batch("What there is after the position, often nothing.")))
+        .answer(
+            304,
+            advised(varied(tagged(nothing("Nothing changed since the answer with that entity tag.")))),
+        )
 }
 
 fn long_poll(call: Call) -> Call {
@@ -73,7 +82,7 @@ fn sse(call: Call) -> Call {
          data is the line and whose id is its cursor; last `finished`, `gap` or `deleted`. Comments are signs of life. \
          An overloaded server answers 200 with `retry:` alone: a browser gives up on anything else.",
     )
-    .answer(200, text_of("text/event-stream", "The stream."))
+    .answer(200, coded(text_of("text/event-stream", "The stream.")))
     .answer(204, nothing("The log is finished at this position: an EventSource stops."))
 }
 
@@ -82,7 +91,7 @@ fn ndjson(call: Call) -> Call {
         .description("The stream; blank lines are signs of life. The schema is that of one record.")
         .content("application/x-ndjson", Content::new(Some(reference::<NdjsonRecord>())));
     call.about("One record per LF: `hello`, then lines, last `finished`, `gap` or `deleted`.")
-        .answer(200, stream)
+        .answer(200, coded(stream))
 }
 
 fn websocket(call: Call) -> Call {

@@ -144,7 +144,7 @@ fn bytes<'a>(files: &'a [File], path: &str) -> Option<&'a [u8]> {
     files.iter().find(|file| file.path == path).map(|file| file.bytes.as_slice())
 }
 
-fn text<'a>(files: &'a [File], path: &str) -> Result<&'a str, FolderError> {
+pub(super) fn text<'a>(files: &'a [File], path: &str) -> Result<&'a str, FolderError> {
     let bytes = bytes(files, path).ok_or_else(|| FolderError::Missing { file: path.to_owned() })?;
     std::str::from_utf8(bytes)
         .map_err(|error| garbled(path, format!("it is not UTF-8 at byte {}", error.valid_up_to())))
@@ -255,13 +255,14 @@ fn read_histograms(
 }
 
 /// A CSV file whose columns are found by name.
-struct CsvFile {
+pub(super) struct CsvFile {
     file: &'static str,
     columns: HashMap<String, usize>,
     rows: Vec<csv::StringRecord>,
 }
 
-struct Row<'a> {
+/// One row of it.
+pub(super) struct Row<'a> {
     table: &'a CsvFile,
     number: usize,
     cells: &'a csv::StringRecord,
@@ -269,7 +270,7 @@ struct Row<'a> {
 
 impl CsvFile {
     /// A file without rows must have these columns, too.
-    fn read(file: &'static str, text: &str, needed: &[&str]) -> Result<Self, FolderError> {
+    pub(super) fn read(file: &'static str, text: &str, needed: &[&str]) -> Result<Self, FolderError> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| garbled(file, error))?;
         let columns = header.iter().enumerate().map(|(i, name)| (name.to_owned(), i)).collect();
@@ -279,7 +280,7 @@ impl CsvFile {
         Ok(table)
     }
 
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().enumerate().map(|(i, cells)| Row { table: self, number: i + 1, cells })
     }
 
@@ -290,16 +291,21 @@ impl CsvFile {
 }
 
 impl Row<'_> {
-    fn text(&self, column: &str) -> Result<&str, FolderError> {
+    pub(super) fn text(&self, column: &str) -> Result<&str, FolderError> {
         // The reader refuses rows that are shorter than the header.
         Ok(&self.cells[self.table.column(column)?])
     }
 
-    fn number(&self, column: &str) -> Result<Option<f64>, FolderError> {
+    /// A number of a column that older folders do not have.
+    pub(super) fn later_number(&self, column: &str) -> Result<Option<f64>, FolderError> {
+        if self.table.columns.contains_key(column) { self.number(column) } else { Ok(None) }
+    }
+
+    pub(super) fn number(&self, column: &str) -> Result<Option<f64>, FolderError> {
         self.parsed(column, "a number of at least 0", |number: &f64| number.is_finite() && *number >= 0.0)
     }
 
-    fn count(&self, column: &str) -> Result<Option<u64>, FolderError> {
+    pub(super) fn count(&self, column: &str) -> Result<Option<u64>, FolderError> {
         self.parsed(column, "a whole number", |_| true)
     }
 

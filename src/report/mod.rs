@@ -4,6 +4,8 @@
 //! after each run. To add one: a file here and a line in [`EXPORTERS`]. The page for people, `report.html`, is made of
 //! the other files alone.
 
+pub mod changes;
+mod checks_csv;
 mod folder;
 mod hdr_log;
 mod hgrm;
@@ -56,6 +58,7 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &manifest_json::ManifestJson,
     &percentiles_csv::PercentilesCsv,
     &timeseries_csv::TimeseriesCsv,
+    &checks_csv::ChecksCsv,
     &runs_csv::RunsCsv,
 ];
 
@@ -137,6 +140,25 @@ pub enum ReportError {
     /// The files of a folder are not those of a run.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// One of two folders is none of a run.
+    #[error("{folder}: {error}")]
+    Compared {
+        /// Which.
+        folder: String,
+        /// Why.
+        #[source]
+        error: FolderError,
+    },
+    /// Two folders have nothing that can be compared.
+    #[error(
+        "the folders have no transport and arm in common: the first has {a}, the second {b}; compare runs of one plan"
+    )]
+    NothingInCommon {
+        /// What the first has.
+        a: String,
+        /// What the second has.
+        b: String,
+    },
     /// The page could not be made of the files.
     #[error("cannot render report.html: {0}")]
     Page(String),
@@ -166,7 +188,9 @@ mod tests {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let folder: Vec<&str> = names.iter().copied().filter(|name| !name.contains('/')).collect();
-        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "timeseries.csv", "runs.csv"]);
+        let promised =
+            ["plan.toml", "manifest.json", "percentiles.csv", "timeseries.csv", "checks.csv", "runs.csv"];
+        assert_eq!(folder, promised);
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
     }

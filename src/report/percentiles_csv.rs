@@ -1,7 +1,11 @@
 //! `percentiles.csv`: one row per run, distribution and quantile.
 
-use wirelab_clients::harness::metrics::{Distribution, PERCENTILES_COLUMNS, QUANTILES};
-use wirelab_clients::harness::results::{ResultSet, RunResult};
+use std::collections::HashMap;
+
+use wirelab_clients::harness::metrics::{Distribution, PERCENTILES_COLUMNS, QUANTILES, Value};
+use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
+use wirelab_clients::harness::statistics::{Interval, median_interval};
+use wirelab_clients::wire::Transport;
 
 use super::{Exporter, File, ReportError, csv_of};
 
@@ -11,37 +15,73 @@ pub(super) struct PercentilesCsv;
 impl Exporter for PercentilesCsv {
     fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError> {
         let header = PERCENTILES_COLUMNS.iter().map(|column| column.name.to_owned()).collect();
-        csv_of("percentiles.csv", std::iter::once(header).chain(results.runs.iter().flat_map(rows)))
+        let intervals = Intervals::of(results);
+        let rows = results.runs.iter().flat_map(|run| rows(run, &intervals));
+        csv_of("percentiles.csv", std::iter::once(header).chain(rows))
     }
 }
 
-fn rows(run: &RunResult) -> impl Iterator<Item = Vec<String>> {
-    let quantiles = |metric: &'static Distribution| QUANTILES.iter().map(move |quantile| (metric, *quantile));
-    Distribution::of(run).flat_map(quantiles).map(|(metric, quantile)| row(run, metric, quantile))
+/// What runs must share to be runs of one group: transport, arm, whether they are the twins of an A/A pair,
+/// distribution, and the quantile's place in [`QUANTILES`].
+type Group = (Transport, Option<String>, bool, &'static str, usize);
+
+/// The interval of the median over the runs of each group that has enough of them.
+struct Intervals(HashMap<Group, Interval>);
+
+impl Intervals {
+    /// Of the runs that may be believed; nothing is left out for being far away.
+    fn of(results: &ResultSet) -> Self {
+        let mut groups: HashMap<Group, Vec<f64>> = HashMap::new();
+        for run in results.runs.iter().filter(|run| run.verdict != Verdict::Invalid) {
+            for (metric, place) in every_quantile(run) {
+                if let Some(us) = (metric.quantile_us)(run, QUANTILES[place]) {
+                    groups.entry(group(run, metric, place)).or_default().push(us as f64);
+                }
+            }
+        }
+        let interval =
+            |(group, us): (Group, Vec<f64>)| Some((group, median_interval(&us, results.plan.seed)?));
+        Self(groups.into_iter().filter_map(interval).collect())
+    }
 }
 
-fn row(run: &RunResult, metric: &Distribution, quantile: f64) -> Vec<String> {
-    let histogram = (metric.histogram)(run);
-    let value_us = (metric.quantile_us)(run, quantile).map_or(String::new(), |us| us.to_string());
-    let arm = run.cell.arm.clone().unwrap_or_default();
-    // One run has no interval over runs.
-    let (ci_low_us, ci_high_us) = (String::new(), String::new());
-    vec![
-        run.cell.run_id.clone(),
-        run.cell.transport.to_string(),
-        arm,
-        metric.name.to_owned(),
-        quantile.to_string(),
-        value_us,
-        histogram.len().to_string(),
-        ci_low_us,
-        ci_high_us,
-    ]
+fn group(run: &RunResult, metric: &Distribution, place: usize) -> Group {
+    (run.cell.transport, run.cell.arm.clone(), run.cell.is_aa, metric.name, place)
+}
+
+/// Each distribution of a run with the place of each quantile.
+fn every_quantile(run: &RunResult) -> impl Iterator<Item = (&'static Distribution, usize)> {
+    Distribution::of(run).flat_map(|metric| (0..QUANTILES.len()).map(move |place| (metric, place)))
+}
+
+fn rows(run: &RunResult, intervals: &Intervals) -> impl Iterator<Item = Vec<String>> {
+    every_quantile(run).map(|(metric, place)| {
+        let quantile = QUANTILES[place];
+        let value_us = (metric.quantile_us)(run, quantile).map_or(String::new(), |us| us.to_string());
+        let interval = intervals.0.get(&group(run, metric, place));
+        let end = |end: fn(&Interval) -> f64| {
+            interval
+                .and_then(|interval| Value::number(end(interval)))
+                .map_or(String::new(), |us| us.to_string())
+        };
+        vec![
+            run.cell.run_id.clone(),
+            run.cell.transport.to_string(),
+            run.cell.arm.clone().unwrap_or_default(),
+            metric.name.to_owned(),
+            quantile.to_string(),
+            value_us,
+            (metric.histogram)(run).len().to_string(),
+            end(|interval| interval.low),
+            end(|interval| interval.high),
+        ]
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use wirelab_clients::harness::example;
 
     #[test]
@@ -52,6 +92,46 @@ mod tests {
         let text = String::from_utf8(file.bytes).unwrap();
         // 500 lines: no p99.9, which needs 3 688. A short poll is never held: no rows of hold and rearm_gap.
         assert_eq!(text, EXPECTED);
+    }
+
+    /// The example's first run, as often as it takes, each a little slower than the one before.
+    fn repeated(runs_count: u32) -> ResultSet {
+        let mut results = example::result_set();
+        let run = results.runs.remove(0);
+        results.runs = (0..runs_count)
+            .map(|n| {
+                let mut run = run.clone();
+                run.cell.run_id = format!("short-poll-{}", n + 1);
+                run.append.record_n(Duration::from_millis(1 + u64::from(n)), 5_000);
+                run
+            })
+            .collect();
+        results
+    }
+
+    /// The cells of an interval in each run's row of the median append.
+    fn ends(results: &ResultSet) -> Vec<(String, String)> {
+        let [file] = PercentilesCsv.render(results).unwrap().try_into().unwrap();
+        let mut reader = csv::Reader::from_reader(file.bytes.as_slice());
+        let rows = reader.records().map(Result::unwrap);
+        rows.filter(|row| &row[3] == "append" && &row[4] == "0.5")
+            .map(|row| (row[7].to_owned(), row[8].to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn six_runs_have_one_interval_in_all_their_rows_and_five_have_none() {
+        let none = (String::new(), String::new());
+        assert_eq!(ends(&repeated(5)), vec![none.clone(); 5]);
+        let six = ends(&repeated(6));
+        assert!(six.len() == 6 && six.iter().all(|interval| *interval == six[0]), "{six:?}");
+        let [low, high] = [&six[0].0, &six[0].1].map(|us| us.parse::<f64>().unwrap());
+        assert!((1_000.0..3_500.0).contains(&low) && (3_500.0..6_010.0).contains(&high), "{low} to {high}");
+
+        // Whoever may not be believed does not count.
+        let mut results = repeated(6);
+        results.runs[3].verdict = Verdict::Invalid;
+        assert_eq!(ends(&results), vec![none; 6]);
     }
 
     const EXPECTED: &str = "\

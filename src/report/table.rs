@@ -12,6 +12,7 @@ use wirelab_clients::harness::network::Fault;
 use wirelab_clients::harness::plan::{Cell, Server};
 use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
 use wirelab_clients::harness::statistics::distinct_lines_needed;
+use wirelab_clients::harness::thresholds;
 
 /// A column: its header, and what stands in a row.
 type Column = (&'static str, fn(&RunResult) -> String);
@@ -99,6 +100,12 @@ pub fn render(results: &ResultSet) -> String {
         }
     }
     text.extend(said.iter().map(|(remark, names)| format!("{}: {remark}\n", names.join(", "))));
+    let judged = thresholds::judge(&results.plan.thresholds, &results.runs);
+    text.extend(judged.into_iter().filter_map(|judgement| {
+        let said = judgement.check.said?;
+        let run_id = judgement.run_id.map_or(String::new(), |run_id| format!("{run_id}: "));
+        Some(format!("{run_id}{said}\n"))
+    }));
     if results.runs.iter().any(|run| remarks(run).iter().any(|remark| remark.starts_with(LATE))) {
         text += LATENESS_REMEDY;
     }
@@ -230,6 +237,24 @@ mod tests {
             run.delivery.whole.out_of_order = 0;
         }
         assert!(render(&results).ends_with("\nshort-poll-1, sse-1: nobody knows\n"));
+    }
+
+    #[test]
+    fn a_threshold_that_was_missed_is_told_with_its_run() {
+        let mut results = example::result_set();
+        results.plan.thresholds =
+            ["*.lost_count == 0", "*.delivery_latency_us_p99 < 80000", "ndjson.lost_count == 0"]
+                .map(|text| text.parse().unwrap())
+                .into();
+        let text = render(&results);
+        let said: Vec<&str> = text.lines().skip(4).collect();
+        assert_eq!(
+            said,
+            [
+                "short-poll-1: threshold *.delivery_latency_us_p99 < 80000: delivery_latency_us_p99 is 198015",
+                "threshold ndjson.lost_count == 0: no run matches"
+            ]
+        );
     }
 
     #[test]

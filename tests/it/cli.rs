@@ -74,6 +74,12 @@ fn values_out_of_range_are_named() {
         ["--store", "cloud"],
         ["--bind", "nowhere"],
         ["--retain-lines", "-1"],
+        ["--linger", "11s"],
+        ["--linger", "50"],
+        ["--poll-advice", "1500ms"],
+        ["--poll-advice", "0s"],
+        ["--compression", "br"],
+        ["--transports", "sse,sock"],
     ];
     for [flag, value] in rows {
         let given = format!("{flag}={value}");
@@ -100,7 +106,17 @@ fn help_and_version_are_no_errors() {
     }
     let help = run(&["serve", "--help"]);
     let help = String::from_utf8_lossy(&help.stdout);
-    for flag in ["--connections-max", "--heartbeat", "--hold-max", "--write-timeout", "--retain-lines"] {
+    for flag in [
+        "--connections-max",
+        "--heartbeat",
+        "--hold-max",
+        "--write-timeout",
+        "--retain-lines",
+        "--compression",
+        "--linger",
+        "--poll-advice",
+        "--transports",
+    ] {
         assert!(help.contains(flag), "{flag} is not in the help");
     }
 }
@@ -130,4 +146,22 @@ fn the_bounds_on_the_command_line_reach_the_server() {
     assert_eq!(server.show(&id).first.after, 1);
     let mut sse = server.stream(&path(Transport::Sse, &id, "?from=now"), &[]).unwrap();
     sse.until(": heartbeat").unwrap();
+}
+
+#[test]
+fn what_a_server_offers_is_said_on_the_command_line() {
+    let offered = ["--transports", "sse,short-poll", "--compression", "gzip", "--poll-advice", "3s"];
+    let server =
+        Binary::serve("127.0.0.1:0", &[&["--store", "memory", "--linger", "300ms"][..], &offered].concat());
+    let id = server.create().id;
+    let poll = server.ask("GET", &path(Transport::ShortPoll, &id, ""), &[("accept-encoding", "gzip")], b"");
+    assert_eq!((poll.header("content-encoding"), poll.header("retry-after")), (Some("gzip"), Some("3")));
+    assert_eq!(server.get(&path(Transport::LongPoll, &id, "")).status, 404);
+    let mut sse = server.stream(&path(Transport::Sse, &id, ""), &[]).unwrap();
+    sse.until("hello").unwrap();
+    wait_until("the stream waits", || server.waiters(Transport::Sse) == 1);
+    let asked = std::time::Instant::now();
+    server.append(&id, &["x"]);
+    sse.until("\"x\"").unwrap();
+    assert!(asked.elapsed() >= Duration::from_millis(300));
 }

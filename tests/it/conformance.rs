@@ -7,6 +7,7 @@ mod counts;
 mod delivery;
 mod goodbyes;
 mod lifetimes;
+mod over_http2;
 mod positions;
 mod stalls;
 mod strategies;

@@ -3,8 +3,12 @@
 mod appends;
 mod bounds;
 mod calls;
+mod compression;
+mod http2;
+mod linger;
 mod origins;
 mod polls;
 mod rooms;
+mod served;
 mod streams;
 mod websocket;

@@ -45,6 +45,11 @@ impl Answer {
         Ok(Self { status, headers, body: Vec::new() })
     }
 
+    /// One that came in another way.
+    pub(crate) fn of(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Self {
+        Self { status, headers, body }
+    }
+
     /// The one field of that name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());

@@ -8,10 +8,10 @@
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
 //! - `targets`: servers that are not ours, and cut connections
 //! - `openapi`: the description of the API against the server
-//! - `report`: the page of a run, and making it again
+//! - `report`: the page of a run, and making it again; `compare`: what changed between two
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
-//! `server` starts what is tested, `http` asks it, `proxy` and `faulty_store` stand in between to break things;
+//! `server` starts what is tested, `http` and `http2` ask it, `proxy` and `faulty_store` stand in between to break things;
 //! `canned` is a server that says what a test wants.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
@@ -20,6 +20,7 @@ mod broken;
 mod canned;
 mod cli;
 mod commands;
+mod compare;
 mod conformance;
 mod contract;
 mod documents;
@@ -28,6 +29,8 @@ mod event_source;
 mod examples;
 mod faulty_store;
 mod http;
+mod http2;
+mod ladder;
 mod manners;
 mod openapi;
 mod proxy;

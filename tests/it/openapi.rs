@@ -92,7 +92,7 @@ impl Document {
 }
 
 /// Only on some of the answers with that status.
-const OPTIONAL_HEADERS: [&str; 2] = ["Retry-After", "Preference-Applied"];
+const OPTIONAL_HEADERS: [&str; 4] = ["Retry-After", "Preference-Applied", "Vary", "Content-Encoding"];
 
 fn typed(value: &str, schema: &Value) -> Value {
     if schema["type"] == "integer" { json!(value.parse::<u64>().unwrap()) } else { json!(value) }
@@ -332,4 +332,30 @@ fn every_promised_answer_is_given_as_promised() {
         }
     }
     assert!(kept_back.is_empty(), "promised and not asked for: {kept_back:#?}");
+}
+
+/// Advice, weak tags and codings, on a server that was started to give them.
+#[test]
+fn what_a_server_is_started_to_say_in_heads_is_described() {
+    let mut setup = Setup::default();
+    setup.options.compression = wirelab::compression::Compression::Gzip;
+    setup.options.poll_advice = Some(std::time::Duration::from_secs(5));
+    let server = setup.start();
+    let document = Document::of(&server);
+    let id = server.create().id;
+    let (template, described) = (Transport::ShortPoll.path(), |answer: &Answer, headers: &[&str]| {
+        let (status, template) = (answer.status.to_string(), Transport::ShortPoll.path());
+        let described = &document.answers("HEAD", &template)[&status]["headers"];
+        for name in headers {
+            assert!(answer.header(&name.to_lowercase()).is_some(), "{name} is not in {answer:?}");
+            assert!(!described[*name].is_null(), "{name} of {status} is not described");
+        }
+    });
+    let ask = |headers: Headers| server.ask("HEAD", &at(&template, id.as_str()), headers, b"");
+    let coded = ask(&[("accept-encoding", "gzip")]);
+    document.check("HEAD", &template, &coded);
+    described(&coded, &["ETag", "Retry-After", "Vary", "Content-Encoding"]);
+    let same = ask(&[("accept-encoding", "gzip"), ("if-none-match", "*")]);
+    document.check("HEAD", &template, &same);
+    described(&same, &["ETag", "Retry-After", "Vary"]);
 }

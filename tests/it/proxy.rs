@@ -35,6 +35,14 @@ pub(crate) enum Fault {
     AddsAHeader,
     /// The first connection is refused with 503, and the server never hears of it.
     RefusesTheFirst,
+    /// As many connections are closed without a word.
+    DropsTheFirst(usize),
+    /// Event streams are kept until they end: a middlebox that looks at whole answers.
+    HoldsStreamsBack,
+    /// Event streams are called plain text.
+    MislabelsStreams,
+    /// The first event stream is cut after this many bytes, every later one at its head.
+    CutsStreams(usize),
 }
 
 /// A proxy; it accepts until the process ends.
@@ -47,6 +55,7 @@ pub(crate) struct Proxy {
 #[derive(Default)]
 struct Shared {
     cuts: AtomicUsize,
+    streams: AtomicUsize,
     /// Nothing is cut meanwhile.
     is_sparing: AtomicBool,
     writing: Mutex<()>,
@@ -64,6 +73,8 @@ impl Proxy {
                 let fault = match fault {
                     Fault::CutsTheFirst(_) if i > 0 => Fault::None,
                     Fault::RefusesTheFirst if i > 0 => Fault::None,
+                    Fault::DropsTheFirst(count) if i >= count => Fault::None,
+                    Fault::DropsTheFirst(_) => continue,
                     Fault::RefusesTheFirst => {
                         // Read first: a socket that is closed with bytes unread is reset.
                         let _ = client.read(&mut [0; 65_536]);
@@ -148,10 +159,25 @@ fn pass_down(mut from: TcpStream, mut to: TcpStream, fault: Fault, shared: &Shar
         return;
     }
     let mut is_head = true;
+    let mut is_stream = false;
+    let mut held = Vec::new();
     let mut buffer = [0; 65_536];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let bytes = &buffer[..count];
+        if is_head && bytes.windows(EVENT_STREAM.len()).any(|window| window == EVENT_STREAM) {
+            is_stream = true;
+            if let Fault::CutsStreams(first_bytes) = fault {
+                let is_first = shared.streams.fetch_add(1, Ordering::Relaxed) == 0;
+                left = if is_first { first_bytes } else { 0 };
+            }
+        }
         let written = match fault {
+            Fault::HoldsStreamsBack if is_stream => {
+                held.extend_from_slice(bytes);
+                Ok(())
+            }
+            Fault::MislabelsStreams if is_stream && is_head => to.write_all(&mislabelled(bytes)),
+            Fault::CutsStreams(_) if !is_stream => to.write_all(bytes),
             Fault::SplitsEveryByte => bytes.iter().try_for_each(|byte| to.write_all(&[*byte])),
             Fault::HidesDisconnects => {
                 // A client that is gone is no reason to tell the server.
@@ -160,7 +186,7 @@ fn pass_down(mut from: TcpStream, mut to: TcpStream, fault: Fault, shared: &Shar
             }
             Fault::AnswersOk => to.write_all(&answered_ok(bytes)),
             Fault::Cuts(_) if shared.is_sparing.load(Ordering::Relaxed) => to.write_all(bytes),
-            Fault::Cuts(_) | Fault::CutsTheFirst(_) => {
+            Fault::Cuts(_) | Fault::CutsTheFirst(_) | Fault::CutsStreams(_) => {
                 let passed = bytes.len().min(left);
                 left -= passed;
                 let written = to.write_all(&bytes[..passed]);
@@ -179,6 +205,9 @@ fn pass_down(mut from: TcpStream, mut to: TcpStream, fault: Fault, shared: &Shar
             | Fault::AddsAHeader
             | Fault::Queues
             | Fault::RefusesTheFirst
+            | Fault::DropsTheFirst(_)
+            | Fault::HoldsStreamsBack
+            | Fault::MislabelsStreams
             | Fault::WritesToOneAtATime => to.write_all(bytes),
         };
         is_head = false;
@@ -186,10 +215,19 @@ fn pass_down(mut from: TcpStream, mut to: TcpStream, fault: Fault, shared: &Shar
             break;
         }
     }
+    let _ = to.write_all(&held);
     let _ = to.shutdown(Shutdown::Both);
     if !matches!(fault, Fault::HidesDisconnects) {
         let _ = from.shutdown(Shutdown::Both);
     }
+}
+
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+/// A head with another type, as long as the old one.
+fn mislabelled(head: &[u8]) -> Vec<u8> {
+    let at = head.windows(EVENT_STREAM.len()).position(|window| window == EVENT_STREAM).unwrap_or(head.len());
+    [&head[..at], b"text/plain;q=0.50", head.get(at + EVENT_STREAM.len()..).unwrap_or_default()].concat()
 }
 
 /// A head with one more field, behind its status line.

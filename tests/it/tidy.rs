@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use wirelab_clients::harness::metrics::{COLUMNS, PERCENTILES_COLUMNS, TIMESERIES_COLUMNS};
+use wirelab_clients::harness::metrics::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, TIMESERIES_COLUMNS};
 use wirelab_clients::harness::plan::{Plan, Size};
 use wirelab_clients::recording::Recording;
 use wirelab_clients::targets::profile::{Profile, ProfileError, ServerOf};
@@ -244,6 +244,7 @@ fn pure_modules_read_no_clock_no_file_and_no_socket() {
         "harness/staleness",
         "harness/statistics",
         "harness/theory",
+        "harness/thresholds",
         "options",
         "poll_schedule",
     ]
@@ -311,7 +312,12 @@ fn every_csv_column_is_in_the_registry() {
     let known: Vec<_> = COLUMNS
         .iter()
         .map(|column| column.name)
-        .chain(PERCENTILES_COLUMNS.iter().chain(TIMESERIES_COLUMNS).map(|column| column.name))
+        .chain(
+            [PERCENTILES_COLUMNS, TIMESERIES_COLUMNS, CHECKS_COLUMNS]
+                .into_iter()
+                .flatten()
+                .map(|column| column.name),
+        )
         .collect();
     let mut offences = Vec::new();
     for path in files().iter().filter(|path| path.extension().is_some_and(|e| e == "csv")) {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::plan::Cell;
 use super::results::RunResult;
+use super::statistics;
 
 /// Different numbers of subscribers that a slope needs: with two or three, any curve looks like a line.
 pub const LEVELS_MIN: usize = 4;
@@ -56,12 +57,7 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     if levels.len() < LEVELS_MIN {
         return None;
     }
-    let count = points.len() as f64;
-    let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / count;
-    let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / count;
-    let covariance: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    let variance: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    Some(covariance / variance)
+    statistics::slope(points)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use super::server_counts::{Others, server_traffic, traffic_so_far};
 use super::server_process::{ServerCommand, ServerProcess};
 use super::waiters::WaitersProbe;
 use crate::api::Api;
+use crate::ladder::connect_ladder;
 use crate::meter::Meter;
 use crate::targets::profile::{Profile, ServerOf};
 use crate::targets::{ProfileTarget, numbered, subscribe};
@@ -149,7 +150,12 @@ impl Measured {
         let made: Connect = match &self.speaks {
             Speaks::Contract(contract) => {
                 let (target, transport) = (contract.targets[deployment].clone(), contract.transport);
-                Box::new(move |meter| connect(transport, target.clone(), &options, meter))
+                let below = contract.fallback.clone();
+                if below.is_empty() {
+                    Box::new(move |meter| connect(transport, target.clone(), &options, meter))
+                } else {
+                    Box::new(move |meter| connect_ladder(transport, &below, target.clone(), &options, meter))
+                }
             }
             Speaks::Profile(target) => {
                 let target = target.clone();

@@ -7,8 +7,8 @@
 //! `measured` is the server of a run, ours or not, and [`network`] what happens to its connections.
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`staleness`], [`shared_record`],
-//! [`series`], [`statistics`], [`gates`], [`connection_memory`], [`metrics`]. At the rim: [`publisher`], [`hiccup`], [`process_sampler`], [`kernel_memory`],
-//! [`server_process`]. [`results`] holds what a run
+//! [`series`], [`statistics`], [`gates`], [`thresholds`], [`connection_memory`], [`metrics`]. At the rim: [`publisher`],
+//! [`hiccup`], [`process_sampler`], [`kernel_memory`], [`server_process`]. [`results`] holds what a run
 //! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
 
 pub mod connection_memory;

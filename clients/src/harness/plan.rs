@@ -463,6 +463,11 @@ late = { subscribers = 2, at = "100ms" }
             ("[\"slow\", \"gone\"]", "[\"slov\"]", "smoke.arms is [\"slov\"]; a list of fast, slow, gone"),
             ("poll_schedule = \"pause\"", "poll_adaptation = \"idle\"", "without poll_interval_max"),
             (
+                "thresholds = [\"*.lost_count == 0\"]",
+                "thresholds = [\"*.lost_counts == 0\"]",
+                "runs.csv has no number \"lost_counts\"; the nearest are lost_count, ",
+            ),
+            (
                 "poll_schedule = \"pause\"",
                 "poll_interval_max = \"3s\"",
                 "belongs to poll_adaptation = \"idle\"",
@@ -546,6 +551,20 @@ late = { subscribers = 2, at = "100ms" }
             assert!(refused.starts_with("plan \"x.toml\"") && refused.contains(said), "{refused}");
             assert!(!refused.contains('\n'), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_threshold_of_no_run_is_refused_and_one_of_an_arm_that_a_short_run_leaves_out_is_dropped() {
+        let with = |threshold: &str, size| {
+            let thresholds = format!("thresholds = [\"{threshold}\", \"*.lost_count == 0\"]");
+            parsed(&ARMS.replacen("thresholds = [\"*.lost_count == 0\"]", &thresholds, 1), size)
+        };
+        let count = |threshold: &str, size| with(threshold, size).unwrap().thresholds.len();
+        let fast = "*/fast.lost_count == 0";
+        assert_eq!((count(fast, Size::Full), count(fast, Size::Smoke)), (2, 1));
+        let refused = with("*/fats.lost_count == 0", Size::Full).unwrap_err().to_string();
+        assert!(refused.contains("*/fats.lost_count == 0") && refused.contains("no run matches; there are "));
+        assert!(refused.contains("short-poll/fast"), "{refused}");
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct RunResult {
     pub verdict: Verdict,
     /// Why not; also defects outside the cohort.
     pub verdict_reasons: Vec<String>,
+    /// What each gate said; the verdict and its reasons follow from it.
+    pub checks: Vec<gates::Check>,
     /// Wall clock when the cohort began, µs since 1970: for people and log files, nothing is measured by it.
     pub cohort_started_us: u64,
     /// Length of the cohort: from the end of the warm-up to the end of the schedule.
@@ -94,6 +96,8 @@ pub struct RunResult {
     pub series: Vec<SeriesPoint>,
     /// Wall time over which `server` and `harness` were sampled.
     pub sampled: Option<Duration>,
+    /// Processors that the harness may use.
+    pub cores_count: Option<u64>,
     /// What broke the run: the publisher's problem, a server that went away.
     pub problem: Option<String>,
     /// What went wrong with subscribers: gave up, got another text, never saw the end of the log. Defects of
@@ -102,9 +106,11 @@ pub struct RunResult {
 }
 
 impl RunResult {
-    /// Sets the verdict and its reasons from everything else.
+    /// Sets the checks from everything else, and from them the verdict and its reasons.
     pub fn judge(&mut self) {
-        (self.verdict, self.verdict_reasons) = gates::judge(self);
+        self.checks = gates::checks(self);
+        self.verdict = gates::verdict(&self.checks);
+        self.verdict_reasons = gates::reasons(self);
     }
 }
 
@@ -190,11 +196,16 @@ impl Machine {
             os: std::env::consts::OS.to_owned(),
             kernel: kernel.map(|text| text.trim().to_owned()),
             cpu_model: value_of(&cpus, "model name").map(str::to_owned),
-            cores_count: std::thread::available_parallelism().ok().map(|cores| cores.get() as u64),
+            cores_count: cores_count(),
             open_files_max: os::max_open_files(),
             memory_bytes: value_of(&memory, "MemTotal").and_then(kilobytes),
         }
     }
+}
+
+/// Processors that this process may use.
+pub(super) fn cores_count() -> Option<u64> {
+    std::thread::available_parallelism().ok().map(|cores| cores.get() as u64)
 }
 
 impl Manifest {

@@ -18,7 +18,7 @@ use super::plan::Cell;
 use super::process_sampler::{ProcessReading, ThreadCost};
 use super::publisher::{Publication, Published, Publisher};
 use super::recorder::DueTable;
-use super::results::{RunResult, Verdict};
+use super::results::{RunResult, Verdict, cores_count};
 use super::schedule::Schedule;
 use super::server_process::ServerProcessError;
 use super::subscribers::{Expected, Outcome};
@@ -202,6 +202,7 @@ async fn measure(
         cell: cell.clone(),
         verdict: Verdict::default(),
         verdict_reasons: Vec::new(),
+        checks: Vec::new(),
         // A clock before 1970 is nobody's.
         cohort_started_us: cohort_started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64,
         measured: schedules.iter().map(cohort).max().unwrap_or_default(),
@@ -228,6 +229,7 @@ async fn measure(
         waiters_mean: watched.waiters_mean,
         series: [outcome.timeline.points(), watched.series].concat(),
         sampled: Some(after.2 - before.2),
+        cores_count: cores_count(),
     })
 }
 

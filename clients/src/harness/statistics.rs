@@ -1,6 +1,17 @@
-//! Statistics: what may be said about how few lines.
+//! Statistics: what may be said about how few lines, and about how few runs.
 //!
-//! Pure formulas, used by the reports.
+//! The unit is the run: lines of one run share its server, its machine and its minute. So a quantile is taken within
+//! a run, of enough distinct lines, and an interval over runs, of enough runs ([`intervals`]). Histograms are merged,
+//! percentiles are never averaged. Pure formulas, used by the reports; seeds come from the plan.
+
+use super::latency::LatencyHistogram;
+
+mod intervals;
+
+pub use intervals::{
+    Contrast, Interval, NoiseFloor, Order, RUNS_MIN, Runs, contrast_interval, contrast_of, median_interval,
+    noise_floor, order, paired_by_block,
+};
 
 /// Chance that every one of n samples lies below the quantile, at which we still print it: 2.5 %, one tail of a
 /// 95 % interval.
@@ -33,9 +44,62 @@ pub fn quantile_resolved(distinct_lines: u64) -> f64 {
     ALL_BELOW_CHANCE.powf(1.0 / distinct_lines as f64)
 }
 
+/// The middle value; the mean of the two middle ones of an even number. `None` without any, or with one that is not
+/// a number.
+///
+/// ```
+/// use wirelab_clients::harness::statistics::median;
+/// assert_eq!(median(&[9.0, 1.0, 2.0]), Some(2.0));
+/// assert_eq!(median(&[9.0, 1.0, 2.0, 4.0]), Some(3.0));
+/// ```
+pub fn median(values: &[f64]) -> Option<f64> {
+    if values.is_empty() || values.iter().any(|value| value.is_nan()) {
+        return None;
+    }
+    Some(median_in(&mut values.to_vec()))
+}
+
+/// The same, in place: what a bootstrap does thousands of times. There is at least one value, and each is a number.
+fn median_in(values: &mut [f64]) -> f64 {
+    let is_odd = values.len() % 2 == 1;
+    let (below, upper, _) = values.select_nth_unstable_by(values.len() / 2, f64::total_cmp);
+    let lower = below.iter().copied().max_by(f64::total_cmp);
+    match lower {
+        Some(lower) if !is_odd => f64::midpoint(lower, *upper),
+        Some(_) | None => *upper,
+    }
+}
+
+/// The slope of the straight line that fits `points` (x, y) best, by least squares: of y per x. `None` with fewer
+/// than two different x.
+///
+/// ```
+/// use wirelab_clients::harness::statistics::slope;
+/// assert_eq!(slope(&[(1.0, 3.0), (2.0, 5.0), (3.0, 7.0)]), Some(2.0));
+/// assert_eq!(slope(&[(1.0, 3.0), (1.0, 5.0)]), None);
+/// ```
+pub fn slope(points: &[(f64, f64)]) -> Option<f64> {
+    let count = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (mean_x, mean_y) = (mean(|point| point.0), mean(|point| point.1));
+    let covariance: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+    let variance: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    let slope = covariance / variance;
+    slope.is_finite().then_some(slope)
+}
+
+/// All samples of several runs together: whose percentiles are those of all samples, as a mean of percentiles is not.
+pub fn merged<'a>(histograms: impl IntoIterator<Item = &'a LatencyHistogram>) -> LatencyHistogram {
+    let mut all = LatencyHistogram::default();
+    histograms.into_iter().for_each(|histogram| all.merge(histogram));
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
 
     #[test]
     fn a_quantile_needs_more_lines_the_further_out_it_lies() {
@@ -50,5 +114,44 @@ mod tests {
             assert!(quantile_resolved(needed) >= quantile && quantile_resolved(needed - 1) < quantile);
         }
         assert_eq!(quantile_resolved(0), 0.0);
+    }
+
+    #[test]
+    fn nothing_has_no_median_and_no_slope() {
+        assert_eq!((median(&[]), median(&[f64::NAN, 1.0])), (None, None));
+        assert_eq!((slope(&[]), slope(&[(1.0, 1.0)])), (None, None));
+    }
+
+    #[test]
+    fn percentiles_of_merged_runs_are_those_of_all_their_samples() {
+        let run = |us: u64, count: u64| {
+            let mut histogram = LatencyHistogram::default();
+            histogram.record_n(Duration::from_micros(us), count);
+            histogram
+        };
+        // A mean of the two p99 would be 505.
+        let all = merged(&[run(10, 900), run(1_000, 100)]);
+        assert_eq!((all.len(), all.quantile_us(0.5), all.quantile_us(0.99)), (1_000, Some(10), Some(1_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn half_of_the_values_lie_on_each_side_of_the_median(
+            values in proptest::collection::vec(-1e6..1e6f64, 1..40),
+        ) {
+            let middle = median(&values).unwrap();
+            let half = values.len().div_ceil(2);
+            prop_assert!(values.iter().filter(|value| **value <= middle).count() >= half);
+            prop_assert!(values.iter().filter(|value| **value >= middle).count() >= half);
+        }
+
+        #[test]
+        fn a_slope_is_found_under_any_offset(
+            per_x in -1e3..1e3f64, offset in -1e3..1e3f64, count in 2..20u32,
+        ) {
+            let points: Vec<_> =
+                (0..count).map(|x| (f64::from(x), offset + per_x * f64::from(x))).collect();
+            prop_assert!((slope(&points).unwrap() - per_x).abs() < 1e-6);
+        }
     }
 }

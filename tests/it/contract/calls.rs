@@ -453,30 +453,3 @@ fn lines_appended_counts_each_line_once_whoever_appends_it() {
         server.metric("wirelab_lines_appended_total").cast_unsigned() == 2 + server.show(&fed.id).lines
     });
 }
-
-/// Compression is offered by nobody here, so no answer is encoded, and none claims to differ by what is accepted.
-#[test]
-fn nothing_is_compressed_and_no_answer_claims_to_vary() {
-    let server = Server::start();
-    let id = server.create().id;
-    server.append(&id, &["x".repeat(10_000)]);
-    let accept: crate::http::Headers = &[("accept-encoding", "gzip, deflate, br, zstd")];
-    for path in [
-        "/".to_owned(),
-        "/metrics".to_owned(),
-        format!("/api/deployments/{id}/lines"),
-        path(Transport::ShortPoll, &id, ""),
-        path(Transport::LongPoll, &id, ""),
-    ] {
-        let answer = server.ask("GET", &path, accept, b"");
-        assert_eq!((answer.header("content-encoding"), answer.header("vary")), (None, None), "{path}");
-        if path != "/metrics" {
-            assert_eq!(answer.body, server.get(&path).body, "{path}");
-        }
-    }
-    for transport in [Transport::Sse, Transport::Ndjson] {
-        let mut stream = server.stream(&path(transport, &id, ""), accept).unwrap();
-        assert_eq!((stream.head.header("content-encoding"), stream.head.header("vary")), (None, None));
-        stream.until("xxx").unwrap();
-    }
-}

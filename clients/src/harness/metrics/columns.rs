@@ -447,12 +447,34 @@ pub const PERCENTILES_COLUMNS: &[ColumnText] = &[
     explained(
         "ci_low_us",
         "µs",
-        "Lower end of the 95 % confidence interval over runs; empty under 6 repetitions.",
+        "Lower end of the 95 % bootstrap interval of the median over all runs of this transport and arm that are not \
+         invalid: the same in all their rows; empty under 6 of them.",
     ),
     explained(
         "ci_high_us",
         "µs",
-        "Upper end of the 95 % confidence interval over runs; empty under 6 repetitions.",
+        "Upper end of the 95 % bootstrap interval of the median over all runs of this transport and arm that are not \
+         invalid: the same in all their rows; empty under 6 of them.",
+    ),
+];
+
+/// The columns of `checks.csv`.
+pub const CHECKS_COLUMNS: &[ColumnText] = &[
+    explained("run_id", "", "The run, as in `runs.csv`; empty for a threshold that no run matches."),
+    explained("check", "", "The gate, see above, or `threshold: ` with its text."),
+    explained("left", "see `unit`", "The first number; empty: not measured."),
+    explained("right", "see `unit`", "The second number; of a threshold its limit; empty: not measured."),
+    explained("unit", "", "Of left, right and tolerance."),
+    explained(
+        "tolerance",
+        "see `unit`",
+        "How far they may be apart, or left above right; empty: not compared.",
+    ),
+    explained(
+        "verdict",
+        "",
+        "`pass`, `fail` (the run is invalid; the threshold is missed), `unresolved` (a doubt is left) or \
+         `not-measured` (nothing to compare, and nothing follows).",
     ),
 ];
 

@@ -1,6 +1,7 @@
 //! The data dictionary: `results/README.md`, generated from the registry.
 
-use super::{COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, TIMESERIES_COLUMNS};
+use super::{CHECKS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, TIMESERIES_COLUMNS};
+use crate::harness::gates::gates;
 use crate::harness::series::SERIES;
 
 const HEAD: &str = "\
@@ -19,6 +20,7 @@ ignored by git.
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
 | `timeseries.csv` | one row per run, series and instant: a second or longer apart |
+| `checks.csv` | one row per run and gate, and per threshold of the plan: why the verdict is what it is |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
 | `hdr/<run_id>.<metric>.hgrm` | the same as percentile text for HdrHistogram's plotters; ms |
 | `report.html` | the question, the table and the latencies to look at, offline; `wirelab report` makes it again from the other files |
@@ -67,5 +69,9 @@ pub fn data_dictionary() -> String {
     page.extend(SERIES.iter().map(|series| row(series.name, series.unit, series.definition)));
     page += "\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(TIMESERIES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `checks.csv`\n\n| check | unit | definition |\n|---|---|---|\n";
+    page.extend(gates().map(|gate| row(gate.name, gate.unit, gate.definition)));
+    page += "\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(CHECKS_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page
 }

@@ -2,6 +2,7 @@
 //!
 //! Every bound of a plan stands here, once. The texts name the plan, the key and the allowed values.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -121,7 +122,28 @@ impl Plan {
             factors.check(refusals)?;
             self.check_ours(factors, refusals)?;
         }
-        Ok(())
+        self.check_thresholds(refusals)
+    }
+
+    /// One that no run can keep or miss is a slip of the pen.
+    fn check_thresholds(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+        let cells = self.in_plan_order();
+        let idle =
+            self.thresholds.iter().find(|threshold| !cells.iter().any(|cell| threshold.concerns(cell)));
+        let Some(idle) = idle else { return Ok(()) };
+        let runs: BTreeSet<_> = cells
+            .iter()
+            .map(|cell| match &cell.arm {
+                Some(arm) => format!("{}/{arm}", cell.transport),
+                None => cell.transport.to_string(),
+            })
+            .collect();
+        let there = runs.into_iter().collect::<Vec<_>>().join(", ");
+        Err(refusals.refused(
+            "thresholds",
+            format!("naming \"{idle}\""),
+            format!("no run matches; there are {there}"),
+        ))
     }
 
     /// What only wirelab's own server can be asked for.

@@ -150,7 +150,7 @@ pub(super) fn parse(
         })
     };
     let targets = plan.targets.iter().flatten().map(server).collect::<Result<Vec<_>, _>>()?;
-    let resolved = Plan {
+    let mut resolved = Plan {
         name: plan.name.clone(),
         question: plan.question.clone(),
         prediction: plan.prediction.clone(),
@@ -165,6 +165,11 @@ pub(super) fn parse(
         arms: arms.into_iter().map(|arm| arm_of(&base, arm, file)).collect::<Result<_, _>>()?,
         base: plan.factors(refusals)?,
     };
+    if size == Size::Smoke {
+        // Of an arm or a transport that a short run leaves out, it says nothing.
+        let cells = resolved.in_plan_order();
+        resolved.thresholds.retain(|threshold| cells.iter().any(|cell| threshold.concerns(cell)));
+    }
     resolved.check(refusals)?;
     Ok(resolved)
 }

@@ -1,0 +1,124 @@
+//! Books: every line that was published is accounted for, once, by everybody who should have it.
+
+use super::{CheckVerdict, Found, Gate};
+use crate::harness::plan::Server;
+use crate::harness::recorder::Counts;
+use crate::harness::results::RunResult;
+
+pub(super) const GATES: &[Gate] = &[
+    Gate {
+        name: "problem",
+        unit: "count",
+        definition: "Left: what broke the run, such as a server that went away; must be 0.",
+        find: |run| {
+            let problem = || run.problem.clone().unwrap_or_default();
+            Found::none(run.problem.is_some().into(), CheckVerdict::Fail, problem)
+        },
+    },
+    Gate {
+        name: "cohort-books",
+        unit: "lines",
+        definition: "Left: lines × subscribers expected in the cohort. Right: delivered + lost + censored. Equal.",
+        find: |run| balanced("cohort", &run.delivery.cohort),
+    },
+    Gate {
+        name: "whole-run-books",
+        unit: "lines",
+        definition: "The same of the whole run, warm-up included.",
+        find: |run| balanced("whole run", &run.delivery.whole),
+    },
+    Gate {
+        name: "subscribers-reported",
+        unit: "count",
+        definition: "Left: subscribers whose recorder was read. Right: subscribers of the plan, of all deployments. Equal.",
+        find: |run| {
+            let reported = run.delivery.subscribers_count;
+            let planned = u64::from(run.cell.subscribers_total());
+            let said = || format!("{reported} of {planned} subscribers reported");
+            Found::equal(reported as f64, planned as f64, 0.0, said)
+        },
+    },
+    Gate {
+        name: "published",
+        unit: "lines",
+        definition: "Left: lines of the cohort that the server acknowledged × subscribers of their deployment. Right: \
+                     expected. Equal.",
+        find: |run| {
+            let (published, subscribers) = (run.published_count, u64::from(run.cell.subscribers));
+            let expected = run.delivery.cohort.expected;
+            let said =
+                || format!("{published} lines published × {subscribers} subscribers ≠ {expected} expected");
+            Found::equal((published * subscribers) as f64, expected as f64, 0.0, said)
+        },
+    },
+    Gate {
+        name: "received-before-due",
+        unit: "lines",
+        definition: "Left: receipts before the due time, which no clock allows; must be 0.",
+        find: |run| {
+            let count = run.delivery.negative_count;
+            let said = || format!("{count} lines were received before they were due");
+            Found::none(count, CheckVerdict::Fail, said)
+        },
+    },
+    Gate {
+        name: "received-unpublished",
+        unit: "lines",
+        definition: "Left: receipts of lines that nobody published; must be 0.",
+        find: |run| {
+            let count = run.delivery.unpublished_count;
+            let said = || format!("{count} lines were received that nobody published");
+            Found::none(count, CheckVerdict::Fail, said)
+        },
+    },
+    Gate {
+        name: "received-again",
+        unit: "lines",
+        definition: "Left: receipts of a line that its subscriber had, over the whole run; must be 0 where the \
+                     contract promises it. Of other servers it is a finding, and not compared.",
+        find: |run| {
+            let count = run.delivery.whole.duplicated;
+            match run.cell.server {
+                Server::Wirelab | Server::Running(_) => {
+                    Found::none(count, CheckVerdict::Fail, || format!("{count} lines were received again"))
+                }
+                Server::Profile(_) => Found::not_compared(Some(count as f64), None),
+            }
+        },
+    },
+    Gate {
+        name: "missing",
+        unit: "lines",
+        definition: "Left: lost + censored lines of the cohort; above 0, quantiles that would hide them are left out.",
+        find: |run| {
+            let missing = run.delivery.cohort.lost + run.delivery.cohort.censored;
+            let said = || format!("{missing} lines are missing; quantiles that would hide them are left out");
+            Found::none(missing, CheckVerdict::Unresolved, said)
+        },
+    },
+];
+
+fn balanced(which: &str, counts: &Counts) -> Found {
+    let Counts { expected, delivered, lost, censored, .. } = counts;
+    let sum = delivered + lost + censored;
+    let said = || {
+        format!("{which}: {expected} expected ≠ {delivered} delivered + {lost} lost + {censored} censored")
+    };
+    Found::equal(*expected as f64, sum as f64, 0.0, said)
+}
+
+/// What no gate judges: the row's counts are the cohort's, and what happened to warm-up lines or to a subscriber would
+/// be seen nowhere else.
+pub(super) fn remarks(run: &RunResult) -> impl Iterator<Item = String> {
+    let (whole, cohort) = (&run.delivery.whole, &run.delivery.cohort);
+    [
+        (whole.lost.saturating_sub(cohort.lost), "lost"),
+        (whole.censored.saturating_sub(cohort.censored), "censored"),
+        (whole.out_of_order.saturating_sub(cohort.out_of_order), "out of order"),
+        (whole.duplicated.saturating_sub(cohort.duplicated), "received again"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} warm-up lines {what}"))
+    .chain(run.subscriber_problems.iter().cloned())
+}

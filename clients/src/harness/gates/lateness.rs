@@ -1,0 +1,55 @@
+//! Lateness: the harness's own delay must be small beside what it measures.
+//!
+//! A line that is sent late looks slow on every transport, and a thread that wakes late reads late.
+
+use super::{CheckVerdict, Found, Gate};
+use crate::harness::latency::LatencyHistogram;
+use crate::harness::results::RunResult;
+use crate::harness::statistics::distinct_lines_needed;
+
+/// Differences below this share of the delivery p99 are lost in the harness's own lateness.
+const LATENESS_RATIO_MAX: f64 = 0.1;
+
+pub(super) const GATES: &[Gate] = &[
+    Gate {
+        name: "send-lateness",
+        unit: "µs",
+        definition: "Left: p99 of actual send − due time. Right: p50 of delivery latency, which it must not exceed.",
+        find: |run| above_the_median(run, "send lateness", &run.send_lateness),
+    },
+    Gate {
+        name: "send-lateness-share",
+        unit: "µs",
+        definition: "Left: p99 of actual send − due time. Right: 10 % of the p99 of delivery latency. Above it, \
+                     smaller differences are not claimed.",
+        find: |run| above_the_share(run, "send lateness", &run.send_lateness),
+    },
+];
+
+/// A late harness has measured itself: half of the lines were faster than its own delay.
+fn above_the_median(run: &RunResult, what: &str, late: &LatencyHistogram) -> Found {
+    let (late, delivery) = (late.quantile_us(0.99), run.delivery.latency.quantile_us(0.5));
+    let (Some(late_us), Some(delivery_us)) = (late, delivery) else {
+        return Found::not_compared(late.map(|us| us as f64), delivery.map(|us| us as f64));
+    };
+    let said = || format!("{what} p99 {late_us} µs exceeds delivery latency p50 {delivery_us} µs");
+    Found::at_most(late_us as f64, delivery_us as f64, CheckVerdict::Fail, said)
+}
+
+fn above_the_share(run: &RunResult, what: &str, late: &LatencyHistogram) -> Found {
+    let (late, delivery) = (late.quantile_us(0.99), run.delivery.latency.quantile_us(0.99));
+    let limit = |us: u64| LATENESS_RATIO_MAX * us as f64;
+    let (Some(late_us), Some(delivery_us)) = (late, delivery) else {
+        return Found::not_compared(late.map(|us| us as f64), delivery.map(limit));
+    };
+    // Both quantiles are of the lines there were; the files leave them out where those were too few.
+    let lines = run.delivery.distinct_lines_count();
+    let few = if lines < distinct_lines_needed(0.99) {
+        format!(" (of {lines} lines, too few for the p99 of the files)")
+    } else {
+        String::new()
+    };
+    let said =
+        || format!("{what} p99 {late_us} µs exceeds 10 % of delivery latency p99 {delivery_us} µs{few}");
+    Found::at_most(late_us as f64, limit(delivery_us), CheckVerdict::Unresolved, said)
+}

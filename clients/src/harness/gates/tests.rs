@@ -1,0 +1,367 @@
+//! What each gate lets through, and what it stops: made-up results, one number changed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+use crate::harness::network::Fault;
+use crate::harness::plan::Server;
+use crate::harness::thresholds::Threshold;
+use crate::harness::{example, metrics};
+use crate::traffic::Traffic;
+
+fn run() -> RunResult {
+    example::result_set().runs.remove(0)
+}
+
+fn verdict_after(change: impl FnOnce(&mut RunResult)) -> (Verdict, String) {
+    let mut run = run();
+    change(&mut run);
+    run.judge();
+    (run.verdict, run.verdict_reasons.join("; "))
+}
+
+#[test]
+fn a_run_whose_books_balance_is_ok() {
+    assert_eq!(verdict_after(|_| ()), (Verdict::Ok, String::new()));
+}
+
+/// What happens to a good result.
+type Break = fn(&mut RunResult);
+
+/// One count of the server's, another than the clients'.
+fn server_counts(run: &mut RunResult, change: fn(&mut Traffic)) {
+    let mut seen = run.traffic;
+    change(&mut seen);
+    run.traffic_seen_by_server = Some(seen);
+}
+
+/// Per gate what it stops, what it says then, and what becomes of the run.
+const STOPPED: &[(&str, Break, CheckVerdict, &str)] = &[
+    ("problem", |run| run.problem = Some("gone".into()), CheckVerdict::Fail, "gone"),
+    (
+        "cohort-books",
+        |run| run.delivery.cohort.delivered -= 1,
+        CheckVerdict::Fail,
+        "cohort: 1000 expected ≠ 999 delivered + 0 lost + 0 censored",
+    ),
+    (
+        "whole-run-books",
+        |run| run.delivery.whole.expected += 1,
+        CheckVerdict::Fail,
+        "whole run: 1101 expected ≠ 1100 delivered",
+    ),
+    (
+        "subscribers-reported",
+        |run| run.delivery.subscribers_count = 1,
+        CheckVerdict::Fail,
+        "1 of 2 subscribers reported",
+    ),
+    (
+        "published",
+        |run| run.published_count -= 1,
+        CheckVerdict::Fail,
+        "499 lines published × 2 subscribers ≠ 1000 expected",
+    ),
+    (
+        "received-before-due",
+        |run| run.delivery.negative_count = 3,
+        CheckVerdict::Fail,
+        "3 lines were received before they were due",
+    ),
+    (
+        "received-unpublished",
+        |run| run.delivery.unpublished_count = 3,
+        CheckVerdict::Fail,
+        "3 lines were received that nobody published",
+    ),
+    (
+        "received-again",
+        |run| run.delivery.whole.duplicated = 3,
+        CheckVerdict::Fail,
+        "3 lines were received again",
+    ),
+    (
+        "missing",
+        |run| {
+            run.delivery.cohort.delivered -= 100;
+            run.delivery.cohort.lost += 100;
+        },
+        CheckVerdict::Unresolved,
+        "100 lines are missing",
+    ),
+    (
+        "requests-data",
+        |run| server_counts(run, |seen| seen.requests.data -= 1),
+        CheckVerdict::Fail,
+        "clients counted 110 requests with data, the server 109",
+    ),
+    (
+        "requests-empty",
+        |run| server_counts(run, |seen| seen.requests.empty += 1),
+        CheckVerdict::Fail,
+        "clients counted 90 empty requests, the server 91",
+    ),
+    (
+        "requests-timeout",
+        |run| server_counts(run, |seen| seen.requests.timeout += 1),
+        CheckVerdict::Fail,
+        "clients counted 0 timed-out requests, the server 1",
+    ),
+    (
+        "requests-refused",
+        |run| server_counts(run, |seen| seen.requests.refused += 1),
+        CheckVerdict::Fail,
+        "clients counted 0 refused requests, the server 1",
+    ),
+    (
+        "requests-error",
+        |run| server_counts(run, |seen| seen.requests.error += 1),
+        CheckVerdict::Fail,
+        "clients counted 0 failed requests, the server 1",
+    ),
+    (
+        "l7-up",
+        |run| server_counts(run, |seen| seen.up_bytes += 1),
+        CheckVerdict::Fail,
+        "clients counted 33000 bytes up, the server 33001",
+    ),
+    (
+        "l7-down",
+        |run| server_counts(run, |seen| seen.down_bytes -= 1),
+        CheckVerdict::Fail,
+        "clients counted 220000 bytes down, the server 219999",
+    ),
+    (
+        "send-lateness",
+        |run| run.send_lateness.record_n(Duration::from_secs(1), 500),
+        CheckVerdict::Fail,
+        "send lateness p99 1000447 µs exceeds delivery latency p50",
+    ),
+    (
+        // The example's delivery latencies lie between 1 and 200 ms.
+        "send-lateness-share",
+        |run| run.send_lateness.record_n(Duration::from_millis(30), 500),
+        CheckVerdict::Unresolved,
+        "exceeds 10 % of delivery latency p99",
+    ),
+    (
+        // 2 cores for 11 s.
+        "harness-cores",
+        |run| run.harness.cpu = Some(Duration::from_secs(20)),
+        CheckVerdict::Fail,
+        "the harness is saturated: 1.82 of its threads were ready at a time, for 1.80 cores",
+    ),
+    (
+        "harness-run-delay",
+        |run| run.harness.run_delay = Some(Duration::from_secs(1)),
+        CheckVerdict::Unresolved,
+        "threads of the harness waited 1000000 µs for a processor and ran 550000 µs",
+    ),
+];
+
+#[test]
+fn each_gate_stops_what_it_is_there_for_and_says_why() {
+    for (gate, change, verdict, said) in STOPPED {
+        let mut run = run();
+        change(&mut run);
+        run.judge();
+        let check = run.checks.iter().find(|check| check.name == *gate).unwrap();
+        assert_eq!(check.verdict, *verdict, "{gate}: {check:?}");
+        let reason = check.said.as_deref().unwrap_or_default();
+        assert!(reason.contains(said), "{gate}: {reason:?} instead of {said:?}");
+        assert!(run.verdict_reasons.iter().any(|told| told == reason), "{gate}: not told");
+        let expected = if *verdict == CheckVerdict::Fail { Verdict::Invalid } else { Verdict::Unresolved };
+        assert_eq!(run.verdict, expected, "{gate}");
+    }
+    let tried: BTreeSet<_> = STOPPED.iter().map(|(gate, ..)| *gate).collect();
+    assert_eq!(tried, gates().map(|gate| gate.name).collect(), "a gate that nothing tries, or tried twice");
+}
+
+#[test]
+fn each_gate_lets_a_good_run_pass_and_compares_two_numbers_of_one_unit() {
+    let mut run = run();
+    run.harness.run_delay = Some(Duration::from_millis(1));
+    run.judge();
+    for check in &run.checks {
+        assert_eq!((check.verdict, &check.said), (CheckVerdict::Pass, &None), "{check:?}");
+        assert!(check.left.is_some() && check.right.is_some() && check.tolerance.is_some(), "{check:?}");
+    }
+    let names: BTreeSet<_> = gates().map(|gate| gate.name).collect();
+    assert_eq!(names.len(), gates().count(), "a name is there twice");
+    for gate in gates() {
+        assert!(gate.definition.ends_with('.') && !gate.unit.is_empty(), "{} is not explained", gate.name);
+    }
+}
+
+#[test]
+fn what_was_not_measured_stops_nothing_and_is_no_zero() {
+    let mut run = run();
+    (run.harness.cpu, run.harness.run_delay, run.cores_count) = (None, None, None);
+    run.judge();
+    assert_eq!(run.verdict, Verdict::Ok, "{:?}", run.verdict_reasons);
+    for gate in ["harness-cores", "harness-run-delay"] {
+        let check = run.checks.iter().find(|check| check.name == gate).unwrap();
+        assert_eq!((check.left, check.verdict), (None, CheckVerdict::NotMeasured), "{gate}");
+    }
+}
+
+#[test]
+fn threads_that_wait_saturate_a_harness_as_those_that_run() {
+    let cores = |run_delay_s: u64| {
+        let mut run = run();
+        run.harness.cpu = Some(Duration::from_secs(10));
+        run.harness.run_delay = Some(Duration::from_secs(run_delay_s));
+        run.judge();
+        run.checks.iter().find(|check| check.name == "harness-cores").unwrap().verdict
+    };
+    assert_eq!((cores(9), cores(10)), (CheckVerdict::Pass, CheckVerdict::Fail));
+}
+
+#[test]
+fn the_gravest_reason_comes_first_and_each_once() {
+    let mut run = run();
+    run.send_lateness.record_n(Duration::from_millis(30), 500);
+    run.delivery.negative_count = 1;
+    run.traffic_seen_by_server = None;
+    run.judge();
+    let [first, rest @ ..] = run.verdict_reasons.as_slice() else { panic!("nothing was said") };
+    assert!(first.contains("before they were due"), "{first}");
+    assert_eq!(rest.iter().filter(|reason| reason.contains("could not be read")).count(), 1, "{rest:?}");
+}
+
+#[test]
+fn figures_that_agree_with_the_server_stay_ok() {
+    let (verdict, reasons) = verdict_after(|run| run.traffic_seen_by_server = Some(run.traffic));
+    assert_eq!((verdict, reasons.as_str()), (Verdict::Ok, ""));
+}
+
+#[test]
+fn a_p99_that_the_files_leave_out_is_told_to_be_of_too_few_lines() {
+    let reasons = |change: fn(&mut RunResult)| {
+        let (_, reasons) = verdict_after(|run| {
+            run.send_lateness.record_n(Duration::from_millis(30), 500);
+            change(run);
+        });
+        reasons
+    };
+    let few = reasons(|run| {
+        let latency = run.delivery.latency.clone();
+        run.delivery = Default::default();
+        run.delivery.latency = latency;
+    });
+    assert!(few.contains("(of 0 lines, too few for the p99 of the files)"), "{few}");
+    assert!(!reasons(|_| {}).contains("too few"));
+}
+
+#[test]
+fn missing_lines_leave_a_run_unresolved_and_their_quantiles_out() {
+    let mut run = run();
+    run.delivery.cohort.delivered -= 100;
+    run.delivery.cohort.censored += 100;
+    run.judge();
+    assert_eq!(run.verdict, Verdict::Unresolved, "{:?}", run.verdict_reasons);
+    assert!(run.verdict_reasons[0].starts_with("100 lines are missing"), "{:?}", run.verdict_reasons);
+    // A tenth never came: the slowest tenth of what should have come is not known.
+    let quantile = |quantile| metrics::quantile_us(&run, &run.delivery.latency, quantile);
+    assert!(quantile(0.5).is_some() && quantile(0.9).is_some());
+    assert_eq!((quantile(0.99), quantile(1.0)), (None, None));
+}
+
+#[test]
+fn a_server_that_tells_no_counts_leaves_a_run_unresolved() {
+    let (verdict, reasons) = verdict_after(|run| run.traffic_seen_by_server = None);
+    assert_eq!(verdict, Verdict::Unresolved);
+    assert_eq!(reasons, "the server's own counts could not be read");
+}
+
+fn running() -> Server {
+    Server::Running("http://127.0.0.1:1".parse().unwrap())
+}
+
+fn profile() -> Server {
+    let text = "about = \"x\"\nurl = \"http://x\"\npublish = { path = \"/\", body = \"{text}\" }\n\
+        subscribe = { wire = \"sse\", path = \"/\" }";
+    Server::Profile(std::sync::Arc::new(crate::targets::profile::Profile::parse("x", text).unwrap()))
+}
+
+#[test]
+fn somebody_else_on_a_running_server_leaves_a_run_unresolved_and_too_few_counts_make_it_invalid() {
+    let with = |change: i64| {
+        verdict_after(|run| {
+            run.cell.server = running();
+            let down_bytes = run.traffic.down_bytes.saturating_add_signed(change);
+            run.traffic_seen_by_server = Some(Traffic { down_bytes, ..run.traffic });
+        })
+    };
+    assert_eq!(with(0), (Verdict::Ok, String::new()));
+    let (verdict, reasons) = with(7);
+    assert_eq!(verdict, Verdict::Unresolved);
+    let said = "somebody else uses the server too: clients counted 220000 bytes down, the server 220007";
+    assert_eq!(reasons, said);
+    assert_eq!(with(-7).0, Verdict::Invalid);
+}
+
+#[test]
+fn a_server_without_counts_is_unresolved_for_that_reason_and_may_repeat_lines() {
+    let (verdict, reasons) = verdict_after(|run| {
+        run.cell.server = profile();
+        run.traffic_seen_by_server = None;
+        run.delivery.whole.duplicated = 3;
+    });
+    assert_eq!(verdict, Verdict::Unresolved, "{reasons}");
+    assert!(reasons.starts_with("the server has no /metrics"), "{reasons}");
+    assert!(!reasons.contains("were received again"), "{reasons}");
+    let mut run = run();
+    (run.cell.server, run.delivery.whole.duplicated) = (profile(), 3);
+    run.judge();
+    assert_eq!(exit_code(&[run], &[]), EXIT_DELIVERY);
+}
+
+#[test]
+fn counts_that_a_cut_made_differ_are_not_compared_and_that_is_told() {
+    let (verdict, reasons) = verdict_after(|run| {
+        run.cell.fault = Some(Fault::Cut(crate::harness::network::cut::Cut { at: Vec::new() }));
+        run.traffic_seen_by_server = Some(Traffic { down_bytes: 1, ..run.traffic });
+    });
+    assert_eq!(verdict, Verdict::Ok);
+    assert!(reasons.contains("not compared"), "{reasons}");
+}
+
+#[test]
+fn a_lost_warm_up_line_is_told_in_an_ok_row() {
+    let (verdict, reasons) = verdict_after(|run| {
+        run.delivery.whole.delivered -= 1;
+        run.delivery.whole.lost += 1;
+    });
+    assert_eq!((verdict, reasons.as_str()), (Verdict::Ok, "1 warm-up lines lost"));
+}
+
+#[test]
+fn the_highest_exit_code_wins() {
+    let judged = |change: fn(&mut RunResult)| {
+        let mut run = run();
+        change(&mut run);
+        run.judge();
+        run
+    };
+    let fine = judged(|_| ());
+    let lossy = judged(|run| {
+        run.delivery.whole.delivered -= 1;
+        run.delivery.whole.lost += 1;
+    });
+    let reordered = judged(|run| run.delivery.whole.out_of_order = 1);
+    let invalid = judged(|run| run.delivery.negative_count = 1);
+    let broken = judged(|run| run.problem = Some("gone".into()));
+    assert_eq!(exit_code(&[], &[]), EXIT_OK);
+    assert_eq!(exit_code(std::slice::from_ref(&fine), &[]), EXIT_OK);
+    assert_eq!(exit_code(&[fine.clone(), lossy.clone()], &[]), EXIT_DELIVERY);
+    assert_eq!(exit_code(&[reordered, fine.clone()], &[]), EXIT_DELIVERY);
+    assert_eq!(exit_code(&[invalid.clone(), lossy], &[]), EXIT_INVALID);
+    assert_eq!(exit_code(&[fine.clone(), invalid.clone(), broken], &[]), EXIT_ENVIRONMENT);
+    let judged = |text: &str| text.parse::<Threshold>().unwrap().judge(std::slice::from_ref(&fine));
+    let (kept, missed) = (judged("*.lost_count == 0"), judged("*.lost_count > 0"));
+    assert_eq!(exit_code(std::slice::from_ref(&fine), &kept), EXIT_OK);
+    assert_eq!(exit_code(std::slice::from_ref(&fine), &missed), EXIT_DELIVERY);
+    assert_eq!(exit_code(&[invalid], &missed), EXIT_INVALID);
+}

@@ -1,0 +1,90 @@
+//! Two sides: what the clients counted, the server counted too.
+//!
+//! Counts are read when every connection is closed, so nothing is in flight and they must be equal: where there are
+//! two sides, nobody else was there, and nothing was cut on the way.
+
+use super::{CheckVerdict, Found, Gate};
+use crate::harness::network::Fault;
+use crate::harness::plan::Server;
+use crate::harness::results::RunResult;
+use crate::traffic::Traffic;
+
+pub(super) const GATES: &[Gate] = &[
+    Gate {
+        name: "requests-data",
+        unit: "count",
+        definition: "Requests answered with lines, and streams opened. Left: the clients' count. Right: the server's. \
+                     Equal; a server that others use too may count more, which leaves the run unresolved.",
+        find: |run| counted(run, "requests with data", |traffic| traffic.requests.data),
+    },
+    Gate {
+        name: "requests-empty",
+        unit: "count",
+        definition: "Requests answered with nothing new; the same comparison.",
+        find: |run| counted(run, "empty requests", |traffic| traffic.requests.empty),
+    },
+    Gate {
+        name: "requests-timeout",
+        unit: "count",
+        definition: "Long polls whose hold expired; the same comparison.",
+        find: |run| counted(run, "timed-out requests", |traffic| traffic.requests.timeout),
+    },
+    Gate {
+        name: "requests-refused",
+        unit: "count",
+        definition: "Requests answered with 4xx or 503; the same comparison.",
+        find: |run| counted(run, "refused requests", |traffic| traffic.requests.refused),
+    },
+    Gate {
+        name: "requests-error",
+        unit: "count",
+        definition: "Requests answered with another 5xx, or cut; the same comparison.",
+        find: |run| counted(run, "failed requests", |traffic| traffic.requests.error),
+    },
+    Gate {
+        name: "l7-up",
+        unit: "bytes",
+        definition: "Bytes from the subscribers to the server; the same comparison.",
+        find: |run| counted(run, "bytes up", |traffic| traffic.up_bytes),
+    },
+    Gate {
+        name: "l7-down",
+        unit: "bytes",
+        definition: "Bytes from the server to the subscribers; the same comparison.",
+        find: |run| counted(run, "bytes down", |traffic| traffic.down_bytes),
+    },
+];
+
+fn counted(run: &RunResult, what: &str, count: fn(&Traffic) -> u64) -> Found {
+    let client = count(&run.traffic);
+    // One-sided figures are told as they are: nobody contradicts them, and nobody confirms them.
+    let alone = |verdict, why: &str| Found {
+        verdict,
+        said: Some(why.to_owned()),
+        ..Found::not_compared(Some(client as f64), None)
+    };
+    match (&run.cell.server, &run.cell.fault, &run.traffic_seen_by_server) {
+        (Server::Profile(_), _, _) => alone(
+            CheckVerdict::Unresolved,
+            "the server has no /metrics: requests and bytes are the clients' own counts, compared with nothing",
+        ),
+        (Server::Wirelab | Server::Running(_), Some(Fault::Cut(_)), _) => alone(
+            CheckVerdict::NotMeasured,
+            "requests and bytes that a cut took are counted by one side only: not compared",
+        ),
+        (Server::Wirelab | Server::Running(_), Some(Fault::Stop(_)) | None, None) => {
+            alone(CheckVerdict::Unresolved, "the server's own counts could not be read")
+        }
+        (Server::Wirelab | Server::Running(_), Some(Fault::Stop(_)) | None, Some(seen)) => {
+            let server = count(seen);
+            let differs = format!("clients counted {client} {what}, the server {server}");
+            let (broken, said) = match run.cell.server {
+                Server::Running(_) if server > client => {
+                    (CheckVerdict::Unresolved, format!("somebody else uses the server too: {differs}"))
+                }
+                Server::Wirelab | Server::Running(_) | Server::Profile(_) => (CheckVerdict::Fail, differs),
+            };
+            Found::judged(client == server, client as f64, server as f64, 0.0, broken, || said)
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `wirelab compare`: what changed between two results folders, beyond the noise.
+
+use std::path::Path;
+
+use super::{Exit, Failure, remark, results_folder, say};
+use crate::cli::{Compare, CompareFormat};
+use crate::report::changes::{Changes, Format};
+use crate::report::{self, File};
+
+/// Prints what changed; the exit code says whether something got worse by more than is tolerated.
+pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
+    let (a, b) = (files(&arguments.run_a)?, files(&arguments.run_b)?);
+    let (name_a, name_b) = (arguments.run_a.display().to_string(), arguments.run_b.display().to_string());
+    let changes = Changes::between((&name_a, &a), (&name_b, &b)).map_err(Failure::usage)?;
+    let format = match arguments.format {
+        CompareFormat::Md => Format::Markdown,
+        CompareFormat::Csv => Format::Csv,
+        CompareFormat::Json => Format::Json,
+    };
+    say(&changes.render(format).map_err(Failure::environment)?)?;
+    let Some(tolerated) = arguments.fail_above else { return Ok(Exit::Ok) };
+    let unclaimed = changes.unclaimed_count();
+    if unclaimed > 0 {
+        remark(&format!(
+            "{unclaimed} figures have too few runs for a claim: --fail-above looks at the others"
+        ));
+    }
+    let regressions = changes.regressions(tolerated);
+    regressions.iter().for_each(|regression| remark(&format!("worse than tolerated: {regression}")));
+    Ok(if regressions.is_empty() { Exit::Ok } else { Exit::Delivery })
+}
+
+fn files(folder: &Path) -> Result<Vec<File>, Failure> {
+    results_folder::read(folder, &[report::HDR_FOLDER], report::is_source).map_err(|error| {
+        Failure::usage(format!("{error}; name a folder that `wirelab run` wrote, such as results/sample"))
+    })
+}

@@ -1,0 +1,186 @@
+//! What is claimed of two folders, and what is not.
+
+use std::time::Duration;
+
+use super::*;
+use crate::report::render as files_of;
+use wirelab_clients::harness::example;
+use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
+
+/// The example, repeated; each run is changed by its number.
+fn results(runs_count: u32, change: impl Fn(u32, &mut RunResult)) -> ResultSet {
+    let mut results = example::result_set();
+    let runs = std::mem::take(&mut results.runs);
+    for n in 1..=runs_count {
+        for mut run in runs.clone() {
+            run.cell.run_id = format!("{}-{n}", run.cell.transport);
+            (run.cell.block, run.cell.repetition) = (n, n);
+            run.server.cpu = Some(Duration::from_micros(10_000 + u64::from(n) * 50));
+            change(n, &mut run);
+            results.runs.push(run);
+        }
+    }
+    results
+}
+
+fn same(_: u32, _: &mut RunResult) {}
+
+fn cpu_times(factor: f64) -> impl Fn(u32, &mut RunResult) {
+    move |_, run| run.server.cpu = run.server.cpu.map(|cpu| cpu.mul_f64(factor))
+}
+
+fn between(a: &ResultSet, b: &ResultSet) -> Changes {
+    let (a, b) = (files_of(a).unwrap(), files_of(b).unwrap());
+    Changes::between(("a", &a), ("b", &b)).unwrap()
+}
+
+fn finding(changes: &Changes, metric: &str) -> Finding {
+    let of = |change: &&Change| change.transport == "sse" && change.metric == metric;
+    changes.changes.iter().find(of).unwrap().finding
+}
+
+const CPU: &str = "server_cpu_per_line_us";
+
+#[test]
+fn equal_runs_show_no_difference() {
+    let changes = between(&results(6, same), &results(6, same));
+    assert!(changes.differences.is_empty(), "{:?}", changes.differences);
+    assert!(changes.changes.iter().all(|change| change.finding == Finding::NotShown), "{changes:?}");
+    assert!(changes.changes.len() >= 2 * 8, "{}", changes.changes.len());
+    let text = changes.render(Format::Markdown).unwrap();
+    assert!(text.contains("Machine, commit and plan are the same."), "{text}");
+    assert!(text.contains("No figure changed beyond the noise."), "{text}");
+    assert!(changes.regressions("0%".parse().unwrap()).is_empty());
+}
+
+#[test]
+fn a_change_beyond_the_noise_is_told_with_its_interval_and_fails_above_what_is_tolerated() {
+    let changes = between(&results(6, same), &results(6, cpu_times(1.2)));
+    assert_eq!(finding(&changes, CPU), Finding::MoreInB);
+    assert_eq!(finding(&changes, "delivery_latency_us_p50"), Finding::NotShown);
+    let [short_poll, sse] = &changes.regressions("10%".parse().unwrap())[..] else { panic!("not two") };
+    assert!(sse.starts_with("sse server CPU per line (µs): 9.25 → 11.1, +20.0 % (95 % interval "), "{sse}");
+    assert!(short_poll.starts_with("short-poll "), "{short_poll}");
+    assert!(changes.regressions("30%".parse().unwrap()).is_empty());
+
+    let better = between(&results(6, cpu_times(1.2)), &results(6, same));
+    assert_eq!(finding(&better, CPU), Finding::LessInB);
+    assert!(better.regressions("0%".parse().unwrap()).is_empty());
+}
+
+#[test]
+fn of_five_runs_nothing_is_claimed_and_the_points_are_shown() {
+    let changes = between(&results(5, same), &results(6, cpu_times(3.0)));
+    assert_eq!(finding(&changes, CPU), Finding::TooFewRuns);
+    assert!(changes.regressions("0%".parse().unwrap()).is_empty());
+    let text = changes.render(Format::Markdown).unwrap();
+    assert!(text.contains("9.14, 9.18, 9.23, 9.27, 9.32"), "{text}");
+    assert!(text.contains("too few runs for a claim") && text.contains("repetitions = 6"), "{text}");
+    assert!(changes.unclaimed_count() > 0);
+}
+
+#[test]
+fn what_equal_runs_differ_by_is_no_change() {
+    // The twin of each run costs a third more: so does B.
+    let with_twins = |factor: f64| {
+        let mut results = results(6, cpu_times(factor));
+        let twins = results.runs.clone();
+        for mut twin in twins {
+            twin.cell.run_id = format!("{}-aa", twin.cell.run_id);
+            twin.cell.is_aa = true;
+            cpu_times(1.3)(0, &mut twin);
+            results.runs.push(twin);
+        }
+        files_of(&results).unwrap()
+    };
+    let changes = |factor: f64| {
+        let (a, b) = (with_twins(1.0), with_twins(factor));
+        Changes::between(("a", &a), ("b", &b)).unwrap()
+    };
+    let noise = changes(1.2);
+    assert_eq!(finding(&noise, CPU), Finding::NotShown);
+    assert!(noise.render(Format::Markdown).unwrap().contains("± 30.0 %"));
+    assert_eq!(finding(&changes(1.5), CPU), Finding::MoreInB);
+}
+
+#[test]
+fn a_lost_line_where_none_was_lost_is_a_regression_however_few_the_runs() {
+    let lossy = |n: u32, run: &mut RunResult| {
+        if n == 1 {
+            (run.delivery.cohort.delivered, run.delivery.cohort.lost) = (999, 1);
+        }
+    };
+    let changes = between(&results(2, same), &results(2, lossy));
+    assert_eq!(finding(&changes, "lost_count"), Finding::MoreInB);
+    let regressions = changes.regressions("50%".parse().unwrap());
+    assert!(regressions[0].contains("lost lines: 0 → 1 in all runs together"), "{regressions:?}");
+    // Nobody knows from two runs that nothing is lost any more.
+    assert_eq!(finding(&between(&results(2, lossy), &results(2, same)), "lost_count"), Finding::TooFewRuns);
+    assert_eq!(finding(&between(&results(6, lossy), &results(6, same)), "lost_count"), Finding::LessInB);
+    assert_eq!(finding(&between(&results(6, lossy), &results(6, lossy)), "lost_count"), Finding::NotShown);
+}
+
+#[test]
+fn invalid_runs_are_left_out_and_named() {
+    let one_invalid = |n: u32, run: &mut RunResult| {
+        if n == 6 {
+            run.verdict = Verdict::Invalid;
+        }
+    };
+    let changes = between(&results(6, one_invalid), &results(6, same));
+    assert_eq!(finding(&changes, CPU), Finding::TooFewRuns);
+    let text = changes.render(Format::Markdown).unwrap();
+    assert!(text.contains("left out as invalid: short-poll-6, sse-6"), "{text}");
+}
+
+#[test]
+fn what_is_not_the_same_is_named_before_any_figure() {
+    let a = results(1, same);
+    let mut b = results(1, same);
+    b.manifest.commit = Some("fedcba9".into());
+    b.manifest.machine.cpu_model = Some("Another CPU".into());
+    b.plan.base.subscribers = 3;
+    let text = between(&a, &b).render(Format::Markdown).unwrap();
+    for line in
+        ["- commit: 0123abc → fedcba9", "- machine.cpu_model: – → Another CPU", "- plan.subscribers: 2 → 3"]
+    {
+        assert!(text.contains(line), "{line} is not in {text}");
+        assert!(text.find(line) < text.find("| transport"), "{text}");
+    }
+}
+
+#[test]
+fn a_transport_of_one_side_only_is_named_and_nothing_in_common_is_refused() {
+    let a = results(1, same);
+    let mut b = results(1, same);
+    b.runs.remove(0);
+    let changes = between(&a, &b);
+    assert!(changes.changes.iter().all(|change| change.transport == "sse"));
+    assert!(changes.render(Format::Markdown).unwrap().contains("only here: short-poll"));
+    let mut c = results(1, same);
+    c.runs.remove(1);
+    let (b, c) = (files_of(&b).unwrap(), files_of(&c).unwrap());
+    let error = Changes::between(("b", &b), ("c", &c)).unwrap_err().to_string();
+    assert!(error.contains("the first has sse, the second short-poll"), "{error}");
+}
+
+#[test]
+fn programs_get_every_point() {
+    let changes = between(&results(2, same), &results(2, cpu_times(2.0)));
+    let csv = changes.render(Format::Csv).unwrap();
+    let row = csv.lines().find(|line| line.starts_with("sse,,server_cpu_per_line_us,")).unwrap();
+    assert!(row.starts_with("sse,,server_cpu_per_line_us,2,2,9.1"), "{row}");
+    let json: Value = serde_json::from_str(&changes.render(Format::Json).unwrap()).unwrap();
+    let change = json["changes"].as_array().unwrap().iter().find(|change| change["metric"] == CPU).unwrap();
+    assert_eq!((change["a"].as_array().unwrap().len(), &change["finding"]), (2, &"too-few-runs".into()));
+    assert_eq!(change["ci_low_ratio"], Value::Null);
+}
+
+#[test]
+fn what_is_tolerated_is_a_share_in_percent() {
+    assert_eq!("10%".parse(), Ok(Tolerated { ratio: 0.1 }));
+    assert_eq!("2.5 %".parse(), Ok(Tolerated { ratio: 0.025 }));
+    for wrong in ["10", "-1%", "%", "inf%", "a lot"] {
+        assert!(wrong.parse::<Tolerated>().unwrap_err().contains("10%"), "{wrong}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Every experiment in its short size, through the real binary: it runs, its files are what they should be, its books
+//! balance and every line arrives. What the figures are is not looked at: test machines are noisy.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use wirelab_clients::harness::metrics::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS};
+
+use crate::server::PROJECT;
+
+/// 4: theory, 5: an invalid run. Both are what a busy machine does to figures, and to no line.
+const MEASURED: [i32; 3] = [0, 4, 5];
+
+macro_rules! smoke {
+    ($($name:ident: $plan:literal),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            smoke($plan);
+        })*
+
+        #[test]
+        fn every_experiment_has_a_short_size_that_is_run_here() {
+            let run = BTreeSet::from([$($plan),*].map(str::to_owned));
+            let entries = fs::read_dir(Path::new(PROJECT).join("data/plans")).unwrap();
+            let experiments = entries.filter_map(|entry| {
+                let path = entry.unwrap().path();
+                let name = path.file_stem()?.to_str()?.to_owned();
+                let number = name.strip_prefix('e')?.split('-').next()?;
+                (number.parse::<u32>().is_ok()).then_some(name)
+            });
+            assert_eq!(experiments.collect::<BTreeSet<_>>(), run);
+        }
+    };
+}
+
+smoke! {
+    e00: "e00-honest-bench",
+    e01: "e01-871-bytes",
+    e02: "e02-interval",
+    e03: "e03-resonance",
+    e04: "e04-two-transits",
+    e05: "e05-hold",
+    e06: "e06-turning-point",
+    e08: "e08-fan-out",
+    e09: "e09-mal-cut-off",
+    e10: "e10-idle-watcher",
+    e11: "e11-message-size",
+    e13: "e13-coordinated-omission",
+    e17: "e17-batching",
+    e18: "e18-keep-alive",
+    e19: "e19-open-closed",
+    e20: "e20-conditional",
+    e22: "e22-slow-reader",
+    e23: "e23-first-last",
+    e24: "e24-late-joiner",
+}
+
+fn smoke(plan: &str) {
+    let results = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_wirelab"))
+        .current_dir(PROJECT)
+        .args(["run", plan, "--size", "smoke", "--results"])
+        .arg(results.path())
+        .output()
+        .unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.code().is_some_and(|code| MEASURED.contains(&code)), "{:?}: {said}", output.status);
+
+    let mut folders = fs::read_dir(results.path().join(plan)).unwrap().map(|entry| entry.unwrap().path());
+    let folder = folders.next().unwrap();
+    let header = |columns: &[&str]| columns.join(",");
+    let runs = table(&folder, "runs.csv", &header(&COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>()));
+    for (file, columns) in [
+        ("percentiles.csv", PERCENTILES_COLUMNS),
+        ("timeseries.csv", TIMESERIES_COLUMNS),
+        ("theory.csv", THEORY_COLUMNS),
+        ("checks.csv", CHECKS_COLUMNS),
+    ] {
+        let names: Vec<_> = columns.iter().map(|column| column.name).collect();
+        assert!(!table(&folder, file, &header(&names)).is_empty(), "{file} has no row: {said}");
+    }
+    assert!(!runs.is_empty(), "{said}");
+    for run in &runs {
+        let cell = |name: &str| {
+            let index = COLUMNS.iter().position(|column| column.name == name).unwrap();
+            run[index].to_owned()
+        };
+        let id = cell("run_id");
+        let count = |name: &str| -> u64 { cell(name).parse().unwrap_or_else(|_| panic!("{id} has no {name}")) };
+        let accounted = count("delivered_count") + count("lost_count") + count("censored_count");
+        assert_eq!(count("expected_count"), accounted, "{id}: {said}");
+        assert_eq!(count("delivered_count"), count("expected_count"), "{id}: {said}");
+        assert!(count("expected_count") > 0, "{id}: {said}");
+        assert_eq!(count("duplicated_count") + count("out_of_order_count"), 0, "{id}: {said}");
+        // Nobody beside the measured ones missed a line either.
+        assert!(!cell("verdict_reasons").contains(" got "), "{id}: {said}");
+        for file in [format!("hdr/{id}.delivery_latency.hlog"), format!("runs/{id}.json")] {
+            assert!(folder.join(&file).is_file(), "{file} is missing");
+        }
+    }
+    for file in ["plan.toml", "manifest.json", "report.html"] {
+        assert!(folder.join(file).is_file(), "{file} is missing");
+    }
+    assert!(fs::read_to_string(folder.join("plan.toml")).unwrap().contains("size = \"smoke\""));
+}
+
+/// The rows of a CSV file that begins with this header.
+fn table(folder: &Path, file: &str, header: &str) -> Vec<csv::StringRecord> {
+    let path: PathBuf = folder.join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().next(), Some(header), "{file}");
+    csv::Reader::from_reader(text.as_bytes()).records().map(Result::unwrap).collect()
+}
