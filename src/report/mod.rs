@@ -18,6 +18,7 @@ mod runs_csv;
 mod saved_run;
 pub mod table;
 mod theory_csv;
+mod timeseries_csv;
 
 use wirelab_clients::harness::results::{ResultSet, RunResult};
 
@@ -58,6 +59,7 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &manifest_json::ManifestJson,
     &percentiles_csv::PercentilesCsv,
     &theory_csv::TheoryCsv,
+    &timeseries_csv::TimeseriesCsv,
     &checks_csv::ChecksCsv,
     &runs_csv::RunsCsv,
 ];
@@ -188,10 +190,16 @@ mod tests {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let folder: Vec<&str> = names.iter().copied().filter(|name| !name.contains('/')).collect();
-        assert_eq!(
-            folder,
-            ["plan.toml", "manifest.json", "percentiles.csv", "theory.csv", "checks.csv", "runs.csv"]
-        );
+        let promised = [
+            "plan.toml",
+            "manifest.json",
+            "percentiles.csv",
+            "theory.csv",
+            "timeseries.csv",
+            "checks.csv",
+            "runs.csv",
+        ];
+        assert_eq!(folder, promised);
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
     }

@@ -36,6 +36,7 @@ mod openapi;
 mod proxy;
 mod readiness;
 mod report;
+mod run_metrics;
 mod server;
 mod shell;
 mod store_crash;

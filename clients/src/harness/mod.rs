@@ -6,14 +6,18 @@
 //!
 //! `measured` is the server of a run, ours or not, and [`network`] what happens to its connections.
 //!
-//! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`statistics`], [`gates`],
-//! [`thresholds`], [`metrics`]. At the rim: [`publisher`], [`process_sampler`], [`server_process`]. [`results`] holds what a run
+//! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`staleness`], [`shared_record`],
+//! [`series`], [`statistics`], [`gates`], [`thresholds`], [`connection_memory`], [`metrics`]. At the rim: [`publisher`],
+//! [`hiccup`], [`process_sampler`], [`kernel_memory`], [`server_process`]. [`results`] holds what a run
 //! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
 
 pub mod calibration;
+pub mod connection_memory;
 pub mod example;
 mod followers;
 pub mod gates;
+pub mod hiccup;
+pub mod kernel_memory;
 pub mod latency;
 mod measured;
 pub mod metrics;
@@ -25,9 +29,14 @@ pub mod recorder;
 pub mod results;
 pub mod run;
 pub mod schedule;
+pub mod series;
 mod server_counts;
 pub mod server_process;
+pub mod shared_record;
+pub mod staleness;
 pub mod statistics;
 pub mod subscribers;
 pub mod theory;
 pub mod thresholds;
+mod waiters;
+mod watch;

@@ -9,14 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::kernel_memory::KernelMemory;
 use super::latency::LatencyHistogram;
 use super::plan::{Cell, Plan};
 use super::process_sampler::ProcessSample;
 use super::recorder::Delivery;
+use super::series::SeriesPoint;
+use super::staleness::Staleness;
 use super::theory::{Calibration, TheoryRow};
 use super::{gates, metrics};
 use crate::os;
-use crate::traffic::Traffic;
+use crate::timing::Timing;
+use crate::traffic::{Packets, Traffic};
 
 /// Of `runs.csv` and the other files. New columns go last and keep it; anything else raises it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -72,6 +76,27 @@ pub struct RunResult {
     pub server: ProcessSample,
     /// What the harness itself cost over the whole run.
     pub harness: ProcessSample,
+    /// Anonymous memory that one more connection costs the server: over the result set, see
+    /// [`note_slopes`](super::connection_memory::note_slopes).
+    pub server_pss_anon_per_connection_bytes: Option<f64>,
+    /// How long requests and handshakes took.
+    pub timing: Timing,
+    /// How late the machine let a thread wake, over the cohort.
+    pub hiccup: LatencyHistogram,
+    /// How old the subscribers' newest lines were, over the cohort. `None` where there was none.
+    pub staleness: Option<Staleness>,
+    /// Begin of connecting, or the first due time if that was later → first line, per subscriber.
+    pub first_line: LatencyHistogram,
+    /// Last − first receipt among the subscribers, per line of the cohort that two or more got.
+    pub fanout_skew: LatencyHistogram,
+    /// What TCP made of `traffic`; `None` where the kernel does not tell.
+    pub packets: Option<Packets>,
+    /// Kernel memory: all connected − before the first connected.
+    pub kernel: KernelMemory,
+    /// Subscribers that the server held, time average over the cohort; `None` where it does not say.
+    pub waiters_mean: Option<f64>,
+    /// How it went over time.
+    pub series: Vec<SeriesPoint>,
     /// Wall time over which `server` and `harness` were sampled.
     pub sampled: Option<Duration>,
     /// Processors that the harness may use.

@@ -174,8 +174,8 @@ impl Reading {
                 delivered: window.delivered_count,
                 length_s: window.length.as_secs_f64(),
             }),
-            age_mean_s: None,
-            waiters_mean: None,
+            age_mean_s: run.staleness.map(|staleness| staleness.mean.as_secs_f64()),
+            waiters_mean: run.waiters_mean,
             server_cpu_s: run.server.cpu.map(|cpu| cpu.as_secs_f64()),
         }
     }
