@@ -172,8 +172,8 @@ impl Meter {
 
     /// An attempt failed. The first reason of an outage is kept.
     pub(crate) fn failed(&self, why: &str) {
-        self.time(|exchange, _| exchange.failed());
         self.standing.send_modify(|standing| standing.failures += 1);
+        self.time(|exchange, _| exchange.failed());
         self.outage.send_if_modified(|outage| {
             let begins = outage.is_none();
             outage.get_or_insert_with(|| why.to_owned());

@@ -59,8 +59,8 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &manifest_json::ManifestJson,
     &percentiles_csv::PercentilesCsv,
     &theory_csv::TheoryCsv,
-    &timeseries_csv::TimeseriesCsv,
     &checks_csv::ChecksCsv,
+    &timeseries_csv::TimeseriesCsv,
     &runs_csv::RunsCsv,
 ];
 
@@ -195,8 +195,8 @@ mod tests {
             "manifest.json",
             "percentiles.csv",
             "theory.csv",
-            "timeseries.csv",
             "checks.csv",
+            "timeseries.csv",
             "runs.csv",
         ];
         assert_eq!(folder, promised);

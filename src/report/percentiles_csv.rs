@@ -49,8 +49,8 @@ fn group(run: &RunResult, metric: &Distribution, place: usize) -> Group {
     (run.cell.transport, run.cell.arm.clone(), run.cell.is_aa, metric.name, place)
 }
 
-/// Each distribution of a run with the place of each quantile.
-fn every_quantile(run: &RunResult) -> impl Iterator<Item = (&'static Distribution, usize)> {
+/// Each distribution that a run has, with the place of each quantile.
+fn every_quantile(run: &RunResult) -> impl Iterator<Item = (&'static Distribution, usize)> + use<'_> {
     Distribution::of(run).flat_map(|metric| (0..QUANTILES.len()).map(move |place| (metric, place)))
 }
 

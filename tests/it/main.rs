@@ -8,6 +8,7 @@
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
 //! - `targets`: servers that are not ours, and cut connections
 //! - `openapi`: the description of the API against the server
+//! - `gates`: each gate stops what it is there for
 //! - `report`: the page of a run, and making it again; `compare`: what changed between two
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
@@ -28,6 +29,7 @@ mod durability;
 mod event_source;
 mod examples;
 mod faulty_store;
+mod gates;
 mod http;
 mod http2;
 mod ladder;

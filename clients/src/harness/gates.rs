@@ -14,6 +14,7 @@ use super::thresholds::Judgement;
 
 mod books;
 mod lateness;
+mod littles_law;
 mod saturation;
 mod two_sides;
 
@@ -94,7 +95,9 @@ impl Gate {
 
 /// Every gate, in the order of the reasons and of the file.
 pub fn gates() -> impl Iterator<Item = &'static Gate> {
-    [books::GATES, two_sides::GATES, lateness::GATES, saturation::GATES].into_iter().flatten()
+    [books::GATES, two_sides::GATES, littles_law::GATES, lateness::GATES, saturation::GATES]
+        .into_iter()
+        .flatten()
 }
 
 /// What a gate found.

@@ -22,8 +22,8 @@ ignored by git.
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
 | `theory.csv` | one row per run and prediction |
-| `timeseries.csv` | one row per run, series and instant: a second or longer apart |
 | `checks.csv` | one row per run and gate, and per threshold of the plan: why the verdict is what it is |
+| `timeseries.csv` | one row per run, series and instant: a second or longer apart |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
 | `hdr/<run_id>.<metric>.hgrm` | the same as percentile text for HdrHistogram's plotters; ms |
 | `report.html` | the question, the table and the latencies to look at, offline; `wirelab report` makes it again from the other files |
@@ -70,13 +70,13 @@ pub fn data_dictionary() -> String {
     page.extend(PERCENTILES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page += "\n## `theory.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(THEORY_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
-    page += "\n## `timeseries.csv`\n\n| metric | unit | definition |\n|---|---|---|\n";
-    page.extend(SERIES.iter().map(|series| row(series.name, series.unit, series.definition)));
-    page += "\n| column | unit | definition |\n|---|---|---|\n";
-    page.extend(TIMESERIES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page += "\n## `checks.csv`\n\n| check | unit | definition |\n|---|---|---|\n";
     page.extend(gates().map(|gate| row(gate.name, gate.unit, gate.definition)));
     page += "\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(CHECKS_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `timeseries.csv`\n\n| metric | unit | definition |\n|---|---|---|\n";
+    page.extend(SERIES.iter().map(|series| row(series.name, series.unit, series.definition)));
+    page += "\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(TIMESERIES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page
 }

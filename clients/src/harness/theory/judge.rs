@@ -6,7 +6,8 @@
 //! Counts are those of the cohort's window: between two readings of every subscriber's counters, one at the cohort's
 //! begin and one when its last line was published. Connecting, settling and draining are outside. λ is the rate of the
 //! lines that arrived in it, not the plan's: a Poisson schedule of 500 lines misses its own rate by 4 % as a rule.
-//! Only what a stream asked (F8) is counted over the whole run, because it asks once.
+//! Only what a stream asked (F8) is counted over the whole run, because it asks once, and so are bytes on a wire, which
+//! are reported and not judged.
 
 mod faults;
 mod long_poll;

@@ -168,6 +168,6 @@ fn byte_rows(
     let l7 = Prediction::exact(value).with_error(error);
     vec![
         judged("F9", "l7 bytes per line", Unit::Bytes, l7, case.bytes_per_line(), &broken),
-        reported("F9", "wire bytes per line", Unit::Bytes, wire, None),
+        reported("F9", "wire bytes per line", Unit::Bytes, wire, case.reading.wire_per_line_bytes),
     ]
 }

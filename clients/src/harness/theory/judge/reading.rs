@@ -81,6 +81,8 @@ pub struct Reading {
     pub waiters_mean: Option<f64>,
     /// CPU time of the server over the whole run, s.
     pub server_cpu_s: Option<f64>,
+    /// Bytes on a wire per line and subscriber, of the whole run.
+    pub wire_per_line_bytes: Option<f64>,
 }
 
 /// Counters between two readings.
@@ -177,6 +179,10 @@ impl Reading {
             age_mean_s: run.staleness.map(|staleness| staleness.mean.as_secs_f64()),
             waiters_mean: run.waiters_mean,
             server_cpu_s: run.server.cpu.map(|cpu| cpu.as_secs_f64()),
+            wire_per_line_bytes: run.packets.map(|packets| {
+                let bytes = packets.wire_up_bytes() + packets.wire_down_bytes();
+                bytes as f64 / run.delivery.whole.delivered as f64
+            }),
         }
     }
 }

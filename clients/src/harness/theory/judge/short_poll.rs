@@ -243,7 +243,7 @@ fn byte_rows(
     let wire = sizes.per_line(numbers.empty, per_line, segments);
     vec![
         judged("F9", "l7 bytes per line", Unit::Bytes, l7, case.bytes_per_line(), &broken),
-        reported("F9", "wire bytes per line", Unit::Bytes, wire, None),
+        reported("F9", "wire bytes per line", Unit::Bytes, wire, case.reading.wire_per_line_bytes),
     ]
 }
 

@@ -42,7 +42,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     let l7 = Prediction::exact(framed);
     rows.push(judged("F9", "l7 bytes per line", Unit::Bytes, l7, case.bytes_per_line(), &weight_broken));
     let wire = stream_per_line(framed, ACK_SHARE);
-    rows.push(reported("F9", "wire bytes per line", Unit::Bytes, wire, None));
+    rows.push(reported("F9", "wire bytes per line", Unit::Bytes, wire, case.reading.wire_per_line_bytes));
 
     let mut age_broken = broken;
     if case.setting.lines.is_none() {

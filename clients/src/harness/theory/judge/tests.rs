@@ -107,6 +107,7 @@ fn reading(setting: &Setting, seen: &Seen) -> Reading {
         age_mean_s: Some(seen.age_mean_s),
         waiters_mean: Some(seen.held_s / seen.duration_s),
         server_cpu_s: Some(0.5),
+        wire_per_line_bytes: None,
     }
 }
 
