@@ -63,7 +63,8 @@ Its deployment is deleted when its counts were read: nothing stays on that serve
 costs cannot be seen from here and stays empty. Profiles of other servers are explained in docs/targets.md.
 
 Exit codes, the highest wins: 0 every line arrived once and in order; 2 wrong usage; 3 a line was lost, censored,
-reordered or duplicated, or a threshold of the plan was missed; 5 a run is invalid; 6 the server or the environment failed; 130 Ctrl-C, with what was
+reordered or duplicated, or a threshold of the plan was missed; 4 a run contradicts the theory (docs/theory.md says how
+a row of theory.csv comes about); 5 a run is invalid; 6 the server or the environment failed; 130 Ctrl-C, with what was
 measured written.";
 
 /// `wirelab run`.

@@ -33,6 +33,7 @@ mod sweep;
 mod synthetic;
 pub mod table;
 mod tables;
+mod theory_csv;
 mod theory_held;
 mod timeseries_csv;
 mod wording;
@@ -75,6 +76,7 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &plan_toml::PlanToml,
     &manifest_json::ManifestJson,
     &percentiles_csv::PercentilesCsv,
+    &theory_csv::TheoryCsv,
     &checks_csv::ChecksCsv,
     &timeseries_csv::TimeseriesCsv,
     &runs_csv::RunsCsv,
@@ -234,10 +236,16 @@ mod tests {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let folder: Vec<&str> = names.iter().copied().filter(|name| !name.contains('/')).collect();
-        assert_eq!(
-            folder,
-            ["plan.toml", "manifest.json", "percentiles.csv", "checks.csv", "timeseries.csv", "runs.csv"]
-        );
+        let promised = [
+            "plan.toml",
+            "manifest.json",
+            "percentiles.csv",
+            "theory.csv",
+            "checks.csv",
+            "timeseries.csv",
+            "runs.csv",
+        ];
+        assert_eq!(folder, promised);
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
     }

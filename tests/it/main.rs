@@ -45,4 +45,5 @@ mod store_crash;
 mod strategies;
 mod tail;
 mod targets;
+mod theory;
 mod tidy;

@@ -6,7 +6,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use wirelab_clients::harness::metrics::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, TIMESERIES_COLUMNS};
+use wirelab_clients::harness::metrics::{
+    CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS,
+};
 use wirelab_clients::harness::plan::{Plan, Size};
 use wirelab_clients::recording::Recording;
 use wirelab_clients::targets::profile::{Profile, ProfileError, ServerOf};
@@ -313,10 +315,9 @@ fn every_csv_column_is_in_the_registry() {
         .iter()
         .map(|column| column.name)
         .chain(
-            PERCENTILES_COLUMNS
-                .iter()
-                .chain(CHECKS_COLUMNS)
-                .chain(TIMESERIES_COLUMNS)
+            [PERCENTILES_COLUMNS, TIMESERIES_COLUMNS, CHECKS_COLUMNS, THEORY_COLUMNS]
+                .into_iter()
+                .flatten()
                 .map(|column| column.name),
         )
         .collect();

@@ -48,6 +48,7 @@ pub fn result_set() -> ResultSet {
         started_utc: "2026-01-02T03:04:05Z".to_owned(),
         machine: Machine { os: "linux".to_owned(), ..Machine::default() },
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
+        calibrations: Vec::new(),
         not_measured: Vec::new(),
         not_measured_of: Default::default(),
     };
@@ -83,6 +84,7 @@ fn run(cell: Cell) -> RunResult {
         series: series(&shared, requests.total(), up_bytes + down_bytes),
         delivery,
         traffic,
+        cohort_traffic: None,
         connections_cut: 0,
         traffic_seen_by_server: Some(traffic),
         app_bytes: Some(LINES * 2 * 100),
@@ -114,6 +116,7 @@ fn run(cell: Cell) -> RunResult {
         cores_count: Some(2),
         problem: None,
         subscriber_problems: Vec::new(),
+        theory: Vec::new(),
         cell,
     };
     run.judge();

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::results::{RunResult, Verdict};
+use super::theory::TheoryVerdict;
 use super::thresholds::Judgement;
 
 mod books;
@@ -21,6 +22,8 @@ mod two_sides;
 pub const EXIT_OK: u8 = 0;
 /// A line was lost, censored, reordered or duplicated, or a threshold of the plan was missed.
 pub const EXIT_DELIVERY: u8 = 3;
+/// A run contradicts the theory.
+pub const EXIT_THEORY: u8 = 4;
 /// A run is invalid.
 pub const EXIT_INVALID: u8 = 5;
 /// The server or the environment failed.
@@ -177,6 +180,8 @@ pub fn exit_code(runs: &[RunResult], thresholds: &[Judgement]) -> u8 {
             EXIT_ENVIRONMENT
         } else if run.verdict == Verdict::Invalid {
             EXIT_INVALID
+        } else if run.theory.iter().any(|row| row.verdict == TheoryVerdict::Fail) {
+            EXIT_THEORY
         } else if !run.delivery.whole.flawless() || !run.subscriber_problems.is_empty() {
             EXIT_DELIVERY
         } else {

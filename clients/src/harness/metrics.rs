@@ -14,7 +14,7 @@ use super::statistics::distinct_lines_needed;
 mod columns;
 mod dictionary;
 
-pub use columns::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, TIMESERIES_COLUMNS};
+pub use columns::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS};
 pub use dictionary::data_dictionary;
 
 /// One column of `runs.csv`.

@@ -2,15 +2,18 @@
 //!
 //! A run goes from top to bottom: the plan says which cells, the schedule when each line is due, the publisher
 //! sends them on time whatever the server does, one recorder per subscriber notes what arrived when, the sampler
-//! watches the server from outside, the gates say whether the numbers may be believed, and the metrics name them.
+//! watches the server from outside, the gates say whether the numbers may be believed, the theory what they should have
+//! been, and the metrics name them.
 //!
 //! `measured` is the server of a run, ours or not, and [`network`] what happens to its connections.
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`staleness`], [`shared_record`],
-//! [`series`], [`statistics`], [`gates`], [`thresholds`], [`connection_memory`], [`metrics`]. At the rim:
-//! [`publisher`], [`hiccup`], [`process_sampler`], [`kernel_memory`], [`server_process`]. [`results`] holds what a run
-//! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
+//! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`metrics`]. At the rim:
+//! [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`], [`kernel_memory`], [`server_process`]. [`results`]
+//! holds what a run found out; only its description of the machine reads files. [`example`] is a made-up result for
+//! tests.
 
+pub mod calibration;
 pub mod connection_memory;
 pub mod example;
 mod followers;
@@ -35,6 +38,7 @@ pub mod shared_record;
 pub mod staleness;
 pub mod statistics;
 pub mod subscribers;
+pub mod theory;
 pub mod thresholds;
 mod waiters;
 mod watch;

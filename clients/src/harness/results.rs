@@ -16,6 +16,7 @@ use super::process_sampler::ProcessSample;
 use super::recorder::Delivery;
 use super::series::SeriesPoint;
 use super::staleness::Staleness;
+use super::theory::{Calibration, TheoryRow};
 use super::{gates, metrics};
 use crate::os;
 use crate::timing::Timing;
@@ -59,6 +60,8 @@ pub struct RunResult {
     pub delivery: Delivery,
     /// Of all subscribers over the whole run, connecting and warm-up included.
     pub traffic: Traffic,
+    /// The part of it that belongs to the cohort; `None` where nobody looked.
+    pub cohort_traffic: Option<CohortTraffic>,
     /// Connections that a fault cut.
     pub connections_cut: u64,
     /// The same traffic as the server counted it, if it was asked.
@@ -103,6 +106,8 @@ pub struct RunResult {
     /// What went wrong with subscribers: gave up, got another text, never saw the end of the log. Defects of
     /// delivery, as lost lines are.
     pub subscriber_problems: Vec<String>,
+    /// The run held against the formulas; empty without a calibration.
+    pub theory: Vec<TheoryRow>,
 }
 
 impl RunResult {
@@ -112,6 +117,18 @@ impl RunResult {
         self.verdict = gates::verdict(&self.checks);
         self.verdict_reasons = gates::reasons(self);
     }
+}
+
+/// What all subscribers' counters grew by between two readings: when the cohort began, and when the publisher had
+/// sent its last line. Connecting, settling and draining are outside.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CohortTraffic {
+    /// Requests and bytes.
+    pub traffic: Traffic,
+    /// Distinct lines × subscribers that arrived.
+    pub delivered_count: u64,
+    /// From one reading to the other.
+    pub length: Duration,
 }
 
 /// Whether a run's numbers may be believed.
@@ -139,7 +156,7 @@ impl Verdict {
 }
 
 /// `manifest.json`: how to read the numbers, and how to make them again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -161,6 +178,9 @@ pub struct Manifest {
     pub machine: Machine,
     /// `run_id`s in the order in which they were to be run.
     pub order: Vec<String>,
+    /// The constants of the theory, per server; empty before they are measured, and where they could not be.
+    #[serde(default)]
+    pub calibrations: Vec<Calibration>,
     /// Columns of `runs.csv` that are empty in every row.
     pub not_measured: Vec<String>,
     /// Where several servers are measured: per arm, the columns that are empty in all of its rows and not in others'.
@@ -227,6 +247,7 @@ impl Manifest {
             started_utc: humantime::format_rfc3339_seconds(started).to_string(),
             machine: Machine::describe(),
             order: plan.cells().into_iter().map(|cell| cell.run_id).collect(),
+            calibrations: Vec::new(),
             not_measured: Vec::new(),
             not_measured_of: BTreeMap::new(),
         }

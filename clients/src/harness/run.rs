@@ -18,13 +18,13 @@ use super::plan::Cell;
 use super::process_sampler::{ProcessReading, ThreadCost};
 use super::publisher::{Publication, Published, Publisher};
 use super::recorder::DueTable;
-use super::results::{RunResult, Verdict, cores_count};
+use super::results::{CohortTraffic, RunResult, Verdict, cores_count};
 use super::schedule::Schedule;
 use super::server_process::ServerProcessError;
-use super::subscribers::{Expected, Outcome};
+use super::subscribers::{Expected, Outcome, Subscribers};
 use super::watch::Watch;
 use crate::api::ApiError;
-use crate::traffic::Packets;
+use crate::traffic::{Packets, Traffic};
 
 /// How long all subscribers together may take to connect, beyond a short poll's first interval.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
@@ -160,10 +160,15 @@ async fn measure(
         watch.look(followers, || measured.cpu());
         received
     };
+    let mut cohort_began = None;
     while !publishers.iter().all(Publisher::is_finished) {
         look(&mut followers);
+        if cohort_began.is_none() && Instant::now() >= start + cell.warm_up {
+            cohort_began = Some(Counted::by(&followers));
+        }
         tokio::time::sleep(LOOK).await;
     }
+    let cohort_traffic = cohort_began.map(|began| Counted::by(&followers).since(&began));
     let published: Vec<Published> = publishers.into_iter().map(Publisher::join).collect();
     let drained_by = Instant::now() + cell.drain;
     while look(&mut followers) < expected && Instant::now() < drained_by {
@@ -212,6 +217,7 @@ async fn measure(
         staleness: outcome.delivery.staleness(),
         delivery: outcome.delivery,
         traffic: outcome.traffic,
+        cohort_traffic,
         connections_cut: outcome.connections_cut,
         traffic_seen_by_server,
         app_bytes: Some(outcome.app_bytes),
@@ -229,8 +235,35 @@ async fn measure(
         waiters_mean: watched.waiters_mean,
         series: [outcome.timeline.points(), watched.series].concat(),
         sampled: Some(after.2 - before.2),
+        theory: Vec::new(),
         cores_count: cores_count(),
     })
+}
+
+/// What the measured subscribers had counted at a moment.
+struct Counted {
+    at: Instant,
+    traffic: Traffic,
+    delivered_count: u64,
+}
+
+impl Counted {
+    fn by(followers: &[Followers]) -> Self {
+        let measured = || followers.iter().map(|follower| &follower.measured);
+        Self {
+            at: Instant::now(),
+            traffic: measured().map(Subscribers::traffic).sum(),
+            delivered_count: measured().map(Subscribers::received_count).sum(),
+        }
+    }
+
+    fn since(&self, earlier: &Self) -> CohortTraffic {
+        CohortTraffic {
+            traffic: self.traffic - earlier.traffic,
+            delivered_count: self.delivered_count - earlier.delivered_count,
+            length: self.at - earlier.at,
+        }
+    }
 }
 
 fn merged(published: &[Published], of: fn(&Published) -> &LatencyHistogram) -> LatencyHistogram {

@@ -7,6 +7,7 @@ use super::*;
 use crate::harness::latency::LatencyHistogram;
 use crate::harness::network::Fault;
 use crate::harness::plan::Server;
+use crate::harness::theory::TheoryRow;
 use crate::harness::thresholds::Threshold;
 use crate::harness::{example, metrics};
 use crate::traffic::{Packets, Traffic};
@@ -403,6 +404,22 @@ fn a_lost_warm_up_line_is_told_in_an_ok_row() {
     assert_eq!((verdict, reasons.as_str()), (Verdict::Ok, "1 warm-up lines lost"));
 }
 
+fn with_theory(verdict: TheoryVerdict) -> RunResult {
+    let row = TheoryRow {
+        formula: "F1".into(),
+        quantity: "x".to_owned(),
+        unit: "us".into(),
+        predicted: 1.0,
+        measured: Some(2.0),
+        tolerance_ratio: Some(0.05),
+        verdict,
+        assumption_broken: None,
+    };
+    let mut run = RunResult { theory: vec![row], ..run() };
+    run.judge();
+    run
+}
+
 #[test]
 fn the_highest_exit_code_wins() {
     let judged = |change: fn(&mut RunResult)| {
@@ -423,7 +440,12 @@ fn the_highest_exit_code_wins() {
     assert_eq!(exit_code(std::slice::from_ref(&fine), &[]), EXIT_OK);
     assert_eq!(exit_code(&[fine.clone(), lossy.clone()], &[]), EXIT_DELIVERY);
     assert_eq!(exit_code(&[reordered, fine.clone()], &[]), EXIT_DELIVERY);
-    assert_eq!(exit_code(&[invalid.clone(), lossy], &[]), EXIT_INVALID);
+    assert_eq!(exit_code(&[invalid.clone(), lossy.clone()], &[]), EXIT_INVALID);
+    let forgiven = [TheoryVerdict::AssumptionBroken, TheoryVerdict::Reported].map(with_theory);
+    assert_eq!(exit_code(&forgiven, &[]), EXIT_OK);
+    let contradicting = with_theory(TheoryVerdict::Fail);
+    assert_eq!(exit_code(&[contradicting.clone(), lossy], &[]), EXIT_THEORY);
+    assert_eq!(exit_code(&[contradicting, invalid.clone()], &[]), EXIT_INVALID);
     assert_eq!(exit_code(&[fine.clone(), invalid.clone(), broken], &[]), EXIT_ENVIRONMENT);
     let judged = |text: &str| text.parse::<Threshold>().unwrap().judge(std::slice::from_ref(&fine));
     let (kept, missed) = (judged("*.lost_count == 0"), judged("*.lost_count > 0"));

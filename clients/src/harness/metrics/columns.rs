@@ -489,6 +489,32 @@ pub const TIMESERIES_COLUMNS: &[ColumnText] = &[
     explained("unit", "", "Its unit."),
 ];
 
+/// Every column of `theory.csv`, in its order.
+pub const THEORY_COLUMNS: &[ColumnText] = &[
+    explained("run_id", "", "The run, as in `runs.csv`."),
+    explained("transport", "", "How lines reached the subscribers."),
+    explained("arm", "", "The arm, as in `runs.csv`."),
+    explained("formula", "", "Which formula of `docs/theory.md`, such as `F1`."),
+    explained("quantity", "", "What it predicts."),
+    explained("unit", "", "Of `predicted` and `measured`: us, ms, 1/s, ratio, count or bytes."),
+    explained("predicted", "unit", "By the formula, from the calibration in `manifest.json`."),
+    explained("measured", "unit", "By the run; empty where it could not say."),
+    explained("residual_ratio", "ratio", "measured / predicted − 1."),
+    explained(
+        "tolerance_ratio",
+        "ratio",
+        "What the residual may be: 5 %, three standard errors of so many lines, and what the calibration leaves open. \
+         Empty where nothing is judged.",
+    ),
+    explained(
+        "verdict",
+        "",
+        "`pass`, `fail`, `assumption-broken`, or `reported`: not measured, too few lines (a tolerance above 50 %), or a \
+         number for the reader.",
+    ),
+    explained("assumption_broken", "", "What the run broke that the formula needs; such a row never fails."),
+];
+
 const fn column(
     name: &'static str,
     unit: &'static str,

@@ -1,6 +1,8 @@
 //! The data dictionary: `results/README.md`, generated from the registry.
 
-use super::{CHECKS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, TIMESERIES_COLUMNS};
+use super::{
+    CHECKS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS,
+};
 use crate::harness::gates::gates;
 use crate::harness::series::SERIES;
 
@@ -19,6 +21,7 @@ ignored by git.
 | `manifest.json` | version, seed, command line, commit, machine, order of the runs, `not_measured` columns, of all or `not_measured_of` one server; never a host, user or path |
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
+| `theory.csv` | one row per run and prediction |
 | `checks.csv` | one row per run and gate, and per threshold of the plan: why the verdict is what it is |
 | `timeseries.csv` | one row per run, series and instant: a second or longer apart |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
@@ -65,6 +68,8 @@ pub fn data_dictionary() -> String {
     );
     page += "\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(PERCENTILES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `theory.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(THEORY_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page += "\n## `checks.csv`\n\n| check | unit | definition |\n|---|---|---|\n";
     page.extend(gates().map(|gate| row(gate.name, gate.unit, gate.definition)));
     page += "\n| column | unit | definition |\n|---|---|---|\n";
