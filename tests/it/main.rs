@@ -35,6 +35,7 @@ mod http2;
 mod ladder;
 mod manners;
 mod openapi;
+mod plans;
 mod proxy;
 mod readiness;
 mod report;

@@ -121,7 +121,7 @@ fn append_up_to(api: &Api, id: &DeploymentId, after: u64, last: u64) {
 
 fn text(seq: u64) -> String {
     let seq = seq.to_string();
-    "x".repeat(LINE_BYTES - seq.len()) + &seq
+    "x".repeat(LINE_BYTES - seq.len()) + seq.as_str()
 }
 
 /// A subscriber like any other, which must not wait long for its next line.
