@@ -1,3 +1,5 @@
+//! The finding of made-up folders: what it says, and what it must not.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -28,7 +28,7 @@ pub(super) const LINE_HEIGHT: i32 = 38;
 /// Of one character of bold text: sans-serif letters are about six tenths of their height wide.
 const CHAR_WIDTH: u32 = 21;
 /// Characters of a label; longer ones are cut.
-const LABEL_CHARS_MAX: usize = 36;
+const LABEL_CHARS_MAX: usize = 40;
 
 /// Lines with an own look: seven dashes × six colours, coprime, so that both repeat only after 42.
 pub(super) const COLOURS: [&str; 6] = ["#0060a8", "#b84300", "#00795a", "#99407f", "#7a5c00", "#3d3d3d"];
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn a_long_label_is_shortened() {
         assert_eq!(shortened("websocket-actor"), "websocket-actor");
-        assert_eq!(shortened(&"ü".repeat(40)), "ü".repeat(35) + "…");
+        assert_eq!(shortened(&"ü".repeat(50)), "ü".repeat(39) + "…");
     }
 
     proptest! {

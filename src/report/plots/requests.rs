@@ -63,7 +63,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     })?;
     let caption = "Requests per delivered line against delivery latency in ms; down and left is better. The dot is the \
                    median over runs of p50, the stroke reaches to p99. Look whether more requests buy a lower \
-                   latency, or whether somebody has both."
+                   latency."
         .to_owned();
     Ok(Some(Figure { section: Section::Cost, drawings: vec![svg], caption, remarks: Vec::new() }))
 }
