@@ -141,7 +141,7 @@ fn line(rows: &[&SeriesRow]) -> Vec<(f64, f64)> {
 fn readable_unit(unit: &str) -> (&str, f64) {
     match unit {
         "µs" | "us" => ("ms", 1e-3),
-        "ratio" | "count" => ("", 1.0),
+        "count" => ("", 1.0),
         other => (other, 1.0),
     }
 }

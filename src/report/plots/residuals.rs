@@ -41,6 +41,13 @@ impl Row<'_> {
             .unwrap_or(0.0)
     }
 
+    fn is_judged(&self) -> bool {
+        self.runs.iter().any(|row| match row.verdict {
+            TheoryVerdict::Pass | TheoryVerdict::Fail => true,
+            TheoryVerdict::AssumptionBroken | TheoryVerdict::Reported => false,
+        })
+    }
+
     fn tolerance(&self) -> Option<f64> {
         self.runs.iter().find_map(|row| row.tolerance_ratio)
     }
@@ -60,8 +67,10 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         rows.truncate(ROWS_MAX);
         remarks.push(format!("{ROWS_MAX} of {all} predictions are drawn, the worst; the table has all"));
     }
+    // What was not judged may be far off for a reason: it stands at the edge, and the rest stays readable.
     let reach = rows
         .iter()
+        .filter(|row| row.is_judged())
         .flat_map(|row| [row.worst().abs() * 1.1, row.tolerance().unwrap_or(0.0) * 1.5])
         .fold(REACH.0, f64::max)
         .min(REACH.1);
