@@ -172,7 +172,10 @@ pub(super) fn judged(
         unit: unit.name().into(),
         predicted: predicted.value,
         measured,
-        tolerance_ratio: tolerance,
+        tolerance_ratio: match verdict {
+            TheoryVerdict::Pass | TheoryVerdict::Fail | TheoryVerdict::AssumptionBroken => tolerance,
+            TheoryVerdict::Reported => None,
+        },
         verdict,
         assumption_broken: (!broken.is_empty()).then(|| broken.join("; ")),
     }
