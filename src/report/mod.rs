@@ -6,6 +6,7 @@
 
 pub mod changes;
 mod checks_csv;
+pub mod claims;
 mod folder;
 mod hdr_log;
 mod hgrm;
@@ -146,6 +147,16 @@ pub enum ReportError {
         /// Why.
         #[source]
         error: FolderError,
+    },
+    /// Claims are judged by runs of their own plan.
+    #[error(
+        "the folder is one of plan {found:?}, and claims are judged by runs of the plan {:?}; name a folder that \
+         `wirelab claims` wrote",
+        claims::PLAN
+    )]
+    OtherPlan {
+        /// Its plan.
+        found: String,
     },
     /// Two folders have nothing that can be compared.
     #[error(

@@ -1,0 +1,109 @@
+//! Claims: what people say about polling, SSE and WebSocket, beside what was measured.
+//!
+//! Made of the files of a results folder of the plan `claims`, as `report.html` is: the same folder gives the same
+//! table. A row says the claim, the figures with their unit and interval, a ruling, and the runs they came from. What
+//! no run can say is told with the reason, and not scored.
+
+mod catalogue;
+mod code_lines;
+mod render;
+mod ruling;
+mod runs;
+
+use super::folder::Folder;
+use super::{File, ReportError, csv_of};
+use catalogue::{CLAIMS, Claim};
+pub use ruling::Ruling;
+use runs::{Measured, Runs, Trust};
+
+/// The plan whose runs are judged.
+pub const PLAN: &str = "claims";
+
+/// Every claim with its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claims {
+    /// When it was measured, and of which commit.
+    origin: String,
+    /// How many runs of the plan there are, and which are invalid.
+    runs_count: usize,
+    invalid: Vec<String>,
+    defective: Vec<String>,
+    answers: Vec<Answer>,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq)]
+struct Answer {
+    claim: &'static str,
+    about: &'static str,
+    /// What decides.
+    deciding: Vec<Measured>,
+    /// What does not.
+    beside: Vec<Measured>,
+    ruling: Ruling,
+    why: Option<String>,
+}
+
+impl Claims {
+    /// Of a results folder's files.
+    pub fn judge(files: &[File]) -> Result<Self, ReportError> {
+        let folder = Folder::read(files)?;
+        if folder.plan != PLAN {
+            return Err(ReportError::OtherPlan { found: folder.plan });
+        }
+        let runs = Runs::read(&folder, files)?;
+        let member =
+            |name: &str| folder.manifest.get(name).and_then(serde_json::Value::as_str).unwrap_or("?");
+        let of = |trust: Trust| runs.runs.iter().filter(move |run| run.trust == trust);
+        let defective = runs.runs.iter().filter(|run| {
+            ["lost_count", "censored_count", "duplicated_count", "out_of_order_count"]
+                .iter()
+                .any(|column| run.number(column).is_some_and(|count| count > 0.0))
+        });
+        Ok(Self {
+            origin: format!("{}, commit {}", member("started_utc"), member("commit")),
+            runs_count: runs.runs.len(),
+            invalid: of(Trust::Invalid).map(|run| run.run_id.clone()).collect(),
+            defective: defective.map(|run| run.run_id.clone()).collect(),
+            answers: CLAIMS.iter().map(|claim| answer(claim, &runs)).collect(),
+        })
+    }
+
+    /// The table, and below it what its rows cannot say.
+    pub fn render(&self) -> String {
+        render::markdown(self)
+    }
+
+    /// `claims.csv` and `claims.md`.
+    pub fn files(&self) -> Result<Vec<File>, ReportError> {
+        let mut files = csv_of("claims.csv", render::rows(self))?;
+        files.push(File::new("claims.md", self.render()));
+        Ok(files)
+    }
+
+    /// Runs that are invalid.
+    pub fn invalid_runs(&self) -> &[String] {
+        &self.invalid
+    }
+
+    /// Runs in which a line was lost, censored, repeated or out of order.
+    pub fn defective_runs(&self) -> &[String] {
+        &self.defective
+    }
+}
+
+fn answer(claim: &Claim, runs: &Runs) -> Answer {
+    let ruled = claim.test.rule(runs);
+    let beside = claim.beside.iter().map(|figure| figure.measure(runs));
+    Answer {
+        claim: claim.claim,
+        about: claim.about,
+        deciding: ruled.figures,
+        beside: beside.filter(|measured| !measured.points.is_empty()).collect(),
+        ruling: ruled.ruling,
+        why: ruled.why,
+    }
+}
+
+#[cfg(test)]
+mod tests;
