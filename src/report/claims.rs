@@ -9,15 +9,23 @@ mod code_lines;
 mod render;
 mod ruling;
 mod runs;
+mod text_only;
+mod two_way;
 
 use super::folder::Folder;
-use super::{File, ReportError, csv_of};
+use super::{File, ReportError, csv_of, is_source};
 use catalogue::{CLAIMS, Claim};
 pub use ruling::Ruling;
 use runs::{Measured, Runs, Trust};
+pub use two_way::file as two_way_file;
 
 /// The plan whose runs are judged.
 pub const PLAN: &str = "claims";
+
+/// Whether claims are judged by this file of a results folder.
+pub fn is_judged_by(path: &str) -> bool {
+    is_source(path) || path == two_way::FILE
+}
 
 /// Every claim with its answer.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,7 +15,7 @@ mod claims_columns;
 mod columns;
 mod dictionary;
 
-pub use claims_columns::CLAIMS_COLUMNS;
+pub use claims_columns::{CLAIMS_COLUMNS, TWO_WAY_COLUMNS};
 pub use columns::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS};
 pub use dictionary::data_dictionary;
 

@@ -8,7 +8,8 @@
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`statistics`], [`gates`],
 //! [`thresholds`], [`metrics`]. At the rim: [`publisher`], [`process_sampler`], [`server_process`]. [`results`] holds what a run
-//! found out; only its description of the machine reads files. [`example`] is a made-up result for tests.
+//! found out; only its description of the machine reads files. [`two_way`] answers
+//! one question of `wirelab claims` by a server of its own. [`example`] is a made-up result for tests.
 
 pub mod example;
 mod followers;
@@ -29,3 +30,4 @@ pub mod server_process;
 pub mod statistics;
 pub mod subscribers;
 pub mod thresholds;
+pub mod two_way;

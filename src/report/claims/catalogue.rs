@@ -22,9 +22,9 @@ pub(super) struct Claim {
 
 /// What one does not notice waiting for (Nielsen, "Response Times: The 3 Important Limits", 1993).
 const INSTANT_MS: f64 = 100.0;
-/// Half and one and a half times: what "about fifty lines" may mean.
-const ABOUT_50_LINES: (f64, f64) = (25.0, 75.0);
-const OVER_100_LINES: f64 = 100.0;
+/// What "about" may mean of a number of lines: a quarter off.
+const ABOUT_50_LINES: (f64, f64) = (37.5, 62.5);
+const ABOUT_100_LINES: (f64, f64) = (75.0, f64::INFINITY);
 
 const HALF_PERCENT: f64 = 50.0;
 
@@ -47,6 +47,16 @@ const fn code(transport: Transport, half: Half) -> Figure {
         Half::Browser => "browser half",
     };
     Figure { what, unit: "lines of code", transport, of: Of::Sources(half) }
+}
+
+const fn answered(transport: Transport) -> Figure {
+    let what = "commands answered on the connection that brings lines";
+    Figure { what, unit: "%", transport, of: Of::TwoWay }
+}
+
+const fn bytes_through_an_event() -> Figure {
+    let what = "values of a byte that come through";
+    Figure { what, unit: "of 256", transport: Sse, of: Of::TextOnly }
 }
 
 /// A figure of a run, of whatever run.
@@ -94,7 +104,7 @@ const P99: Named = Named {
     value: |run| Some(run.number("delivery_latency_us_p99")? / 1e3),
 };
 const DEFECTS: Named = Named {
-    what: "lines lost, late, repeated or out of order",
+    what: "lines missed, repeated or out of order",
     unit: "lines",
     value: |run| {
         let counts = ["lost_count", "censored_count", "duplicated_count", "out_of_order_count"];
@@ -118,7 +128,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     // Short polling.
     Claim {
         claim: "most requests return no update",
-        about: "short poll, a line every five polls",
+        about: "short poll, about a line every five polls",
         test: Test::Above {
             figure: of("quiet", ShortPoll, EMPTY),
             limit: HALF_PERCENT,
@@ -128,7 +138,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "most requests return no update",
-        about: "short poll, five lines every poll",
+        about: "short poll, several lines every poll",
         test: Test::Above {
             figure: of("busy", ShortPoll, EMPTY),
             limit: HALF_PERCENT,
@@ -138,7 +148,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "high HTTP overhead",
-        about: "short poll more than SSE, a line every five polls",
+        about: "short poll more than SSE, about a line every five polls",
         test: Test::Smaller {
             first: of("quiet", Sse, OVERHEAD),
             second: of("quiet", ShortPoll, OVERHEAD),
@@ -148,7 +158,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "high HTTP overhead",
-        about: "short poll more than SSE, five lines every poll",
+        about: "short poll more than SSE, several lines every poll",
         test: Test::Smaller {
             first: of("busy", Sse, OVERHEAD),
             second: of("busy", ShortPoll, OVERHEAD),
@@ -158,7 +168,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "wastes server resources",
-        about: "short poll more CPU than SSE, a line every five polls",
+        about: "short poll more CPU than SSE, about a line every five polls",
         test: Test::Smaller {
             first: of("quiet", Sse, CPU),
             second: of("quiet", ShortPoll, CPU),
@@ -168,7 +178,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "wastes server resources",
-        about: "short poll more CPU than SSE, five lines every poll",
+        about: "short poll more CPU than SSE, several lines every poll",
         test: Test::Smaller {
             first: of("busy", Sse, CPU),
             second: of("busy", ShortPoll, CPU),
@@ -211,7 +221,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "less overhead than short polling",
-        about: "long poll, bytes, a line every five polls",
+        about: "long poll, bytes, about a line every five polls",
         test: Test::Smaller {
             first: of("quiet", LongPoll, OVERHEAD),
             second: of("quiet", ShortPoll, OVERHEAD),
@@ -221,7 +231,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "less overhead than short polling",
-        about: "long poll, bytes, five lines every poll",
+        about: "long poll, bytes, several lines every poll",
         test: Test::Smaller {
             first: of("busy", LongPoll, OVERHEAD),
             second: of("busy", ShortPoll, OVERHEAD),
@@ -347,6 +357,18 @@ pub(super) const CLAIMS: &[Claim] = &[
         beside: &[],
     },
     Claim {
+        claim: "bidirectional",
+        about: "WebSocket: commands are answered on the connection that brings lines",
+        test: Test::Each { figure: answered(Websocket), low: 100.0, high: 100.0, reach: Reach::Anywhere },
+        beside: &[],
+    },
+    Claim {
+        claim: "binary and text",
+        about: "WebSocket",
+        test: Test::Nothing("wirelab's lines are text over every transport: no binary frame is sent"),
+        beside: &[],
+    },
+    Claim {
         claim: "stateful, harder to scale",
         about: "WebSocket; SSE is cheaper to scale",
         test: Test::Nothing("one server was measured; scaling out needs several"),
@@ -382,36 +404,68 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "more complex: ~100+ lines",
-        about: "WebSocket: client half, without what a library does",
+        about: "WebSocket: browser half, 75 or more",
         test: Test::Each {
-            figure: code(Websocket, Half::Rust),
-            low: OVER_100_LINES,
-            high: f64::INFINITY,
+            figure: code(Websocket, Half::Browser),
+            low: ABOUT_100_LINES.0,
+            high: ABOUT_100_LINES.1,
             reach: Reach::Here,
         },
-        beside: &[code(Websocket, Half::Browser)],
+        beside: &[],
+    },
+    Claim {
+        claim: "more complex: ~100+ lines",
+        about: "WebSocket: half in Rust, 75 or more; frames are left to a library",
+        test: Test::Each {
+            figure: code(Websocket, Half::Rust),
+            low: ABOUT_100_LINES.0,
+            high: ABOUT_100_LINES.1,
+            reach: Reach::Here,
+        },
+        beside: &[],
     },
     // Server-sent events.
     Claim {
         claim: "simple: ~50 lines",
-        about: "SSE: client half, without the parser that browsers have",
+        about: "SSE: browser half, 38 to 62; EventSource does the rest",
+        test: Test::Each {
+            figure: code(Sse, Half::Browser),
+            low: ABOUT_50_LINES.0,
+            high: ABOUT_50_LINES.1,
+            reach: Reach::Here,
+        },
+        beside: &[],
+    },
+    Claim {
+        claim: "simple: ~50 lines",
+        about: "SSE: half in Rust, 38 to 62; it does what EventSource does, without its parser",
         test: Test::Each {
             figure: code(Sse, Half::Rust),
             low: ABOUT_50_LINES.0,
             high: ABOUT_50_LINES.1,
             reach: Reach::Here,
         },
-        beside: &[code(Sse, Half::Browser)],
+        beside: &[],
     },
     Claim {
         claim: "simpler than WebSocket",
-        about: "SSE: browser half, where EventSource does the rest",
+        about: "SSE: browser half",
         test: Test::Smaller {
             first: code(Sse, Half::Browser),
             second: code(Websocket, Half::Browser),
             reach: Reach::Here,
         },
-        beside: &[code(Sse, Half::Rust), code(Websocket, Half::Rust)],
+        beside: &[],
+    },
+    Claim {
+        claim: "simpler than WebSocket",
+        about: "SSE: half in Rust",
+        test: Test::Smaller {
+            first: code(Sse, Half::Rust),
+            second: code(Websocket, Half::Rust),
+            reach: Reach::Here,
+        },
+        beside: &[],
     },
     Claim {
         claim: "automatic reconnection",
@@ -435,6 +489,18 @@ pub(super) const CLAIMS: &[Claim] = &[
             reach: Reach::Anywhere,
         },
         beside: &[of("busy", Sse, P50)],
+    },
+    Claim {
+        claim: "one-way: server to client",
+        about: "SSE over HTTP/1.1: no request is answered on the connection that brings lines",
+        test: Test::Each { figure: answered(Sse), low: 0.0, high: 0.0, reach: Reach::Anywhere },
+        beside: &[],
+    },
+    Claim {
+        claim: "text only",
+        about: "SSE: not every value of a byte comes through an event",
+        test: Test::Each { figure: bytes_through_an_event(), low: 0.0, high: 255.0, reach: Reach::Anywhere },
+        beside: &[],
     },
     Claim {
         claim: "HTTP/1.1 or HTTP/2",

@@ -3,10 +3,10 @@
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use wirelab_clients::harness::metrics::CLAIMS_COLUMNS;
-use wirelab_clients::harness::statistics::RUNS_MIN;
+use wirelab_clients::harness::statistics::{Interval, RUNS_MIN};
 
-use super::super::table::readable;
-use super::runs::{Measured, Sample};
+use super::super::table::{grouped, readable};
+use super::runs::Measured;
 use super::{Answer, Claims, Ruling};
 
 /// Points that a cell shows; with more there is an interval.
@@ -46,40 +46,47 @@ lines and tests.
 
 /// What decides, why nothing does, and what stands beside it.
 fn evidence(answer: &Answer) -> String {
-    let deciding: Vec<String> = answer.deciding.iter().map(told).collect();
     let mut parts = Vec::new();
     if answer.deciding.iter().any(|measured| !measured.points.is_empty()) {
-        parts.push(deciding.join(" against "));
+        parts.push(told(&answer.deciding, " against "));
     }
     parts.extend(answer.why.clone());
-    if !answer.beside.is_empty() {
-        let beside: Vec<String> = answer.beside.iter().map(told).collect();
-        parts.push(format!("beside it {}", beside.join(", ")));
+    // What is the same figure of several transports is named once.
+    for same in answer.beside.chunk_by(|one, other| one.what == other.what) {
+        parts.push(told(same, ", "));
     }
     parts.join("; ")
 }
 
-/// `short-poll empty answers 82.1 % [80.2, 84.0]`.
-fn told(measured: &Measured) -> String {
-    let Measured { what, unit, transport, points, median, interval, sample, .. } = measured;
-    let number =
-        |value: &f64| if *value < 0.0 { format!("−{}", readable(-value)) } else { readable(*value) };
-    let Some(median) = median else { return format!("{transport} {what} not measured") };
-    match (sample, interval) {
-        (Sample::Exact, _) => format!("{transport} {what} {median:.0} {unit}"),
-        // Equal in every run: a count.
-        (Sample::Runs, _) if points.iter().all(|point| point == median) => {
-            format!("{transport} {what} {} {unit}", number(median))
-        }
-        (Sample::Runs, Some(interval)) => {
-            let ends = format!("[{}, {}]", number(&interval.low), number(&interval.high));
-            format!("{transport} {what} {} {ends} {unit}", number(median))
-        }
-        (Sample::Runs, None) => {
-            let shown: Vec<String> = points.iter().take(POINTS_MAX).map(number).collect();
-            format!("{transport} {what} {} {unit}", shown.join(" "))
+/// `empty answers: short-poll 82.1 [80.2, 84.0] %`; all are of one figure.
+fn told(measured: &[Measured], between: &str) -> String {
+    let values: Vec<String> =
+        measured.iter().map(|measured| format!("{} {}", measured.transport, value(measured))).collect();
+    let named = measured.first().map(|first| (first.what, first.unit)).unwrap_or_default();
+    format!("{}: {} {}", named.0, values.join(between), named.1)
+}
+
+/// The median with its interval, or the points where there is none.
+fn value(measured: &Measured) -> String {
+    let Some(median) = measured.median else { return "(not measured)".to_owned() };
+    // Equal in every run: a count.
+    if measured.points.iter().all(|point| *point == median) {
+        return number(median);
+    }
+    match measured.interval {
+        Some(Interval { low, high }) => format!("{} [{}, {}]", number(median), number(low), number(high)),
+        None => {
+            let shown: Vec<String> = measured.points.iter().take(POINTS_MAX).copied().map(number).collect();
+            shown.join(" ")
         }
     }
+}
+
+/// Whole numbers as they are.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    let told = if size.fract() == 0.0 { grouped(size as u64) } else { readable(size) };
+    if value < 0.0 { format!("−{told}") } else { told }
 }
 
 /// The runs by what they have in common, and how many: `quiet-sse-1 … 6` are `quiet-sse (6)`.
@@ -92,8 +99,8 @@ fn runs(answer: &Answer) -> String {
             None => groups.push((group.to_owned(), 1)),
         }
     }
-    if groups.is_empty() && answer.deciding.iter().any(|measured| measured.sample == Sample::Exact) {
-        return "this build's sources".to_owned();
+    if let (true, [measured, ..]) = (groups.is_empty(), answer.deciding.as_slice()) {
+        return measured.origin.to_owned();
     }
     let told: Vec<String> = groups.iter().map(|(group, count)| format!("{group} ({count})")).collect();
     told.join(", ")

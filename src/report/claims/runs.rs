@@ -10,6 +10,7 @@ use wirelab_clients::wire::Transport;
 use super::super::File;
 use super::super::folder::{CsvFile, Folder, FolderError, text};
 use super::code_lines::{self, Half};
+use super::{text_only, two_way};
 
 /// The columns that figures are made of.
 const COLUMNS: [&str; 24] = [
@@ -76,6 +77,8 @@ impl Run {
 pub(super) struct Runs {
     pub(super) runs: Vec<Run>,
     pub(super) seed: u64,
+    /// Answered commands by transport, in percent.
+    pub(super) two_way: BTreeMap<String, f64>,
 }
 
 impl Runs {
@@ -102,7 +105,7 @@ impl Runs {
             });
         }
         let seed = folder.manifest.get("seed").and_then(serde_json::Value::as_u64).unwrap_or_default();
-        Ok(Self { runs, seed })
+        Ok(Self { runs, seed, two_way: two_way::read(files)? })
     }
 
     fn of<'a>(&'a self, arm: &'a str, transport: Transport) -> impl Iterator<Item = &'a Run> {
@@ -129,6 +132,10 @@ pub(super) enum Of {
     PerConnection(fn(&Run) -> Option<f64>),
     /// One value of this build's sources.
     Sources(Half),
+    /// Commands that were answered on the connection that brings lines, in percent.
+    TwoWay,
+    /// Values of a byte that come through an event.
+    TextOnly,
 }
 
 /// A figure as it was measured.
@@ -137,6 +144,8 @@ pub(super) struct Measured {
     pub(super) what: &'static str,
     pub(super) unit: &'static str,
     pub(super) transport: Transport,
+    /// Where it comes from, if not from runs.
+    pub(super) origin: &'static str,
     /// Whether it is estimated.
     pub(super) sample: Sample,
     /// One per run or block.
@@ -170,12 +179,14 @@ impl Figure {
                 found.filter_map(|run| Some((run, value(run)?))).unzip()
             }
             Of::PerConnection(value) => per_connection(all, self.transport, value),
+            Of::TwoWay => (Vec::new(), all.two_way.get(self.transport.name()).copied().into_iter().collect()),
+            Of::TextOnly => (Vec::new(), vec![text_only::bytes_through_an_event() as f64]),
             Of::Sources(half) => (Vec::new(), vec![code_lines::of(self.transport, half) as f64]),
         };
         let of_figure = |run: &&Run| match self.of {
             Of::Arm(arm, _) => run.arm == arm,
             Of::PerConnection(_) => LEVELS.contains(&run.arm.as_str()),
-            Of::Sources(_) => false,
+            Of::Sources(_) | Of::TwoWay | Of::TextOnly => false,
         };
         let concerned =
             all.runs.iter().filter(of_figure).filter(|run| run.transport == self.transport.name());
@@ -184,9 +195,15 @@ impl Figure {
             what: self.what,
             unit: self.unit,
             transport: self.transport,
+            origin: match self.of {
+                Of::Arm(..) | Of::PerConnection(_) => "",
+                Of::Sources(_) => "this build's sources",
+                Of::TwoWay => two_way::FILE,
+                Of::TextOnly => "this build's parser",
+            },
             sample: match self.of {
                 Of::Arm(..) | Of::PerConnection(_) => Sample::Runs,
-                Of::Sources(_) => Sample::Exact,
+                Of::Sources(_) | Of::TwoWay | Of::TextOnly => Sample::Exact,
             },
             median: median(&points),
             interval: median_interval(&points, all.seed),

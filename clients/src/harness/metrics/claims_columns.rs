@@ -1,4 +1,4 @@
-//! The columns of `claims.csv`, which `wirelab claims` makes of the other files: no run fills them.
+//! The columns of `claims.csv` and `two_way.csv`, which `wirelab claims` writes: no run fills them.
 
 use super::ColumnText;
 
@@ -36,6 +36,13 @@ pub const CLAIMS_COLUMNS: &[ColumnText] = &[
         "Why it is not measurable here: nothing measures it, too few runs, intervals that overlap.",
     ),
     explained("runs", "", "The runs it came from, as in `runs.csv`, separated by blanks; empty for sources."),
+];
+
+/// The columns of `two_way.csv`.
+pub const TWO_WAY_COLUMNS: &[ColumnText] = &[
+    explained("transport", "", "How lines come on that connection."),
+    explained("sent_count", "count", "Appends that the client sent on it while lines came."),
+    explained("answered_count", "count", "Those that the server answered on it while lines went on coming."),
 ];
 
 const fn explained(name: &'static str, unit: &'static str, definition: &'static str) -> ColumnText {

@@ -1,6 +1,6 @@
 //! The data dictionary: `results/README.md`, generated from the registry.
 
-use super::{CHECKS_COLUMNS, CLAIMS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS};
+use super::{CHECKS_COLUMNS, CLAIMS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, TWO_WAY_COLUMNS};
 use crate::harness::gates::gates;
 
 const HEAD: &str = "\
@@ -19,6 +19,7 @@ ignored by git.
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
 | `checks.csv` | one row per run and gate, and per threshold of the plan: why the verdict is what it is |
+| `two_way.csv` | of the plan `claims`: whether a server answers on the connection that brings its lines |
 | `claims.csv`, `claims.md` | of the plan `claims`, made by `wirelab claims` of the files above: one row per claim |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
 | `hdr/<run_id>.<metric>.hgrm` | the same as percentile text for HdrHistogram's plotters; ms |
@@ -62,6 +63,8 @@ pub fn data_dictionary() -> String {
     page.extend(gates().map(|gate| row(gate.name, gate.unit, gate.definition)));
     page += "\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(CHECKS_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `two_way.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(TWO_WAY_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page += "\n## `claims.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(CLAIMS_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page
