@@ -32,9 +32,9 @@ pub fn is_judged_by(path: &str) -> bool {
 pub struct Claims {
     /// When it was measured, and of which commit.
     origin: String,
-    /// How many runs of the plan there are, and which are invalid.
-    runs_count: usize,
+    /// Runs that were left out.
     invalid: Vec<String>,
+    /// Runs with a line that did not come once and in order.
     defective: Vec<String>,
     answers: Vec<Answer>,
 }
@@ -70,7 +70,6 @@ impl Claims {
         });
         Ok(Self {
             origin: format!("{}, commit {}", member("started_utc"), member("commit")),
-            runs_count: runs.runs.len(),
             invalid: of(Trust::Invalid).map(|run| run.run_id.clone()).collect(),
             defective: defective.map(|run| run.run_id.clone()).collect(),
             answers: CLAIMS.iter().map(|claim| answer(claim, &runs)).collect(),

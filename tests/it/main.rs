@@ -8,7 +8,7 @@
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
 //! - `targets`: servers that are not ours, and cut connections
 //! - `openapi`: the description of the API against the server
-//! - `report`: the page of a run, and making it again; `compare`: what changed between two
+//! - `report`: the page of a run, and making it again; `compare`: what changed between two; `claims`: what people say
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
 //! `server` starts what is tested, `http` and `http2` ask it, `proxy` and `faulty_store` stand in between to break things;
@@ -18,6 +18,7 @@
 
 mod broken;
 mod canned;
+mod claims;
 mod cli;
 mod commands;
 mod compare;

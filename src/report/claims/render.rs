@@ -2,7 +2,7 @@
 
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
-use wirelab_clients::harness::metrics::CLAIMS_COLUMNS;
+use wirelab_clients::harness::metrics::{CLAIMS_COLUMNS, Value};
 use wirelab_clients::harness::statistics::{Interval, RUNS_MIN};
 
 use super::super::table::{grouped, readable};
@@ -124,7 +124,8 @@ pub(super) fn rows(claims: &Claims) -> impl Iterator<Item = Vec<String>> {
 }
 
 fn row(answer: &Answer) -> Vec<String> {
-    let cell = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
+    let cell =
+        |number: Option<f64>| number.and_then(Value::number).map_or(String::new(), |value| value.to_string());
     let figure = |measured: Option<&Measured>| {
         let of = |value: fn(&Measured) -> Option<f64>| cell(measured.and_then(value));
         let what =

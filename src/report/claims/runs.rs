@@ -51,7 +51,7 @@ pub(super) struct Run {
     pub(super) transport: String,
     pub(super) block: u32,
     pub(super) trust: Trust,
-    numbers: BTreeMap<&'static str, f64>,
+    pub(super) numbers: BTreeMap<&'static str, f64>,
 }
 
 /// Whether a run's figures may be used.
