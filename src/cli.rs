@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::wire::{From as Position, Transport};
 
 use crate::compression::Compression;
+use crate::report::Format;
 use crate::report::changes::Tolerated;
 use crate::server::LINGER_MAX;
 
@@ -64,7 +65,8 @@ Its deployment is deleted when its counts were read: nothing stays on that serve
 costs cannot be seen from here and stays empty. Profiles of other servers are explained in docs/targets.md.
 
 Exit codes, the highest wins: 0 every line arrived once and in order; 2 wrong usage; 3 a line was lost, censored,
-reordered or duplicated; 5 a run is invalid; 6 the server or the environment failed; 130 Ctrl-C, with what was
+reordered or duplicated, or a threshold of the plan was missed; 4 a run contradicts the theory (docs/theory.md says how
+a row of theory.csv comes about); 5 a run is invalid; 6 the server or the environment failed; 130 Ctrl-C, with what was
 measured written.";
 
 /// `wirelab run`.
@@ -174,7 +176,7 @@ pub struct Serve {
     /// Transports to serve, separated by commas; the paths of the others answer 404 [default: all]
     #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS")]
     pub transports: Vec<Transport>,
-    /// Coding of bodies that carry lines, for clients that accept it: gzip holds some 300 KiB per open stream and
+    /// Coding of bodies that carry lines, for clients that accept it: gzip holds some 200 KiB per open stream and
     /// compresses each line once per subscriber. WebSocket frames stay as they are.
     #[arg(long, value_enum, default_value_t = Compression::Identity)]
     pub compression: Compression,
@@ -255,6 +257,9 @@ pub struct Report {
     /// A results folder: results/PLAN/UTC-COMMIT, as `run` names it at its end.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+    /// html is written into the folder, the others to the standard output.
+    #[arg(long, value_enum, default_value_t = Format::Html)]
+    pub format: Format,
 }
 
 const COMPARE_RULES: &str = "\

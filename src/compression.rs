@@ -21,7 +21,7 @@ const TO_MEMORY: &str = "writing to memory does not fail";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Compression {
     /// Bodies as they are. The default: short lines sent one by one hardly shrink, while each open stream would hold
-    /// some 300 KiB of dictionary, and each line would be compressed once per subscriber.
+    /// some 200 KiB of dictionary and tables, and each line would be compressed once per subscriber.
     #[default]
     Identity,
     /// gzip for clients that accept it, each event flushed.

@@ -180,6 +180,7 @@ impl Http {
             Ok(Err(error)) => return Err(self.cut(format!("no answer: {error}"))),
             Err(_) => return Err(self.cut(format!("no answer within {time_limit:?}"))),
         };
+        self.meter.opened();
         let (head, incoming) = response.into_parts();
         let body = Body::of(incoming, &head.headers).map_err(|Cut(why)| self.cut(why))?;
         self.connection = Some(connection);
@@ -232,7 +233,7 @@ impl Http {
             (Ok(_), Connections::KeepAlive) => {}
             (Ok(_), Connections::PerRequest) | (Err(_), _) => self.disconnect(),
         }
-        answer.map_err(|Cut(why)| self.cut(why))
+        answer.inspect(|answer| self.meter.answered(answer.at)).map_err(|Cut(why)| self.cut(why))
     }
 
     async fn read_all(&mut self, response: Response<Body>) -> Result<Answer, Cut> {

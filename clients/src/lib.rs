@@ -6,7 +6,7 @@
 //! - [`Ladder`]: from transport to transport, when one does not get through
 //! - [`api`]: the regular API, for what is not measured
 //! - [`event_stream`]: the parser of server-sent events
-//! - [`meter`]: every request and byte counted at the socket; [`traffic`]: what was counted
+//! - [`meter`]: every request and byte counted at the socket; [`traffic`]: what was counted; [`timing`]: how long it took
 //! - [`recording`]: real deployments with their timing
 //! - [`targets`]: servers that are not ours, by profile
 //! - [`harness`]: plans, schedules, the open-loop publisher, subscribers, recorders, results
@@ -28,6 +28,7 @@ pub mod os;
 mod poll_schedule;
 pub mod recording;
 pub mod targets;
+pub mod timing;
 mod toml_place;
 pub mod traffic;
 pub mod transports;

@@ -1,12 +1,13 @@
-//! The meter: counts what one subscriber asks and every byte of its socket, and stamps each read.
+//! The meter: counts what one subscriber asks and every byte of its socket, and stamps each read and request.
 //!
 //! The caller makes it and keeps a handle, so that traffic can be read while the subscriber waits, and so that the
 //! subscriber's connection can be cut under it.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::traffic::{Requests, Traffic};
+use crate::os::{self, TcpInfo};
+use crate::timing::{Exchange, Question, SharedTiming};
+use crate::traffic::{Packets, Requests, Traffic};
 use crate::wire::Outcome;
 
 /// Where stamps count from: an atomic holds nanoseconds, not an `Instant`.
@@ -40,6 +43,55 @@ pub struct Meter {
     /// Who waits for the socket: a cut must wake them, since the kernel will not.
     reader: AtomicWaker,
     writer: AtomicWaker,
+    connections: Mutex<Connections>,
+    /// The next write begins a request.
+    asking: AtomicBool,
+    exchange: Mutex<Exchange>,
+    timing: Option<Arc<SharedTiming>>,
+}
+
+/// What the kernel is asked about.
+#[derive(Debug)]
+struct Connections {
+    open: Vec<Open>,
+    /// Of those that have ended. `None`: one could not be read.
+    ended: Option<Packets>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { open: Vec::new(), ended: Some(Packets::default()) }
+    }
+}
+
+/// A connection. Its descriptor is valid as long as it is listed.
+type Open = RawFd;
+
+/// What TCP made of one connection.
+fn packets_of(socket: Open) -> Option<(Packets, TcpInfo)> {
+    let info = os::tcp_info(socket)?;
+    let packets = Packets {
+        segments_up: info.segments_out,
+        segments_down: info.segments_in,
+        retransmits: info.retransmits,
+        bytes_up: info.written_bytes,
+        bytes_down: info.received_bytes.saturating_sub(info.unread_bytes),
+        retransmitted_bytes: info.retransmitted_bytes,
+        unsent_bytes: info.unsent_bytes,
+        unread_bytes: info.unread_bytes,
+    };
+    Some((packets, info))
+}
+
+/// The same when it ends; `read_bytes` were read from it. The kernel counts the other side's end as a byte, and of a
+/// connection that is closed in both directions it does not say whether it ended or was reset: there alone what was
+/// read decides about that one byte.
+fn last_packets_of(socket: Open, read_bytes: u64) -> Option<Packets> {
+    let (mut packets, info) = packets_of(socket)?;
+    if info.is_closed && packets.bytes_down == read_bytes + 1 {
+        packets.bytes_down = read_bytes;
+    }
+    Some(packets)
 }
 
 /// How a subscriber fares on its transport.
@@ -56,6 +108,30 @@ impl Meter {
     pub fn new() -> Arc<Self> {
         LazyLock::force(&ORIGIN);
         Arc::default()
+    }
+
+    /// A meter at zero that also times what its subscriber asks.
+    pub fn timed(timing: Arc<SharedTiming>) -> Arc<Self> {
+        LazyLock::force(&ORIGIN);
+        Arc::new(Self { timing: Some(timing), ..Self::default() })
+    }
+
+    /// What TCP made of it so far, open connections included. `None` where the kernel does not tell.
+    ///
+    /// Segments say little on loopback, where one may carry 32 768 bytes and more: see [`TcpInfo::mss_bytes`].
+    pub fn packets(&self) -> Option<Packets> {
+        let connections = self.connections();
+        let open = connections.open.iter().map(|socket| packets_of(*socket));
+        open.fold(connections.ended, |sum, packets| Some(sum? + packets?.0))
+    }
+
+    /// Connections that are open now.
+    pub fn connections_open(&self) -> u64 {
+        self.connections().open.len() as u64
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().expect("no holder panics")
     }
 
     /// What was counted so far.
@@ -97,6 +173,7 @@ impl Meter {
     /// An attempt failed. The first reason of an outage is kept.
     pub(crate) fn failed(&self, why: &str) {
         self.standing.send_modify(|standing| standing.failures += 1);
+        self.time(|exchange, _| exchange.failed());
         self.outage.send_if_modified(|outage| {
             let begins = outage.is_none();
             outage.get_or_insert_with(|| why.to_owned());
@@ -135,6 +212,28 @@ impl Meter {
         self.connections_cut.load(Ordering::Relaxed)
     }
 
+    /// The subscriber is about to ask this; the next write is the question. Before it connects for it, if it has to.
+    pub(crate) fn asks(&self, question: Question) {
+        self.time(|exchange, _| exchange.asks(question));
+        self.asking.store(self.timing.is_some(), Ordering::Relaxed);
+    }
+
+    /// The head of an answer is there: a stream is open.
+    pub(crate) fn opened(&self) {
+        self.time(|exchange, timing| exchange.opened(self.last_read(), timing));
+    }
+
+    /// A whole answer was read, its last byte at `at`.
+    pub(crate) fn answered(&self, at: Instant) {
+        self.time(|exchange, timing| exchange.answered(at, timing));
+    }
+
+    fn time(&self, step: impl FnOnce(&mut Exchange, &SharedTiming)) {
+        if let Some(timing) = &self.timing {
+            step(&mut self.exchange.lock().expect("no holder panics"), timing);
+        }
+    }
+
     /// One request ended.
     pub(crate) fn count(&self, outcome: Outcome) {
         let index = Outcome::ALL.iter().position(|o| *o == outcome).expect("ALL holds every outcome");
@@ -154,27 +253,49 @@ pub(crate) struct MeteredSocket {
     meter: Arc<Meter>,
     /// The meter's cuts when it was connected.
     cuts_before: u64,
+    read_bytes: u64,
 }
 
 impl MeteredSocket {
     /// Connects to `host:port`, without Nagle's delay.
     pub(crate) async fn connect(authority: &str, meter: Arc<Meter>) -> io::Result<Self> {
+        meter.time(|exchange, _| exchange.connects(Instant::now()));
         let socket = TcpStream::connect(authority).await?;
+        meter.time(|exchange, timing| exchange.connected(Instant::now(), timing));
         socket.set_nodelay(true)?;
         meter.connections_opened.fetch_add(1, Ordering::Relaxed);
         let cuts_before = meter.cuts.load(Ordering::Acquire);
-        Ok(Self { socket: Some(socket), meter, cuts_before })
+        meter.connections().open.push(socket.as_raw_fd());
+        Ok(Self { socket: Some(socket), meter, cuts_before, read_bytes: 0 })
+    }
+
+    /// Closes the socket, after a last look at what TCP did. Whether there was one.
+    fn close(&mut self) -> bool {
+        let Some(socket) = self.socket.take() else { return false };
+        let mut connections = self.meter.connections();
+        // Unlisted before it is closed, so that nobody asks about a descriptor that is somebody else's by then.
+        if let Some(at) = connections.open.iter().position(|open| *open == socket.as_raw_fd()) {
+            let last = last_packets_of(connections.open.swap_remove(at), self.read_bytes);
+            connections.ended = connections.ended.zip(last).map(|(ended, last)| ended + last);
+        }
+        true
     }
 
     /// The socket, unless it was cut: then it is closed here.
     fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        if self.meter.cuts.load(Ordering::Acquire) != self.cuts_before && self.socket.take().is_some() {
+        if self.meter.cuts.load(Ordering::Acquire) != self.cuts_before && self.close() {
             self.meter.connections_cut.fetch_add(1, Ordering::Relaxed);
         }
         match &mut self.socket {
             Some(socket) => Ok(Pin::new(socket)),
             None => Err(io::Error::new(io::ErrorKind::ConnectionReset, "the cable was cut")),
         }
+    }
+}
+
+impl Drop for MeteredSocket {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -194,7 +315,9 @@ impl AsyncRead for MeteredSocket {
         // Stamped here, before anything is parsed: parsing is the client's time, not the network's.
         let at = ORIGIN.elapsed();
         self.meter.last_read_ns.store(at.as_nanos() as u64, Ordering::Relaxed);
-        self.meter.down_bytes.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        let read = buf.filled().len() - before;
+        self.meter.down_bytes.fetch_add(read as u64, Ordering::Relaxed);
+        self.read_bytes += read as u64;
         Poll::Ready(Ok(()))
     }
 }
@@ -202,6 +325,10 @@ impl AsyncRead for MeteredSocket {
 impl AsyncWrite for MeteredSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.meter.writer.register(cx.waker());
+        if self.meter.asking.swap(false, Ordering::Relaxed) {
+            // Entry into the write: what the kernel takes for it is part of the request.
+            self.meter.time(|exchange, timing| exchange.writes(Instant::now(), timing));
+        }
         let wrote = ready!(self.socket()?.poll_write(cx, buf))?;
         self.meter.up_bytes.fetch_add(wrote as u64, Ordering::Relaxed);
         Poll::Ready(Ok(wrote))
@@ -248,6 +375,107 @@ mod tests {
         server.write_all(b"hello").await.unwrap();
         assert_eq!(next.read(&mut bytes).await.unwrap(), 5);
         assert_eq!((meter.connections_cut(), meter.traffic().reconnects), (1, 1));
+    }
+
+    /// What the wrapper counted and what the kernel did.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    fn both_counts_agree(meter: &Meter) -> Packets {
+        let (traffic, packets) = (meter.traffic(), meter.packets().unwrap());
+        assert_eq!(
+            (packets.bytes_up, packets.bytes_down),
+            (traffic.up_bytes, traffic.down_bytes),
+            "{packets:?}"
+        );
+        packets
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn every_byte_that_the_wrapper_counts_the_kernel_counts_too() {
+        let meter = Meter::new();
+        assert_eq!((meter.packets(), meter.connections_open()), (Some(Packets::default()), 0));
+        let (mut socket, mut server) = connected(&meter).await;
+        let mut bytes = [0; 64];
+        for _ in 0..10 {
+            socket.write_all(b"question").await.unwrap();
+            server.read_exact(&mut bytes[..8]).await.unwrap();
+            server.write_all(b"the answer").await.unwrap();
+            socket.read_exact(&mut bytes[..10]).await.unwrap();
+            both_counts_agree(&meter);
+        }
+        let open = both_counts_agree(&meter);
+        assert_eq!((open.bytes_up, open.bytes_down, meter.connections_open()), (80, 100, 1));
+        // SYN, acknowledgement and ten questions; the other's SYN and ten answers.
+        assert!(open.segments_up >= 12 && open.segments_down >= 11, "{open:?}");
+
+        // The server ends first, and this side reads it: no byte.
+        drop(server);
+        assert_eq!(socket.read(&mut bytes).await.unwrap(), 0);
+        socket.shutdown().await.unwrap();
+        drop(socket);
+        let ended = both_counts_agree(&meter);
+        assert_eq!((ended.bytes_down, ended.unread_bytes, meter.connections_open()), (100, 0, 0));
+        assert!(ended.segments_up >= open.segments_up);
+    }
+
+    /// The kernel then knows neither side's end any more, and has counted one of them as a byte.
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn a_connection_that_both_sides_have_ended_has_no_byte_more() {
+        let meter = Meter::new();
+        let (mut socket, mut server) = connected(&meter).await;
+        server.write_all(b"bytes").await.unwrap();
+        socket.read_exact(&mut [0; 5]).await.unwrap();
+        socket.shutdown().await.unwrap();
+        drop(server);
+        let descriptor = socket.socket.as_ref().unwrap().as_raw_fd();
+        while !os::tcp_info(descriptor).unwrap().is_closed {
+            tokio::task::yield_now().await;
+        }
+        drop(socket);
+        assert_eq!(both_counts_agree(&meter).bytes_down, 5);
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn what_was_never_read_is_counted_apart_and_a_cut_connection_too() {
+        let meter = Meter::new();
+        let (mut socket, mut server) = connected(&meter).await;
+        server.write_all(b"twelve bytes").await.unwrap();
+        let mut bytes = [0; 64];
+        socket.read_exact(&mut bytes[..6]).await.unwrap();
+        meter.cut();
+        assert!(socket.read(&mut bytes).await.is_err());
+        let cut = both_counts_agree(&meter);
+        assert_eq!((cut.bytes_down, cut.unread_bytes, meter.connections_open()), (6, 6, 0));
+        assert_eq!(cut.ip_down_bytes(), 12 + 52 * cut.segments_down);
+    }
+
+    #[tokio::test]
+    async fn a_question_is_timed_from_its_write_and_only_with_a_timed_meter() {
+        let timing = SharedTiming::new();
+        timing.measure(Instant::now()..Instant::now() + Duration::from_secs(3_600));
+        let meter = Meter::timed(timing.clone());
+        let intended = Instant::now();
+        meter.asks(Question::Scheduled { intended, interval: None });
+        let (mut socket, mut server) = connected(&meter).await;
+        socket.write_all(b"question").await.unwrap();
+        server.read_exact(&mut [0; 8]).await.unwrap();
+        server.write_all(b"answer").await.unwrap();
+        socket.read_exact(&mut [0; 6]).await.unwrap();
+        meter.opened();
+        meter.answered(meter.last_read());
+        let counts = timing.timing();
+        assert_eq!(
+            (counts.request_service.len(), counts.request_response.len(), counts.handshake.len()),
+            (1, 1, 1)
+        );
+        let (service, response) = (
+            counts.request_service.quantile_us(1.0).unwrap(),
+            counts.request_response.quantile_us(1.0).unwrap(),
+        );
+        assert!(service <= response, "{service} {response}");
     }
 
     #[tokio::test]

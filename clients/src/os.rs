@@ -1,8 +1,10 @@
-//! The operating system: limits, timers and CPU clocks.
+//! The operating system: limits, timers, CPU clocks, and what TCP did on a connection.
 //!
-//! The harness asks here for what the standard library does not give. `nix` wraps every call, so there is no
-//! `unsafe`. What only Linux can give is `None` elsewhere, and becomes an empty cell.
+//! The harness asks here for what the standard library does not give. `nix` wraps most calls; TCP_INFO, which no crate
+//! wraps in whole, is the only `unsafe` of the project. What only Linux can give is `None` elsewhere, and becomes an
+//! empty cell.
 
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -53,15 +55,230 @@ pub fn process_cpu(pid: u32) -> Option<Duration> {
     }
 }
 
+/// Which monotonic clock the process `pid` reads: the name of its time namespace, in which that clock may be shifted.
+/// Linux 5.6 and newer; `None` elsewhere, for a process that is gone, and for one that may not be looked at.
+pub fn monotonic_clock(pid: u32) -> Option<String> {
+    let namespace = std::fs::read_link(format!("/proc/{pid}/ns/time")).ok()?;
+    namespace.to_str().map(str::to_owned)
+}
+
 /// CPU time that this process has used since it began.
 pub fn own_cpu() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).ok().map(Duration::from)
 }
 
+/// How often a connection is read until nothing arrives meanwhile: a reading takes a microsecond.
+#[cfg(target_os = "linux")]
+const TCP_INFO_TRIES_MAX: u32 = 1_000;
+
+/// What the kernel counted of one TCP connection since it was made: `TCP_INFO` of tcp(7).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Payload that the application handed over, sent or not yet: what a wrapper of the socket counts as written.
+    pub written_bytes: u64,
+    /// Payload of it that was sent again.
+    pub retransmitted_bytes: u64,
+    /// Payload of it that has not been sent.
+    pub unsent_bytes: u64,
+    /// Payload that the other side acknowledged. The kernel counts the SYN, and a FIN, as a byte here.
+    pub acked_bytes: u64,
+    /// Payload that arrived in order, each byte once, read or not. Of a connection that [`Self::is_closed`] the other
+    /// side's end may be counted as a byte: then nobody knows any more how it ended.
+    pub received_bytes: u64,
+    /// Of it, what was not read yet: what a wrapper of the socket has not counted.
+    pub unread_bytes: u64,
+    /// Segments sent, pure acknowledgements, SYN and repeated ones included.
+    pub segments_out: u64,
+    /// Segments received, likewise.
+    pub segments_in: u64,
+    /// Segments sent that carried payload.
+    pub data_segments_out: u64,
+    /// Segments received that carried payload.
+    pub data_segments_in: u64,
+    /// Segments sent again.
+    pub retransmits: u64,
+    /// Payload of the largest segment that may be sent. 32 768 and more on loopback, where a segment says little.
+    pub mss_bytes: u64,
+    /// Whether both sides have ended it, or one has reset it.
+    pub is_closed: bool,
+}
+
+/// What TCP did on the connection `socket` so far. Linux 4.19 and newer; `None` elsewhere, and if it is no TCP socket.
+pub fn tcp_info(socket: RawFd) -> Option<TcpInfo> {
+    #[cfg(target_os = "linux")]
+    {
+        // Two calls: what arrives in between is counted by the second alone, so they are made again.
+        let mut unread_bytes = linux::unread_bytes(socket)?;
+        for _ in 0..TCP_INFO_TRIES_MAX {
+            let info = linux::tcp_info(socket)?;
+            let unread_before = std::mem::replace(&mut unread_bytes, linux::unread_bytes(socket)?);
+            if unread_bytes == unread_before {
+                return TcpInfo::parse(&info, unread_bytes);
+            }
+        }
+        None
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = socket;
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl TcpInfo {
+    /// Reads `struct tcp_info` of `linux/tcp.h`, which only ever grows at its end. `None` from a kernel whose struct ends
+    /// before what is needed.
+    fn parse(info: &[u8], unread_bytes: u64) -> Option<Self> {
+        let u32_at = |at: usize| Some(u64::from(u32::from_ne_bytes(info.get(at..at + 4)?.try_into().ok()?)));
+        let u64_at = |at: usize| Some(u64::from_ne_bytes(info.get(at..at + 8)?.try_into().ok()?));
+        let (retransmitted_bytes, unsent_bytes) = (u64_at(208)?, u32_at(144)?);
+        // A FIN takes a sequence number, and is counted as a received byte.
+        let fin = u64::from(FIN_RECEIVED.contains(info.first()?));
+        Some(Self {
+            written_bytes: (u64_at(200)? + unsent_bytes).checked_sub(retransmitted_bytes)?,
+            retransmitted_bytes,
+            unsent_bytes,
+            acked_bytes: u64_at(120)?,
+            received_bytes: u64_at(128)?.saturating_sub(fin),
+            unread_bytes,
+            segments_out: u32_at(136)?,
+            segments_in: u32_at(140)?,
+            data_segments_out: u32_at(156)?,
+            data_segments_in: u32_at(152)?,
+            retransmits: u32_at(100)?,
+            mss_bytes: u32_at(16)?,
+            is_closed: *info.first()? == CLOSED,
+        })
+    }
+}
+
+/// States in which the other side's FIN has come (`include/net/tcp_states.h`): TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING.
+#[cfg(target_os = "linux")]
+const FIN_RECEIVED: [u8; 4] = [6, 8, 9, 11];
+#[cfg(target_os = "linux")]
+const CLOSED: u8 = 7;
+
+/// Calls that no crate wraps. Each hands the kernel a buffer of ours and its length, and reads what it was told was
+/// written; a descriptor that is none, or somebody else's, is refused or read, never changed.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+mod linux {
+    use std::os::fd::RawFd;
+
+    use nix::libc;
+
+    /// More than any kernel's struct (Linux 6.18: 280 bytes); one that has more to tell is cut to it.
+    const TCP_INFO_BYTES_MAX: usize = 512;
+
+    pub(super) fn tcp_info(socket: RawFd) -> Option<Vec<u8>> {
+        let mut info = vec![0_u8; TCP_INFO_BYTES_MAX];
+        let mut length = TCP_INFO_BYTES_MAX as libc::socklen_t;
+        // SAFETY: the buffer has `length` bytes and outlives the call; any bytes are a valid `u8`.
+        let failed = unsafe {
+            libc::getsockopt(
+                socket,
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                std::ptr::from_mut(&mut length),
+            )
+        };
+        info.truncate(length as usize);
+        (failed == 0).then_some(info)
+    }
+
+    /// What has arrived and was not read (tcp(7), `SIOCINQ`); a FIN is not in it.
+    pub(super) fn unread_bytes(socket: RawFd) -> Option<u64> {
+        let mut unread: libc::c_int = 0;
+        // SAFETY: FIONREAD writes one int, to which it is given a pointer that outlives the call.
+        let failed = unsafe { libc::ioctl(socket, libc::FIONREAD, std::ptr::from_mut(&mut unread)) };
+        if failed == 0 { u64::try_from(unread).ok() } else { None }
+    }
+}
+
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
     use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    fn info(socket: &TcpStream) -> TcpInfo {
+        tcp_info(socket.as_raw_fd()).unwrap()
+    }
+
+    /// Waits until the kernel says so.
+    fn until(socket: &TcpStream, says: impl Fn(TcpInfo) -> bool) -> TcpInfo {
+        loop {
+            let info = info(socket);
+            if says(info) {
+                return info;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_kernel_counts_each_byte_of_a_connection_once() {
+        let (mut client, mut server) = pair();
+        client.write_all(&[7; 1_000]).unwrap();
+        server.read_exact(&mut [0; 1_000]).unwrap();
+        server.write_all(&[7; 300]).unwrap();
+        let unread = until(&client, |info| info.unread_bytes == 300);
+        assert_eq!((unread.written_bytes, unread.received_bytes), (1_000, 300));
+        assert_eq!((unread.data_segments_out, unread.data_segments_in, unread.retransmits), (1, 1, 0));
+        // SYN, its acknowledgement and data went out, at least; SYN and data came in.
+        assert!(unread.segments_out >= 3 && unread.segments_in >= 2, "{unread:?}");
+        assert!(unread.mss_bytes >= 1_000, "{unread:?}");
+        client.read_exact(&mut [0; 100]).unwrap();
+        assert_eq!((info(&client).received_bytes, info(&client).unread_bytes), (300, 200));
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_no_byte() {
+        let (mut client, mut server) = pair();
+        server.write_all(b"good").unwrap();
+        server.shutdown(Shutdown::Write).unwrap();
+        while client.read(&mut [0; 8]).unwrap() > 0 {}
+        assert_eq!((info(&client).received_bytes, info(&client).unread_bytes), (4, 0));
+        client.write_all(b"still open").unwrap();
+        assert!(!info(&client).is_closed);
+        client.shutdown(Shutdown::Write).unwrap();
+        let closed = until(&client, |info| info.is_closed);
+        assert_eq!((closed.written_bytes, closed.received_bytes), (10, 5), "the end is a byte now");
+    }
+
+    #[test]
+    fn what_the_other_side_does_not_take_was_written_and_not_sent() {
+        let (mut client, _server) = pair();
+        client.set_nonblocking(true).unwrap();
+        let mut written = 0;
+        while let Ok(count) = client.write(&[7; 1 << 16]) {
+            written += count as u64;
+        }
+        let info = info(&client);
+        assert!(info.unsent_bytes > 0, "{info:?}");
+        assert_eq!(info.written_bytes, written, "{info:?}");
+    }
+
+    #[test]
+    fn what_is_no_tcp_socket_or_an_old_kernel_tells_nothing() {
+        let file = std::fs::File::open("/proc/self/stat").unwrap();
+        assert_eq!(tcp_info(file.as_raw_fd()), None);
+        assert_eq!(tcp_info(-1), None);
+        // Linux 4.18 ends before `tcpi_bytes_sent`.
+        assert_eq!(TcpInfo::parse(&[0; 200], 0), None);
+        assert!(TcpInfo::parse(&[0; 232], 0).is_some());
+    }
 
     /// Uses at least `time` of CPU.
     fn burn(time: Duration) {
@@ -84,6 +301,13 @@ mod tests {
         for pid in [0, PID_MAX, PID_MAX + 1, 0x3fff_ffff, u32::MAX] {
             assert_eq!(process_cpu(pid), None, "{pid}");
         }
+    }
+
+    #[test]
+    fn the_clock_of_this_process_has_a_name_and_that_of_none_has_not() {
+        let own = monotonic_clock(std::process::id());
+        assert!(own.is_none_or(|name| name.starts_with("time:[")));
+        assert_eq!(monotonic_clock(PID_MAX + 1), None);
     }
 
     #[test]

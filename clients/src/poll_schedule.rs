@@ -89,6 +89,15 @@ impl Timetable {
         }
     }
 
+    /// The interval of ticks that are skipped, not made up for, where polls have fixed times; `None` where the next time
+    /// follows from the answer. Jitter moves each tick, and none on average.
+    pub(crate) fn ticks(&self) -> Option<Duration> {
+        match self.polling.schedule {
+            PollSchedule::Fixed => Some(self.interval),
+            PollSchedule::Pause => None,
+        }
+    }
+
     fn adapt(&mut self, brought: Brought) {
         match (self.polling.adaptation, brought) {
             (Adaptation::Idle { interval_max }, Brought::Nothing { advised: _ }) => {

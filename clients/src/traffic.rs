@@ -71,6 +71,74 @@ pub struct Traffic {
     pub down_bytes: u64,
 }
 
+/// What TCP made of the traffic of one subscriber, or of many together, as the kernel counted it (`TCP_INFO`).
+///
+/// Connections are read when they end and before that on request. What follows a last reading is not in it: the FIN of
+/// this side, the other side's, and their acknowledgements, at most four segments without payload a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packets {
+    /// Segments sent: SYNs, pure acknowledgements and repeated segments included.
+    pub segments_up: u64,
+    /// Segments received, likewise.
+    pub segments_down: u64,
+    /// Segments that this side sent again; what the other side sent again, only it knows.
+    pub retransmits: u64,
+    /// Payload written to the sockets: equals [`Traffic::up_bytes`].
+    pub bytes_up: u64,
+    /// Payload read from the sockets: equals [`Traffic::down_bytes`].
+    pub bytes_down: u64,
+    /// Payload that was sent again, in addition to `bytes_up`.
+    pub retransmitted_bytes: u64,
+    /// Payload of `bytes_up` that never left, because the connection ended first.
+    pub unsent_bytes: u64,
+    /// Payload that had arrived when the connection ended and was never read, in addition to `bytes_down`.
+    pub unread_bytes: u64,
+}
+
+impl Packets {
+    /// IPv4 20, TCP 20, timestamps 12. A SYN has 8 more.
+    pub const HEADER_BYTES: u64 = 52;
+    /// The Ethernet header.
+    pub const FRAME_BYTES: u64 = 14;
+
+    /// Bytes of IP packets sent.
+    pub fn ip_up_bytes(&self) -> u64 {
+        let payload = (self.bytes_up + self.retransmitted_bytes).saturating_sub(self.unsent_bytes);
+        payload + self.segments_up * Self::HEADER_BYTES
+    }
+
+    /// Bytes of IP packets received.
+    pub fn ip_down_bytes(&self) -> u64 {
+        self.bytes_down + self.unread_bytes + self.segments_down * Self::HEADER_BYTES
+    }
+
+    /// Bytes of Ethernet frames sent.
+    pub fn wire_up_bytes(&self) -> u64 {
+        self.ip_up_bytes() + self.segments_up * Self::FRAME_BYTES
+    }
+
+    /// Bytes of Ethernet frames received.
+    pub fn wire_down_bytes(&self) -> u64 {
+        self.ip_down_bytes() + self.segments_down * Self::FRAME_BYTES
+    }
+}
+
+impl Add for Packets {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            segments_up: self.segments_up + other.segments_up,
+            segments_down: self.segments_down + other.segments_down,
+            retransmits: self.retransmits + other.retransmits,
+            bytes_up: self.bytes_up + other.bytes_up,
+            bytes_down: self.bytes_down + other.bytes_down,
+            retransmitted_bytes: self.retransmitted_bytes + other.retransmitted_bytes,
+            unsent_bytes: self.unsent_bytes + other.unsent_bytes,
+            unread_bytes: self.unread_bytes + other.unread_bytes,
+        }
+    }
+}
+
 impl Add for Traffic {
     type Output = Self;
     fn add(self, other: Self) -> Self {
@@ -144,6 +212,24 @@ mod tests {
         assert_eq!(numbered(1) + numbered(10), numbered(11));
         assert_eq!(numbered(11) - numbered(10), numbered(1));
         assert_eq!([numbered(1), numbered(2), numbered(3)].into_iter().sum::<Traffic>(), numbered(6));
+    }
+
+    #[test]
+    fn a_segment_costs_its_headers_and_what_was_sent_twice_counts_twice() {
+        let packets = Packets {
+            segments_up: 3,
+            segments_down: 2,
+            retransmits: 1,
+            bytes_up: 1_000,
+            bytes_down: 500,
+            retransmitted_bytes: 400,
+            unsent_bytes: 100,
+            unread_bytes: 7,
+        };
+        assert_eq!((packets.ip_up_bytes(), packets.ip_down_bytes()), (1_300 + 3 * 52, 507 + 2 * 52));
+        assert_eq!((packets.wire_up_bytes(), packets.wire_down_bytes()), (1_300 + 3 * 66, 507 + 2 * 66));
+        let twice = packets + packets;
+        assert_eq!(twice.wire_up_bytes() + twice.wire_down_bytes(), 2 * (1_807 + 5 * 66));
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub(crate) async fn opened(
     let failure = match timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, handshake).await {
         Ok(Ok(socket)) => {
             meter.count(Outcome::Data);
+            meter.opened();
             return Ok(socket);
         }
         Ok(Err(Error::Http(response))) => {

@@ -8,7 +8,7 @@ use wirelab_clients::harness::two_way;
 
 use super::{Exit, Failure, plans, remark, results_folder, run, say};
 use crate::cli;
-use crate::report::claims::{self, Claims, PLAN};
+use crate::report::claims::{self, Claims, PLAN, Worst};
 use crate::report::{self, File};
 
 /// Prints the table and writes it into the folder. The exit code is that of the runs.
@@ -50,11 +50,10 @@ fn write(folder: &Path, files: &[File]) -> Result<(), Failure> {
 
 /// As those runs would end: of a folder there are only its rows.
 fn exit_code(claims: &Claims) -> Exit {
-    if !claims.invalid_runs().is_empty() {
-        Exit::Invalid
-    } else if !claims.defective_runs().is_empty() {
-        Exit::Delivery
-    } else {
-        Exit::Ok
+    match claims.worst() {
+        Worst::Nothing => Exit::Ok,
+        Worst::Defect => Exit::Delivery,
+        Worst::Theory => Exit::Theory,
+        Worst::Invalid => Exit::Invalid,
     }
 }

@@ -31,6 +31,8 @@ pub enum Exit {
     Usage,
     /// A line was lost, censored, reordered or duplicated, a threshold was missed, or a figure got worse than tolerated.
     Delivery,
+    /// A run contradicts the theory.
+    Theory,
     /// A run is invalid.
     Invalid,
     /// A server or the environment failed.
@@ -47,6 +49,7 @@ impl Exit {
             Self::Command(code) => code,
             Self::Usage => 2,
             Self::Delivery => 3,
+            Self::Theory => 4,
             Self::Invalid => 5,
             Self::Environment => 6,
             Self::Interrupted => 130,

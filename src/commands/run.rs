@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::api::Api;
+use wirelab_clients::harness::calibration::calibrate;
 use wirelab_clients::harness::plan::{Cell, Plan, Server};
 use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
-use wirelab_clients::harness::{gates, thresholds};
+use wirelab_clients::harness::{gates, theory, thresholds};
 use wirelab_clients::os;
 
 use super::{Exit, Failure, Interrupts, remark, say};
@@ -59,6 +60,17 @@ async fn measure(experiment: &mut Experiment) -> Result<Exit, Failure> {
     say(&format!("{}: {}\n", plan.name, plan.question))?;
     // One for the whole command: a signal that comes between two runs must not be missed.
     let mut interrupts = Interrupts::listen();
+    // An experiment that is gone on with keeps the constants that its first runs were judged by.
+    if experiment.results.manifest.calibrations.is_empty() {
+        let calibrated = tokio::select! {
+            calibrated = calibrate(program.clone(), &experiment.left) => calibrated,
+            _ = interrupts.next() => return Ok(Exit::Interrupted),
+        };
+        match calibrated {
+            Ok(calibrations) => experiment.results.manifest.calibrations = calibrations,
+            Err(error) => remark(&format!("nothing is held against the theory: {error}")),
+        }
+    }
     let all = experiment.results.manifest.order.len();
     for cell in std::mem::take(&mut experiment.left) {
         let done = experiment.results.runs.len();
@@ -75,7 +87,10 @@ async fn measure(experiment: &mut Experiment) -> Result<Exit, Failure> {
         let ran = run_cell(plan, program.clone(), &cell, &schedules, look, interrupted).await;
         bar.finish_and_clear();
         match ran {
-            Ok(run) => experiment.keep(run)?,
+            Ok(mut run) => {
+                run.theory = theory::judge(&run, &experiment.results.manifest.calibrations);
+                experiment.keep(run)?;
+            }
             Err(RunError::Interrupted) => {
                 let folder = experiment.folder.display();
                 remark(&format!(
@@ -92,6 +107,7 @@ async fn measure(experiment: &mut Experiment) -> Result<Exit, Failure> {
     Ok(match gates::exit_code(&results.runs, &judged) {
         gates::EXIT_OK => Exit::Ok,
         gates::EXIT_DELIVERY => Exit::Delivery,
+        gates::EXIT_THEORY => Exit::Theory,
         gates::EXIT_INVALID => Exit::Invalid,
         _ => Exit::Environment,
     })

@@ -16,7 +16,8 @@ use wirelab_clients::harness::statistics::{
 };
 use wirelab_clients::wire::Transport;
 
-use super::folder::{CsvFile, Folder, FolderError, text};
+use super::csv_file::CsvFile;
+use super::folder::{Folder, FolderError, text};
 use super::{File, ReportError};
 
 /// A figure that is compared; less of it is better.

@@ -12,7 +12,8 @@ mod runs;
 mod text_only;
 mod two_way;
 
-use super::folder::Folder;
+use super::details::{TheoryRow, TheoryVerdict};
+use super::folder::{Folder, Run};
 use super::{File, ReportError, csv_of, is_source};
 use catalogue::{CLAIMS, Claim};
 pub use ruling::Ruling;
@@ -34,9 +35,21 @@ pub struct Claims {
     origin: String,
     /// Runs that were left out.
     invalid: Vec<String>,
-    /// Runs with a line that did not come once and in order.
-    defective: Vec<String>,
+    worst: Worst,
     answers: Vec<Answer>,
+}
+
+/// The worst that became of a run, as far as the files say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worst {
+    /// Nothing bad.
+    Nothing,
+    /// A line was lost, censored, repeated or out of order.
+    Defect,
+    /// Theory failed.
+    Theory,
+    /// A run is invalid.
+    Invalid,
 }
 
 /// One row.
@@ -63,15 +76,10 @@ impl Claims {
         let member =
             |name: &str| folder.manifest.get(name).and_then(serde_json::Value::as_str).unwrap_or("?");
         let of = |trust: Trust| runs.runs.iter().filter(move |run| run.trust == trust);
-        let defective = runs.runs.iter().filter(|run| {
-            ["lost_count", "censored_count", "duplicated_count", "out_of_order_count"]
-                .iter()
-                .any(|column| run.number(column).is_some_and(|count| count > 0.0))
-        });
         Ok(Self {
             origin: format!("{}, commit {}", member("started_utc"), member("commit")),
             invalid: of(Trust::Invalid).map(|run| run.run_id.clone()).collect(),
-            defective: defective.map(|run| run.run_id.clone()).collect(),
+            worst: worst(&folder),
             answers: CLAIMS.iter().map(|claim| answer(claim, &runs)).collect(),
         })
     }
@@ -88,14 +96,28 @@ impl Claims {
         Ok(files)
     }
 
-    /// Runs that are invalid.
-    pub fn invalid_runs(&self) -> &[String] {
-        &self.invalid
+    /// What the exit code says of the runs.
+    pub fn worst(&self) -> Worst {
+        self.worst
     }
+}
 
-    /// Runs in which a line was lost, censored, repeated or out of order.
-    pub fn defective_runs(&self) -> &[String] {
-        &self.defective
+fn worst(folder: &Folder) -> Worst {
+    let defects = |run: &Run| {
+        [run.lost, run.censored, run.duplicated, run.out_of_order]
+            .into_iter()
+            .flatten()
+            .any(|count| count > 0)
+    };
+    let failed = |row: &TheoryRow| row.verdict == TheoryVerdict::Fail;
+    if folder.runs.iter().any(|run| !run.is_believed()) {
+        Worst::Invalid
+    } else if folder.theory.iter().flatten().any(failed) {
+        Worst::Theory
+    } else if folder.runs.iter().any(defects) {
+        Worst::Defect
+    } else {
+        Worst::Nothing
     }
 }
 

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
-use wirelab_clients::harness::metrics::{DISTRIBUTIONS, Distribution};
+use wirelab_clients::harness::metrics::Distribution;
 use wirelab_clients::harness::results::{RunResult, utc};
 
 use super::{File, ReportError, RunExporter};
@@ -35,7 +35,7 @@ impl RunExporter for HdrLogs {
                 Err(error) => Err(ReportError::Histogram { path, reason: error.to_string() }),
             }
         };
-        DISTRIBUTIONS.iter().map(of).collect()
+        Distribution::of(run).map(of).collect()
     }
 }
 
@@ -111,10 +111,15 @@ mod tests {
     #[test]
     fn there_is_a_log_per_run_and_distribution() {
         let paths: Vec<String> = render().into_iter().map(|(path, _)| path).collect();
-        let of = |run: &str| {
-            ["delivery_latency", "send_lateness", "append"].map(|metric| format!("hdr/{run}.{metric}.hlog"))
+        let of = |run: &str, metrics: &[&str]| {
+            metrics.iter().map(|metric| format!("hdr/{run}.{metric}.hlog")).collect::<Vec<_>>()
         };
-        assert_eq!(paths, [of("short-poll-1"), of("sse-1")].concat());
+        let every = ["delivery_latency", "send_lateness", "append", "hiccup"];
+        let requests = ["request_service", "request_response"];
+        let connections = ["handshake", "first_line", "fanout_skew"];
+        // Neither holds a request, and a stream has no requests to time: no file says that there was nothing.
+        let short_poll = of("short-poll-1", &[&every[..], &requests, &connections].concat());
+        assert_eq!(paths, [short_poll, of("sse-1", &[&every[..], &connections].concat())].concat());
     }
 
     #[test]
@@ -133,7 +138,8 @@ mod tests {
     #[test]
     fn a_decoded_log_has_the_percentiles_of_the_run() {
         let results = example::result_set();
-        for (run, metric) in results.runs.iter().flat_map(|run| DISTRIBUTIONS.iter().map(move |m| (run, m))) {
+        for (run, metric) in results.runs.iter().flat_map(|run| Distribution::of(run).map(move |m| (run, m)))
+        {
             let read = decode(&encode(run, metric).map_err(|e| e.to_string()).unwrap()).unwrap();
             let recorded = (metric.histogram)(run);
             assert_eq!(read.len(), recorded.len());
@@ -147,7 +153,8 @@ mod tests {
     fn a_distribution_without_samples_is_a_log_without_samples() {
         let mut results = example::result_set();
         results.runs[0].append = Default::default();
-        let log = encode(&results.runs[0], &DISTRIBUTIONS[2]).map_err(|e| e.to_string()).unwrap();
+        let append = Distribution::of(&results.runs[0]).find(|metric| metric.name == "append").unwrap();
+        let log = encode(&results.runs[0], append).map_err(|e| e.to_string()).unwrap();
         assert_eq!(decode(&log).unwrap().len(), 0);
     }
 

@@ -1,7 +1,7 @@
 //! `hdr/<run_id>.<metric>.hgrm`: the percentile text that HdrHistogram's plotters take. Values in milliseconds.
 
 use hdrhistogram::Histogram;
-use wirelab_clients::harness::metrics::{DISTRIBUTIONS, Distribution};
+use wirelab_clients::harness::metrics::Distribution;
 use wirelab_clients::harness::results::RunResult;
 
 use super::hdr_log::FOLDER;
@@ -20,7 +20,7 @@ impl RunExporter for Hgrms {
             let path = format!("{FOLDER}/{}.{}.hgrm", run.cell.run_id, metric.name);
             File::new(path, text((metric.histogram)(run).histogram()))
         };
-        Ok(DISTRIBUTIONS.iter().map(of).collect())
+        Ok(Distribution::of(run).map(of).collect())
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     fn there_is_a_text_per_distribution_and_it_counts_every_sample() {
         let results = example::result_set();
         let files = Hgrms.render(&results.runs[0]).unwrap();
-        assert_eq!(files.len(), DISTRIBUTIONS.len());
+        assert_eq!(files.len(), Distribution::of(&results.runs[0]).count());
         assert_eq!(files[0].path, "hdr/short-poll-1.delivery_latency.hgrm");
         let text = String::from_utf8(files[0].bytes.clone()).unwrap();
         assert!(text.contains(", Total count    =         1000]"), "{text}");

@@ -1,23 +1,43 @@
 //! Reports: results in, bytes out.
 //!
 //! An exporter renders one kind of file of a results folder and is pure: the command that measured writes the bytes,
-//! after each run. To add one: a file here and a line in [`EXPORTERS`]. The page for people, `report.html`, is made of
-//! the other files alone.
+//! after each run. To add one: a file here and a line in [`EXPORTERS`]. The report for people, `report.html`, and its
+//! other [`Format`]s are made of those files alone: [`folder`] reads them, [`aggregate`] makes groups of their runs,
+//! [`finding`] says what follows, [`plots`] shows it.
 
+mod aggregate;
 pub mod changes;
 mod checks_csv;
 pub mod claims;
+mod comparison;
+mod csv_file;
+mod details;
+mod figures;
+mod finding;
 mod folder;
 mod hdr_log;
 mod hgrm;
 mod html;
+mod json;
+mod long_csv;
 mod manifest_json;
+mod markdown;
 mod percentiles_csv;
 mod plan_toml;
-mod plot;
+mod plots;
+mod prediction;
 mod runs_csv;
 mod saved_run;
+mod summary;
+mod sweep;
+#[cfg(test)]
+mod synthetic;
 pub mod table;
+mod tables;
+mod theory_csv;
+mod theory_held;
+mod timeseries_csv;
+mod wording;
 
 use wirelab_clients::harness::results::{ResultSet, RunResult};
 
@@ -57,7 +77,9 @@ pub const EXPORTERS: &[&dyn Exporter] = &[
     &plan_toml::PlanToml,
     &manifest_json::ManifestJson,
     &percentiles_csv::PercentilesCsv,
+    &theory_csv::TheoryCsv,
     &checks_csv::ChecksCsv,
+    &timeseries_csv::TimeseriesCsv,
     &runs_csv::RunsCsv,
 ];
 
@@ -96,9 +118,37 @@ pub fn page(files: &[File]) -> Result<File, ReportError> {
     html::render(files)
 }
 
-/// Whether the page is made of this file of a results folder.
+/// What a report can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// The page, report.html, written into the folder.
+    Html,
+    /// One long table: a row per transport, arm and figure.
+    Csv,
+    /// The finding, the figures, theory and checks, for programs.
+    Json,
+    /// The finding and its tables, for a README.
+    Md,
+}
+
+/// The report on a results folder, as text for a pipe; the page as it would be written.
+pub fn report(files: &[File], format: Format) -> Result<Vec<u8>, ReportError> {
+    let folder = folder::Folder::read(files)?;
+    let aggregate = aggregate::Aggregate::of(&folder);
+    let summary = summary::Summary::of(&folder, &aggregate);
+    match format {
+        Format::Html => html::render(files).map(|file| file.bytes),
+        Format::Csv => long_csv::render(&summary),
+        Format::Json => json::render(&summary),
+        Format::Md => Ok(markdown::render(&summary).into_bytes()),
+    }
+}
+
+/// Whether the report is made of this file of a results folder.
 pub fn is_source(path: &str) -> bool {
-    folder::SOURCES.contains(&path) || hdr_log::is_log_of(path, folder::METRIC)
+    folder::SOURCES.contains(&path)
+        || folder::LATER_SOURCES.contains(&path)
+        || hdr_log::is_log_of(path, folder::METRIC)
 }
 
 /// Whether an experiment that goes on needs this file of its results folder.
@@ -168,8 +218,8 @@ pub enum ReportError {
         /// What the second has.
         b: String,
     },
-    /// The page could not be made of the files.
-    #[error("cannot render report.html: {0}")]
+    /// The report could not be made of the files.
+    #[error("cannot render the report: {0}")]
     Page(String),
 }
 
@@ -197,7 +247,16 @@ mod tests {
         let files = render(&example::result_set()).unwrap();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let folder: Vec<&str> = names.iter().copied().filter(|name| !name.contains('/')).collect();
-        assert_eq!(folder, ["plan.toml", "manifest.json", "percentiles.csv", "checks.csv", "runs.csv"]);
+        let promised = [
+            "plan.toml",
+            "manifest.json",
+            "percentiles.csv",
+            "theory.csv",
+            "checks.csv",
+            "timeseries.csv",
+            "runs.csv",
+        ];
+        assert_eq!(folder, promised);
         let distinct: HashSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
     }

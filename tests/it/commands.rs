@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use wirelab_clients::wire::{Deployment, Status, Transport};
 
+use crate::run_metrics::{assert_requests_are_timed, assert_the_kernel_was_asked};
 use crate::server::{Binary, wait_until, wirelab};
 
 /// The project: plans and recordings are found from here.
@@ -44,7 +45,7 @@ fn only_folder(parent: &Path) -> PathBuf {
 }
 
 /// The rows of a CSV file, each as a function from column name to cell.
-fn rows(file: &Path) -> Vec<impl Fn(&str) -> String + use<>> {
+pub(crate) fn rows(file: &Path) -> Vec<impl Fn(&str) -> String + use<>> {
     let mut reader = csv::Reader::from_path(file).unwrap();
     let header = reader.headers().unwrap().clone();
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
@@ -85,7 +86,15 @@ fn a_run_of_every_transport_delivers_every_line_once() {
         }
         // What the server counted is compared inside the run: a difference would stand here.
         assert!(!row("verdict_reasons").contains("the server"), "{}", row("verdict_reasons"));
+        if cfg!(target_os = "linux") {
+            assert_the_kernel_was_asked(row);
+        }
     }
+    for (i, held) in [(0, 0.0), (1, 2.0), (2, 2.0)] {
+        let mean: f64 = rows[i]("waiters_count_mean").parse().unwrap();
+        assert!((mean - held).abs() <= 1.0, "{mean} of two on {}", rows[i]("transport"));
+    }
+    assert_requests_are_timed(&folder);
     // The one that waits at the client takes a good part of its interval; a stream takes none of it.
     let p50_us = |i: usize| rows[i]("delivery_latency_us_p50").parse::<u64>().unwrap();
     assert!(p50_us(0) > 10_000, "short poll: {} µs", p50_us(0));

@@ -8,6 +8,7 @@
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
 //! - `targets`: servers that are not ours, and cut connections
 //! - `openapi`: the description of the API against the server
+//! - `gates`: each gate stops what it is there for
 //! - `report`: the page of a run, and making it again; `compare`: what changed between two; `claims`: what people say
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
@@ -29,18 +30,22 @@ mod durability;
 mod event_source;
 mod examples;
 mod faulty_store;
+mod gates;
 mod http;
 mod http2;
 mod ladder;
 mod manners;
 mod openapi;
+mod plans;
 mod proxy;
 mod readiness;
 mod report;
+mod run_metrics;
 mod server;
 mod shell;
 mod store_crash;
 mod strategies;
 mod tail;
 mod targets;
+mod theory;
 mod tidy;

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
-use wirelab_clients::harness::metrics::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS};
+use wirelab_clients::harness::metrics::{
+    CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS,
+};
 
-use crate::server::PROJECT;
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// 4: theory, 5: an invalid run. Both are what a busy machine does to figures, and to no line.
 const MEASURED: [i32; 3] = [0, 4, 5];
@@ -66,13 +68,15 @@ fn smoke(plan: &str) {
         .arg(results.path())
         .output()
         .unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.code().is_some_and(|code| MEASURED.contains(&code)), "{:?}: {said}", output.status);
 
     let mut folders = fs::read_dir(results.path().join(plan)).unwrap().map(|entry| entry.unwrap().path());
     let folder = folders.next().unwrap();
     let header = |columns: &[&str]| columns.join(",");
-    let runs = table(&folder, "runs.csv", &header(&COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>()));
+    let runs =
+        table(&folder, "runs.csv", &header(&COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>()));
     for (file, columns) in [
         ("percentiles.csv", PERCENTILES_COLUMNS),
         ("timeseries.csv", TIMESERIES_COLUMNS),
@@ -89,7 +93,8 @@ fn smoke(plan: &str) {
             run[index].to_owned()
         };
         let id = cell("run_id");
-        let count = |name: &str| -> u64 { cell(name).parse().unwrap_or_else(|_| panic!("{id} has no {name}")) };
+        let count =
+            |name: &str| -> u64 { cell(name).parse().unwrap_or_else(|_| panic!("{id} has no {name}")) };
         let accounted = count("delivered_count") + count("lost_count") + count("censored_count");
         assert_eq!(count("expected_count"), accounted, "{id}: {said}");
         assert_eq!(count("delivered_count"), count("expected_count"), "{id}: {said}");

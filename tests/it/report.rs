@@ -86,9 +86,45 @@ fn the_sample_in_the_repository_has_a_report() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let page = fs::read_to_string(sample.path().join("report.html")).unwrap();
     assert!(page.contains("short-poll") && page.contains("debian-install"), "{page}");
-    // With histograms there is a plot, without them the page says why there is none.
-    assert_ne!(page.contains("<svg"), page.contains("There is no plot"));
-    assert_eq!(page.contains("<svg"), sample.path().join("hdr").is_dir());
+    // With histograms there are curves, without them the page says why there are none.
+    let has_curves = page.contains("Delivery latency by percentile");
+    assert_ne!(has_curves, page.contains("There are no percentile curves"));
+    assert_eq!(has_curves, sample.path().join("hdr").is_dir());
+}
+
+#[test]
+fn the_other_formats_go_to_the_standard_output_and_touch_no_file() {
+    let sample = copy(&Path::new(PROJECT).join("results/sample"));
+    fs::write(sample.path().join("report.html"), "the old page").unwrap();
+    for (format, said) in [
+        ("csv", "plan,transport,arm,is_aa,figure,unit,median,low,high,interval,runs_count\n"),
+        ("json", "\"question\": "),
+        ("md", "**Finding**"),
+    ] {
+        let output = wirelab().arg("report").arg(sample.path()).args(["--format", format]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{format}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains(said), "{format}: {}", text(&output.stdout));
+        assert!(output.stdout.ends_with(b"\n"), "{format}");
+    }
+    assert_eq!(fs::read_to_string(sample.path().join("report.html")).unwrap(), "the old page");
+}
+
+#[test]
+fn theory_checks_and_time_series_are_read_where_they_are() {
+    let sample = copy(&Path::new(PROJECT).join("results/sample"));
+    let theory = "run_id,transport,arm,formula,quantity,unit,predicted,measured,residual_ratio,tolerance_ratio,verdict,\
+                  assumption_broken\nsse-1,sse,,F8,delivery latency p50,us,400,394,-0.015,0.05,pass,\n";
+    fs::write(sample.path().join("theory.csv"), theory).unwrap();
+    assert_eq!(report(sample.path()).status.code(), Some(0));
+    let page = fs::read_to_string(sample.path().join("report.html")).unwrap();
+    assert!(page.contains("Theory held: the one judged figure is within tolerance."), "{page}");
+    assert!(page.contains("<a href=\"theory.csv\">"), "{page}");
+
+    fs::write(sample.path().join("checks.csv"), "run_id,check\n").unwrap();
+    let output = report(sample.path());
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("checks.csv: column left is missing; restore the file"), "{error}");
 }
 
 #[test]

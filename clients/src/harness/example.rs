@@ -5,13 +5,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::kernel_memory::KernelMemory;
 use super::latency::LatencyHistogram;
 use super::plan::{AdHoc, Cell, Given, LineProcess, Plan};
 use super::process_sampler::ProcessSample;
 use super::recorder::{Delivery, DueTable, Recorder};
 use super::results::{Machine, Manifest, ResultSet, RunResult, SCHEMA_VERSION, Verdict};
 use super::schedule::Generated;
-use crate::traffic::{Requests, Traffic};
+use super::series::{Sample, Sampler, SeriesPoint};
+use super::shared_record::SharedRecord;
+use crate::timing::Timing;
+use crate::traffic::{Packets, Requests, Traffic};
 use crate::wire::Transport;
 
 const LINES: u64 = 550;
@@ -44,6 +48,7 @@ pub fn result_set() -> ResultSet {
         started_utc: "2026-01-02T03:04:05Z".to_owned(),
         machine: Machine { os: "linux".to_owned(), ..Machine::default() },
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
+        calibrations: Vec::new(),
         not_measured: Vec::new(),
         not_measured_of: Default::default(),
     };
@@ -62,6 +67,7 @@ fn run(cell: Cell) -> RunResult {
     // Short poll: evenly spread over the interval. SSE: about a millisecond.
     let latency =
         |seq: u64| Duration::from_micros(if polled { 1_000 + seq % 200 * 1_000 } else { 900 + seq });
+    let (delivery, shared) = delivery(cell.subscribers, latency);
     let traffic = Traffic { requests, connections_opened: 2, reconnects: 0, up_bytes, down_bytes };
     let mut run = RunResult {
         plan: "ad-hoc".to_owned(),
@@ -71,8 +77,14 @@ fn run(cell: Cell) -> RunResult {
         cohort_started_us: 1_767_323_046_500_000,
         measured: Duration::from_secs(10),
         published_count: LINES - 50,
-        delivery: delivery(cell.subscribers, latency),
+        staleness: delivery.staleness(),
+        fanout_skew: histogram(|n| Duration::from_micros(100 + n % 100)),
+        // More than there are subscribers, so that its median can be told.
+        first_line: histogram_of(20, |n| latency(n + 1)),
+        series: series(&shared, requests.total(), up_bytes + down_bytes),
+        delivery,
         traffic,
+        cohort_traffic: None,
         connections_cut: 0,
         traffic_seen_by_server: Some(traffic),
         app_bytes: Some(LINES * 2 * 100),
@@ -86,38 +98,90 @@ fn run(cell: Cell) -> RunResult {
         },
         harness: ProcessSample {
             cpu: Some(Duration::from_millis(550)),
-            run_delay: None,
-            context_switches: None,
+            run_delay: Some(Duration::from_micros(900)),
+            context_switches: Some(4_321),
             pss_anon_bytes: None,
         },
+        server_pss_anon_per_connection_bytes: None,
+        timing: if polled {
+            timing()
+        } else {
+            Timing { handshake: histogram_of(2, handshake), ..Timing::default() }
+        },
+        hiccup: histogram_of(10_000, |n| Duration::from_micros(10 + n % 50)),
+        packets: Some(packets(up_bytes, down_bytes, if polled { 400 } else { 1_106 })),
+        kernel: KernelMemory { slab_bytes: Some(13_312), socket_bytes: Some(8_192) },
+        waiters_mean: Some(if polled { 0.0 } else { 2.0 }),
         sampled: Some(Duration::from_secs(11)),
         cores_count: Some(2),
         problem: None,
         subscriber_problems: Vec::new(),
+        theory: Vec::new(),
         cell,
     };
     run.judge();
     run
 }
 
-fn delivery(subscribers: u32, latency: impl Fn(u64) -> Duration) -> Delivery {
+fn delivery(subscribers: u32, latency: impl Fn(u64) -> Duration) -> (Delivery, Arc<SharedRecord>) {
     let due = (0..LINES).map(|n| Duration::from_millis(20 * n)).collect();
     // Where the example begins does not matter: only differences are kept.
-    let table = Arc::new(DueTable::new(Instant::now(), due, WARM_UP));
+    let table = Arc::new(DueTable::new(Instant::now(), due, WARM_UP).until(Duration::from_secs(11)));
+    let shared = Arc::new(SharedRecord::new(&table));
     let mut delivery = Delivery::default();
     for _ in 0..subscribers {
-        let mut recorder = Recorder::new(table.clone());
+        let mut recorder = Recorder::sharing(table.clone(), shared.clone());
         for seq in 1..=LINES {
             let due = table.due(seq).expect("a line of the table");
             recorder.record([seq], due + latency(seq));
         }
         delivery.merge(&recorder.finish(LINES));
     }
-    delivery
+    (delivery, shared)
+}
+
+/// A sample each second, with counters that grow evenly.
+fn series(shared: &SharedRecord, requests: u64, bytes: u64) -> Vec<SeriesPoint> {
+    let mut sampler = Sampler::default();
+    for second in 0..=11 {
+        let sample = Sample {
+            requests_count: requests * second / 11,
+            l7_bytes: bytes * second / 11,
+            server_cpu: Some(Duration::from_millis(4 * second)),
+            connections_open_count: 2,
+            staleness: Some(Duration::from_millis(15)),
+        };
+        sampler.note(second as f64, sample);
+    }
+    [shared.timeline().points(), sampler.into_points()].concat()
+}
+
+/// Of polls that are answered within a millisecond and, one in a hundred, sent 5 ms late.
+fn timing() -> Timing {
+    let service = |n: u64| Duration::from_micros(400 + n % 100);
+    let late = |n: u64| if n.is_multiple_of(100) { Duration::from_millis(5) } else { Duration::ZERO };
+    Timing {
+        request_service: histogram_of(180, service),
+        request_response: histogram_of(180, |n| service(n) + late(n)),
+        handshake: histogram_of(2, handshake),
+        ..Timing::default()
+    }
+}
+
+fn handshake(n: u64) -> Duration {
+    Duration::from_micros(300 + n)
+}
+
+fn packets(bytes_up: u64, bytes_down: u64, segments: u64) -> Packets {
+    Packets { segments_up: segments, segments_down: segments, bytes_up, bytes_down, ..Packets::default() }
 }
 
 fn histogram(latency: impl Fn(u64) -> Duration) -> LatencyHistogram {
+    histogram_of(LINES - 50, |n| latency(n + 50))
+}
+
+fn histogram_of(samples: u64, latency: impl Fn(u64) -> Duration) -> LatencyHistogram {
     let mut histogram = LatencyHistogram::default();
-    (50..LINES).for_each(|n| histogram.record(latency(n)));
+    (0..samples).for_each(|n| histogram.record(latency(n)));
     histogram
 }

@@ -9,10 +9,12 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::results::{RunResult, Verdict};
+use super::theory::TheoryVerdict;
 use super::thresholds::Judgement;
 
 mod books;
 mod lateness;
+mod littles_law;
 mod saturation;
 mod two_sides;
 
@@ -20,6 +22,8 @@ mod two_sides;
 pub const EXIT_OK: u8 = 0;
 /// A line was lost, censored, reordered or duplicated, or a threshold of the plan was missed.
 pub const EXIT_DELIVERY: u8 = 3;
+/// A run contradicts the theory.
+pub const EXIT_THEORY: u8 = 4;
 /// A run is invalid.
 pub const EXIT_INVALID: u8 = 5;
 /// The server or the environment failed.
@@ -91,7 +95,9 @@ impl Gate {
 
 /// Every gate, in the order of the reasons and of the file.
 pub fn gates() -> impl Iterator<Item = &'static Gate> {
-    [books::GATES, two_sides::GATES, lateness::GATES, saturation::GATES].into_iter().flatten()
+    [books::GATES, two_sides::GATES, littles_law::GATES, lateness::GATES, saturation::GATES]
+        .into_iter()
+        .flatten()
 }
 
 /// What a gate found.
@@ -174,6 +180,8 @@ pub fn exit_code(runs: &[RunResult], thresholds: &[Judgement]) -> u8 {
             EXIT_ENVIRONMENT
         } else if run.verdict == Verdict::Invalid {
             EXIT_INVALID
+        } else if run.theory.iter().any(|row| row.verdict == TheoryVerdict::Fail) {
+            EXIT_THEORY
         } else if !run.delivery.whole.flawless() || !run.subscriber_problems.is_empty() {
             EXIT_DELIVERY
         } else {

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use super::publisher::{Append, Publication, Publisher, PublisherTarget};
 use super::run::RunError;
 use super::server_counts::{Others, server_traffic, traffic_so_far};
 use super::server_process::{ServerCommand, ServerProcess};
+use super::waiters::WaitersProbe;
 use crate::api::Api;
 use crate::ladder::connect_ladder;
 use crate::meter::Meter;
@@ -25,7 +27,7 @@ use crate::targets::profile::{Profile, ServerOf};
 use crate::targets::{ProfileTarget, numbered, subscribe};
 use crate::traffic::Traffic;
 use crate::wire::{From as Position, NewLine, Status, Transport};
-use crate::{Options, ServerUrl, Subscriber, Target, connect};
+use crate::{Options, ServerUrl, Subscriber, Target, connect, os};
 
 /// Connections of a run besides its subscribers': publisher, API, and reconnects while the old ones close.
 const OTHER_CONNECTIONS: u32 = 64;
@@ -212,6 +214,25 @@ impl Measured {
     /// What its processes cost so far; nothing of a server that somebody else started.
     pub(super) fn sample(&self) -> GroupSample {
         self.process.as_ref().map(|process| GroupSample::take(process.pid())).unwrap_or_default()
+    }
+
+    /// CPU time that wirelab's own server has used, which is one process. `None` of others: some have workers.
+    pub(super) fn cpu(&self) -> Option<Duration> {
+        match &self.speaks {
+            Speaks::Contract(_) => os::process_cpu(self.process.as_ref()?.pid()),
+            Speaks::Profile(_) => None,
+        }
+    }
+
+    /// Counts the subscribers that the server holds during `window`. `None`: it cannot say, or others may be there.
+    pub(super) fn waiters(&self, window: Range<Instant>) -> Option<WaitersProbe> {
+        match &self.speaks {
+            Speaks::Contract(contract) => match contract.others {
+                Others::None => Some(WaitersProbe::start(self.url.clone(), contract.rungs(), window)),
+                Others::Perhaps => None,
+            },
+            Speaks::Profile(_) => None,
+        }
     }
 
     /// Why it is gone, if it is.

@@ -16,7 +16,7 @@ mod columns;
 mod dictionary;
 
 pub use claims_columns::{CLAIMS_COLUMNS, TWO_WAY_COLUMNS};
-pub use columns::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS};
+pub use columns::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS};
 pub use dictionary::data_dictionary;
 
 /// One column of `runs.csv`.
@@ -91,6 +91,27 @@ pub struct Distribution {
     pub histogram: fn(&RunResult) -> &LatencyHistogram,
     /// What the run can say of one of its quantiles, µs.
     pub quantile_us: fn(&RunResult, f64) -> Option<u64>,
+    /// Whether a run without samples has it.
+    pub without_samples: WithoutSamples,
+}
+
+/// What a distribution without samples means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutSamples {
+    /// A finding: nothing was delivered, or published. It has empty rows and files.
+    Told,
+    /// It does not apply to the run: no poll was held on a stream. It has no rows and no files.
+    LeftOut,
+}
+
+impl Distribution {
+    /// The distributions that a run has.
+    pub fn of(run: &RunResult) -> impl Iterator<Item = &'static Self> + use<'_> {
+        DISTRIBUTIONS.iter().filter(move |metric| match metric.without_samples {
+            WithoutSamples::Told => true,
+            WithoutSamples::LeftOut => !(metric.histogram)(run).is_empty(),
+        })
+    }
 }
 
 /// Every distribution, in the order of the file.
@@ -100,12 +121,14 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         definition: "Receipt − due time, per subscriber and line of the cohort, first receipt only.",
         histogram: |run| &run.delivery.latency,
         quantile_us: |run, quantile| quantile_us(run, &run.delivery.latency, quantile),
+        without_samples: WithoutSamples::Told,
     },
     Distribution {
         name: "send_lateness",
         definition: "Actual send − due time, per line of the cohort: the harness's own fault.",
         histogram: |run| &run.send_lateness,
         quantile_us: |run, quantile| published_quantile_us(run, &run.send_lateness, quantile),
+        without_samples: WithoutSamples::Told,
     },
     Distribution {
         name: "append",
@@ -113,6 +136,70 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
                      store's share.",
         histogram: |run| &run.append,
         quantile_us: |run, quantile| published_quantile_us(run, &run.append, quantile),
+        without_samples: WithoutSamples::Told,
+    },
+    Distribution {
+        name: "hiccup",
+        definition: "How late a thread of the harness wakes that sleeps 1 ms at a time, per deadline in \
+                     the cohort.",
+        histogram: |run| &run.hiccup,
+        quantile_us: |run, quantile| sampled_quantile_us(&run.hiccup, quantile),
+        without_samples: WithoutSamples::LeftOut,
+    },
+    Distribution {
+        name: "request_service",
+        definition: "Request written → whole answer read, of polls that are answered at once, written \
+                     during the cohort: uncorrected.",
+        histogram: |run| &run.timing.request_service,
+        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.request_service, quantile),
+        without_samples: WithoutSamples::LeftOut,
+    },
+    Distribution {
+        name: "request_response",
+        definition: "Time at which the schedule wanted to poll → whole answer read, of the same polls \
+                     and of those that a late answer swallowed: corrected.",
+        histogram: |run| &run.timing.request_response,
+        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.request_response, quantile),
+        without_samples: WithoutSamples::LeftOut,
+    },
+    Distribution {
+        name: "hold",
+        definition: "Request written → whole answer read, of polls that the server may hold, written \
+                     during the cohort; the way there and back is in it.",
+        histogram: |run| &run.timing.hold,
+        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.hold, quantile),
+        without_samples: WithoutSamples::LeftOut,
+    },
+    Distribution {
+        name: "rearm_gap",
+        definition: "Answer read → next request written, of polls that the server may hold, during the \
+                     cohort; not after a failure.",
+        histogram: |run| &run.timing.rearm_gap,
+        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.rearm_gap, quantile),
+        without_samples: WithoutSamples::LeftOut,
+    },
+    Distribution {
+        name: "handshake",
+        definition: "Begin of connecting → connected for polls, → head of the answer or 101 for streams, \
+                     over the whole run.",
+        histogram: |run| &run.timing.handshake,
+        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.handshake, quantile),
+        without_samples: WithoutSamples::LeftOut,
+    },
+    Distribution {
+        name: "first_line",
+        definition: "Begin of connecting, or the first due time if that was later → first line, per \
+                     subscriber that got one.",
+        histogram: |run| &run.first_line,
+        quantile_us: |run, quantile| sampled_quantile_us(&run.first_line, quantile),
+        without_samples: WithoutSamples::LeftOut,
+    },
+    Distribution {
+        name: "fanout_skew",
+        definition: "Last − first receipt among the subscribers, per line of the cohort that two or more got.",
+        histogram: |run| &run.fanout_skew,
+        quantile_us: |run, quantile| sampled_quantile_us(&run.fanout_skew, quantile),
+        without_samples: WithoutSamples::LeftOut,
     },
 ];
 
@@ -134,6 +221,11 @@ pub fn published_quantile_us(run: &RunResult, histogram: &LatencyHistogram, quan
     (run.published_count >= distinct_lines_needed(quantile))
         .then(|| histogram.quantile_us(quantile))
         .flatten()
+}
+
+/// The quantile in µs of samples that are no lines, unless there were too few of them.
+pub fn sampled_quantile_us(histogram: &LatencyHistogram, quantile: f64) -> Option<u64> {
+    (histogram.len() >= distinct_lines_needed(quantile)).then(|| histogram.quantile_us(quantile)).flatten()
 }
 
 /// Names of the columns that are empty in every run.
@@ -173,6 +265,7 @@ fn delivery_us(run: &RunResult, quantile: f64) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::harness::example;
+    use crate::harness::series::SERIES;
 
     /// The contract of the file, column by column.
     const RUNS_CSV: &str = "
@@ -184,7 +277,7 @@ mod tests {
         app_bytes,l7_up_bytes,l7_down_bytes,ip_up_bytes,ip_down_bytes,wire_up_bytes,wire_down_bytes,segments_up_count,segments_down_count,retransmits_count,wire_per_line_bytes,
         server_cpu_us,server_cpu_per_line_us,server_run_delay_us,server_context_switches_count,server_pss_anon_bytes,server_pss_anon_per_connection_bytes,kernel_slab_bytes,kernel_socket_bytes,
         harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99,
-        l7_per_line_bytes,connections_cut_count";
+        l7_per_line_bytes,connections_cut_count,waiters_count_mean";
 
     #[test]
     fn lines_that_never_arrived_hide_no_latency_of_the_harness() {
@@ -248,7 +341,8 @@ mod tests {
             ("empty_ratio", "0.45", "0"),
             ("delivery_latency_us_p999", "", ""),
             ("l7_down_bytes", "220000", "165000"),
-            ("wire_down_bytes", "", ""),
+            ("staleness_ms_mean", "113.25", "11.2005"),
+            ("wire_down_bytes", "246400", "237996"),
             ("l7_per_line_bytes", "230", "150.363636"),
             ("server_cpu_per_line_us", "40", "10"),
             ("server_run_delay_us", "700", "700"),
@@ -264,7 +358,7 @@ mod tests {
     fn columns_without_any_value_are_listed_as_not_measured() {
         let result_set = example::result_set();
         let empty: Vec<&str> = empty_columns(&result_set.runs).collect();
-        for name in ["wire_down_bytes", "staleness_ms_mean", "rtt_ms"] {
+        for name in ["recovery_ms", "rtt_ms"] {
             assert!(empty.contains(&name), "{name}");
         }
         for name in ["delivery_latency_us_p50", "l7_up_bytes", "poll_interval_ms", "server_cpu_us"] {
@@ -302,11 +396,18 @@ mod tests {
         for name in COLUMNS.iter().map(|column| column.name) {
             assert!(dictionary.contains(&format!("| `{name}` |")), "{name}");
         }
-        for column in PERCENTILES_COLUMNS {
+        for column in PERCENTILES_COLUMNS.iter().chain(TIMESERIES_COLUMNS) {
             assert!(dictionary.contains(&format!("| `{}` |", column.name)), "{}", column.name);
         }
         for distribution in DISTRIBUTIONS {
             assert!(dictionary.contains(&format!("`{}`", distribution.name)), "{}", distribution.name);
+        }
+        for series in SERIES {
+            assert!(
+                dictionary.contains(&format!("| `{}` | {} |", series.name, series.unit)),
+                "{}",
+                series.name
+            );
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Add;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,6 +37,40 @@ impl ProcessSample {
     /// Reads the process `pid` now; counters run since its start.
     pub fn take(pid: u32) -> Self {
         ProcessReading::take(pid).sample
+    }
+}
+
+/// What a thread has cost since it began. A thread takes its counters with it when it ends, so one that ends before its
+/// process is read says this last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ThreadCost {
+    cpu: Duration,
+    run_delay: Duration,
+    context_switches: u64,
+}
+
+impl ThreadCost {
+    /// Of the thread that calls it. Linux only.
+    pub fn of_this_thread() -> Option<Self> {
+        let proc = Path::new("/proc/thread-self");
+        let schedstat = fs::read_to_string(proc.join("schedstat")).ok()?;
+        let status = fs::read_to_string(proc.join("status")).ok()?;
+        Some(Self {
+            cpu: Duration::from_nanos(cpu_ns(&schedstat)?),
+            run_delay: Duration::from_nanos(run_delay_ns(&schedstat)?),
+            context_switches: context_switches(&status)?,
+        })
+    }
+}
+
+impl Add for ThreadCost {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            run_delay: self.run_delay + other.run_delay,
+            context_switches: self.context_switches + other.context_switches,
+        }
     }
 }
 
@@ -80,23 +115,29 @@ impl ProcessReading {
     /// The cost between `earlier` and this reading; memory as it is now. Counters of living threads are `None` where
     /// threads that ended in between did a part of the work, and took their counts with them.
     pub fn since(&self, earlier: &Self) -> ProcessSample {
+        self.since_with(earlier, ThreadCost::default())
+    }
+
+    /// The same where threads that began and ended in between have said what they cost, all together.
+    pub fn since_with(&self, earlier: &Self, ended: ThreadCost) -> ProcessSample {
         let (now, then) = (&self.sample, &earlier.sample);
         let between = |now: Option<Duration>, then: Option<Duration>| now?.checked_sub(then?);
         let cpu = between(now.cpu, then.cpu);
         let ended_cpu = self.ended_cpu().zip(earlier.ended_cpu()).map(|(now, then)| now.saturating_sub(then));
-        let all_counted = cpu
-            .zip(ended_cpu)
-            .is_some_and(|(cpu, ended_cpu)| ended_cpu <= ENDED_CPU_MAX.max(cpu / ENDED_CPU_DIVISOR));
+        let all_counted = cpu.zip(ended_cpu).is_some_and(|(cpu, ended_cpu)| {
+            ended_cpu.saturating_sub(ended.cpu) <= ENDED_CPU_MAX.max(cpu / ENDED_CPU_DIVISOR)
+        });
         let cost = ProcessSample { cpu, pss_anon_bytes: now.pss_anon_bytes, ..ProcessSample::default() };
         if !all_counted {
             return cost;
         }
         ProcessSample {
-            run_delay: between(now.run_delay, then.run_delay),
+            run_delay: between(now.run_delay, then.run_delay).map(|living| living + ended.run_delay),
             context_switches: now
                 .context_switches
                 .zip(then.context_switches)
-                .and_then(|(now, then)| now.checked_sub(then)),
+                .and_then(|(now, then)| now.checked_sub(then))
+                .map(|living| living + ended.context_switches),
             ..cost
         }
     }
@@ -288,6 +329,45 @@ mod tests {
         // Where the kernel tells nothing of threads, nobody knows what ended.
         let cost = ProcessReading { living_cpu: None, ..reading(10) }.since(&reading(7));
         assert_eq!((cost.cpu, cost.run_delay, cost.context_switches), (sample(3).cpu, None, None));
+    }
+
+    #[test]
+    fn a_thread_that_said_what_it_cost_before_it_ended_is_counted() {
+        let us = Duration::from_micros;
+        let reading = |cpu: u64, living: u64, n: u64| ProcessReading {
+            sample: ProcessSample { cpu: Some(us(cpu)), ..sample(n) },
+            living_cpu: Some(us(living)),
+        };
+        // Of 100 ms, 40 were used by a thread that has ended.
+        let (before, after) = (reading(0, 0, 7), reading(100_000, 60_000, 10));
+        assert_eq!(after.since(&before).run_delay, None);
+        let thread = ThreadCost { cpu: us(25_000), run_delay: us(300), context_switches: 50 };
+        let cost = after.since_with(&before, thread);
+        assert_eq!(
+            (cost.run_delay, cost.context_switches),
+            (None, None),
+            "15 ms were used by nobody knows whom"
+        );
+        let both = thread + ThreadCost { cpu: us(14_000), run_delay: us(3), context_switches: 1 };
+        let cost = after.since_with(&before, both);
+        assert_eq!((cost.run_delay, cost.context_switches), (Some(us(6 + 303)), Some(9 + 51)));
+        assert_eq!(cost.cpu, Some(us(100_000)), "the process's clock has all of it already");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_knows_what_it_cost_and_nobody_elses() {
+        let cost = std::thread::spawn(|| {
+            // A thread that has done nothing may have cost nothing yet: it works until the clock has seen it.
+            loop {
+                let cost = ThreadCost::of_this_thread().unwrap();
+                if cost.cpu > Duration::from_millis(1) {
+                    return cost;
+                }
+            }
+        });
+        let all = ProcessReading::take(std::process::id()).sample.cpu.unwrap();
+        assert!(cost.join().unwrap().cpu < all + Duration::from_secs(1));
     }
 
     #[test]

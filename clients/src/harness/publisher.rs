@@ -20,6 +20,7 @@ mod connection;
 use connection::{Answers, Connection, Post, encode};
 
 use super::latency::LatencyHistogram;
+use super::process_sampler::ThreadCost;
 use crate::os;
 use crate::targets::profile::{Pipelining, Publish};
 use crate::wire::{NewLine, Seq};
@@ -116,6 +117,8 @@ pub struct Published {
     pub down_bytes: u64,
     /// Connections used: more than one after long silences.
     pub connections_opened: u64,
+    /// What its threads cost, which have ended. `None` where the system does not tell.
+    pub cost: Option<ThreadCost>,
     /// The first thing that went wrong; nothing was sent after it.
     pub problem: Option<String>,
 }
@@ -171,11 +174,13 @@ struct Task {
 impl Task {
     fn publish(&self, publication: &Publication, mut connection: Connection) -> Published {
         os::fine_timers();
-        let mut published = Published { connections_opened: 1, ..Published::default() };
+        let cost = Some(ThreadCost::default());
+        let mut published = Published { connections_opened: 1, cost, ..Published::default() };
         if let Err(problem) = self.send_all(publication, &mut connection, &mut published) {
             published.fails_with(problem);
         }
         published.add(connection.finish(ANSWERS_MAX));
+        published.cost = published.cost.zip(ThreadCost::of_this_thread()).map(|(readers, own)| readers + own);
         published
     }
 
@@ -302,6 +307,7 @@ impl Published {
         self.lines_acknowledged += answers.lines_acknowledged;
         self.up_bytes += answers.up_bytes;
         self.down_bytes += answers.down_bytes;
+        self.cost = self.cost.zip(answers.cost).map(|(all, more)| all + more);
         if let Some(problem) = answers.problem {
             // What the server said explains a failed write, not the other way round.
             self.problem = Some(problem);

@@ -2,7 +2,8 @@
 //!
 //! Each subscriber owns one and tells it the seqs of every batch with the instant at which the read returned.
 //! Delivery latency is receipt − due time, first receipt only, and only for the cohort: lines due after the
-//! warm-up. Everything else is a bitmap. A recorder never reads the clock and shares nothing that changes.
+//! warm-up. Everything else is a bitmap. A recorder never reads the clock; what all of them saw together they note in a
+//! [`SharedRecord`].
 //!
 //! At the end every line is exactly one of delivered, lost (missing although the cursor passed it) or censored
 //! (beyond the cursor): **expected = delivered + lost + censored**.
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::latency::LatencyHistogram;
+use super::shared_record::SharedRecord;
+use super::staleness::{Age, AgeSum, Staleness};
 use crate::wire::Seq;
 
 /// When each line of a run is due. Shared by the publisher and every recorder.
@@ -22,6 +25,7 @@ pub struct DueTable {
     start: Instant,
     due: Vec<Duration>,
     cohort: Range<Seq>,
+    window: Range<Duration>,
 }
 
 impl DueTable {
@@ -31,7 +35,19 @@ impl DueTable {
         debug_assert!(due.is_sorted());
         let first = due.partition_point(|due| *due < warm_up) as Seq + 1;
         let cohort = first..due.len() as Seq + 1;
-        Self { start, due, cohort }
+        let end = due.last().copied().unwrap_or_default();
+        Self { start, due, cohort, window: warm_up..end.max(warm_up) }
+    }
+
+    /// The same table of a schedule that goes on to `end` after its last line; counts from the start.
+    pub fn until(mut self, end: Duration) -> Self {
+        self.window.end = end.max(self.window.end);
+        self
+    }
+
+    /// The time that is measured: from the end of the warm-up to the end of the schedule.
+    pub fn window(&self) -> Range<Instant> {
+        self.start + self.window.start..self.start + self.window.end
     }
 
     /// The instant that due times count from.
@@ -106,6 +122,8 @@ pub struct Recorder {
     latency: LatencyHistogram<u32>,
     negative_count: u64,
     unpublished_count: u64,
+    age: Age,
+    shared: Option<Arc<SharedRecord>>,
 }
 
 impl Recorder {
@@ -113,6 +131,8 @@ impl Recorder {
     pub fn new(table: Arc<DueTable>) -> Self {
         Self {
             received: Bitmap::new(table.lines_count()),
+            age: Age::new(table.window.clone()),
+            shared: None,
             table,
             largest: 0,
             cohort: Counts::default(),
@@ -121,6 +141,11 @@ impl Recorder {
             negative_count: 0,
             unpublished_count: 0,
         }
+    }
+
+    /// A recorder that also notes its first receipts where all of a log's do.
+    pub fn sharing(table: Arc<DueTable>, shared: Arc<SharedRecord>) -> Self {
+        Self { shared: Some(shared), ..Self::new(table) }
     }
 
     /// Notes the lines of one read, in the order in which they came. `received`: when the read returned that
@@ -139,6 +164,11 @@ impl Recorder {
     /// Distinct lines received so far, warm-up included.
     pub fn delivered_count(&self) -> u64 {
         self.whole.delivered
+    }
+
+    /// The largest seq received so far; 0 before the first.
+    pub fn newest_seq(&self) -> Seq {
+        self.largest
     }
 
     /// Closes the books. `cursor_after`: the last seq of the subscriber's cursor; what is missing up to it is lost,
@@ -166,6 +196,7 @@ impl Recorder {
             latency: self.latency,
             negative_count: self.negative_count,
             unpublished_count: self.unpublished_count,
+            age: self.age.finish(),
             received: self.received,
             cohort_seqs: cohort,
         }
@@ -188,6 +219,12 @@ impl Recorder {
                 counts.duplicated += 1;
             }
             counts.out_of_order += u64::from(out_of_order);
+        }
+        if first_receipt {
+            self.age.learn(due - self.table.start, received.saturating_duration_since(self.table.start));
+            if let Some(shared) = &self.shared {
+                shared.note(seq, due, received);
+            }
         }
         if first_receipt && measured {
             match received.checked_duration_since(due) {
@@ -215,6 +252,7 @@ pub struct SubscriberDelivery {
     pub negative_count: u64,
     /// Receipts of a seq that nobody published.
     pub unpublished_count: u64,
+    age: AgeSum,
     received: Bitmap,
     cohort_seqs: Range<Seq>,
 }
@@ -234,6 +272,7 @@ pub struct Delivery {
     pub negative_count: u64,
     /// Receipts of a seq that nobody published.
     pub unpublished_count: u64,
+    age: AgeSum,
     received_by_any: Option<Bitmap>,
     cohort_seqs: Range<Seq>,
     /// Of the logs that were joined.
@@ -249,11 +288,17 @@ impl Delivery {
         self.latency.merge(&subscriber.latency);
         self.negative_count += subscriber.negative_count;
         self.unpublished_count += subscriber.unpublished_count;
+        self.age.add(&subscriber.age);
         self.cohort_seqs = subscriber.cohort_seqs.clone();
         match &mut self.received_by_any {
             Some(received) => received.unite(&subscriber.received),
             None => self.received_by_any = Some(subscriber.received.clone()),
         }
+    }
+
+    /// How old the newest lines of all subscribers were, over the measured time. `None` without subscribers.
+    pub fn staleness(&self) -> Option<Staleness> {
+        self.age.staleness()
     }
 
     /// Adds the subscribers of another log.
@@ -262,6 +307,7 @@ impl Delivery {
         self.cohort.add(&other.cohort);
         self.whole.add(&other.whole);
         self.latency.merge(&other.latency);
+        self.age.add(&other.age);
         self.negative_count += other.negative_count;
         self.unpublished_count += other.unpublished_count;
         self.distinct_elsewhere += other.distinct_lines_count();
@@ -391,6 +437,18 @@ mod tests {
         let delivery = recorder.finish(3);
         assert_eq!(delivery.negative_count, 1);
         assert_eq!(delivery.latency.len(), 3);
+    }
+
+    #[test]
+    fn staleness_counts_from_the_due_time_of_the_newest_line_to_the_end_of_the_schedule() {
+        let due = vec![Duration::ZERO, 100 * MS];
+        let table = Arc::new(DueTable::new(Instant::now(), due, 50 * MS).until(200 * MS));
+        assert_eq!(table.window(), table.start() + 50 * MS..table.start() + 200 * MS);
+        let mut delivery = Delivery::default();
+        assert_eq!(delivery.staleness(), None);
+        // From 50 to 110 ms the first line is the newest, then the second: 80 × 60 + 55 × 90 ms² over 150 ms.
+        delivery.merge(&received(&table, &[1, 2, 1], 10 * MS).finish(2));
+        assert_eq!(delivery.staleness(), Some(Staleness { mean: 65 * MS, max: 110 * MS }));
     }
 
     #[test]

@@ -9,13 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::kernel_memory::KernelMemory;
 use super::latency::LatencyHistogram;
 use super::plan::{Cell, Plan};
 use super::process_sampler::ProcessSample;
 use super::recorder::Delivery;
+use super::series::SeriesPoint;
+use super::staleness::Staleness;
+use super::theory::{Calibration, TheoryRow};
 use super::{gates, metrics};
 use crate::os;
-use crate::traffic::Traffic;
+use crate::timing::Timing;
+use crate::traffic::{Packets, Traffic};
 
 /// Of `runs.csv` and the other files. New columns go last and keep it; anything else raises it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -55,6 +60,8 @@ pub struct RunResult {
     pub delivery: Delivery,
     /// Of all subscribers over the whole run, connecting and warm-up included.
     pub traffic: Traffic,
+    /// The part of it that belongs to the cohort; `None` where nobody looked.
+    pub cohort_traffic: Option<CohortTraffic>,
     /// Connections that a fault cut.
     pub connections_cut: u64,
     /// The same traffic as the server counted it, if it was asked.
@@ -69,6 +76,27 @@ pub struct RunResult {
     pub server: ProcessSample,
     /// What the harness itself cost over the whole run.
     pub harness: ProcessSample,
+    /// Anonymous memory that one more connection costs the server: over the result set, see
+    /// [`note_slopes`](super::connection_memory::note_slopes).
+    pub server_pss_anon_per_connection_bytes: Option<f64>,
+    /// How long requests and handshakes took.
+    pub timing: Timing,
+    /// How late the machine let a thread wake, over the cohort.
+    pub hiccup: LatencyHistogram,
+    /// How old the subscribers' newest lines were, over the cohort. `None` where there was none.
+    pub staleness: Option<Staleness>,
+    /// Begin of connecting, or the first due time if that was later → first line, per subscriber.
+    pub first_line: LatencyHistogram,
+    /// Last − first receipt among the subscribers, per line of the cohort that two or more got.
+    pub fanout_skew: LatencyHistogram,
+    /// What TCP made of `traffic`; `None` where the kernel does not tell.
+    pub packets: Option<Packets>,
+    /// Kernel memory: all connected − before the first connected.
+    pub kernel: KernelMemory,
+    /// Subscribers that the server held, time average over the cohort; `None` where it does not say.
+    pub waiters_mean: Option<f64>,
+    /// How it went over time.
+    pub series: Vec<SeriesPoint>,
     /// Wall time over which `server` and `harness` were sampled.
     pub sampled: Option<Duration>,
     /// Processors that the harness may use.
@@ -78,6 +106,8 @@ pub struct RunResult {
     /// What went wrong with subscribers: gave up, got another text, never saw the end of the log. Defects of
     /// delivery, as lost lines are.
     pub subscriber_problems: Vec<String>,
+    /// The run held against the formulas; empty without a calibration.
+    pub theory: Vec<TheoryRow>,
 }
 
 impl RunResult {
@@ -87,6 +117,18 @@ impl RunResult {
         self.verdict = gates::verdict(&self.checks);
         self.verdict_reasons = gates::reasons(self);
     }
+}
+
+/// What all subscribers' counters grew by between two readings: when the cohort began, and when the publisher had
+/// sent its last line. Connecting, settling and draining are outside.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CohortTraffic {
+    /// Requests and bytes.
+    pub traffic: Traffic,
+    /// Distinct lines × subscribers that arrived.
+    pub delivered_count: u64,
+    /// From one reading to the other.
+    pub length: Duration,
 }
 
 /// Whether a run's numbers may be believed.
@@ -114,7 +156,7 @@ impl Verdict {
 }
 
 /// `manifest.json`: how to read the numbers, and how to make them again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -136,6 +178,9 @@ pub struct Manifest {
     pub machine: Machine,
     /// `run_id`s in the order in which they were to be run.
     pub order: Vec<String>,
+    /// The constants of the theory, per server; empty before they are measured, and where they could not be.
+    #[serde(default)]
+    pub calibrations: Vec<Calibration>,
     /// Columns of `runs.csv` that are empty in every row.
     pub not_measured: Vec<String>,
     /// Where several servers are measured: per arm, the columns that are empty in all of its rows and not in others'.
@@ -202,6 +247,7 @@ impl Manifest {
             started_utc: humantime::format_rfc3339_seconds(started).to_string(),
             machine: Machine::describe(),
             order: plan.cells().into_iter().map(|cell| cell.run_id).collect(),
+            calibrations: Vec::new(),
             not_measured: Vec::new(),
             not_measured_of: BTreeMap::new(),
         }

@@ -3,24 +3,28 @@
 //! The server is a process of its own, ours or not, and the subscribers use real sockets; only the publisher and the
 //! subscribers share this process, since they share a clock. Nothing is decided here that the plan does not say.
 
+use std::ops::Add;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::followers::Followers;
+use super::kernel_memory::KernelMemory;
 use super::latency::LatencyHistogram;
 use super::measured::{Lines, Measured};
 use super::network::Reach;
 use super::plan::Cell;
-use super::process_sampler::ProcessReading;
+use super::process_sampler::{ProcessReading, ThreadCost};
 use super::publisher::{Publication, Published, Publisher};
 use super::recorder::DueTable;
-use super::results::{RunResult, Verdict, cores_count};
+use super::results::{CohortTraffic, RunResult, Verdict, cores_count};
 use super::schedule::Schedule;
 use super::server_process::ServerProcessError;
-use super::subscribers::{Expected, Outcome};
+use super::subscribers::{Expected, Outcome, Subscribers};
+use super::watch::Watch;
 use crate::api::ApiError;
+use crate::traffic::{Packets, Traffic};
 
 /// How long all subscribers together may take to connect, beyond a short poll's first interval.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
@@ -117,6 +121,7 @@ async fn measure(
     schedules: &[Schedule],
     look: impl Fn(Progress),
 ) -> Result<RunResult, RunError> {
+    let kernel_before = KernelMemory::take();
     let mut followers: Vec<Followers> =
         (0..schedules.len()).map(|deployment| Followers::start(deployment, cell, measured)).collect();
     let first_poll = cell.options.polling.interval;
@@ -126,12 +131,15 @@ async fn measure(
     let before = (measured.sample(), ProcessReading::take(harness), Instant::now());
     let start = Instant::now() + measured.settle();
     let cohort_started = SystemTime::now() + measured.settle() + cell.warm_up;
+    let mut window = start + cell.warm_up..start + cell.warm_up;
     let mut publishers = Vec::new();
     for (follower, schedule) in followers.iter_mut().zip(schedules) {
         let lines: Vec<_> = schedule.lines().collect();
         let due: Vec<_> = lines.iter().map(|(due, _)| *due).collect();
         let Lines { sent, expected: texts } = measured.lines(lines);
-        let table = Arc::new(DueTable::new(start, due, cell.warm_up));
+        let table = DueTable::new(start, due, cell.warm_up).until(schedule.duration());
+        window.end = window.end.max(table.window().end);
+        let table = Arc::new(table);
         follower.expect(Arc::new(Expected { table, lines: texts }));
         let publication = Publication { lines: sent, start, warm_up: cell.warm_up };
         let target = measured.publisher(follower.deployment);
@@ -144,22 +152,30 @@ async fn measure(
     };
     let _injected = cell.fault.as_ref().map(|fault| fault.inject(start, reach));
 
-    let look = |followers: &mut [Followers]| {
+    let mut watch = Watch::start(start, window.clone(), kernel_before, measured.waiters(window));
+    let mut look = |followers: &mut [Followers]| {
         followers.iter_mut().for_each(|follower| follower.at(start, measured));
         let received = followers.iter().map(|follower| follower.measured.received_count()).sum();
         look(Progress { received, expected });
+        watch.look(followers, || measured.cpu());
         received
     };
+    let mut cohort_began = None;
     while !publishers.iter().all(Publisher::is_finished) {
         look(&mut followers);
+        if cohort_began.is_none() && Instant::now() >= start + cell.warm_up {
+            cohort_began = Some(Counted::by(&followers));
+        }
         tokio::time::sleep(LOOK).await;
     }
+    let cohort_traffic = cohort_began.map(|began| Counted::by(&followers).since(&began));
     let published: Vec<Published> = publishers.into_iter().map(Publisher::join).collect();
     let drained_by = Instant::now() + cell.drain;
     while look(&mut followers) < expected && Instant::now() < drained_by {
         tokio::time::sleep(LOOK).await;
     }
     let complete = look(&mut followers) >= expected;
+    let watched = watch.finish().await;
     let after = (measured.sample(), ProcessReading::take(harness), Instant::now());
 
     let mut problem = measured.died();
@@ -169,7 +185,7 @@ async fn measure(
         problem = problem.or(finished);
     }
     let end_limit = if complete { cell.drain } else { measured.end_limit() };
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { packets: Some(Packets::default()), ..Outcome::default() };
     let mut subscriber_problems = Vec::new();
     let mut published_count = 0;
     for (follower, published) in followers.into_iter().zip(&published) {
@@ -177,11 +193,14 @@ async fn measure(
         let (measured, beside) = follower.finish(end_limit, cell.drain).await;
         outcome.join(measured);
         outcome.traffic += beside.traffic;
+        outcome.packets = outcome.packets.zip(beside.packets).map(|(sum, more)| sum + more);
         subscriber_problems.extend(beside.problems);
     }
     let traffic_seen_by_server = measured.counts().await;
     subscriber_problems.extend(problems(&outcome));
 
+    let threads = published.iter().map(|published| published.cost).chain([watched.hiccups.cost]);
+    let ended = threads.flatten().fold(ThreadCost::default(), Add::add);
     let cohort = |schedule: &Schedule| schedule.duration().saturating_sub(cell.warm_up);
     Ok(RunResult {
         plan: plan.to_owned(),
@@ -195,18 +214,56 @@ async fn measure(
         published_count,
         subscriber_problems,
         problem: published.iter().find_map(|published| published.problem.clone()).or(problem),
+        staleness: outcome.delivery.staleness(),
         delivery: outcome.delivery,
         traffic: outcome.traffic,
+        cohort_traffic,
         connections_cut: outcome.connections_cut,
         traffic_seen_by_server,
         app_bytes: Some(outcome.app_bytes),
         send_lateness: merged(&published, |published| &published.send_lateness),
         append: merged(&published, |published| &published.append),
         server: after.0.since(&before.0),
-        harness: after.1.since(&before.1),
+        harness: after.1.since_with(&before.1, ended),
+        server_pss_anon_per_connection_bytes: None,
+        timing: outcome.timing,
+        hiccup: watched.hiccups.lateness,
+        first_line: outcome.first_line,
+        fanout_skew: outcome.fanout_skew,
+        packets: outcome.packets,
+        kernel: watched.kernel,
+        waiters_mean: watched.waiters_mean,
+        series: [outcome.timeline.points(), watched.series].concat(),
         sampled: Some(after.2 - before.2),
+        theory: Vec::new(),
         cores_count: cores_count(),
     })
+}
+
+/// What the measured subscribers had counted at a moment.
+struct Counted {
+    at: Instant,
+    traffic: Traffic,
+    delivered_count: u64,
+}
+
+impl Counted {
+    fn by(followers: &[Followers]) -> Self {
+        let measured = || followers.iter().map(|follower| &follower.measured);
+        Self {
+            at: Instant::now(),
+            traffic: measured().map(Subscribers::traffic).sum(),
+            delivered_count: measured().map(Subscribers::received_count).sum(),
+        }
+    }
+
+    fn since(&self, earlier: &Self) -> CohortTraffic {
+        CohortTraffic {
+            traffic: self.traffic - earlier.traffic,
+            delivered_count: self.delivered_count - earlier.delivered_count,
+            length: self.at - earlier.at,
+        }
+    }
 }
 
 fn merged(published: &[Published], of: fn(&Published) -> &LatencyHistogram) -> LatencyHistogram {

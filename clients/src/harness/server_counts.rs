@@ -52,6 +52,12 @@ fn traffic_of(text: &str, transports: &[Transport]) -> Option<Traffic> {
     transports.iter().map(|transport| traffic(text, *transport)).sum()
 }
 
+/// Subscribers whom the server holds at this moment: polls that wait, and open streams. `None`: it cannot say.
+pub(super) async fn waiters_now(api: &mut Api, transports: &[Transport]) -> Option<u64> {
+    let text = api.metrics().await.ok()?;
+    transports.iter().map(|transport| value(&text, "wirelab_waiters", *transport, None)).sum()
+}
+
 fn traffic(text: &str, transport: Transport) -> Option<Traffic> {
     let requests = |outcome: Outcome| {
         value(text, "wirelab_requests_total", transport, Some(("outcome", outcome.name())))

@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::plan::StoreKind;
+use crate::os;
 
 /// From start to the line with the address: opening an empty store takes milliseconds.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -118,6 +119,16 @@ pub enum ServerProcessError {
         /// The end of its stderr.
         said: Said,
     },
+    /// Its monotonic clock is shifted against ours: it runs in another time namespace.
+    #[error(
+        "the server reads another clock ({theirs}, this program {ours}); start both in the same time namespace"
+    )]
+    OtherClock {
+        /// The name of the server's.
+        theirs: String,
+        /// The name of ours.
+        ours: String,
+    },
     /// Its first line says something else.
     #[error("the server's first line is {line:?} instead of \"{LISTENING}ADDRESS\"{said}")]
     Unclear {
@@ -177,6 +188,7 @@ impl ServerProcess {
             Ok(Ok(line)) => match line.strip_prefix(LISTENING).and_then(|addr| addr.trim().parse().ok()) {
                 Some(addr) => {
                     server.addr = addr;
+                    one_clock(os::monotonic_clock(std::process::id()), os::monotonic_clock(pid))?;
                     Ok(server)
                 }
                 None => Err(ServerProcessError::Unclear { line, said: server.said() }),
@@ -259,6 +271,14 @@ impl Drop for ServerProcess {
         if self.child.id().is_some() {
             self.signal_group(Signal::SIGKILL);
         }
+    }
+}
+
+/// Refuses a server whose clock is not ours. Where a system has no such clocks, or hides them, all have one.
+fn one_clock(ours: Option<String>, theirs: Option<String>) -> Result<(), ServerProcessError> {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) if ours != theirs => Err(ServerProcessError::OtherClock { theirs, ours }),
+        (Some(_), Some(_)) | (None, _) | (_, None) => Ok(()),
     }
 }
 
@@ -388,6 +408,14 @@ mod tests {
         let command = ServerCommand::Script { path: "/nowhere/wirelab".into() };
         let said = ServerProcess::spawn(&command).await.unwrap_err().to_string();
         assert!(said.starts_with("cannot start the server /nowhere/wirelab: "), "{said}");
+    }
+
+    #[test]
+    fn a_server_with_another_clock_is_refused() {
+        let clock = |number: u64| Some(format!("time:[{number}]"));
+        assert!(one_clock(clock(7), clock(7)).is_ok() && one_clock(clock(7), None).is_ok());
+        let said = one_clock(clock(7), clock(8)).unwrap_err().to_string();
+        assert!(said.contains("time:[8]") && said.contains("the same time namespace"), "{said}");
     }
 
     #[tokio::test]

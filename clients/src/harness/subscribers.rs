@@ -5,14 +5,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::latency::LatencyHistogram;
 use super::recorder::{Delivery, DueTable, Recorder};
+use super::shared_record::{SharedRecord, Timeline};
 use crate::meter::Meter;
-use crate::traffic::Traffic;
+use crate::timing::{SharedTiming, Timing};
+use crate::traffic::{Packets, Traffic};
 use crate::wire::{NewLine, Seq};
 use crate::{SubscribeError, Subscriber};
 
@@ -28,12 +31,27 @@ pub struct Expected {
     pub lines: Vec<NewLine>,
 }
 
+/// What every subscriber is told, and where they note what they see together.
+struct Told {
+    expected: Arc<Expected>,
+    shared: Arc<SharedRecord>,
+}
+
+impl Told {
+    fn recorder(&self) -> Recorder {
+        Recorder::sharing(self.expected.table.clone(), self.shared.clone())
+    }
+}
+
 /// Subscribers that are running.
 pub struct Subscribers {
     tasks: JoinSet<Followed>,
     meters: Vec<Arc<Meter>>,
-    expected: Arc<OnceLock<Arc<Expected>>>,
+    timing: Arc<SharedTiming>,
+    expected: Arc<OnceLock<Told>>,
     received: Arc<AtomicU64>,
+    /// The newest seq of each subscriber.
+    newest: Arc<[AtomicU64]>,
     stop: watch::Sender<bool>,
 }
 
@@ -52,6 +70,17 @@ pub struct Outcome {
     pub app_bytes: u64,
     /// All their traffic, from the first connection to the last.
     pub traffic: Traffic,
+    /// What TCP made of it; `None` where the kernel does not tell.
+    pub packets: Option<Packets>,
+    /// How long their requests took.
+    pub timing: Timing,
+    /// Begin of connecting, or the first due time if that was later → first line: of those that got one. Before it is
+    /// due there is none to get.
+    pub first_line: LatencyHistogram,
+    /// Last − first receipt of each line of the cohort.
+    pub fanout_skew: LatencyHistogram,
+    /// Deliveries by due time.
+    pub timeline: Timeline,
     /// Connections that a fault cut.
     pub connections_cut: u64,
 }
@@ -65,6 +94,11 @@ impl Outcome {
         self.errors.extend(other.errors);
         self.app_bytes += other.app_bytes;
         self.traffic += other.traffic;
+        self.packets = self.packets.zip(other.packets).map(|(sum, more)| sum + more);
+        self.timing.merge(&other.timing);
+        self.first_line.merge(&other.first_line);
+        self.fanout_skew.merge(&other.fanout_skew);
+        self.timeline.merge(&other.timeline);
         self.connections_cut += other.connections_cut;
     }
 }
@@ -74,6 +108,7 @@ struct Followed {
     cursor_after: Seq,
     altered_count: u64,
     app_bytes: u64,
+    first_line: Option<Duration>,
     finished: bool,
     error: Option<SubscribeError>,
 }
@@ -86,21 +121,25 @@ impl Subscribers {
         C: Fn(Arc<Meter>) -> Box<dyn Subscriber> + Send + Sync + 'static,
     {
         let connect = Arc::new(connect);
-        let meters: Vec<_> = (0..count).map(|_| Meter::new()).collect();
-        let expected: Arc<OnceLock<Arc<Expected>>> = Arc::default();
+        let timing = SharedTiming::new();
+        let meters: Vec<_> = (0..count).map(|_| Meter::timed(timing.clone())).collect();
+        let expected: Arc<OnceLock<Told>> = Arc::default();
+        let newest: Arc<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
         let received: Arc<AtomicU64> = Arc::default();
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         for (i, meter) in meters.iter().enumerate() {
             let (connect, meter) = (connect.clone(), meter.clone());
             let (expected, received, stop) = (expected.clone(), received.clone(), stop.subscribe());
+            let newest = newest.clone();
             tasks.spawn(async move {
                 tokio::time::sleep(STAGGER * i as u32).await;
                 // Made only now: a short poll's phase counts from here.
-                follow(connect(meter), &expected, &received, stop).await
+                let counts = SharedCounts { received: &received, newest: &newest[i] };
+                follow(connect(meter), &expected, counts, stop).await
             });
         }
-        Self { tasks, meters, expected, received, stop }
+        Self { tasks, meters, timing, expected, received, newest, stop }
     }
 
     /// What counts each subscriber's traffic, and can cut its connection.
@@ -125,8 +164,30 @@ impl Subscribers {
 
     /// Says what is to arrive. Once, before the first line is published.
     pub fn expect(&self, expected: Arc<Expected>) {
-        let told = self.expected.set(expected);
+        self.timing.measure(expected.table.window());
+        let shared = Arc::new(SharedRecord::new(&expected.table));
+        let told = self.expected.set(Told { expected, shared });
         assert!(told.is_ok(), "a run has one schedule");
+    }
+
+    /// How old the newest lines are at `now`, mean over subscribers; of one without a line, since the first due time.
+    /// `None` before that.
+    pub fn staleness(&self, now: Instant) -> Option<Duration> {
+        let table = &self.expected.get()?.expected.table;
+        let due = |newest: &AtomicU64| table.due(newest.load(Ordering::Relaxed)).unwrap_or(table.start());
+        let age = |newest| now.saturating_duration_since(due(newest));
+        now.checked_duration_since(table.start())?;
+        self.newest.iter().map(age).sum::<Duration>().checked_div(self.newest.len() as u32)
+    }
+
+    /// Connections that are open now.
+    pub fn connections_open(&self) -> u64 {
+        self.meters.iter().map(|meter| meter.connections_open()).sum()
+    }
+
+    /// What TCP made of all their traffic so far; `None` where the kernel does not tell.
+    pub fn packets(&self) -> Option<Packets> {
+        self.meters.iter().try_fold(Packets::default(), |sum, meter| Some(sum + meter.packets()?))
     }
 
     /// Distinct lines received so far, summed over subscribers.
@@ -160,33 +221,45 @@ impl Subscribers {
             outcome.app_bytes += followed.app_bytes;
             outcome.unfinished_count += u64::from(!followed.finished);
             outcome.errors.extend(followed.error);
-            let recorder = followed.recorder.or_else(|| self.recorder());
+            followed.first_line.into_iter().for_each(|took| outcome.first_line.record(took));
+            // One that never received anything: all of its lines are missing.
+            let recorder = followed.recorder.or_else(|| Some(self.expected.get()?.recorder()));
             if let Some(recorder) = recorder {
                 outcome.delivery.merge(&recorder.finish(followed.cursor_after));
             }
         }
-        outcome.traffic = self.traffic();
+        if let Some(told) = self.expected.get() {
+            (outcome.fanout_skew, outcome.timeline) = (told.shared.fanout_skew(), told.shared.timeline());
+        }
+        // Their connections ended with their tasks.
+        (outcome.traffic, outcome.packets) = (self.traffic(), self.packets());
+        outcome.timing = self.timing.timing();
         outcome.connections_cut = self.connections_cut();
         outcome
     }
+}
 
-    /// For a subscriber that never received anything: all of its lines are missing.
-    fn recorder(&self) -> Option<Recorder> {
-        self.expected.get().map(|expected| Recorder::new(expected.table.clone()))
-    }
+/// What a subscriber counts for the run to see while it goes on.
+struct SharedCounts<'a> {
+    /// Distinct lines, of all subscribers.
+    received: &'a AtomicU64,
+    /// Its own newest seq.
+    newest: &'a AtomicU64,
 }
 
 async fn follow(
     mut subscriber: Box<dyn Subscriber>,
-    expected: &OnceLock<Arc<Expected>>,
-    received: &AtomicU64,
+    told: &OnceLock<Told>,
+    counts: SharedCounts<'_>,
     mut stop: watch::Receiver<bool>,
 ) -> Followed {
+    let began = Instant::now();
     let mut followed = Followed {
         recorder: None,
         cursor_after: 0,
         altered_count: 0,
         app_bytes: 0,
+        first_line: None,
         finished: false,
         error: None,
     };
@@ -201,8 +274,9 @@ async fn follow(
             // A lost subscriber is data: its missing lines are counted.
             Err(error) => return Followed { error: Some(error), ..followed },
         };
-        if let Some(expected) = expected.get() {
-            let recorder = followed.recorder.get_or_insert_with(|| Recorder::new(expected.table.clone()));
+        if let Some(told) = told.get() {
+            let expected = &told.expected;
+            let recorder = followed.recorder.get_or_insert_with(|| told.recorder());
             let delivered_before = recorder.delivered_count();
             recorder.record(batch.lines.iter().map(|line| line.seq), at);
             // What comes again brings nobody nearer to the end.
@@ -213,7 +287,12 @@ async fn follow(
             });
             followed.altered_count += altered.count() as u64;
             followed.app_bytes += batch.lines.iter().map(|line| line.line.text.len() as u64).sum::<u64>();
-            received.fetch_add(new_count, Ordering::Relaxed);
+            counts.received.fetch_add(new_count, Ordering::Relaxed);
+            counts.newest.store(recorder.newest_seq(), Ordering::Relaxed);
+            if followed.first_line.is_none() && new_count > 0 {
+                let there = expected.table.due(1).map_or(began, |due| began.max(due));
+                followed.first_line = Some(at.saturating_duration_since(there));
+            }
         }
         followed.cursor_after = batch.next.after;
         if batch.finished {

@@ -11,6 +11,7 @@ use hyper::StatusCode;
 use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
+use crate::timing::Question;
 use crate::traffic::Traffic;
 use crate::wire::Outcome;
 use crate::{Options, Received, SubscribeError, Subscriber};
@@ -32,6 +33,7 @@ impl LongPoll {
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
         let path = self.position.path();
         // How long it holds is the server's own business, as long as it is not taken for dead.
+        self.meter.asks(Question::Held);
         let answer = match self.http.get(&path, &self.position.headers(), PROFILE_SILENCE_MAX).await {
             Ok(answer) => answer,
             Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),

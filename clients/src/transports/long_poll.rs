@@ -14,6 +14,7 @@ use hyper::header::ETAG;
 use super::{end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
+use crate::timing::Question;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, From as Position, Outcome, Transport, cursor_of_entity_tag};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
@@ -45,6 +46,7 @@ impl LongPoll {
     /// One question, one answer; `None`: the hold expired without news.
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
         let path = path(Transport::LongPoll, &self.target, &[("wait", self.hold.as_secs_f64().to_string())]);
+        self.meter.asks(Question::Held);
         let answer = match self.http.get(&path, &[], self.hold + MARGIN).await {
             Ok(answer) => answer,
             Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),

@@ -30,7 +30,7 @@ pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(35);
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `/api/deployments/{id}/{transport}?from=…`, and what else belongs in the query.
-fn path(transport: Transport, target: &Target, more: &[(&str, String)]) -> String {
+pub(crate) fn path(transport: Transport, target: &Target, more: &[(&str, String)]) -> String {
     let mut path = transport.path().replace("{id}", target.deployment.as_str());
     let from = match &target.from {
         Position::Start => None,

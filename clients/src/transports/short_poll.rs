@@ -15,6 +15,7 @@ use super::{ANSWER_TIMEOUT, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::poll_schedule::{Brought, Poll, Timetable};
+use crate::timing::Question;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, From as Position, Outcome, Transport};
 use crate::{Condition, Options, Received, SubscribeError, Subscriber, Target};
@@ -60,6 +61,7 @@ impl ShortPoll {
         let (intended, left) = (self.intended, Instant::now());
         // What holds if no answer comes, or nobody waits for it.
         self.schedule_next(Poll { intended, left, answered: left, brought: Brought::Failure });
+        self.meter.asks(Question::Scheduled { intended, interval: self.timetable.ticks() });
         let answer = match self.http.get(&path, &condition, ANSWER_TIMEOUT).await {
             Ok(answer) => answer,
             Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),

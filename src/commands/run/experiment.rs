@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use wirelab_clients::harness::connection_memory::note_slopes;
 use wirelab_clients::harness::plan::{Cell, Plan, Size};
 use wirelab_clients::harness::results::{Manifest, ResultSet, RunResult, folder_name};
 use wirelab_clients::harness::schedule::Schedule;
@@ -103,6 +104,7 @@ impl Experiment {
 
     /// Writes what all runs together say.
     pub(super) fn write(&mut self) -> Result<(), Failure> {
+        note_slopes(&mut self.results.runs);
         self.results.manifest.note_what_was_not_measured(&self.results.runs);
         let mut files = report::render_all(&self.results).map_err(Failure::environment)?;
         results_folder::write(&self.folder, &files).map_err(refused)?;

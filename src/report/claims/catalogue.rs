@@ -471,7 +471,15 @@ pub(super) const CLAIMS: &[Claim] = &[
         claim: "automatic reconnection",
         about: "SSE: every cut connection is opened again, once",
         test: Test::Each { figure: of("cut", Sse, RECONNECTS), low: 1.0, high: 1.0, reach: Reach::Here },
-        beside: &[of("cut", Sse, DEFECTS)],
+        beside: &[
+            of("cut", Websocket, RECONNECTS),
+            of("cut", LongPoll, RECONNECTS),
+            of("cut", ShortPoll, RECONNECTS),
+            of("cut", Sse, DEFECTS),
+            of("cut", Websocket, DEFECTS),
+            of("cut", LongPoll, DEFECTS),
+            of("cut", ShortPoll, DEFECTS),
+        ],
     },
     Claim {
         claim: "reconnects by itself when the server was restarted",

@@ -9,7 +9,7 @@ use wirelab_clients::wire::Transport;
 
 use super::ruling::Test;
 use super::runs::{LEVELS, Of, Run};
-use super::*;
+use super::{CLAIMS, Claim, Claims, PLAN, Ruling, Runs, Trust, Worst, answer};
 
 /// What the made-up runs are like.
 #[derive(Clone, Copy, PartialEq)]
@@ -241,7 +241,7 @@ fn claims(runs: &Runs) -> Claims {
     Claims {
         origin: "2026-01-02T03:04:05Z, commit 0123abc".to_owned(),
         invalid: vec!["quiet-sse-2".to_owned()],
-        defective: Vec::new(),
+        worst: Worst::Nothing,
         answers: CLAIMS.iter().map(|claim| answer(claim, runs)).collect(),
     }
 }
@@ -331,5 +331,5 @@ fn no_claim_is_told_twice_and_every_arm_of_the_plan_is_looked_at() {
     let plan = wirelab_clients::harness::plan::Plan::parse("claims", plan).unwrap();
     let arms: Vec<&str> = plan.arms.iter().map(|arm| arm.name.as_str()).collect();
     assert_eq!(arms, ARMS);
-    assert_eq!((plan.name.as_str(), plan.repetitions as usize), (PLAN, RUNS_MIN));
+    assert!(plan.name == PLAN && plan.repetitions as usize > RUNS_MIN, "one run may be invalid");
 }

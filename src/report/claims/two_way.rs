@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use wirelab_clients::harness::metrics::TWO_WAY_COLUMNS;
 use wirelab_clients::harness::two_way::TwoWay;
 
-use super::super::folder::{CsvFile, FolderError, text};
+use super::super::csv_file::CsvFile;
+use super::super::folder::{FolderError, text};
 use super::super::{File, ReportError, csv_of};
 
 /// Its name. A folder without it was not asked.

@@ -1,4 +1,5 @@
-//! X12: what the clients counted is what the server counted, exactly, once all connections are closed.
+//! X12: what the clients counted is what the server counted, exactly, once all connections are closed; and what the
+//! kernel counted.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use wirelab_clients::meter::Meter;
-use wirelab_clients::traffic::Traffic;
+use wirelab_clients::traffic::{Packets, Traffic};
 use wirelab_clients::wire::{Cursor, DeploymentId, From as Position, Status, Transport};
 use wirelab_clients::{HttpVersion, Options, Polling, SubscribeError, Subscriber, Target, connect};
 
@@ -126,7 +127,9 @@ pub(crate) async fn x12_clients_and_server_count_the_same(transport: Transport, 
 
     let of_clients: Traffic = all.iter().map(|subscriber| subscriber.meter.traffic()).sum();
     let lines: u64 = all.iter().map(|subscriber| subscriber.lines).sum();
+    let meters: Vec<_> = all.iter().map(|subscriber| subscriber.meter.clone()).collect();
     drop(all);
+    kernel_agrees(&meters, of_clients)?;
     let open = format!("wirelab_connections{{transport=\"{transport}\"}}");
     let closed = async {
         while counted.count(&open) > 0 {
@@ -135,6 +138,23 @@ pub(crate) async fn x12_clients_and_server_count_the_same(transport: Transport, 
     };
     timeout(SOON, closed).await.map_err(|_| "the server never closes its connections".to_owned())?;
     counted.agrees(transport, of_clients, lines)
+}
+
+/// The bytes of every socket, by TCP_INFO when it was closed, however that was. Nothing to compare where there is none.
+fn kernel_agrees(meters: &[Arc<Meter>], counted: Traffic) -> Kept {
+    let packets: Option<Packets> =
+        meters.iter().try_fold(Packets::default(), |sum, meter| Some(sum + meter.packets()?));
+    let open: u64 = meters.iter().map(|meter| meter.connections_open()).sum();
+    match packets {
+        None if !cfg!(target_os = "linux") => Ok(()),
+        Some(packets)
+            if (packets.bytes_up, packets.bytes_down) == (counted.up_bytes, counted.down_bytes)
+                && open == 0 =>
+        {
+            Ok(())
+        }
+        packets => Err(format!("clients counted {counted:?}, the kernel {packets:?}; {open} are open")),
+    }
 }
 
 /// Polls get 304 or 204 meanwhile; streams are silent. Then some lines come one by one, and the end.

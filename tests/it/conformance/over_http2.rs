@@ -2,14 +2,16 @@
 //!
 //! WebSockets are not offered over it. Raw requests of the `h2` crate, so that nothing is shared with the clients.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use wirelab_clients::wire::{Batch, Cursor, DeploymentId, Line, NdjsonRecord, Status, Transport};
 
+use super::stalls::{self, LOG_LINES, LONG_LOGS, STALLED_BYTES_MAX, settled};
 use super::{is_the_log, snapshot};
-use crate::http::{Api, half_close, path};
-use crate::http2::{Http2, Streamed};
-use crate::server::{Server, Setup, giving_up_after, holds_within, wait_until};
+use crate::http::{Api, Connection, half_close, path};
+use crate::http2::{Http2, PREFACE, Streamed, frame, get};
+use crate::server::{Binary, Server, Setup, giving_up_after, holds_within, wait_until};
 
 /// One test per promise and transport.
 macro_rules! over_http2 {
@@ -33,6 +35,7 @@ over_http2! {
     x4_the_end_is_signalled;
     x9_a_stalled_reader_delays_nobody_and_loses_nothing;
     x9_an_answer_without_progress_is_given_up;
+    x9_readers_with_endless_windows_cost_bounded_memory;
     x10_a_vanished_client_frees_its_waiter;
     x11_goodbye_reaches_everybody_in_under_two_seconds;
     x12_both_sides_count_the_same;
@@ -208,6 +211,60 @@ async fn x9_an_answer_without_progress_is_given_up(transport: Transport) {
     wait_until("nothing waits for it", || server.waiters(transport) == 0);
     // The connection lives.
     assert_eq!(http2.get("/healthz").await.status, 200);
+}
+
+/// A connection that grants windows without end, asks, and reads nothing.
+fn reads_nothing(api: &Api, transport: Transport, id: &DeploymentId) -> Connection {
+    const SETTINGS: u8 = 4;
+    const WINDOW_UPDATE: u8 = 8;
+    const WINDOW_MAX: [u8; 4] = 0x7fff_ffff_u32.to_be_bytes();
+    // What is left of it after the 65 535 that it starts with.
+    const WINDOW_REST: [u8; 4] = (0x7fff_ffff_u32 - 65_535).to_be_bytes();
+    let mut connection = api.connection();
+    let initial_window_size = [&[0, 4], &WINDOW_MAX[..]].concat();
+    let said = [
+        PREFACE,
+        &frame(SETTINGS, 0, 0, &initial_window_size),
+        &frame(WINDOW_UPDATE, 0, 0, &WINDOW_REST),
+        &get(1, &path(transport, id, "")),
+    ];
+    connection.socket.write_all(&said.concat()).expect("the server reads");
+    connection
+}
+
+async fn x9_readers_with_endless_windows_cost_bounded_memory(transport: Transport) {
+    const READERS: u64 = 4;
+    let _alone = LONG_LOGS.lock().await;
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let id = stalls::long_log(&server, LOG_LINES).await;
+    let before = settled(server.pid()).await.unwrap();
+    let readers: Vec<_> = (0..READERS).map(|_| reads_nothing(&server, transport, &id)).collect();
+    // Each was answered, as far as its socket takes it.
+    let down = format!("wirelab_bytes_total{{transport=\"{transport}\",direction=\"down\"}}");
+    wait_until("they are answered", || server.metric(&down).cast_unsigned() > READERS * 100_000);
+    let cost = settled(server.pid()).await.unwrap().saturating_sub(before) / READERS;
+    drop(readers);
+    assert!(cost <= STALLED_BYTES_MAX, "a stalled reader costs {cost} bytes");
+}
+
+/// As over HTTP/1.1: the reader has granted all it could be sent, and its socket takes nothing. A poll's batch fits into
+/// the kernel's buffers: its connection is idle, not stalled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x9_a_streams_socket_without_progress_is_closed() {
+    for transport in [Transport::Sse, Transport::Ndjson] {
+        is_closed_when_stalled(transport).await;
+    }
+}
+
+async fn is_closed_when_stalled(transport: Transport) {
+    let server = giving_up_after(Duration::from_secs(1));
+    let _alone = LONG_LOGS.lock().await;
+    let id = stalls::long_log(&server, LOG_LINES).await;
+    let stalled = reads_nothing(&server, transport, &id);
+    let gauge = format!("wirelab_connections{{transport=\"{transport}\"}}");
+    wait_until("it asks", || server.metric(&gauge) == 1);
+    wait_until("it is closed", || server.metric(&gauge) == 0);
+    drop(stalled);
 }
 
 /// How a client can go.

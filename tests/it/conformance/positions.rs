@@ -428,7 +428,7 @@ pub(crate) async fn x8_a_refusal_comes_before_any_stream(transport: Transport, a
         (410, id, "?from=zzzz.1".to_owned()),
     ];
     for (status, id, query) in rows {
-        let path = transport.path().replace("{id}", id) + &query;
+        let path = transport.path().replace("{id}", id) + query.as_str();
         let upgrade = upgrade(transport);
         let mut connection = api.impatient(4 * IMMEDIATE).connection();
         connection.send("GET", &path, upgrade, b"").map_err(|error| error.to_string())?;

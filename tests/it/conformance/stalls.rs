@@ -20,7 +20,7 @@ use crate::http::{Api, Connection, SOON, Socket, path};
 use crate::server::{Binary, holds_within};
 
 /// 32 MiB of text: eight times what Linux gives a sending socket.
-const LOG_LINES: u64 = 512;
+pub(super) const LOG_LINES: u64 = 512;
 const LINE_BYTES: usize = 64 << 10;
 /// Lines per append: 4 MiB, half of what a body may have.
 const APPEND_LINES: u64 = 64;
@@ -32,7 +32,7 @@ const RECEIVE_BYTES: u32 = 4 << 10;
 const READERS: usize = 4;
 /// What one of them may cost the server: 16 batches of 256 KiB. A stream holds one batch, twice while it is
 /// framed; of a connection that asks ahead, actix reads up to 16 requests.
-const STALLED_BYTES_MAX: u64 = 4 << 20;
+pub(super) const STALLED_BYTES_MAX: u64 = 4 << 20;
 /// Without a line for so long, another subscriber is delayed.
 const PROGRESS_MAX: Duration = SOON;
 /// The write timeout of the server that must keep it.
@@ -41,7 +41,7 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 const CLOSED_MAX: Duration = Duration::from_secs(10);
 
 /// One long log at a time, or these tests would slow all the others down.
-static LONG_LOGS: Mutex<()> = Mutex::const_new(());
+pub(super) static LONG_LOGS: Mutex<()> = Mutex::const_new(());
 
 pub(crate) async fn x9_a_stalled_subscriber_delays_nobody_and_loses_nothing(
     transport: Transport,
@@ -97,7 +97,7 @@ fn connections(transport: Transport) -> String {
     format!("wirelab_connections{{transport=\"{transport}\"}}")
 }
 
-async fn long_log(api: &Api, lines: u64) -> DeploymentId {
+pub(super) async fn long_log(api: &Api, lines: u64) -> DeploymentId {
     let api = api.clone();
     let made = spawn_blocking(move || {
         let id = api.create().id;
@@ -121,7 +121,7 @@ fn append_up_to(api: &Api, id: &DeploymentId, after: u64, last: u64) {
 
 fn text(seq: u64) -> String {
     let seq = seq.to_string();
-    "x".repeat(LINE_BYTES - seq.len()) + &seq
+    "x".repeat(LINE_BYTES - seq.len()) + seq.as_str()
 }
 
 /// A subscriber like any other, which must not wait long for its next line.
@@ -256,7 +256,7 @@ fn every_line(mut some_lines: impl FnMut() -> Result<Vec<Line>, String>) -> Kept
 }
 
 /// Anonymous memory of a process, once it no longer changes.
-async fn settled(pid: u32) -> Result<u64, String> {
+pub(super) async fn settled(pid: u32) -> Result<u64, String> {
     /// What an idle server's memory may move by.
     const STILL_BYTES: u64 = 256 << 10;
     let mut before = 0;

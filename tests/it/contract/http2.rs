@@ -8,10 +8,9 @@ use wirelab::server::Options;
 use wirelab_clients::wire::{Batch, Transport};
 
 use crate::http::{UPGRADE, path};
-use crate::http2::Http2;
+use crate::http2::{Http2, PREFACE, frame, get};
 use crate::server::{Server, Setup, wait_until};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// RFC 9113 §4.1: no payload, SETTINGS, stream 0.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 /// Frame types of RFC 9113 §6.
@@ -23,8 +22,8 @@ fn server_with(change: impl FnOnce(&mut Options)) -> Server {
     setup.start()
 }
 
-/// The frames that come on a socket: type and payload.
-fn frame(socket: &mut impl Read) -> std::io::Result<(u8, Vec<u8>)> {
+/// The next frame that comes on a socket: type and payload.
+fn next_frame(socket: &mut impl Read) -> std::io::Result<(u8, Vec<u8>)> {
     let mut head = [0; 9];
     socket.read_exact(&mut head)?;
     let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
@@ -35,7 +34,7 @@ fn frame(socket: &mut impl Read) -> std::io::Result<(u8, Vec<u8>)> {
 /// The error code of the goodbye that must come.
 fn goodbye_code(socket: &mut impl Read) -> u32 {
     loop {
-        let (kind, payload) = frame(socket).expect("a goodbye comes before the end");
+        let (kind, payload) = next_frame(socket).expect("a goodbye comes before the end");
         if kind == GOAWAY {
             return u32::from_be_bytes(payload[4..8].try_into().unwrap());
         }
@@ -51,7 +50,7 @@ fn a_preface_in_pieces_is_recognised_and_what_only_begins_like_one_is_not() {
         // Another connection's answer: by now the piece has been looked at.
         server.get("/healthz");
         connection.socket.write_all(&[&PREFACE[cut..], SETTINGS].concat()).unwrap();
-        let (kind, _) = frame(&mut connection.socket).unwrap();
+        let (kind, _) = next_frame(&mut connection.socket).unwrap();
         assert_eq!(kind, SETTINGS[3], "cut after {cut}");
     }
     let mut connection = server.connection();
@@ -193,14 +192,6 @@ async fn an_idle_connection_ends_and_one_with_an_open_request_does_not() {
     assert_eq!(busy.get("/healthz").await.status, 200);
 }
 
-/// A request: GET of http, from the static table (RFC 7541, appendix A), then a path of its own; the stream ends.
-fn get(stream: u32, path: &str) -> Vec<u8> {
-    let length = u8::try_from(path.len()).ok().filter(|length| *length < 127).expect("a short path");
-    let block = [&[0x82, 0x86, 0x04, length], path.as_bytes()].concat();
-    let head = [0, 0, u8::try_from(block.len()).expect("a short path"), 1, 5];
-    [&head[..], &stream.to_be_bytes(), &block].concat()
-}
-
 /// Even from a client that does not keep to what it was told.
 #[test]
 fn the_hundred_and_first_open_request_is_refused() {
@@ -214,10 +205,10 @@ fn the_hundred_and_first_open_request_is_refused() {
     let requests = (1..).step_by(2).take(101).flat_map(|stream| get(stream, &held));
     connection.socket.write_all(&[PREFACE, SETTINGS].concat()).unwrap();
     connection.socket.write_all(&requests.collect::<Vec<_>>()).unwrap();
-    let (_, settings) = frame(&mut connection.socket).unwrap();
+    let (_, settings) = next_frame(&mut connection.socket).unwrap();
     let told = settings.chunks(6).find(|setting| setting[..2] == MAX_CONCURRENT_STREAMS);
     assert_eq!(told.unwrap()[2..], 100_u32.to_be_bytes());
-    let refused = std::iter::repeat_with(|| frame(&mut connection.socket).unwrap());
+    let refused = std::iter::repeat_with(|| next_frame(&mut connection.socket).unwrap());
     let refused = refused.into_iter().find(|(kind, _)| *kind == RST_STREAM).unwrap();
     assert_eq!(refused.1, REFUSED_STREAM);
     wait_until("the others are held", || server.waiters(Transport::LongPoll) == 100);
@@ -242,7 +233,7 @@ fn a_flood_of_requests_that_are_reset_ends_the_connection_and_leaves_the_server_
     for stream in (1_u32..).step_by(2).take(2_000) {
         bytes.extend(get(stream, "/"));
         // RST_STREAM: cancel.
-        bytes.extend([[0, 0, 4, 3, 0].as_slice(), &stream.to_be_bytes(), &[0, 0, 0, 8]].concat());
+        bytes.extend(frame(3, 0, stream, &[0, 0, 0, 8]));
     }
     // It may be closed before all is written.
     let _ = connection.socket.write_all(&bytes);

@@ -24,6 +24,20 @@ pub(super) const GATES: &[Gate] = &[
                      smaller differences are not claimed.",
         find: |run| above_the_share(run, "send lateness", &run.send_lateness),
     },
+    Gate {
+        name: "hiccup",
+        unit: "µs",
+        definition: "Left: p99 of how late a thread of the harness wakes. Right: p50 of delivery latency, which it \
+                     must not exceed.",
+        find: |run| above_the_median(run, "hiccup", &run.hiccup),
+    },
+    Gate {
+        name: "hiccup-share",
+        unit: "µs",
+        definition: "Left: p99 of how late a thread of the harness wakes. Right: 10 % of the p99 of delivery latency. \
+                     Above it, smaller differences are not claimed.",
+        find: |run| above_the_share(run, "hiccup", &run.hiccup),
+    },
 ];
 
 /// A late harness has measured itself: half of the lines were faster than its own delay.

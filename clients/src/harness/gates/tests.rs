@@ -4,14 +4,31 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
+use crate::harness::latency::LatencyHistogram;
 use crate::harness::network::Fault;
 use crate::harness::plan::Server;
+use crate::harness::theory::TheoryRow;
 use crate::harness::thresholds::Threshold;
 use crate::harness::{example, metrics};
-use crate::traffic::Traffic;
+use crate::traffic::{Packets, Traffic};
+use crate::wire::Transport;
 
+/// The example's polls, as if they were held: 15 for a second each, in 10 s.
 fn run() -> RunResult {
-    example::result_set().runs.remove(0)
+    let mut run = example::result_set().runs.remove(0);
+    run.cell.transport = Transport::LongPoll;
+    run.timing.hold = LatencyHistogram::default();
+    run.timing.hold.record_n(Duration::from_secs(1), 15);
+    run.waiters_mean = Some(1.5);
+    run.packets = Some(Packets {
+        bytes_up: run.traffic.up_bytes,
+        bytes_down: run.traffic.down_bytes,
+        ..Packets::default()
+    });
+    run.hiccup = LatencyHistogram::default();
+    run.hiccup.record_n(Duration::from_micros(60), 10_000);
+    run.harness.run_delay = Some(Duration::from_millis(1));
+    run
 }
 
 fn verdict_after(change: impl FnOnce(&mut RunResult)) -> (Verdict, String) {
@@ -146,6 +163,36 @@ const STOPPED: &[(&str, Break, CheckVerdict, &str)] = &[
         "exceeds 10 % of delivery latency p99",
     ),
     (
+        "tcp-up",
+        |run| run.packets.as_mut().unwrap().bytes_up += 1,
+        CheckVerdict::Fail,
+        "clients counted 33000 bytes up, TCP_INFO 33001",
+    ),
+    (
+        "tcp-down",
+        |run| run.packets.as_mut().unwrap().bytes_down -= 1,
+        CheckVerdict::Fail,
+        "clients counted 220000 bytes down, TCP_INFO 219999",
+    ),
+    (
+        "waiters",
+        |run| run.waiters_mean = Some(0.5),
+        CheckVerdict::Fail,
+        "the server held 0.50 polls on average, but the clients' times say 1.50 ± 0.61",
+    ),
+    (
+        "hiccup",
+        |run| run.hiccup.record_n(Duration::from_secs(1), 500),
+        CheckVerdict::Fail,
+        "hiccup p99 1000447 µs exceeds delivery latency p50",
+    ),
+    (
+        "hiccup-share",
+        |run| run.hiccup.record_n(Duration::from_millis(30), 500),
+        CheckVerdict::Unresolved,
+        "hiccup p99 30015 µs exceeds 10 % of delivery latency p99",
+    ),
+    (
         // 2 cores for 11 s.
         "harness-cores",
         |run| run.harness.cpu = Some(Duration::from_secs(20)),
@@ -181,7 +228,6 @@ fn each_gate_stops_what_it_is_there_for_and_says_why() {
 #[test]
 fn each_gate_lets_a_good_run_pass_and_compares_two_numbers_of_one_unit() {
     let mut run = run();
-    run.harness.run_delay = Some(Duration::from_millis(1));
     run.judge();
     for check in &run.checks {
         assert_eq!((check.verdict, &check.said), (CheckVerdict::Pass, &None), "{check:?}");
@@ -198,11 +244,15 @@ fn each_gate_lets_a_good_run_pass_and_compares_two_numbers_of_one_unit() {
 fn what_was_not_measured_stops_nothing_and_is_no_zero() {
     let mut run = run();
     (run.harness.cpu, run.harness.run_delay, run.cores_count) = (None, None, None);
+    (run.packets, run.waiters_mean, run.hiccup) = (None, None, LatencyHistogram::default());
     run.judge();
     assert_eq!(run.verdict, Verdict::Ok, "{:?}", run.verdict_reasons);
-    for gate in ["harness-cores", "harness-run-delay"] {
+    let not_measured =
+        ["harness-cores", "harness-run-delay", "waiters", "hiccup", "hiccup-share", "tcp-up", "tcp-down"];
+    for gate in not_measured {
         let check = run.checks.iter().find(|check| check.name == gate).unwrap();
-        assert_eq!((check.left, check.verdict), (None, CheckVerdict::NotMeasured), "{gate}");
+        assert_eq!(check.verdict, CheckVerdict::NotMeasured, "{gate}");
+        assert!(check.left.is_none() || check.right.is_none(), "{gate}");
     }
 }
 
@@ -216,6 +266,23 @@ fn threads_that_wait_saturate_a_harness_as_those_that_run() {
         run.checks.iter().find(|check| check.name == "harness-cores").unwrap().verdict
     };
     assert_eq!((cores(9), cores(10)), (CheckVerdict::Pass, CheckVerdict::Fail));
+}
+
+#[test]
+fn littles_law_says_nothing_where_the_cohort_is_too_short_or_others_wait_too() {
+    let verdict = |change: Break| {
+        let mut run = run();
+        run.waiters_mean = Some(0.1);
+        change(&mut run);
+        run.judge();
+        run.checks.iter().find(|check| check.name == "waiters").unwrap().verdict
+    };
+    assert_eq!(verdict(|_| ()), CheckVerdict::Fail);
+    // A hold as long as the cohort: every poll crosses one of its ends.
+    assert_eq!(verdict(|run| run.timing.hold.record(Duration::from_secs(10))), CheckVerdict::NotMeasured);
+    assert_eq!(verdict(|run| run.cell.server = running()), CheckVerdict::NotMeasured);
+    assert_eq!(verdict(|run| run.cell.transport = Transport::Sse), CheckVerdict::NotMeasured);
+    assert_eq!(verdict(|run| run.measured = Duration::ZERO), CheckVerdict::NotMeasured);
 }
 
 #[test]
@@ -337,6 +404,22 @@ fn a_lost_warm_up_line_is_told_in_an_ok_row() {
     assert_eq!((verdict, reasons.as_str()), (Verdict::Ok, "1 warm-up lines lost"));
 }
 
+fn with_theory(verdict: TheoryVerdict) -> RunResult {
+    let row = TheoryRow {
+        formula: "F1".into(),
+        quantity: "x".to_owned(),
+        unit: "us".into(),
+        predicted: 1.0,
+        measured: Some(2.0),
+        tolerance_ratio: Some(0.05),
+        verdict,
+        assumption_broken: None,
+    };
+    let mut run = RunResult { theory: vec![row], ..run() };
+    run.judge();
+    run
+}
+
 #[test]
 fn the_highest_exit_code_wins() {
     let judged = |change: fn(&mut RunResult)| {
@@ -357,7 +440,12 @@ fn the_highest_exit_code_wins() {
     assert_eq!(exit_code(std::slice::from_ref(&fine), &[]), EXIT_OK);
     assert_eq!(exit_code(&[fine.clone(), lossy.clone()], &[]), EXIT_DELIVERY);
     assert_eq!(exit_code(&[reordered, fine.clone()], &[]), EXIT_DELIVERY);
-    assert_eq!(exit_code(&[invalid.clone(), lossy], &[]), EXIT_INVALID);
+    assert_eq!(exit_code(&[invalid.clone(), lossy.clone()], &[]), EXIT_INVALID);
+    let forgiven = [TheoryVerdict::AssumptionBroken, TheoryVerdict::Reported].map(with_theory);
+    assert_eq!(exit_code(&forgiven, &[]), EXIT_OK);
+    let contradicting = with_theory(TheoryVerdict::Fail);
+    assert_eq!(exit_code(&[contradicting.clone(), lossy], &[]), EXIT_THEORY);
+    assert_eq!(exit_code(&[contradicting, invalid.clone()], &[]), EXIT_INVALID);
     assert_eq!(exit_code(&[fine.clone(), invalid.clone(), broken], &[]), EXIT_ENVIRONMENT);
     let judged = |text: &str| text.parse::<Threshold>().unwrap().judge(std::slice::from_ref(&fine));
     let (kept, missed) = (judged("*.lost_count == 0"), judged("*.lost_count > 0"));

@@ -1,4 +1,4 @@
-//! Two sides: what the clients counted, the server counted too.
+//! Two sides: what the clients counted, the server counted too, and so did the kernel.
 //!
 //! Counts are read when every connection is closed, so nothing is in flight and they must be equal: where there are
 //! two sides, nobody else was there, and nothing was cut on the way.
@@ -7,7 +7,7 @@ use super::{CheckVerdict, Found, Gate};
 use crate::harness::network::Fault;
 use crate::harness::plan::Server;
 use crate::harness::results::RunResult;
-use crate::traffic::Traffic;
+use crate::traffic::{Packets, Traffic};
 
 pub(super) const GATES: &[Gate] = &[
     Gate {
@@ -53,6 +53,18 @@ pub(super) const GATES: &[Gate] = &[
         definition: "Bytes from the server to the subscribers; the same comparison.",
         find: |run| counted(run, "bytes down", |traffic| traffic.down_bytes),
     },
+    Gate {
+        name: "tcp-up",
+        unit: "bytes",
+        definition: "Left: bytes that the clients counted into their sockets. Right: those that TCP_INFO counts. Equal.",
+        find: |run| carried(run, "up", run.traffic.up_bytes, |packets| packets.bytes_up),
+    },
+    Gate {
+        name: "tcp-down",
+        unit: "bytes",
+        definition: "Left: bytes that the clients counted out of their sockets. Right: those that TCP_INFO counts. Equal.",
+        find: |run| carried(run, "down", run.traffic.down_bytes, |packets| packets.bytes_down),
+    },
 ];
 
 fn counted(run: &RunResult, what: &str, count: fn(&Traffic) -> u64) -> Found {
@@ -86,5 +98,15 @@ fn counted(run: &RunResult, what: &str, count: fn(&Traffic) -> u64) -> Found {
             };
             Found::judged(client == server, client as f64, server as f64, 0.0, broken, || said)
         }
+    }
+}
+
+fn carried(run: &RunResult, way: &str, client: u64, count: fn(&Packets) -> u64) -> Found {
+    match run.packets.as_ref().map(count) {
+        Some(kernel) => {
+            let said = || format!("clients counted {client} bytes {way}, TCP_INFO {kernel}");
+            Found::equal(client as f64, kernel as f64, 0.0, said)
+        }
+        None => Found::not_compared(Some(client as f64), None),
     }
 }

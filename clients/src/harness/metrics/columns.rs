@@ -2,7 +2,9 @@
 //!
 //! A new column goes last, with its unit as suffix, its definition in one sentence, and its value.
 
-use super::{Column, ColumnText, Value, count, delivery_us, ms, published_quantile_us, text, us};
+use super::{
+    Column, ColumnText, Value, count, delivery_us, ms, published_quantile_us, sampled_quantile_us, text, us,
+};
 use crate::harness::plan::{ServeOptions, Server};
 use crate::harness::results::{RunResult, SCHEMA_VERSION};
 use crate::options::{Condition, Connections, Polling};
@@ -249,16 +251,25 @@ pub const COLUMNS: &[Column] = &[
     column(
         "staleness_ms_mean",
         "ms",
-        "Age of information: time average of now − due time of the newest line a subscriber has.",
-        |_| None,
+        "Age of information: time average over the cohort of now − due time of the newest line a subscriber has; of one \
+         without a line, since the first due time.",
+        |run| ms(run.staleness?.mean),
     ),
-    column("staleness_ms_max", "ms", "Largest age of information.", |_| None),
-    column("first_line_ms_p50", "ms", "Median over subscribers of connect → first line.", |_| None),
+    column("staleness_ms_max", "ms", "Largest age of information of any subscriber.", |run| {
+        ms(run.staleness?.max)
+    }),
+    column(
+        "first_line_ms_p50",
+        "ms",
+        "Median over subscribers of connect → first line; of those that connected before the first due time, from there, \
+         since there was no line to get.",
+        |run| Value::number(sampled_quantile_us(&run.first_line, 0.5)? as f64 / 1e3),
+    ),
     column(
         "fanout_skew_us_p50",
         "µs",
-        "Median over lines of last − first receipt among the subscribers.",
-        |_| None,
+        "Median over lines of last − first receipt among the subscribers that got them; empty with one subscriber.",
+        |run| count(sampled_quantile_us(&run.fanout_skew, 0.5)?),
     ),
     column("recovery_ms", "ms", "End of the fault → staleness back at its earlier p99.", |_| None),
     column("detect_ms", "ms", "Begin of the fault → the client notices.", |_| None),
@@ -280,18 +291,46 @@ pub const COLUMNS: &[Column] = &[
         "Read from the subscribers' sockets over the whole run: heads, framing and lines.",
         |run| count(run.traffic.down_bytes),
     ),
-    column("ip_up_bytes", "bytes", "l7 up + 52 per segment: IPv4, TCP and timestamps.", |_| None),
-    column("ip_down_bytes", "bytes", "l7 down + 52 per segment: IPv4, TCP and timestamps.", |_| None),
-    column("wire_up_bytes", "bytes", "ip up + 14 per segment: the Ethernet header.", |_| None),
-    column("wire_down_bytes", "bytes", "ip down + 14 per segment: the Ethernet header.", |_| None),
-    column("segments_up_count", "count", "TCP segments sent by the subscribers.", |_| None),
-    column("segments_down_count", "count", "TCP segments received by the subscribers.", |_| None),
-    column("retransmits_count", "count", "TCP segments sent again.", |_| None),
+    column(
+        "ip_up_bytes",
+        "bytes",
+        "l7 up as the kernel sent it, repeated bytes included, + 52 per segment: IPv4, TCP and timestamps.",
+        |run| count(run.packets?.ip_up_bytes()),
+    ),
+    column(
+        "ip_down_bytes",
+        "bytes",
+        "l7 down, and what arrived but was never read, + 52 per segment. What the server sent twice counts once.",
+        |run| count(run.packets?.ip_down_bytes()),
+    ),
+    column("wire_up_bytes", "bytes", "ip up + 14 per segment: the Ethernet header.", |run| {
+        count(run.packets?.wire_up_bytes())
+    }),
+    column("wire_down_bytes", "bytes", "ip down + 14 per segment: the Ethernet header.", |run| {
+        count(run.packets?.wire_down_bytes())
+    }),
+    column(
+        "segments_up_count",
+        "count",
+        "TCP segments sent by the subscribers, by TCP_INFO when each connection ended: all but the last FIN and what \
+         followed it. On loopback one may carry 32 768 bytes and more, where a link carries 1 448: there it lies.",
+        |run| count(run.packets?.segments_up),
+    ),
+    column("segments_down_count", "count", "TCP segments received by the subscribers, likewise.", |run| {
+        count(run.packets?.segments_down)
+    }),
+    column("retransmits_count", "count", "TCP segments that the subscribers sent again.", |run| {
+        count(run.packets?.retransmits)
+    }),
     column(
         "wire_per_line_bytes",
         "bytes",
-        "Wire bytes up and down per line delivered to one subscriber.",
-        |_| None,
+        "Wire bytes up and down per line delivered to one subscriber, all over the whole run; on loopback with too few \
+         segments as soon as answers exceed 1 448 bytes.",
+        |run| {
+            let packets = run.packets?;
+            Value::ratio((packets.wire_up_bytes() + packets.wire_down_bytes()) as f64, delivered(run))
+        },
     ),
     column(
         "server_cpu_us",
@@ -321,19 +360,30 @@ pub const COLUMNS: &[Column] = &[
     column(
         "server_pss_anon_bytes",
         "bytes",
-        "Anonymous memory of the server (proportional set size) at the end of the drain.",
+        "Anonymous memory of the server (proportional set size) at the end of the drain, all subscribers connected.",
         |run| count(run.server.pss_anon_bytes?),
     ),
     column(
         "server_pss_anon_per_connection_bytes",
         "bytes",
-        "Slope of anonymous memory over the number of connections, by least squares.",
-        |_| None,
+        "Slope of anonymous memory over the number of subscribers, by least squares, of the runs that differ in nothing \
+         but that, arm and repetition; empty under 4 different numbers.",
+        |run| Value::number(run.server_pss_anon_per_connection_bytes?),
     ),
-    column("kernel_slab_bytes", "bytes", "Kernel memory that sockets took, which no process shows.", |_| {
-        None
-    }),
-    column("kernel_socket_bytes", "bytes", "Socket buffers of the kernel.", |_| None),
+    column(
+        "kernel_slab_bytes",
+        "bytes",
+        "Kernel memory that sockets took, which no process shows: slabs TCP, TCPv6 and sock_inode_cache, all connected − \
+         before; both ends of each connection, and other programs' too. Whole slabs: some dozens of sockets may show \
+         nothing. Only root may read it.",
+        |run| Value::number(run.kernel.slab_bytes? as f64),
+    ),
+    column(
+        "kernel_socket_bytes",
+        "bytes",
+        "Buffers of TCP sockets in the kernel, all connected − before, in whole pages; other programs' too.",
+        |run| Value::number(run.kernel.socket_bytes? as f64),
+    ),
     column(
         "harness_cpu_ratio",
         "ratio",
@@ -343,15 +393,15 @@ pub const COLUMNS: &[Column] = &[
     column(
         "harness_run_delay_us",
         "µs",
-        "Time in which threads of the harness were ready but had no CPU. Empty for the same reason: its publisher ends \
-         before it is read.",
+        "Time in which threads of the harness were ready but had no CPU. The publisher's and the probe's threads say \
+         theirs before they end; empty where others ended, as for the server.",
         |run| us(run.harness.run_delay),
     ),
     column(
         "hiccup_us_p99",
         "µs",
-        "Quantile 0.99 of how late a thread wakes that sleeps 1 ms at a time.",
-        |_| None,
+        "Quantile 0.99 of how late a thread of the harness wakes that sleeps 1 ms at a time, over the cohort.",
+        |run| count(sampled_quantile_us(&run.hiccup, 0.99)?),
     ),
     column(
         "send_lateness_us_p99",
@@ -376,6 +426,12 @@ pub const COLUMNS: &[Column] = &[
         "count",
         "Connections of subscribers that the fault cut; empty without a fault.",
         |run| run.cell.fault.as_ref().and_then(|_| count(run.connections_cut)),
+    ),
+    column(
+        "waiters_count_mean",
+        "count",
+        "Polls that wirelab's own server held and streams it had open, time average over the cohort, by its /metrics.",
+        |run| Value::number(run.waiters_mean?),
     ),
 ];
 
@@ -420,6 +476,43 @@ pub const CHECKS_COLUMNS: &[ColumnText] = &[
         "`pass`, `fail` (the run is invalid; the threshold is missed), `unresolved` (a doubt is left) or \
          `not-measured` (nothing to compare, and nothing follows).",
     ),
+];
+
+/// The columns of `timeseries.csv`.
+pub const TIMESERIES_COLUMNS: &[ColumnText] = &[
+    explained("run_id", "", "The run, as in `runs.csv`."),
+    explained("transport", "", "How lines reached the subscribers."),
+    explained("arm", "", "The server, as in `runs.csv`."),
+    explained("t_s", "s", "Since the first due time; the cohort begins when the warm-up ends."),
+    explained("metric", "", "The series, see above."),
+    explained("value", "", "The value, in the unit beside it."),
+    explained("unit", "", "Its unit."),
+];
+
+/// Every column of `theory.csv`, in its order.
+pub const THEORY_COLUMNS: &[ColumnText] = &[
+    explained("run_id", "", "The run, as in `runs.csv`."),
+    explained("transport", "", "How lines reached the subscribers."),
+    explained("arm", "", "The arm, as in `runs.csv`."),
+    explained("formula", "", "Which formula of `docs/theory.md`, such as `F1`."),
+    explained("quantity", "", "What it predicts."),
+    explained("unit", "", "Of `predicted` and `measured`: us, ms, 1/s, ratio, count or bytes."),
+    explained("predicted", "unit", "By the formula, from the calibration in `manifest.json`."),
+    explained("measured", "unit", "By the run; empty where it could not say."),
+    explained("residual_ratio", "ratio", "measured / predicted − 1."),
+    explained(
+        "tolerance_ratio",
+        "ratio",
+        "What the residual may be: 5 %, three standard errors of so many lines, and what the calibration leaves open. \
+         Empty where nothing is judged.",
+    ),
+    explained(
+        "verdict",
+        "",
+        "`pass`, `fail`, `assumption-broken`, or `reported`: not measured, too few lines (a tolerance above 50 %), or a \
+         number for the reader.",
+    ),
+    explained("assumption_broken", "", "What the run broke that the formula needs; such a row never fails."),
 ];
 
 const fn column(

@@ -1,7 +1,11 @@
 //! The data dictionary: `results/README.md`, generated from the registry.
 
-use super::{CHECKS_COLUMNS, CLAIMS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, TWO_WAY_COLUMNS};
+use super::{
+    CHECKS_COLUMNS, CLAIMS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, THEORY_COLUMNS,
+    TIMESERIES_COLUMNS, TWO_WAY_COLUMNS,
+};
 use crate::harness::gates::gates;
+use crate::harness::series::SERIES;
 
 const HEAD: &str = "\
 # What the files of a run say
@@ -18,7 +22,9 @@ ignored by git.
 | `manifest.json` | version, seed, command line, commit, machine, order of the runs, `not_measured` columns, of all or `not_measured_of` one server; never a host, user or path |
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
+| `theory.csv` | one row per run and prediction |
 | `checks.csv` | one row per run and gate, and per threshold of the plan: why the verdict is what it is |
+| `timeseries.csv` | one row per run, series and instant: a second or longer apart |
 | `two_way.csv` | of the plan `claims`: whether a server answers on the connection that brings its lines |
 | `claims.csv`, `claims.md` | of the plan `claims`, made by `wirelab claims` of the files above: one row per claim |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
@@ -27,10 +33,16 @@ ignored by git.
 
 An empty cell was not measured, does not apply, or would say more than the number of lines allows; it is never a 0. \
 A quantile Q needs at least ln 0.025 / ln Q distinct lines: 6 for the median, 36 for p90, 368 for p99, 3 688 for \
-p99.9. Latencies are kept in HDR histograms with three significant digits (0.1 %).
+p99.9. A distribution that does not apply to a run, such as `hold` to a stream, has no rows and no files. Latencies are \
+kept in HDR histograms with three significant digits (0.1 %).
 
 **Cohort** means the lines due after the warm-up, by due time. Delivery, lateness and append are of the cohort; \
 traffic and cost are of the whole run, and are divided by the lines delivered in the whole run.
+
+**Layers of bytes.** `app` is the text of lines; `l7` what went through the subscribers' sockets, counted at the socket \
+and, by the kernel, in TCP_INFO; `ip` adds 52 bytes for each segment, `wire` 14 more. Segments are the kernel's own \
+count. On loopback a segment may carry 32 768 bytes and more, so that large answers seem to need fewer segments than \
+on a link with an MTU of 1 500.
 
 ## Exit codes of `wirelab run`
 
@@ -59,10 +71,16 @@ pub fn data_dictionary() -> String {
     );
     page += "\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(PERCENTILES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `theory.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(THEORY_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page += "\n## `checks.csv`\n\n| check | unit | definition |\n|---|---|---|\n";
     page.extend(gates().map(|gate| row(gate.name, gate.unit, gate.definition)));
     page += "\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(CHECKS_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `timeseries.csv`\n\n| metric | unit | definition |\n|---|---|---|\n";
+    page.extend(SERIES.iter().map(|series| row(series.name, series.unit, series.definition)));
+    page += "\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(TIMESERIES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page += "\n## `two_way.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(TWO_WAY_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page += "\n## `claims.csv`\n\n| column | unit | definition |\n|---|---|---|\n";

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::answer::{self, ANSWER_BYTES_MAX, Answer};
 use super::{Append, PublisherTarget};
 use crate::harness::latency::LatencyHistogram;
+use crate::harness::process_sampler::ThreadCost;
 use crate::wire::{Appended, NewLine, Problem, Seq};
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -42,6 +43,8 @@ pub(super) struct Answers {
     pub(super) lines_acknowledged: u64,
     pub(super) up_bytes: u64,
     pub(super) down_bytes: u64,
+    /// What the reading thread cost.
+    pub(super) cost: Option<ThreadCost>,
     pub(super) problem: Option<String>,
 }
 
@@ -197,6 +200,7 @@ impl Reading {
             self.answers.problem = Some(problem);
             self.shared.failed.store(true, Ordering::Release);
         }
+        self.answers.cost = ThreadCost::of_this_thread();
         self.answers
     }
 

@@ -81,6 +81,7 @@ fn lines_arrive_in_order_and_those_of_one_instant_together() {
     let (target, seen) = good_server();
     let published = publish(target, due_at(&[0, 0, 0, 5, 6, 6]));
     assert_eq!(published.problem, None);
+    assert_eq!(published.cost.is_some(), cfg!(target_os = "linux"), "both threads say what they cost");
     assert_eq!((published.lines_acknowledged, published.sent.len()), (6, 6));
     assert_eq!((published.append.len(), published.send_lateness.len()), (6, 6));
     let requests: Vec<(String, Vec<NewLine>)> = seen.try_iter().collect();

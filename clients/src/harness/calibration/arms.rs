@@ -1,0 +1,198 @@
+//! Single exchanges of an arm: what its messages weigh, and what they take on an idle server.
+//!
+//! Over the clients' own HTTP and their own streams, with the arm's options. Sizes are taken twice, where seqs have one
+//! digit and where they have two: the difference is how many of them a message holds.
+
+use std::time::{Duration, Instant};
+
+use super::{Bench, CalibrationError, options};
+use crate::harness::theory::calibration::{Arm, ArmCalibration, MessageBytes, Sizes};
+use crate::harness::theory::spread::Spread;
+use crate::http::{Answer, Cut, Http};
+use crate::meter::Meter;
+use crate::options::Condition;
+use crate::traffic::Traffic;
+use crate::transports::{ANSWER_TIMEOUT, path};
+use crate::wire::{Batch, Cursor, From as Position, NewLine, Transport, entity_tag};
+use crate::{Options, Target, connect};
+
+/// The log's last seq where all have one digit, and where all that are asked for have two.
+const ONE_DIGIT: u64 = 6;
+const TWO_DIGITS: u64 = 16;
+/// Single lines that the weight of a stream's line is the mean of; the last of as many digits.
+const STREAMED: u64 = 4;
+/// The text of a line, so long that no length of a body changes its digits.
+const TEXT: &str =
+    "a line of one hundred bytes, of which every one is itself in JSON: no quote, no tab, nothing at all....";
+/// Exchanges that times are taken of.
+const TIMED: usize = 60;
+/// The first ones find caches cold.
+const TIMED_COLD: usize = 10;
+
+impl Bench {
+    pub(super) async fn arm(&mut self, arm: Arm) -> Result<ArmCalibration, CalibrationError> {
+        match arm.transport {
+            Transport::ShortPoll | Transport::LongPoll => self.poll(arm).await,
+            Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => {
+                let sizes = Sizes::Stream { line: self.streamed(arm).await? };
+                Ok(ArmCalibration { arm, exchange_s: None, cycle_s: None, held_s: None, sizes })
+            }
+        }
+    }
+
+    async fn poll(&mut self, arm: Arm) -> Result<ArmCalibration, CalibrationError> {
+        let target = self.deployment().await?;
+        let mut asker = Asker::new(arm, &target);
+        let cursor = self.append_until(&target, 0, ONE_DIGIT).await?;
+        let one = asker.sizes(&cursor).await?;
+        let cursor = self.append_until(&target, ONE_DIGIT, TWO_DIGITS).await?;
+        let two = asker.sizes(&cursor).await?;
+        let of = |size: fn(&PollBytes) -> f64| MessageBytes::of(size(&one), size(&two));
+        let sizes = Sizes::Poll {
+            question: of(|bytes| bytes.question),
+            answer: of(|bytes| bytes.answer),
+            empty: of(|bytes| bytes.empty),
+            line: of(|bytes| bytes.line),
+        };
+        let exchange_s = Some(asker.exchanges(&cursor).await?);
+        let (cycle_s, held_s) = match arm.transport {
+            Transport::LongPoll => {
+                let held = self.published(arm.transport, &options(&arm), 1).await?;
+                (Some(asker.cycles(&cursor).await?), Some(held))
+            }
+            Transport::ShortPoll
+            | Transport::Sse
+            | Transport::Ndjson
+            | Transport::Websocket
+            | Transport::WebsocketActor => (None, None),
+        };
+        Ok(ArmCalibration { arm, exchange_s, cycle_s, held_s, sizes })
+    }
+
+    /// Appends lines until the log's last seq is `last`.
+    async fn append_until(
+        &mut self,
+        target: &Target,
+        after: u64,
+        last: u64,
+    ) -> Result<Cursor, CalibrationError> {
+        let lines = vec![NewLine::plain(TEXT); (last - after) as usize];
+        let key = format!("calibration-{last}");
+        Ok(self.api.append(&target.deployment, &lines, &key).await?.cursor)
+    }
+
+    /// Bytes of a line of a stream without its text.
+    async fn streamed(&mut self, arm: Arm) -> Result<MessageBytes, CalibrationError> {
+        let target = self.deployment().await?;
+        let meter = Meter::new();
+        let mut subscriber = connect(arm.transport, target.clone(), &options(&arm), meter.clone());
+        // Bytes that have come when so many lines have.
+        let mut down_bytes = vec![0];
+        for seq in 1..=TWO_DIGITS {
+            self.append_until(&target, seq - 1, seq).await?;
+            let mut arrived = false;
+            while !arrived {
+                let received = subscriber.next_batch().await.map_err(|error| failed(arm, error))?;
+                arrived = received.batch.lines.iter().any(|line| line.seq == seq);
+            }
+            down_bytes.push(meter.traffic().down_bytes);
+        }
+        let framing = |last: u64| {
+            let bytes = down_bytes[last as usize] - down_bytes[(last - STREAMED) as usize];
+            bytes as f64 / STREAMED as f64 - TEXT.len() as f64
+        };
+        Ok(MessageBytes::of(framing(ONE_DIGIT), framing(TWO_DIGITS)))
+    }
+}
+
+/// What one look at a log weighed.
+struct PollBytes {
+    question: f64,
+    answer: f64,
+    empty: f64,
+    line: f64,
+}
+
+/// A client of polls that asks what it is told.
+struct Asker {
+    arm: Arm,
+    target: Target,
+    meter: std::sync::Arc<Meter>,
+    http: Http,
+}
+
+impl Asker {
+    fn new(arm: Arm, target: &Target) -> Self {
+        let (meter, options): (_, Options) = (Meter::new(), options(&arm));
+        let http = Http::new(target.server.clone(), meter.clone(), &options);
+        Self { arm, target: target.clone(), meter, http }
+    }
+
+    /// Asks for what comes after `seq` of the cursor's log; of a long poll, without being held.
+    async fn ask(&mut self, cursor: &Cursor, seq: u64) -> Result<(Answer, Traffic), CalibrationError> {
+        let from = Cursor { after: seq, ..cursor.clone() };
+        self.target.from = Position::After(from.clone());
+        let tag = ("if-none-match", entity_tag(&from, false));
+        let (more, condition) = match (self.arm.transport, self.arm.condition) {
+            (Transport::LongPoll, _) => (vec![("wait", "0".to_owned())], Vec::new()),
+            (_, Condition::IfNoneMatch) => (Vec::new(), vec![tag]),
+            (_, Condition::Plain) => (Vec::new(), Vec::new()),
+        };
+        let path = path(self.arm.transport, &self.target, &more);
+        let before = self.meter.traffic();
+        let answer = self.http.get(&path, &condition, ANSWER_TIMEOUT).await;
+        let answer = answer.map_err(|Cut(why)| failed(self.arm, why))?;
+        if !answer.status.is_success() && answer.status.as_u16() != 304 {
+            return Err(failed(self.arm, answer.status));
+        }
+        Ok((answer, self.meter.traffic() - before))
+    }
+
+    /// At a log whose last line is the cursor's.
+    async fn sizes(&mut self, cursor: &Cursor) -> Result<PollBytes, CalibrationError> {
+        let last = cursor.after;
+        // The first exchange of a connection may hold more than the next.
+        self.ask(cursor, last).await?;
+        let (_, empty) = self.ask(cursor, last).await?;
+        let (_, one) = self.ask(cursor, last - 1).await?;
+        let (_, two) = self.ask(cursor, last - 2).await?;
+        let line = two.down_bytes as f64 - one.down_bytes as f64;
+        Ok(PollBytes {
+            question: empty.up_bytes as f64,
+            answer: one.down_bytes as f64 - line,
+            empty: empty.down_bytes as f64,
+            line: line - TEXT.len() as f64,
+        })
+    }
+
+    /// Question → answer of polls without news, s.
+    async fn exchanges(&mut self, cursor: &Cursor) -> Result<Spread, CalibrationError> {
+        let mut samples_s = Vec::with_capacity(TIMED);
+        for _ in 0..TIMED {
+            let asked = Instant::now();
+            let (answer, _) = self.ask(cursor, cursor.after).await?;
+            samples_s.push(answer.at.saturating_duration_since(asked).as_secs_f64());
+        }
+        Ok(Spread::of(samples_s.split_off(TIMED_COLD)).expect("some are left"))
+    }
+
+    /// Question → next question of polls that each find a line and read it, s.
+    async fn cycles(&mut self, cursor: &Cursor) -> Result<Spread, CalibrationError> {
+        let mut samples_s = Vec::with_capacity(TIMED);
+        for _ in 0..TIMED {
+            let asked = Instant::now();
+            let (answer, _) = self.ask(cursor, cursor.after - 1).await?;
+            let batch: Batch = serde_json::from_slice(&answer.body).map_err(|why| failed(self.arm, why))?;
+            let took: Duration = asked.elapsed();
+            if batch.lines.len() != 1 {
+                return Err(failed(self.arm, format!("{} lines instead of one", batch.lines.len())));
+            }
+            samples_s.push(took.as_secs_f64());
+        }
+        Ok(Spread::of(samples_s.split_off(TIMED_COLD)).expect("some are left"))
+    }
+}
+
+fn failed(arm: Arm, why: impl std::fmt::Display) -> CalibrationError {
+    CalibrationError::Exchange { transport: arm.transport, why: why.to_string() }
+}

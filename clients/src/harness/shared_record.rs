@@ -1,0 +1,208 @@
+//! What all subscribers of a log saw together: how far apart a line reached them, and how it went over time.
+//!
+//! Every recorder notes its first receipts here, without a lock. The size goes with the lines and the seconds of a run,
+//! never with its subscribers. Reads no clock.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::latency::LatencyHistogram;
+use super::recorder::DueTable;
+use super::series::{self, SeriesPoint};
+use crate::wire::Seq;
+
+/// Length of a bin of the time series. A second holds lines enough to have a mean, and an hour is 3 600 rows.
+pub const BIN: Duration = Duration::from_secs(1);
+
+/// Counters that every recorder of a log adds to.
+#[derive(Debug)]
+pub struct SharedRecord {
+    start: Instant,
+    cohort: Range<Seq>,
+    /// Of the lines of the cohort.
+    spreads: Vec<Spread>,
+    bins: Vec<SharedBin>,
+}
+
+/// When a line reached the first and the last of its subscribers, ns since the first due time.
+#[derive(Debug)]
+struct Spread {
+    first_ns: AtomicU64,
+    last_ns: AtomicU64,
+    receipts_count: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct SharedBin {
+    count: AtomicU64,
+    sum_us: AtomicU64,
+    max_us: AtomicU64,
+}
+
+impl SharedRecord {
+    /// Nothing received of this table's lines.
+    pub fn new(table: &DueTable) -> Self {
+        let cohort = table.cohort();
+        let spread = |_| Spread {
+            first_ns: AtomicU64::new(u64::MAX),
+            last_ns: AtomicU64::new(0),
+            receipts_count: AtomicU32::new(0),
+        };
+        let last_due = table.due(table.lines_count()).map_or(Duration::ZERO, |due| due - table.start());
+        let bins_count = if table.lines_count() == 0 { 0 } else { bin_of(last_due) + 1 };
+        Self {
+            start: table.start(),
+            spreads: cohort.clone().map(spread).collect(),
+            cohort,
+            bins: (0..bins_count).map(|_| SharedBin::default()).collect(),
+        }
+    }
+
+    /// A subscriber received the line for the first time.
+    pub(super) fn note(&self, seq: Seq, due: Instant, received: Instant) {
+        if self.cohort.contains(&seq) {
+            let spread = &self.spreads[(seq - self.cohort.start) as usize];
+            let at_ns = received.saturating_duration_since(self.start).as_nanos() as u64;
+            spread.first_ns.fetch_min(at_ns, Ordering::Relaxed);
+            spread.last_ns.fetch_max(at_ns, Ordering::Relaxed);
+            spread.receipts_count.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(bin) = self.bins.get(bin_of(due.saturating_duration_since(self.start))) {
+            let us = received.saturating_duration_since(due).as_micros() as u64;
+            bin.count.fetch_add(1, Ordering::Relaxed);
+            bin.sum_us.fetch_add(us, Ordering::Relaxed);
+            bin.max_us.fetch_max(us, Ordering::Relaxed);
+        }
+    }
+
+    /// Last − first receipt of each line of the cohort that two subscribers or more received.
+    pub fn fanout_skew(&self) -> LatencyHistogram {
+        let mut skew = LatencyHistogram::default();
+        let several = |spread: &&Spread| spread.receipts_count.load(Ordering::Relaxed) > 1;
+        for spread in self.spreads.iter().filter(several) {
+            let (first_ns, last_ns) =
+                (spread.first_ns.load(Ordering::Relaxed), spread.last_ns.load(Ordering::Relaxed));
+            skew.record(Duration::from_nanos(last_ns.saturating_sub(first_ns)));
+        }
+        skew
+    }
+
+    /// What became of the lines over time.
+    pub fn timeline(&self) -> Timeline {
+        let bins = self.bins.iter().map(|bin| Bin {
+            count: bin.count.load(Ordering::Relaxed),
+            sum_us: bin.sum_us.load(Ordering::Relaxed),
+            max_us: bin.max_us.load(Ordering::Relaxed),
+        });
+        Timeline { bins: bins.collect() }
+    }
+}
+
+fn bin_of(due: Duration) -> usize {
+    (due.as_nanos() / BIN.as_nanos()) as usize
+}
+
+/// Deliveries by due time, warm-up included: one bin per [`BIN`] from the first due time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeline {
+    bins: Vec<Bin>,
+}
+
+/// Lines that were due in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Bin {
+    count: u64,
+    sum_us: u64,
+    max_us: u64,
+}
+
+impl Timeline {
+    /// Adds the deliveries of another log of the same run.
+    pub fn merge(&mut self, other: &Self) {
+        self.bins.resize(self.bins.len().max(other.bins.len()), Bin::default());
+        for (bin, other) in self.bins.iter_mut().zip(&other.bins) {
+            bin.count += other.count;
+            bin.sum_us += other.sum_us;
+            bin.max_us = bin.max_us.max(other.max_us);
+        }
+    }
+
+    /// Its rows, each at the begin of its bin. A bin in which nothing arrived has a count and no latency.
+    pub fn points(&self) -> Vec<SeriesPoint> {
+        let mut points = Vec::new();
+        for (i, bin) in self.bins.iter().enumerate() {
+            let t_s = i as f64 * BIN.as_secs_f64();
+            points.push(series::LINES_DELIVERED.point(t_s, bin.count as f64));
+            if bin.count > 0 {
+                points.push(series::LATENCY_MEAN.point(t_s, bin.sum_us as f64 / bin.count as f64));
+                points.push(series::LATENCY_MAX.point(t_s, bin.max_us as f64));
+            }
+        }
+        points
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::harness::recorder::Recorder;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Five lines, due at 0, 500, 1 000, 1 500 and 3 000 ms, the first of which is warm-up.
+    fn table() -> Arc<DueTable> {
+        let due = [0, 500, 1_000, 1_500, 3_000].map(|ms| ms * MS);
+        Arc::new(DueTable::new(Instant::now(), due.to_vec(), 500 * MS))
+    }
+
+    /// One subscriber that receives each (seq, ms after it was due).
+    fn receives(table: &Arc<DueTable>, shared: &Arc<SharedRecord>, receipts: &[(Seq, u32)]) {
+        let mut recorder = Recorder::sharing(table.clone(), shared.clone());
+        for (seq, late_ms) in receipts {
+            recorder.record([*seq], table.due(*seq).unwrap() + *late_ms * MS);
+        }
+    }
+
+    #[test]
+    fn skew_is_from_the_first_to_the_last_first_receipt_of_a_line_of_the_cohort() {
+        let table = table();
+        let shared = Arc::new(SharedRecord::new(&table));
+        receives(&table, &shared, &[(1, 1), (2, 10), (3, 4), (4, 1), (4, 900)]);
+        receives(&table, &shared, &[(1, 99), (2, 3), (4, 5)]);
+        receives(&table, &shared, &[(2, 7)]);
+        let skew = shared.fanout_skew();
+        // Line 2: 3 to 10 ms, line 4: 1 to 5 ms. Line 1 is warm-up, 3 came to one alone, 5 to nobody.
+        let us: Vec<_> = [0.0, 1.0].iter().map(|q| skew.quantile_us(*q).unwrap() / 10).collect();
+        assert_eq!((skew.len(), us), (2, vec![400, 700]));
+    }
+
+    #[test]
+    fn a_line_counts_in_the_second_in_which_it_was_due() {
+        let table = table();
+        let shared = Arc::new(SharedRecord::new(&table));
+        receives(&table, &shared, &[(1, 2), (2, 4_000), (3, 5)]);
+        receives(&table, &shared, &[(2, 1), (3, 7), (4, 3)]);
+        let mut timeline = shared.timeline();
+        let of = |timeline: &Timeline, t_s: f64| {
+            let points = timeline.points().into_iter().filter(|point| point.t_s == t_s);
+            points.map(|point| (point.metric.to_string(), point.value)).collect::<Vec<_>>()
+        };
+        let named = |count: f64, mean: f64, max: f64| {
+            let names = ["lines_delivered", "delivery_latency_mean", "delivery_latency_max"];
+            names.map(str::to_owned).into_iter().zip([count, mean, max]).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&timeline, 0.0), named(3.0, 4_003_000.0 / 3.0, 4_000_000.0));
+        assert_eq!(of(&timeline, 1.0), named(3.0, 5_000.0, 7_000.0));
+        for empty in [2.0, 3.0] {
+            assert_eq!(of(&timeline, empty), [("lines_delivered".to_owned(), 0.0)]);
+        }
+        timeline.merge(&shared.timeline());
+        assert_eq!(of(&timeline, 1.0), named(6.0, 5_000.0, 7_000.0));
+        assert!(of(&timeline, 4.0).is_empty());
+    }
+}

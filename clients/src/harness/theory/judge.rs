@@ -1,0 +1,197 @@
+//! The judge: a run held against the formulas.
+//!
+//! Pure: a run and its calibration in, rows of `theory.csv` out. Which formulas a run answers to follows from its
+//! transport; what it broke of their assumptions is found here and named in every row that needed it.
+//!
+//! Counts are those of the cohort's window: between two readings of every subscriber's counters, one at the cohort's
+//! begin and one when its last line was published. Connecting, settling and draining are outside. λ is the rate of the
+//! lines that arrived in it, not the plan's: a Poisson schedule of 500 lines misses its own rate by 4 % as a rule.
+//! Only what a stream asked (F8) is counted over the whole run, because it asks once, and so are bytes on a wire, which
+//! are reported and not judged.
+
+mod faults;
+mod long_poll;
+mod reading;
+mod short_poll;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use super::calibration::{ArmCalibration, Calibration, Sizes};
+use super::simulation::LinePattern;
+use super::verdict::{Prediction, SIGMAS, TOLERANCE_RATIO, TheoryRow, Unit, judged, reported};
+use crate::harness::results::RunResult;
+use crate::options::{Compression, HttpVersion};
+use crate::wire::{BATCH_BYTES_MAX, BATCH_LINES_MAX, Transport};
+
+pub use reading::{Disturbance, Reading, Setting, Window, server_name};
+
+/// Quantiles of latencies that are judged.
+const QUANTILES: [(f64, &str); 3] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99")];
+
+/// The rows of a run. None without a calibration of its server and arm: a server behind a profile has no constants.
+pub fn judge(run: &RunResult, calibrations: &[Calibration]) -> Vec<TheoryRow> {
+    let setting = Setting::of(&run.cell);
+    let server = calibrations.iter().find(|calibration| calibration.server == setting.server);
+    let found = server.and_then(|server| Some((server, server.arm(&setting.arm())?)));
+    let Some((server, arm)) = found else { return Vec::new() };
+    rows(&setting, &Reading::of(run), server, arm)
+}
+
+/// The rows of what was set and read.
+pub fn rows(
+    setting: &Setting,
+    reading: &Reading,
+    server: &Calibration,
+    arm: &ArmCalibration,
+) -> Vec<TheoryRow> {
+    let case = Case { setting, reading, server, arm };
+    let mut rows = match setting.transport {
+        Transport::ShortPoll => short_poll::rows(&case),
+        Transport::LongPoll => long_poll::rows(&case),
+        Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => {
+            streams::rows(&case)
+        }
+    };
+    rows.extend(faults::rows(&case));
+    rows
+}
+
+/// All that a row is made of.
+struct Case<'a> {
+    setting: &'a Setting,
+    reading: &'a Reading,
+    server: &'a Calibration,
+    arm: &'a ArmCalibration,
+}
+
+impl Case<'_> {
+    fn subscribers(&self) -> f64 {
+        self.setting.subscribers
+    }
+
+    /// Lines of the cohort, at least one: it divides.
+    fn lines(&self) -> f64 {
+        (self.reading.lines_count as f64).max(1.0)
+    }
+
+    /// λ of one deployment, 1/s: of what arrived in the window, or of the cohort where there was none.
+    fn line_rate_hz(&self) -> f64 {
+        match &self.reading.window {
+            Some(window) if window.delivered > 0 => {
+                window.delivered as f64 / self.subscribers() / window.length_s
+            }
+            Some(_) | None => self.lines() / self.reading.cohort_s,
+        }
+    }
+
+    /// The lines as formulas see them, at the rate at which they came.
+    fn pattern(&self) -> LinePattern {
+        match self.setting.lines {
+            Some(LinePattern::Periodic { .. }) => {
+                LinePattern::Periodic { period_s: 1.0 / self.line_rate_hz() }
+            }
+            Some(LinePattern::Poisson { .. }) | None => LinePattern::Poisson { rate_hz: self.line_rate_hz() },
+        }
+    }
+
+    /// What breaks every formula.
+    fn broken(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        if let Some(why) = &self.reading.invalid {
+            broken.push(format!("the run is invalid: {why}"));
+        }
+        match &self.setting.disturbance {
+            Disturbance::None => {}
+            Disturbance::Stop { .. } => broken.push("the server was stopped".to_owned()),
+            Disturbance::Cut => broken.push("connections were cut".to_owned()),
+        }
+        let failed = self.reading.traffic.requests.refused + self.reading.traffic.requests.error;
+        if failed > 0 {
+            broken.push(format!("{failed} requests failed"));
+        }
+        if self.setting.rungs_count > 0 {
+            broken.push("subscribers may have stepped down to another transport".to_owned());
+        }
+        // A short poll is answered at once, with or without lines.
+        if !self.setting.linger.is_zero() && self.setting.transport != Transport::ShortPoll {
+            broken.push("the server lingers to fill a batch".to_owned());
+        }
+        broken
+    }
+
+    /// For formulas that need Poisson lines.
+    fn not_poisson(&self) -> Option<String> {
+        match self.setting.lines {
+            Some(LinePattern::Poisson { .. }) => None,
+            Some(LinePattern::Periodic { .. }) => Some("lines are periodic, not Poisson".to_owned()),
+            None => Some("lines are replayed, not Poisson".to_owned()),
+        }
+    }
+
+    /// For formulas of polls that need every answer to bring all there is: lines that gather in `gathering_s`.
+    fn more(&self, gathering_s: f64) -> Option<String> {
+        // A Poisson count exceeds its mean by six standard deviations once in a thousand million.
+        let mean = self.line_rate_hz() * gathering_s;
+        let lines_max = mean + 6.0 * mean.sqrt();
+        let bytes_max = lines_max * (self.setting.payload_bytes + self.line_overhead());
+        let fits = lines_max <= BATCH_LINES_MAX as f64 && bytes_max <= BATCH_BYTES_MAX as f64;
+        (!fits).then(|| "more lines gather than an answer may hold (`more`)".to_owned())
+    }
+
+    /// For formulas of bytes.
+    fn weight_changes(&self) -> impl Iterator<Item = String> + use<> {
+        let compressed = self.setting.options.compression == Compression::Gzip;
+        let http2 = self.setting.options.http == HttpVersion::Http2
+            && !matches!(self.setting.transport, Transport::Websocket | Transport::WebsocketActor);
+        [
+            compressed.then(|| "answers are compressed".to_owned()),
+            http2.then(|| "HTTP/2 shortens headers by what it sent before".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// For latencies of about `latency_s`.
+    fn publisher_late(&self, latency_s: f64) -> Option<String> {
+        let late_s = self.reading.send_late_mean_s?;
+        let late = late_s > TOLERANCE_RATIO * latency_s + self.server.visible_s.mean_s;
+        late.then(|| format!("the publisher was late by {:.0} us on average", late_s * 1e6))
+    }
+
+    /// Bytes of a line around its text.
+    fn line_overhead(&self) -> f64 {
+        let digits = self.reading.digits_mean;
+        match &self.arm.sizes {
+            Sizes::Poll { line, .. } => line.bytes(digits),
+            Sizes::Stream { line } => line.bytes(digits),
+        }
+    }
+
+    /// Bytes in the socket per line and subscriber, in the window.
+    fn bytes_per_line(&self) -> Option<f64> {
+        let window = self.reading.window.as_ref().filter(|window| window.delivered > 0)?;
+        let bytes = window.traffic.up_bytes + window.traffic.down_bytes;
+        Some(bytes as f64 / window.delivered as f64)
+    }
+
+    fn window(&self) -> Option<&Window> {
+        self.reading.window.as_ref()
+    }
+
+    /// How long counts were counted, s.
+    fn counted_s(&self) -> f64 {
+        self.window().map_or(self.reading.cohort_s, |window| window.length_s)
+    }
+
+    /// Standard error of a time average of the age of `looks` independent looks at Poisson lines; of periodic lines
+    /// there is none.
+    fn age_error_s(&self, looks: f64) -> f64 {
+        match self.setting.lines {
+            Some(LinePattern::Periodic { .. }) => 0.0,
+            Some(LinePattern::Poisson { .. }) | None => {
+                (2.0 / looks.min(self.lines()).max(1.0)).sqrt() / self.line_rate_hz()
+            }
+        }
+    }
+}

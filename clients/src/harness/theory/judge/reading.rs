@@ -1,0 +1,188 @@
+//! What the judge needs of a cell and of a run, in the units of the formulas.
+
+use std::time::Duration;
+
+use crate::harness::latency::LatencyHistogram;
+use crate::harness::metrics;
+use crate::harness::network::Fault;
+use crate::harness::plan::{Cell, LineProcess, Server};
+use crate::harness::results::{RunResult, Verdict};
+use crate::harness::theory::calibration::{Arm, digits_mean};
+use crate::harness::theory::simulation::LinePattern;
+use crate::options::Options;
+use crate::traffic::Traffic;
+use crate::wire::Transport;
+
+/// What was set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// Names the calibration of its server.
+    pub server: String,
+    /// How lines reach the subscribers.
+    pub transport: Transport,
+    /// What the clients decide.
+    pub options: Options,
+    /// When lines are due; `None`: as a recording has it.
+    pub lines: Option<LinePattern>,
+    /// Bytes of a line's text; of a recording unknown, and taken as 0.
+    pub payload_bytes: f64,
+    /// Of all deployments.
+    pub subscribers: f64,
+    /// Subscribers that are there for something else than to be measured.
+    pub beside_count: u32,
+    /// Transports that a subscriber may step down to.
+    pub rungs_count: usize,
+    /// How long the server waits to fill a batch.
+    pub linger: Duration,
+    /// What happens to the run.
+    pub disturbance: Disturbance,
+}
+
+/// What happens to a run, as far as formulas care.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Disturbance {
+    /// Nothing.
+    None,
+    /// The server stands still.
+    Stop {
+        /// S, s.
+        stall_s: f64,
+    },
+    /// The subscribers' connections are cut.
+    Cut,
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Why the run may not be believed, if so.
+    pub invalid: Option<String>,
+    /// D: from the first line of the cohort to the end of the schedule, s.
+    pub cohort_s: f64,
+    /// Distinct lines of the cohort that arrived.
+    pub lines_count: u64,
+    /// Digits of the cohort's seqs, on average.
+    pub digits_mean: f64,
+    /// Mean delivery latency, s; `None` where lines are missing.
+    pub latency_mean_s: Option<f64>,
+    /// p50, p90, p99 and the maximum, s, in this order; `None` where there were too few lines.
+    pub latency_quantiles_s: [Option<f64>; 4],
+    /// Every delivery latency.
+    pub latencies: LatencyHistogram,
+    /// Actual send − due, mean, s.
+    pub send_late_mean_s: Option<f64>,
+    /// Of the whole run.
+    pub traffic: Traffic,
+    /// Of the cohort's window.
+    pub window: Option<Window>,
+    /// Age of information, time average, s.
+    pub age_mean_s: Option<f64>,
+    /// Polls held at the server, time average.
+    pub waiters_mean: Option<f64>,
+    /// CPU time of the server over the whole run, s.
+    pub server_cpu_s: Option<f64>,
+    /// Bytes on a wire per line and subscriber, of the whole run.
+    pub wire_per_line_bytes: Option<f64>,
+}
+
+/// Counters between two readings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// Of all subscribers.
+    pub traffic: Traffic,
+    /// Lines × subscribers that arrived.
+    pub delivered: u64,
+    /// From one reading to the other, s.
+    pub length_s: f64,
+}
+
+impl Setting {
+    /// Of a cell.
+    pub fn of(cell: &Cell) -> Self {
+        let lines = match &cell.lines {
+            LineProcess::Replay { .. } => None,
+            LineProcess::Periodic(lines) => Some(LinePattern::Periodic { period_s: 1.0 / lines.rate_hz }),
+            LineProcess::Poisson(lines) => Some(LinePattern::Poisson { rate_hz: lines.rate_hz }),
+        };
+        let beside = [cell.stalled, cell.late].into_iter().flatten().map(|extra| extra.subscribers);
+        Self {
+            server: server_name(cell),
+            transport: cell.transport,
+            options: cell.options.clone(),
+            lines,
+            payload_bytes: cell.lines.generated().map_or(0.0, |lines| lines.payload_bytes as f64),
+            subscribers: f64::from(cell.subscribers_total()),
+            beside_count: beside.sum(),
+            rungs_count: cell.fallback.len(),
+            linger: cell.serve.linger,
+            disturbance: match &cell.fault {
+                None => Disturbance::None,
+                Some(Fault::Cut(_)) => Disturbance::Cut,
+                Some(Fault::Stop(stop)) => Disturbance::Stop { stall_s: stop.duration.as_secs_f64() },
+            },
+        }
+    }
+
+    /// What decides how its exchanges look.
+    pub fn arm(&self) -> Arm {
+        let Options { polling, http, connections, compression, .. } = &self.options;
+        Arm {
+            transport: self.transport,
+            http: *http,
+            connections: *connections,
+            compression: *compression,
+            condition: polling.condition,
+        }
+    }
+}
+
+/// Names the server of a cell and how it was started: cells of one name share a calibration.
+pub fn server_name(cell: &Cell) -> String {
+    let server = match &cell.server {
+        Server::Wirelab => "wirelab",
+        // Never by its address: it stands in files that are published.
+        Server::Running(_) | Server::Profile(_) => cell.arm.as_deref().unwrap_or("another"),
+    };
+    format!("{server}, store {}, compression {}", cell.serve.store, cell.serve.compression)
+}
+
+impl Reading {
+    /// Of a run.
+    pub fn of(run: &RunResult) -> Self {
+        let quantile = |quantile| metrics::quantile_us(run, &run.delivery.latency, quantile);
+        let seconds = |us: u64| us as f64 / 1e6;
+        let cohort = &run.delivery.cohort;
+        let subscribers = run.delivery.subscribers_count.max(1);
+        let warm_up_count = run.delivery.whole.expected.saturating_sub(cohort.expected) / subscribers;
+        let last = (run.delivery.whole.expected / subscribers).max(warm_up_count + 1);
+        Self {
+            invalid: (run.verdict == Verdict::Invalid)
+                .then(|| run.verdict_reasons.first().cloned().unwrap_or_default()),
+            cohort_s: run.measured.as_secs_f64(),
+            lines_count: run.delivery.distinct_lines_count(),
+            digits_mean: digits_mean(warm_up_count + 1, last),
+            latency_mean_s: run
+                .delivery
+                .latency
+                .mean_us()
+                .filter(|_| cohort.delivered == cohort.expected)
+                .map(|us| us / 1e6),
+            latency_quantiles_s: [0.5, 0.9, 0.99, 1.0].map(|q| quantile(q).map(seconds)),
+            latencies: run.delivery.latency.clone(),
+            send_late_mean_s: run.send_lateness.mean_us().map(|us| us / 1e6),
+            traffic: run.traffic,
+            window: run.cohort_traffic.map(|window| Window {
+                traffic: window.traffic,
+                delivered: window.delivered_count,
+                length_s: window.length.as_secs_f64(),
+            }),
+            age_mean_s: run.staleness.map(|staleness| staleness.mean.as_secs_f64()),
+            waiters_mean: run.waiters_mean,
+            server_cpu_s: run.server.cpu.map(|cpu| cpu.as_secs_f64()),
+            wire_per_line_bytes: run.packets.map(|packets| {
+                let bytes = packets.wire_up_bytes() + packets.wire_down_bytes();
+                bytes as f64 / run.delivery.whole.delivered as f64
+            }),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Runs of one transport and arm as one group: the median over its runs, and how far it may be off.
+//!
+//! The unit is the run. Invalid runs count for nothing, and a figure that one of the others does not have is not told
+//! of the group: what is missing is rarely the best of it. The 95 % interval comes from
+//! [`wirelab_clients::harness::statistics`]; under six runs there is none, and the points stand for themselves. The
+//! A/A pair, the same cell measured twice in each block, is the noise that every difference has to exceed.
+
+use wirelab_clients::harness::statistics::{
+    Contrast, Interval, Runs, contrast_interval, contrast_of, median, median_interval, paired_by_block,
+};
+use wirelab_clients::wire::Transport;
+
+use super::figures::Figure;
+use super::folder::{Folder, Run, Twin};
+
+/// What intervals are drawn with where the manifest names no seed.
+const SEED_DEFAULT: u64 = 1;
+
+/// The runs of a transport and an arm.
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    /// What it is called: the transport, and the arm where there is one.
+    pub(super) label: String,
+    pub(super) transport: &'a str,
+    pub(super) arm: &'a str,
+    /// Every run, in the order of blocks.
+    pub(super) runs: Vec<&'a Run>,
+    /// By [`Figure::index`].
+    summaries: Vec<Option<Summary>>,
+    /// The same over all runs, where none is believed: plots mark it, nothing else uses it.
+    doubted: Vec<Option<Summary>>,
+}
+
+/// A figure of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Summary {
+    /// One per believed run, in the order of blocks.
+    pub(super) values: Vec<f64>,
+    /// The block of each.
+    blocks: Vec<u32>,
+    /// What its intervals are drawn with: the same folder makes the same bytes.
+    seed: u64,
+    /// The middle of them.
+    pub(super) median: f64,
+    /// 95 % interval of the median over runs; `None` under six of them.
+    pub(super) interval: Option<Interval>,
+}
+
+/// All of a folder.
+#[derive(Debug)]
+pub(super) struct Aggregate<'a> {
+    /// By transport, then by factors and arm.
+    pub(super) groups: Vec<Group<'a>>,
+    /// The cell that was measured twice: its group, and the twin.
+    pub(super) pair: Option<(usize, Group<'a>)>,
+}
+
+impl Summary {
+    /// Of these values; `None` without any.
+    fn of(values: Vec<f64>, blocks: Vec<u32>, seed: u64) -> Option<Self> {
+        let median = median(&values)?;
+        let interval = median_interval(&values, seed);
+        Some(Self { values, blocks, seed, median, interval })
+    }
+
+    /// From the least to the most of its values.
+    pub(super) fn range(&self) -> Interval {
+        let low = self.values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Interval { low, high }
+    }
+
+    /// The interval where there is one, or the range.
+    pub(super) fn spread(&self) -> Interval {
+        self.interval.unwrap_or_else(|| self.range())
+    }
+
+    /// How many times `self` the `other` is, and its 95 % interval: by blocks where both were measured in each.
+    pub(super) fn times(&self, other: &Self) -> Option<(f64, Option<Interval>)> {
+        let with_blocks = |summary: &Self| {
+            summary.blocks.iter().copied().zip(summary.values.iter().copied()).collect::<Vec<_>>()
+        };
+        let pairs = paired_by_block(&with_blocks(self), &with_blocks(other));
+        let runs = match &pairs {
+            Some(pairs) => Runs::Paired(pairs),
+            None => Runs::Apart(&self.values, &other.values),
+        };
+        Some((contrast_of(Contrast::Ratio, runs)?, contrast_interval(Contrast::Ratio, runs, self.seed)))
+    }
+}
+
+impl<'a> Group<'a> {
+    fn of(label: String, runs: Vec<&'a Run>, seed: u64) -> Self {
+        let believed: Vec<&Run> = runs.iter().copied().filter(|run| run.is_believed()).collect();
+        let summaries = summaries_of(&believed, seed);
+        let doubted = if believed.is_empty() { summaries_of(&runs, seed) } else { Vec::new() };
+        Self { label, transport: &runs[0].transport, arm: &runs[0].arm, runs, summaries, doubted }
+    }
+
+    /// The figure over its believed runs. `None` where there is no such run, or one that does not have it.
+    pub(super) fn summary(&self, figure: Figure) -> Option<&Summary> {
+        self.summaries[figure.index()].as_ref()
+    }
+
+    /// What a plot may show: of a group without a believed run its doubtful ones, which the plot has to mark.
+    pub(super) fn shown(&self, figure: Figure) -> Option<&Summary> {
+        let doubted = || self.doubted.get(figure.index()).and_then(Option::as_ref);
+        self.summary(figure).or_else(doubted)
+    }
+
+    /// Runs that something may be claimed from.
+    pub(super) fn believed(&self) -> impl Iterator<Item = &'a Run> {
+        self.runs.iter().copied().filter(|run| run.is_believed())
+    }
+
+    /// Whether there is any.
+    pub(super) fn is_believed(&self) -> bool {
+        self.believed().next().is_some()
+    }
+
+    /// How late the harness was at worst in a believed run, ms: nothing smaller is told apart.
+    pub(super) fn lateness_ms(&self) -> f64 {
+        self.believed().filter_map(|run| run.lateness_us).fold(0.0, f64::max) / 1e3
+    }
+
+    /// Its label, and that it is invalid, if it is.
+    pub(super) fn label_in_plots(&self) -> String {
+        if self.is_believed() { self.label.clone() } else { format!("{}, invalid", self.label) }
+    }
+
+    /// Where it stands among the others: transports as the project lists them, then numbers, then names.
+    fn rank(&self) -> (usize, &'a str) {
+        let known = Transport::ALL.iter().position(|transport| transport.name() == self.transport);
+        (known.unwrap_or(usize::MAX), self.transport)
+    }
+}
+
+/// Every figure that all of these runs have.
+fn summaries_of(runs: &[&Run], seed: u64) -> Vec<Option<Summary>> {
+    let summary = |figure: Figure| {
+        let values = runs.iter().map(|run| run.figure(figure)).collect::<Option<Vec<_>>>()?;
+        let blocks = runs.iter().enumerate().map(|(i, run)| run.block.unwrap_or(i as u64 + 1));
+        Summary::of(values, blocks.map(|block| u32::try_from(block).unwrap_or(u32::MAX)).collect(), seed)
+    };
+    Figure::ALL.into_iter().map(summary).collect()
+}
+
+impl<'a> Aggregate<'a> {
+    /// The groups of a folder.
+    pub(super) fn of(folder: &'a Folder) -> Self {
+        let seed = folder.manifest.get("seed").and_then(serde_json::Value::as_u64).unwrap_or(SEED_DEFAULT);
+        let mut keyed: Vec<(Key<'a>, Vec<&'a Run>)> = Vec::new();
+        for run in &folder.runs {
+            let key = (run.transport.as_str(), run.arm.as_str(), run.twin);
+            match keyed.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, runs)) => runs.push(run),
+                None => keyed.push((key, vec![run])),
+            }
+        }
+        keyed.iter_mut().for_each(|(_, runs)| runs.sort_by_key(|run| run.block));
+        let (twins, plain): (Vec<_>, Vec<_>) =
+            keyed.into_iter().partition(|((.., twin), _)| *twin == Twin::Aa);
+        let is_alone = |key: &Key| !plain.iter().any(|(other, _)| (other.0, other.1) == (key.0, key.1));
+        // A twin without its other half is a cell like any other.
+        let (alone, twins): (Vec<_>, Vec<_>) = twins.into_iter().partition(|(key, _)| is_alone(key));
+        let mut groups: Vec<Group> =
+            plain.into_iter().chain(alone).map(|(key, runs)| Group::of(label(key), runs, seed)).collect();
+        groups.sort_by(|a, b| {
+            let numbers = |group: &Group| group.runs[0].factors.clone();
+            let by_number = numbers(a).partial_cmp(&numbers(b)).unwrap_or(std::cmp::Ordering::Equal);
+            a.rank().cmp(&b.rank()).then(by_number).then(a.arm.cmp(b.arm))
+        });
+        let pair = twins.into_iter().next().and_then(|(key, runs)| {
+            let of = groups.iter().position(|group| (group.transport, group.arm) == (key.0, key.1))?;
+            Some((of, Group::of(format!("{}, A/A", label(key)), runs, seed)))
+        });
+        Self { groups, pair }
+    }
+
+    /// The two groups of the A/A pair.
+    pub(super) fn aa(&self) -> Option<(&Group<'a>, &Group<'a>)> {
+        self.pair.as_ref().map(|(of, twin)| (&self.groups[*of], twin))
+    }
+
+    /// By how much, as a share of the smaller one, equal cells differ in this figure; 0 without an A/A pair.
+    pub(super) fn noise_ratio(&self, figure: Figure) -> f64 {
+        let difference = self.aa().and_then(|(of, twin)| {
+            let (ratio, _) = of.summary(figure)?.times(twin.summary(figure)?)?;
+            (ratio > 0.0).then(|| ratio.max(1.0 / ratio) - 1.0)
+        });
+        difference.unwrap_or(0.0)
+    }
+
+    /// What the group of this run is called; the run's own name where it is in none.
+    pub(super) fn label_of(&self, run_id: &str) -> String {
+        let mut groups = self.groups.iter().chain(self.pair.iter().map(|(_, twin)| twin));
+        let holds = |group: &&Group| group.runs.iter().any(|run| run.run_id == run_id);
+        groups.find(holds).map_or_else(|| run_id.to_owned(), |group| group.label.clone())
+    }
+
+    /// The groups that have this figure, least first.
+    pub(super) fn ranked(&self, figure: Figure) -> Vec<(&Group<'a>, &Summary)> {
+        let mut ranked: Vec<_> =
+            self.groups.iter().filter_map(|group| Some((group, group.summary(figure)?))).collect();
+        ranked.sort_by(|a, b| a.1.median.total_cmp(&b.1.median));
+        ranked
+    }
+}
+
+type Key<'a> = (&'a str, &'a str, Twin);
+
+/// The transport and the arm; the arm alone where it begins with the transport's name.
+fn label((transport, arm, _): Key) -> String {
+    if arm.is_empty() {
+        transport.to_owned()
+    } else if arm.starts_with(transport) {
+        arm.to_owned()
+    } else {
+        format!("{transport} ({arm})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{self, Cell};
+
+    fn folder(cells: &[Cell]) -> Folder {
+        Folder::read(&synthetic::files(cells, 1)).unwrap()
+    }
+
+    #[test]
+    fn groups_come_by_transport_then_by_number_then_by_name() {
+        let poll = |arm: &str, interval: u32| {
+            Cell::of("short-poll", 1.0, 1).arm(arm).with("poll_interval_ms", interval)
+        };
+        let cells = [
+            Cell::of("websocket", 1.0, 1),
+            poll("slow", 1_000),
+            poll("fast", 200),
+            poll("also-fast", 200),
+            Cell::of("flask", 1.0, 1),
+            Cell::of("long-poll", 1.0, 1),
+        ];
+        let folder = folder(&cells);
+        let aggregate = Aggregate::of(&folder);
+        let labels: Vec<&str> = aggregate.groups.iter().map(|group| group.label.as_str()).collect();
+        assert_eq!(
+            labels,
+            [
+                "short-poll (also-fast)",
+                "short-poll (fast)",
+                "short-poll (slow)",
+                "long-poll",
+                "websocket",
+                "flask"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_median_is_that_of_the_runs_that_are_believed() {
+        let mut cell = Cell { noise_ratio: 0.0, ..Cell::of("sse", 5.0, 3) };
+        cell.verdicts[1] = "invalid";
+        let folder = folder(&[cell]);
+        let aggregate = Aggregate::of(&folder);
+        let group = &aggregate.groups[0];
+        let summary = group.summary(Figure::LatencyP50).unwrap();
+        assert_eq!(
+            (summary.values.as_slice(), summary.median, summary.interval),
+            (&[5.0, 5.0][..], 5.0, None)
+        );
+        assert_eq!((group.runs.len(), group.believed().count()), (3, 2));
+    }
+
+    #[test]
+    fn only_a_plot_shows_a_group_that_is_not_believed() {
+        let folder = folder(&[Cell { verdicts: vec!["invalid"; 2], ..Cell::of("sse", 5.0, 0) }]);
+        let aggregate = Aggregate::of(&folder);
+        let group = &aggregate.groups[0];
+        assert!(group.summary(Figure::LatencyP50).is_none() && group.shown(Figure::LatencyP50).is_some());
+        assert_eq!(group.label_in_plots(), "sse, invalid");
+        assert!(aggregate.ranked(Figure::LatencyP50).is_empty());
+    }
+
+    #[test]
+    fn the_pair_of_equal_cells_is_no_rival_and_shows_the_noise() {
+        let cell = |p50_ms, is_aa| Cell { is_aa, noise_ratio: 0.0, ..Cell::of("sse", p50_ms, 6) };
+        let paired = folder(&[cell(10.0, false), cell(11.0, true), Cell::of("ndjson", 3.0, 6)]);
+        let aggregate = Aggregate::of(&paired);
+        assert_eq!(aggregate.groups.len(), 2);
+        assert_eq!(
+            aggregate.aa().map(|(of, twin)| (of.label.as_str(), twin.label.as_str())),
+            Some(("sse", "sse, A/A"))
+        );
+        assert!((aggregate.noise_ratio(Figure::LatencyP50) - 0.1).abs() < 1e-9);
+        // Without its other half it is a cell like any other.
+        let alone = folder(&[cell(11.0, true), Cell::of("ndjson", 3.0, 6)]);
+        let aggregate = Aggregate::of(&alone);
+        assert_eq!((aggregate.groups.len(), aggregate.pair.is_none()), (2, true));
+    }
+}

@@ -1,0 +1,243 @@
+//! The figures a report speaks about, and the factors a plan may vary: which column, which unit, which words.
+//!
+//! To add one: a variant, and a line in each match, which the compiler asks for.
+
+/// A figure of a run. Less is better, for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Figure {
+    /// Delivery latency that half of the lines did not exceed.
+    LatencyP50,
+    /// Of nine lines in ten.
+    LatencyP90,
+    /// Of 99 lines in 100.
+    LatencyP99,
+    /// Of the slowest line.
+    LatencyMax,
+    /// Age of information, time average.
+    StalenessMean,
+    /// Requests per delivered line.
+    Requests,
+    /// Text of the log per delivered line.
+    AppBytes,
+    /// Bytes through the sockets, both directions, per delivered line.
+    L7Bytes,
+    /// With the headers of IP and TCP.
+    IpBytes,
+    /// With the frames of the link.
+    WireBytes,
+    /// Processor time of the server per delivered line.
+    Cpu,
+    /// Anonymous memory of the server.
+    Memory,
+    /// The same per connection: the slope over several numbers of connections.
+    MemoryPerConnection,
+}
+
+impl Figure {
+    /// In the order of the tables.
+    pub(super) const ALL: [Self; 13] = [
+        Self::LatencyP50,
+        Self::LatencyP90,
+        Self::LatencyP99,
+        Self::LatencyMax,
+        Self::StalenessMean,
+        Self::Requests,
+        Self::AppBytes,
+        Self::L7Bytes,
+        Self::IpBytes,
+        Self::WireBytes,
+        Self::Cpu,
+        Self::Memory,
+        Self::MemoryPerConnection,
+    ];
+
+    /// Its place in [`Self::ALL`].
+    pub(super) fn index(self) -> usize {
+        Self::ALL.iter().position(|figure| *figure == self).expect("every figure is in the list")
+    }
+
+    /// Its name in machine-readable formats: the column of `runs.csv` that it is taken from, or made after.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::LatencyP50 => "delivery_latency_us_p50",
+            Self::LatencyP90 => "delivery_latency_us_p90",
+            Self::LatencyP99 => "delivery_latency_us_p99",
+            Self::LatencyMax => "delivery_latency_us_max",
+            Self::StalenessMean => "staleness_ms_mean",
+            Self::Requests => "requests_per_line_ratio",
+            Self::AppBytes => "app_per_line_bytes",
+            Self::L7Bytes => "l7_per_line_bytes",
+            Self::IpBytes => "ip_per_line_bytes",
+            Self::WireBytes => "wire_per_line_bytes",
+            Self::Cpu => "server_cpu_per_line_us",
+            Self::Memory => "server_pss_anon_bytes",
+            Self::MemoryPerConnection => "server_pss_anon_per_connection_bytes",
+        }
+    }
+
+    /// What `theory.csv` calls it, where some formula predicts it.
+    pub(super) const fn quantity(self) -> Option<&'static str> {
+        match self {
+            Self::LatencyP50 => Some("delivery latency p50"),
+            Self::LatencyP90 => Some("delivery latency p90"),
+            Self::LatencyP99 => Some("delivery latency p99"),
+            Self::LatencyMax => Some("delivery latency max"),
+            Self::StalenessMean => Some("age of information mean"),
+            Self::Requests => Some("requests per line"),
+            Self::L7Bytes => Some("l7 bytes per line"),
+            Self::WireBytes => Some("wire bytes per line"),
+            Self::AppBytes | Self::IpBytes | Self::Cpu | Self::Memory | Self::MemoryPerConnection => None,
+        }
+    }
+
+    /// What one of its column is, in [`Self::unit`]s.
+    pub(super) const fn scale(self) -> f64 {
+        match self {
+            Self::LatencyP50 | Self::LatencyP90 | Self::LatencyP99 | Self::LatencyMax => 1e-3,
+            Self::Memory => 1.0 / (1024.0 * 1024.0),
+            Self::MemoryPerConnection => 1.0 / 1024.0,
+            Self::StalenessMean | Self::Requests | Self::Cpu => 1.0,
+            Self::AppBytes | Self::L7Bytes | Self::IpBytes | Self::WireBytes => 1.0,
+        }
+    }
+
+    /// The unit it is told in.
+    pub(super) const fn unit(self) -> &'static str {
+        match self {
+            Self::LatencyP50 | Self::LatencyP90 | Self::LatencyP99 | Self::LatencyMax => "ms",
+            Self::StalenessMean => "ms",
+            Self::Requests => "",
+            Self::AppBytes | Self::L7Bytes | Self::IpBytes | Self::WireBytes => "bytes",
+            Self::Cpu => "µs",
+            Self::Memory => "MiB",
+            Self::MemoryPerConnection => "KiB",
+        }
+    }
+
+    /// As it stands over a column and beside an axis.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::LatencyP50 => "latency p50",
+            Self::LatencyP90 => "latency p90",
+            Self::LatencyP99 => "latency p99",
+            Self::LatencyMax => "latency max",
+            Self::StalenessMean => "mean age of information",
+            Self::Requests => "requests per line",
+            Self::AppBytes => "log text per line",
+            Self::L7Bytes => "bytes per line (l7)",
+            Self::IpBytes => "bytes per line (ip)",
+            Self::WireBytes => "bytes per line (wire)",
+            Self::Cpu => "server CPU per line",
+            Self::Memory => "server memory",
+            Self::MemoryPerConnection => "server memory per connection",
+        }
+    }
+
+    /// The quantile that it is, which needs so many distinct lines.
+    pub(super) const fn quantile(self) -> Option<f64> {
+        match self {
+            Self::LatencyP50 => Some(0.5),
+            Self::LatencyP90 => Some(0.9),
+            Self::LatencyP99 => Some(0.99),
+            Self::LatencyMax | Self::StalenessMean | Self::Requests => None,
+            Self::AppBytes | Self::L7Bytes | Self::IpBytes | Self::WireBytes => None,
+            Self::Cpu | Self::Memory | Self::MemoryPerConnection => None,
+        }
+    }
+
+    /// With its unit.
+    pub(super) fn title_with_unit(self) -> String {
+        match self.unit() {
+            "" => self.title().to_owned(),
+            // Its title says what is counted.
+            "bytes" if self != Self::AppBytes => self.title().to_owned(),
+            unit => format!("{} ({unit})", self.title()),
+        }
+    }
+}
+
+/// A number that a plan may vary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Factor {
+    /// Between two polls.
+    PollInterval,
+    /// How long a long poll is held.
+    Hold,
+    /// How long the server gathers lines before it answers.
+    Linger,
+    /// Subscribers per deployment.
+    Subscribers,
+    /// Deployments at once.
+    Deployments,
+    /// Lines per second.
+    LineRate,
+    /// Bytes of a line.
+    Payload,
+    /// Between two heartbeats.
+    Heartbeat,
+}
+
+impl Factor {
+    /// Every one.
+    pub(super) const ALL: [Self; 8] = [
+        Self::PollInterval,
+        Self::Hold,
+        Self::Linger,
+        Self::Subscribers,
+        Self::Deployments,
+        Self::LineRate,
+        Self::Payload,
+        Self::Heartbeat,
+    ];
+
+    /// Its column of `runs.csv`.
+    pub(super) const fn column(self) -> &'static str {
+        match self {
+            Self::PollInterval => "poll_interval_ms",
+            Self::Hold => "hold_ms",
+            Self::Linger => "linger_ms",
+            Self::Subscribers => "subscribers_count",
+            Self::Deployments => "deployments_count",
+            Self::LineRate => "line_rate_hz",
+            Self::Payload => "payload_bytes",
+            Self::Heartbeat => "heartbeat_ms",
+        }
+    }
+
+    /// In words.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::PollInterval => "poll interval",
+            Self::Hold => "hold",
+            Self::Linger => "linger",
+            Self::Subscribers => "subscribers per deployment",
+            Self::Deployments => "deployments",
+            Self::LineRate => "line rate",
+            Self::Payload => "line size",
+            Self::Heartbeat => "heartbeat interval",
+        }
+    }
+
+    /// Its unit; empty for counts.
+    pub(super) const fn unit(self) -> &'static str {
+        match self {
+            Self::PollInterval | Self::Hold | Self::Linger | Self::Heartbeat => "ms",
+            Self::Subscribers | Self::Deployments => "",
+            Self::LineRate => "Hz",
+            Self::Payload => "bytes",
+        }
+    }
+}
+
+/// Factors that are words; with the transport they tell the series of a sweep apart.
+pub(super) const WORDS: [&str; 9] = [
+    "line_process",
+    "poll_schedule",
+    "poll_phase",
+    "conditional",
+    "http_version",
+    "keep_alive",
+    "compression",
+    "store",
+    "fault",
+];

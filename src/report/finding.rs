@@ -1,0 +1,364 @@
+//! The finding: what the figures say, in sentences.
+//!
+//! Every claim is one that the numbers carry: a difference is named only where [`comparison`](super::comparison) tells
+//! it apart, a trend only between ends that can be told apart, and nothing at all is said of an invalid run but that it
+//! is left out. Where there are fewer than six runs, there are points and no winner.
+
+use super::aggregate::{Aggregate, Group, Summary};
+use super::comparison::{Comparison, End, Ordered, Placed, RUNS_NEEDED, compare, told_apart};
+use super::figures::Figure;
+use super::folder::Folder;
+use super::sweep::{Series, Sweep};
+use super::wording::{counted, digits, list, percent_signed, plain, with_unit};
+
+mod reservations;
+mod words;
+
+use reservations::{delivery, noise, theory, too_few_runs, validity};
+use words::words;
+
+/// Groups that a sentence of points lists; of more it tells the ends.
+const LISTED_MAX: usize = 8;
+/// Groups that are named one by one where they cannot be told apart.
+const NAMED_MAX: usize = 4;
+/// From here on a rise is told in times, below it in percent.
+const TIMES_MIN: f64 = 2.0;
+/// The figures that costs are told by; of the bytes the layer that was measured closest to the wire.
+const COSTS: [Figure; 4] = [Figure::Requests, Figure::WireBytes, Figure::Cpu, Figure::Memory];
+
+/// What a sentence is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Topic {
+    /// Who was faster, by how much.
+    Latency,
+    /// What a factor did.
+    Sweep,
+    /// What it took.
+    Cost,
+    /// Whether the predictions came true.
+    Theory,
+    /// Whether every line arrived once and in order.
+    Delivery,
+    /// How many runs hold.
+    Validity,
+    /// What is not claimed, and why.
+    Caution,
+}
+
+/// Whether it is good news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Tone {
+    /// As it should be.
+    Good,
+    /// Neither.
+    Plain,
+    /// Something is wrong, or to be careful about.
+    Bad,
+}
+
+impl Tone {
+    /// As style sheets write it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Plain => "plain",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// One sentence, or a few about one thing.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(super) struct Sentence {
+    pub(super) topic: Topic,
+    pub(super) tone: Tone,
+    pub(super) text: String,
+}
+
+fn sentence(topic: Topic, tone: Tone, text: String) -> Sentence {
+    Sentence { topic, tone, text }
+}
+
+/// What the folder found, most important first.
+pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Sweep>) -> Vec<Sentence> {
+    if folder.runs.is_empty() {
+        return vec![sentence(Topic::Validity, Tone::Bad, "No run has ended yet.".to_owned())];
+    }
+    let mut told = Vec::new();
+    if aggregate.groups.iter().any(Group::is_believed) {
+        if let Some(sweep) = sweep {
+            told.extend(sweep.series.iter().filter_map(|series| trend(aggregate, sweep, series)));
+            told.extend(fastest_by_level(aggregate, sweep));
+            // One line over a factor has no rival: its ends are what there is to say.
+            if sweep.series.len() + sweep.references.len() > 1 {
+                told.extend(ranking(aggregate, Figure::LatencyP50, Topic::Latency));
+            }
+        } else {
+            for figure in [Figure::LatencyP50, Figure::LatencyP99] {
+                told.extend(ranking(aggregate, figure, Topic::Latency));
+            }
+            told.extend(COSTS.into_iter().filter_map(|cost| {
+                let measured = |figure| !aggregate.ranked(figure).is_empty();
+                let nearest =
+                    if cost == Figure::WireBytes && !measured(cost) { Figure::L7Bytes } else { cost };
+                ranking(aggregate, nearest, Topic::Cost)
+            }));
+        }
+        told.extend(too_few_runs(aggregate));
+        told.extend(noise(aggregate));
+    }
+    told.extend(theory(folder, aggregate));
+    told.extend(delivery(folder, aggregate));
+    told.push(validity(folder, aggregate));
+    told
+}
+
+/// `0.47 ms (95 % CI 0.45–0.49)`; without an interval the range of several runs.
+fn told(figure: Figure, summary: &Summary) -> String {
+    let value = with_unit(summary.median, figure.unit());
+    let spread = summary.spread();
+    let ends = format!("{}–{}", digits(spread.low), digits(spread.high));
+    match (summary.interval, summary.values.len()) {
+        // As counts are: an interval of one value says that, and not how sure it is.
+        (_, 2..) if spread.low == spread.high => value,
+        (Some(_), _) => format!("{value} (95 % CI {ends})"),
+        (None, 1) => value,
+        (None, _) => format!("{value} (range {ends})"),
+    }
+}
+
+/// The values of several that are told together: `0.47 to 0.49 ms`.
+fn between(figure: Figure, placed: &[Placed]) -> String {
+    match placed {
+        [] => String::new(),
+        [(_, only)] => told(figure, only),
+        [(_, first), .., (_, last)] => {
+            let (first, unit) = (digits(first.median), figure.unit());
+            let last = digits(last.median);
+            let ends = if first == last { last } else { format!("{first} to {last}") };
+            if unit.is_empty() { ends } else { format!("{ends} {unit}") }
+        }
+    }
+}
+
+fn names(placed: &[Placed]) -> String {
+    let mut names: Vec<String> = placed.iter().map(|(group, _)| group.label.clone()).collect();
+    if names.len() > NAMED_MAX {
+        let more = names.split_off(NAMED_MAX - 1).len();
+        names.push(format!("{more} others"));
+    }
+    list(&names)
+}
+
+/// Who has least of a figure, and what the most is.
+fn ranking(aggregate: &Aggregate, figure: Figure, topic: Topic) -> Option<Sentence> {
+    let words = words(figure);
+    let (text, apart) = match compare(aggregate, figure, aggregate.ranked(figure)) {
+        Comparison::Unknown => return None,
+        Comparison::Single((group, summary)) => {
+            (format!("{}: {} {}", capital(words.noun), group.label, told(figure, summary)), Vec::new())
+        }
+        Comparison::Points(placed) => (points(figure, &placed), Vec::new()),
+        Comparison::Level { tied, apart } => {
+            let values = between(figure, &tied);
+            let text = match tied.as_slice() {
+                [_, _] => format!("In {}, {} cannot be told apart ({values})", words.noun, names(&tied)),
+                _ => format!(
+                    "In {}, no cell can be told from the lowest, {} ({values} over {})",
+                    words.noun,
+                    tied[0].0.label,
+                    counted(tied.len(), "cell", "cells")
+                ),
+            };
+            (text, apart)
+        }
+        Comparison::Ordered(ordered) => (in_order(figure, &ordered), ordered.apart),
+    };
+    if apart.is_empty() {
+        return Some(sentence(topic, Tone::Plain, format!("{text}.")));
+    }
+    let apart: Vec<String> =
+        apart.iter().map(|(group, summary)| format!("{} {}", group.label, told(figure, summary))).collect();
+    let text = format!(
+        "Of the cells with {RUNS_NEEDED} valid runs: {text}. Not compared, with fewer: {}.",
+        list(&apart)
+    );
+    Some(sentence(topic, Tone::Plain, text))
+}
+
+fn in_order(figure: Figure, ordered: &Ordered) -> String {
+    let words = words(figure);
+    let (least, most) = (ordered.least.as_slice(), ordered.most.as_slice());
+    let value = format!("{}{}{}", words.before, between(figure, least), words.behind);
+    let lead = match least {
+        [(only, _)] => format!("{} was {}: {value}", words.lead, only.label),
+        several => format!("{} were {}, {}: {value}", words.lead, names(several), alike(several, least[0])),
+    };
+    let far = match (ordered.end, ordered.middle_count) {
+        (End::Clear, 1..) => "at the other end, ",
+        (End::Clear, 0) | (End::Blurred, _) => "",
+    };
+    let others = match most {
+        [(only, summary)] => {
+            let times = times_as(words.times_as, least, summary);
+            format!("{} {} {}{times}", only.label, words.others, told(figure, summary))
+        }
+        several => format!(
+            "{}, {}, {} {}",
+            names(several),
+            alike(several, most[most.len() - 1]),
+            words.others,
+            between(figure, several)
+        ),
+    };
+    format!("{lead}; {far}{others}")
+}
+
+/// Of three or more, two may well be told apart; but none from the one at the end.
+fn alike(several: &[Placed], end: Placed) -> String {
+    match several {
+        [_, _] => "which cannot be told apart".to_owned(),
+        _ => format!("where the others cannot be told from {}", end.0.label),
+    }
+}
+
+/// `, 223 times as long as sse (95 % CI 215–230)`; the name where there are several.
+fn times_as(word: &str, least: &[Placed], most: &Summary) -> String {
+    let Some((ratio, interval)) = least[0].1.times(most) else { return String::new() };
+    let interval = interval.filter(|interval| interval.low < interval.high);
+    let interval = interval.map_or(String::new(), |interval| {
+        format!(" (95 % CI {}–{})", digits(interval.low), digits(interval.high))
+    });
+    let than = if least.len() > 1 { format!(" as {}", least[0].0.label) } else { String::new() };
+    format!(", {} times as {word}{than}{interval}", digits(ratio))
+}
+
+fn points(figure: Figure, placed: &[Placed]) -> String {
+    let noun = capital(words(figure).noun);
+    if placed.len() <= LISTED_MAX {
+        let each = placed.iter().map(|(group, summary)| format!("{} {}", group.label, told(figure, summary)));
+        format!("{noun}: {}", each.collect::<Vec<_>>().join(", "))
+    } else {
+        let all = counted(placed.len(), "cell", "cells");
+        format!("{noun}: from {} over {all}, which the table lists", between(figure, placed))
+    }
+}
+
+/// Who is fastest at each value of the factor.
+fn fastest_by_level(aggregate: &Aggregate, sweep: &Sweep) -> Option<Sentence> {
+    let figure = Figure::LatencyP50;
+    let mut levels: Vec<f64> =
+        sweep.series.iter().flat_map(|series| series.points.iter().map(|(level, _)| *level)).collect();
+    levels.sort_by(f64::total_cmp);
+    levels.dedup();
+    let mut by_winner: Vec<(String, Vec<String>)> = Vec::new();
+    for level in levels {
+        let here = sweep.series.iter().flat_map(|series| &series.points).filter(|point| point.0 == level);
+        let ranked: Vec<Placed> =
+            here.filter_map(|(_, group)| Some((*group, group.summary(figure)?))).collect();
+        let winner = match compare(aggregate, figure, ranked) {
+            Comparison::Unknown | Comparison::Single(_) | Comparison::Points(_) => continue,
+            Comparison::Level { .. } => "nobody, beyond doubt,".to_owned(),
+            Comparison::Ordered(ordered) => {
+                let transports: Vec<&str> =
+                    ordered.least.iter().map(|(group, _)| series_of(sweep, group)).collect();
+                list(&transports)
+            }
+        };
+        match by_winner.iter_mut().find(|(known, _)| *known == winner) {
+            Some((_, levels)) => levels.push(plain(level)),
+            None => by_winner.push((winner, vec![plain(level)])),
+        }
+    }
+    let told: Vec<String> =
+        by_winner.iter().map(|(winner, levels)| format!("{winner} at {}", list(levels))).collect();
+    let unit = unit_after(sweep);
+    (!told.is_empty()).then(|| {
+        let text = format!("Fastest (p50) by {}{unit}: {}.", sweep.factor.title(), told.join("; "));
+        sentence(Topic::Sweep, Tone::Plain, text)
+    })
+}
+
+fn series_of<'s>(sweep: &'s Sweep, group: &Group) -> &'s str {
+    let holds = |series: &&Series| series.points.iter().any(|(_, other)| std::ptr::eq(*other, group));
+    sweep.series.iter().find(holds).map_or("", |series| series.label.as_str())
+}
+
+fn unit_after(sweep: &Sweep) -> String {
+    match sweep.factor.unit() {
+        "" => String::new(),
+        unit => format!(" ({unit})"),
+    }
+}
+
+/// What became of the figures from one end of a factor to the other.
+fn trend(aggregate: &Aggregate, sweep: &Sweep, series: &Series) -> Option<Sentence> {
+    let believed: Vec<&(f64, &Group)> =
+        series.points.iter().filter(|(_, group)| group.is_believed()).collect();
+    let ((from, first), (to, last)) = match believed.as_slice() {
+        [first, .., last] => (**first, **last),
+        [] | [_] => return None,
+    };
+    let told: Vec<String> =
+        [Figure::LatencyP50, Figure::Requests, Figure::WireBytes, Figure::L7Bytes, Figure::Cpu]
+            .into_iter()
+            .filter(|figure| *figure != Figure::L7Bytes || first.summary(Figure::WireBytes).is_none())
+            .filter_map(|figure| change(aggregate, figure, first, last))
+            .collect();
+    if told.is_empty() {
+        return None;
+    }
+    let unit = sweep.factor.unit();
+    let text = format!(
+        "{}, with the {} from {} to {}: {}.",
+        series.label,
+        sweep.factor.title(),
+        plain(from),
+        if unit.is_empty() { plain(to) } else { format!("{} {unit}", plain(to)) },
+        told.join("; ")
+    );
+    Some(sentence(Topic::Sweep, Tone::Plain, text))
+}
+
+fn change(aggregate: &Aggregate, figure: Figure, first: &Group, last: &Group) -> Option<String> {
+    let noun = words(figure).noun;
+    let (a, b) = (first.summary(figure)?, last.summary(figure)?);
+    // Of the costs the ends alone: the table has their intervals, and a sentence has to be read.
+    let end = |summary: &Summary| {
+        if figure == Figure::LatencyP50 {
+            told(figure, summary)
+        } else {
+            with_unit(summary.median, figure.unit())
+        }
+    };
+    let ends = format!("{} to {}", end(a), end(b));
+    if a.interval.is_none() || b.interval.is_none() {
+        return Some(format!("{noun} from {ends}"));
+    }
+    let (rose, fell) = (
+        told_apart(aggregate, figure, (first, a), (last, b)),
+        told_apart(aggregate, figure, (last, b), (first, a)),
+    );
+    let by = match a.times(b) {
+        Some((ratio, _)) if ratio >= TIMES_MIN => {
+            format!(", {} times as {}", digits(ratio), words(figure).times_as)
+        }
+        Some((ratio, _)) => format!(" ({})", percent_signed(ratio - 1.0)),
+        None => String::new(),
+    };
+    Some(match (rose, fell) {
+        (true, _) => format!("{noun} rose from {ends}{by}"),
+        (false, true) => format!("{noun} fell from {ends}{by}"),
+        (false, false) => format!("no difference in {noun} can be told ({ends})"),
+    })
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! What the finding says besides its claims: what they rest on, and what is not claimed.
+
+use crate::report::aggregate::{Aggregate, Group};
+use crate::report::comparison::RUNS_NEEDED;
+use crate::report::figures::Figure;
+use crate::report::folder::{Folder, Run, Verdict};
+use crate::report::table::grouped;
+use crate::report::theory_held::Held;
+use crate::report::wording::{counted, list, percent_signed};
+
+use super::words::words;
+use super::{Sentence, Tone, Topic, capital, sentence};
+
+/// A count of a run.
+type Count = fn(&Run) -> Option<u64>;
+
+/// Why nobody is named.
+pub(super) fn too_few_runs(aggregate: &Aggregate) -> Option<Sentence> {
+    let believed = |group: &Group| group.believed().count();
+    let counts: Vec<usize> = aggregate.groups.iter().map(believed).filter(|count| *count > 0).collect();
+    let (least, most) = (counts.iter().copied().min()?, counts.iter().copied().max()?);
+    if least >= RUNS_NEEDED || counts.is_empty() {
+        return None;
+    }
+    let there = match (least, most) {
+        (1, 1) if counts.len() == 1 => "Here is one valid run".to_owned(),
+        (1, 1) => "Here is one valid run of each".to_owned(),
+        (least, most) if least == most => format!("Here are {least} valid runs of each"),
+        (least, most) => format!("Here are {least} to {most} valid runs of each"),
+    };
+    let consequence = if most < RUNS_NEEDED {
+        "these are points, and no winner is named"
+    } else {
+        "those with fewer are points, and are not ranked"
+    };
+    let text = format!("A 95 % interval needs at least {RUNS_NEEDED} runs. {there}: {consequence}.");
+    Some(sentence(Topic::Caution, Tone::Plain, text))
+}
+
+/// What equal cells differ by.
+pub(super) fn noise(aggregate: &Aggregate) -> Option<Sentence> {
+    let (of, twin) = aggregate.aa()?;
+    let each: Vec<String> = [Figure::LatencyP50, Figure::LatencyP99, Figure::Cpu]
+        .into_iter()
+        .filter_map(|figure| {
+            let (ratio, interval) = of.summary(figure)?.times(twin.summary(figure)?)?;
+            let interval = interval.map_or(String::new(), |interval| {
+                let (low, high) = (percent_signed(interval.low - 1.0), percent_signed(interval.high - 1.0));
+                format!(" (95 % CI {low} to {high})")
+            });
+            Some(format!("{} by {}{interval}", words(figure).noun, percent_signed(ratio - 1.0)))
+        })
+        .collect();
+    (!each.is_empty()).then(|| {
+        let text = format!(
+            "The noise floor: {}, measured twice in each block, differed from itself in {}. No smaller difference is \
+             claimed.",
+            of.label,
+            list(&each)
+        );
+        sentence(Topic::Caution, Tone::Plain, text)
+    })
+}
+
+pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence> {
+    let held = Held::of(folder, aggregate)?;
+    let mut text = match (held.judged_count, held.passed_count) {
+        (0, _) => "Theory: no prediction could be judged.".to_owned(),
+        (1, 1) => "Theory held: the one judged figure is within tolerance.".to_owned(),
+        (judged, passed) if judged == passed => format!(
+            "Theory held: all {} within tolerance.",
+            counted(judged, "judged figure is", "judged figures are")
+        ),
+        (judged, passed) => format!(
+            "Theory held in {passed} of {}; outside the tolerance: {}.",
+            counted(judged, "judged figure", "judged figures"),
+            held.failures_told()
+        ),
+    };
+    for (assumption, formulas, count) in &held.broken {
+        text += &format!(
+            " {} not judged ({}), as the run broke what the formula assumes: {assumption}.",
+            counted(*count, "figure was", "figures were"),
+            list(formulas),
+        );
+    }
+    let tone = match held.judged_count {
+        0 => Tone::Plain,
+        judged if judged == held.passed_count => Tone::Good,
+        _ => Tone::Bad,
+    };
+    Some(sentence(Topic::Theory, tone, text))
+}
+
+/// Whether every line arrived once and in order, in the runs that are believed.
+pub(super) fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence> {
+    let believed: Vec<&Run> = folder.runs.iter().filter(|run| run.is_believed()).collect();
+    if believed.is_empty() {
+        return None;
+    }
+    let sum = |of: Count| believed.iter().map(|run| of(run)).sum::<Option<u64>>();
+    let receipts = match sum(|run| run.expected) {
+        Some(expected) => format!("{} receipts expected: ", grouped(expected)),
+        None => String::new(),
+    };
+    let culprits = |of: Count| {
+        let groups = aggregate.groups.iter().chain(aggregate.aa().map(|(_, twin)| twin));
+        let with: Vec<&str> = groups
+            .filter(|group| group.believed().any(|run| of(run) != Some(0)))
+            .map(|group| group.label.as_str())
+            .collect();
+        list(&with)
+    };
+    let kinds: [(Count, &str); 4] = [
+        (|run| run.lost, "lost"),
+        (|run| run.duplicated, "duplicated"),
+        (|run| run.censored, "not arrived when the drain ended"),
+        (|run| run.out_of_order, "out of order"),
+    ];
+    let defects: Vec<String> = kinds
+        .into_iter()
+        .filter(|(of, _)| sum(*of) != Some(0))
+        .map(|(of, what)| {
+            let count = sum(of).map_or("an unknown number".to_owned(), grouped);
+            format!("{count} {what} with {}", culprits(of))
+        })
+        .collect();
+    Some(if defects.is_empty() {
+        let text = format!("{receipts}every measured line arrived once and in order.");
+        sentence(Topic::Delivery, Tone::Good, capital(&text))
+    } else {
+        sentence(Topic::Delivery, Tone::Bad, capital(&format!("{receipts}{}.", list(&defects))))
+    })
+}
+
+pub(super) fn validity(folder: &Folder, aggregate: &Aggregate) -> Sentence {
+    let count = |verdict| folder.runs.iter().filter(|run| run.verdict == verdict).count();
+    let (ok, unresolved, invalid) = (count(Verdict::Ok), count(Verdict::Unresolved), count(Verdict::Invalid));
+    let all = folder.runs.len();
+    let mut told = vec![format!("{ok} ok")];
+    if unresolved > 0 {
+        let why = "small differences are not claimed from them";
+        told.push(format!("{unresolved} unresolved ({why})"));
+    }
+    if invalid > 0 {
+        told.push(format!("{invalid} invalid (left out of every figure above)"));
+    }
+    let mut text = format!("{}: {}.", counted(all, "run", "runs"), list(&told));
+    let gone: Vec<&str> = aggregate
+        .groups
+        .iter()
+        .filter(|group| !group.is_believed())
+        .map(|group| group.label.as_str())
+        .collect();
+    if !gone.is_empty() {
+        text += &format!(" Nothing is said of {}, without a valid run.", list(&gone));
+    }
+    let tone = match (unresolved, invalid) {
+        (0, 0) => Tone::Good,
+        (_, 0) => Tone::Plain,
+        (_, _) => Tone::Bad,
+    };
+    sentence(Topic::Validity, tone, text)
+}

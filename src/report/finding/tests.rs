@@ -1,0 +1,284 @@
+//! The finding of made-up folders: what it says, and what it must not.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::report::File;
+use crate::report::synthetic::{self, Cell};
+
+/// The finding of a folder with these cells.
+fn found(cells: &[Cell], seed: u64) -> Vec<Sentence> {
+    found_in(&synthetic::files(cells, seed))
+}
+
+fn found_in(files: &[File]) -> Vec<Sentence> {
+    let folder = Folder::read(files).unwrap();
+    let aggregate = Aggregate::of(&folder);
+    finding(&folder, &aggregate, Sweep::of(&aggregate).as_ref())
+}
+
+fn text(sentences: &[Sentence]) -> String {
+    sentences.iter().map(|sentence| sentence.text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+fn of(sentences: &[Sentence], topic: Topic) -> String {
+    text(&sentences.iter().filter(|sentence| sentence.topic == topic).cloned().collect::<Vec<_>>())
+}
+
+/// What only a winner gets.
+const SUPERLATIVES: [&str; 5] = ["Fastest", "Most sparing", "Lightest", "rose", "fell"];
+
+/// One file of a folder, with something in it replaced.
+fn with(cells: &[Cell], file: &str, from: &str, to: &str) -> Vec<Sentence> {
+    let mut files = synthetic::files(cells, 1);
+    let file = files.iter_mut().find(|other| other.path == file).unwrap();
+    let text = String::from_utf8(file.bytes.clone()).unwrap();
+    assert!(text.contains(from), "{from}");
+    file.bytes = text.replace(from, to).into_bytes();
+    found_in(&files)
+}
+
+#[test]
+fn two_transports_far_apart_have_a_winner_with_its_interval() {
+    let cells = [Cell::of("sse", 0.5, 6), Cell::of("short-poll", 100.0, 6)];
+    assert_eq!(text(&found(&cells, 1)), TWO_TRANSPORTS);
+}
+
+const TWO_TRANSPORTS: &str = "\
+Fastest was sse: half of the lines arrived within 0.500 ms (95 % CI 0.491–0.507); short-poll took 100 ms (95 % CI \
+98.7–101), 201 times as long (95 % CI 195–204).
+Fastest in the tail (p99) was sse: 99 of 100 lines arrived within 1.00 ms (95 % CI 0.981–1.02); short-poll took 199 ms \
+(95 % CI 198–203), 199 times as long (95 % CI 195–201).
+Most sparing with requests was sse: 0.00100 per line; short-poll needed 0.500, 500 times as many.
+Most sparing with bytes was sse: 240 bytes per line on the wire; short-poll moved 630 bytes, 2.62 times as many.
+Lightest on the server's CPU was sse: 25.0 µs (95 % CI 24.6–25.2) per line; short-poll used 43.6 µs (95 % CI \
+43.2–44.3), 1.74 times as much (95 % CI 1.72–1.80).
+In server memory, sse and short-poll cannot be told apart (1.79 to 1.80 MiB).
+Theory held: all 36 judged figures are within tolerance. 12 figures were not judged (F4), as the run broke what the \
+formula assumes: lines are not Poisson.
+6,000 receipts expected: every measured line arrived once and in order.
+12 runs: 12 ok.";
+
+#[test]
+fn a_sweep_is_told_from_end_to_end() {
+    let sentences = found(&Cell::sweep(6), 1);
+    assert_eq!(of(&sentences, Topic::Sweep), SWEEP);
+    assert_eq!(of(&sentences, Topic::Cost), "", "costs of a sweep are told by its ends");
+}
+
+const SWEEP: &str = "\
+short-poll (fixed), with the poll interval from 50 to 800 ms: typical latency (p50) rose from 26.0 ms (95 % CI \
+25.5–26.4) to 399 ms (95 % CI 394–402), 15.3 times as long; requests per line fell from 0.400 to 0.0250 (−93.8 %); \
+bytes per line on the wire fell from 360 bytes to 191 bytes (−46.9 %); server CPU per line fell from 30.0 µs to 22.6 µs \
+(−24.8 %).
+short-poll (pause), with the poll interval from 50 to 800 ms: typical latency (p50) rose from 26.9 ms (95 % CI \
+26.5–27.5) to 421 ms (95 % CI 411–424), 15.7 times as long; requests per line fell from 0.400 to 0.0250 (−93.8 %); \
+bytes per line on the wire fell from 360 bytes to 191 bytes (−46.9 %); server CPU per line fell from 30.3 µs to 22.7 µs \
+(−24.9 %).
+Fastest (p50) by poll interval (ms): short-poll (fixed) at 50, 100, 400 and 800; nobody, beyond doubt, at 200.";
+
+#[test]
+fn under_six_runs_there_are_points_and_no_winner() {
+    let cells = [Cell::of("sse", 0.5, 5), Cell::of("short-poll", 100.0, 5)];
+    let said = text(&found(&cells, 1));
+    for superlative in SUPERLATIVES {
+        assert!(!said.contains(superlative), "{superlative}: {said}");
+    }
+    assert!(
+        said.contains("Here are 5 valid runs of each: these are points, and no winner is named."),
+        "{said}"
+    );
+    assert!(!said.contains("95 % CI"), "{said}");
+}
+
+#[test]
+fn overlapping_intervals_have_no_winner() {
+    let noisy = |transport| Cell { noise_ratio: 0.3, ..Cell::of(transport, 1.0, 8) };
+    let said = of(&found(&[noisy("sse"), noisy("ndjson")], 1), Topic::Latency);
+    assert!(
+        said.contains("In typical latency (p50), sse and ndjson cannot be told apart (")
+            || said.contains("In typical latency (p50), ndjson and sse cannot be told apart ("),
+        "{said}"
+    );
+    assert!(!said.contains("Fastest"), "{said}");
+}
+
+#[test]
+fn nothing_is_claimed_that_is_smaller_than_the_noise_of_equal_cells() {
+    let tight = |p50| Cell { noise_ratio: 0.001, ..Cell::of("sse", p50, 6) };
+    let rivals = [tight(100.0), Cell { transport: "ndjson", ..tight(102.0) }];
+    assert!(of(&found(&rivals, 1), Topic::Latency).starts_with("Fastest was sse"));
+    // The same two beside a pair of equal cells that differ by more.
+    let twin = Cell { is_aa: true, ..tight(105.0) };
+    let sentences = found(&[rivals.to_vec(), vec![twin]].concat(), 1);
+    assert!(
+        of(&sentences, Topic::Latency).starts_with("In typical latency (p50), sse and ndjson cannot be told")
+    );
+    assert!(of(&sentences, Topic::Caution).contains("sse, measured twice in each block"), "{sentences:?}");
+}
+
+#[test]
+fn nothing_is_claimed_that_is_smaller_than_the_harness_was_late() {
+    let tight = |transport, p50| Cell { noise_ratio: 0.001, ..Cell::of(transport, p50, 6) };
+    // 30 µs apart, and sends were 40 µs late.
+    let said = of(&found(&[tight("sse", 0.50), tight("ndjson", 0.53)], 1), Topic::Latency);
+    assert!(said.contains("cannot be told apart (0.500 to 0.530 ms)"), "{said}");
+    let said = of(&found(&[tight("sse", 0.50), tight("ndjson", 0.56)], 1), Topic::Latency);
+    assert!(said.starts_with("Fastest was sse"), "{said}");
+}
+
+#[test]
+fn an_invalid_transport_is_left_out_and_named() {
+    let invalid = Cell { verdicts: vec!["invalid"; 6], lost: 3, ..Cell::of("sse", 0.1, 6) };
+    let sentences = found(&[invalid, Cell::of("ndjson", 0.5, 6), Cell::of("short-poll", 100.0, 6)], 1);
+    assert!(of(&sentences, Topic::Latency).starts_with("Fastest was ndjson"), "{sentences:?}");
+    let naming: Vec<&Sentence> = sentences.iter().filter(|sentence| sentence.text.contains("sse")).collect();
+    assert_eq!(naming.len(), 1, "{naming:?}");
+    assert_eq!(
+        naming[0].text,
+        "18 runs: 12 ok and 6 invalid (left out of every figure above). Nothing is said of sse, without a valid run."
+    );
+    assert!(of(&sentences, Topic::Delivery).contains("every measured line arrived once"), "{sentences:?}");
+}
+
+#[test]
+fn when_every_run_is_invalid_nothing_is_claimed() {
+    let invalid = |transport| Cell { verdicts: vec!["invalid"; 6], ..Cell::of(transport, 0.1, 6) };
+    let said = text(&found(&[invalid("sse"), invalid("ndjson")], 1));
+    assert_eq!(
+        said,
+        "12 runs: 0 ok and 12 invalid (left out of every figure above). Nothing is said of sse and ndjson, without a \
+         valid run."
+    );
+}
+
+#[test]
+fn a_transport_with_too_few_runs_is_told_but_not_ranked() {
+    let cells = [Cell::of("sse", 0.5, 6), Cell::of("short-poll", 100.0, 6), Cell::of("ndjson", 0.1, 2)];
+    let said = of(&found(&cells, 1), Topic::Latency);
+    assert!(said.starts_with("Of the cells with 6 valid runs: Fastest was sse"), "{said}");
+    assert!(said.contains("Not compared, with fewer: ndjson 0.101 ms (range 0.0994–0.102)."), "{said}");
+}
+
+#[test]
+fn lost_lines_are_told_with_who_lost_them() {
+    let sentences = found(&[Cell { lost: 2, ..Cell::of("sse", 0.5, 6) }, Cell::of("ndjson", 0.5, 6)], 1);
+    let told = sentences.iter().find(|sentence| sentence.topic == Topic::Delivery).unwrap();
+    assert_eq!((told.text.as_str(), told.tone), ("6,000 receipts expected: 12 lost with sse.", Tone::Bad));
+}
+
+#[test]
+fn theory_that_failed_says_where_and_by_how_much() {
+    let cells = [Cell { noise_ratio: 0.0, ..Cell::of("sse", 0.5, 2) }];
+    let sentences = with(&cells, "theory.csv", ",500,500,0,0.05,pass,", ",400,500,0.25,0.05,fail,");
+    let told = sentences.iter().find(|sentence| sentence.topic == Topic::Theory).unwrap();
+    assert_eq!(
+        (told.text.as_str(), told.tone),
+        (
+            "Theory held in 4 of 6 judged figures; outside the tolerance: sse, delivery latency p50 (F1) off by +25 %, at \
+             worst of 2 runs, tolerance 5 %. 2 figures were not judged (F4), as the run broke what the formula assumes: \
+             lines are not Poisson.",
+            Tone::Bad
+        )
+    );
+}
+
+#[test]
+fn a_folder_without_theory_says_nothing_of_it() {
+    let mut files = synthetic::files(&[Cell::of("sse", 0.5, 6)], 1);
+    files.retain(|file| file.path != "theory.csv");
+    assert_eq!(of(&found_in(&files), Topic::Theory), "");
+}
+
+#[test]
+fn a_percentile_that_one_run_lacks_is_not_told_of_its_transport() {
+    let cells = [Cell::of("sse", 0.5, 6), Cell::of("ndjson", 5.0, 6)];
+    let files = synthetic::files(&cells, 1);
+    let runs = files.iter().find(|file| file.path == "runs.csv").unwrap();
+    let csv = String::from_utf8(runs.bytes.clone()).unwrap();
+    let line = csv.lines().nth(1).unwrap();
+    let mut cut: Vec<&str> = line.split(',').collect();
+    cut[20] = "";
+    let said = of(&with(&cells, "runs.csv", line, &cut.join(",")), Topic::Latency);
+    assert!(said.contains("Tail latency (p99): ndjson"), "{said}");
+}
+
+#[test]
+fn unresolved_runs_count_with_their_reservation() {
+    let unsure = Cell { verdicts: vec!["unresolved"; 6], ..Cell::of("sse", 0.5, 6) };
+    let sentences = found(&[unsure, Cell::of("short-poll", 100.0, 6)], 1);
+    assert!(of(&sentences, Topic::Latency).starts_with("Fastest was sse"), "{sentences:?}");
+    assert_eq!(
+        of(&sentences, Topic::Validity),
+        "12 runs: 6 ok and 6 unresolved (small differences are not claimed from them)."
+    );
+}
+
+fn cells() -> impl Strategy<Value = Vec<Cell>> {
+    let transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket", "websocket-actor"];
+    let verdicts =
+        prop::collection::vec(prop::sample::select(vec!["ok", "ok", "ok", "unresolved", "invalid"]), 1..9);
+    let cell = (0.05..500.0_f64, 0.0..0.5_f64, verdicts, 0..2_u64, 0.0..2.0_f64);
+    prop::collection::vec(cell, 1..6).prop_map(move |cells| {
+        let with_transport = cells.into_iter().zip(transports);
+        with_transport
+            .map(|((p50, noise_ratio, verdicts, lost, requests_per_line), transport)| Cell {
+                noise_ratio,
+                verdicts,
+                lost,
+                requests_per_line,
+                ..Cell::of(transport, p50, 0)
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    // Each case draws some ten thousand resamples.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn every_sentence_is_whole(cells in cells(), seed in 0..1_000_u64) {
+        for sentence in found(&cells, seed) {
+            let text = &sentence.text;
+            prop_assert!(text.ends_with('.') && !text.contains("..") && !text.contains("  "), "{text}");
+            for wrong in ["NaN", "inf", " ,", " .", "()", " to ;", "{", "}"] {
+                prop_assert!(!text.contains(wrong), "{wrong}: {text}");
+            }
+            prop_assert_eq!(text.matches('(').count(), text.matches(')').count(), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_winner_has_six_valid_runs_and_an_interval_below_every_other(cells in cells(), seed in 0..1_000_u64) {
+        let files = synthetic::files(&cells, seed);
+        let folder = Folder::read(&files).unwrap();
+        let aggregate = Aggregate::of(&folder);
+        let said = finding(&folder, &aggregate, None);
+        for sentence in &said {
+            let Some((_, rest)) = sentence.text.split_once("Fastest was ") else { continue };
+            let name = rest.split(':').next().unwrap();
+            let winner = aggregate.groups.iter().find(|group| group.label == name).unwrap();
+            let best = winner.summary(Figure::LatencyP50).unwrap();
+            prop_assert!(winner.believed().count() >= RUNS_NEEDED, "{}", sentence.text);
+            for other in aggregate.groups.iter().filter(|group| group.label != name) {
+                if let Some(interval) = other.summary(Figure::LatencyP50).and_then(|summary| summary.interval) {
+                    prop_assert!(interval.low > best.interval.unwrap().high, "{}", sentence.text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_transport_without_a_valid_run_is_named_by_nothing_but_the_verdicts(cells in cells(), seed in 0..1_000_u64) {
+        let gone: Vec<&Cell> =
+            cells.iter().filter(|cell| cell.verdicts.iter().all(|verdict| *verdict == "invalid")).collect();
+        for sentence in found(&cells, seed).iter().filter(|sentence| sentence.topic != Topic::Validity) {
+            let names: Vec<&str> =
+                sentence.text.split([' ', ',', ':', ';', '.']).filter(|word| !word.is_empty()).collect();
+            for cell in &gone {
+                prop_assert!(!names.contains(&cell.transport), "{}", sentence.text);
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! `wirelab report --format json`: the finding and what it rests on, for programs.
+//!
+//! Figures have the names and units of `runs.csv`.
+
+use serde::Serialize;
+
+use super::ReportError;
+use super::aggregate::{Group, Summary as Median};
+use super::details::{CheckVerdict, TheoryVerdict};
+use super::figures::Figure;
+use super::finding::Sentence;
+use super::long_csv::unit;
+use super::summary::Summary;
+
+/// Of this document; counts up when a member changes its meaning.
+const REPORT_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    report_version: u32,
+    plan: &'a str,
+    question: &'a str,
+    prediction: Option<&'a str>,
+    finding: &'a [Sentence],
+    cells: Vec<Cell<'a>>,
+    aa: Option<Cell<'a>>,
+    sweep: Option<SweepOf<'a>>,
+    theory: Option<Vec<Theory<'a>>>,
+    checks: Option<Vec<Check<'a>>>,
+    manifest: &'a serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct Cell<'a> {
+    label: &'a str,
+    transport: &'a str,
+    arm: &'a str,
+    runs: Vec<Run<'a>>,
+    figures: Vec<FigureOf<'a>>,
+}
+
+#[derive(Serialize)]
+struct Run<'a> {
+    run_id: &'a str,
+    verdict: &'static str,
+    verdict_reasons: &'a [String],
+    lost_count: Option<u64>,
+    duplicated_count: Option<u64>,
+    censored_count: Option<u64>,
+    out_of_order_count: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct FigureOf<'a> {
+    figure: &'a str,
+    unit: &'a str,
+    median: f64,
+    /// 95 % interval of the median over runs; null under six runs.
+    ci_low: Option<f64>,
+    ci_high: Option<f64>,
+    /// One per valid run, in the order of blocks.
+    values: Vec<f64>,
+}
+
+#[derive(Serialize)]
+struct SweepOf<'a> {
+    factor: &'static str,
+    series: Vec<SeriesOf<'a>>,
+}
+
+#[derive(Serialize)]
+struct SeriesOf<'a> {
+    label: &'a str,
+    points: Vec<Point<'a>>,
+}
+
+#[derive(Serialize)]
+struct Point<'a> {
+    level: f64,
+    cell: &'a str,
+}
+
+#[derive(Serialize)]
+struct Theory<'a> {
+    run_id: &'a str,
+    formula: &'a str,
+    quantity: &'a str,
+    unit: &'a str,
+    predicted: Option<f64>,
+    measured: Option<f64>,
+    residual_ratio: Option<f64>,
+    tolerance_ratio: Option<f64>,
+    verdict: &'static str,
+    assumption_broken: &'a str,
+}
+
+#[derive(Serialize)]
+struct Check<'a> {
+    run_id: &'a str,
+    check: &'a str,
+    left: Option<f64>,
+    right: Option<f64>,
+    unit: &'a str,
+    tolerance: Option<f64>,
+    verdict: &'static str,
+}
+
+/// The document.
+pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
+    let folder = summary.folder;
+    let document = Document {
+        report_version: REPORT_VERSION,
+        plan: &folder.plan,
+        question: &folder.question,
+        prediction: folder.prediction.as_deref(),
+        finding: &summary.finding,
+        cells: summary.aggregate.groups.iter().map(cell).collect(),
+        aa: summary.aggregate.pair.as_ref().map(|(_, twin)| cell(twin)),
+        sweep: sweep(summary),
+        theory: theory(summary),
+        checks: checks(summary),
+        manifest: &folder.manifest,
+    };
+    let mut bytes =
+        serde_json::to_vec_pretty(&document).map_err(|error| ReportError::Page(error.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn cell<'a>(group: &'a Group<'a>) -> Cell<'a> {
+    let run = |run: &&'a super::folder::Run| Run {
+        run_id: &run.run_id,
+        verdict: run.verdict.name(),
+        verdict_reasons: &run.reasons,
+        lost_count: run.lost,
+        duplicated_count: run.duplicated,
+        censored_count: run.censored,
+        out_of_order_count: run.out_of_order,
+    };
+    let figures = Figure::ALL.into_iter();
+    Cell {
+        label: &group.label,
+        transport: group.transport,
+        arm: group.arm,
+        runs: group.runs.iter().map(run).collect(),
+        figures: figures.filter_map(|figure| Some(figure_of(figure, group.summary(figure)?))).collect(),
+    }
+}
+
+fn figure_of(figure: Figure, median: &Median) -> FigureOf<'static> {
+    // As in runs.csv, without the dust that a unit leaves: 6 decimals, as there.
+    let raw = |value: f64| (value / figure.scale() * 1e6).round() / 1e6;
+    FigureOf {
+        figure: figure.name(),
+        unit: unit(figure),
+        median: raw(median.median),
+        ci_low: median.interval.map(|interval| raw(interval.low)),
+        ci_high: median.interval.map(|interval| raw(interval.high)),
+        values: median.values.iter().copied().map(raw).collect(),
+    }
+}
+
+fn sweep<'a>(summary: &'a Summary) -> Option<SweepOf<'a>> {
+    let sweep = summary.sweep.as_ref()?;
+    let series = sweep.series.iter().map(|series| SeriesOf {
+        label: &series.label,
+        points: series
+            .points
+            .iter()
+            .map(|(level, group)| Point { level: *level, cell: &group.label })
+            .collect(),
+    });
+    Some(SweepOf { factor: sweep.factor.column(), series: series.collect() })
+}
+
+fn theory<'a>(summary: &'a Summary) -> Option<Vec<Theory<'a>>> {
+    let rows = summary.folder.theory.as_ref()?.iter();
+    Some(
+        rows.map(|row| Theory {
+            run_id: &row.run_id,
+            formula: &row.formula,
+            quantity: &row.quantity,
+            unit: &row.unit,
+            predicted: row.predicted,
+            measured: row.measured,
+            residual_ratio: row.residual_ratio,
+            tolerance_ratio: row.tolerance_ratio,
+            verdict: TheoryVerdict::name(row.verdict),
+            assumption_broken: &row.assumption_broken,
+        })
+        .collect(),
+    )
+}
+
+fn checks<'a>(summary: &'a Summary) -> Option<Vec<Check<'a>>> {
+    let rows = summary.folder.checks.as_ref()?.iter();
+    Some(
+        rows.map(|row| Check {
+            run_id: &row.run_id,
+            check: &row.check,
+            left: row.left,
+            right: row.right,
+            unit: &row.unit,
+            tolerance: row.tolerance,
+            verdict: CheckVerdict::name(row.verdict),
+        })
+        .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::report::synthetic::{self, Cell};
+    use crate::report::{Format, report};
+
+    fn document(cells: &[Cell]) -> Value {
+        serde_json::from_slice(&report(&synthetic::files(cells, 1), Format::Json).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_document_holds_the_finding_and_what_it_rests_on() {
+        let cell = |transport, p50| Cell { noise_ratio: 0.0, ..Cell::of(transport, p50, 6) };
+        let document = document(&[cell("sse", 0.5), cell("short-poll", 100.0)]);
+        assert_eq!(document["question"], "What does a shorter interval buy?");
+        assert_eq!(document["finding"][0]["topic"], "latency");
+        let text = document["finding"][0]["text"].as_str().unwrap();
+        assert!(text.starts_with("Fastest was sse"), "{text}");
+        let short = &document["cells"][0];
+        assert_eq!((&short["label"], &short["runs"][0]["verdict"]), (&json!("short-poll"), &json!("ok")));
+        assert_eq!(
+            short["figures"][0],
+            json!({
+                "figure": "delivery_latency_us_p50", "unit": "µs", "median": 100_000.0,
+                "ci_low": 100_000.0, "ci_high": 100_000.0, "values": vec![100_000.0; 6],
+            })
+        );
+        assert_eq!((document["theory"].as_array().unwrap().len(), &document["sweep"]), (48, &Value::Null));
+        assert_eq!(document["manifest"]["seed"], 7);
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let document = document(&[Cell { verdicts: vec!["invalid"], ..Cell::of("sse", 0.5, 1) }]);
+        assert_eq!(document["cells"][0]["figures"], json!([]));
+        assert_eq!(document["aa"], Value::Null);
+    }
+
+    #[test]
+    fn a_sweep_names_its_factor_and_its_cells() {
+        let document = document(&Cell::sweep(1));
+        assert_eq!(document["sweep"]["factor"], "poll_interval_ms");
+        let point = &document["sweep"]["series"][0]["points"][0];
+        assert_eq!((&point["level"], &point["cell"]), (&json!(50.0), &json!("short-poll (fixed-50ms)")));
+    }
+}

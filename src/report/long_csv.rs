@@ -1,0 +1,98 @@
+//! `wirelab report --format csv`: one long, tidy table, a row per transport, arm and figure.
+
+use super::aggregate::Group;
+use super::figures::Figure;
+use super::summary::Summary;
+use super::{ReportError, csv_of};
+
+const HEADER: [&str; 11] = [
+    "plan",
+    "transport",
+    "arm",
+    "is_aa",
+    "figure",
+    "unit",
+    "median",
+    "low",
+    "high",
+    "interval",
+    "runs_count",
+];
+
+/// The table. Numbers are in the unit beside them; without a believed run there is no row.
+pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
+    let aggregate = summary.aggregate;
+    let plain = aggregate.groups.iter().map(|group| (group, "false"));
+    let twin = aggregate.pair.iter().map(|(_, twin)| (twin, "true"));
+    let figures = Figure::ALL.into_iter();
+    let rows = plain.chain(twin).flat_map(|(group, is_aa)| {
+        figures.clone().filter_map(move |figure| row(summary, group, is_aa, figure))
+    });
+    let files = csv_of("report.csv", std::iter::once(HEADER.map(str::to_owned).into()).chain(rows))?;
+    Ok(files.into_iter().flat_map(|file| file.bytes).collect())
+}
+
+fn row(summary: &Summary, group: &Group, is_aa: &str, figure: Figure) -> Option<Vec<String>> {
+    let median = group.summary(figure)?;
+    let spread = median.spread();
+    let interval = if median.interval.is_some() { "ci95" } else { "range" };
+    let texts = [&summary.folder.plan, group.transport, group.arm, is_aa, figure.name(), unit(figure)];
+    let numbers = [median.median, spread.low, spread.high].map(|value| number(value / figure.scale()));
+    let texts = texts.into_iter().map(str::to_owned);
+    Some(texts.chain(numbers).chain([interval.to_owned(), median.values.len().to_string()]).collect())
+}
+
+/// Of the column in `runs.csv`, so that both files can be joined.
+pub(super) const fn unit(figure: Figure) -> &'static str {
+    match figure {
+        Figure::LatencyP50 | Figure::LatencyP90 | Figure::LatencyP99 | Figure::LatencyMax => "µs",
+        Figure::StalenessMean => "ms",
+        Figure::Requests => "ratio",
+        Figure::AppBytes | Figure::L7Bytes | Figure::IpBytes | Figure::WireBytes => "bytes",
+        Figure::Cpu => "µs",
+        Figure::Memory | Figure::MemoryPerConnection => "bytes",
+    }
+}
+
+/// Six decimals are more than anything here resolves.
+fn number(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::synthetic::{self, Cell};
+    use crate::report::{Format, report};
+
+    fn rows(cells: &[Cell]) -> Vec<String> {
+        let text = String::from_utf8(report(&synthetic::files(cells, 1), Format::Csv).unwrap()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_row_per_cell_and_figure_with_its_unit_and_its_interval() {
+        let cell = |transport, runs| Cell { noise_ratio: 0.0, ..Cell::of(transport, 0.5, runs) };
+        let rows =
+            rows(&[cell("sse", 6), Cell { is_aa: true, ..cell("sse", 6) }, cell("ndjson", 2).arm("gzip")]);
+        assert_eq!(rows[0], "plan,transport,arm,is_aa,figure,unit,median,low,high,interval,runs_count");
+        for expected in [
+            "made-up,sse,,false,delivery_latency_us_p50,µs,500,500,500,ci95,6",
+            "made-up,sse,,true,delivery_latency_us_p50,µs,500,500,500,ci95,6",
+            "made-up,ndjson,gzip,false,requests_per_line_ratio,ratio,0.001,0.001,0.001,range,2",
+            "made-up,ndjson,gzip,false,wire_per_line_bytes,bytes,240,240,240,range,2",
+        ] {
+            assert!(rows.iter().any(|row| row == expected), "{expected} is not in {rows:#?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_cell_has_no_row() {
+        let invalid = Cell { verdicts: vec!["invalid"], ..Cell::of("sse", 0.5, 1) };
+        let rows = rows(&[invalid, Cell::of("ndjson", 0.5, 1)]);
+        assert!(
+            rows.len() > 5 && rows[1..].iter().all(|row| row.starts_with("made-up,ndjson,")),
+            "{rows:#?}"
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! `wirelab report --format md`: the finding and its tables, for a README.
+
+use super::summary::Summary;
+use super::tables::{self, Look, Mark, Table};
+
+/// The document.
+pub(super) fn render(summary: &Summary) -> String {
+    let folder = summary.folder;
+    let mut text = format!("## {}\n\n", safe(&folder.question));
+    if let Some(prediction) = &folder.prediction {
+        text += &format!("**Predicted:** {}\n\n", safe(prediction));
+    }
+    text += "**Finding**\n\n";
+    text.extend(summary.finding.iter().map(|sentence| format!("- {}\n", safe(&sentence.text))));
+    text += "\n";
+    text += &table(&tables::cells(summary));
+    text += "\nMedians over the valid runs; in square brackets the 95 % interval, in round ones the range.\n";
+    let facts: Vec<String> =
+        summary.facts().iter().map(|(name, value)| format!("{name}: {}", safe(value))).collect();
+    text += &format!("\n{}\n", facts.join(" · "));
+    if let Some(command) = summary.command() {
+        text += &format!("\n```sh\n{command}\n```\n");
+    }
+    text
+}
+
+fn table(table: &Table) -> String {
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(table.header.iter().map(|cell| safe(cell)).collect());
+    let looks = table.rows.first().map(|row| row.cells.iter().map(|cell| cell.look));
+    let rules = looks.into_iter().flatten().map(|look| match look {
+        Look::Number | Look::Defect => "--:".to_owned(),
+        Look::Words => "---".to_owned(),
+    });
+    text += &line(std::iter::once("---".to_owned()).chain(rules).collect());
+    for row in &table.rows {
+        let name = match row.mark {
+            Mark::None => safe(&row.name),
+            Mark::Invalid => format!("~~{}~~ (invalid)", safe(&row.name)),
+        };
+        let cells = row.cells.iter().map(|cell| match cell.spread.as_str() {
+            "" => safe(&cell.text),
+            spread => format!("{} {}", safe(&cell.text), safe(spread)),
+        });
+        text += &line(std::iter::once(name).chain(cells).collect());
+    }
+    text
+}
+
+/// Text that means nothing to Markdown: whoever named a plan does not write the README.
+fn safe(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' => safe.push(' '),
+            '<' => safe.push_str("&lt;"),
+            '|' | '*' | '`' | '[' | ']' | '\\' | '_' => safe.extend(['\\', c]),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::synthetic::{self, Cell};
+    use crate::report::{Format, report};
+
+    fn rendered(cells: &[Cell], question: &str) -> String {
+        let mut files = synthetic::files(cells, 1);
+        let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
+        plan.bytes = format!("name = \"made-up\"\nquestion = {question:?}\n").into_bytes();
+        String::from_utf8(report(&files, Format::Md).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_document_is_the_question_the_finding_and_the_table() {
+        let invalid = Cell { verdicts: vec!["invalid"; 6], ..Cell::of("ndjson", 0.5, 6) };
+        let text =
+            rendered(&[Cell::of("sse", 0.5, 6), Cell::of("short-poll", 100.0, 6), invalid], "Who is faster?");
+        for expected in [
+            "## Who is faster?\n\n**Finding**\n\n- Fastest was sse: half of the lines arrived within ",
+            "\n| cell | valid runs | latency p50 (ms) |",
+            "\n| --- | --: | --: |",
+            "\n| short-poll | 6 of 6 | ",
+            "\n| ~~ndjson~~ (invalid) | 0 of 6 | ",
+            "plan: made-up · runs: 18 of 3 cells",
+            "\n```sh\nwirelab run made-up\n```\n",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn what_a_plan_says_means_nothing_to_markdown() {
+        let text = rendered(&[Cell::of("sse", 0.5, 1)], "a | b\n# c <script> `d` [e](f)");
+        assert!(text.starts_with("## a \\| b # c &lt;script> \\`d\\` \\[e\\](f)\n"), "{text}");
+    }
+}

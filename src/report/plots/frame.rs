@@ -1,0 +1,108 @@
+//! The frame of a plot: grid, tick labels and the names of the axes, all upright.
+
+use super::canvas::{
+    AXIS, Align, Axis, Drawn, GRID, INK, LINE_HEIGHT, Place, Root, Weight, area, line, solid, text,
+};
+use crate::report::wording::plain;
+
+/// Where the marks of a plot lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) left: i32,
+    pub(super) right: i32,
+    pub(super) top: i32,
+    pub(super) bottom: i32,
+}
+
+/// What an axis says: its name, and its ticks with their labels.
+pub(super) struct Said<'a> {
+    pub(super) axis: &'a Axis,
+    pub(super) ticks: Vec<(f64, String)>,
+    pub(super) name: &'a str,
+}
+
+impl<'a> Said<'a> {
+    /// With round numbers, about as many as fit.
+    pub(super) fn numbers(axis: &'a Axis, wanted: usize, name: &'a str) -> Self {
+        let ticks = axis.ticks(wanted).into_iter().map(|tick| (tick, plain(tick))).collect();
+        Self { axis, ticks, name }
+    }
+}
+
+impl Frame {
+    /// Both axes; the vertical one is named above its upper end.
+    pub(super) fn draw(&self, root: &Root, x: &Said, y: &Said) -> Drawn {
+        self.columns(root, x)?;
+        for (tick, label) in &y.ticks {
+            let at = y.axis.place(*tick);
+            line(root, (self.left, at), (self.right, at), GRID, 2)?;
+            text(root, (self.left - 14, at), label, (INK, Align::Right, Weight::Normal))?;
+        }
+        line(root, (self.left, self.top), (self.left, self.bottom), AXIS, 2)?;
+        text(root, (self.left - 130, self.top - 34), y.name, (INK, Align::Left, Weight::Bold))
+    }
+
+    /// The horizontal axis alone, below the marks, with lines through all of them.
+    pub(super) fn columns(&self, root: &Root, x: &Said) -> Drawn {
+        for (tick, label) in &x.ticks {
+            let at = x.axis.place(*tick);
+            line(root, (at, self.top), (at, self.bottom), GRID, 2)?;
+            text(root, (at, self.bottom + 30), label, (INK, Align::Centre, Weight::Normal))?;
+        }
+        line(root, (self.left, self.bottom), (self.right, self.bottom), AXIS, 2)?;
+        let middle = (self.left + self.right) / 2;
+        text(root, (middle, self.bottom + 30 + LINE_HEIGHT), x.name, (INK, Align::Centre, Weight::Bold))
+    }
+}
+
+/// What a legend shows before a label.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sample {
+    /// A line in the look of this series.
+    Line(usize),
+    /// A filled square in its colour.
+    Square(usize),
+}
+
+/// Labels in rows from the left, each behind its sample. The height that it takes.
+pub(super) fn legend(
+    root: &Root,
+    at: Place,
+    right: i32,
+    entries: &[(Sample, String)],
+) -> Result<i32, super::PlotError> {
+    let (mut x, mut y) = at;
+    for (sample, label) in entries {
+        let width = 100 + super::canvas::label_width([label]) + 30;
+        if x + width > right && x > at.0 {
+            (x, y) = (at.0, y + LINE_HEIGHT + 6);
+        }
+        let series = match sample {
+            Sample::Line(series) => {
+                line(root, (x, y), (x + 84, y), super::canvas::dashed(*series), 6)?;
+                *series
+            }
+            Sample::Square(series) => {
+                area(root, (x + 52, y - 14), (x + 84, y + 14), solid(*series))?;
+                *series
+            }
+        };
+        let label = super::canvas::shortened(label);
+        text(root, (x + 98, y), &label, (solid(series), Align::Left, Weight::Bold))?;
+        x += width;
+    }
+    Ok(y - at.1 + LINE_HEIGHT)
+}
+
+/// The height that a legend takes.
+pub(super) fn legend_height(left: i32, right: i32, entries: &[String]) -> i32 {
+    let (mut x, mut rows) = (left, 1);
+    for label in entries {
+        let width = 100 + super::canvas::label_width([label]) + 30;
+        if x + width > right && x > left {
+            (x, rows) = (left, rows + 1);
+        }
+        x += width;
+    }
+    rows * (LINE_HEIGHT + 6)
+}

@@ -1,0 +1,119 @@
+//! Bytes per delivered line, stacked by layer: log text, framing and headers, IP and TCP, link.
+
+use super::canvas::{
+    Align, Axis, Drawn, INK, PlotError, Root, Scale, WIDTH, Weight, area, drawing, hatched, label_width,
+    shortened, solid, text,
+};
+use super::frame::{Frame, Said, Sample, legend, legend_height};
+use super::{Data, Figure, Section};
+use crate::report::aggregate::Group;
+use crate::report::figures::Figure as Of;
+use crate::report::wording::digits;
+
+const ROW_HEIGHT: i32 = 62;
+const BOTTOM: i32 = 110;
+const NUMBERS_WIDTH: i32 = 180;
+
+/// From the inside out.
+const LAYERS: [(Of, &str); 4] = [
+    (Of::AppBytes, "log text (app)"),
+    (Of::L7Bytes, "+ requests, headers, framing (l7)"),
+    (Of::IpBytes, "+ IP and TCP (ip)"),
+    (Of::WireBytes, "+ link (wire)"),
+];
+
+/// A row: its layers from the inside out, each with what it reaches in all.
+struct Row<'g, 'a> {
+    group: &'g Group<'a>,
+    reaches: Vec<(usize, f64)>,
+    /// The log text, where it is more than what went through the sockets.
+    compressed: Option<f64>,
+}
+
+pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
+    let rows: Vec<Row> = data.aggregate.groups.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let reach = |row: &Row| row.reaches.last().map_or(0.0, |(_, bytes)| *bytes);
+    let left = label_width(rows.iter().map(|row| row.group.label_in_plots())) + 20;
+    let mut layers: Vec<usize> = rows.iter().flat_map(|row| row.reaches.iter().map(|(i, _)| *i)).collect();
+    layers.sort_unstable();
+    layers.dedup();
+    let entries: Vec<_> = layers.iter().map(|i| (Sample::Square(*i), LAYERS[*i].1.to_owned())).collect();
+    let names: Vec<String> = entries.iter().map(|(_, name)| name.clone()).collect();
+    let top = 24 + legend_height(0, WIDTH as i32, &names);
+    let height = top + ROW_HEIGHT * rows.len() as i32 + BOTTOM;
+    let frame = Frame { left, right: WIDTH as i32 - NUMBERS_WIDTH, top, bottom: height - BOTTOM };
+    let axis = Axis::over(Scale::Linear, rows.iter().map(reach).chain([0.0]), (frame.left, frame.right));
+    let told = rows.iter().map(|row| format!("{}: {} bytes", row.group.label, digits(reach(row))));
+    let description = told.collect::<Vec<_>>().join("; ");
+    let svg = drawing(("Bytes per line by layer", &description), height as u32, |root| {
+        legend(root, (0, 28), WIDTH as i32, &entries)?;
+        frame.columns(root, &Said::numbers(&axis, 8, "bytes per delivered line"))?;
+        for (i, row) in rows.iter().enumerate() {
+            draw(root, &frame, &axis, top + ROW_HEIGHT * i as i32 + ROW_HEIGHT / 2, row)?;
+        }
+        Ok(())
+    })?;
+    let missing = LAYERS.iter().enumerate().filter(|(i, _)| !layers.contains(i)).map(|(_, (_, name))| *name);
+    let missing: Vec<&str> = missing.collect();
+    let mut remarks = Vec::new();
+    if !missing.is_empty() {
+        let names = missing.iter().map(|name| name.trim_start_matches("+ ")).collect::<Vec<_>>().join(", ");
+        remarks.push(format!("Not measured in this folder: {names}"));
+    }
+    for row in &rows {
+        if let Some(app) = row.compressed {
+            let text = format!(
+                "{}: the log text is {} bytes per line, more than what went through the sockets, as it was compressed",
+                row.group.label,
+                digits(app)
+            );
+            remarks.push(text);
+        }
+    }
+    let caption = "Bytes per delivered line, both directions, median over runs; shorter is better. Each layer adds to the \
+                   one inside it: what the log says, what the transport wraps around it, and what the network does. The \
+                   number is the sum."
+        .to_owned();
+    Ok(Some(Figure { section: Section::Cost, drawings: vec![svg], caption, remarks }))
+}
+
+fn row<'g, 'a>(group: &'g Group<'a>) -> Option<Row<'g, 'a>> {
+    let bytes = |of: Of| group.shown(of).map(|summary| summary.median);
+    let l7 = bytes(Of::L7Bytes)?;
+    let compressed = bytes(Of::AppBytes).filter(|app| *app > l7);
+    let mut reaches = Vec::new();
+    for (i, (of, _)) in LAYERS.into_iter().enumerate() {
+        let is_inside = |bytes: &f64| of != Of::AppBytes || *bytes <= l7;
+        if let Some(bytes) = bytes(of).filter(is_inside) {
+            reaches.push((i, bytes));
+        }
+    }
+    Some(Row { group, reaches, compressed })
+}
+
+fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &Row) -> Drawn {
+    text(
+        root,
+        (frame.left - 14, y),
+        &shortened(&row.group.label_in_plots()),
+        (INK, Align::Right, Weight::Bold),
+    )?;
+    let mut from = 0.0;
+    for (layer, reach) in &row.reaches {
+        let (a, b) = ((axis.place(from), y - 20), (axis.place(*reach), y + 20));
+        // A hair of the ground between two layers tells them apart without colour.
+        if row.group.is_believed() {
+            area(root, a, (b.0.max(a.0), b.1), solid(*layer))?;
+            area(root, (b.0 - 1, a.1), (b.0, b.1), super::canvas::PAPER)?;
+        } else {
+            hatched(root, a, b, solid(*layer))?;
+        }
+        from = *reach;
+    }
+    let number = digits(from);
+    text(root, (axis.place(from) + 14, y), &number, (INK, Align::Left, Weight::Normal))?;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The plots of the report, one file each: SVG to stand inside a page.
+//!
+//! Pure: groups of runs in, markup out. Each plot comes as a [`Figure`] with a title, a description for those who cannot
+//! see it, and a caption that says what to look for and in which unit. To add one: a file here and a line in [`all`].
+
+mod canvas;
+mod costs;
+mod frame;
+mod intervals;
+mod labels;
+mod layers;
+mod over_time;
+mod percentiles;
+mod requests;
+mod residuals;
+mod sweep;
+
+use super::aggregate::Aggregate;
+use super::folder::Folder;
+use super::sweep::Sweep;
+
+pub(super) use canvas::PlotError;
+
+/// One plot with what is said about it.
+#[derive(Debug)]
+pub(super) struct Figure {
+    /// The section that it stands in.
+    pub(super) section: Section,
+    /// The drawing; more than one where it would be too crowded.
+    pub(super) drawings: Vec<String>,
+    /// What it shows, what to look for, and the unit.
+    pub(super) caption: String,
+    /// What it cannot show.
+    pub(super) remarks: Vec<String>,
+}
+
+/// Where a plot stands on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    /// How late do lines arrive?
+    Latency,
+    /// What does a factor do?
+    Sweep,
+    /// What does each cost?
+    Cost,
+    /// How does it go over time?
+    Time,
+    /// Does theory hold?
+    Theory,
+}
+
+/// Everything that the plots are made of.
+pub(super) struct Data<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) aggregate: &'a Aggregate<'a>,
+    pub(super) sweep: Option<&'a Sweep<'a>>,
+}
+
+/// Every plot that the folder has the figures for, in the order of the page.
+pub(super) fn all(data: &Data) -> Result<Vec<Figure>, PlotError> {
+    let plots = [
+        intervals::figure,
+        percentiles::figure,
+        sweep::figure,
+        requests::figure,
+        layers::figure,
+        costs::figure,
+        over_time::figure,
+        residuals::figure,
+    ];
+    let mut figures = Vec::new();
+    for plot in plots {
+        figures.extend(plot(data)?);
+    }
+    Ok(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{self, Cell};
+
+    /// Every drawing of a folder with these cells, by section.
+    fn drawn(cells: &[Cell]) -> Vec<(Section, String)> {
+        let folder = Folder::read(&synthetic::files(cells, 1)).unwrap();
+        let aggregate = Aggregate::of(&folder);
+        let sweep = Sweep::of(&aggregate);
+        let data = Data { folder: &folder, aggregate: &aggregate, sweep: sweep.as_ref() };
+        let figures = all(&data).unwrap();
+        figures.into_iter().map(|figure| (figure.section, figure.drawings.join("\n"))).collect()
+    }
+
+    fn of(cells: &[Cell], section: Section) -> String {
+        drawn(cells).into_iter().filter(|(other, _)| *other == section).map(|(_, svg)| svg).collect()
+    }
+
+    #[test]
+    fn every_drawing_has_a_title_and_a_description_and_no_colour_of_the_backend() {
+        for (section, svg) in drawn(&Cell::sweep(6)) {
+            assert!(svg.contains("role=\"img\">\n<title>") && svg.contains("<desc>"), "{section:?}");
+            for wrong in ["=\"#01", "=\"#02", "=\"#03", "NaN", "inf"] {
+                assert!(!svg.contains(wrong), "{section:?}: {wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_mark_lies_on_its_drawing() {
+        for cells in
+            [Cell::sweep(6), vec![Cell::of("sse", 0.001, 1)], vec![Cell::of("short-poll", 90_000.0, 2)]]
+        {
+            for (section, svg) in drawn(&cells) {
+                let places = svg.split(" x=\"").skip(1).chain(svg.split(" cx=\"").skip(1));
+                for place in places {
+                    let x: i32 = place.split('"').next().unwrap().parse().unwrap();
+                    assert!((0..=1_840).contains(&x), "{section:?}: {x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_invalid_is_marked_in_every_drawing_that_shows_it() {
+        let invalid = Cell { verdicts: vec!["invalid"; 2], ..Cell::of("sse", 0.5, 2) };
+        let cells = [invalid, Cell::of("ndjson", 0.6, 2)];
+        for section in [Section::Latency, Section::Cost] {
+            let svg = of(&cells, section);
+            assert!(svg.contains("\nsse, invalid\n") && !svg.contains("\nsse\n"), "{section:?}: {svg}");
+        }
+        // Neither the course of an invalid run nor its distance to theory is worth a look.
+        for section in [Section::Time, Section::Theory] {
+            let svg = of(&cells, section);
+            assert!(svg.contains("\nndjson\n") && !svg.contains("\nsse"), "{section:?}: {svg}");
+        }
+    }
+
+    #[test]
+    fn a_sweep_shows_its_levels_and_what_theory_predicts() {
+        let svg = of(&Cell::sweep(6), Section::Sweep);
+        for expected in
+            ["\npoll interval (ms)\n", "\n400\n", "\nshort-poll (fixed)\n", "\nlatency p50 (ms)\n"]
+        {
+            assert!(svg.contains(expected), "{expected}: {svg}");
+        }
+        let predictions = svg.matches("fill=\"none\" opacity=\"1\" stroke=\"currentColor\"").count();
+        assert!(predictions >= 6, "{predictions}");
+    }
+
+    #[test]
+    fn bytes_that_were_compressed_are_not_stacked_on_their_text() {
+        let squeezed = Cell { l7_per_line: 40.0, ..Cell::of("sse", 0.5, 1) };
+        let folder = Folder::read(&synthetic::files(&[squeezed], 1)).unwrap();
+        let aggregate = Aggregate::of(&folder);
+        let figures = all(&Data { folder: &folder, aggregate: &aggregate, sweep: None }).unwrap();
+        let remarks: Vec<&String> = figures.iter().flat_map(|figure| &figure.remarks).collect();
+        assert!(remarks.iter().any(|remark| remark.contains("as it was compressed")), "{remarks:?}");
+    }
+}

@@ -1,0 +1,253 @@
+//! The latency percentile plot: one curve per transport and arm.
+//!
+//! The horizontal axis is HdrHistogram's: each further nine of the percentile takes as much room as the one before.
+//! A curve ends at the last percentile that its distinct lines resolve, and before the share of lines that did not
+//! arrive. Histograms of a group are added up, percentiles never averaged. Many curves become several drawings with the
+//! same axes, where those of one transport stay together.
+
+use hdrhistogram::Histogram;
+use plotters::prelude::*;
+use wirelab_clients::harness::statistics::quantile_resolved;
+
+use super::canvas::{Axis, Drawn, PlotError, Root, Scale, WIDTH, dashed, drawing, label_width, solid};
+use super::frame::{Frame, Said};
+use super::{Data, Figure, Section, labels};
+use crate::report::aggregate::Group;
+use crate::report::folder::{Histograms, Run};
+use crate::report::hdr_log;
+use crate::report::wording::{counted, plain};
+
+/// Curves of one drawing, unless one transport has more.
+const CURVES_MAX: usize = 10;
+const HEIGHT: i32 = 960;
+/// The quantile that the latency axis has to hold; faster lines lie on its lower end.
+const FIRST_IN_SIGHT: f64 = 0.05;
+/// Points of a curve: one per four pixels.
+const POINTS: u32 = 320;
+
+/// One curve.
+#[derive(Debug)]
+struct Curve<'a> {
+    /// Its colour and dashes.
+    series: usize,
+    transport: &'a str,
+    label: String,
+    /// Delivery latencies, µs; at least one.
+    histogram: Histogram<u64>,
+    /// The last quantile that may be drawn: above 0, below 1.
+    quantile_max: f64,
+}
+
+pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
+    if data.folder.histograms == Histograms::Missing {
+        return Ok(None);
+    }
+    let (mut curves, mut remarks) = (Vec::new(), Vec::new());
+    for (series, group) in data.aggregate.groups.iter().enumerate() {
+        match curve(series, group)? {
+            Ok(curve) => curves.push(curve),
+            Err(why) => remarks.push(format!("{}: {why}", group.label)),
+        }
+    }
+    if curves.is_empty() {
+        return Ok(None);
+    }
+    let mut parts: Vec<Vec<&Curve>> = Vec::new();
+    // Groups come by transport, so that one transport's curves stay together.
+    for of_transport in curves.chunk_by(|a, b| a.transport == b.transport) {
+        match parts.last_mut() {
+            Some(part) if part.len() + of_transport.len() <= CURVES_MAX => part.extend(of_transport),
+            Some(_) | None => parts.push(of_transport.iter().collect()),
+        }
+    }
+    let axes = Axes::of(&curves);
+    let drawings = parts.iter().map(|part| axes.draw(part)).collect::<Result<_, _>>()?;
+    let caption = "Delivery latency (due time → receipt, ms) by percentile, lower is better; both axes are logarithmic, and \
+                   each further nine takes as much room as the one before. Where a curve bends up, a few lines were \
+                   much later than the rest. A curve ends at the last percentile that its distinct lines can show \
+                   (n ≥ ln 0.025 / ln Q: 368 for 99 %, 3,688 for 99.9 %), or before the lines that did not arrive. \
+                   Valid runs of one transport and arm are added up."
+        .to_owned();
+    Ok(Some(Figure { section: Section::Latency, drawings, caption, remarks }))
+}
+
+/// All believed runs of a group as one curve, or why there is none. Invalid runs are left out unless there is no other;
+/// then the label says so.
+fn curve<'a>(series: usize, group: &Group<'a>) -> Result<Result<Curve<'a>, &'static str>, PlotError> {
+    let runs: Vec<&Run> = if group.is_believed() { group.believed().collect() } else { group.runs.clone() };
+    let label = group.label_in_plots();
+    let mut all: Option<Histogram<u64>> = None;
+    for histogram in runs.iter().filter_map(|run| run.histogram.as_ref()) {
+        match &mut all {
+            None => all = Some(histogram.clone()),
+            Some(all) => hdr_log::add(all, histogram)?,
+        }
+    }
+    let Some(histogram) = all.filter(|all| !all.is_empty()) else {
+        return Ok(Err("no line arrived, so there is no curve"));
+    };
+    // Of several runs the one with the fewest lines decides: no curve claims more than its rows.
+    let quantile_max = runs.iter().map(|run| run_resolves(run)).fold(f64::INFINITY, f64::min);
+    // Below two nines of nothing there is no line to see.
+    if quantile_max < 0.5 {
+        return Ok(Err("too few lines arrived for a percentile, so there is no curve"));
+    }
+    Ok(Ok(Curve { series, transport: group.transport, label, histogram, quantile_max }))
+}
+
+/// The last quantile that a run supports: by its distinct lines, and by what arrived at all, since what did not would
+/// have been slowest.
+fn run_resolves(run: &Run) -> f64 {
+    let arrived = match (run.delivered, run.expected) {
+        (Some(delivered), Some(expected)) if expected > 0 => delivered as f64 / expected as f64,
+        _ => 0.0,
+    };
+    quantile_resolved(run.distinct_lines.unwrap_or(0)).min(arrived)
+}
+
+/// What every drawing shares.
+struct Axes {
+    frame: Frame,
+    x: Axis,
+    x_max: f64,
+    y: Axis,
+}
+
+impl Axes {
+    fn of(curves: &[Curve]) -> Self {
+        let x_max = curves.iter().map(|curve| nines(curve.quantile_max)).fold(1.0, f64::max);
+        // The very fastest lines would take half of the drawing: curves begin where they come into sight.
+        let ends = curves.iter().flat_map(|curve| [curve.ms(FIRST_IN_SIGHT), curve.ms(curve.quantile_max)]);
+        let labels_width = label_width(curves.iter().map(|curve| &curve.label)) + 60;
+        let frame = Frame { left: 150, right: WIDTH as i32 - labels_width, top: 70, bottom: HEIGHT - 100 };
+        let x = Axis::exactly(0.0, x_max, (frame.left, frame.right));
+        let y = Axis::over(Scale::Log, ends, (frame.bottom, frame.top));
+        Self { frame, x, x_max, y }
+    }
+
+    fn draw(&self, curves: &[&Curve]) -> Result<String, PlotError> {
+        let told = curves.iter().map(|curve| {
+            format!(
+                "{}: {} ms at 50 %, {} ms at {}",
+                curve.label,
+                plain(curve.ms(0.5)),
+                plain(curve.ms(curve.quantile_max)),
+                percent(nines(curve.quantile_max))
+            )
+        });
+        let description = told.collect::<Vec<_>>().join("; ");
+        let title = format!("Delivery latency by percentile, {}", counted(curves.len(), "curve", "curves"));
+        drawing((&title, &description), HEIGHT as u32, |root| self.marks(root, curves))
+    }
+
+    fn marks(&self, root: &Root, curves: &[&Curve]) -> Drawn {
+        let ticks = percentile_ticks(self.x_max).into_iter().map(|tick| (tick, percent(tick))).collect();
+        let x = Said { axis: &self.x, ticks, name: "lines delivered at least this fast" };
+        self.frame.draw(root, &x, &Said::numbers(&self.y, 8, "delivery latency (ms)"))?;
+        let mut ends = Vec::new();
+        for curve in curves {
+            let last = nines(curve.quantile_max);
+            let point = |step: u32| {
+                let x = last * f64::from(step) / f64::from(POINTS);
+                let quantile = quantile_at(x).min(curve.quantile_max);
+                (self.x.place(x), self.y.place(curve.ms(quantile)))
+            };
+            let points: Vec<(i32, i32)> = (0..=POINTS).map(point).collect();
+            root.draw(&PathElement::new(points, dashed(curve.series).stroke_width(6)))?;
+            root.draw(&Circle::new(point(POINTS), 8, solid(curve.series).filled()))?;
+            ends.push((curve.series, point(POINTS), curve.label.as_str()));
+        }
+        labels::beside(root, &ends, self.frame.right + 40, (24, self.frame.bottom - 12))
+    }
+}
+
+impl Curve<'_> {
+    /// Latencies are cut to whole microseconds: none is told apart below one.
+    fn ms(&self, quantile: f64) -> f64 {
+        self.histogram.value_at_quantile(quantile).max(1) as f64 / 1e3
+    }
+}
+
+/// The place of a quantile: 0 for 0 %, 1 for 90 %, 2 for 99 %.
+fn nines(quantile: f64) -> f64 {
+    -(1.0 - quantile).log10()
+}
+
+fn quantile_at(nines: f64) -> f64 {
+    1.0 - 10_f64.powf(-nines)
+}
+
+/// 0 %, 50 %, then a tick for each nine.
+fn percentile_ticks(x_max: f64) -> Vec<f64> {
+    let whole = (1..).map(f64::from).take_while(|x| *x <= x_max + 1e-9);
+    [0.0, nines(0.5)].into_iter().chain(whole).collect()
+}
+
+/// `99.9 %`, by the nines it has.
+fn percent(nines: f64) -> String {
+    let decimals = (nines.round() as usize).saturating_sub(2);
+    format!("{:.decimals$} %", 100.0 * quantile_at(nines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report;
+    use crate::report::aggregate::Aggregate;
+    use crate::report::folder::{Folder, Verdict};
+    use wirelab_clients::harness::example;
+
+    fn folder() -> Folder {
+        Folder::read(&report::render(&example::result_set()).unwrap()).unwrap()
+    }
+
+    /// Of 500 lines, p99.5 would hide the 1.2 % that never came; 98.8 % is where the curve ends.
+    #[test]
+    fn a_curve_ends_before_the_lines_that_did_not_arrive() {
+        let mut folder = folder();
+        let run = &mut folder.runs[0];
+        assert!((run_resolves(run) - quantile_resolved(500)).abs() < 1e-12);
+        run.delivered = Some(988);
+        assert!((run_resolves(run) - 0.988).abs() < 1e-12);
+        run.delivered = None;
+        assert_eq!(run_resolves(run), 0.0);
+    }
+
+    #[test]
+    fn runs_of_one_transport_and_arm_are_one_curve_without_the_invalid_ones() {
+        let mut folder = folder();
+        folder.runs.iter_mut().for_each(|run| run.transport = "sse".into());
+        let drawn = |folder: &Folder| {
+            let curve = curve(0, &Aggregate::of(folder).groups[0]).unwrap().unwrap();
+            (curve.label, curve.histogram.len())
+        };
+        assert_eq!(drawn(&folder), ("sse".to_owned(), 2_000));
+        folder.runs[1].verdict = Verdict::Invalid;
+        assert_eq!(drawn(&folder), ("sse".to_owned(), 1_000));
+        folder.runs[0].verdict = Verdict::Invalid;
+        assert_eq!(drawn(&folder), ("sse, invalid".to_owned(), 2_000));
+        folder.runs.iter_mut().for_each(|run| run.arm = "gzip".into());
+        assert_eq!(drawn(&folder), ("sse (gzip), invalid".to_owned(), 2_000));
+    }
+
+    #[test]
+    fn the_axis_ends_where_the_lines_end() {
+        let axes = |quantile_max| {
+            let mut histogram = Histogram::new(3).unwrap();
+            [100, 200, 300].iter().for_each(|us| histogram.record(*us).unwrap());
+            let curve =
+                Curve { series: 0, transport: "sse", label: "few".to_owned(), histogram, quantile_max };
+            Axes::of(std::slice::from_ref(&curve)).draw(&[&curve]).unwrap()
+        };
+        let svg = axes(0.95);
+        assert!(svg.contains("\n90 %") && !svg.contains("\n99 %"), "{svg}");
+        let svg = axes(0.9995);
+        assert!(svg.contains("\n99.9 %") && !svg.contains("\n99.99 %"), "{svg}");
+    }
+
+    #[test]
+    fn ticks_are_told_as_people_write_them() {
+        let percents: Vec<String> = percentile_ticks(4.0).into_iter().map(percent).collect();
+        assert_eq!(percents, ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+    }
+}

@@ -1,0 +1,142 @@
+//! Theory residuals: how far each prediction was off, beside the band that it may be off.
+
+use plotters::prelude::*;
+
+use super::canvas::{
+    Align, Axis, BAND, Drawn, INK, PAPER, PlotError, Root, WIDTH, Weight, area, drawing, label_width, line,
+    shortened, solid, text,
+};
+use super::frame::{Frame, Said};
+use super::{Data, Figure, Section};
+use crate::report::details::{TheoryRow, TheoryVerdict};
+use crate::report::wording::{counted, percent_signed};
+
+/// Rows of one drawing: the worst of more.
+const ROWS_MAX: usize = 48;
+const ROW_HEIGHT: i32 = 46;
+const TOP: i32 = 30;
+const BOTTOM: i32 = 110;
+const NUMBERS_WIDTH: i32 = 210;
+/// The axis never shows less than ±10 %, and never more than ±100 %: what is further off stands at its end, with its
+/// number.
+const REACH: (f64, f64) = (0.1, 1.0);
+
+/// One prediction of one group: its runs.
+struct Row<'a> {
+    series: usize,
+    group: String,
+    label: String,
+    runs: Vec<&'a TheoryRow>,
+}
+
+impl Row<'_> {
+    fn residuals(&self) -> impl Iterator<Item = (&TheoryRow, f64)> {
+        self.runs.iter().filter_map(|row| Some((*row, row.residual_ratio?)))
+    }
+
+    fn worst(&self) -> f64 {
+        self.residuals()
+            .map(|(_, residual)| residual)
+            .max_by(|a, b| a.abs().total_cmp(&b.abs()))
+            .unwrap_or(0.0)
+    }
+
+    fn tolerance(&self) -> Option<f64> {
+        self.runs.iter().find_map(|row| row.tolerance_ratio)
+    }
+}
+
+pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
+    let mut rows = rows(data);
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let all = rows.len();
+    let mut remarks = Vec::new();
+    if all > ROWS_MAX {
+        let mut sizes: Vec<f64> = rows.iter().map(|row| row.worst().abs()).collect();
+        sizes.sort_by(|a, b| b.total_cmp(a));
+        rows.retain(|row| row.worst().abs() >= sizes[ROWS_MAX - 1]);
+        rows.truncate(ROWS_MAX);
+        remarks.push(format!("{ROWS_MAX} of {all} predictions are drawn, the worst; the table has all"));
+    }
+    let reach = rows
+        .iter()
+        .flat_map(|row| [row.worst().abs() * 1.1, row.tolerance().unwrap_or(0.0) * 1.5])
+        .fold(REACH.0, f64::max)
+        .min(REACH.1);
+    let labels = rows.iter().map(|row| &row.label).chain(rows.iter().map(|row| &row.group));
+    let left = label_width(labels) + 20;
+    let groups_count = rows.chunk_by(|a, b| a.series == b.series).count();
+    let height = TOP + ROW_HEIGHT * (rows.len() + groups_count) as i32 + BOTTOM;
+    let frame = Frame { left, right: WIDTH as i32 - NUMBERS_WIDTH, top: TOP, bottom: height - BOTTOM };
+    let axis = Axis::exactly(-reach, reach, (frame.left, frame.right));
+    let description = format!(
+        "{}, between {} and {}.",
+        counted(rows.len(), "prediction", "predictions"),
+        percent_signed(-reach),
+        percent_signed(reach)
+    );
+    let svg = drawing(("Theory residuals", &description), height as u32, |root| {
+        let ticks = axis.ticks(8).into_iter().map(|tick| (tick, percent_signed(tick))).collect();
+        frame.columns(root, &Said { axis: &axis, ticks, name: "measured / predicted − 1" })?;
+        line(root, (axis.place(0.0), frame.top), (axis.place(0.0), frame.bottom), INK, 2)?;
+        let mut y = TOP + ROW_HEIGHT / 2;
+        for of_group in rows.chunk_by(|a, b| a.series == b.series) {
+            let look = (solid(of_group[0].series), Align::Right, Weight::Bold);
+            text(root, (left - 14, y), &shortened(&of_group[0].group), look)?;
+            y += ROW_HEIGHT;
+            for row in of_group {
+                draw(root, &frame, &axis, y, row)?;
+                y += ROW_HEIGHT;
+            }
+        }
+        Ok(())
+    })?;
+    let caption = "How far the measured figure was from the predicted one, in percent of the prediction; a dot per valid \
+                   run, 0 is a hit. The shaded band is the tolerance. Filled dots were judged; hollow ones were not, as \
+                   the run broke an assumption of the formula or nothing is claimed of it. A dot at the edge lies beyond it; \
+                   the number is the worst of the row."
+        .to_owned();
+    Ok(Some(Figure { section: Section::Theory, drawings: vec![svg], caption, remarks }))
+}
+
+fn rows<'a>(data: &Data<'a>) -> Vec<Row<'a>> {
+    let Some(theory) = &data.folder.theory else { return Vec::new() };
+    let mut rows: Vec<Row> = Vec::new();
+    for (series, group) in data.aggregate.groups.iter().enumerate() {
+        let is_of = |row: &&TheoryRow| group.believed().any(|run| run.run_id == row.run_id);
+        for row in theory.iter().filter(is_of).filter(|row| row.residual_ratio.is_some()) {
+            let label = format!("{} {}", row.formula, row.quantity.replace('_', " "));
+            match rows.iter_mut().find(|known| known.series == series && known.label == label) {
+                Some(known) => known.runs.push(row),
+                None => rows.push(Row { series, group: group.label.clone(), label, runs: vec![row] }),
+            }
+        }
+    }
+    rows
+}
+
+fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &Row) -> Drawn {
+    if let Some(tolerance) = row.tolerance() {
+        let half = ROW_HEIGHT / 2 - 2;
+        area(root, (axis.place(-tolerance), y - half), (axis.place(tolerance), y + half), BAND)?;
+    }
+    text(root, (frame.left - 14, y), &shortened(&row.label), (INK, Align::Right, Weight::Normal))?;
+    let mut is_missed = false;
+    for (theory, residual) in row.residuals() {
+        let at = (axis.place(residual), y);
+        root.draw(&Circle::new(at, 9, solid(row.series).filled()))?;
+        match theory.verdict {
+            TheoryVerdict::Pass => {}
+            TheoryVerdict::Fail => is_missed = true,
+            TheoryVerdict::AssumptionBroken | TheoryVerdict::Reported => {
+                root.draw(&Circle::new(at, 5, PAPER.filled()))?;
+            }
+        }
+    }
+    let weight = if is_missed { Weight::Bold } else { Weight::Normal };
+    let said = if is_missed { " ✗" } else { "" };
+    let number = format!("{}{said}", percent_signed(row.worst()));
+    text(root, (frame.right + 20, y), &number, (INK, Align::Left, weight))
+}

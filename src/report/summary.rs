@@ -1,0 +1,109 @@
+//! The report without its looks: what every format says in its own way.
+
+use serde_json::Value;
+
+use super::aggregate::Aggregate;
+use super::figures::Figure;
+use super::finding::{Sentence, finding};
+use super::folder::Folder;
+use super::sweep::Sweep;
+use super::wording::{counted, list, plain};
+
+/// Everything that formats share.
+pub(super) struct Summary<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) aggregate: &'a Aggregate<'a>,
+    pub(super) sweep: Option<Sweep<'a>>,
+    pub(super) finding: Vec<Sentence>,
+}
+
+impl<'a> Summary<'a> {
+    /// Of these groups.
+    pub(super) fn of(folder: &'a Folder, aggregate: &'a Aggregate<'a>) -> Self {
+        let sweep = Sweep::of(aggregate);
+        let finding = finding(folder, aggregate, sweep.as_ref());
+        Self { folder, aggregate, sweep, finding }
+    }
+
+    /// The figures that some group has, in the order of the tables.
+    pub(super) fn figures(&self) -> Vec<Figure> {
+        let has = |figure: &Figure| self.aggregate.groups.iter().any(|group| group.shown(*figure).is_some());
+        Figure::ALL.into_iter().filter(has).collect()
+    }
+
+    /// What a reader wants to know before the numbers: name and value.
+    pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
+        let manifest = &self.folder.manifest;
+        let told = |key: &str| manifest.get(key).and_then(Value::as_str).map(str::to_owned);
+        let machine = |key: &str| match manifest.get("machine").and_then(|machine| machine.get(key)) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            Some(_) | None => None,
+        };
+        let processors = machine("cores_count").map(|cores| format!("{cores} processors"));
+        let machine = [machine("cpu_model"), processors, machine("os"), machine("kernel")];
+        let seed = manifest.get("seed").and_then(Value::as_u64).map(|seed| seed.to_string());
+        let facts = [
+            ("plan", Some(self.folder.plan.clone())),
+            ("started", told("started_utc")),
+            ("runs", Some(self.runs())),
+            ("subscribers", self.subscribers()),
+            ("commit", told("commit")),
+            ("seed", seed),
+            ("machine", Some(machine.into_iter().flatten().collect::<Vec<_>>().join(", "))),
+        ];
+        let some = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        some.filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    fn runs(&self) -> String {
+        let groups = self.aggregate.groups.len();
+        let runs = self.folder.runs.len();
+        if groups == runs {
+            runs.to_string()
+        } else {
+            format!("{runs} of {}", counted(groups, "cell", "cells"))
+        }
+    }
+
+    fn subscribers(&self) -> Option<String> {
+        let factors = self.folder.runs.iter().flat_map(|run| &run.factors);
+        let mut counts: Vec<f64> = factors
+            .filter(|(factor, _)| *factor == super::figures::Factor::Subscribers)
+            .map(|(_, count)| *count)
+            .collect();
+        counts.sort_by(f64::total_cmp);
+        counts.dedup();
+        let told: Vec<String> = counts.into_iter().map(plain).collect();
+        (!told.is_empty()).then(|| list(&told))
+    }
+
+    /// The command that made the folder, as it was typed.
+    pub(super) fn command(&self) -> Option<String> {
+        let argv = self.folder.manifest.get("argv")?.as_array()?;
+        let words: Vec<&str> = argv.iter().filter_map(Value::as_str).collect();
+        (!words.is_empty()).then(|| words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_typed_again() {
+        assert_eq!(
+            ["run", "--rate=5", "it's a plan", ""].map(quoted),
+            ["run", "--rate=5", "'it'\\''s a plan'", "''"]
+        );
+    }
+}

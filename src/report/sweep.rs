@@ -1,0 +1,170 @@
+//! Sweeps: plans whose arms vary one number, such as the poll interval.
+//!
+//! A folder has a sweep where some transport was measured at several values of exactly one factor. Groups that differ
+//! in a word, such as the poll schedule, are series of their own; transports to which the factor does not apply are
+//! references, drawn across.
+
+use super::aggregate::{Aggregate, Group};
+use super::figures::Factor;
+
+/// Fewest values of a factor that make a line.
+const LEVELS_MIN: usize = 2;
+
+/// What a plan varied.
+#[derive(Debug)]
+pub(super) struct Sweep<'a> {
+    pub(super) factor: Factor,
+    /// At least one.
+    pub(super) series: Vec<Series<'a>>,
+    /// Groups without a value of the factor.
+    pub(super) references: Vec<&'a Group<'a>>,
+}
+
+/// One line over the factor.
+#[derive(Debug)]
+pub(super) struct Series<'a> {
+    pub(super) label: String,
+    /// The value of the factor and its group; values rise.
+    pub(super) points: Vec<(f64, &'a Group<'a>)>,
+}
+
+impl<'a> Sweep<'a> {
+    /// The sweep of these groups; `None` where not exactly one factor varies, or two groups share a place.
+    pub(super) fn of(aggregate: &'a Aggregate<'a>) -> Option<Self> {
+        let mut varied = Factor::ALL.into_iter().filter(|factor| varies(aggregate, *factor));
+        let factor = varied.next()?;
+        if varied.next().is_some() {
+            return None;
+        }
+        let mut series: Vec<(Key<'a>, Series<'a>)> = Vec::new();
+        let mut references = Vec::new();
+        for group in &aggregate.groups {
+            let Some(level) = level(group, factor) else {
+                references.push(group);
+                continue;
+            };
+            let key = key(group);
+            match series.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, series)) => series.points.push((level, group)),
+                None => {
+                    let label = group.transport.to_owned();
+                    series.push((key, Series { label, points: vec![(level, group)] }));
+                }
+            }
+        }
+        for i in 0..series.len() {
+            series[i].1.label = label(&series, i);
+        }
+        let mut series: Vec<Series> = series.into_iter().map(|(_, series)| series).collect();
+        for series in &mut series {
+            series.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            if series.points.windows(2).any(|two| two[0].0 == two[1].0) {
+                return None;
+            }
+        }
+        Some(Self { factor, series, references })
+    }
+}
+
+/// What tells the lines of a sweep apart.
+type Key<'a> = (&'a str, Vec<(&'static str, String)>);
+
+fn key<'a>(group: &Group<'a>) -> Key<'a> {
+    (group.transport, group.runs[0].words.clone())
+}
+
+/// The transport, and the words that tell it from its other series.
+fn label(series: &[(Key, Series)], i: usize) -> String {
+    let (transport, words) = &series[i].0;
+    let others: Vec<&Key> = series
+        .iter()
+        .map(|(key, _)| key)
+        .filter(|(other, others)| other == transport && others != words)
+        .collect();
+    let own = words.iter().filter(|word| others.iter().any(|(_, others)| !others.contains(word)));
+    let own: Vec<String> = own.map(spoken).collect();
+    if own.is_empty() { (*transport).to_owned() } else { format!("{transport} ({})", own.join(", ")) }
+}
+
+/// A word that says nothing without its column brings it along.
+fn spoken((column, word): &(&'static str, String)) -> String {
+    match word.as_str() {
+        "true" | "false" => format!("{} {word}", column.replace('_', " ")),
+        word => word.to_owned(),
+    }
+}
+
+/// The value of the factor, where all runs of the group share it.
+fn level(group: &Group, factor: Factor) -> Option<f64> {
+    let of_run = |run: &super::folder::Run| {
+        run.factors.iter().find(|(known, _)| *known == factor).map(|(_, value)| *value)
+    };
+    let first = of_run(group.runs[0])?;
+    group.runs.iter().all(|run| of_run(run) == Some(first)).then_some(first)
+}
+
+/// Whether a transport was measured at several values of it.
+fn varies(aggregate: &Aggregate, factor: Factor) -> bool {
+    let values = |transport: &str| {
+        let mut values: Vec<f64> = aggregate
+            .groups
+            .iter()
+            .filter(|group| group.transport == transport)
+            .filter_map(|group| level(group, factor))
+            .collect();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        values.len()
+    };
+    aggregate.groups.iter().any(|group| values(group.transport) >= LEVELS_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::folder::Folder;
+    use crate::report::synthetic::{self, Cell};
+
+    /// The factor, its series with their levels, and the references.
+    fn told(cells: &[Cell]) -> Option<(Factor, Vec<String>, usize)> {
+        let folder = Folder::read(&synthetic::files(cells, 1)).unwrap();
+        let aggregate = Aggregate::of(&folder);
+        let sweep = Sweep::of(&aggregate)?;
+        let series = sweep.series.iter().map(|series| {
+            let levels: Vec<String> = series.points.iter().map(|(level, _)| level.to_string()).collect();
+            format!("{}: {}", series.label, levels.join(" "))
+        });
+        Some((sweep.factor, series.collect(), sweep.references.len()))
+    }
+
+    #[test]
+    fn one_factor_that_varies_is_a_sweep_with_a_series_for_each_word() {
+        let series = ["short-poll (fixed): 50 100 200 400 800", "short-poll (pause): 50 100 200 400 800"];
+        let series = series.map(str::to_owned).to_vec();
+        assert_eq!(told(&Cell::sweep(1)), Some((Factor::PollInterval, series, 2)));
+    }
+
+    #[test]
+    fn transports_alone_and_two_factors_at_once_are_no_sweep() {
+        assert_eq!(told(&[Cell::of("sse", 1.0, 1), Cell::of("ndjson", 1.0, 1)]), None);
+        let cell = |arm: &str, interval: u32, hold: u32| {
+            let cell = Cell::of("long-poll", 1.0, 1).arm(arm);
+            cell.with("poll_interval_ms", interval).with("hold_ms", hold)
+        };
+        assert_eq!(told(&[cell("a", 100, 1_000), cell("b", 200, 2_000)]), None);
+        // Two arms at one place: what they differ by is not in the files.
+        assert_eq!(told(&[cell("a", 100, 1), cell("b", 200, 1), cell("c", 200, 1)]), None);
+    }
+
+    #[test]
+    fn a_word_that_says_nothing_alone_brings_its_column() {
+        let cell = |arm: &str, level: u32, keep: &str| {
+            Cell::of("short-poll", 1.0, 1).arm(arm).with("payload_bytes", level).with("keep_alive", keep)
+        };
+        let cells =
+            [cell("a", 10, "true"), cell("b", 20, "true"), cell("c", 10, "false"), cell("d", 20, "false")];
+        let (factor, series, _) = told(&cells).unwrap();
+        assert_eq!(factor, Factor::Payload);
+        assert_eq!(series, ["short-poll (keep alive true): 10 20", "short-poll (keep alive false): 10 20"]);
+    }
+}

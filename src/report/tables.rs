@@ -1,0 +1,341 @@
+//! The tables of the report: rows of text, for whichever format.
+
+use serde_json::Value;
+use wirelab_clients::harness::statistics::{distinct_lines_needed, median};
+
+use super::aggregate::{Group, Summary as Median};
+use super::details::{CheckVerdict, PercentileRow, TheoryVerdict};
+use super::figures::Figure;
+use super::folder::{Folder, Run, Verdict};
+use super::summary::Summary;
+use super::table::grouped;
+use super::wording::{digits, percent_signed, plain};
+
+/// What is not known.
+pub(super) const UNKNOWN: &str = "–";
+
+/// A table with a header.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) header: Vec<String>,
+    pub(super) rows: Vec<TableRow>,
+}
+
+/// One row: its first cell names it.
+#[derive(Debug)]
+pub(super) struct TableRow {
+    pub(super) name: String,
+    pub(super) cells: Vec<Cell>,
+    pub(super) mark: Mark,
+}
+
+/// A cell and whether it is bad news.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) text: String,
+    /// How far it may be off: the interval in square brackets, the range in round ones; empty for what is exact.
+    pub(super) spread: String,
+    pub(super) look: Look,
+}
+
+/// How a cell looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// A number.
+    Number,
+    /// A number that should not be.
+    Defect,
+    /// Words.
+    Words,
+}
+
+/// Whether a row may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// It may.
+    None,
+    /// Hatched.
+    Invalid,
+}
+
+/// Why a run is worth less than it seems.
+#[derive(Debug)]
+pub(super) struct Reasons {
+    pub(super) run_id: String,
+    pub(super) verdict: &'static str,
+    pub(super) reasons: Vec<String>,
+}
+
+impl Table {
+    /// Whether a column holds words, as its first row does.
+    pub(super) fn is_words(&self, column: &usize) -> bool {
+        let cell = |row: &TableRow| column.checked_sub(1).and_then(|i| Some(row.cells.get(i)?.look));
+        self.rows.first().and_then(cell) == Some(Look::Words)
+    }
+}
+
+fn number(text: impl Into<String>) -> Cell {
+    Cell { text: text.into(), spread: String::new(), look: Look::Number }
+}
+
+fn words(text: impl Into<String>) -> Cell {
+    Cell { text: text.into(), spread: String::new(), look: Look::Words }
+}
+
+fn header(names: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
+    names.into_iter().map(Into::into).collect()
+}
+
+/// One row per transport and arm: medians over runs with their interval, or their range.
+pub(super) fn cells(summary: &Summary) -> Table {
+    let figures = summary.figures();
+    let titles = figures.iter().map(|figure| figure.title_with_unit());
+    let header = header(["cell".to_owned(), "valid runs".to_owned()].into_iter().chain(titles));
+    let twin = summary.aggregate.pair.as_ref().map(|(_, twin)| twin);
+    let groups = summary.aggregate.groups.iter().chain(twin);
+    let row = |group: &Group| {
+        let count = format!("{} of {}", group.believed().count(), group.runs.len());
+        let told = figures.iter().map(|figure| match group.shown(*figure) {
+            Some(median) => with_spread(median),
+            None => number(missing(group, *figure)),
+        });
+        TableRow {
+            name: group.label.clone(),
+            cells: std::iter::once(number(count)).chain(told).collect(),
+            mark: if group.is_believed() { Mark::None } else { Mark::Invalid },
+        }
+    };
+    Table { header, rows: groups.map(row).collect() }
+}
+
+/// The median with its interval or its range; where all runs say the same, it needs neither.
+fn with_spread(median: &Median) -> Cell {
+    let spread = median.spread();
+    let ends = format!("{}–{}", digits(spread.low), digits(spread.high));
+    let spread = match (spread.low < spread.high, median.interval) {
+        (false, _) => String::new(),
+        (true, Some(_)) => format!("[{ends}]"),
+        (true, None) => format!("({ends})"),
+    };
+    Cell { text: digits(median.median), spread, look: Look::Number }
+}
+
+/// Why a group has no figure: too few lines, or not measured.
+fn missing(group: &Group, figure: Figure) -> String {
+    let Some(quantile) = figure.quantile() else { return UNKNOWN.to_owned() };
+    let needed = distinct_lines_needed(quantile);
+    let is_short = |run: &&Run| run.distinct_lines.is_some_and(|lines| lines < needed);
+    if group.runs.iter().any(is_short) { format!("n < {}", grouped(needed)) } else { UNKNOWN.to_owned() }
+}
+
+/// One row per run, as `runs.csv` has them.
+pub(super) fn runs(summary: &Summary) -> Table {
+    const FIGURES: [Figure; 7] = [
+        Figure::LatencyP50,
+        Figure::LatencyP90,
+        Figure::LatencyP99,
+        Figure::LatencyMax,
+        Figure::Requests,
+        Figure::L7Bytes,
+        Figure::Cpu,
+    ];
+    let titles = FIGURES.iter().map(|figure| figure.title_with_unit());
+    let defects = ["lost", "duplicated", "censored", "out of order", "verdict"].map(str::to_owned);
+    let header = header(["run".to_owned(), "requests".to_owned()].into_iter().chain(titles).chain(defects));
+    let count = |count: Option<u64>| count.map_or(UNKNOWN.to_owned(), grouped);
+    let row = |run: &Run| {
+        let told = FIGURES.iter().map(|figure| {
+            number(match run.figure(*figure) {
+                Some(value) => digits(value),
+                None => missing_in_run(run, *figure),
+            })
+        });
+        let defects = [run.lost, run.duplicated, run.censored, run.out_of_order].map(|defect| Cell {
+            text: count(defect),
+            spread: String::new(),
+            look: if defect == Some(0) { Look::Number } else { Look::Defect },
+        });
+        let cells = std::iter::once(number(count(run.requests))).chain(told).chain(defects);
+        TableRow {
+            name: run.run_id.clone(),
+            cells: cells.chain([words(run.verdict.name())]).collect(),
+            mark: mark(run),
+        }
+    };
+    Table { header, rows: summary.folder.runs.iter().map(row).collect() }
+}
+
+fn missing_in_run(run: &Run, figure: Figure) -> String {
+    let Some(quantile) = figure.quantile() else { return UNKNOWN.to_owned() };
+    let needed = distinct_lines_needed(quantile);
+    match run.distinct_lines {
+        Some(lines) if lines < needed => format!("n < {}", grouped(needed)),
+        Some(_) | None => UNKNOWN.to_owned(),
+    }
+}
+
+fn mark(run: &Run) -> Mark {
+    match run.verdict {
+        Verdict::Ok | Verdict::Unresolved => Mark::None,
+        Verdict::Invalid => Mark::Invalid,
+    }
+}
+
+/// The runs with reasons.
+pub(super) fn reasons(folder: &Folder) -> Vec<Reasons> {
+    let with = folder.runs.iter().filter(|run| !run.reasons.is_empty());
+    with.map(|run| Reasons {
+        run_id: run.run_id.clone(),
+        verdict: run.verdict.name(),
+        reasons: run.reasons.clone(),
+    })
+    .collect()
+}
+
+/// Every distribution: the median over valid runs of each percentile, ms.
+pub(super) fn percentiles(summary: &Summary) -> Table {
+    let rows = &summary.folder.percentiles;
+    let mut quantiles: Vec<f64> = rows.iter().map(|row| row.quantile).collect();
+    quantiles.sort_by(f64::total_cmp);
+    quantiles.dedup();
+    let mut metrics: Vec<&str> = Vec::new();
+    for row in rows {
+        if !metrics.contains(&row.metric.as_str()) {
+            metrics.push(&row.metric);
+        }
+    }
+    let names = quantiles.iter().map(|quantile| match *quantile {
+        maximum if maximum >= 1.0 => "max (ms)".to_owned(),
+        quantile => format!("p{} (ms)", plain(quantile * 100.0)),
+    });
+    let header = header(["cell".to_owned(), "distribution".to_owned()].into_iter().chain(names));
+    let mut table = Table { header, rows: Vec::new() };
+    for group in &summary.aggregate.groups {
+        let of_group = |row: &&PercentileRow| group.believed().any(|run| run.run_id == row.run_id);
+        let of_group: Vec<&PercentileRow> = rows.iter().filter(of_group).collect();
+        for metric in metrics.iter().filter(|_| group.is_believed()) {
+            let cells = quantiles.iter().map(|quantile| {
+                let here = |row: &&&PercentileRow| row.metric == *metric && row.quantile == *quantile;
+                let values: Option<Vec<f64>> = of_group.iter().filter(here).map(|row| row.value_us).collect();
+                // The runs that lack it had too few lines: the others do not speak for them.
+                let middle = values.and_then(|values| median(&values));
+                number(middle.map_or(UNKNOWN.to_owned(), |us| digits(us / 1e3)))
+            });
+            let name = words(metric.replace('_', " "));
+            let cells = std::iter::once(name).chain(cells).collect();
+            table.rows.push(TableRow { name: group.label.clone(), cells, mark: Mark::None });
+        }
+    }
+    table
+}
+
+/// Every prediction; `None` without `theory.csv`.
+pub(super) fn theory(summary: &Summary) -> Option<Table> {
+    let rows = summary.folder.theory.as_ref()?;
+    let header = header([
+        "run",
+        "formula",
+        "quantity",
+        "predicted",
+        "measured",
+        "unit",
+        "residual",
+        "tolerance",
+        "verdict",
+    ]);
+    let row = |row: &super::details::TheoryRow| {
+        let run = summary.folder.run(&row.run_id);
+        let verdict = match row.verdict {
+            TheoryVerdict::AssumptionBroken if !row.assumption_broken.is_empty() => {
+                format!("{}: {}", row.verdict.name(), row.assumption_broken)
+            }
+            TheoryVerdict::Pass | TheoryVerdict::Reported | TheoryVerdict::AssumptionBroken => {
+                row.verdict.name().to_owned()
+            }
+            TheoryVerdict::Fail => format!("✗ {}", row.verdict.name()),
+        };
+        TableRow {
+            name: row.run_id.clone(),
+            cells: vec![
+                words(&row.formula),
+                words(row.quantity.replace('_', " ")),
+                number(row.predicted.map_or(UNKNOWN.to_owned(), digits)),
+                number(row.measured.map_or(UNKNOWN.to_owned(), digits)),
+                words(&row.unit),
+                number(row.residual_ratio.map_or(UNKNOWN.to_owned(), percent_signed)),
+                number(row.tolerance_ratio.map_or(UNKNOWN.to_owned(), |ratio| {
+                    format!("± {} %", plain((ratio * 1_000.0).round() / 10.0))
+                })),
+                words(verdict),
+            ],
+            mark: run.map_or(Mark::None, mark),
+        }
+    };
+    Some(Table { header, rows: rows.iter().map(row).collect() })
+}
+
+/// Every gate; `None` without `checks.csv`.
+pub(super) fn checks(summary: &Summary) -> Option<Table> {
+    let rows = summary.folder.checks.as_ref()?;
+    let header = header(["run", "check", "left", "right", "tolerance", "unit", "verdict"]);
+    let row = |row: &super::details::CheckRow| {
+        let run = summary.folder.run(&row.run_id);
+        let value = |value: Option<f64>| number(value.map_or(UNKNOWN.to_owned(), plain_or_long));
+        let verdict = match row.verdict {
+            CheckVerdict::Fail => format!("✗ {}", row.verdict.name()),
+            CheckVerdict::Pass | CheckVerdict::Unresolved | CheckVerdict::NotMeasured => {
+                row.verdict.name().to_owned()
+            }
+        };
+        TableRow {
+            name: row.run_id.clone(),
+            cells: vec![
+                words(row.check.replace('_', " ")),
+                value(row.left),
+                value(row.right),
+                value(row.tolerance),
+                words(&row.unit),
+                words(verdict),
+            ],
+            mark: run.map_or(Mark::None, mark),
+        }
+    };
+    Some(Table { header, rows: rows.iter().map(row).collect() })
+}
+
+/// Counts in full, so that the two sides of a gate can be told apart; other numbers with three digits.
+fn plain_or_long(number: f64) -> String {
+    if number.fract() == 0.0 && (0.0..1e15).contains(&number) {
+        grouped(number as u64)
+    } else {
+        digits(number)
+    }
+}
+
+/// Every member with the path to it.
+pub(super) fn manifest(members: &serde_json::Map<String, Value>) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    for (key, value) in members {
+        match value {
+            Value::Object(members) => {
+                let inner = manifest(members).into_iter();
+                rows.extend(inner.map(|(inner, value)| (format!("{key}.{inner}"), value)));
+            }
+            Value::Array(values) => {
+                rows.push((key.clone(), values.iter().map(text_of).collect::<Vec<_>>().join(", ")));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                rows.push((key.clone(), text_of(value)));
+            }
+        }
+    }
+    rows
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => UNKNOWN.to_owned(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}

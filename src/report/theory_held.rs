@@ -1,0 +1,135 @@
+//! Whether theory held: how many of the judged predictions were within their tolerance, and which were not.
+
+use super::aggregate::Aggregate;
+use super::details::{TheoryRow, TheoryVerdict};
+use super::folder::Folder;
+use super::wording::{counted, percent_signed, plain};
+
+/// Misses that a sentence lists.
+const LISTED_MAX: usize = 4;
+
+/// The rows of `theory.csv`, counted; of believed runs alone.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) judged_count: usize,
+    pub(super) passed_count: usize,
+    /// The worst first.
+    failures: Vec<Failure>,
+    /// What was assumed, the formulas that assumed it, and their rows.
+    pub(super) broken: Vec<(String, Vec<String>, usize)>,
+}
+
+/// Misses of one prediction, over the runs of one group.
+#[derive(Debug)]
+struct Failure {
+    what: String,
+    /// The largest.
+    residual_ratio: Option<f64>,
+    tolerance_ratio: Option<f64>,
+    runs_count: usize,
+}
+
+impl Held {
+    /// `None` where nothing was predicted of a believed run.
+    pub(super) fn of(folder: &Folder, aggregate: &Aggregate) -> Option<Self> {
+        let mut held = Self { judged_count: 0, passed_count: 0, failures: Vec::new(), broken: Vec::new() };
+        let believed =
+            |row: &&TheoryRow| folder.run(&row.run_id).is_some_and(super::folder::Run::is_believed);
+        let rows: Vec<&TheoryRow> = folder.theory.as_ref()?.iter().filter(believed).collect();
+        if rows.is_empty() {
+            return None;
+        }
+        for row in rows {
+            match row.verdict {
+                TheoryVerdict::Pass => {
+                    held.judged_count += 1;
+                    held.passed_count += 1;
+                }
+                TheoryVerdict::Fail => {
+                    held.judged_count += 1;
+                    held.fail(row, &aggregate.label_of(&row.run_id));
+                }
+                TheoryVerdict::AssumptionBroken => held.break_assumption(row),
+                TheoryVerdict::Reported => {}
+            }
+        }
+        held.failures.sort_by(|a, b| b.size().total_cmp(&a.size()));
+        Some(held)
+    }
+
+    fn fail(&mut self, row: &TheoryRow, label: &str) {
+        let what = format!("{label}, {} ({})", row.quantity.replace('_', " "), row.formula);
+        match self.failures.iter_mut().find(|failure| failure.what == what) {
+            Some(failure) => {
+                failure.runs_count += 1;
+                if row.residual_ratio.map_or(0.0, f64::abs) > failure.size() {
+                    failure.residual_ratio = row.residual_ratio;
+                }
+            }
+            None => self.failures.push(Failure {
+                what,
+                residual_ratio: row.residual_ratio,
+                tolerance_ratio: row.tolerance_ratio,
+                runs_count: 1,
+            }),
+        }
+    }
+
+    fn break_assumption(&mut self, row: &TheoryRow) {
+        let assumption = match row.assumption_broken.as_str() {
+            "" => "an assumption that is not named".to_owned(),
+            named => without_numbers(named),
+        };
+        let at = self.broken.iter().position(|(known, ..)| *known == assumption).unwrap_or_else(|| {
+            self.broken.push((assumption, Vec::new(), 0));
+            self.broken.len() - 1
+        });
+        let (_, formulas, count) = &mut self.broken[at];
+        *count += 1;
+        if !formulas.contains(&row.formula) {
+            formulas.push(row.formula.clone());
+        }
+    }
+
+    /// The worst misses, as a list.
+    pub(super) fn failures_told(&self) -> String {
+        let told = self.failures.iter().take(LISTED_MAX).map(Failure::told);
+        let more = self.failures.len().saturating_sub(LISTED_MAX);
+        let more = (more > 0).then(|| format!("{more} more, which the table of theory lists"));
+        told.chain(more).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Failure {
+    fn size(&self) -> f64 {
+        self.residual_ratio.map_or(0.0, f64::abs)
+    }
+
+    fn told(&self) -> String {
+        let by = self.residual_ratio.map(|ratio| format!("off by {}", percent_signed(ratio)));
+        let allowed =
+            self.tolerance_ratio.map(|tolerance| format!("tolerance {} %", plain(tolerance * 100.0)));
+        let runs =
+            (self.runs_count > 1).then(|| format!("at worst of {}", counted(self.runs_count, "run", "runs")));
+        let details: Vec<String> = [by, runs, allowed].into_iter().flatten().collect();
+        match details.as_slice() {
+            [] => self.what.clone(),
+            details => format!("{} {}", self.what, details.join(", ")),
+        }
+    }
+}
+
+/// What a run broke, without what stands in parentheses: that is another number in each run.
+fn without_numbers(assumption: &str) -> String {
+    let mut text = String::new();
+    let mut depth = 0_u32;
+    for c in assumption.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            other if depth == 0 => text.push(other),
+            _inside => {}
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
