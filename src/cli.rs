@@ -45,6 +45,8 @@ pub enum Command {
     Report(Report),
     /// Say what changed between two results folders, beyond the noise.
     Compare(Compare),
+    /// Judge what people say about polling, SSE and WebSocket by runs of the plan claims.
+    Claims(Claims),
     /// List the plans with their questions.
     Plans(Plans),
     /// Print results/README.md: what every column means.
@@ -294,6 +296,31 @@ pub enum CompareFormat {
     Csv,
     /// Everything, points included.
     Json,
+}
+
+const CLAIMS_RULES: &str = "\
+Runs the plan claims, or takes a folder that is there, and writes claims.csv and claims.md into it. Nothing is ruled from
+invalid runs, from fewer than the 6 runs that an interval needs, or where intervals overlap; counts are no estimates, and
+one run is enough for them.
+
+Exit codes: those of `wirelab run`, whatever becomes of the claims.";
+
+/// `wirelab claims`.
+#[derive(Debug, Args)]
+#[command(after_help = CLAIMS_RULES)]
+pub struct Claims {
+    /// Judge this results folder again, and run nothing.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["size", "results", "data"])]
+    pub from: Option<PathBuf>,
+    /// How much of the plan: as it is written, or made short to see that it works: too few runs for most claims.
+    #[arg(long, default_value = "full")]
+    pub size: Size,
+    /// Folder with plans, recordings and deployments.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+    /// Folder for results.
+    #[arg(long, default_value = "results")]
+    pub results: PathBuf,
 }
 
 /// `wirelab plans`.

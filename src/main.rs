@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             Command::Publish(arguments) => commands::publish::run(arguments).await,
             Command::Tail(arguments) => commands::tail::run(arguments).await,
             Command::Record(arguments) => commands::record::run(arguments).await,
+            Command::Claims(arguments) => commands::claims::run(arguments).await,
             Command::Compare(arguments) => commands::compare::run(&arguments),
             Command::Report(arguments) => commands::report::run(&arguments),
             Command::Plans(arguments) => commands::plans::run(&arguments),

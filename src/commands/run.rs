@@ -6,6 +6,8 @@
 mod asked;
 mod experiment;
 
+use std::path::{Path, PathBuf};
+
 use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::api::Api;
 use wirelab_clients::harness::calibration::calibrate;
@@ -33,6 +35,26 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
             Experiment::begin(plan, cells, &arguments.data, &arguments.results)?
         }
     };
+    let ended = measure(&mut experiment).await;
+    experiment.conclude()?;
+    ended
+}
+
+/// Runs the plan and writes its files; prints no table.
+pub(super) async fn measure_plan(
+    plan: Plan,
+    data: &Path,
+    results: &Path,
+) -> Result<(PathBuf, Exit), Failure> {
+    check_descriptors(&plan)?;
+    let cells = possible(plan.cells()).await?;
+    let mut experiment = Experiment::begin(plan, cells, data, results)?;
+    let exit = measure(&mut experiment).await?;
+    Ok((experiment.folder, exit))
+}
+
+/// Makes the runs that are left, and writes what they say.
+async fn measure(experiment: &mut Experiment) -> Result<Exit, Failure> {
     let program = std::env::current_exe().map_err(Failure::environment)?;
     let plan = &experiment.results.plan;
     say(&format!("{}: {}\n", plan.name, plan.question))?;
@@ -70,21 +92,16 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
                 experiment.keep(run)?;
             }
             Err(RunError::Interrupted) => {
-                experiment.conclude()?;
                 let folder = experiment.folder.display();
                 remark(&format!(
                     "interrupted: {done} of {all} runs are written; go on with `wirelab run --resume {folder}`"
                 ));
                 return Ok(Exit::Interrupted);
             }
-            Err(error) => {
-                experiment.conclude()?;
-                return Err(Failure::environment(format!("run {}: {error}", cell.run_id)));
-            }
+            Err(error) => return Err(Failure::environment(format!("run {}: {error}", cell.run_id))),
         }
     }
     experiment.write()?;
-    experiment.conclude()?;
     let results = &experiment.results;
     let judged = thresholds::judge(&results.plan.thresholds, &results.runs);
     Ok(match gates::exit_code(&results.runs, &judged) {

@@ -8,6 +8,7 @@
 mod aggregate;
 pub mod changes;
 mod checks_csv;
+pub mod claims;
 mod comparison;
 mod csv_file;
 mod details;
@@ -196,6 +197,16 @@ pub enum ReportError {
         /// Why.
         #[source]
         error: FolderError,
+    },
+    /// Claims are judged by runs of their own plan.
+    #[error(
+        "the folder is one of plan {found:?}, and claims are judged by runs of the plan {:?}; name a folder that \
+         `wirelab claims` wrote",
+        claims::PLAN
+    )]
+    OtherPlan {
+        /// Its plan.
+        found: String,
     },
     /// Two folders have nothing that can be compared.
     #[error(

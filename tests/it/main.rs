@@ -9,7 +9,7 @@
 //! - `targets`: servers that are not ours, and cut connections
 //! - `openapi`: the description of the API against the server
 //! - `gates`: each gate stops what it is there for
-//! - `report`: the page of a run, and making it again; `compare`: what changed between two
+//! - `report`: the page of a run, and making it again; `compare`: what changed between two; `claims`: what people say
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
 //! `server` starts what is tested, `http` and `http2` ask it, `proxy` and `faulty_store` stand in between to break things;
@@ -19,6 +19,7 @@
 
 mod broken;
 mod canned;
+mod claims;
 mod cli;
 mod commands;
 mod compare;

@@ -11,9 +11,11 @@ use super::latency::LatencyHistogram;
 use super::results::RunResult;
 use super::statistics::distinct_lines_needed;
 
+mod claims_columns;
 mod columns;
 mod dictionary;
 
+pub use claims_columns::{CLAIMS_COLUMNS, TWO_WAY_COLUMNS};
 pub use columns::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS};
 pub use dictionary::data_dictionary;
 

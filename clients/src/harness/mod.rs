@@ -10,8 +10,8 @@
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`staleness`], [`shared_record`],
 //! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`metrics`]. At the rim:
 //! [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`], [`kernel_memory`], [`server_process`]. [`results`]
-//! holds what a run found out; only its description of the machine reads files. [`example`] is a made-up result for
-//! tests.
+//! holds what a run found out; only its description of the machine reads files. [`two_way`] answers one question of
+//! `wirelab claims` by a server of its own. [`example`] is a made-up result for tests.
 
 pub mod calibration;
 pub mod connection_memory;
@@ -40,5 +40,6 @@ pub mod statistics;
 pub mod subscribers;
 pub mod theory;
 pub mod thresholds;
+pub mod two_way;
 mod waiters;
 mod watch;

@@ -1,7 +1,8 @@
 //! The data dictionary: `results/README.md`, generated from the registry.
 
 use super::{
-    CHECKS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS,
+    CHECKS_COLUMNS, CLAIMS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, THEORY_COLUMNS,
+    TIMESERIES_COLUMNS, TWO_WAY_COLUMNS,
 };
 use crate::harness::gates::gates;
 use crate::harness::series::SERIES;
@@ -24,6 +25,8 @@ ignored by git.
 | `theory.csv` | one row per run and prediction |
 | `checks.csv` | one row per run and gate, and per threshold of the plan: why the verdict is what it is |
 | `timeseries.csv` | one row per run, series and instant: a second or longer apart |
+| `two_way.csv` | of the plan `claims`: whether a server answers on the connection that brings its lines |
+| `claims.csv`, `claims.md` | of the plan `claims`, made by `wirelab claims` of the files above: one row per claim |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
 | `hdr/<run_id>.<metric>.hgrm` | the same as percentile text for HdrHistogram's plotters; ms |
 | `report.html` | the question, the table and the latencies to look at, offline; `wirelab report` makes it again from the other files |
@@ -78,5 +81,9 @@ pub fn data_dictionary() -> String {
     page.extend(SERIES.iter().map(|series| row(series.name, series.unit, series.definition)));
     page += "\n| column | unit | definition |\n|---|---|---|\n";
     page.extend(TIMESERIES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `two_way.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(TWO_WAY_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += "\n## `claims.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
+    page.extend(CLAIMS_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
     page
 }

@@ -1,0 +1,59 @@
+//! `wirelab claims`: what people say about polling, SSE and WebSocket, beside what was measured.
+//!
+//! Runs the plan `claims` as `run` would, or takes a folder that is there; the judging sees the folder's files alone.
+
+use std::path::Path;
+
+use wirelab_clients::harness::two_way;
+
+use super::{Exit, Failure, plans, remark, results_folder, run, say};
+use crate::cli;
+use crate::report::claims::{self, Claims, PLAN, Worst};
+use crate::report::{self, File};
+
+/// Prints the table and writes it into the folder. The exit code is that of the runs.
+pub async fn run(arguments: cli::Claims) -> Result<Exit, Failure> {
+    if let Some(folder) = &arguments.from {
+        let claims = judge(folder)?;
+        tell(&claims, folder)?;
+        return Ok(exit_code(&claims));
+    }
+    let plan = plans::find(PLAN, arguments.size.into(), &arguments.data)?;
+    let program = std::env::current_exe().map_err(Failure::environment)?;
+    let both_ways = two_way::find_out(program).await.map_err(Failure::environment)?;
+    let (folder, exit) = run::measure_plan(plan, &arguments.data, &arguments.results).await?;
+    write(&folder, &claims::two_way_file(&both_ways).map_err(Failure::environment)?)?;
+    if exit == Exit::Interrupted {
+        remark(&format!("then judge it with `wirelab claims --from {}`", folder.display()));
+        return Ok(exit);
+    }
+    tell(&judge(&folder)?, &folder)?;
+    Ok(exit)
+}
+
+fn judge(folder: &Path) -> Result<Claims, Failure> {
+    let files = results_folder::read(folder, &[report::HDR_FOLDER], claims::is_judged_by)
+        .map_err(|error| Failure::usage(format!("{error}; name a folder that `wirelab claims` wrote")))?;
+    Claims::judge(&files).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))
+}
+
+fn tell(claims: &Claims, folder: &Path) -> Result<(), Failure> {
+    let files = claims.files().map_err(Failure::environment)?;
+    write(folder, &files)?;
+    say(&format!("{}\nfiles: {}\n", claims.render(), folder.display())).map(|_| ())
+}
+
+fn write(folder: &Path, files: &[File]) -> Result<(), Failure> {
+    results_folder::write(folder, files)
+        .map_err(|error| Failure::environment(format!("{error}; make the folder writable, or copy it")))
+}
+
+/// As those runs would end: of a folder there are only its rows.
+fn exit_code(claims: &Claims) -> Exit {
+    match claims.worst() {
+        Worst::Nothing => Exit::Ok,
+        Worst::Defect => Exit::Delivery,
+        Worst::Theory => Exit::Theory,
+        Worst::Invalid => Exit::Invalid,
+    }
+}

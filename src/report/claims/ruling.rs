@@ -1,0 +1,177 @@
+//! Rulings: what the runs say of a claim.
+//!
+//! A ruling follows from figures and one test. Nothing is ruled from invalid runs, from too few of them, or where
+//! intervals overlap: that is said instead.
+
+use wirelab_clients::harness::statistics::{Interval, Order, RUNS_MIN, order};
+
+use super::runs::{Figure, Measured, Runs, Sample};
+
+/// What may be said of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ruling {
+    /// It was seen, and follows from how the transport is made: it would be seen anywhere.
+    Holds,
+    /// It was measured on this machine, over its loopback; elsewhere it may be otherwise.
+    HoldsHere,
+    /// The opposite was measured.
+    DoesNotHold,
+    /// No run here can say.
+    NotMeasurableHere,
+}
+
+impl Ruling {
+    /// Every ruling.
+    pub const ALL: [Self; 4] = [Self::Holds, Self::HoldsHere, Self::DoesNotHold, Self::NotMeasurableHere];
+
+    /// The name in tables and CSV files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::HoldsHere => "holds here",
+            Self::DoesNotHold => "does not hold",
+            Self::NotMeasurableHere => "not measurable here",
+        }
+    }
+}
+
+/// How far what was seen reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It follows from the protocol.
+    Anywhere,
+    /// It is a matter of machines, networks and programs.
+    Here,
+}
+
+/// What decides a claim.
+#[derive(Clone, Copy)]
+pub(super) enum Test {
+    /// Each run has a value in the range: counts, which are not estimated, so that one run is enough.
+    Each { figure: Figure, low: f64, high: f64, reach: Reach },
+    /// The median lies above, interval and all.
+    Above { figure: Figure, limit: f64, reach: Reach },
+    /// The median lies below, interval and all.
+    Below { figure: Figure, limit: f64, reach: Reach },
+    /// One is smaller than the other, and the intervals do not overlap.
+    Smaller { first: Figure, second: Figure, reach: Reach },
+    /// Nothing here decides it: why.
+    Nothing(&'static str),
+}
+
+/// Figures, a ruling, and why if it is not plain.
+pub(super) struct Ruled {
+    pub(super) figures: Vec<Measured>,
+    pub(super) ruling: Ruling,
+    pub(super) why: Option<String>,
+}
+
+impl Test {
+    /// What these runs say.
+    pub(super) fn rule(&self, runs: &Runs) -> Ruled {
+        match self {
+            Self::Each { figure, low, high, reach } => {
+                let measured = figure.measure(runs);
+                let fits = measured.points.iter().all(|point| (*low..=*high).contains(point));
+                let ruled = if measured.points.is_empty() {
+                    Err(no_run(&measured))
+                } else if fits {
+                    Ok(seen(*reach))
+                } else {
+                    Ok(Ruling::DoesNotHold)
+                };
+                Ruled::of(vec![measured], ruled)
+            }
+            Self::Above { figure, limit, reach } => {
+                let measured = figure.measure(runs);
+                let ruled = interval_of(&measured).and_then(|interval| {
+                    let clear = (interval.low > *limit, interval.high < *limit);
+                    beside_limit(clear, *limit, &measured, *reach)
+                });
+                Ruled::of(vec![measured], ruled)
+            }
+            Self::Below { figure, limit, reach } => {
+                let measured = figure.measure(runs);
+                let ruled = interval_of(&measured).and_then(|interval| {
+                    let clear = (interval.high < *limit, interval.low > *limit);
+                    beside_limit(clear, *limit, &measured, *reach)
+                });
+                Ruled::of(vec![measured], ruled)
+            }
+            Self::Smaller { first, second, reach } => {
+                let pair = [first.measure(runs), second.measure(runs)];
+                let ruled = compared(&pair, *reach);
+                Ruled::of(pair.into(), ruled)
+            }
+            Self::Nothing(why) => Ruled::of(Vec::new(), Err((*why).to_owned())),
+        }
+    }
+}
+
+impl Ruled {
+    fn of(figures: Vec<Measured>, ruled: Result<Ruling, String>) -> Self {
+        match ruled {
+            Ok(ruling) => Self { figures, ruling, why: None },
+            Err(why) => Self { figures, ruling: Ruling::NotMeasurableHere, why: Some(why) },
+        }
+    }
+}
+
+const fn seen(reach: Reach) -> Ruling {
+    match reach {
+        Reach::Anywhere => Ruling::Holds,
+        Reach::Here => Ruling::HoldsHere,
+    }
+}
+
+fn beside_limit(
+    (as_claimed, opposite): (bool, bool),
+    limit: f64,
+    measured: &Measured,
+    reach: Reach,
+) -> Result<Ruling, String> {
+    match (as_claimed, opposite) {
+        (true, _) => Ok(seen(reach)),
+        (false, true) => Ok(Ruling::DoesNotHold),
+        (false, false) => Err(format!("the interval holds the limit, {limit} {}", measured.unit)),
+    }
+}
+
+fn compared([first, second]: &[Measured; 2], reach: Reach) -> Result<Ruling, String> {
+    let intervals = (interval_of(first)?, interval_of(second)?);
+    let order = order(Some(intervals.0), Some(intervals.1));
+    let error_us = [first, second].iter().filter_map(|measured| measured.error_us).reduce(f64::max);
+    let difference = first.median.zip(second.median).map(|(first, second)| (second - first).abs());
+    // Only latencies are off by what the harness was late.
+    if let (Some(error_us), "ms", Some(difference_ms)) = (error_us, first.unit, difference)
+        && difference_ms * 1e3 <= error_us
+    {
+        return Err("the difference is smaller than the harness's own error".to_owned());
+    }
+    match order {
+        Order::FirstIsSmaller => Ok(seen(reach)),
+        Order::SecondIsSmaller => Ok(Ruling::DoesNotHold),
+        Order::Unresolved => Err("the intervals overlap".to_owned()),
+    }
+}
+
+/// Of the sources there is one value, and it has no error.
+fn interval_of(measured: &Measured) -> Result<Interval, String> {
+    if let ([point], Sample::Exact) = (measured.points.as_slice(), measured.sample) {
+        return Ok(Interval { low: *point, high: *point });
+    }
+    if measured.points.is_empty() {
+        return Err(no_run(measured));
+    }
+    measured.interval.ok_or_else(|| {
+        let count = measured.points.len();
+        format!("too few runs: {count} of the {RUNS_MIN} that an interval needs")
+    })
+}
+
+fn no_run(measured: &Measured) -> String {
+    match measured.invalid.len() {
+        0 => format!("no run measured it: {}", measured.what),
+        count => format!("no run measured it that is not invalid: {}, {count} left out", measured.what),
+    }
+}

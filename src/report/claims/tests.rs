@@ -1,0 +1,335 @@
+//! Judgements on made-up runs: nothing in them was measured.
+
+use std::collections::BTreeMap;
+
+use wirelab_clients::harness::example;
+use wirelab_clients::harness::metrics::CLAIMS_COLUMNS;
+use wirelab_clients::harness::statistics::RUNS_MIN;
+use wirelab_clients::wire::Transport;
+
+use super::ruling::Test;
+use super::runs::{LEVELS, Of, Run};
+use super::{CLAIMS, Claim, Claims, PLAN, Ruling, Runs, Trust, Worst, answer};
+
+/// What the made-up runs are like.
+#[derive(Clone, Copy, PartialEq)]
+enum World {
+    /// As people say.
+    AsTold,
+    /// The opposite of all of it.
+    Opposite,
+}
+
+const ARMS: [&str; 9] = ["quiet", "busy", "short-hold", "http2", "cut", "n50", "n150", "n250", "n350"];
+const SUBSCRIBERS: f64 = 10.0;
+
+fn numbers(world: World, arm: &str, transport: Transport, block: u32) -> BTreeMap<&'static str, f64> {
+    use Transport::{LongPoll, ShortPoll, Sse};
+    let level = LEVELS.iter().position(|level| *level == arm);
+    let subscribers = level.map_or(SUBSCRIBERS, |level| 50.0 + 100.0 * level as f64);
+    // In this order: short poll, long poll, SSE, WebSocket.
+    let by = |values: [f64; 4]| match transport {
+        ShortPoll => values[0],
+        LongPoll => values[1],
+        Sse => values[2],
+        _ => values[3],
+    };
+    let told = |told: f64, opposite: f64| if world == World::AsTold { told } else { opposite };
+    let noise = 1.0 + 0.001 * f64::from(block);
+    let per_connection = told(by([0.0, 4e3, 3e3, 9e3]), by([0.0, -1e3, 3e3, -2e3])) * noise;
+    let connections = told(by([10.0, 50.0, 10.0, 10.0]), by([10.0, 10.0, 10.0, 20.0]));
+    BTreeMap::from([
+        ("subscribers_count", subscribers),
+        ("payload_bytes", 100.0),
+        ("lost_count", told(0.0, 3.0)),
+        ("censored_count", 0.0),
+        ("duplicated_count", 0.0),
+        ("out_of_order_count", 0.0),
+        ("requests_count", told(connections, 3.0 * connections)),
+        ("requests_timeout_count", told(5.0, 0.0)),
+        ("requests_per_line_ratio", told(by([5.0, 1.0, 0.01, 0.01]), by([5.0, 0.5, 1.0, 1.0])) * noise),
+        ("empty_ratio", told(0.9, 0.1) * noise),
+        ("connections_opened_count", connections),
+        ("connections_cut_count", 10.0),
+        ("reconnects_count", told(10.0, 5.0)),
+        ("delivery_latency_us_p50", told(by([3e3, 3e3, 2e3, 1e3]), by([3e3, 3e3, 4e3, 5e3])) * noise),
+        ("delivery_latency_us_p99", told(5e4, 2e5) * noise),
+        (
+            "l7_per_line_bytes",
+            told(by([400.0, 300.0, 200.0, 150.0]), by([150.0, 300.0, 200.0, 400.0])) * noise,
+        ),
+        ("server_cpu_per_line_us", told(by([20.0, 20.0, 10.0, 20.0]), by([20.0, 20.0, 30.0, 20.0])) * noise),
+        ("server_pss_anon_bytes", 5e6 + subscribers * per_connection),
+        ("send_lateness_us_p99", 100.0),
+    ])
+}
+
+fn runs(world: World, blocks: usize) -> Runs {
+    let mut runs = Vec::new();
+    for block in 1..=blocks as u32 {
+        for arm in ARMS {
+            for transport in [Transport::ShortPoll, Transport::LongPoll, Transport::Sse, Transport::Websocket]
+            {
+                runs.push(Run {
+                    run_id: format!("{arm}-{transport}-{block}"),
+                    arm: arm.to_owned(),
+                    transport: transport.name().to_owned(),
+                    block,
+                    trust: Trust::Good,
+                    numbers: numbers(world, arm, transport, block),
+                });
+            }
+        }
+    }
+    let answered = match world {
+        World::AsTold => [("sse", 0.0), ("websocket", 100.0)],
+        World::Opposite => [("sse", 100.0), ("websocket", 0.0)],
+    };
+    let two_way = answered.map(|(transport, percent)| (transport.to_owned(), percent)).into();
+    Runs { runs, seed: 7, two_way }
+}
+
+/// What a claim is judged by.
+#[derive(Debug, PartialEq)]
+enum By {
+    Runs,
+    Counts,
+    /// The same in every world.
+    ThisBuild,
+    Nothing,
+}
+
+fn judged_by(claim: &Claim) -> By {
+    let of_figure = |of: Of, otherwise: By| match of {
+        Of::Arm(..) | Of::PerConnection(_) => otherwise,
+        Of::TwoWay => By::Counts,
+        Of::Sources(_) | Of::TextOnly => By::ThisBuild,
+    };
+    match claim.test {
+        Test::Each { figure, .. } => of_figure(figure.of, By::Counts),
+        Test::Above { figure, .. } | Test::Below { figure, .. } => of_figure(figure.of, By::Runs),
+        Test::Smaller { first, .. } => of_figure(first.of, By::Runs),
+        Test::Nothing(_) => By::Nothing,
+    }
+}
+
+fn find(claim: &str, about: &str) -> &'static Claim {
+    let found = CLAIMS.iter().find(|known| known.claim == claim && known.about.contains(about));
+    found.unwrap_or_else(|| panic!("no claim {claim:?}, {about:?}"))
+}
+
+fn why(claim: &Claim, runs: &Runs) -> String {
+    let answer = answer(claim, runs);
+    assert_eq!(answer.ruling, Ruling::NotMeasurableHere, "{}: {}", claim.claim, claim.about);
+    answer.why.unwrap()
+}
+
+#[test]
+fn every_claim_that_runs_can_judge_holds_as_told_and_fails_in_the_opposite() {
+    let (as_told, opposite) = (runs(World::AsTold, RUNS_MIN), runs(World::Opposite, RUNS_MIN));
+    let mut reached = Vec::new();
+    for claim in CLAIMS {
+        let named = format!("{}: {}", claim.claim, claim.about);
+        let rulings = [answer(claim, &as_told).ruling, answer(claim, &opposite).ruling];
+        reached.extend(rulings);
+        match judged_by(claim) {
+            By::Runs | By::Counts => {
+                assert!(matches!(rulings[0], Ruling::Holds | Ruling::HoldsHere), "{named}: {:?}", rulings[0]);
+                assert_eq!(rulings[1], Ruling::DoesNotHold, "{named}");
+            }
+            By::ThisBuild => {
+                assert_eq!(rulings[0], rulings[1], "{named}");
+                assert_ne!(rulings[0], Ruling::NotMeasurableHere, "{named}");
+            }
+            By::Nothing => {
+                assert_eq!(rulings, [Ruling::NotMeasurableHere; 2], "{named}");
+                assert!(why(claim, &as_told).len() > 10, "{named}");
+            }
+        }
+    }
+    assert!(Ruling::ALL.iter().all(|ruling| reached.contains(ruling)), "{reached:?}");
+}
+
+#[test]
+fn nothing_is_estimated_from_fewer_than_six_runs() {
+    for blocks in [1, RUNS_MIN - 1] {
+        let few = runs(World::AsTold, blocks);
+        for claim in CLAIMS {
+            match judged_by(claim) {
+                By::Runs => {
+                    let said = why(claim, &few);
+                    assert_eq!(said, format!("too few runs: {blocks} of the 6 that an interval needs"));
+                }
+                By::Counts => assert_ne!(answer(claim, &few).ruling, Ruling::NotMeasurableHere),
+                By::ThisBuild | By::Nothing => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn an_invalid_run_is_no_evidence() {
+    for world in [World::AsTold, World::Opposite] {
+        let mut runs = runs(world, RUNS_MIN);
+        runs.runs.iter_mut().for_each(|run| run.trust = Trust::Invalid);
+        runs.two_way.clear();
+        for claim in CLAIMS {
+            if matches!(judged_by(claim), By::Runs | By::Counts) {
+                let said = why(claim, &runs);
+                assert!(said.starts_with("no run measured it"), "{}: {said}", claim.claim);
+            }
+        }
+    }
+    let mut runs = runs(World::AsTold, RUNS_MIN);
+    runs.runs[0].trust = Trust::Invalid;
+    let claim = find("most requests return no update", "about a line");
+    assert_eq!(runs.runs[0].run_id, "quiet-short-poll-1");
+    assert_eq!(why(claim, &runs), "too few runs: 5 of the 6 that an interval needs");
+}
+
+#[test]
+fn overlapping_intervals_name_no_winner() {
+    let claim = find("lower latency than SSE", "");
+    let mut runs = runs(World::AsTold, RUNS_MIN);
+    for run in &mut runs.runs {
+        let us = if run.block % 2 == 0 { 1_000.0 } else { 2_000.0 };
+        run.numbers.insert("delivery_latency_us_p50", us);
+    }
+    assert_eq!(why(claim, &runs), "the intervals overlap");
+}
+
+#[test]
+fn an_interval_that_holds_the_limit_decides_nothing() {
+    let claim = find("most requests return no update", "about a line");
+    let mut runs = runs(World::AsTold, RUNS_MIN);
+    for run in &mut runs.runs {
+        run.numbers.insert("empty_ratio", if run.block % 2 == 0 { 0.4 } else { 0.6 });
+    }
+    assert_eq!(why(claim, &runs), "the interval holds the limit, 50 %");
+}
+
+#[test]
+fn a_difference_below_the_harness_own_error_is_not_claimed() {
+    let claim = find("lower latency than SSE", "");
+    let mut runs = runs(World::AsTold, RUNS_MIN);
+    for run in runs.runs.iter_mut().filter(|run| run.transport == "sse") {
+        run.trust = Trust::Unresolved;
+        run.numbers.insert("send_lateness_us_p99", 1_500.0);
+    }
+    assert_eq!(why(claim, &runs), "the difference is smaller than the harness's own error");
+    // A count of bytes is not late.
+    assert_eq!(answer(find("low overhead", ""), &runs).ruling, Ruling::HoldsHere);
+    for run in &mut runs.runs {
+        run.numbers.insert("send_lateness_us_p99", 500.0);
+    }
+    assert_eq!(answer(claim, &runs).ruling, Ruling::HoldsHere);
+}
+
+#[test]
+fn memory_per_connection_takes_all_four_levels() {
+    let claim = find("each connection consumes memory", "");
+    let mut runs = runs(World::AsTold, RUNS_MIN);
+    let measured = answer(claim, &runs).deciding.remove(0);
+    assert_eq!((measured.points.len(), measured.runs.len()), (RUNS_MIN, RUNS_MIN * LEVELS.len()));
+    assert!((measured.median.unwrap() * 1024.0 - 9_000.0 * 1.0035).abs() < 1.0, "{:?}", measured.median);
+    runs.runs.retain(|run| run.arm != "n350");
+    assert_eq!(why(claim, &runs), "no run measured it: server memory");
+}
+
+/// As `judge` makes it of files.
+fn claims(runs: &Runs) -> Claims {
+    Claims {
+        origin: "2026-01-02T03:04:05Z, commit 0123abc".to_owned(),
+        invalid: vec!["quiet-sse-2".to_owned()],
+        worst: Worst::Nothing,
+        answers: CLAIMS.iter().map(|claim| answer(claim, runs)).collect(),
+    }
+}
+
+#[test]
+fn a_row_says_claim_figures_verdict_and_runs() {
+    let claims = claims(&runs(World::AsTold, RUNS_MIN));
+    let text = claims.render();
+    let row = |claim: &str| {
+        let row = text.lines().find(|line| line.contains(&format!("| \"{claim}\""))).unwrap().to_owned();
+        row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let less = row("less overhead than short polling");
+    assert_eq!(
+        less[3..6],
+        [
+            "bytes besides the text: long-poll 201 [200, 202] against short-poll 301 [300, 302] bytes per line; requests: \
+             long-poll 1.00 [1.00, 1.01], short-poll 5.02 [5.00, 5.03] per line",
+            "holds here",
+            "quiet-long-poll (6), quiet-short-poll (6)"
+        ]
+    );
+    let single = row("single persistent connection");
+    let connections = "connections: websocket 1 per subscriber; connections: sse 1, long-poll 5, short-poll 1 per subscriber";
+    assert_eq!(single[3..5], [connections, "holds"]);
+    assert_eq!(
+        row("text only")[3..6],
+        ["values of a byte that come through: sse 126 of 256", "holds", "this build's parser"]
+    );
+    assert_eq!(row("works everywhere")[4..6], ["not measurable here", ""]);
+    assert!(
+        text.contains("2026-01-02T03:04:05Z, commit 0123abc: ")
+            && text.contains("Left out as invalid: quiet-sse-2.")
+    );
+}
+
+#[test]
+fn programs_get_a_row_per_claim_under_the_columns_of_the_dictionary() {
+    let claims = claims(&runs(World::AsTold, RUNS_MIN));
+    let files = claims.files().unwrap();
+    let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(names, ["claims.csv", "claims.md"]);
+    let mut reader = csv::Reader::from_reader(files[0].bytes.as_slice());
+    let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
+    assert_eq!(header, CLAIMS_COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>());
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), CLAIMS.len());
+    let cell = |row: &csv::StringRecord, name: &str| {
+        row[header.iter().position(|column| column == name).unwrap()].to_owned()
+    };
+    let row = rows.iter().find(|row| &row[0] == "lower latency than SSE").unwrap();
+    assert_eq!(cell(row, "figure"), "websocket delivery latency p50");
+    assert_eq!(
+        (cell(row, "value"), cell(row, "other_value"), cell(row, "unit")),
+        ("1.0035".into(), "2.007".into(), "ms".into())
+    );
+    assert!(cell(row, "runs").starts_with("busy-websocket-1 busy-websocket-2 "), "{}", cell(row, "runs"));
+    let number = |name: &str| cell(row, name).parse::<f64>().unwrap();
+    assert!(number("ci_low") < 1.0035 && number("ci_high") > 1.0035);
+    let nothing = rows.iter().find(|row| &row[0] == "works everywhere").unwrap();
+    assert_eq!(
+        (cell(nothing, "value"), cell(nothing, "verdict")),
+        (String::new(), "not measurable here".into())
+    );
+    assert_eq!(cell(nothing, "why"), "one machine and its loopback are not everywhere");
+}
+
+#[test]
+fn a_folder_of_another_plan_is_refused() {
+    let files = crate::report::render(&example::result_set()).unwrap();
+    let said = Claims::judge(&files).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "the folder is one of plan \"ad-hoc\", and claims are judged by runs of the plan \"claims\"; name a folder that \
+         `wirelab claims` wrote"
+    );
+}
+
+#[test]
+fn no_claim_is_told_twice_and_every_arm_of_the_plan_is_looked_at() {
+    let mut seen = Vec::new();
+    for claim in CLAIMS {
+        assert!(!seen.contains(&(claim.claim, claim.about)), "{}", claim.claim);
+        seen.push((claim.claim, claim.about));
+    }
+    let plan = include_str!("../../../data/plans/claims.toml");
+    let plan = wirelab_clients::harness::plan::Plan::parse("claims", plan).unwrap();
+    let arms: Vec<&str> = plan.arms.iter().map(|arm| arm.name.as_str()).collect();
+    assert_eq!(arms, ARMS);
+    assert!(plan.name == PLAN && plan.repetitions as usize > RUNS_MIN, "one run may be invalid");
+}
