@@ -173,8 +173,8 @@ pub(super) fn judged(
         predicted: predicted.value,
         measured,
         tolerance_ratio: match verdict {
-            TheoryVerdict::Pass | TheoryVerdict::Fail | TheoryVerdict::AssumptionBroken => tolerance,
-            TheoryVerdict::Reported => None,
+            TheoryVerdict::Pass | TheoryVerdict::Fail => tolerance,
+            TheoryVerdict::AssumptionBroken | TheoryVerdict::Reported => None,
         },
         verdict,
         assumption_broken: (!broken.is_empty()).then(|| broken.join("; ")),
