@@ -49,7 +49,9 @@ pub(super) async fn measure_plan(
     check_descriptors(&plan)?;
     let cells = possible(plan.cells()).await?;
     let mut experiment = Experiment::begin(plan, cells, data, results)?;
-    let exit = measure(&mut experiment).await?;
+    let ended = measure(&mut experiment).await;
+    let kept = |_: &Failure| remark(&format!("what was measured is in {}", experiment.folder.display()));
+    let exit = ended.inspect_err(kept)?;
     Ok((experiment.folder, exit))
 }
 

@@ -41,6 +41,15 @@ const fn per_connection(transport: Transport) -> Figure {
     }
 }
 
+const fn kernel_per_connection(transport: Transport) -> Figure {
+    Figure {
+        what: "kernel memory of both ends",
+        unit: "KiB per connection",
+        transport,
+        of: Of::PerConnection(|run| Some(run.number("kernel_slab_bytes")? / 1024.0)),
+    }
+}
+
 const fn code(transport: Transport, half: Half) -> Figure {
     let what = match half {
         Half::Rust => "client half in Rust",
@@ -243,7 +252,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         claim: "holds server connections open",
         about: "long poll: memory of the server per waiting client",
         test: Test::Above { figure: per_connection(LongPoll), limit: 0.0, reach: Reach::Here },
-        beside: &[],
+        beside: &[kernel_per_connection(LongPoll)],
     },
     Claim {
         claim: "still has HTTP overhead on reconnect",
@@ -334,7 +343,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         claim: "each connection consumes memory",
         about: "WebSocket: memory of the server",
         test: Test::Above { figure: per_connection(Websocket), limit: 0.0, reach: Reach::Here },
-        beside: &[],
+        beside: &[kernel_per_connection(Websocket)],
     },
     Claim {
         claim: "more memory per connection than SSE",

@@ -39,9 +39,9 @@ const NOTES: &str = "
 Holds: it was seen, and follows from how the transport is made. Holds here: it was measured on this machine over its
 loopback. Figures are medians over runs with their 95 % interval in brackets, or the points where there are too few runs
 for one; \"besides the text\" is all that went through the socket without the text of the lines. Memory per connection is
-a slope over four numbers of connections, of the process alone: what the kernel keeps for a socket comes on top. Lines of
-code are those of wirelab's own client halves, counted in the sources that this build carries, without comments, blank
-lines and tests.
+a slope over four numbers of connections, of the server's process alone; what the kernel keeps for sockets comes on top
+and is of both ends, since both are on this machine. Lines of code are those of wirelab's own client halves, counted in
+the sources that this build carries, without comments, blank lines and tests.
 ";
 
 /// What decides, why nothing does, and what stands beside it.

@@ -14,7 +14,7 @@ use super::code_lines::{self, Half};
 use super::{text_only, two_way};
 
 /// The columns that figures are made of.
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 26] = [
     "subscribers_count",
     "payload_bytes",
     "lost_count",
@@ -40,6 +40,7 @@ const COLUMNS: [&str; 25] = [
     "server_cpu_us",
     "server_cpu_per_line_us",
     "server_pss_anon_bytes",
+    "kernel_slab_bytes",
 ];
 
 /// The arms of the plan whose runs differ in their number of connections only.
@@ -91,7 +92,10 @@ impl Runs {
         for row in table.rows() {
             let mut numbers = BTreeMap::new();
             for column in COLUMNS {
-                numbers.extend(row.later_number(column)?.map(|number| (column, number)));
+                // Empty also where an older folder lacks the column. What was read twice may have shrunk.
+                if !row.later_text(column).is_empty() {
+                    numbers.extend(row.signed(column)?.map(|number| (column, number)));
+                }
             }
             runs.push(Run {
                 run_id: row.text("run_id")?.to_owned(),

@@ -60,6 +60,8 @@ fn numbers(world: World, arm: &str, transport: Transport, block: u32) -> BTreeMa
         ),
         ("server_cpu_per_line_us", told(by([20.0, 20.0, 10.0, 20.0]), by([20.0, 20.0, 30.0, 20.0])) * noise),
         ("server_pss_anon_bytes", 5e6 + subscribers * per_connection),
+        // Another program gave some back.
+        ("kernel_slab_bytes", -4_096.0),
         ("send_lateness_us_p99", 100.0),
     ])
 }
@@ -318,6 +320,31 @@ fn a_folder_of_another_plan_is_refused() {
         "the folder is one of plan \"ad-hoc\", and claims are judged by runs of the plan \"claims\"; name a folder that \
          `wirelab claims` wrote"
     );
+}
+
+#[test]
+fn a_folder_of_its_plan_is_read_also_where_the_kernel_gave_memory_back() {
+    let mut results = example::result_set();
+    results.plan.name = PLAN.to_owned();
+    let mut files = crate::report::render(&results).unwrap();
+    let runs = files.iter_mut().find(|file| file.path == "runs.csv").unwrap();
+    let mut reader = csv::Reader::from_reader(runs.bytes.as_slice());
+    let header = reader.headers().unwrap().clone();
+    let slab = header.iter().position(|name| name == "kernel_slab_bytes").unwrap();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(&header).unwrap();
+    for row in reader.records().map(Result::unwrap) {
+        writer
+            .write_record(row.iter().enumerate().map(|(i, cell)| if i == slab { "-4096" } else { cell }))
+            .unwrap();
+    }
+    runs.bytes = writer.into_inner().unwrap();
+    let claims = Claims::judge(&files).unwrap();
+    assert_eq!(claims.answers.len(), CLAIMS.len());
+    assert_eq!(claims.worst(), Worst::Nothing);
+    let quiet =
+        claims.answers.iter().find(|answer| answer.claim == "most requests return no update").unwrap();
+    assert_eq!(quiet.why.as_deref(), Some("no run measured it: empty answers"), "it has none of the arms");
 }
 
 #[test]
