@@ -140,7 +140,7 @@ fn a_folder_without_runs_of_an_arm_says_so_and_one_lost_line_ends_with_3() {
     let (_, rest) = plan.split_once('\n').unwrap();
     fs::write(copy.path().join("plan.toml"), format!("name = \"claims\"\n{rest}")).unwrap();
     let output = judged(copy.path());
-    assert!(matches!(output.status.code(), Some(0 | 5)), "{}", text(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 4 | 5)), "{}", text(&output.stderr));
     let rows = self::rows(copy.path());
     assert!(rows.iter().any(|row| row[2] == "no run measured it: empty answers"), "{rows:?}");
 

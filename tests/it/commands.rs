@@ -60,10 +60,10 @@ pub(crate) fn rows(file: &Path) -> Vec<impl Fn(&str) -> String + use<>> {
         .collect()
 }
 
-/// 5 says that a busy machine made the figures unbelievable; the lines must have arrived all the same.
+/// 4 and 5 say that a busy machine made the figures unbelievable; the lines must have arrived all the same.
 fn assert_measured(output: &Output) {
     let code = output.status.code();
-    assert!(matches!(code, Some(0 | 5)), "{code:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    assert!(matches!(code, Some(0 | 4 | 5)), "{code:?}: {}{}", text(&output.stdout), text(&output.stderr));
 }
 
 #[test]

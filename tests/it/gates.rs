@@ -100,7 +100,7 @@ fn on_a_store_that(fault: Fault) -> (Experiment, Option<i32>) {
 fn a_server_that_drops_a_line_is_unresolved_and_misses_the_threshold() {
     let (experiment, code) = on_a_store_that(Fault::DropsALine);
     // 5 says that a busy machine made the figures unbelievable besides.
-    assert!(matches!(code, Some(3 | 5)), "{code:?}");
+    assert!(matches!(code, Some(3 | 4 | 5)), "{code:?}");
     experiment.assert_check("missing", "2", "unresolved");
     experiment.assert_check("threshold: *.lost_count == 0", "2", "fail");
     experiment.assert_check("cohort-books", "240", "pass");
@@ -190,7 +190,7 @@ fn a_server_that_goes_away_is_a_problem_and_its_books_do_not_balance() {
 fn a_run_of_long_polls_agrees_with_the_kernel_and_with_littles_law() {
     let experiment = Experiment::new(&PLAN.replace("sse", "long-poll"));
     let code = experiment.run(&[]).status().unwrap().code();
-    assert!(matches!(code, Some(0 | 5)), "{code:?}");
+    assert!(matches!(code, Some(0 | 4 | 5)), "{code:?}");
     for gate in ["tcp-up", "tcp-down", "waiters", "l7-up", "l7-down", "requests-data"] {
         assert_eq!(experiment.check(gate).1, "pass", "{gate}: {}", experiment.check(gate).0);
     }
