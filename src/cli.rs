@@ -12,7 +12,7 @@ use wirelab_clients::wire::{From as Position, Transport};
 use crate::compression::Compression;
 use crate::report::Format;
 use crate::report::changes::Tolerated;
-use crate::server::LINGER_MAX;
+use crate::server::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN};
 
 /// Where a server listens unless told otherwise, and where the clients look for it.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
@@ -181,7 +181,7 @@ pub struct Serve {
     #[arg(long, value_enum, default_value_t = Compression::Identity)]
     pub compression: Compression,
     /// How long a waiting answer gathers lines behind a first one, at most 10s. Lines that were there when it was
-    /// asked for, the end of the log, a full batch and the end of a hold are not kept back.
+    /// asked for, the end of the log, 512 lines and the end of a hold are not kept back.
     #[arg(long, default_value = "0s", value_parser = linger)]
     pub linger: Duration,
     /// Advise pollers without news to stay away for this long, in whole seconds, by Retry-After [default: no advice]
@@ -380,8 +380,12 @@ fn linger(text: &str) -> Result<Duration, String> {
 /// What `Retry-After` can say (RFC 9110 §10.2.3), and not 0, which would advise a busy loop.
 fn whole_seconds(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(interval) if interval.subsec_nanos() == 0 && !interval.is_zero() => Ok(interval),
-        Ok(_) => Err("whole seconds, at least 1s".to_owned()),
+        Ok(interval)
+            if interval.subsec_nanos() == 0 && (POLL_ADVICE_MIN..=POLL_ADVICE_MAX).contains(&interval) =>
+        {
+            Ok(interval)
+        }
+        Ok(_) => Err(format!("whole seconds, 1s to {}s", POLL_ADVICE_MAX.as_secs())),
         Err(error) => Err(format!("{error}; write it as 5s")),
     }
 }

@@ -48,7 +48,7 @@ const GOODBYE_MAX: Duration = Duration::from_millis(500);
 /// What one connection is held to.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
-    /// For the client's first settings.
+    /// For the client's first request, as long as for the first bytes before it.
     pub(crate) head_timeout: Duration,
     /// Without an open request for so long, the connection ends.
     pub(crate) keep_alive: Duration,
@@ -83,14 +83,15 @@ where
     let mut connection = connection?;
     let open = Rc::new(OpenRequests { count: Cell::new(0), idle_since: Cell::new(Instant::now()) });
     let leaving = terms.shutdown.child_token();
-    let mut said_goodbye = false;
-    let mut timer = pin!(sleep(terms.keep_alive));
+    let (mut said_goodbye, mut was_asked) = (false, false);
+    let mut timer = pin!(sleep(terms.head_timeout));
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
                 None => return Ok(()),
                 Some(accepted) => {
                     let (request, respond) = accepted?;
+                    was_asked = true;
                     let answered = Answered { is_head: request.method() == Method::HEAD, respond };
                     let request = request_of(request, peer);
                     request.extensions_mut().insert(ledger.clone());
@@ -110,15 +111,16 @@ where
             () = &mut timer => {
                 let now = Instant::now();
                 let idle = open.count.get() == 0;
+                let patience = if was_asked { terms.keep_alive } else { Duration::ZERO };
                 if said_goodbye {
                     if idle || terms.shutdown.is_cancelled() {
                         return Ok(());
                     }
                     timer.as_mut().reset(now + GOODBYE_MAX);
                 } else if !idle {
-                    timer.as_mut().reset(now + terms.keep_alive);
-                } else if now < open.idle_since.get() + terms.keep_alive {
-                    timer.as_mut().reset(open.idle_since.get() + terms.keep_alive);
+                    timer.as_mut().reset(now + patience);
+                } else if now < open.idle_since.get() + patience {
+                    timer.as_mut().reset(open.idle_since.get() + patience);
                 } else {
                     leaving.cancel();
                 }

@@ -29,13 +29,28 @@ pub(crate) enum Spoken {
 
 /// Waits for enough bytes to tell, at most `patience`.
 pub(crate) async fn spoken(socket: &TcpStream, patience: Duration) -> io::Result<Spoken> {
-    let looked_at = socket.async_io(Interest::READABLE, || {
-        let mut first = [0; PREFACE.len()];
-        let count = recv(socket.as_raw_fd(), &mut first, MsgFlags::MSG_PEEK)?;
-        // What was looked at is still there: waiting for more must not find the same again at once.
-        recognised(&first[..count]).ok_or_else(|| io::ErrorKind::WouldBlock.into())
-    });
-    timeout(patience, looked_at).await.unwrap_or(Ok(Spoken::Nothing))
+    timeout(patience, told(socket)).await.unwrap_or(Ok(Spoken::Nothing))
+}
+
+async fn told(socket: &TcpStream) -> io::Result<Spoken> {
+    loop {
+        let ready = socket.ready(Interest::READABLE).await?;
+        let looked_at = socket.try_io(Interest::READABLE, || {
+            let mut first = [0; PREFACE.len()];
+            let count = recv(socket.as_raw_fd(), &mut first, MsgFlags::MSG_PEEK)?;
+            // What was looked at is still there: waiting for more must not find the same again at once.
+            recognised(&first[..count]).ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        });
+        match looked_at {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // A side that has closed stays ready: this would turn for ever, and no more bytes will come.
+                if ready.is_read_closed() {
+                    return Ok(Spoken::Http1);
+                }
+            }
+            looked_at => return looked_at,
+        }
+    }
 }
 
 /// `None`: too early to tell. No bytes at all are the end of the connection.

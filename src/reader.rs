@@ -140,7 +140,8 @@ impl Reader {
     }
 
     /// Waits like [`wait`](Self::wait), then lets more lines gather for `linger` behind the first one. What was
-    /// there before this reader had read everything is not kept back, nor the end, the deletion or a full batch.
+    /// there before this reader had read everything is not kept back, nor the end, the deletion or as many lines as a
+    /// batch may hold (its bound in bytes, and a smaller `limit`, are not looked at).
     /// Cancel-safe: asked again, the same first line counts.
     pub async fn wait_and_gather(&mut self, linger: Duration) {
         self.wait().await;

@@ -79,6 +79,11 @@ pub struct Options {
     pub poll_advice: Option<Duration>,
 }
 
+/// Shortest advice that `Retry-After` can give, but 0, which would be a busy loop.
+pub(crate) const POLL_ADVICE_MIN: Duration = Duration::from_secs(1);
+/// Longest advice: clients look again after five minutes, whatever they are told.
+pub(crate) const POLL_ADVICE_MAX: Duration = Duration::from_secs(300);
+
 /// Longest linger: below the heartbeat of streams (15 s) and the default hold of polls (25 s), which would otherwise
 /// come before any line.
 pub const LINGER_MAX: Duration = Duration::from_secs(10);
@@ -203,6 +208,8 @@ async fn serve(
     stream.socket().set_nodelay(true)?;
     let peer = stream.socket().peer_addr().ok();
     let spoken = tokio::select! {
+        // A request that is there already is answered, also at goodbye.
+        biased;
         spoken = protocol::spoken(stream.socket(), terms.head_timeout) => spoken?,
         // Nothing was asked that could be answered.
         () = terms.shutdown.cancelled() => return Ok(()),

@@ -78,6 +78,7 @@ fn values_out_of_range_are_named() {
         ["--linger", "50"],
         ["--poll-advice", "1500ms"],
         ["--poll-advice", "0s"],
+        ["--poll-advice", "301s"],
         ["--compression", "br"],
         ["--transports", "sse,sock"],
     ];

@@ -79,6 +79,25 @@ fn who_says_too_little_to_tell_is_closed_and_holds_nobody_up() {
     }
 }
 
+/// One for each worker and more: a worker that turned over such a connection would serve nobody.
+#[test]
+fn who_closes_within_the_preface_is_closed_and_holds_nobody_up() {
+    let server = Server::start();
+    let mut gone: Vec<_> = (0..8).map(|_| server.connection()).collect();
+    for (connection, count) in gone.iter_mut().zip([1, 3, 23].into_iter().cycle()) {
+        connection.socket.write_all(&PREFACE[..count]).unwrap();
+        connection.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+    assert_eq!(server.get("/healthz").status, 200);
+    for connection in &mut gone {
+        let mut rest = Vec::new();
+        // What was not understood may be answered with 400; then it ends, if only by a reset.
+        let ended = connection.socket.read_to_end(&mut rest);
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 400 "), "{ended:?} {rest:?}");
+        assert!(!ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "it is left open");
+    }
+}
+
 /// S9, and heads that HTTP/1.1 frames by the connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn no_field_of_a_connection_is_sent_and_lengths_are_kept() {
