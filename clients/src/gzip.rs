@@ -7,20 +7,20 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use flate2::write::GzDecoder;
+use flate2::write::MultiGzDecoder;
 
 use crate::wire::BODY_BYTES_MAX;
 
 /// A body that is being decoded.
 pub(crate) struct Gunzip {
-    decoder: GzDecoder<Bounded>,
+    decoder: MultiGzDecoder<Bounded>,
     /// Whether there was a first byte.
     has_begun: bool,
 }
 
 impl Gunzip {
     pub(crate) fn new() -> Self {
-        Self { decoder: GzDecoder::new(Bounded(Vec::new())), has_begun: false }
+        Self { decoder: MultiGzDecoder::new(Bounded(Vec::new())), has_begun: false }
     }
 
     /// What `chunk` adds to the text; nothing, when it ends inside of what cannot be decoded alone.

@@ -55,9 +55,11 @@ pub(crate) struct Body {
 
 impl Body {
     fn of(incoming: Incoming, headers: &HeaderMap) -> Result<Self, Cut> {
-        let gunzip = match headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes()) {
+        let coding = headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase());
+        let gunzip = match coding.as_deref() {
             None | Some(b"identity") => None,
-            Some(b"gzip") => Some(Gunzip::new()),
+            // The second is an old name of the first (RFC 9110 §8.4.1.3).
+            Some(b"gzip" | b"x-gzip") => Some(Gunzip::new()),
             Some(other) => {
                 let other = String::from_utf8_lossy(other);
                 return Err(Cut(format!("the answer is encoded with {other}, which nobody asked for")));

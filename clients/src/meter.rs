@@ -307,6 +307,8 @@ impl AsyncRead for MeteredSocket {
     ) -> Poll<io::Result<()>> {
         // Registered before the cuts are looked at: a cut in between is seen or wakes.
         self.meter.reader.register(cx.waker());
+        // Looked at before a stall: who is cut while it reads nothing is cut all the same.
+        self.socket()?;
         if self.meter.stalled.load(Ordering::Acquire) {
             return Poll::Pending;
         }
@@ -491,6 +493,11 @@ mod tests {
             meter.resume();
             assert_eq!(reading.await.unwrap(), 5);
         }
+        meter.stall();
+        let mut reading = std::pin::pin!(socket.read(&mut bytes));
+        assert!(futures_util::poll!(&mut reading).is_pending());
+        meter.cut();
+        assert_eq!(reading.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]

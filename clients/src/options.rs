@@ -120,7 +120,8 @@ pub enum Adaptation {
         /// It never grows beyond this.
         interval_max: Duration,
     },
-    /// The server: its `Retry-After` with a 200 or 304 is the time to the next poll (RFC 9110 §10.2.3).
+    /// The server: its `Retry-After` with a 200 or 304 is the time to the next poll (an extension: RFC 9110 §10.2.3
+    /// has it for 503 and redirects).
     Server,
 }
 
