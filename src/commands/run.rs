@@ -22,6 +22,8 @@ use experiment::Experiment;
 
 /// Measures, prints the table and where the files are. The exit code says whether every line arrived.
 pub async fn run(arguments: Run) -> Result<Exit, Failure> {
+    // Before the machine is described: an experiment that goes on compares its limits with those of its begin.
+    os::raise_open_files();
     let mut experiment = match &arguments.resume {
         Some(folder) => {
             let experiment = Experiment::resume(folder, &arguments.data)?;
@@ -70,7 +72,10 @@ async fn measure(experiment: &mut Experiment) -> Result<Exit, Failure> {
         };
         match calibrated {
             Ok(calibrations) => experiment.results.manifest.calibrations = calibrations,
-            Err(error) => remark(&format!("nothing is held against the theory: {error}")),
+            Err(error) => {
+                remark(&format!("nothing is held against the theory: {error}"));
+                experiment.results.manifest.calibration_problem = Some(error.to_string());
+            }
         }
     }
     let all = experiment.results.manifest.order.len();

@@ -13,6 +13,7 @@ use wirelab_clients::harness::plan::{Cell, Server};
 use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
 use wirelab_clients::harness::statistics::distinct_lines_needed;
 use wirelab_clients::harness::thresholds;
+use wirelab_clients::traffic::Traffic;
 
 /// A column: its header, and what stands in a row.
 type Column = (&'static str, fn(&RunResult) -> String);
@@ -20,7 +21,7 @@ type Column = (&'static str, fn(&RunResult) -> String);
 const COLUMNS: &[Column] = &[
     ("transport", |run| run.cell.transport.to_string()),
     REQUESTS,
-    ("requests per line", |run| per_line(run, run.traffic.requests.total() as f64)),
+    ("requests per line", |run| steady_per_line(run, |traffic| traffic.requests.total())),
     P50,
     ("p90 (ms)", |run| latency_ms(run, 0.9)),
     P99,
@@ -56,7 +57,7 @@ const REQUESTS: Column = ("requests", |run| grouped(run.traffic.requests.total()
 const P50: Column = ("p50 (ms)", |run| latency_ms(run, 0.5));
 const P99: Column = ("p99 (ms)", |run| latency_ms(run, 0.99));
 const BYTES: Column =
-    ("bytes per line", |run| per_line(run, (run.traffic.up_bytes + run.traffic.down_bytes) as f64));
+    ("bytes per line", |run| steady_per_line(run, |traffic| traffic.up_bytes + traffic.down_bytes));
 const CPU: Column = ("server CPU (µs per line)", |run| {
     run.server.cpu.map_or(String::new(), |cpu| per_line(run, cpu.as_secs_f64() * 1e6))
 });
@@ -132,6 +133,13 @@ fn in_plan_order(results: &ResultSet) -> Vec<&RunResult> {
     let mut runs: Vec<_> = results.runs.iter().collect();
     runs.sort_by_key(|run| place(run));
     runs
+}
+
+fn steady_per_line(run: &RunResult, amount: fn(&Traffic) -> u64) -> String {
+    match run.steady() {
+        (_, 0) => String::new(),
+        (traffic, delivered) => readable(amount(&traffic) as f64 / delivered as f64),
+    }
 }
 
 fn per_line(run: &RunResult, amount: f64) -> String {

@@ -49,6 +49,7 @@ pub fn result_set() -> ResultSet {
         machine: Machine { os: "linux".to_owned(), ..Machine::default() },
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
         calibrations: Vec::new(),
+        calibration_problem: None,
         not_measured: Vec::new(),
         not_measured_of: Default::default(),
     };
@@ -84,6 +85,7 @@ fn run(cell: Cell) -> RunResult {
         series: series(&shared, requests.total(), up_bytes + down_bytes),
         delivery,
         traffic,
+        traffic_beside: Traffic::default(),
         cohort_traffic: None,
         connections_cut: 0,
         traffic_seen_by_server: Some(traffic),

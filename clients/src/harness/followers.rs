@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::measured::Measured;
 use super::plan::{Cell, Extra};
 use super::subscribers::{Expected, Outcome, Subscribers};
-use crate::traffic::{Packets, Traffic};
+use crate::traffic::Traffic;
 
 /// The subscribers of one deployment.
 pub(super) struct Followers {
@@ -40,8 +40,6 @@ enum Kind {
 #[derive(Default)]
 pub(super) struct BesideOutcome {
     pub(super) traffic: Traffic,
-    /// What TCP made of it; `None` where the kernel does not tell.
-    pub(super) packets: Option<Packets>,
     /// Of delivery: one sentence each.
     pub(super) problems: Vec<String>,
 }
@@ -125,13 +123,12 @@ impl Followers {
     pub(super) async fn finish(self, end_limit: Duration, catch_up: Duration) -> (Outcome, BesideOutcome) {
         let lines_count = self.lines_count();
         let measured = self.measured.finish(end_limit).await;
-        let mut outcome = BesideOutcome { packets: Some(Packets::default()), ..BesideOutcome::default() };
+        let mut outcome = BesideOutcome::default();
         for beside in self.beside {
             let Some(subscribers) = beside.subscribers else { continue };
             subscribers.meters().iter().for_each(|meter| meter.resume());
             let followed = subscribers.finish(catch_up).await;
             outcome.traffic += followed.traffic;
-            outcome.packets = outcome.packets.zip(followed.packets).map(|(sum, more)| sum + more);
             let who = match beside.kind {
                 Kind::Stalled => "who had stopped reading",
                 Kind::Late => "who had joined late",

@@ -58,8 +58,10 @@ pub struct RunResult {
     pub published_count: u64,
     /// What the subscribers received.
     pub delivery: Delivery,
-    /// Of all subscribers over the whole run, connecting and warm-up included.
+    /// Of the measured subscribers over the whole run, connecting and warm-up included.
     pub traffic: Traffic,
+    /// The same of those beside them, who stall or join late: the server counted it too.
+    pub traffic_beside: Traffic,
     /// The part of it that belongs to the cohort; `None` where nobody looked.
     pub cohort_traffic: Option<CohortTraffic>,
     /// Connections that a fault cut.
@@ -111,6 +113,15 @@ pub struct RunResult {
 }
 
 impl RunResult {
+    /// Requests and bytes with the lines × subscribers that arrived meanwhile: of the cohort's window, so that connecting,
+    /// settling and draining are outside; where that was not read, of the whole run.
+    pub fn steady(&self) -> (Traffic, u64) {
+        match &self.cohort_traffic {
+            Some(cohort) => (cohort.traffic, cohort.delivered_count),
+            None => (self.traffic, self.delivery.whole.delivered),
+        }
+    }
+
     /// Sets the checks from everything else, and from them the verdict and its reasons.
     pub fn judge(&mut self) {
         self.checks = gates::checks(self);
@@ -181,6 +192,9 @@ pub struct Manifest {
     /// The constants of the theory, per server; empty before they are measured, and where they could not be.
     #[serde(default)]
     pub calibrations: Vec<Calibration>,
+    /// Why there are none, if they could not be measured: then nothing is held against the theory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_problem: Option<String>,
     /// Columns of `runs.csv` that are empty in every row.
     pub not_measured: Vec<String>,
     /// Where several servers are measured: per arm, the columns that are empty in all of its rows and not in others'.
@@ -248,6 +262,7 @@ impl Manifest {
             machine: Machine::describe(),
             order: plan.cells().into_iter().map(|cell| cell.run_id).collect(),
             calibrations: Vec::new(),
+            calibration_problem: None,
             not_measured: Vec::new(),
             not_measured_of: BTreeMap::new(),
         }

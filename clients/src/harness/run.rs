@@ -188,12 +188,12 @@ async fn measure(
     let mut outcome = Outcome { packets: Some(Packets::default()), ..Outcome::default() };
     let mut subscriber_problems = Vec::new();
     let mut published_count = 0;
+    let mut traffic_beside = Traffic::default();
     for (follower, published) in followers.into_iter().zip(&published) {
         published_count += published.lines_acknowledged.saturating_sub(follower.warm_up_count());
         let (measured, beside) = follower.finish(end_limit, cell.drain).await;
         outcome.join(measured);
-        outcome.traffic += beside.traffic;
-        outcome.packets = outcome.packets.zip(beside.packets).map(|(sum, more)| sum + more);
+        traffic_beside += beside.traffic;
         subscriber_problems.extend(beside.problems);
     }
     let traffic_seen_by_server = measured.counts().await;
@@ -217,6 +217,7 @@ async fn measure(
         staleness: outcome.delivery.staleness(),
         delivery: outcome.delivery,
         traffic: outcome.traffic,
+        traffic_beside,
         cohort_traffic,
         connections_cut: outcome.connections_cut,
         traffic_seen_by_server,

@@ -17,7 +17,7 @@ use crate::api::Api;
 use crate::wire::Transport;
 
 /// Mean gap between two samples: ten a second are nothing to a server, and 600 in a minute.
-pub(super) const GAP_MEAN: Duration = Duration::from_millis(100);
+pub(in crate::harness) const GAP_MEAN: Duration = Duration::from_millis(100);
 
 /// A probe that is running.
 #[derive(Debug)]

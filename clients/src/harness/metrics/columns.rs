@@ -202,12 +202,22 @@ pub const COLUMNS: &[Column] = &[
     column(
         "requests_per_line_ratio",
         "ratio",
-        "Requests per line delivered to one subscriber, both over the whole run.",
-        |run| Value::ratio(run.traffic.requests.total() as f64, delivered(run)),
+        "Requests per line delivered to one subscriber, both while the cohort was published: connecting, settling and \
+         draining are outside. 0 for a stream that was open before.",
+        |run| {
+            let (traffic, delivered) = run.steady();
+            Value::ratio(traffic.requests.total() as f64, delivered as f64)
+        },
     ),
-    column("empty_ratio", "ratio", "Empty requests among all requests.", |run| {
-        Value::ratio(run.traffic.requests.empty as f64, run.traffic.requests.total() as f64)
-    }),
+    column(
+        "empty_ratio",
+        "ratio",
+        "Empty requests among all requests while the cohort was published; empty where nobody asked.",
+        |run| {
+            let (traffic, _) = run.steady();
+            Value::ratio(traffic.requests.empty as f64, traffic.requests.total() as f64)
+        },
+    ),
     column("connections_opened_count", "count", "TCP connections that the subscribers opened.", |run| {
         count(run.traffic.connections_opened)
     }),
@@ -418,8 +428,11 @@ pub const COLUMNS: &[Column] = &[
     column(
         "l7_per_line_bytes",
         "bytes",
-        "l7 up and down per line delivered to one subscriber, all over the whole run.",
-        |run| Value::ratio((run.traffic.up_bytes + run.traffic.down_bytes) as f64, delivered(run)),
+        "l7 up and down per line delivered to one subscriber, all while the cohort was published.",
+        |run| {
+            let (traffic, delivered) = run.steady();
+            Value::ratio((traffic.up_bytes + traffic.down_bytes) as f64, delivered as f64)
+        },
     ),
     column(
         "connections_cut_count",

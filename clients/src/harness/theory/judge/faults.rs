@@ -9,7 +9,7 @@ use crate::wire::Transport;
 const DRAIN_RATIO: f64 = 0.02;
 
 pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
-    let Disturbance::Stop { stall_s } = case.setting.disturbance else { return Vec::new() };
+    let Disturbance::Stop { stall_s, after_s } = case.setting.disturbance else { return Vec::new() };
     let cohort_s = case.reading.cohort_s;
     let mut broken: Vec<String> = case
         .broken()
@@ -19,6 +19,9 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
         .collect();
     if case.setting.lines.is_none() {
         broken.extend(case.not_poisson());
+    }
+    if after_s < 0.0 || after_s + stall_s > cohort_s {
+        broken.push("the stall does not lie within the cohort".to_owned());
     }
     let arriving = case.server.visible_s.shifted(case.server.one_way_s());
     // A poll adds its own wait to every line.

@@ -5,6 +5,7 @@ use crate::harness::theory::age;
 use crate::harness::theory::bytes::{PollSizes, segments_per_exchange};
 use crate::harness::theory::calibration::Sizes;
 use crate::harness::theory::long_poll::LongPoll;
+use crate::harness::waiters::GAP_MEAN;
 
 /// Of a normal distribution: its standard deviation in half interquartile ranges.
 const DEVIATION_PER_HALF_WIDTH: f64 = 1.4826;
@@ -113,8 +114,16 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     ));
 
     let waiting = poll.waiters_mean(subscribers);
+    // The gauge was looked at, not watched; as if all polls were answered at once, as they are when all follow one log.
+    let share = (waiting / subscribers).clamp(0.0, 1.0);
+    let looks = (case.counted_s() / GAP_MEAN.as_secs_f64()).max(1.0);
+    let looked_error = subscribers * (share * (1.0 - share) / looks).sqrt();
+    let mut waiting_broken = broken.clone();
+    if case.setting.beside_count > 0 {
+        waiting_broken.push("polls of others than the measured subscribers are held too".to_owned());
+    }
     let predicted = Prediction::exact(waiting)
-        .with_error(subscribers * poll.gap_s * requests_error)
+        .with_error((subscribers * poll.gap_s * requests_error).hypot(looked_error))
         .with_calibration((wider.waiters_mean(subscribers) - waiting).abs());
     rows.push(judged(
         "F7",
@@ -122,7 +131,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
         Unit::Count,
         predicted,
         case.reading.waiters_mean,
-        &broken,
+        &waiting_broken,
     ));
 
     rows.extend(byte_rows(case, &poll, requests_error / requests, timeouts_error, &broken));

@@ -47,6 +47,8 @@ pub enum Disturbance {
     Stop {
         /// S, s.
         stall_s: f64,
+        /// From the begin of the cohort to the begin of the stall, s; negative: it began before.
+        after_s: f64,
     },
     /// The subscribers' connections are cut.
     Cut,
@@ -118,7 +120,10 @@ impl Setting {
             disturbance: match &cell.fault {
                 None => Disturbance::None,
                 Some(Fault::Cut(_)) => Disturbance::Cut,
-                Some(Fault::Stop(stop)) => Disturbance::Stop { stall_s: stop.duration.as_secs_f64() },
+                Some(Fault::Stop(stop)) => Disturbance::Stop {
+                    stall_s: stop.duration.as_secs_f64(),
+                    after_s: stop.at.as_secs_f64() - cell.warm_up.as_secs_f64(),
+                },
             },
         }
     }

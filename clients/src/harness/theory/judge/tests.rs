@@ -287,7 +287,7 @@ fn periodic_lines_in_step_with_aligned_polls_have_one_latency() {
 fn a_stopped_server_answers_to_the_freeze_alone() {
     let stalled = |stall_s: f64| {
         judged_after(Transport::Sse, POISSON, |setting, reading| {
-            setting.disturbance = Disturbance::Stop { stall_s };
+            setting.disturbance = Disturbance::Stop { stall_s, after_s: 1.0 };
             let (lines, cohort_s) = (LinePattern::Poisson { rate_hz: 200.0 }, 20.0);
             let seen = simulation::stalled_stream(ONE_WAY_S, cohort_s, 5.0, 2.0, lines, 3);
             reading.cohort_s = cohort_s;
@@ -302,6 +302,31 @@ fn a_stopped_server_answers_to_the_freeze_alone() {
     }
     assert_eq!(of(&rows, "F15", "age").verdict, TheoryVerdict::AssumptionBroken);
     assert_eq!(of(&stalled(3.0), "F11", "p99").verdict, TheoryVerdict::Fail);
+    // One that began before the cohort, or outlasts it, is another formula's.
+    for after_s in [-0.1, 18.5] {
+        let rows = judged_after(Transport::Sse, POISSON, |setting, reading| {
+            setting.disturbance = Disturbance::Stop { stall_s: 2.0, after_s };
+            reading.cohort_s = 20.0;
+        });
+        let row = of(&rows, "F11", "p99");
+        assert_eq!(row.verdict, TheoryVerdict::AssumptionBroken, "{row:#?}");
+    }
+}
+
+#[test]
+fn one_latency_at_the_edge_of_the_interval_is_one_and_not_two() {
+    let rows =
+        judged_after(Transport::ShortPoll, LinePattern::Periodic { period_s: 0.2 }, |setting, reading| {
+            setting.options.polling.phase = PollPhase::Aligned;
+            let mut latencies = crate::harness::latency::LatencyHistogram::default();
+            let interval = setting.options.polling.interval;
+            for at in [Duration::from_millis(1), interval - Duration::from_millis(1)] {
+                latencies.record_n(at, 100);
+            }
+            reading.latencies = latencies;
+        });
+    let row = of(&rows, "F12", "distinct");
+    assert_eq!((row.predicted, row.measured), (1.0, Some(1.0)), "{row:#?}");
 }
 
 #[test]
