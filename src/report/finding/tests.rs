@@ -142,6 +142,27 @@ fn an_invalid_transport_is_left_out_and_named() {
 }
 
 #[test]
+fn who_was_told_apart_from_the_lowest_is_told_whoever_is_unsure() {
+    // short-poll varies so much that it reaches sse; ndjson is clearly slower than sse.
+    let cells = [
+        Cell { noise_ratio: 0.001, ..Cell::of("sse", 10.0, 6) },
+        Cell { noise_ratio: 0.001, ..Cell::of("ndjson", 20.0, 6) },
+        Cell { noise_ratio: 0.99, ..Cell::of("short-poll", 40.0, 6) },
+    ];
+    let wide = |seed: &u64| {
+        let folder = Folder::read(&synthetic::files(&cells, *seed)).unwrap();
+        let aggregate = Aggregate::of(&folder);
+        let last = aggregate.ranked(Figure::LatencyP50)[2];
+        last.0.label == "short-poll" && last.1.interval.unwrap().low < 9.0
+    };
+    let seed = (1..200).find(wide).expect("some noise reaches that far");
+    let said = of(&found(&cells, seed), Topic::Latency);
+    let said = said.lines().next().unwrap();
+    assert!(said.starts_with("Fastest were sse and short-poll, which cannot be told apart: "), "{said}");
+    assert!(said.contains("; ndjson took 20.0 ms") && !said.contains("no cell can be told"), "{said}");
+}
+
+#[test]
 fn when_every_run_is_invalid_nothing_is_claimed() {
     let invalid = |transport| Cell { verdicts: vec!["invalid"; 6], ..Cell::of(transport, 0.1, 6) };
     let said = text(&found(&[invalid("sse"), invalid("ndjson")], 1));
