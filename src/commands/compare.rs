@@ -22,7 +22,8 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
     let unclaimed = changes.unclaimed_count();
     if unclaimed > 0 {
         remark(&format!(
-            "{unclaimed} figures have too few runs for a claim: --fail-above looks at the others"
+            "{unclaimed} figures have too few runs for a claim, a run without them, or one number for many runs: \
+             --fail-above looks at the others"
         ));
     }
     let regressions = changes.regressions(tolerated);

@@ -10,7 +10,7 @@ use wirelab_clients::harness::statistics::{
 };
 use wirelab_clients::wire::Transport;
 
-use super::figures::Figure;
+use super::figures::{Figure, Origin};
 use super::folder::{Folder, Run, Twin};
 
 /// What intervals are drawn with where the manifest names no seed.
@@ -42,7 +42,7 @@ pub(super) struct Summary {
     seed: u64,
     /// The middle of them.
     pub(super) median: f64,
-    /// 95 % interval of the median over runs; `None` under six of them.
+    /// 95 % interval of the median over runs; `None` under six of them, and of one number that many runs share.
     pub(super) interval: Option<Interval>,
 }
 
@@ -57,9 +57,12 @@ pub(super) struct Aggregate<'a> {
 
 impl Summary {
     /// Of these values; `None` without any.
-    fn of(values: Vec<f64>, blocks: Vec<u32>, seed: u64) -> Option<Self> {
+    fn of(values: Vec<f64>, blocks: Vec<u32>, seed: u64, origin: Origin) -> Option<Self> {
         let median = median(&values)?;
-        let interval = median_interval(&values, seed);
+        let interval = match origin {
+            Origin::EachRun => median_interval(&values, seed),
+            Origin::ManyRuns => None,
+        };
         Some(Self { values, blocks, seed, median, interval })
     }
 
@@ -85,7 +88,10 @@ impl Summary {
             Some(pairs) => Runs::Paired(pairs),
             None => Runs::Apart(&self.values, &other.values),
         };
-        Some((contrast_of(Contrast::Ratio, runs)?, contrast_interval(Contrast::Ratio, runs, self.seed)))
+        // What has no interval itself lends none to a ratio.
+        let has_intervals = self.interval.is_some() && other.interval.is_some();
+        let interval = has_intervals.then(|| contrast_interval(Contrast::Ratio, runs, self.seed)).flatten();
+        Some((contrast_of(Contrast::Ratio, runs)?, interval))
     }
 }
 
@@ -140,7 +146,8 @@ fn summaries_of(runs: &[&Run], seed: u64) -> Vec<Option<Summary>> {
     let summary = |figure: Figure| {
         let values = runs.iter().map(|run| run.figure(figure)).collect::<Option<Vec<_>>>()?;
         let blocks = runs.iter().enumerate().map(|(i, run)| run.block.unwrap_or(i as u64 + 1));
-        Summary::of(values, blocks.map(|block| u32::try_from(block).unwrap_or(u32::MAX)).collect(), seed)
+        let blocks = blocks.map(|block| u32::try_from(block).unwrap_or(u32::MAX)).collect();
+        Summary::of(values, blocks, seed, figure.origin())
     };
     Figure::ALL.into_iter().map(summary).collect()
 }
@@ -271,6 +278,18 @@ mod tests {
             (&[5.0, 5.0][..], 5.0, None)
         );
         assert_eq!((group.runs.len(), group.believed().count()), (3, 2));
+    }
+
+    #[test]
+    fn one_number_in_every_run_has_no_interval() {
+        let column = Figure::MemoryPerConnection.name();
+        let folder = folder(&[Cell::of("sse", 5.0, 6).with(column, 2_048)]);
+        let aggregate = Aggregate::of(&folder);
+        let summary = |figure| aggregate.groups[0].summary(figure).unwrap();
+        let slope = summary(Figure::MemoryPerConnection);
+        assert_eq!((slope.median, slope.interval), (2.0, None));
+        assert_eq!(slope.times(slope), Some((1.0, None)));
+        assert!(summary(Figure::Memory).interval.is_some());
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! `wirelab compare` hands the files of both in; nothing else is read. Runs of one transport and arm are one group, and
 //! the unit is the run: medians over runs and a ratio with its 95 % interval, never a mean of percentiles. A change is
-//! claimed where that interval excludes 1 and the change is larger than what an A/A pair of either folder shows. Of
-//! fewer than six runs nothing is claimed and the points are shown. Runs that are invalid are left out and named.
+//! claimed where that interval excludes 1 and the change is larger than what an A/A pair of either folder shows and, of
+//! latencies, than the harness itself was late. Of fewer than six runs nothing is claimed and the points are shown; nor
+//! of a figure that a valid run lacks, or that is one number for many runs. Runs that are invalid are left out and named.
 
 mod render;
 
@@ -16,7 +17,9 @@ use wirelab_clients::harness::statistics::{
 };
 use wirelab_clients::wire::Transport;
 
+use super::comparison::lateness_floor;
 use super::csv_file::CsvFile;
+use super::figures::{Figure as Of, Origin};
 use super::folder::{Folder, FolderError, text};
 use super::{File, ReportError};
 
@@ -34,27 +37,31 @@ struct Figure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// By the ratio of medians.
-    Measured,
+    Measured(Of),
     /// A count of defects, which should be 0: by their difference. One where there was none is no noise.
     Defects,
 }
 
-const fn figure(column: &'static str, title: &'static str, kind: Kind) -> Figure {
-    Figure { column, title, kind }
+const fn measured(of: Of, title: &'static str) -> Figure {
+    Figure { column: of.name(), title, kind: Kind::Measured(of) }
+}
+
+const fn defects_of(column: &'static str, title: &'static str) -> Figure {
+    Figure { column, title, kind: Kind::Defects }
 }
 
 const FIGURES: [Figure; 11] = [
-    figure("delivery_latency_us_p50", "delivery latency p50 (µs)", Kind::Measured),
-    figure("delivery_latency_us_p99", "delivery latency p99 (µs)", Kind::Measured),
-    figure("server_cpu_per_line_us", "server CPU per line (µs)", Kind::Measured),
-    figure("l7_per_line_bytes", "l7 bytes per line", Kind::Measured),
-    figure("wire_per_line_bytes", "wire bytes per line", Kind::Measured),
-    figure("requests_per_line_ratio", "requests per line", Kind::Measured),
-    figure("server_pss_anon_bytes", "server memory (bytes)", Kind::Measured),
-    figure("server_pss_anon_per_connection_bytes", "server memory per connection (bytes)", Kind::Measured),
-    figure("lost_count", "lost lines", Kind::Defects),
-    figure("censored_count", "censored lines", Kind::Defects),
-    figure("duplicated_count", "duplicated lines", Kind::Defects),
+    measured(Of::LatencyP50, "delivery latency p50 (µs)"),
+    measured(Of::LatencyP99, "delivery latency p99 (µs)"),
+    measured(Of::Cpu, "server CPU per line (µs)"),
+    measured(Of::L7Bytes, "l7 bytes per line"),
+    measured(Of::WireBytes, "wire bytes per line"),
+    measured(Of::Requests, "requests per line"),
+    measured(Of::Memory, "server memory (bytes)"),
+    measured(Of::MemoryPerConnection, "server memory per connection (bytes)"),
+    defects_of("lost_count", "lost lines"),
+    defects_of("censored_count", "censored lines"),
+    defects_of("duplicated_count", "duplicated lines"),
 ];
 
 /// Two results folders beside each other.
@@ -100,7 +107,7 @@ struct Change {
     metric: &'static str,
     #[serde(skip)]
     title: &'static str,
-    /// One value per run.
+    /// One value per run; of what is one number for many runs each number once.
     a: Vec<f64>,
     b: Vec<f64>,
     a_median: Option<f64>,
@@ -126,6 +133,10 @@ enum Finding {
     NotShown,
     /// Fewer than six runs of one side.
     TooFewRuns,
+    /// A valid run lacks the figure, such as a quantile because lines are missing: the others would flatter.
+    MissingInARun,
+    /// One number made of many runs: nobody knows how far it may be off.
+    OneNumber,
     /// One side did not measure it, or has no run that may be used.
     OneSideOnly,
 }
@@ -201,9 +212,9 @@ impl Changes {
         self.changes.iter().filter(worse).map(render::sentence).collect()
     }
 
-    /// How many figures have too few runs for a claim: nothing can fail there.
+    /// Of how many figures these runs allow no claim, whatever they are: nothing can fail there.
     pub fn unclaimed_count(&self) -> usize {
-        self.changes.iter().filter(|change| change.finding == Finding::TooFewRuns).count()
+        self.changes.iter().filter(|change| change.finding.is_open()).count()
     }
 }
 
@@ -250,6 +261,8 @@ struct Run {
     block: u32,
     twin: Twin,
     trust: Trust,
+    /// How late the harness was, µs.
+    lateness_us: Option<f64>,
     /// In the order of [`FIGURES`].
     figures: Vec<Option<f64>>,
 }
@@ -276,9 +289,11 @@ impl Experiment {
         let mut runs = Vec::new();
         for row in table.rows() {
             let figures = FIGURES.iter().map(|figure| row.later_number(figure.column));
+            let run_id = row.text("run_id")?;
             runs.push(Run {
+                lateness_us: folder.run(run_id).and_then(|run| run.lateness_us),
                 group: Group::of(row.text("transport")?, row.text("arm")?),
-                run_id: row.text("run_id")?.to_owned(),
+                run_id: run_id.to_owned(),
                 block: row.count("block")?.and_then(|block| u32::try_from(block).ok()).unwrap_or_default(),
                 twin: if row.text("is_aa")? == "true" { Twin::Repeated } else { Twin::No },
                 trust: if row.text("verdict")? == "invalid" { Trust::Invalid } else { Trust::Valid },
@@ -293,10 +308,25 @@ impl Experiment {
         self.runs.iter().map(|run| run.group.clone()).collect()
     }
 
+    /// The runs of a group that may be used.
+    fn used(&self, group: &Group, twin: Twin) -> impl Iterator<Item = &Run> {
+        let is_used = move |run: &&Run| run.group == *group && run.twin == twin && run.trust == Trust::Valid;
+        self.runs.iter().filter(is_used)
+    }
+
     /// The figure of each run that may be used, with its block. A run that did not measure it is left out.
     fn values(&self, group: &Group, figure: usize, twin: Twin) -> Vec<(u32, f64)> {
-        let used = |run: &&Run| run.group == *group && run.twin == twin && run.trust == Trust::Valid;
-        self.runs.iter().filter(used).filter_map(|run| Some((run.block, run.figures[figure]?))).collect()
+        self.used(group, twin).filter_map(|run| Some((run.block, run.figures[figure]?))).collect()
+    }
+
+    /// Whether a run that may be used lacks the figure.
+    fn lacks(&self, group: &Group, figure: usize) -> bool {
+        self.used(group, Twin::No).any(|run| run.figures[figure].is_none())
+    }
+
+    /// How late the harness was at worst in a run that is used, ms.
+    fn lateness_ms(&self, group: &Group) -> f64 {
+        self.used(group, Twin::No).filter_map(|run| run.lateness_us).fold(0.0, f64::max) / 1e3
     }
 
     /// What the A/A pairs of all groups differ by at most in a figure.
@@ -332,7 +362,17 @@ fn without_blocks(values: &[(u32, f64)]) -> Vec<f64> {
 /// `None` where neither side has measured the figure.
 fn change(group: &Group, figure: &Figure, first: &Experiment, second: &Experiment) -> Option<Change> {
     let index = FIGURES.iter().position(|known| known == figure).expect("it comes from there");
-    let values = |side: &Experiment| without_blocks(&side.values(group, index, Twin::No));
+    let origin = match figure.kind {
+        Kind::Measured(of) => of.origin(),
+        Kind::Defects => Origin::EachRun,
+    };
+    let values = |side: &Experiment| {
+        let values = without_blocks(&side.values(group, index, Twin::No));
+        match origin {
+            Origin::EachRun => values,
+            Origin::ManyRuns => each_once(values),
+        }
+    };
     let (a, b) = (values(first), values(second));
     if a.is_empty() && b.is_empty() {
         return None;
@@ -340,14 +380,30 @@ fn change(group: &Group, figure: &Figure, first: &Experiment, second: &Experimen
     // Blocks of two invocations have nothing in common.
     let runs = Runs::Apart(&a, &b);
     let interval = |contrast| contrast_interval(contrast, runs, first.seed);
-    let noise_ratio = [first, second].into_iter().filter_map(|side| side.noise_ratio(index)).reduce(f64::max);
+    let noise_ratio = match origin {
+        Origin::EachRun => {
+            [first, second].into_iter().filter_map(|side| side.noise_ratio(index)).reduce(f64::max)
+        }
+        Origin::ManyRuns => None,
+    };
     let ratio = contrast_of(Contrast::Ratio, runs);
-    let ratio_interval = interval(Contrast::Ratio);
+    let ratio_interval = match origin {
+        Origin::EachRun => interval(Contrast::Ratio),
+        Origin::ManyRuns => None,
+    };
     let finding = if a.is_empty() || b.is_empty() {
         Finding::OneSideOnly
+    } else if origin == Origin::ManyRuns {
+        Finding::OneNumber
+    } else if first.lacks(group, index) || second.lacks(group, index) {
+        Finding::MissingInARun
     } else {
         match figure.kind {
-            Kind::Measured => claimed(&a, &b, ratio, ratio_interval, noise_ratio),
+            Kind::Measured(of) => {
+                let lateness_ms = first.lateness_ms(group).max(second.lateness_ms(group));
+                let floor = lateness_floor(of, lateness_ms) / of.scale();
+                claimed(&a, &b, ratio.zip(ratio_interval), &Floors { noise_ratio, difference: floor })
+            }
             Kind::Defects => defects(&a, &b, interval(Contrast::Difference)),
         }
     };
@@ -368,19 +424,30 @@ fn change(group: &Group, figure: &Figure, first: &Experiment, second: &Experimen
     })
 }
 
-fn claimed(
-    a: &[f64],
-    b: &[f64],
-    ratio: Option<f64>,
-    interval: Option<Interval>,
+/// Different numbers, each once.
+fn each_once(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+/// What a change has to exceed.
+struct Floors {
+    /// As a share of A: what equal runs differ by.
     noise_ratio: Option<f64>,
-) -> Finding {
+    /// Between the medians, in the unit of the column: how late the harness was.
+    difference: f64,
+}
+
+fn claimed(a: &[f64], b: &[f64], ratio: Option<(f64, Interval)>, floors: &Floors) -> Finding {
     if a.len().min(b.len()) < RUNS_MIN {
         return Finding::TooFewRuns;
     }
-    let Some((ratio, interval)) = ratio.zip(interval) else { return Finding::NotShown };
-    let is_noise = noise_ratio.is_some_and(|noise| (ratio - 1.0).abs() <= noise);
-    if is_noise || interval.contains(1.0) {
+    let Some((ratio, interval)) = ratio else { return Finding::NotShown };
+    let is_noise = floors.noise_ratio.is_some_and(|noise| (ratio - 1.0).abs() <= noise);
+    // Where nobody was late, the floor is 0 and no change is below it.
+    let difference = median(a).zip(median(b)).map_or(0.0, |(a, b)| (b - a).abs());
+    if is_noise || difference <= floors.difference || interval.contains(1.0) {
         Finding::NotShown
     } else if interval.low > 1.0 {
         Finding::MoreInB

@@ -20,14 +20,14 @@ pub(super) enum Comparison<'g, 'a> {
     Single(Placed<'g, 'a>),
     /// Fewer than two of them have the runs for an interval; least first.
     Points(Vec<Placed<'g, 'a>>),
-    /// The intervals of all overlap; least first.
+    /// None can be told from the one with the least; least first.
     Level {
         /// Every group with an interval.
         tied: Vec<Placed<'g, 'a>>,
         /// Groups without an interval.
         apart: Vec<Placed<'g, 'a>>,
     },
-    /// The ends can be told apart.
+    /// Some can be told from the one with the least.
     Ordered(Ordered<'g, 'a>),
 }
 
@@ -36,7 +36,8 @@ pub(super) enum Comparison<'g, 'a> {
 pub(super) struct Ordered<'g, 'a> {
     /// The group with the least, and those that cannot be told from it.
     pub(super) least: Vec<Placed<'g, 'a>>,
-    /// The group with the most, and those that cannot be told from it but from the least; the most last.
+    /// Of the groups that can be told from the least the one with the most, last, and those that cannot be told from
+    /// it.
     pub(super) most: Vec<Placed<'g, 'a>>,
     /// Whether all the others are told apart from `most`.
     pub(super) end: End,
@@ -55,6 +56,16 @@ pub(super) enum End {
     Blurred,
 }
 
+/// What a difference in this figure has to exceed where the harness was late by so much: ms of a time, 0 of the rest.
+pub(super) fn lateness_floor(figure: Figure, lateness_ms: f64) -> f64 {
+    match figure {
+        Figure::LatencyP50 | Figure::LatencyP90 | Figure::LatencyP99 | Figure::LatencyMax => lateness_ms,
+        Figure::StalenessMean => lateness_ms,
+        Figure::Requests | Figure::AppBytes | Figure::L7Bytes | Figure::IpBytes | Figure::WireBytes => 0.0,
+        Figure::Cpu | Figure::Memory | Figure::MemoryPerConnection => 0.0,
+    }
+}
+
 /// Whether `less` has less of the figure than `more`, beyond doubt.
 pub(super) fn told_apart(
     aggregate: &Aggregate,
@@ -66,14 +77,7 @@ pub(super) fn told_apart(
         return false;
     }
     let difference = more_summary.median - less_summary.median;
-    let floor = match figure {
-        Figure::LatencyP50 | Figure::LatencyP90 | Figure::LatencyP99 | Figure::LatencyMax => {
-            less.lateness_ms().max(more.lateness_ms())
-        }
-        Figure::StalenessMean => less.lateness_ms().max(more.lateness_ms()),
-        Figure::Requests | Figure::AppBytes | Figure::L7Bytes | Figure::IpBytes | Figure::WireBytes => 0.0,
-        Figure::Cpu | Figure::Memory | Figure::MemoryPerConnection => 0.0,
-    };
+    let floor = lateness_floor(figure, less.lateness_ms().max(more.lateness_ms()));
     difference > floor && difference > aggregate.noise_ratio(figure) * less_summary.median
 }
 
@@ -91,17 +95,11 @@ pub(super) fn compare<'g, 'a>(
     }
     let (judged, apart): (Vec<_>, Vec<_>) =
         ranked.iter().copied().partition(|(_, summary)| summary.interval.is_some());
-    let (Some(&best), Some(&worst)) = (judged.first(), judged.last()) else {
-        return Comparison::Points(ranked);
-    };
-    if judged.len() < 2 {
-        return Comparison::Points(ranked);
-    }
+    let [best, _, ..] = judged[..] else { return Comparison::Points(ranked) };
     let is_beyond_best = |placed: &Placed| told_apart(aggregate, figure, best, *placed);
     let (beyond, least): (Vec<_>, Vec<_>) = judged.iter().copied().partition(is_beyond_best);
-    if beyond.is_empty() || !is_beyond_best(&worst) {
-        return Comparison::Level { tied: judged, apart };
-    }
+    // Not the one with the most of all: an interval wide enough to reach the least says nothing of the others.
+    let Some(&worst) = beyond.last() else { return Comparison::Level { tied: judged, apart } };
     let is_below_worst = |placed: &Placed| told_apart(aggregate, figure, *placed, worst);
     let end = if least.iter().all(is_below_worst) { End::Clear } else { End::Blurred };
     let most: Vec<_> = beyond.into_iter().filter(|placed| !is_below_worst(placed)).collect();

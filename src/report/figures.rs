@@ -33,6 +33,15 @@ pub(super) enum Figure {
     MemoryPerConnection,
 }
 
+/// What a value of a figure comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Each run measured its own: the values vary as runs do.
+    EachRun,
+    /// One number, made of many runs and written into each: their count says nothing about how sure it is.
+    ManyRuns,
+}
+
 impl Figure {
     /// In the order of the tables.
     pub(super) const ALL: [Self; 13] = [
@@ -130,6 +139,16 @@ impl Figure {
             Self::Cpu => "server CPU per line",
             Self::Memory => "server memory",
             Self::MemoryPerConnection => "server memory per connection",
+        }
+    }
+
+    /// What its values come from.
+    pub(super) const fn origin(self) -> Origin {
+        match self {
+            Self::LatencyP50 | Self::LatencyP90 | Self::LatencyP99 | Self::LatencyMax => Origin::EachRun,
+            Self::StalenessMean | Self::Requests | Self::Cpu | Self::Memory => Origin::EachRun,
+            Self::AppBytes | Self::L7Bytes | Self::IpBytes | Self::WireBytes => Origin::EachRun,
+            Self::MemoryPerConnection => Origin::ManyRuns,
         }
     }
 

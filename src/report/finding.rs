@@ -14,7 +14,7 @@ use super::wording::{counted, digits, list, percent_signed, plain, with_unit};
 mod reservations;
 mod words;
 
-use reservations::{delivery, noise, theory, too_few_runs, validity};
+use reservations::{delivery, noise, size, theory, too_few_runs, validity};
 use words::words;
 
 /// Groups that a sentence of points lists; of more it tells the ends.
@@ -86,7 +86,7 @@ pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Swe
     if folder.runs.is_empty() {
         return vec![sentence(Topic::Validity, Tone::Bad, "No run has ended yet.".to_owned())];
     }
-    let mut told = Vec::new();
+    let mut told: Vec<Sentence> = size(folder).into_iter().collect();
     if aggregate.groups.iter().any(Group::is_believed) {
         if let Some(sweep) = sweep {
             told.extend(sweep.series.iter().filter_map(|series| trend(aggregate, sweep, series)));

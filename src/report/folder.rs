@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use hdrhistogram::Histogram;
 use serde_json::Value;
+use wirelab_clients::harness::plan::Size;
 use wirelab_clients::harness::results::SCHEMA_VERSION;
 
 use super::csv_file::{CsvFile, Row, garbled};
@@ -32,6 +33,8 @@ pub(super) struct Folder {
     pub(super) question: String,
     /// What its author expects, if they say so.
     pub(super) prediction: Option<String>,
+    /// How much of the plan was run; plans that do not say so were run in full.
+    pub(super) size: Size,
     /// `plan.toml` as it stands.
     pub(super) plan_toml: String,
     /// `manifest.json`.
@@ -209,6 +212,7 @@ impl Folder {
             plan: needed("name")?,
             question: needed("question")?,
             prediction: of_plan("prediction")?.filter(|text| !text.trim().is_empty()),
+            size: size(of_plan("size")?.as_deref())?,
             plan_toml: plan_toml.to_owned(),
             manifest,
             runs,
@@ -229,6 +233,13 @@ impl Folder {
     pub(super) fn run(&self, run_id: &str) -> Option<&Run> {
         self.runs.iter().find(|run| run.run_id == run_id)
     }
+}
+
+/// A plan that does not say so was run in full.
+fn size(name: Option<&str>) -> Result<Size, FolderError> {
+    let Some(name) = name else { return Ok(Size::Full) };
+    let found = [Size::Smoke, Size::Full].into_iter().find(|size| size.name() == name);
+    found.ok_or_else(|| garbled("plan.toml", format!("its size {name:?} is neither smoke nor full")))
 }
 
 fn bytes<'a>(files: &'a [File], path: &str) -> Option<&'a [u8]> {
@@ -475,7 +486,8 @@ mod tests {
     #[test]
     fn what_is_garbled_is_named_with_what_is_wrong() {
         let hlog = "hdr/sse-1.delivery_latency.hlog";
-        let rows: [(&str, Damage, &str); 13] = [
+        let rows: [(&str, Damage, &str); 14] = [
+            ("plan.toml", |text| text.replace("\"full\"", "\"tiny\""), "neither smoke nor full"),
             ("plan.toml", |_| "name = ".into(), "plan.toml: "),
             ("plan.toml", |_| "name = 3\n".into(), "its \"name\" is no text"),
             ("manifest.json", |text| text[1..].into(), "manifest.json: "),

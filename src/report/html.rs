@@ -167,8 +167,8 @@ mod tests {
             (Verdict::Invalid, vec!["too late".to_owned()]);
         let page = page(&results);
         for expected in [
-            "<li class=\"bad\">1,000 receipts expected: 12 lost with short-poll and 1,234 duplicated with short-poll.</li>",
-            "2 runs: 1 ok and 1 invalid (left out of every figure above). Nothing is said of sse,",
+            "<li class=\"bad\">2,000 receipts expected: 12 lost with short-poll and 1,234 duplicated with short-poll.</li>",
+            "2 runs: 1 ok and 1 invalid (left out of all above but the counts of lines). Nothing is said of sse,",
             "<tr class=\"invalid\"><th scope=\"row\">sse</th>",
             "<strong>sse-1</strong> (invalid): too late",
             "<td class=\"bad\">12</td><td class=\"bad\">1,234</td>",

@@ -21,6 +21,8 @@ struct Document<'a> {
     plan: &'a str,
     question: &'a str,
     prediction: Option<&'a str>,
+    /// `full`, or `smoke`: too short to be cited.
+    size: &'static str,
     finding: &'a [Sentence],
     cells: Vec<Cell<'a>>,
     aa: Option<Cell<'a>>,
@@ -113,6 +115,7 @@ pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
         plan: &folder.plan,
         question: &folder.question,
         prediction: folder.prediction.as_deref(),
+        size: folder.size.name(),
         finding: &summary.finding,
         cells: summary.aggregate.groups.iter().map(cell).collect(),
         aa: summary.aggregate.pair.as_ref().map(|(_, twin)| cell(twin)),
@@ -238,6 +241,22 @@ mod tests {
         );
         assert_eq!((document["theory"].as_array().unwrap().len(), &document["sweep"]), (48, &Value::Null));
         assert_eq!(document["manifest"]["seed"], 7);
+    }
+
+    #[test]
+    fn a_smoke_run_says_that_it_is_one() {
+        let mut files = synthetic::files(&[Cell::of("sse", 0.5, 1)], 1);
+        let document = |files: &[crate::report::File]| -> Value {
+            serde_json::from_slice(&report(files, Format::Json).unwrap()).unwrap()
+        };
+        assert_eq!(document(&files)["size"], "full");
+        let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
+        plan.bytes.extend(b"size = \"smoke\"\n");
+        let document = document(&files);
+        assert_eq!(
+            (&document["size"], &document["finding"][0]["topic"]),
+            (&json!("smoke"), &json!("caution"))
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `wirelab report --format csv`: one long, tidy table, a row per transport, arm and figure.
 
 use super::aggregate::Group;
-use super::figures::Figure;
+use super::figures::{Figure, Origin};
 use super::summary::Summary;
 use super::{ReportError, csv_of};
 
@@ -35,9 +35,15 @@ pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
 fn row(summary: &Summary, group: &Group, is_aa: &str, figure: Figure) -> Option<Vec<String>> {
     let median = group.summary(figure)?;
     let spread = median.spread();
-    let interval = if median.interval.is_some() { "ci95" } else { "range" };
+    // One number of many runs has no spread, however often it stands there.
+    let (ends, interval) = match (figure.origin(), median.interval) {
+        (Origin::ManyRuns, _) => (None, ""),
+        (Origin::EachRun, Some(_)) => (Some(spread), "ci95"),
+        (Origin::EachRun, None) => (Some(spread), "range"),
+    };
     let texts = [&summary.folder.plan, group.transport, group.arm, is_aa, figure.name(), unit(figure)];
-    let numbers = [median.median, spread.low, spread.high].map(|value| number(value / figure.scale()));
+    let numbers = [Some(median.median), ends.map(|ends| ends.low), ends.map(|ends| ends.high)]
+        .map(|value| value.map_or(String::new(), |value| number(value / figure.scale())));
     let texts = texts.into_iter().map(str::to_owned);
     Some(texts.chain(numbers).chain([interval.to_owned(), median.values.len().to_string()]).collect())
 }
@@ -84,6 +90,13 @@ mod tests {
         ] {
             assert!(rows.iter().any(|row| row == expected), "{expected} is not in {rows:#?}");
         }
+    }
+
+    #[test]
+    fn one_number_of_many_runs_has_no_interval() {
+        let rows = rows(&[Cell::of("sse", 0.5, 6).with("server_pss_anon_per_connection_bytes", 2_048)]);
+        let expected = "made-up,sse,,false,server_pss_anon_per_connection_bytes,bytes,2048,,,,6";
+        assert!(rows.iter().any(|row| row == expected), "{rows:#?}");
     }
 
     #[test]

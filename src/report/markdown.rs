@@ -64,7 +64,7 @@ fn safe(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::report::synthetic::{self, Cell};
-    use crate::report::{Format, report};
+    use crate::report::{File, Format, report};
 
     fn rendered(cells: &[Cell], question: &str) -> String {
         let mut files = synthetic::files(cells, 1);
@@ -89,6 +89,18 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} is not in {text}");
         }
+    }
+
+    #[test]
+    fn a_smoke_run_is_not_for_citing() {
+        let mut files = synthetic::files(&[Cell::of("sse", 0.5, 6)], 1);
+        let text = |files: &[File]| String::from_utf8(report(files, Format::Md).unwrap()).unwrap();
+        assert!(!text(&files).contains("smoke"));
+        let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
+        plan.bytes.extend(b"size = \"smoke\"\n");
+        let text = text(&files);
+        assert!(text.contains("- A smoke run: it is too short for its figures to be cited"), "{text}");
+        assert!(text.contains(" · size: smoke, not for citing · "), "{text}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The report without its looks: what every format says in its own way.
 
 use serde_json::Value;
+use wirelab_clients::harness::plan::Size;
 
 use super::aggregate::Aggregate;
 use super::figures::Figure;
@@ -43,8 +44,13 @@ impl<'a> Summary<'a> {
         let processors = machine("cores_count").map(|cores| format!("{cores} processors"));
         let machine = [machine("cpu_model"), processors, machine("os"), machine("kernel")];
         let seed = manifest.get("seed").and_then(Value::as_u64).map(|seed| seed.to_string());
+        let size = match self.folder.size {
+            Size::Smoke => Some("smoke, not for citing".to_owned()),
+            Size::Full => None,
+        };
         let facts = [
             ("plan", Some(self.folder.plan.clone())),
+            ("size", size),
             ("started", told("started_utc")),
             ("runs", Some(self.runs())),
             ("subscribers", self.subscribers()),

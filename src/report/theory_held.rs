@@ -7,12 +7,18 @@ use super::wording::{counted, percent_signed, plain};
 
 /// Misses that a sentence lists.
 const LISTED_MAX: usize = 4;
+/// What counts as close: a tolerance may be far wider where a run has few lines.
+const CLOSE_RATIO: f64 = 0.05;
 
 /// The rows of `theory.csv`, counted; of believed runs alone.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) judged_count: usize,
     pub(super) passed_count: usize,
+    /// Of those, how many are within [`CLOSE_RATIO`].
+    close_count: usize,
+    /// Of the judged ones.
+    tolerance_ratio_max: Option<f64>,
     /// The worst first.
     failures: Vec<Failure>,
     /// What was assumed, the formulas that assumed it, and their rows.
@@ -32,7 +38,14 @@ struct Failure {
 impl Held {
     /// `None` where nothing was predicted of a believed run.
     pub(super) fn of(folder: &Folder, aggregate: &Aggregate) -> Option<Self> {
-        let mut held = Self { judged_count: 0, passed_count: 0, failures: Vec::new(), broken: Vec::new() };
+        let mut held = Self {
+            judged_count: 0,
+            passed_count: 0,
+            close_count: 0,
+            tolerance_ratio_max: None,
+            failures: Vec::new(),
+            broken: Vec::new(),
+        };
         let believed =
             |row: &&TheoryRow| folder.run(&row.run_id).is_some_and(super::folder::Run::is_believed);
         let rows: Vec<&TheoryRow> = folder.theory.as_ref()?.iter().filter(believed).collect();
@@ -42,11 +55,14 @@ impl Held {
         for row in rows {
             match row.verdict {
                 TheoryVerdict::Pass => {
-                    held.judged_count += 1;
+                    held.judge(row);
                     held.passed_count += 1;
+                    if row.residual_ratio.is_some_and(|residual| residual.abs() <= CLOSE_RATIO) {
+                        held.close_count += 1;
+                    }
                 }
                 TheoryVerdict::Fail => {
-                    held.judged_count += 1;
+                    held.judge(row);
                     held.fail(row, &aggregate.label_of(&row.run_id));
                 }
                 TheoryVerdict::AssumptionBroken => held.break_assumption(row),
@@ -55,6 +71,21 @@ impl Held {
         }
         held.failures.sort_by(|a, b| b.size().total_cmp(&a.size()));
         Some(held)
+    }
+
+    fn judge(&mut self, row: &TheoryRow) {
+        self.judged_count += 1;
+        let widest = [self.tolerance_ratio_max, row.tolerance_ratio].into_iter().flatten();
+        self.tolerance_ratio_max = widest.reduce(f64::max);
+    }
+
+    /// How close the predictions came, and how far off they might have been: `30 within 5 %, the widest tolerance 12 %`.
+    pub(super) fn closeness_told(&self) -> String {
+        let close = format!("{} within {} %", self.close_count, plain(CLOSE_RATIO * 100.0));
+        match self.tolerance_ratio_max {
+            Some(widest) => format!("{close}, the widest tolerance {} %", plain(widest * 100.0)),
+            None => close,
+        }
     }
 
     fn fail(&mut self, row: &TheoryRow, label: &str) {

@@ -117,7 +117,10 @@ fn theory_checks_and_time_series_are_read_where_they_are() {
     fs::write(sample.path().join("theory.csv"), theory).unwrap();
     assert_eq!(report(sample.path()).status.code(), Some(0));
     let page = fs::read_to_string(sample.path().join("report.html")).unwrap();
-    assert!(page.contains("Theory held: the one judged figure is within tolerance."), "{page}");
+    assert!(
+        page.contains("Theory held: the one judged figure is within tolerance (1 within 5 %, "),
+        "{page}"
+    );
     assert!(page.contains("<a href=\"theory.csv\">"), "{page}");
 
     fs::write(sample.path().join("checks.csv"), "run_id,check\n").unwrap();

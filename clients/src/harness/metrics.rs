@@ -215,6 +215,12 @@ pub fn quantile_us(run: &RunResult, histogram: &LatencyHistogram, quantile: f64)
     if enough && known { histogram.quantile_us(quantile) } else { None }
 }
 
+/// The mean in µs, unless lines are missing: of those that arrived it would flatter, as a quantile would.
+pub fn mean_us(run: &RunResult, histogram: &LatencyHistogram) -> Option<f64> {
+    let cohort = &run.delivery.cohort;
+    if cohort.delivered >= cohort.expected { histogram.mean_us() } else { None }
+}
+
 /// The quantile in µs of what is timed per published line, unless there were too few. Lines that did not arrive change
 /// nothing here: they were published.
 pub fn published_quantile_us(run: &RunResult, histogram: &LatencyHistogram, quantile: f64) -> Option<u64> {
@@ -287,6 +293,16 @@ mod tests {
         assert_eq!(published_quantile_us(&run, &run.append, 0.99), run.append.quantile_us(0.99));
         run.published_count = 10;
         assert_eq!(published_quantile_us(&run, &run.append, 0.99), None, "too few lines were published");
+    }
+
+    #[test]
+    fn a_mean_of_the_lines_that_arrived_is_not_told_while_lines_are_missing() {
+        let mean = COLUMNS.iter().find(|column| column.name == "delivery_latency_us_mean").unwrap().cell;
+        let mut run = example::result_set().runs.remove(0);
+        assert!(mean(&run).is_some());
+        run.delivery.cohort.delivered -= 1;
+        run.delivery.cohort.censored += 1;
+        assert_eq!(mean(&run), None);
     }
 
     #[test]

@@ -36,7 +36,17 @@ impl Finding {
             Self::LessInB => "less in B",
             Self::NotShown => "no difference shown",
             Self::TooFewRuns => "too few runs for a claim",
+            Self::MissingInARun => "missing in a run, no claim",
+            Self::OneNumber => "one number of many runs, no claim",
             Self::OneSideOnly => "one side only",
+        }
+    }
+
+    /// Whether both sides have the figure, and nothing may be claimed of it.
+    pub(super) const fn is_open(self) -> bool {
+        match self {
+            Self::TooFewRuns | Self::MissingInARun | Self::OneNumber => true,
+            Self::MoreInB | Self::LessInB | Self::NotShown | Self::OneSideOnly => false,
         }
     }
 
@@ -47,6 +57,8 @@ impl Finding {
             Self::LessInB => "less-in-b",
             Self::NotShown => "not-shown",
             Self::TooFewRuns => "too-few-runs",
+            Self::MissingInARun => "missing-in-a-run",
+            Self::OneNumber => "one-number",
             Self::OneSideOnly => "one-side-only",
         }
     }
@@ -62,7 +74,7 @@ pub(super) fn markdown(changes: &Changes) -> String {
         text.extend(changes.differences.iter().map(line));
     }
     text += &format!("\n{}\n", table(changes));
-    if changes.unclaimed_count() > 0 {
+    if changes.changes.iter().any(|change| change.finding == Finding::TooFewRuns) {
         text += &format!(
             "\nWith fewer than {RUNS_MIN} runs of each side no 95 % interval exists: their points are shown and \
              nothing is claimed. Repeat the plan with repetitions = {RUNS_MIN} or more.\n"
@@ -98,6 +110,7 @@ fn is_claim(finding: Finding) -> bool {
     match finding {
         Finding::MoreInB | Finding::LessInB => true,
         Finding::NotShown | Finding::TooFewRuns | Finding::OneSideOnly => false,
+        Finding::MissingInARun | Finding::OneNumber => false,
     }
 }
 
@@ -138,7 +151,7 @@ fn group(change: &Change) -> String {
 
 /// The median where something may be claimed, the points where not.
 fn values(change: &Change, values: &[f64], median: Option<f64>) -> String {
-    let is_pointwise = change.finding == Finding::TooFewRuns && values.len() <= POINTS_MAX;
+    let is_pointwise = change.finding.is_open() && values.len() <= POINTS_MAX;
     match median {
         Some(_) if is_pointwise => values.iter().map(|value| told(*value)).collect::<Vec<_>>().join(", "),
         Some(median) => told(median),

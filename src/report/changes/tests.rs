@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::report::render as files_of;
 use wirelab_clients::harness::example;
+use wirelab_clients::harness::latency::LatencyHistogram;
 use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
 
 /// The example, repeated; each run is changed by its number.
@@ -101,6 +102,64 @@ fn what_equal_runs_differ_by_is_no_change() {
     assert_eq!(finding(&noise, CPU), Finding::NotShown);
     assert!(noise.render(Format::Markdown).unwrap().contains("± 30.0 %"));
     assert_eq!(finding(&changes(1.5), CPU), Finding::MoreInB);
+}
+
+#[test]
+fn memory_per_connection_is_one_number_of_many_runs_and_shown_without_a_claim() {
+    let slope = |bytes: f64| {
+        results(6, move |_, run: &mut RunResult| run.server_pss_anon_per_connection_bytes = Some(bytes))
+    };
+    let changes = between(&slope(2_000.0), &slope(3_000.0));
+    const METRIC: &str = "server_pss_anon_per_connection_bytes";
+    assert_eq!(finding(&changes, METRIC), Finding::OneNumber);
+    let change = changes.changes.iter().find(|change| change.metric == METRIC).unwrap();
+    assert_eq!((change.a.as_slice(), change.b.as_slice()), (&[2_000.0][..], &[3_000.0][..]));
+    assert_eq!((change.ratio, change.ci_low_ratio, change.ci_high_ratio), (Some(1.5), None, None));
+    assert!(changes.regressions("0%".parse().unwrap()).is_empty());
+    let text = changes.render(Format::Markdown).unwrap();
+    assert!(text.contains("one number of many runs, no claim"), "{text}");
+}
+
+/// Runs whose 500 lines took so long, with a harness that was late by `late_us`.
+fn timed(us: u64, late_us: u64) -> ResultSet {
+    results(6, move |n, run: &mut RunResult| {
+        let histogram = |us: u64| {
+            let mut histogram = LatencyHistogram::default();
+            (0..1_000).for_each(|_| histogram.record(Duration::from_micros(us)));
+            histogram
+        };
+        run.delivery.latency = histogram(us + u64::from(n));
+        (run.send_lateness, run.hiccup) = (histogram(late_us), histogram(1));
+    })
+}
+
+#[test]
+fn a_latency_that_changed_by_less_than_the_harness_was_late_is_not_claimed() {
+    const P50: &str = "delivery_latency_us_p50";
+    assert_eq!(finding(&between(&timed(500, 20), &timed(600, 20)), P50), Finding::MoreInB);
+    assert_eq!(finding(&between(&timed(500, 20), &timed(600, 150)), P50), Finding::NotShown);
+    assert_eq!(finding(&between(&timed(600, 150), &timed(500, 20)), P50), Finding::NotShown);
+}
+
+#[test]
+fn a_figure_that_a_valid_run_lacks_is_not_claimed() {
+    const P99: &str = "delivery_latency_us_p99";
+    let (slow, mut fast) = (timed(900, 20), results(1, same));
+    // Seven runs, of which one has so many lines missing that its p99 is withheld.
+    fast.runs = timed(500, 20).runs;
+    let mut lossy: Vec<RunResult> = fast.runs[..2].to_vec();
+    for run in &mut lossy {
+        run.cell.run_id = format!("{}-7", run.cell.transport);
+        run.cell.block = 7;
+        (run.delivery.cohort.delivered, run.delivery.cohort.lost) = (900, 100);
+    }
+    assert_eq!(finding(&between(&slow, &fast), P99), Finding::LessInB);
+    fast.runs.extend(lossy);
+    assert_eq!(finding(&between(&slow, &fast), P99), Finding::MissingInARun);
+    assert_eq!(finding(&between(&fast, &slow), P99), Finding::MissingInARun);
+    // Of both transports, which share the histogram.
+    assert_eq!(between(&slow, &fast).unclaimed_count(), 2);
+    assert_eq!(finding(&between(&slow, &fast), "delivery_latency_us_p50"), Finding::LessInB);
 }
 
 #[test]

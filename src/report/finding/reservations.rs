@@ -1,5 +1,7 @@
 //! What the finding says besides its claims: what they rest on, and what is not claimed.
 
+use wirelab_clients::harness::plan::Size;
+
 use crate::report::aggregate::{Aggregate, Group};
 use crate::report::comparison::RUNS_NEEDED;
 use crate::report::figures::Figure;
@@ -9,7 +11,7 @@ use crate::report::theory_held::Held;
 use crate::report::wording::{counted, list, percent_signed};
 
 use super::words::words;
-use super::{Sentence, Tone, Topic, capital, sentence};
+use super::{NAMED_MAX, Sentence, Tone, Topic, capital, sentence};
 
 /// A count of a run.
 type Count = fn(&Run) -> Option<u64>;
@@ -66,10 +68,13 @@ pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence>
     let held = Held::of(folder, aggregate)?;
     let mut text = match (held.judged_count, held.passed_count) {
         (0, _) => "Theory: no prediction could be judged.".to_owned(),
-        (1, 1) => "Theory held: the one judged figure is within tolerance.".to_owned(),
+        (1, 1) => {
+            format!("Theory held: the one judged figure is within tolerance ({}).", held.closeness_told())
+        }
         (judged, passed) if judged == passed => format!(
-            "Theory held: all {} within tolerance.",
-            counted(judged, "judged figure is", "judged figures are")
+            "Theory held: all {} within tolerance ({}).",
+            counted(judged, "judged figure is", "judged figures are"),
+            held.closeness_told()
         ),
         (judged, passed) => format!(
             "Theory held in {passed} of {}; outside the tolerance: {}.",
@@ -79,7 +84,8 @@ pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence>
     };
     for (assumption, formulas, count) in &held.broken {
         text += &format!(
-            " {} not judged ({}), as the run broke what the formula assumes: {assumption}.",
+            " {} not judged ({}), as they broke an assumption or rest on a constant that the calibration leaves too open: \
+             {assumption}.",
             counted(*count, "figure was", "figures were"),
             list(formulas),
         );
@@ -92,13 +98,10 @@ pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence>
     Some(sentence(Topic::Theory, tone, text))
 }
 
-/// Whether every line arrived once and in order, in the runs that are believed.
+/// Whether every line arrived once and in order, in all runs: those with defects may be invalid for that very reason.
+/// Of invalid runs alone nothing good is said.
 pub(super) fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence> {
-    let believed: Vec<&Run> = folder.runs.iter().filter(|run| run.is_believed()).collect();
-    if believed.is_empty() {
-        return None;
-    }
-    let sum = |of: Count| believed.iter().map(|run| of(run)).sum::<Option<u64>>();
+    let sum = |of: Count| folder.runs.iter().map(of).sum::<Option<u64>>();
     let receipts = match sum(|run| run.expected) {
         Some(expected) => format!("{} receipts expected: ", grouped(expected)),
         None => String::new(),
@@ -106,7 +109,7 @@ pub(super) fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentenc
     let culprits = |of: Count| {
         let groups = aggregate.groups.iter().chain(aggregate.aa().map(|(_, twin)| twin));
         let with: Vec<&str> = groups
-            .filter(|group| group.believed().any(|run| of(run) != Some(0)))
+            .filter(|group| group.runs.iter().any(|run| of(run) != Some(0)))
             .map(|group| group.label.as_str())
             .collect();
         list(&with)
@@ -125,12 +128,41 @@ pub(super) fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentenc
             format!("{count} {what} with {}", culprits(of))
         })
         .collect();
-    Some(if defects.is_empty() {
+    if !defects.is_empty() {
+        let is_defective = |run: &&Run| kinds.iter().any(|(of, _)| of(run) != Some(0));
+        let invalid = folder.runs.iter().filter(is_defective).filter(|run| !run.is_believed());
+        let invalid = match named(invalid.map(|run| run.run_id.clone()).collect()) {
+            names if names.is_empty() => String::new(),
+            names => format!(" Of the runs with these, invalid: {names}."),
+        };
+        let text = capital(&format!("{receipts}{}.{invalid}", list(&defects)));
+        return Some(sentence(Topic::Delivery, Tone::Bad, text));
+    }
+    folder.runs.iter().any(Run::is_believed).then(|| {
         let text = format!("{receipts}every measured line arrived once and in order.");
         sentence(Topic::Delivery, Tone::Good, capital(&text))
-    } else {
-        sentence(Topic::Delivery, Tone::Bad, capital(&format!("{receipts}{}.", list(&defects))))
     })
+}
+
+/// All of a few, the first of many.
+fn named(mut names: Vec<String>) -> String {
+    if names.len() > NAMED_MAX {
+        let more = names.split_off(NAMED_MAX - 1).len();
+        names.push(format!("{more} others"));
+    }
+    list(&names)
+}
+
+/// What a short run is good for.
+pub(super) fn size(folder: &Folder) -> Option<Sentence> {
+    match folder.size {
+        Size::Full => None,
+        Size::Smoke => {
+            let text =
+                "A smoke run: it is too short for its figures to be cited, and shows that the plan works.";
+            Some(sentence(Topic::Caution, Tone::Bad, text.to_owned()))
+        }
+    }
 }
 
 pub(super) fn validity(folder: &Folder, aggregate: &Aggregate) -> Sentence {
@@ -143,7 +175,7 @@ pub(super) fn validity(folder: &Folder, aggregate: &Aggregate) -> Sentence {
         told.push(format!("{unresolved} unresolved ({why})"));
     }
     if invalid > 0 {
-        told.push(format!("{invalid} invalid (left out of every figure above)"));
+        told.push(format!("{invalid} invalid (left out of all above but the counts of lines)"));
     }
     let mut text = format!("{}: {}.", counted(all, "run", "runs"), list(&told));
     let gone: Vec<&str> = aggregate

@@ -3,7 +3,8 @@
 //! A new column goes last, with its unit as suffix, its definition in one sentence, and its value.
 
 use super::{
-    Column, ColumnText, Value, count, delivery_us, ms, published_quantile_us, sampled_quantile_us, text, us,
+    Column, ColumnText, Value, count, delivery_us, mean_us, ms, published_quantile_us, sampled_quantile_us,
+    text, us,
 };
 use crate::harness::plan::{ServeOptions, Server};
 use crate::harness::results::{RunResult, SCHEMA_VERSION};
@@ -230,8 +231,8 @@ pub const COLUMNS: &[Column] = &[
     column(
         "delivery_latency_us_mean",
         "µs",
-        "Mean of receipt − due time, per subscriber and line of the cohort.",
-        |run| Value::number(run.delivery.latency.mean_us()?),
+        "Mean of receipt − due time, per subscriber and line of the cohort; empty where lines are missing.",
+        |run| Value::number(mean_us(run, &run.delivery.latency)?),
     ),
     column(
         "delivery_latency_us_p50",
