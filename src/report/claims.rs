@@ -12,6 +12,8 @@ mod runs;
 mod text_only;
 mod two_way;
 
+use wirelab_clients::harness::plan::Size;
+
 use super::details::{TheoryRow, TheoryVerdict};
 use super::folder::{Folder, Run};
 use super::{File, ReportError, csv_of, is_source};
@@ -33,6 +35,7 @@ pub fn is_judged_by(path: &str) -> bool {
 pub struct Claims {
     /// When it was measured, and of which commit.
     origin: String,
+    size: Size,
     /// Runs that were left out.
     invalid: Vec<String>,
     worst: Worst,
@@ -78,6 +81,7 @@ impl Claims {
         let of = |trust: Trust| runs.runs.iter().filter(move |run| run.trust == trust);
         Ok(Self {
             origin: format!("{}, commit {}", member("started_utc"), member("commit")),
+            size: size(&folder),
             invalid: of(Trust::Invalid).map(|run| run.run_id.clone()).collect(),
             worst: worst(&folder),
             answers: CLAIMS.iter().map(|claim| answer(claim, &runs)).collect(),
@@ -100,6 +104,14 @@ impl Claims {
     pub fn worst(&self) -> Worst {
         self.worst
     }
+}
+
+/// As `plan.toml` says; folders that do not say it are of the time before there were two.
+fn size(folder: &Folder) -> Size {
+    let plan: Option<toml::Table> = folder.plan_toml.parse().ok();
+    let is_smoke =
+        plan.is_some_and(|plan| plan.get("size").and_then(toml::Value::as_str) == Some(Size::Smoke.name()));
+    if is_smoke { Size::Smoke } else { Size::Full }
 }
 
 fn worst(folder: &Folder) -> Worst {

@@ -50,6 +50,7 @@ fn a_short_run_is_judged_and_judged_again_to_the_same_table() {
     assert!(MEASURED.contains(&code), "{code}: {told}{}", text(&output.stderr));
     let folder = only_folder(&results.path().join("claims"));
     assert!(told.contains(&format!("files: {}", folder.display())), "{told}");
+    assert!(told.contains("size: smoke, not for citing"), "{told}");
 
     let rows = rows(&folder);
     assert!(rows.len() > 40, "{}", rows.len());

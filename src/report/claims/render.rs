@@ -3,10 +3,11 @@
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use wirelab_clients::harness::metrics::{CLAIMS_COLUMNS, Value};
+use wirelab_clients::harness::plan::Size;
 use wirelab_clients::harness::statistics::{Interval, RUNS_MIN};
 
 use super::super::table::{grouped, readable};
-use super::runs::Measured;
+use super::runs::{Measured, Sample};
 use super::{Answer, Claims, Ruling};
 
 /// Points that a cell shows; with more there is an interval.
@@ -27,7 +28,11 @@ pub(super) fn markdown(claims: &Claims) -> String {
     let count = |ruling: Ruling| claims.answers.iter().filter(|answer| answer.ruling == ruling).count();
     let counts: Vec<String> =
         Ruling::ALL.iter().map(|ruling| format!("{} {}", count(*ruling), ruling.name())).collect();
-    let mut text = format!("{table}\n\n{}: {}.\n", claims.origin, counts.join(", "));
+    let size = match claims.size {
+        Size::Smoke => "size: smoke, not for citing\n\n",
+        Size::Full => "",
+    };
+    let mut text = format!("{size}{table}\n\n{}: {}.\n", claims.origin, counts.join(", "));
     text += NOTES;
     if !claims.invalid.is_empty() {
         text += &format!("\nLeft out as invalid: {}.\n", claims.invalid.join(", "));
@@ -38,17 +43,22 @@ pub(super) fn markdown(claims: &Claims) -> String {
 const NOTES: &str = "
 Holds: it was seen, and follows from how the transport is made. Holds here: it was measured on this machine over its
 loopback. Figures are medians over runs with their 95 % interval in brackets, or the points where there are too few runs
-for one; \"besides the text\" is all that went through the socket without the text of the lines. Memory per connection is
-a slope over four numbers of connections, of the server's process alone; what the kernel keeps for sockets comes on top
-and is of both ends, since both are on this machine. Lines of code are those of wirelab's own client halves, counted in
-the sources that this build carries, without comments, blank lines and tests.
+for one; lines missed, repeated or out of order are those of the worst run, invalid or not. \"Besides the text\" is all
+that went through the socket without the text of the lines. Memory per connection is a slope over four numbers of
+connections, of the server's process alone; what the kernel keeps for sockets comes on top and is of both ends, since
+both are on this machine. Lines of code are those of wirelab's own client halves, counted in the sources that this
+build carries, without comments, blank lines and tests.
 ";
 
 /// What decides, why nothing does, and what stands beside it.
-fn evidence(answer: &Answer) -> String {
+pub(super) fn evidence(answer: &Answer) -> String {
     let mut parts = Vec::new();
     if answer.deciding.iter().any(|measured| !measured.points.is_empty()) {
-        parts.push(told(&answer.deciding, " against "));
+        let between = match answer.deciding.as_slice() {
+            [_, _] => " against ",
+            _ => ", ",
+        };
+        parts.push(told(&answer.deciding, between));
     }
     parts.extend(answer.why.clone());
     // What is the same figure of several transports is named once.
@@ -66,15 +76,19 @@ fn told(measured: &[Measured], between: &str) -> String {
     format!("{}: {} {}", named.0, values.join(between), named.1)
 }
 
-/// The median with its interval, or the points where there is none.
+/// The median with its interval, or the points where there is none; what the worst run has with how many have any.
 fn value(measured: &Measured) -> String {
-    let Some(median) = measured.median else { return "(not measured)".to_owned() };
+    let Some(known) = measured.value else { return "(not measured)".to_owned() };
     // Equal in every run: a count.
-    if measured.points.iter().all(|point| *point == median) {
-        return number(median);
+    if measured.points.iter().all(|point| *point == known) {
+        return number(known);
+    }
+    if measured.sample == Sample::Worst {
+        let with_count = measured.points.iter().filter(|point| **point > 0.0).count();
+        return format!("{} (in {with_count} of {} runs)", number(known), measured.points.len());
     }
     match measured.interval {
-        Some(Interval { low, high }) => format!("{} [{}, {}]", number(median), number(low), number(high)),
+        Some(Interval { low, high }) => format!("{} [{}, {}]", number(known), number(low), number(high)),
         None => {
             let shown: Vec<String> = measured.points.iter().take(POINTS_MAX).copied().map(number).collect();
             shown.join(" ")
@@ -132,14 +146,19 @@ fn row(answer: &Answer) -> Vec<String> {
             measured.map_or(String::new(), |measured| format!("{} {}", measured.transport, measured.what));
         [
             what,
-            of(|measured| measured.median),
+            of(|measured| measured.value),
             of(|measured| Some(measured.interval?.low)),
             of(|measured| Some(measured.interval?.high)),
         ]
     };
     let mut row = vec![answer.claim.to_owned(), answer.about.to_owned()];
+    // More than two are not compared: the first is the worst.
+    let other = match answer.deciding.as_slice() {
+        [_, other] => Some(other),
+        _ => None,
+    };
     row.extend(figure(answer.deciding.first()));
-    row.extend(figure(answer.deciding.get(1)));
+    row.extend(figure(other));
     row.push(answer.deciding.first().map_or(String::new(), |measured| measured.unit.to_owned()));
     row.push(evidence(answer));
     row.push(answer.ruling.name().to_owned());

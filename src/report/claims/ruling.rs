@@ -1,11 +1,14 @@
 //! Rulings: what the runs say of a claim.
 //!
-//! A ruling follows from figures and one test. Nothing is ruled from invalid runs, from too few of them, or where
-//! intervals overlap: that is said instead.
+//! A ruling follows from figures and one test. Nothing is ruled from invalid runs, from too few of them, where
+//! intervals overlap, where latencies differ by less than the harness was late itself, or where a run that is not
+//! invalid lacks the figure: that is said instead.
+
+use std::ops::RangeInclusive;
 
 use wirelab_clients::harness::statistics::{Interval, Order, RUNS_MIN, order};
 
-use super::runs::{Figure, Measured, Runs, Sample};
+use super::runs::{Figure, MILLISECONDS, Measured, Runs, Sample};
 
 /// What may be said of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +41,7 @@ impl Ruling {
 /// How far what was seen reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// It follows from the protocol.
+    /// It follows from the protocol: no machine, network or program that keeps to it could show the opposite.
     Anywhere,
     /// It is a matter of machines, networks and programs.
     Here,
@@ -49,6 +52,8 @@ pub(super) enum Reach {
 pub(super) enum Test {
     /// Each run has a value in the range: counts, which are not estimated, so that one run is enough.
     Each { figure: Figure, low: f64, high: f64, reach: Reach },
+    /// Each run of each of these has none of what is counted; the most is named first.
+    NoneOf { figures: &'static [Figure], reach: Reach },
     /// The median lies above, interval and all.
     Above { figure: Figure, limit: f64, reach: Reach },
     /// The median lies below, interval and all.
@@ -72,15 +77,15 @@ impl Test {
         match self {
             Self::Each { figure, low, high, reach } => {
                 let measured = figure.measure(runs);
-                let fits = measured.points.iter().all(|point| (*low..=*high).contains(point));
-                let ruled = if measured.points.is_empty() {
-                    Err(no_run(&measured))
-                } else if fits {
-                    Ok(seen(*reach))
-                } else {
-                    Ok(Ruling::DoesNotHold)
-                };
+                let ruled = each(&[&measured], *low..=*high, *reach);
                 Ruled::of(vec![measured], ruled)
+            }
+            Self::NoneOf { figures, reach } => {
+                let mut measured: Vec<Measured> = figures.iter().map(|figure| figure.measure(runs)).collect();
+                let most = |measured: &Measured| measured.value.unwrap_or_default();
+                measured.sort_by(|one, other| most(other).total_cmp(&most(one)));
+                let ruled = each(&measured.iter().collect::<Vec<_>>(), 0.0..=0.0, *reach);
+                Ruled::of(measured, ruled)
             }
             Self::Above { figure, limit, reach } => {
                 let measured = figure.measure(runs);
@@ -124,13 +129,24 @@ const fn seen(reach: Reach) -> Ruling {
     }
 }
 
+/// One value outside decides against it, whatever the others are.
+fn each(figures: &[&Measured], range: RangeInclusive<f64>, reach: Reach) -> Result<Ruling, String> {
+    if figures.iter().flat_map(|measured| &measured.points).any(|point| !range.contains(point)) {
+        return Ok(Ruling::DoesNotHold);
+    }
+    figures.iter().try_for_each(|measured| known(measured))?;
+    Ok(seen(reach))
+}
+
 fn beside_limit(
     (as_claimed, opposite): (bool, bool),
     limit: f64,
     measured: &Measured,
     reach: Reach,
 ) -> Result<Ruling, String> {
+    let distance = measured.value.map(|value| (value - limit).abs());
     match (as_claimed, opposite) {
+        (true, _) | (_, true) if is_lateness(&[measured], distance) => Err(LATE.to_owned()),
         (true, _) => Ok(seen(reach)),
         (false, true) => Ok(Ruling::DoesNotHold),
         (false, false) => Err(format!("the interval holds the limit, {limit} {}", measured.unit)),
@@ -140,18 +156,37 @@ fn beside_limit(
 fn compared([first, second]: &[Measured; 2], reach: Reach) -> Result<Ruling, String> {
     let intervals = (interval_of(first)?, interval_of(second)?);
     let order = order(Some(intervals.0), Some(intervals.1));
-    let error_us = [first, second].iter().filter_map(|measured| measured.error_us).reduce(f64::max);
-    let difference = first.median.zip(second.median).map(|(first, second)| (second - first).abs());
-    // Only latencies are off by what the harness was late.
-    if let (Some(error_us), "ms", Some(difference_ms)) = (error_us, first.unit, difference)
-        && difference_ms * 1e3 <= error_us
-    {
-        return Err("the difference is smaller than the harness's own error".to_owned());
-    }
+    let difference = first.value.zip(second.value).map(|(first, second)| (second - first).abs());
     match order {
+        Order::Unresolved => Err("the intervals overlap".to_owned()),
+        Order::FirstIsSmaller | Order::SecondIsSmaller if is_lateness(&[first, second], difference) => {
+            Err(LATE.to_owned())
+        }
         Order::FirstIsSmaller => Ok(seen(reach)),
         Order::SecondIsSmaller => Ok(Ruling::DoesNotHold),
-        Order::Unresolved => Err("the intervals overlap".to_owned()),
+    }
+}
+
+const LATE: &str = "the difference is smaller than the harness's own error";
+
+/// Whether a difference may be the harness's own: only latencies are off by what it was late.
+fn is_lateness(figures: &[&Measured], difference: Option<f64>) -> bool {
+    let error_us = figures.iter().filter_map(|measured| measured.error_us).reduce(f64::max);
+    let in_ms = figures.iter().all(|measured| measured.unit == MILLISECONDS);
+    in_ms && difference.zip(error_us).is_some_and(|(difference_ms, error_us)| difference_ms * 1e3 <= error_us)
+}
+
+/// Measured in a run, and in every run that is not invalid: a latency that is withheld for missing lines is a long one.
+fn known(measured: &Measured) -> Result<(), String> {
+    if measured.points.is_empty() {
+        return Err(no_run(measured));
+    }
+    match measured.lacking_count {
+        0 => Ok(()),
+        lacking => {
+            let (what, transport) = (measured.what, measured.transport);
+            Err(format!("{lacking} {transport} runs that are not invalid lack it: {what}"))
+        }
     }
 }
 
@@ -160,9 +195,7 @@ fn interval_of(measured: &Measured) -> Result<Interval, String> {
     if let ([point], Sample::Exact) = (measured.points.as_slice(), measured.sample) {
         return Ok(Interval { low: *point, high: *point });
     }
-    if measured.points.is_empty() {
-        return Err(no_run(measured));
-    }
+    known(measured)?;
     measured.interval.ok_or_else(|| {
         let count = measured.points.len();
         format!("too few runs: {count} of the {RUNS_MIN} that an interval needs")

@@ -1,6 +1,7 @@
 //! What claims are judged by: the rows of `runs.csv`, and figures made of them.
 //!
-//! A figure has one value per run, or per block where it takes several runs. Runs that are invalid have none.
+//! A figure has one value per run, or per block where it takes several runs. Runs that are invalid have none, but for
+//! what went wrong with lines: a repeated line is what makes a run invalid, and leaving it out would hide it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use super::code_lines::{self, Half};
 use super::{text_only, two_way};
 
 /// The columns that figures are made of.
-const COLUMNS: [&str; 26] = [
+const COLUMNS: [&str; 27] = [
     "subscribers_count",
     "payload_bytes",
     "lost_count",
@@ -41,7 +42,17 @@ const COLUMNS: [&str; 26] = [
     "server_cpu_per_line_us",
     "server_pss_anon_bytes",
     "kernel_slab_bytes",
+    "waiters_count_mean",
 ];
+
+/// Of [`COLUMNS`], those that count what went wrong with lines of the cohort.
+const DEFECTS: [&str; 4] = ["lost_count", "censored_count", "duplicated_count", "out_of_order_count"];
+
+/// How a reason says, after its number, that something went wrong with lines before the cohort: no column counts them.
+const WARM_UP: &str = " warm-up lines ";
+
+/// The unit of latencies.
+pub(super) const MILLISECONDS: &str = "ms";
 
 /// The arms of the plan whose runs differ in their number of connections only.
 pub(super) const LEVELS: [&str; 4] = ["n50", "n150", "n250", "n350"];
@@ -54,6 +65,8 @@ pub(super) struct Run {
     pub(super) transport: String,
     pub(super) block: u32,
     pub(super) trust: Trust,
+    /// Lines before the cohort that were missed, repeated or out of order.
+    pub(super) warm_up_defects: f64,
     pub(super) numbers: BTreeMap<&'static str, f64>,
 }
 
@@ -62,7 +75,7 @@ pub(super) struct Run {
 pub(super) enum Trust {
     /// They may.
     Good,
-    /// They may, but no difference that is smaller than the harness's own error.
+    /// They may, with a reservation.
     Unresolved,
     /// They may not.
     Invalid,
@@ -72,6 +85,13 @@ impl Run {
     pub(super) fn number(&self, column: &str) -> Option<f64> {
         debug_assert!(COLUMNS.contains(&column), "{column} is not read");
         self.numbers.get(column).copied()
+    }
+
+    /// Lines that were missed, repeated or out of order; `None` where no count shows one and not all were taken.
+    fn defects(&self) -> Option<f64> {
+        let counts = DEFECTS.map(|column| self.number(column));
+        let found = counts.iter().flatten().sum::<f64>() + self.warm_up_defects;
+        (found > 0.0 || counts.iter().all(Option::is_some)).then_some(found)
     }
 }
 
@@ -107,6 +127,7 @@ impl Runs {
                     "unresolved" => Trust::Unresolved,
                     _ => Trust::Invalid,
                 },
+                warm_up_defects: warm_up_defects(row.text("verdict_reasons")?),
                 numbers,
             });
         }
@@ -117,6 +138,12 @@ impl Runs {
     fn of<'a>(&'a self, arm: &'a str, transport: Transport) -> impl Iterator<Item = &'a Run> {
         self.runs.iter().filter(move |run| run.arm == arm && run.transport == transport.name())
     }
+}
+
+/// `2 warm-up lines lost; 1 warm-up lines received again` are 3.
+pub(super) fn warm_up_defects(reasons: &str) -> f64 {
+    let counts = reasons.split("; ").filter_map(|reason| reason.split_once(WARM_UP)?.0.parse::<u32>().ok());
+    counts.map(f64::from).sum()
 }
 
 /// What is looked at: of which runs, and in which unit.
@@ -134,6 +161,9 @@ pub(super) struct Figure {
 pub(super) enum Of {
     /// One value per run of this arm.
     Arm(&'static str, fn(&Run) -> Option<f64>),
+    /// One value per run of this arm: lines that were missed, repeated or out of order. Also of an invalid run that
+    /// has any.
+    Defects(&'static str),
     /// One value per block: the slope over the connections of [`LEVELS`].
     PerConnection(fn(&Run) -> Option<f64>),
     /// One value of this build's sources.
@@ -156,14 +186,17 @@ pub(super) struct Measured {
     pub(super) sample: Sample,
     /// One per run or block.
     pub(super) points: Vec<f64>,
-    pub(super) median: Option<f64>,
-    /// `None` with too few points.
+    /// The median; the most where it is the worst run that counts.
+    pub(super) value: Option<f64>,
+    /// Of the median. `None` with too few points.
     pub(super) interval: Option<Interval>,
     /// The runs it came from.
     pub(super) runs: Vec<String>,
     /// Runs that were left out.
     pub(super) invalid: Vec<String>,
-    /// Of the runs that are unresolved, the harness's own error; `None` without such runs.
+    /// Runs that are not invalid and lack it: what is known of the others may be the better half.
+    pub(super) lacking_count: usize,
+    /// How late the harness itself was at worst in these runs; `None` where that was not measured.
     pub(super) error_us: Option<f64>,
 }
 
@@ -172,6 +205,8 @@ pub(super) struct Measured {
 pub(super) enum Sample {
     /// Of runs, which differ by chance.
     Runs,
+    /// Of runs, of which the worst one counts.
+    Worst,
     /// One, which would be the same again.
     Exact,
 }
@@ -184,41 +219,57 @@ impl Figure {
                 let found = all.of(arm, self.transport).filter(|run| run.trust != Trust::Invalid);
                 found.filter_map(|run| Some((run, value(run)?))).unzip()
             }
+            Of::Defects(arm) => {
+                let found = all.of(arm, self.transport).filter_map(|run| Some((run, run.defects()?)));
+                found.filter(|(run, defects)| run.trust != Trust::Invalid || *defects > 0.0).unzip()
+            }
             Of::PerConnection(value) => per_connection(all, self.transport, value),
             Of::TwoWay => (Vec::new(), all.two_way.get(self.transport.name()).copied().into_iter().collect()),
             Of::TextOnly => (Vec::new(), vec![text_only::bytes_through_an_event() as f64]),
             Of::Sources(half) => (Vec::new(), vec![code_lines::of(self.transport, half) as f64]),
         };
+        let has_it = |run: &Run| match self.of {
+            Of::Arm(_, value) | Of::PerConnection(value) => value(run).is_some(),
+            Of::Defects(_) => run.defects().is_some(),
+            Of::Sources(_) | Of::TwoWay | Of::TextOnly => false,
+        };
         let of_figure = |run: &&Run| match self.of {
-            Of::Arm(arm, _) => run.arm == arm,
+            Of::Arm(arm, _) | Of::Defects(arm) => run.arm == arm,
             Of::PerConnection(_) => LEVELS.contains(&run.arm.as_str()),
             Of::Sources(_) | Of::TwoWay | Of::TextOnly => false,
         };
-        let concerned =
-            all.runs.iter().filter(of_figure).filter(|run| run.transport == self.transport.name());
-        let errors = used.iter().filter(|run| run.trust == Trust::Unresolved);
+        let concerned = all.runs.iter().filter(|run| run.transport == self.transport.name());
+        let (invalid, valid): (Vec<&Run>, Vec<&Run>) =
+            concerned.filter(of_figure).partition(|run| run.trust == Trust::Invalid);
+        let runs: Vec<String> = used.iter().map(|run| run.run_id.clone()).collect();
+        let sample = match self.of {
+            Of::Arm(..) | Of::PerConnection(_) => Sample::Runs,
+            Of::Defects(_) => Sample::Worst,
+            Of::Sources(_) | Of::TwoWay | Of::TextOnly => Sample::Exact,
+        };
         Measured {
             what: self.what,
             unit: self.unit,
             transport: self.transport,
             origin: match self.of {
-                Of::Arm(..) | Of::PerConnection(_) => "",
+                Of::Arm(..) | Of::Defects(_) | Of::PerConnection(_) => "",
                 Of::Sources(_) => "this build's sources",
                 Of::TwoWay => two_way::FILE,
                 Of::TextOnly => "this build's parser",
             },
-            sample: match self.of {
-                Of::Arm(..) | Of::PerConnection(_) => Sample::Runs,
-                Of::Sources(_) | Of::TwoWay | Of::TextOnly => Sample::Exact,
+            sample,
+            value: match sample {
+                Sample::Runs | Sample::Exact => median(&points),
+                Sample::Worst => points.iter().copied().reduce(f64::max),
             },
-            median: median(&points),
-            interval: median_interval(&points, all.seed),
-            error_us: errors.flat_map(lateness_us).reduce(f64::max),
-            runs: used.iter().map(|run| run.run_id.clone()).collect(),
-            invalid: concerned
-                .filter(|run| run.trust == Trust::Invalid)
-                .map(|run| run.run_id.clone())
-                .collect(),
+            interval: match sample {
+                Sample::Runs | Sample::Exact => median_interval(&points, all.seed),
+                Sample::Worst => None,
+            },
+            error_us: used.iter().flat_map(lateness_us).reduce(f64::max),
+            invalid: invalid.iter().map(|run| run.run_id.clone()).filter(|id| !runs.contains(id)).collect(),
+            lacking_count: valid.iter().filter(|run| !has_it(run)).count(),
+            runs,
             points,
         }
     }

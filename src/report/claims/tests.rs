@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use wirelab_clients::harness::example;
 use wirelab_clients::harness::metrics::CLAIMS_COLUMNS;
+use wirelab_clients::harness::plan::Size;
 use wirelab_clients::harness::statistics::RUNS_MIN;
 use wirelab_clients::wire::Transport;
 
-use super::ruling::Test;
-use super::runs::{LEVELS, Of, Run};
+use super::ruling::{Reach, Test};
+use super::runs::{LEVELS, Of, Run, warm_up_defects};
 use super::{CLAIMS, Claim, Claims, PLAN, Ruling, Runs, Trust, Worst, answer};
 
 /// What the made-up runs are like.
@@ -51,6 +52,7 @@ fn numbers(world: World, arm: &str, transport: Transport, block: u32) -> BTreeMa
         ("empty_ratio", told(0.9, 0.1) * noise),
         ("connections_opened_count", connections),
         ("connections_cut_count", 10.0),
+        ("waiters_count_mean", told(9.0, 1.0) * noise),
         ("reconnects_count", told(10.0, 5.0)),
         ("delivery_latency_us_p50", told(by([3e3, 3e3, 2e3, 1e3]), by([3e3, 3e3, 4e3, 5e3])) * noise),
         ("delivery_latency_us_p99", told(5e4, 2e5) * noise),
@@ -78,6 +80,7 @@ fn runs(world: World, blocks: usize) -> Runs {
                     transport: transport.name().to_owned(),
                     block,
                     trust: Trust::Good,
+                    warm_up_defects: 0.0,
                     numbers: numbers(world, arm, transport, block),
                 });
             }
@@ -103,12 +106,13 @@ enum By {
 
 fn judged_by(claim: &Claim) -> By {
     let of_figure = |of: Of, otherwise: By| match of {
-        Of::Arm(..) | Of::PerConnection(_) => otherwise,
+        Of::Arm(..) | Of::Defects(_) | Of::PerConnection(_) => otherwise,
         Of::TwoWay => By::Counts,
         Of::Sources(_) | Of::TextOnly => By::ThisBuild,
     };
     match claim.test {
         Test::Each { figure, .. } => of_figure(figure.of, By::Counts),
+        Test::NoneOf { .. } => By::Counts,
         Test::Above { figure, .. } | Test::Below { figure, .. } => of_figure(figure.of, By::Runs),
         Test::Smaller { first, .. } => of_figure(first.of, By::Runs),
         Test::Nothing(_) => By::Nothing,
@@ -173,7 +177,11 @@ fn nothing_is_estimated_from_fewer_than_six_runs() {
 fn an_invalid_run_is_no_evidence() {
     for world in [World::AsTold, World::Opposite] {
         let mut runs = runs(world, RUNS_MIN);
-        runs.runs.iter_mut().for_each(|run| run.trust = Trust::Invalid);
+        for run in &mut runs.runs {
+            run.trust = Trust::Invalid;
+            // A lost line is evidence also in an invalid run.
+            run.numbers.insert("lost_count", 0.0);
+        }
         runs.two_way.clear();
         for claim in CLAIMS {
             if matches!(judged_by(claim), By::Runs | By::Counts) {
@@ -233,15 +241,198 @@ fn memory_per_connection_takes_all_four_levels() {
     let mut runs = runs(World::AsTold, RUNS_MIN);
     let measured = answer(claim, &runs).deciding.remove(0);
     assert_eq!((measured.points.len(), measured.runs.len()), (RUNS_MIN, RUNS_MIN * LEVELS.len()));
-    assert!((measured.median.unwrap() * 1024.0 - 9_000.0 * 1.0035).abs() < 1.0, "{:?}", measured.median);
+    assert!((measured.value.unwrap() * 1024.0 - 9_000.0 * 1.0035).abs() < 1.0, "{:?}", measured.value);
     runs.runs.retain(|run| run.arm != "n350");
     assert_eq!(why(claim, &runs), "no run measured it: server memory");
+}
+
+/// The runs of an arm and a transport.
+fn of<'a>(runs: &'a mut Runs, arm: &'a str, transport: Transport) -> impl Iterator<Item = &'a mut Run> {
+    runs.runs.iter_mut().filter(move |run| run.arm == arm && run.transport == transport.name())
+}
+
+#[test]
+fn a_defect_of_one_run_decides_also_where_it_made_the_run_invalid() {
+    use Transport::{LongPoll, ShortPoll, Sse, Websocket};
+    let same_log = [ShortPoll, LongPoll, Sse, Websocket]
+        .map(|transport| ("all clients receive the same log", "busy", transport));
+    for (claim, arm, transport) in same_log.into_iter().chain([("HTTP/1.1 or HTTP/2", "http2", Sse)]) {
+        for trust in [Trust::Good, Trust::Unresolved, Trust::Invalid] {
+            for column in
+                ["lost_count", "censored_count", "duplicated_count", "out_of_order_count", "warm-up"]
+            {
+                let mut runs = runs(World::AsTold, RUNS_MIN);
+                let run = of(&mut runs, arm, transport).next().unwrap();
+                run.trust = trust;
+                match column {
+                    "warm-up" => run.warm_up_defects = 2.0,
+                    _ => assert_eq!(run.numbers.insert(column, 2.0), Some(0.0)),
+                }
+                let run_id = run.run_id.clone();
+                let named = format!("{claim}, {run_id}, {trust:?}, {column}");
+                let answer = answer(find(claim, ""), &runs);
+                assert_eq!(answer.ruling, Ruling::DoesNotHold, "{named}");
+                let worst = &answer.deciding[0];
+                assert_eq!((worst.transport, worst.value), (transport, Some(2.0)), "{named}");
+                assert!(worst.runs.contains(&run_id) && worst.invalid.is_empty(), "{named}");
+                let told = super::render::evidence(&answer);
+                assert!(told.contains(&format!("{transport} 2 (in 1 of 6 runs)")), "{told}");
+            }
+        }
+        let mut runs = runs(World::AsTold, RUNS_MIN);
+        of(&mut runs, arm, transport).next().unwrap().trust = Trust::Invalid;
+        assert_eq!(answer(find(claim, ""), &runs).ruling, Ruling::HoldsHere, "{claim}: for another reason");
+        of(&mut runs, arm, transport).for_each(|run| run.trust = Trust::Invalid);
+        assert!(why(find(claim, ""), &runs).starts_with("no run measured it that is not invalid"), "{claim}");
+    }
+}
+
+#[test]
+fn what_happened_before_the_cohort_is_read_from_the_reasons() {
+    let reasons = "3 lines were received again; 12 warm-up lines lost; 1 warm-up lines received again; x warm-up lines ";
+    assert_eq!(warm_up_defects(reasons), 13.0);
+    assert_eq!(warm_up_defects(""), 0.0);
+}
+
+#[test]
+fn a_difference_below_what_the_harness_was_late_in_a_good_run_is_not_claimed() {
+    for (claim, about) in [("lower latency than SSE", ""), ("low latency", "")] {
+        let claim = find(claim, about);
+        for column in ["send_lateness_us_p99", "hiccup_us_p99"] {
+            let mut runs = runs(World::AsTold, RUNS_MIN);
+            let late = of(&mut runs, "busy", Transport::Websocket).last().unwrap();
+            late.numbers.insert(column, 60_000.0);
+            assert_eq!(late.trust, Trust::Good);
+            assert_eq!(
+                why(claim, &runs),
+                "the difference is smaller than the harness's own error",
+                "{column}"
+            );
+        }
+        assert_eq!(answer(claim, &runs(World::AsTold, RUNS_MIN)).ruling, Ruling::HoldsHere);
+    }
+}
+
+#[test]
+fn one_reconnect_is_not_one_after_each_response() {
+    let claim = find("reconnects after each response", "");
+    let ruled = |connections: f64| {
+        let mut runs = runs(World::AsTold, RUNS_MIN);
+        for run in of(&mut runs, "quiet", Transport::LongPoll) {
+            run.numbers.extend([("requests_count", 200.0), ("connections_opened_count", connections)]);
+        }
+        answer(claim, &runs).ruling
+    };
+    // Ten subscribers.
+    assert_eq!([10.0, 11.0, 100.0].map(ruled), [Ruling::DoesNotHold; 3]);
+    assert_eq!([199.0, 200.0].map(ruled), [Ruling::HoldsHere; 2]);
+}
+
+#[test]
+fn what_the_server_holds_is_what_it_counted_and_no_memory() {
+    let claim = find("holds server connections open", "");
+    let mut runs = runs(World::AsTold, RUNS_MIN);
+    let measured = answer(claim, &runs).deciding.remove(0);
+    assert!((measured.value.unwrap() - 0.9).abs() < 0.01, "{:?}", measured.value);
+    for run in &mut runs.runs {
+        run.numbers.insert("waiters_count_mean", 0.1);
+    }
+    assert_eq!(answer(claim, &runs).ruling, Ruling::DoesNotHold);
+    for run in &mut runs.runs {
+        run.numbers.remove("waiters_count_mean");
+    }
+    assert_eq!(why(claim, &runs), "no run measured it: requests held, average over time");
+}
+
+#[test]
+fn a_latency_that_a_run_withholds_holds_nothing() {
+    let rows = [
+        ("low latency", "delivery_latency_us_p99", Transport::Websocket),
+        ("near real-time updates", "delivery_latency_us_p99", Transport::LongPoll),
+        ("lower latency than SSE", "delivery_latency_us_p50", Transport::Websocket),
+        ("lower latency than SSE", "delivery_latency_us_p50", Transport::Sse),
+    ];
+    for (claim, column, transport) in rows {
+        // One more than an interval needs: there is one without that run.
+        let mut runs = runs(World::AsTold, RUNS_MIN + 1);
+        assert_eq!(answer(find(claim, ""), &runs).ruling, Ruling::HoldsHere);
+        let run = of(&mut runs, "busy", transport).next().unwrap();
+        run.numbers.remove(column);
+        let said = why(find(claim, ""), &runs);
+        assert!(said.starts_with(&format!("1 {transport} runs that are not invalid lack it: ")), "{said}");
+        of(&mut runs, "busy", transport).next().unwrap().trust = Trust::Invalid;
+        assert_eq!(answer(find(claim, ""), &runs).ruling, Ruling::HoldsHere);
+    }
+}
+
+#[test]
+fn two_figures_are_compared_in_one_arm_and_one_unit() {
+    let arm = |of: Of| match of {
+        Of::Arm(arm, _) | Of::Defects(arm) => arm,
+        Of::PerConnection(_) => "levels",
+        Of::Sources(_) => "sources",
+        Of::TwoWay | Of::TextOnly => "this build",
+    };
+    for claim in CLAIMS {
+        if let Test::Smaller { first, second, .. } = claim.test {
+            assert_eq!((first.what, first.unit), (second.what, second.unit), "{}", claim.claim);
+            assert_eq!(arm(first.of), arm(second.of), "{}", claim.claim);
+            assert_ne!(first.transport, second.transport, "{}", claim.claim);
+        }
+    }
+}
+
+/// What no machine could show otherwise; whoever adds one says why. Latencies, bytes, CPU, memory, lost lines and broken
+/// connections are matters of machines, networks and programs.
+#[test]
+fn holds_is_said_only_of_what_follows_from_the_protocol() {
+    let anywhere = |test: &Test| match test {
+        Test::Each { reach, .. } | Test::NoneOf { reach, .. } | Test::Above { reach, .. } => *reach,
+        Test::Below { reach, .. } | Test::Smaller { reach, .. } => *reach,
+        Test::Nothing(_) => Reach::Here,
+    };
+    let found: Vec<(&str, &str)> = CLAIMS
+        .iter()
+        .filter(|claim| anywhere(&claim.test) == Reach::Anywhere)
+        .map(|claim| (claim.claim, claim.about.split([',', ':', ' ']).next().unwrap()))
+        .collect();
+    let expected = [
+        // A line fills one poll: of five polls a line, four are empty at least.
+        ("most requests return no update", "short"),
+        // An answer ends its request; a stream is one request.
+        ("still has HTTP overhead on reconnect", "long"),
+        // The schedule has gaps longer than the hold.
+        ("needs timeout handling", "long"),
+        ("no HTTP headers per message", "WebSocket"),
+        ("bidirectional", "WebSocket"),
+        ("the server can push anytime", "SSE"),
+        // An answer comes in the order of its request, and the stream's does not end (RFC 9112, section 9.3.2).
+        ("one-way: server to client", "SSE"),
+        ("text only", "SSE"),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_short_run_says_that_it_is_not_for_citing() {
+    let mut results = example::result_set();
+    (results.plan.name, results.plan.size) = (PLAN.to_owned(), Size::Smoke);
+    let claims = Claims::judge(&crate::report::render(&results).unwrap()).unwrap();
+    let said = "size: smoke, not for citing";
+    assert_eq!(claims.render().lines().next(), Some(said));
+    let files = claims.files().unwrap();
+    let page = files.iter().find(|file| file.path == "claims.md").unwrap();
+    assert!(page.bytes.starts_with(said.as_bytes()));
+    results.plan.size = Size::Full;
+    let full = Claims::judge(&crate::report::render(&results).unwrap()).unwrap().render();
+    assert!(!full.contains("smoke"), "{full}");
 }
 
 /// As `judge` makes it of files.
 fn claims(runs: &Runs) -> Claims {
     Claims {
         origin: "2026-01-02T03:04:05Z, commit 0123abc".to_owned(),
+        size: Size::Full,
         invalid: vec!["quiet-sse-2".to_owned()],
         worst: Worst::Nothing,
         answers: CLAIMS.iter().map(|claim| answer(claim, runs)).collect(),
@@ -268,7 +459,7 @@ fn a_row_says_claim_figures_verdict_and_runs() {
     );
     let single = row("single persistent connection");
     let connections = "connections: websocket 1 per subscriber; connections: sse 1, long-poll 5, short-poll 1 per subscriber";
-    assert_eq!(single[3..5], [connections, "holds"]);
+    assert_eq!(single[3..5], [connections, "holds here"]);
     assert_eq!(
         row("text only")[3..6],
         ["values of a byte that come through: sse 126 of 256", "holds", "this build's parser"]
@@ -341,7 +532,7 @@ fn a_folder_of_its_plan_is_read_also_where_the_kernel_gave_memory_back() {
     runs.bytes = writer.into_inner().unwrap();
     let claims = Claims::judge(&files).unwrap();
     assert_eq!(claims.answers.len(), CLAIMS.len());
-    assert_eq!(claims.worst(), Worst::Nothing);
+    assert_eq!((claims.worst(), claims.size), (Worst::Nothing, Size::Full));
     let quiet =
         claims.answers.iter().find(|answer| answer.claim == "most requests return no update").unwrap();
     assert_eq!(quiet.why.as_deref(), Some("no run measured it: empty answers"), "it has none of the arms");

@@ -7,7 +7,12 @@ pub const CLAIMS_COLUMNS: &[ColumnText] = &[
     explained("claim", "", "The claim, as people say it."),
     explained("about", "", "Of what, in which circumstances, and what is taken for it."),
     explained("figure", "", "Transport and figure that decide it; empty where nothing here can."),
-    explained("value", "see `unit`", "Its median over runs; of sources their number of lines."),
+    explained(
+        "value",
+        "see `unit`",
+        "Its median over runs; of lines missed, repeated or out of order the most in a run; of sources their number \
+         of lines.",
+    ),
     explained(
         "ci_low",
         "see `unit`",
