@@ -177,7 +177,9 @@ fn remarks(run: &RunResult) -> Vec<String> {
 
 /// Three significant digits below 1 000, whole numbers above.
 pub(super) fn readable(number: f64) -> String {
-    if number >= 999.5 {
+    if number == 0.0 {
+        "0".to_owned()
+    } else if number >= 999.5 {
         grouped(number.round() as u64)
     } else if number >= 99.95 {
         format!("{number:.0}")
