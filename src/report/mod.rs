@@ -2,8 +2,8 @@
 //!
 //! An exporter renders one kind of file of a results folder and is pure: the command that measured writes the bytes,
 //! after each run. To add one: a file here and a line in [`EXPORTERS`]. The report for people, `report.html`, and its
-//! other [`Format`]s are made of those files alone: [`folder`] reads them, [`aggregate`] makes groups of their runs,
-//! [`finding`] says what follows, [`plots`] shows it.
+//! other [`Format`]s are made of those files alone: `folder` reads them, `aggregate` makes groups of their runs,
+//! `finding` says what follows, `plots` shows it.
 
 mod aggregate;
 pub mod changes;

@@ -1,7 +1,7 @@
 //! Statistics: what may be said about how few lines, and about how few runs.
 //!
 //! The unit is the run: lines of one run share its server, its machine and its minute. So a quantile is taken within
-//! a run, of enough distinct lines, and an interval over runs, of enough runs ([`intervals`]). Histograms are merged,
+//! a run, of enough distinct lines, and an interval over runs, of enough runs (`intervals`). Histograms are merged,
 //! percentiles are never averaged. Pure formulas, used by the reports; seeds come from the plan.
 
 use super::latency::LatencyHistogram;
