@@ -91,7 +91,9 @@ where
                 None => return Ok(()),
                 Some(accepted) => {
                     let (request, respond) = accepted?;
-                    was_asked = true;
+                    if !std::mem::replace(&mut was_asked, true) {
+                        timer.as_mut().reset(Instant::now() + terms.keep_alive);
+                    }
                     let answered = Answered { is_head: request.method() == Method::HEAD, respond };
                     let request = request_of(request, peer);
                     request.extensions_mut().insert(ledger.clone());

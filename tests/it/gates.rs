@@ -134,11 +134,14 @@ fn a_client_that_counts_what_the_server_did_not_send_is_invalid() {
     assert_eq!(experiment.check("requests-data").1, "pass");
 }
 
-/// The only deployment, once it has more than 20 lines.
+/// The run's deployment, once it has more than 20 lines; those of the calibration before it have other names.
 fn deployment_with_lines(server: &Api) -> Deployment {
-    let listed = || server.get("/api/deployments").json::<Vec<Deployment>>();
-    wait_until("lines are published", || listed().first().is_some_and(|known| known.lines > 20));
-    listed().remove(0)
+    let of_the_run = || {
+        let listed = server.get("/api/deployments").json::<Vec<Deployment>>();
+        listed.into_iter().find(|known| known.name == "broken" && known.lines > 20)
+    };
+    wait_until("lines are published", || of_the_run().is_some());
+    of_the_run().expect("it was there")
 }
 
 #[test]
