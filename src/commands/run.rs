@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::calibration::calibrate;
+use wirelab_clients::harness::calibration::{CalibrationError, calibrate};
 use wirelab_clients::harness::plan::{Cell, Plan, Server};
 use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
 use wirelab_clients::harness::{gates, theory, thresholds};
@@ -66,11 +66,11 @@ async fn measure(experiment: &mut Experiment) -> Result<Exit, Failure> {
     let mut interrupts = Interrupts::listen();
     // An experiment that is gone on with keeps the constants that its first runs were judged by.
     if experiment.results.manifest.calibrations.is_empty() {
-        let calibrated = tokio::select! {
-            calibrated = calibrate(program.clone(), &experiment.left) => calibrated,
-            _ = interrupts.next() => return Ok(Exit::Interrupted),
+        let interrupted = async {
+            interrupts.next().await;
         };
-        match calibrated {
+        match calibrate(program.clone(), &experiment.left, interrupted).await {
+            Err(CalibrationError::Interrupted) => return Ok(Exit::Interrupted),
             Ok(calibrations) => experiment.results.manifest.calibrations = calibrations,
             Err(error) => {
                 remark(&format!("nothing is held against the theory: {error}"));

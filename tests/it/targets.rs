@@ -105,8 +105,10 @@ fn somebody_else_on_a_running_server_is_noticed() {
     let (results, url) = (TempDir::new().unwrap(), url_of(&server));
     let arguments = ["--target", &url, "--transport", "sse", "--duration", "2s"];
     let mut running = run(results.path(), &arguments).stdout(Stdio::null()).spawn().unwrap();
-    wait_until("it has a deployment", || !deployments(&server).is_empty());
-    let id = deployments(&server)[0].id.clone();
+    // Not one of the calibration, which comes before it.
+    let of_the_run = || deployments(&server).into_iter().find(|known| known.name == "ad-hoc");
+    wait_until("it has a deployment", || of_the_run().is_some());
+    let id = of_the_run().expect("it was there").id;
     let mut other = server.stream(&path(Transport::Sse, &id, ""), &[]).unwrap();
     other.until("hello").unwrap();
     running.wait().unwrap();
@@ -119,16 +121,20 @@ fn somebody_else_on_a_running_server_is_noticed() {
     );
 }
 
+/// While it calibrates, and while it measures.
 #[test]
 fn an_interrupted_run_leaves_nothing_on_a_running_server() {
-    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
-    let (results, url) = (TempDir::new().unwrap(), url_of(&server));
-    let arguments = ["--target", &url, "--transport", "sse", "--duration", "60s"];
-    let mut running = run(results.path(), &arguments).stdout(Stdio::null()).spawn().unwrap();
-    wait_until("lines are published", || deployments(&server).first().is_some_and(|known| known.lines > 0));
-    kill(Pid::from_raw(running.id().cast_signed()), Signal::SIGTERM).unwrap();
-    assert_eq!(running.wait().unwrap().code(), Some(130));
-    assert_eq!(deployments(&server).len(), 0);
+    for name in ["calibration", "ad-hoc"] {
+        let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+        let (results, url) = (TempDir::new().unwrap(), url_of(&server));
+        let arguments = ["--target", &url, "--transport", "sse", "--duration", "60s"];
+        let mut running = run(results.path(), &arguments).stdout(Stdio::null()).spawn().unwrap();
+        let published = || deployments(&server).iter().any(|known| known.name == name && known.lines > 0);
+        wait_until("lines are published", published);
+        kill(Pid::from_raw(running.id().cast_signed()), Signal::SIGTERM).unwrap();
+        assert_eq!(running.wait().unwrap().code(), Some(130));
+        assert_eq!(deployments(&server).len(), 0);
+    }
 }
 
 #[test]

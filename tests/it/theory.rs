@@ -23,7 +23,7 @@ fn cells(server: &Server) -> Vec<Cell> {
 
 fn calibrated(cells: &[Cell]) -> Calibration {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let calibrations = runtime.block_on(calibrate("nowhere".into(), cells)).unwrap();
+    let calibrations = runtime.block_on(calibrate("nowhere".into(), cells, std::future::pending())).unwrap();
     let [calibration] = calibrations.try_into().unwrap();
     calibration
 }

@@ -11,6 +11,7 @@ mod times;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Why the constants are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum CalibrationError {
+    /// Somebody wants an end of it.
+    #[error("interrupted")]
+    Interrupted,
     /// No server.
     #[error(transparent)]
     Server(#[from] ServerProcessError),
@@ -75,7 +79,15 @@ pub enum CalibrationError {
 
 /// Measures the constants of every server and arm among the cells. Profiles have none: no formula speaks of them.
 /// `program` has the command `serve`.
-pub async fn calibrate(program: PathBuf, cells: &[Cell]) -> Result<Vec<Calibration>, CalibrationError> {
+///
+/// When `interrupted` is ready it ends with [`CalibrationError::Interrupted`]. However it ends, a server that it found
+/// keeps nothing of it.
+pub async fn calibrate(
+    program: PathBuf,
+    cells: &[Cell],
+    interrupted: impl Future<Output = ()>,
+) -> Result<Vec<Calibration>, CalibrationError> {
+    let mut interrupted = pin!(interrupted);
     let mut names: Vec<String> = Vec::new();
     let mut calibrations = Vec::new();
     for cell in cells {
@@ -96,13 +108,18 @@ pub async fn calibrate(program: PathBuf, cells: &[Cell]) -> Result<Vec<Calibrati
             (Server::Wirelab | Server::Profile(_), None) => continue,
         };
         let mut bench = Bench::of(url).await?;
-        let measured = tokio::time::timeout(CALIBRATION_MAX, bench.measure(name, &of_server)).await;
+        let measured = tokio::select! {
+            measured = tokio::time::timeout(CALIBRATION_MAX, bench.measure(name, &of_server)) => {
+                measured.unwrap_or(Err(CalibrationError::TooSlow(CALIBRATION_MAX)))
+            }
+            () = &mut interrupted => Err(CalibrationError::Interrupted),
+        };
         bench.clear().await;
         if let Some(process) = process {
             // How it ends is the runs' concern: it served what it was asked for.
             let _ = process.stop().await;
         }
-        calibrations.push(measured.map_err(|_| CalibrationError::TooSlow(CALIBRATION_MAX))??);
+        calibrations.push(measured?);
     }
     Ok(calibrations)
 }
