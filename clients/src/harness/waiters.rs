@@ -62,6 +62,14 @@ async fn probe(
     (!samples.is_empty()).then(|| samples.iter().sum::<u64>() as f64 / samples.len() as f64)
 }
 
+/// Standard error of such a mean over `window_s`, while `held` of `subscribers` polls are held on average: as if all
+/// were answered at once, as they are when all follow one log. Pure.
+pub(in crate::harness) fn standard_error(held: f64, subscribers: f64, window_s: f64) -> f64 {
+    let share = (held / subscribers).clamp(0.0, 1.0);
+    let samples = window_s / GAP_MEAN.as_secs_f64();
+    subscribers * (share * (1.0 - share)).sqrt() / samples.sqrt()
+}
+
 /// Exponential.
 fn gap() -> Duration {
     let uniform: f64 = rand::rng().random_range(f64::MIN_POSITIVE..1.0);

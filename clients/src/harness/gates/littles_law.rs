@@ -6,7 +6,7 @@
 use super::{Found, Gate};
 use crate::harness::plan::Server;
 use crate::harness::results::RunResult;
-use crate::harness::waiters::GAP_MEAN;
+use crate::harness::waiters;
 use crate::wire::Transport;
 
 /// Standard errors of the sampled mean that are tolerated: one run in 370 is further off by chance.
@@ -65,11 +65,7 @@ fn expectation(run: &RunResult) -> Option<Expectation> {
 
     let way_s = seconds(run.append.mean_us()? + run.delivery.latency.mean_us()?);
     let crossing = subscribers * longest_s / window_s;
-    // As if all polls were answered at once, as they are when all follow one log.
-    let share = (held / subscribers).clamp(0.0, 1.0);
-    let deviation = subscribers * (share * (1.0 - share)).sqrt();
-    let samples = window_s / GAP_MEAN.as_secs_f64();
-    let chance = STANDARD_ERRORS * deviation / samples.sqrt();
+    let chance = STANDARD_ERRORS * waiters::standard_error(held, subscribers, window_s);
     let tolerance = polls_per_s * way_s + crossing + chance;
     tolerance.is_finite().then_some(Expectation { held, tolerance })
 }

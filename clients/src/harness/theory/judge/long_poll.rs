@@ -5,7 +5,7 @@ use crate::harness::theory::age;
 use crate::harness::theory::bytes::{PollSizes, segments_per_exchange};
 use crate::harness::theory::calibration::Sizes;
 use crate::harness::theory::long_poll::LongPoll;
-use crate::harness::waiters::GAP_MEAN;
+use crate::harness::waiters;
 
 /// Of a normal distribution: its standard deviation in half interquartile ranges.
 const DEVIATION_PER_HALF_WIDTH: f64 = 1.4826;
@@ -114,10 +114,9 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     ));
 
     let waiting = poll.waiters_mean(subscribers);
-    // The gauge was looked at, not watched; as if all polls were answered at once, as they are when all follow one log.
-    let share = (waiting / subscribers).clamp(0.0, 1.0);
-    let looks = (case.counted_s() / GAP_MEAN.as_secs_f64()).max(1.0);
-    let looked_error = subscribers * (share * (1.0 - share) / looks).sqrt();
+    // The gauge was looked at, not watched: once at least.
+    let looked_s = case.counted_s().max(waiters::GAP_MEAN.as_secs_f64());
+    let looked_error = waiters::standard_error(waiting, subscribers, looked_s);
     let mut waiting_broken = broken.clone();
     if case.setting.beside_count > 0 {
         waiting_broken.push("polls of others than the measured subscribers are held too".to_owned());
