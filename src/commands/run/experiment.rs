@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use wirelab_clients::harness::connection_memory::note_slopes;
 use wirelab_clients::harness::plan::{Cell, Plan, Size};
-use wirelab_clients::harness::results::{Manifest, ResultSet, RunResult, folder_name};
+use wirelab_clients::harness::results::{Machine, Manifest, ResultSet, RunResult, folder_name};
 use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 
@@ -138,19 +138,19 @@ fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recording
 
 /// Why an experiment cannot go on here, if it cannot.
 fn same_build_and_machine(manifest: &Manifest) -> Result<(), String> {
-    let here = Manifest::describe_machine(&Plan::default(), &[], SystemTime::now(), commit());
+    let (version, commit, machine) = (env!("CARGO_PKG_VERSION"), commit(), Machine::describe());
     let remedy = "start anew, so that all runs are of one build on one machine";
     let differ = |what: &str, there: &dyn std::fmt::Debug, here: &dyn std::fmt::Debug| {
         Err(format!("{what} was {there:?} and is {here:?}; {remedy}"))
     };
-    if manifest.wirelab_version != here.wirelab_version {
-        return differ("the version of wirelab", &manifest.wirelab_version, &here.wirelab_version);
+    if manifest.wirelab_version != version {
+        return differ("the version of wirelab", &manifest.wirelab_version, &version);
     }
-    if manifest.commit != here.commit {
-        return differ("the commit", &manifest.commit, &here.commit);
+    if manifest.commit != commit {
+        return differ("the commit", &manifest.commit, &commit);
     }
-    if manifest.machine != here.machine {
-        return differ("the machine", &manifest.machine, &here.machine);
+    if manifest.machine != machine {
+        return differ("the machine", &manifest.machine, &machine);
     }
     Ok(())
 }
