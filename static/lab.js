@@ -5,9 +5,11 @@
 
 import { DeploymentView } from "./deployment.js";
 import { LanesView } from "./lanes/view.js";
+import { Lessons } from "./lessons.js";
 import { Overview } from "./overview.js";
 import { Source } from "./source.js";
 
+const LESSON = /^#\/lessons(?:\/(\d{1,2}))?$/;
 const ROUTE = /^#\/([^/]+)(?:\/([a-z0-9-]+))?$/;
 const WIRE = /^[a-z0-9-]+$/;
 
@@ -30,6 +32,7 @@ async function start() {
   const [transports, source] = [await loadTransports(), new Source()];
   const deployment = new DeploymentView(transports, source);
   const lanes = new LanesView(transports, source);
+  const lessons = await Lessons.load(lanes);
   /** Created here without a source: its commands are shown. */
   const unfed = new Set();
   const overview = new Overview(({ id }, source) => {
@@ -41,6 +44,15 @@ async function start() {
     overview.close();
     deployment.close();
     lanes.close();
+    lessons.close();
+    for (const main of document.querySelectorAll("main")) main.hidden = true;
+    const lesson = location.hash.match(LESSON);
+    if (lesson) {
+      const isOpen = lesson[1] !== undefined && lessons.open(Number(lesson[1]));
+      element(isOpen ? "lanes" : "lessons").hidden = false;
+      if (!isOpen) document.title = "Lessons · wirelab";
+      return;
+    }
     const [, given, transport] = location.hash.match(ROUTE) ?? [];
     const id = given && encodeURIComponent(given);
     const withCommands = unfed.has(given);

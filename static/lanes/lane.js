@@ -27,6 +27,10 @@ export class Lane {
   ledger = null;
   /** Times without a connection: when it was lost and when it was back (performance.now(), back null until then). */
   outages = [];
+  /** When the last line came (performance.now()); -Infinity before the first. */
+  lastLine = -Infinity;
+  /** Told of the lines of each batch, by whoever wants to know. */
+  onLines = () => {};
   /** The connection waits for one of the browser's six. */
   isQueued = false;
   isPaused = false;
@@ -161,8 +165,10 @@ export class Lane {
 
   #lines(lines, origin) {
     this.#log.append(lines, origin);
+    this.onLines(lines);
     if (origin !== "live") return;
     const [now, wall] = [performance.now(), wall_ms()];
+    this.lastLine = now;
     for (const { seq, at_us } of lines) {
       this.absolute.record(wall - at_us / 1_000, now);
       this.relative.record(this.#view.firsts.behind(`${this.deployment}.${seq}`, now), now);

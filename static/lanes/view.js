@@ -113,11 +113,23 @@ export class LanesView {
     this.#ledgers.forget(lane.number);
   }
 
-  /** Empties all lanes, so that what follows is counted from here. */
+  /** Empties all lanes and the timeline. */
   clear() {
+    this.restart();
+    this.#timeline.clear();
+  }
+
+  /** Counts from here; the timeline goes on. */
+  restart() {
     this.firsts = new Firsts();
     this.#each((lane) => lane.clear());
-    this.#timeline.clear();
+  }
+
+  /** Moves the slider `interval` or `hold`, s; where it came to stand. */
+  set(name, value) {
+    element(name).value = value;
+    element(name).dispatchEvent(new Event("input"));
+    return element(name).valueAsNumber;
   }
 
   /** Something happened on a lane's wire. */
