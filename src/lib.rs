@@ -36,3 +36,4 @@ pub mod server;
 pub mod sources;
 pub mod store;
 pub mod transports;
+mod upgrade;

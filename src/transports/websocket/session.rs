@@ -15,17 +15,14 @@ use wirelab_clients::wire::{
     Appended, ClientFrame, Cursor, DeploymentId, From as Position, NewLine, Problem, Reference, ServerFrame,
 };
 
-use super::messages::{Message, Violation};
 use crate::new_lines;
 use crate::problem::Refusal;
 use crate::reader::{EncodedBatch, ReadError};
 use crate::request;
+use crate::upgrade::{Message, UNANSWERED_PINGS_MAX, Violation};
 
 /// Rooms of one socket. Each may hold one batch while the socket is paused: 8 MiB at most.
 pub(super) const ROOMS_MAX: usize = 32;
-/// Heartbeats without anything from the client before the socket is given up.
-const UNANSWERED_PINGS_MAX: u32 = 2;
-
 /// A command's `ref`, as JSON: it names an answer, and comes back in it.
 const REFERENCE_BYTES_MAX: usize = 1_024;
 /// What an error repeats of what was sent.
