@@ -1,8 +1,9 @@
-//! From HTTP to a WebSocket: the handshake, and whole messages out of what then arrives (RFC 6455).
+//! From HTTP to a WebSocket: the handshake, then messages and commands out of what arrives (RFC 6455).
 //!
 //! Used by the transports on WebSockets and by the ledgers of lanes. What a message means, and what is answered, is
 //! theirs to decide: nothing is sent from here.
 
+mod command;
 mod messages;
 
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use actix_web::http::{StatusCode, Version};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::stream::{Stream, StreamExt};
 
+pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
 use self::messages::Messages;
 pub(crate) use self::messages::{Message, Violation};
 use crate::problem::Refusal;
