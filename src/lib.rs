@@ -11,6 +11,7 @@
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
 //! - `page`: the files of `static/` at `/`
+//! - `lanes`: what the server counted for one lane of a page, streamed back to it
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
 
@@ -23,6 +24,7 @@ pub mod compression;
 mod connection;
 pub mod deployments;
 mod http2;
+mod lanes;
 pub mod metrics;
 mod new_lines;
 pub mod openapi;
@@ -36,3 +38,4 @@ pub mod server;
 pub mod sources;
 pub mod store;
 pub mod transports;
+mod upgrade;
