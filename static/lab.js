@@ -1,10 +1,12 @@
-// The page: an overview, and one deployment at its own address (`#/ID` or `#/ID/TRANSPORT`).
+// The page: an overview; a deployment with a lane for each transport (`#/ID`), or over one alone (`#/ID/TRANSPORT`).
 //
 // Plain ES modules on top of the API that everybody uses. The transports are asked for, never listed here: the
 // browser half of a wire is the module of its name in `transports/`.
 
 import { DeploymentView } from "./deployment.js";
+import { LanesView } from "./lanes/view.js";
 import { Overview } from "./overview.js";
+import { Source } from "./source.js";
 
 const ROUTE = /^#\/([^/]+)(?:\/([a-z0-9-]+))?$/;
 const WIRE = /^[a-z0-9-]+$/;
@@ -25,7 +27,9 @@ async function loadHalf(wire) {
 }
 
 async function start() {
-  const deployment = new DeploymentView(await loadTransports());
+  const [transports, source] = [await loadTransports(), new Source()];
+  const deployment = new DeploymentView(transports, source);
+  const lanes = new LanesView(transports, source);
   /** Created here without a source: its commands are shown. */
   const unfed = new Set();
   const overview = new Overview(({ id }, source) => {
@@ -36,11 +40,16 @@ async function start() {
   function route() {
     overview.close();
     deployment.close();
-    const [, id, transport] = location.hash.match(ROUTE) ?? [];
+    lanes.close();
+    const [, given, transport] = location.hash.match(ROUTE) ?? [];
+    const id = given && encodeURIComponent(given);
+    const withCommands = unfed.has(given);
     element("overview").hidden = id !== undefined;
-    element("deployment").hidden = id === undefined;
+    element("lanes").hidden = id === undefined || transport !== undefined;
+    element("deployment").hidden = id === undefined || transport === undefined;
     if (id === undefined) overview.open();
-    else deployment.open(encodeURIComponent(id), transport, { withCommands: unfed.has(id) });
+    else if (transport === undefined) lanes.open(id, { withCommands });
+    else deployment.open(id, transport, { withCommands });
   }
 
   addEventListener("hashchange", route);
