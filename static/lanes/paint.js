@@ -11,6 +11,8 @@ export const SLANT_PX_MIN = 8;
 /** How long a dot is seen travelling before it lies where it belongs. */
 const TRAVEL_MS = 260;
 const BAR_PX = 10;
+/** Signs of one kind that are nearer than this hide each other: one is drawn for each cell of this width. */
+const CELL_PX = 3;
 const SLEEP_PX = 8;
 /** A tick of a sleep, and the space after it. */
 const SLEEP_DASH = [3, 4];
@@ -45,6 +47,11 @@ export class View {
 
   x(at) {
     return at * this.scale + this.offset;
+  }
+
+  /** The cell of a time. Cells move with the picture, or which signs are drawn would flicker. */
+  cell(at) {
+    return Math.floor((at * this.scale) / CELL_PX);
   }
 }
 
@@ -84,6 +91,9 @@ function place(request, view) {
   const asked = view.x(request.from);
   const to = view.x(request.to ?? view.now);
   if (to + 2 * SLANT_PX_MIN < view.left || asked > view.right) return;
+  const before = seen.at(-1)?.request;
+  const isHidden = before?.end === request.end && view.cell(before.from) === view.cell(request.to ?? view.now);
+  if (isHidden) return;
   // A quick answer cannot arrive before its question did: both slants get their width, one after the other.
   const arrived = asked + SLANT_PX_MIN;
   const answered = request.opened === null ? request.to : request.opened;
@@ -197,22 +207,26 @@ function dots(context, view, ring, { from, to, colour, hollow }) {
   context.strokeStyle = colour;
   context.globalAlpha = 0.7;
   context.beginPath();
-  let trail = -Infinity;
+  let before = null;
   for (let i = 0; i < ring.length; i++) {
-    const x = view.x(ring.at(i).at);
-    // Trails that touch would be a wall.
-    if (x < view.left || x > view.right + SLANT_PX_MIN || x - trail < 3) continue;
-    trail = x;
+    const { at } = ring.at(i);
+    const cell = view.cell(at);
+    const x = view.x(at);
+    if (x < view.left || x > view.right || cell === before) continue;
+    before = cell;
     context.moveTo(x - SLANT_PX_MIN, from);
     context.lineTo(x, to);
   }
   context.stroke();
   context.globalAlpha = 1;
   context.beginPath();
+  before = null;
   for (let i = 0; i < ring.length; i++) {
     const { at, count } = ring.at(i);
+    const cell = view.cell(at);
     const x = view.x(at);
-    if (x < view.left || x > view.right + SLANT_PX_MIN) continue;
+    if (x < view.left || x > view.right || cell === before) continue;
+    before = cell;
     const travelled = view.settled ? 1 : Math.min((view.now - at) / TRAVEL_MS, 1);
     const y = from + (to - from) * travelled;
     const radius = Math.min(4 + 0.6 * Math.log2(count), DOT_PX_MAX);

@@ -13,12 +13,14 @@ import { describe } from "./strip_words.js";
 const SPANS_S = [5, 12, SPAN_MS_MAX / 1_000];
 const SPAN_S_FIRST = 12;
 /** All strips share this height, within what one strip needs and what is still easy to follow. */
-const STRIPS_PX = 390;
+const STRIPS_PX = 340;
 const STRIP_PX = { min: 56, max: 92 };
 const AXIS_PX = 24;
 /** Seconds between two lines of the axis that are at least this far apart. */
 const AXIS_STEPS_S = [1, 2, 5, 10];
 const AXIS_STEP_PX_MIN = 64;
+/** A time that does not fit is not written. */
+const AXIS_WORD_PX = 36;
 /** Room for the newest sign, which is drawn around its time. */
 const RIGHT_PX = 12;
 /** For whoever asked for less motion: a new picture twice a second, not one that glides. */
@@ -40,7 +42,7 @@ export class Timeline {
   #lanes = new Map();
   #span_ms = SPAN_S_FIRST * 1_000;
   #size = { width: 0, height: 0, ratio: 0, strip: 0 };
-  /** When the axis says 0:00, and when the picture stopped (null while it goes on). */
+  /** When the axis says 0:00: when the first strip came. And when the picture stopped (null while it goes on). */
   #began = performance.now();
   #pausedAt = null;
   #isOnScreen = false;
@@ -78,6 +80,7 @@ export class Timeline {
     label.append(make("strong", "", name), make("span", "", waits));
     label.append(make("small", "timeline-client", "client"), make("small", "timeline-server", "server"));
     this.#names.append(label);
+    if (this.#lanes.size === 0) this.#began = performance.now();
     this.#lanes.set(id, { strip: new Strip(), frozen: null, label, name });
     this.#layOut();
   }
@@ -292,7 +295,7 @@ export class Timeline {
       context.fillStyle = this.#palette.line;
       context.fillRect(x - 0.5, 0, 1, bottom + 4);
       context.fillStyle = this.#palette.quiet;
-      context.fillText(clock(second), x, bottom + AXIS_PX / 2 + 2);
+      if (x > AXIS_WORD_PX / 2) context.fillText(clock(second), x, bottom + AXIS_PX / 2 + 2);
     }
     context.fillStyle = this.#palette.quiet;
     context.fillRect(view.right, 0, 1.5, bottom + 4);
