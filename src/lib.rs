@@ -11,6 +11,7 @@
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
 //! - `page`: the files of `static/` at `/`
+//! - `plan_files`: the plans on disk
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
 
@@ -27,6 +28,7 @@ pub mod metrics;
 mod new_lines;
 pub mod openapi;
 mod page;
+mod plan_files;
 pub mod problem;
 mod protocol;
 pub mod reader;
