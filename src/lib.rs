@@ -10,8 +10,10 @@
 //! - [`reader`]: a cursor on a log, all that a transport may use
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
+//! - [`lab`]: what a teacher does to the server itself
 //! - `page`: the files of `static/` at `/`
 //! - `lanes`: what the server counted for one lane of a page, streamed back to it
+//! - `plan_files`: the plans on disk
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
 
@@ -24,11 +26,13 @@ pub mod compression;
 mod connection;
 pub mod deployments;
 mod http2;
+pub mod lab;
 mod lanes;
 pub mod metrics;
 mod new_lines;
 pub mod openapi;
 mod page;
+mod plan_files;
 pub mod problem;
 mod protocol;
 pub mod reader;

@@ -1,10 +1,11 @@
 //! `/openapi.json`: every call described for programs, in OpenAPI 3.1.
 //!
-//! Schemas are the wire's own types; the calls stand in `calls` (the regular API), `transports` (one per transport) and
-//! `lanes`, in the order of the document. A test asks a real server for every path and method and compares. The
-//! page at `/` and its files are no calls and are left out.
+//! Schemas are the wire's own types; the calls stand in `calls` (the regular API), `transports` (one per transport),
+//! `lanes` and `lab`, in the order of the document. A test asks a real server for every path and method and compares.
+//! The page at `/` and its files are no calls and are left out.
 
 mod calls;
+mod lab;
 mod lanes;
 mod transports;
 
@@ -16,7 +17,9 @@ use utoipa::openapi::{
     Components, ComponentsBuilder, Content, HeaderBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi,
     OpenApiBuilder, Paths, Ref, RefOr, Required, Response, ResponseBuilder, ServerBuilder,
 };
-use wirelab_clients::wire::{self, BODY_BYTES_MAX, DeploymentId, Problem, Transport};
+use wirelab_clients::wire::{self, BODY_BYTES_MAX, DeploymentId, Problem};
+
+use crate::server::Options;
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
@@ -27,14 +30,16 @@ the remedy. A method that a path does not have is answered 405 with `Allow`; a p
 parameters and JSON members are ignored.\n\n\
 A *cursor* is `<epoch>.<seq>`: what was seen last, and the same on every transport. Reading starts after it.";
 
-/// The document, as a server of these transports sends it.
-pub fn json(transports: &[Transport]) -> String {
-    document(transports).to_pretty_json().expect("a document has no key that JSON refuses")
+/// The document, as a server with these options sends it.
+pub fn json(options: &Options) -> String {
+    document(options).to_pretty_json().expect("a document has no key that JSON refuses")
 }
 
-fn document(transports: &[Transport]) -> OpenApi {
+fn document(options: &Options) -> OpenApi {
     let mut paths = Paths::new();
-    let paths_of = [calls::paths(), transports::paths(transports), lanes::paths()];
+    let lab = options.lab.as_ref().map(|_| lab::paths());
+    let paths_of =
+        [calls::paths(), transports::paths(&options.transports), lanes::paths(), lab.unwrap_or_default()];
     for path in paths_of.into_iter().flatten() {
         let Described { path, calls } = path;
         for (method, operation) in calls {
@@ -76,6 +81,7 @@ fn components() -> Components {
         add::<Problem>,
         add::<crate::api::Health>,
         add::<crate::api::Ready>,
+        add::<crate::lab::LabBounds>,
     ] {
         add(&mut schemas);
     }
