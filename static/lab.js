@@ -1,12 +1,15 @@
-// The page: an overview, and one deployment at its own address (`#/ID` or `#/ID/TRANSPORT`).
+// The page: an overview, one deployment at its own address (`#/ID` or `#/ID/TRANSPORT`), and results (`#/reports`).
 //
 // Plain ES modules on top of the API that everybody uses. The transports are asked for, never listed here: the
 // browser half of a wire is the module of its name in `transports/`.
 
 import { DeploymentView } from "./deployment.js";
 import { Overview } from "./overview.js";
+import { Reports } from "./reports.js";
 
 const ROUTE = /^#\/([^/]+)(?:\/([a-z0-9-]+))?$/;
+/** No deployment's id is that short. */
+const REPORTS = "#/reports";
 const WIRE = /^[a-z0-9-]+$/;
 
 const element = (id) => document.getElementById(id);
@@ -33,9 +36,18 @@ async function start() {
     location.hash = `#/${id}`;
   });
 
+  const reports = new Reports();
+
   function route() {
     overview.close();
     deployment.close();
+    reports.close();
+    element("reports").hidden = location.hash !== REPORTS;
+    if (location.hash === REPORTS) {
+      element("overview").hidden = element("deployment").hidden = true;
+      reports.open();
+      return;
+    }
     const [, id, transport] = location.hash.match(ROUTE) ?? [];
     element("overview").hidden = id !== undefined;
     element("deployment").hidden = id === undefined;
