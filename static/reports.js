@@ -68,7 +68,9 @@ export class Reports {
   async #ask(signal) {
     try {
       if (!this.#isAdmitted) await this.#enter(signal);
-      this.#run.learn(await call("/runs", { signal }));
+      const run = await call("/runs", { signal });
+      if (signal.aborted) return;
+      this.#run.learn(run);
       const results = await call("/results", { signal });
       if (signal.aborted) return;
       showResults(results);

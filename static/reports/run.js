@@ -51,9 +51,10 @@ export class RunView {
     this.#hangUp();
   }
 
-  /** What the server says is under way: also a run that another tab started. */
-  learn({ state, plan }) {
-    if (state === "running" && !this.isUnderWay) this.#follow(plan);
+  /** What the server says: a run that another tab started, or how the last one ended while nobody looked. */
+  learn(run) {
+    if (run.state === "running" && !this.isUnderWay) this.#follow(run.plan);
+    if (run.state === "ended" && this.#state === "none") this.#end(run);
   }
 
   /** Starts the smoke size of a plan. */
@@ -84,7 +85,9 @@ export class RunView {
     this.#enter("running");
     write("run-plan", plan ?? "");
     write("run-state", "Under way.");
-    this.#showShare(0, "");
+    // Without a value the bar moves and claims nothing.
+    element("run-progress").removeAttribute("value");
+    write("run-lines", "");
     element("run-end").hidden = true;
     if (this.#source) return;
     const source = (this.#source = new EventSource(`/api/lab${PROGRESS}`));
@@ -96,21 +99,19 @@ export class RunView {
   #progress({ plan, run_id, run, runs, received, expected }) {
     if (this.#state !== "cancelling") {
       write("run-plan", plan);
-      write("run-state", `Run ${run} of ${runs}: ${run_id}`);
+      write("run-state", run === 0 ? `Calibrating, before the first of ${runs} runs` : `Run ${run} of ${runs}: ${run_id}`);
     }
+    if (run === 0) return;
     const share = expected > 0 ? Math.min(received / expected, 1) : 0;
-    this.#showShare((run - 1 + share) / runs, `${count(received)} of ${count(expected)} lines of this run`);
+    element("run-progress").value = (run - 1 + share) / runs;
+    write("run-lines", `${count(received)} of ${count(expected)} lines of this run`);
   }
 
-  #showShare(share, lines) {
-    element("run-progress").value = share;
-    write("run-lines", lines);
-  }
-
-  #end({ exit, meaning, folder }) {
+  #end({ exit, meaning, problem, folder }) {
     this.#hangUp();
     this.#enter("ended");
     write("run-state", `Ended: ${meaning} (exit code ${exit}).`);
+    write("run-problem", problem ?? "");
     element("run").dataset.exit = exit;
     element("run-end").hidden = false;
     element("run-report").hidden = folder === null;
