@@ -165,7 +165,7 @@ export class DeploymentView {
     write("cursor", cursor ?? "–");
     element("connect").disabled = isActive || !this.#chosen();
     element("disconnect").disabled = !isActive;
-    element("ping").disabled = !follower.canPing;
+    element("ping").disabled = !follower.canCommand;
   }
 }
 

@@ -5,9 +5,18 @@
 
 import { Backoff, sleep } from "./backoff.js";
 import { refusalOf } from "./refusal.js";
+import { Wire } from "./wire.js";
 
 const ANSWER_TIMEOUT_MS = 10_000;
 const FIRST_CEILING_MS = 500;
+
+/** What a transport may be told to do otherwise, while it runs. */
+export const SETTINGS = {
+  /** From one short poll to the next. */
+  interval_ms: 1_000,
+  /** How long the server may hold a long poll. Proxies commonly cut at 60 s. */
+  hold_s: 25,
+};
 
 /** Epoch and number of a cursor: `k3x9.42`. */
 function parts(cursor) {
@@ -29,6 +38,7 @@ export class Follower {
 
   #paths;
   #page;
+  #target;
   #abort = null;
   #subscription = null;
   #connectStarted = 0;
@@ -40,10 +50,12 @@ export class Follower {
 
   /**
    * `page` is told what happens: `lines(lines, origin)`, `note(text)`, `skipped(count)`, `restarted()`, `changed()`.
+   * `target` holds what each request carries besides (`query`, such as `&lane=k3x9.1`), the `settings` and the `wire`.
    */
-  constructor(path, page) {
+  constructor(path, page, { query = "", settings = SETTINGS, wire = new Wire() } = {}) {
     this.#paths = { deployment: path, lines: `${path}/lines` };
     this.#page = page;
+    this.#target = { query, settings, wire };
   }
 
   /** Whether something is under way that `disconnect` would end. */
@@ -51,8 +63,8 @@ export class Follower {
     return this.#abort !== null;
   }
 
-  /** Whether the connection can be pinged now. */
-  get canPing() {
+  /** Whether the connection carries commands now: ping, publish, pause, resume. */
+  get canCommand() {
     return this.state === "live" && this.#subscription?.ping !== undefined;
   }
 
@@ -76,13 +88,29 @@ export class Follower {
     this.#subscription.ping(onPong);
   }
 
+  /** Appends a line over the connection; `onAnswer` is told why not, or null. */
+  publish(text, onAnswer) {
+    this.#subscription.publish(text, onAnswer);
+  }
+
+  pause() {
+    this.#subscription.pause();
+  }
+
+  resume() {
+    this.#subscription.resume();
+  }
+
   #subscribe(transport, half, abort) {
     this.#connectStarted = performance.now();
     this.#page.note(`${transport.name}, after ${this.cursor}`);
     // What an older subscription still had in its queue is not ours any more.
     const current = (act) => (argument, more) => !abort.signal.aborted && act(argument, more);
+    const deployment = this.#paths.deployment.split("/").at(-1);
     const target = {
-      path: transport.path.replace("{id}", this.#paths.deployment.split("/").at(-1)),
+      ...this.#target,
+      deployment,
+      path: transport.path.replace("{id}", deployment),
       linesPath: this.#paths.lines,
       from: this.cursor,
       onState: current((state, info) => this.#onState(state, info ?? {})),

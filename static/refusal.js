@@ -15,13 +15,15 @@ export async function problemOf(response) {
 export async function refusalOf(response) {
   const problem = await problemOf(response);
   const { detail, earliest, latest } = problem;
+  // The word that the server's own counts use.
+  const outcome = response.status < 500 || response.status === 503 ? "refused" : "error";
   // What is no refusal at all passes too: a head that was cut in its first line may say 20 or 2.
   if (response.status < 400 || response.status === 429 || response.status >= 500) {
-    return { state: "later", detail, advised_ms: retryAfter_ms(response) };
+    return { state: "later", outcome, detail, advised_ms: retryAfter_ms(response) };
   }
-  if (response.status === 410) return { state: "gap", detail, earliest, latest };
-  if (response.status === 404) return { state: "deleted", detail };
-  return { state: "refused", detail };
+  if (response.status === 410) return { state: "gap", outcome, detail, earliest, latest };
+  if (response.status === 404) return { state: "deleted", outcome, detail };
+  return { state: "refused", outcome, detail };
 }
 
 /**
@@ -30,7 +32,7 @@ export async function refusalOf(response) {
  */
 export async function askWhy(target, cursor, signal) {
   try {
-    const response = await fetch(`${target.linesPath}?from=${cursor}&limit=1`, {
+    const response = await fetch(`${target.linesPath}?from=${cursor}&limit=1${target.query}`, {
       cache: "no-store",
       signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
     });

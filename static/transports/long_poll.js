@@ -9,8 +9,9 @@ import { refusalOf } from "../refusal.js";
 /** Why there is no ping: shown where the button is disabled. */
 export const pingRefusal = "a held question cannot carry another one; it is answered once.";
 
-/** How long the server may hold a question. Proxies commonly cut at 60 s. */
-const HOLD_S = 25;
+/** Requests that the server holds open for us: a browser has six connections for them. */
+export const heldRequests = 1;
+
 /** How much longer than the hold we wait: the server must be the one that ends it. */
 const MARGIN_S = 10;
 const FIRST_CEILING_MS = 500;
@@ -19,7 +20,11 @@ const FIRST_CEILING_MS = 500;
 export function subscribe(target, onBatch) {
   const abort = new AbortController();
   follow(target, onBatch, abort.signal);
-  return { unsubscribe: () => abort.abort() };
+  const unsubscribe = () => {
+    abort.abort();
+    target.wire.left();
+  };
+  return { unsubscribe };
 }
 
 async function follow(target, onBatch, signal) {
@@ -30,8 +35,10 @@ async function follow(target, onBatch, signal) {
 
   // No sleep but after failures: the next question leaves as soon as the last answer is read.
   while (!signal.aborted) {
+    const exchange = target.wire.asked();
     const answer = await ask(target, cursor, hold_s, signal);
     if (signal.aborted) return;
+    exchange.ended(answer.outcome, answer.batch?.lines.length);
     if (answer.state === "later") {
       const wait_ms = backoff.failed(answer.advised_ms);
       target.onState("reconnecting", { detail: answer.detail, wait_ms });
@@ -43,7 +50,7 @@ async function follow(target, onBatch, signal) {
 
     backoff.succeeded();
     target.onState("live");
-    hold_s = HOLD_S;
+    hold_s = target.settings.hold_s;
     cursor = answer.cursor ?? cursor;
     if (answer.batch) onBatch(answer.batch);
     if (answer.batch?.finished) return;
@@ -53,16 +60,19 @@ async function follow(target, onBatch, signal) {
 /** One question, one answer. */
 async function ask(target, cursor, hold_s, signal) {
   try {
-    const response = await fetch(`${target.path}?from=${cursor}&wait=${hold_s}`, {
+    const response = await fetch(`${target.path}?from=${cursor}&wait=${hold_s}${target.query}`, {
       // A question that is asked again word for word must not be answered from the browser's cache.
       cache: "no-store",
       signal: AbortSignal.any([signal, AbortSignal.timeout((hold_s + MARGIN_S) * 1_000)]),
     });
     // The hold expired. There is no body, but the entity tag says where we are.
-    if (response.status === 204) return { state: "answered", cursor: cursorOf(response.headers.get("etag")) };
+    if (response.status === 204) {
+      return { state: "answered", outcome: "timeout", cursor: cursorOf(response.headers.get("etag")) };
+    }
     if (response.status !== 200) return await refusalOf(response);
     const batch = await response.json();
-    return { state: "answered", batch, cursor: batch.next };
+    const outcome = batch.lines.length > 0 ? "data" : "empty";
+    return { state: "answered", outcome, batch, cursor: batch.next };
   } catch (error) {
     return { state: "later", detail: `no answer: ${error.message}` };
   }

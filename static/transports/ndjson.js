@@ -9,6 +9,9 @@ import { refusalOf } from "../refusal.js";
 /** Why there is no ping: shown where the button is disabled. */
 export const pingRefusal = "the request is over, only its answer goes on; nothing can be asked on it.";
 
+/** Requests that the server holds open for us: a browser has six connections for them. */
+export const heldRequests = 1;
+
 /** Two heartbeats of a server that keeps to 15 s, and some: a stream silent for longer is dead. */
 const SILENCE_MS_MAX = 35_000;
 /** A record is one line of at most 1 MiB, six times as long if every character is escaped. */
@@ -19,15 +22,21 @@ const FIRST_CEILING_MS = 500;
 export function subscribe(target, onBatch) {
   const abort = new AbortController();
   follow(target, onBatch, abort.signal);
-  return { unsubscribe: () => abort.abort() };
+  const unsubscribe = () => {
+    abort.abort();
+    target.wire.left();
+  };
+  return { unsubscribe };
 }
 
 async function follow(target, onBatch, signal) {
   const backoff = new Backoff(FIRST_CEILING_MS);
   const position = { cursor: target.from };
   while (!signal.aborted) {
-    const end = await stream(target, position, onBatch, backoff, signal);
+    const exchange = target.wire.asked();
+    const end = await stream(target, position, onBatch, backoff, exchange, signal);
     if (signal.aborted || end.state === "finished") return;
+    exchange.ended(end.outcome);
     if (end.state !== "later") return target.onState(end.state, end);
     const wait_ms = backoff.failed(end.advised_ms);
     target.onState("reconnecting", { detail: end.detail, wait_ms });
@@ -36,18 +45,19 @@ async function follow(target, onBatch, signal) {
 }
 
 /** One request and its answer, to the end; says how it ended. `position.cursor` moves with the lines. */
-async function stream(target, position, onBatch, backoff, signal) {
+async function stream(target, position, onBatch, backoff, exchange, signal) {
   // Closing this closes the connection, whether we are asked to or the stream fell silent.
   const request = new AbortController();
   const close = () => request.abort();
   signal.addEventListener("abort", close);
   let watchdog = setTimeout(close, SILENCE_MS_MAX);
   try {
-    const response = await fetch(`${target.path}?from=${position.cursor}`, {
+    const response = await fetch(`${target.path}?from=${position.cursor}${target.query}`, {
       cache: "no-store",
       signal: request.signal,
     });
     if (response.status !== 200) return await refusalOf(response);
+    exchange.opened();
     // Chunks end anywhere, also inside a character: the decoder keeps its first bytes for the next chunk.
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let unfinished = "";
@@ -91,6 +101,7 @@ function take(records, target, position, onBatch, backoff) {
   }
   // A record carries its line's number; with the epoch of the cursor before it, that is the cursor behind it.
   const last = lines.at(-1);
+  if (last) target.wire.pushed(lines.length);
   if (last) position.cursor = `${position.cursor.split(".")[0]}.${last.seq}`;
   const finished = end?.state === "finished";
   if (last || finished) onBatch({ lines, next: position.cursor, more: false, finished });

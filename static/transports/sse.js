@@ -10,6 +10,9 @@ import { askWhy } from "../refusal.js";
 /** Why there is no ping: shown where the button is disabled. */
 export const pingRefusal = "an EventSource only receives; nothing can be asked on it.";
 
+/** Requests that the server holds open for us: a browser has six connections for them. */
+export const heldRequests = 1;
+
 const FIRST_CEILING_MS = 500;
 
 /** Follows `target` from `target.from`; each line, and the end, goes to `onBatch`. */
@@ -18,11 +21,18 @@ export function subscribe(target, onBatch) {
   const backoff = new Backoff(FIRST_CEILING_MS);
   let cursor = target.from;
   let source = null;
+  let exchange = null;
 
   function open() {
+    exchange = target.wire.asked();
     // A first request says where to start in its query. On the browser's own reconnects the query is still the
     // same, but `Last-Event-ID` wins over it.
-    source = new EventSource(`${target.path}?from=${cursor}`);
+    source = new EventSource(`${target.path}?from=${cursor}${target.query}`);
+    source.addEventListener("open", () => {
+      // The browser's own reconnect: when it asked is hidden from scripts, that it was answered is not.
+      exchange ??= target.wire.asked();
+      exchange.opened();
+    });
     // Heartbeats are comments, which scripts never see: a connection that died in silence is found by TCP alone.
     source.addEventListener("hello", (event) => {
       backoff.succeeded();
@@ -33,6 +43,7 @@ export function subscribe(target, onBatch) {
     source.addEventListener("message", (event) => {
       const line = JSON.parse(event.data);
       cursor = event.lastEventId;
+      target.wire.pushed(1);
       onBatch({ lines: [line], next: cursor, more: false, finished: false });
     });
     // Each goodbye is followed by the end of the body, after which an open EventSource would come back: close it.
@@ -49,6 +60,8 @@ export function subscribe(target, onBatch) {
       target.onState("deleted", {});
     });
     source.addEventListener("error", () => {
+      exchange?.cut();
+      exchange = null;
       if (source.readyState === EventSource.CONNECTING) {
         target.onState("reconnecting", { detail: "the stream was cut; the browser reconnects by itself" });
       } else {
@@ -72,6 +85,7 @@ export function subscribe(target, onBatch) {
   function unsubscribe() {
     abort.abort();
     source.close();
+    target.wire.left();
   }
 
   open();

@@ -10,6 +10,9 @@ import { askWhy } from "../refusal.js";
 /** Nothing stands against a ping: both sides may write. */
 export const pingRefusal = null;
 
+/** Requests that the server holds open for us: none. Browsers count sockets apart from their six connections. */
+export const heldRequests = 0;
+
 /** A socket that was closed on thousands of pages must not see them all at once: each comes back somewhere in
  *  these five seconds, and after further failures in a ceiling that doubles. */
 const FIRST_CEILING_MS = 5_000;
@@ -20,15 +23,19 @@ const HEARTBEAT_S = { absent: 15, min: 1 };
 export function subscribe(target, onBatch) {
   const abort = new AbortController();
   const backoff = new Backoff(FIRST_CEILING_MS);
-  const pings = new Map(); // ref → what to do with its pong
+  const answers = new Map(); // ref → what to do with the answer to that command
+  let commands = 0;
   let cursor = target.from;
   let socket = null;
+  let exchange = null;
   let watchdog = null;
 
   function open() {
-    const url = new URL(`${target.path}?from=${cursor}`, location.href);
+    const url = new URL(`${target.path}?from=${cursor}${target.query}`, location.href);
     url.protocol = url.protocol.replace("http", "ws");
+    const asked = (exchange = target.wire.asked());
     const opened = (socket = new WebSocket(url));
+    opened.addEventListener("open", asked.opened);
     let subscribed = false;
     let lastFrame = performance.now();
     // Also over a socket that never opens, or opens and never says hello: no event would tell.
@@ -47,6 +54,7 @@ export function subscribe(target, onBatch) {
       } else if (frame.type === "line") {
         // A frame has no cursor: the epoch of the one before and the line's number make it.
         cursor = `${cursor.split(".")[0]}.${frame.line.seq}`;
+        target.wire.pushed(1);
         onBatch({ lines: [frame.line], next: cursor, more: false, finished: false });
       } else if (frame.type === "finished") {
         unsubscribe();
@@ -54,9 +62,11 @@ export function subscribe(target, onBatch) {
       } else if (frame.type === "gap" || frame.type === "deleted") {
         unsubscribe();
         target.onState(frame.type, frame);
-      } else if (frame.type === "pong") {
-        pings.get(frame.ref)?.();
-        pings.delete(frame.ref);
+      } else if (frame.ref !== undefined) {
+        // Commands are answered in order, and each answer names its command.
+        target.wire.heard(frame.type);
+        answers.get(frame.ref)?.(frame);
+        answers.delete(frame.ref);
       }
     });
     // Also after an error: a browser says no more than that the socket is closed (1006).
@@ -96,17 +106,43 @@ export function subscribe(target, onBatch) {
     if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
   }
 
+  /** A command whose answer is awaited: `onAnswer` is given its frame, or null when the socket ends before. */
+  function command(fields, onAnswer) {
+    const ref = String(++commands);
+    answers.set(ref, onAnswer);
+    target.wire.said(fields.type);
+    send({ ...fields, ref });
+  }
+
   /** Asks for a pong; `onPong` is told the round trip, ms. */
   function ping(onPong) {
     const sent = performance.now();
-    const ref = `ping-${sent}`;
-    pings.set(ref, () => onPong(performance.now() - sent));
-    send({ type: "ping", ref });
+    command({ type: "ping" }, (frame) => frame && onPong(performance.now() - sent));
+  }
+
+  /** Appends a line to the log that is followed; `onAnswer` is told why not, or null. */
+  function publish(text, onAnswer) {
+    const { deployment } = target;
+    const cut = { problem: { detail: "the socket was closed before the answer: the line may be there or not" } };
+    command({ type: "publish", deployment, text }, (frame) => onAnswer((frame ?? cut).problem?.detail ?? null));
+  }
+
+  /** No lines until `resume`, which goes on where this stopped. The pong to a ping that follows is behind the last. */
+  function pause() {
+    target.wire.said("pause");
+    send({ type: "pause" });
+  }
+
+  function resume() {
+    target.wire.said("resume");
+    send({ type: "resume" });
   }
 
   function drop() {
     clearInterval(watchdog);
-    pings.clear();
+    exchange?.cut();
+    for (const onAnswer of answers.values()) onAnswer(null);
+    answers.clear();
     const dropped = socket;
     socket = null; // its last events are no longer ours
     dropped?.close();
@@ -114,9 +150,10 @@ export function subscribe(target, onBatch) {
 
   function unsubscribe() {
     abort.abort();
+    target.wire.left();
     drop();
   }
 
   open();
-  return { unsubscribe, ping };
+  return { unsubscribe, ping, publish, pause, resume };
 }
