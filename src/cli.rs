@@ -193,6 +193,13 @@ pub struct Serve {
     /// Another origin whose pages may use this server, such as `https://lab.example`; may be repeated.
     #[arg(long, value_parser = origin)]
     pub allow_origin: Vec<String>,
+    /// Folder of results that the page's lab shows.
+    #[arg(long, default_value = "results")]
+    pub results: PathBuf,
+    /// Serve no lab: the calls below /api/lab, which answer only at this machine and cut connections, start runs and
+    /// read results. Behind a proxy on this machine, say so.
+    #[arg(long)]
+    pub no_lab: bool,
 }
 
 /// `wirelab publish`.

@@ -10,6 +10,7 @@
 //! - [`reader`]: a cursor on a log, all that a transport may use
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
+//! - [`lab`]: what a teacher does to the server itself
 //! - `page`: the files of `static/` at `/`
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
@@ -23,6 +24,7 @@ pub mod compression;
 mod connection;
 pub mod deployments;
 mod http2;
+pub mod lab;
 pub mod metrics;
 mod new_lines;
 pub mod openapi;

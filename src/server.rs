@@ -35,10 +35,11 @@ use wirelab_clients::wire::{Outcome, Transport};
 use crate::compression::Compression;
 use crate::connection::{Connections, Ledger, MeteredStream};
 use crate::deployments::Deployments;
+use crate::lab::Lab;
 use crate::metrics::{Caller, Metrics};
 use crate::problem::Refusal;
 use crate::protocol::{self, Spoken};
-use crate::{api, http2, openapi, page, transports};
+use crate::{api, http2, lab, openapi, page, transports};
 
 /// Connections accepted beyond the bound, only to be told 503. Without them an overloaded server would look
 /// like one that hangs.
@@ -77,6 +78,8 @@ pub struct Options {
     pub linger: Duration,
     /// The interval that pollers without news are advised, in whole seconds.
     pub poll_advice: Option<Duration>,
+    /// What the lab works with; `None`: there is no lab.
+    pub lab: Option<Lab>,
 }
 
 /// Shortest advice that `Retry-After` can give, but 0, which would be a busy loop.
@@ -102,6 +105,7 @@ impl Default for Options {
             compression: Compression::Identity,
             linger: Duration::ZERO,
             poll_advice: None,
+            lab: Some(Lab::default()),
         }
     }
 }
@@ -142,7 +146,7 @@ pub fn start(
         .shutdown_timeout(SHUTDOWN_S_MAX);
     let draining = builder.graceful_shutdown_signal();
     let rooms = Arc::new(Semaphore::new(options.connections_max));
-    let description = openapi::json(&options.transports);
+    let description = openapi::json(&options);
     let context = Context { deployments, metrics: metrics.clone(), options, rooms, shutdown, description };
     let context = web::Data::new(context);
     let server = builder
@@ -253,11 +257,12 @@ fn app(
         InitError = (),
     >,
 > {
-    let (origins, served) = (context.options.allow_origins.clone(), context.options.transports.clone());
+    let Options { allow_origins: origins, transports: served, lab, .. } = context.options.clone();
     App::new()
         .app_data(context)
         .configure(api::mount)
         .configure(|config| transports::mount(config, &served))
+        .configure(|config| lab::mount(config, lab.as_ref()))
         .configure(page::mount)
         .default_service(web::to(no_such_path))
         .wrap(from_fn(refuse_some))
@@ -398,7 +403,11 @@ fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
     }
 }
 
-async fn no_such_path(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+/// 404, with what there is instead.
+pub(crate) async fn no_such_path(
+    request: HttpRequest,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, Refusal> {
     let detail = match Caller::of_path(request.path()).transport() {
         Some(transport) if !context.options.transports.contains(&transport) => {
             let served: Vec<_> = context.options.transports.iter().map(|served| served.name()).collect();

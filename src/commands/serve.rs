@@ -12,6 +12,7 @@ use wirelab_clients::os;
 use super::{Exit, Failure, Interrupts, remark, say};
 use crate::cli::{self, Serve};
 use crate::deployments::Deployments;
+use crate::lab::Lab;
 use crate::server::{self, Options};
 use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
@@ -38,6 +39,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
         compression: arguments.compression,
         linger: arguments.linger,
         poll_advice: arguments.poll_advice,
+        lab: (!arguments.no_lab).then_some(Lab { results: arguments.results }),
         ..Options::default()
     };
     if !arguments.transports.is_empty() {

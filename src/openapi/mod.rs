@@ -1,10 +1,11 @@
 //! `/openapi.json`: every call described for programs, in OpenAPI 3.1.
 //!
-//! Schemas are the wire's own types; the calls stand in `calls` (the regular API) and `transports` (one per
-//! transport), in the order of the document. A test asks a real server for every path and method and compares. The
+//! Schemas are the wire's own types; the calls stand in `calls` (the regular API), `transports` (one per
+//! transport) and `lab`, in the order of the document. A test asks a real server for every path and method and compares. The
 //! page at `/` and its files are no calls and are left out.
 
 mod calls;
+mod lab;
 mod transports;
 
 use utoipa::ToSchema;
@@ -15,7 +16,9 @@ use utoipa::openapi::{
     Components, ComponentsBuilder, Content, HeaderBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi,
     OpenApiBuilder, Paths, Ref, RefOr, Required, Response, ResponseBuilder, ServerBuilder,
 };
-use wirelab_clients::wire::{self, BODY_BYTES_MAX, DeploymentId, Problem, Transport};
+use wirelab_clients::wire::{self, BODY_BYTES_MAX, DeploymentId, Problem};
+
+use crate::server::Options;
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
@@ -26,14 +29,19 @@ the remedy. A method that a path does not have is answered 405 with `Allow`; a p
 parameters and JSON members are ignored.\n\n\
 A *cursor* is `<epoch>.<seq>`: what was seen last, and the same on every transport. Reading starts after it.";
 
-/// The document, as a server of these transports sends it.
-pub fn json(transports: &[Transport]) -> String {
-    document(transports).to_pretty_json().expect("a document has no key that JSON refuses")
+/// The document, as a server with these options sends it.
+pub fn json(options: &Options) -> String {
+    document(options).to_pretty_json().expect("a document has no key that JSON refuses")
 }
 
-fn document(transports: &[Transport]) -> OpenApi {
+fn document(options: &Options) -> OpenApi {
     let mut paths = Paths::new();
-    for path in calls::paths().into_iter().chain(transports::paths(transports)) {
+    let lab = options.lab.as_ref().map(|_| lab::paths());
+    for path in calls::paths()
+        .into_iter()
+        .chain(transports::paths(&options.transports))
+        .chain(lab.into_iter().flatten())
+    {
         let Described { path, calls } = path;
         for (method, operation) in calls {
             paths.add_path_operation(&path, vec![method], operation);
@@ -74,6 +82,7 @@ fn components() -> Components {
         add::<Problem>,
         add::<crate::api::Health>,
         add::<crate::api::Ready>,
+        add::<crate::lab::LabBounds>,
     ] {
         add(&mut schemas);
     }

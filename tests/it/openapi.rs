@@ -14,6 +14,9 @@ use wirelab::server::Options;
 /// What the server serves besides calls: the page and its files.
 const PAGE: &[&str] = &["/"];
 const PAGE_SOURCES: &[&str] = &["src/page.rs"];
+/// Where the paths of the lab stand, without what they all begin with.
+const LAB_SOURCES: &str = "src/lab";
+const LAB: &str = "/api/lab";
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
@@ -148,7 +151,10 @@ fn every_mounted_path_is_described() {
             for call in ["resource(", ".route(\"", "scope("] {
                 for rest in source.split(call).skip(1) {
                     match rest.trim_start().strip_prefix('"').or(call.ends_with('"').then_some(rest)) {
-                        Some(literal) => drop(mounted.insert(literal.split('"').next().unwrap().to_owned())),
+                        Some(literal) => {
+                            let before = if name.starts_with(LAB_SOURCES) { LAB } else { "" };
+                            mounted.insert(before.to_owned() + literal.split('"').next().unwrap());
+                        }
                         None => by_variable.push(format!("{name}: {call}{rest:.8}")),
                     }
                 }
@@ -158,7 +164,7 @@ fn every_mounted_path_is_described() {
     mounted.retain(|path| !PAGE.contains(&path.as_str()));
     assert_eq!(mounted, described);
     // `resource` itself, what it is made of, and the loop over the transports; whoever adds another looks here.
-    by_variable.retain(|use_| !use_.contains("(&path, "));
+    by_variable.retain(|use_| !use_.contains("(&path, ") && !use_.contains("scope(PREFIX)"));
     by_variable.sort();
     assert_eq!(by_variable, ["src/api.rs: resource(path).de", "src/api.rs: resource(path: &s"]);
 }
@@ -233,6 +239,11 @@ fn every_promised_answer_is_given_as_promised() {
     {
         cases.push(("GET", template, template.into(), &[], vec![], 200));
     }
+    let by_a_proxy: Headers = &[("via", "1.1 proxy.example")];
+    cases.extend([
+        ("GET", LAB, LAB.into(), &[] as Headers, vec![], 200),
+        ("GET", LAB, LAB.into(), by_a_proxy, vec![], 403),
+    ]);
     let upgrade: Headers = &[
         ("connection", "upgrade"),
         ("upgrade", "websocket"),

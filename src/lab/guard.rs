@@ -1,0 +1,157 @@
+//! Who may use the lab: somebody at this machine, at a page of this server, with nobody in between.
+//!
+//! Wraps every path of the lab; called by nobody else. Looks at the connection and at what a browser says that its
+//! pages cannot change. Never asks for a password: a lab that is reached from elsewhere is a mistake, not a feature.
+//!
+//! Each rule closes one way in. The peer: the network. The name in `Host`: a name of somebody else's that was made to
+//! lead here (DNS rebinding). Marks of a proxy, and HTTP/1.0, which nginx speaks unless it is told otherwise: a proxy
+//! on this machine, whose every client would look like one of ours. `Origin` and `Sec-Fetch-Site`: a page of another
+//! server, in a browser on this machine.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use actix_web::http::{StatusCode, Version};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest, ResponseError};
+
+use crate::problem::Refusal;
+
+/// Fields that only proxies add, beside all that begin with [`FORWARDED_PREFIX`].
+const FORWARDED: [&str; 3] = ["forwarded", "via", "x-real-ip"];
+const FORWARDED_PREFIX: &str = "x-forwarded-";
+/// What browsers may say of who asks: a page of this server, or a person who typed the address.
+const FETCH_SITES: [&str; 2] = ["same-origin", "none"];
+
+/// Lets a request through, or answers 403 with the rule that it breaks.
+pub(super) async fn admit(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Err(rule) = check(request.request()) {
+        let detail = format!(
+            "the lab answers only at the machine that the server runs on, and {rule}; open the page there at \
+             http://localhost, without a proxy in between"
+        );
+        return Ok(request.into_response(Refusal::new(StatusCode::FORBIDDEN, detail).error_response()));
+    }
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    // Nor may another page embed what it cannot read.
+    let policy = HeaderName::from_static("cross-origin-resource-policy");
+    response.headers_mut().insert(policy, HeaderValue::from_static("same-origin"));
+    Ok(response)
+}
+
+/// The first rule that is broken, in words.
+fn check(request: &HttpRequest) -> Result<(), String> {
+    let headers = request.headers();
+    match request.peer_addr().map(|peer| peer.ip().to_canonical()) {
+        Some(peer) if peer.is_loopback() => {}
+        Some(peer) => return Err(format!("this request comes from {peer}")),
+        None => return Err("it cannot be told where this request comes from".to_owned()),
+    }
+    if request.version() < Version::HTTP_11 {
+        return Err("this request is of HTTP/1.0, as proxies speak it".to_owned());
+    }
+    let host = of_this_machine(request)?;
+    if let Some(name) = headers.keys().find(|name| is_of_a_proxy(name)) {
+        return Err(format!("this request came through a proxy: it has the field {name}"));
+    }
+    let own = format!("http://{host}");
+    if let Some(origin) = values(headers, ORIGIN.as_str()).find(|origin| !origin.eq_ignore_ascii_case(&own)) {
+        return Err(format!("the page that asks is of {origin:?} instead of {own:?}"));
+    }
+    let mut sites = values(headers, "sec-fetch-site");
+    if let Some(site) = sites.find(|site| !FETCH_SITES.contains(site)) {
+        return Err(format!("the page that asks is of another site: Sec-Fetch-Site is {site:?}"));
+    }
+    Ok(())
+}
+
+/// The one name that the server was called by, if that is a name of the loopback.
+fn of_this_machine(request: &HttpRequest) -> Result<&str, String> {
+    let mut hosts = values(request.headers(), HOST.as_str());
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err("this request does not say once by which Host it calls the server".to_owned());
+    };
+    // A target that is a whole address has a name of its own (RFC 9112 §3.2.2).
+    let target = request.uri().authority().map(|authority| authority.as_str());
+    match [Some(host), target].into_iter().flatten().find(|name| !is_loopback(name)) {
+        Some(name) => Err(format!("this request calls the server {name:?}, which may be anybody's name")),
+        None => Ok(host),
+    }
+}
+
+/// `localhost`, `127.0.0.0/8` or `[::1]`, with any port. Written in another way it is refused.
+fn is_loopback(authority: &str) -> bool {
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => authority,
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name == "[::1]"
+        || name.parse::<Ipv4Addr>().is_ok_and(|address| IpAddr::V4(address).is_loopback())
+}
+
+fn is_of_a_proxy(name: &HeaderName) -> bool {
+    FORWARDED.contains(&name.as_str()) || name.as_str().starts_with(FORWARDED_PREFIX)
+}
+
+/// What stands in the fields of that name; bytes that are no text are no value that a rule allows.
+fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).map(|value| value.to_str().unwrap_or("\u{fffd}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn request(peer: &str) -> TestRequest {
+        TestRequest::get().uri("/").peer_addr(peer.parse().unwrap()).insert_header((HOST, "localhost:8080"))
+    }
+
+    #[test]
+    fn only_the_loopback_is_this_machine_however_its_address_is_written() {
+        for peer in ["127.0.0.1:5000", "127.9.9.9:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
+            assert_eq!(check(&request(peer).to_http_request()), Ok(()), "{peer}");
+        }
+        for peer in ["192.0.2.2:5000", "[fd00::2]:5000", "[::ffff:192.0.2.2]:5000", "0.0.0.0:5000"] {
+            let refused = check(&request(peer).to_http_request()).unwrap_err();
+            assert!(refused.contains("comes from"), "{peer}: {refused}");
+        }
+        let unknown = TestRequest::get().insert_header((HOST, "localhost")).to_http_request();
+        assert!(check(&unknown).is_err());
+    }
+
+    #[test]
+    fn only_plain_names_of_the_loopback_are_its_names() {
+        for name in ["localhost", "LocalHost:1", "127.0.0.1", "127.1.2.3:8080", "[::1]", "[::1]:8080"] {
+            assert!(is_loopback(name), "{name}");
+        }
+        for name in [
+            "",
+            ":8080",
+            "localhost.evil.example",
+            "evil.localhost",
+            "localhost.",
+            "localhost:80:80",
+            "a@localhost",
+            "localhost@evil.example",
+            "127.0.0.1.evil.example:80",
+            "127.1",
+            "0177.0.0.1",
+            "2130706433",
+            "0.0.0.0",
+            "128.0.0.1",
+            "::1",
+            "[::ffff:127.0.0.1]",
+            "[::1].evil.example",
+            "lab.example",
+        ] {
+            assert!(!is_loopback(name), "{name}");
+        }
+    }
+}
