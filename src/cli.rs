@@ -120,6 +120,21 @@ pub struct Run {
     /// Folder for results.
     #[arg(long, default_value = "results")]
     pub results: PathBuf,
+    /// How far it is: a bar, or for programs lines of JSON, the last of which says how it ended and where the files are.
+    #[arg(long, value_enum, default_value_t = ProgressFormat::Bar)]
+    pub progress: ProgressFormat,
+    /// Stop when stdin is closed, as after Ctrl-C, so that a run started by a program does not outlive it.
+    #[arg(long)]
+    pub stop_at_stdin_end: bool,
+}
+
+/// How a command says how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressFormat {
+    /// A bar and a table, for people.
+    Bar,
+    /// Only lines of JSON on stdout.
+    Json,
 }
 
 /// Where logs live.

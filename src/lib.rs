@@ -12,6 +12,7 @@
 //! - [`store`]: where logs live
 //! - [`lab`]: what a teacher does to the server itself
 //! - `page`: the files of `static/` at `/`
+//! - `plan_files`: the plans on disk
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
 
@@ -29,6 +30,7 @@ pub mod metrics;
 mod new_lines;
 pub mod openapi;
 mod page;
+mod plan_files;
 pub mod problem;
 mod protocol;
 pub mod reader;

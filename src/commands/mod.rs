@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::process::ExitStatus;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::command_output::exit_code;
 
@@ -113,6 +114,53 @@ impl Interrupts {
         tokio::select! {
             _ = self.ctrl_c.recv() => Interrupt::CtrlC,
             _ = self.terminate.recv() => Interrupt::Terminate,
+        }
+    }
+}
+
+/// Whether the end of stdin ends a command too. A pipe ends with whoever holds its other end, however that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StdinEnd {
+    Ignored,
+    Stops,
+}
+
+impl StdinEnd {
+    /// What `--stop-at-stdin-end` says.
+    pub(crate) fn of_flag(stop_at_stdin_end: bool) -> Self {
+        if stop_at_stdin_end { Self::Stops } else { Self::Ignored }
+    }
+}
+
+/// Whether somebody wants an end of it: by a signal or by the end of stdin, from the moment this is made.
+pub(crate) struct Stop {
+    interrupts: Interrupts,
+    stdin_ended: CancellationToken,
+}
+
+impl Stop {
+    /// Must be called inside a tokio runtime.
+    pub(crate) fn listen(stdin: StdinEnd) -> Self {
+        let stdin_ended = CancellationToken::new();
+        match stdin {
+            StdinEnd::Ignored => {}
+            StdinEnd::Stops => {
+                let ended = stdin_ended.clone();
+                tokio::spawn(async move {
+                    // What it says is of no interest. An error, like the end, means that nobody is there.
+                    let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
+                    ended.cancel();
+                });
+            }
+        }
+        Self { interrupts: Interrupts::listen(), stdin_ended }
+    }
+
+    /// Waits until somebody does. Cancel-safe.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupts.next() => {}
+            () = self.stdin_ended.cancelled() => {}
         }
     }
 }
