@@ -1,4 +1,5 @@
-// The page: an overview; a deployment with a lane for each transport (`#/ID`), or over one alone (`#/ID/TRANSPORT`).
+// The page: an overview; a deployment with a lane for each transport (`#/ID`), or over one alone (`#/ID/TRANSPORT`);
+// lessons (`#/lessons`) and results (`#/reports`).
 //
 // Plain ES modules on top of the API that everybody uses. The transports are asked for, never listed here: the
 // browser half of a wire is the module of its name in `transports/`.
@@ -7,9 +8,12 @@ import { DeploymentView } from "./deployment.js";
 import { LanesView } from "./lanes/view.js";
 import { Lessons } from "./lessons.js";
 import { Overview } from "./overview.js";
+import { Reports } from "./reports.js";
 import { Source } from "./source.js";
 
-const LESSON = /^#\/lessons(?:\/(\d{1,2}))?$/;
+const LESSONS = "#/lessons";
+const LESSON = /^#\/lessons\/(\d{1,2})$/;
+const REPORTS = "#/reports";
 const ROUTE = /^#\/([^/]+)(?:\/([a-z0-9-]+))?$/;
 const WIRE = /^[a-z0-9-]+$/;
 
@@ -40,28 +44,42 @@ async function start() {
     location.hash = `#/${id}`;
   });
 
-  function route() {
-    overview.close();
-    deployment.close();
-    lanes.close();
-    lessons.close();
-    for (const main of document.querySelectorAll("main")) main.hidden = true;
-    const lesson = location.hash.match(LESSON);
-    if (lesson) {
-      const isOpen = lesson[1] !== undefined && lessons.open(Number(lesson[1]));
-      element(isOpen ? "lanes" : "lessons").hidden = false;
-      if (!isOpen) document.title = "Lessons · wirelab";
-      return;
+  const reports = new Reports();
+  const views = [overview, deployment, lanes, lessons, reports];
+
+  /** Of all the page's parts only this one is shown. */
+  function show(name) {
+    for (const main of document.querySelectorAll("main")) main.hidden = main.id !== name;
+    const { hash } = location;
+    const here = [LESSONS, REPORTS].find((path) => hash.startsWith(path)) ?? "#/";
+    for (const link of document.querySelectorAll("nav a")) {
+      link.ariaCurrent = link.getAttribute("href") === here ? "page" : null;
     }
-    const [, given, transport] = location.hash.match(ROUTE) ?? [];
-    const id = given && encodeURIComponent(given);
-    const withCommands = unfed.has(given);
-    element("overview").hidden = id !== undefined;
-    element("lanes").hidden = id === undefined || transport !== undefined;
-    element("deployment").hidden = id === undefined || transport === undefined;
-    if (id === undefined) overview.open();
-    else if (transport === undefined) lanes.open(id, { withCommands });
-    else deployment.open(id, transport, { withCommands });
+  }
+
+  function route() {
+    for (const view of views) view.close();
+    const { hash } = location;
+    const [, lesson] = hash.match(LESSON) ?? [];
+    const [, given, transport] = hash.match(ROUTE) ?? [];
+    if (hash === REPORTS) {
+      show("reports");
+      reports.open();
+    } else if (lesson !== undefined && lessons.open(Number(lesson))) {
+      show("lanes");
+    } else if (hash.startsWith(LESSONS)) {
+      show("lessons");
+      lessons.list();
+    } else if (given === undefined) {
+      show("overview");
+      overview.open();
+    } else if (transport === undefined) {
+      show("lanes");
+      lanes.open(encodeURIComponent(given), { withCommands: unfed.has(given) });
+    } else {
+      show("deployment");
+      deployment.open(encodeURIComponent(given), transport, { withCommands: unfed.has(given) });
+    }
   }
 
   addEventListener("hashchange", route);

@@ -22,6 +22,7 @@ function make(name, text = "", className = "") {
 export class Lessons {
   #view;
   #lessons;
+  #lesson = null;
   /** Aborted when the lesson is left. */
   #visit = null;
   #stage = null;
@@ -44,6 +45,11 @@ export class Lessons {
     return new Lessons(view, modules.map(({ lesson }) => lesson));
   }
 
+  /** Shows the list. */
+  list() {
+    document.title = "Lessons · wirelab";
+  }
+
   /** Asks for the prediction of lesson `number`; false when there is none of that number. */
   open(number) {
     const lesson = this.#lessons[number - 1];
@@ -63,8 +69,6 @@ export class Lessons {
     this.#lesson = lesson;
     return true;
   }
-
-  #lesson = null;
 
   close() {
     this.#visit?.abort();
