@@ -34,7 +34,6 @@ export class Reports {
   /** Shows results and plans and keeps them fresh until `close`. */
   open() {
     document.title = "Reports · wirelab";
-    element("reports-link").ariaCurrent = "page";
     this.#visit = new AbortController();
     this.#isAdmitted = false;
     show([]);
@@ -46,7 +45,6 @@ export class Reports {
   }
 
   close() {
-    element("reports-link").ariaCurrent = null;
     clearInterval(this.#timer);
     this.#timer = null;
     this.#run.close();

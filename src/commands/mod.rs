@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod compare;
 pub mod completions;
+pub mod crowd;
 pub mod man;
 pub mod plans;
 pub mod publish;
@@ -15,6 +16,7 @@ pub mod tail;
 
 use std::io::{self, Write};
 use std::process::ExitStatus;
+use std::thread;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -139,16 +141,18 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Must be called inside a tokio runtime.
+    /// From now on. Must be called inside a tokio runtime.
     pub(crate) fn listen(stdin: StdinEnd) -> Self {
         let stdin_ended = CancellationToken::new();
         match stdin {
             StdinEnd::Ignored => {}
             StdinEnd::Stops => {
                 let ended = stdin_ended.clone();
-                tokio::spawn(async move {
+                // A thread of its own: a runtime that is busy with subscribers would see the end late. It ends with
+                // the process.
+                thread::spawn(move || {
                     // What it says is of no interest. An error, like the end, means that nobody is there.
-                    let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
+                    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
                     ended.cancel();
                 });
             }
