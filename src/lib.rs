@@ -11,6 +11,7 @@
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
 //! - [`lab`]: what a teacher does to the server itself
+//! - `theory`: what the formulas say, for the page
 //! - `page`: the files of `static/` at `/`
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
@@ -37,4 +38,5 @@ mod request;
 pub mod server;
 pub mod sources;
 pub mod store;
+mod theory;
 pub mod transports;
