@@ -82,6 +82,9 @@ fn components() -> Components {
         add::<crate::api::Health>,
         add::<crate::api::Ready>,
         add::<crate::lab::LabBounds>,
+        add::<crate::lab::OutageTerms>,
+        add::<crate::lab::ResultsFolder>,
+        add::<crate::theory::Theory>,
     ] {
         add(&mut schemas);
     }
