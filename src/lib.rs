@@ -12,7 +12,7 @@
 //! - [`store`]: where logs live
 //! - [`lab`]: what a teacher does to the server itself
 //! - `page`: the files of `static/` at `/`
-//! - `plan_files`: the plans on disk
+//! - `plan_files`: the plans on disk; `run_progress`: what a run says to the program that started it
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
 
@@ -36,6 +36,7 @@ mod protocol;
 pub mod reader;
 pub mod report;
 mod request;
+mod run_progress;
 pub mod server;
 pub mod sources;
 pub mod store;
