@@ -12,6 +12,7 @@
 //! - [`store`]: where logs live
 //! - [`lab`]: what a teacher does to the server itself
 //! - `page`: the files of `static/` at `/`
+//! - `lanes`: what the server counted for one lane of a page, streamed back to it
 //! - `plan_files`: the plans on disk; `run_progress`: what a run says to the program that started it
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
@@ -26,6 +27,7 @@ mod connection;
 pub mod deployments;
 mod http2;
 pub mod lab;
+mod lanes;
 pub mod metrics;
 mod new_lines;
 pub mod openapi;
@@ -41,3 +43,4 @@ pub mod server;
 pub mod sources;
 pub mod store;
 pub mod transports;
+mod upgrade;

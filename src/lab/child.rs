@@ -85,7 +85,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_beyond_the_bound_is_left_out_and_the_others_are_heard() {
-        let script = format!("echo a; head -c {} /dev/zero | tr '\\0' x; echo; echo b; exit 3", 3 * LINE_BYTES_MAX);
+        let script =
+            format!("echo a; head -c {} /dev/zero | tr '\\0' x; echo; echo b; exit 3", 3 * LINE_BYTES_MAX);
         let (heard, exit) = watched(&script, CancellationToken::new()).await;
         assert_eq!((heard, exit), (vec!["a".to_owned(), "b".to_owned()], 3));
     }

@@ -5,6 +5,7 @@ mod bounds;
 mod calls;
 mod compression;
 mod http2;
+mod lanes;
 mod linger;
 mod origins;
 mod polls;
