@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 use wirelab_clients::wire::{From as Position, Transport};
 
 use crate::compression::Compression;
@@ -39,6 +40,8 @@ pub enum Command {
     Publish(Publish),
     /// Follow a deployment in the terminal.
     Tail(Tail),
+    /// Follow a deployment many times over, and say what the subscribers see.
+    Crowd(Crowd),
     /// Record a command's output with its timing, to be replayed.
     Record(Record),
     /// Make report.html again from the files of a results folder.
@@ -120,6 +123,21 @@ pub struct Run {
     /// Folder for results.
     #[arg(long, default_value = "results")]
     pub results: PathBuf,
+    /// How far it is: a bar, or for programs lines of JSON, the last of which says how it ended and where the files are.
+    #[arg(long, value_enum, default_value_t = ProgressFormat::Bar)]
+    pub progress: ProgressFormat,
+    /// Stop when stdin is closed, as after Ctrl-C, so that a run started by a program does not outlive it.
+    #[arg(long)]
+    pub stop_at_stdin_end: bool,
+}
+
+/// How a command says how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressFormat {
+    /// A bar and a table, for people.
+    Bar,
+    /// Only lines of JSON on stdout.
+    Json,
 }
 
 /// Where logs live.
@@ -236,6 +254,37 @@ pub struct Tail {
     /// Interval of short polls.
     #[arg(long, default_value = "1s", value_parser = poll_interval)]
     pub poll_interval: Duration,
+}
+
+const CROWD_FIGURES: &str = "\
+Prints one JSON object per second and a last one with \"ended\":true when the log is over. All subscribers begin after
+the newest line. Latencies count from the time stamps of the lines, so the server must be on this machine.
+
+Exit codes: 0 every line came once and in order; 2 wrong usage; 3 a line was lost, reordered or duplicated; 6 the server
+failed, or a subscriber gave up.";
+
+/// `wirelab crowd`.
+#[derive(Debug, Args)]
+#[command(after_help = CROWD_FIGURES)]
+pub struct Crowd {
+    /// A deployment's id, else the newest of that name.
+    #[arg(long, value_name = "NAME")]
+    pub deployment: String,
+    /// The server.
+    #[arg(long, default_value = SERVER_DEFAULT)]
+    pub server: String,
+    /// How lines reach them: short-poll, long-poll, sse, ndjson, websocket or websocket-actor.
+    #[arg(long, default_value = "sse")]
+    pub transport: Transport,
+    /// How many there are, each over its own TCP connection; at most 2000.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(SUBSCRIBERS_MAX)))]
+    pub subscribers: u32,
+    /// Interval of short polls.
+    #[arg(long, default_value = "1s", value_parser = poll_interval)]
+    pub poll_interval: Duration,
+    /// Stop when stdin is closed, so that a crowd started by a program does not outlive it.
+    #[arg(long)]
+    pub stop_at_stdin_end: bool,
 }
 
 /// `wirelab record`.

@@ -1,13 +1,14 @@
 //! One TCP connection of the server: its bytes counted, its stalls bounded, its end at the lab's will.
 //!
 //! actix shows no socket bytes, so the server is built on a counting stream. Bytes read belong to the request
-//! they precede: they are kept until that request is known, or until the answer is written.
+//! they precede: they are kept until that request is known, or until the answer is written. They are booked twice: on
+//! the metrics of the caller, and on the ledger of the request's lane if it has one.
 
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,7 +18,12 @@ use futures_util::future::{AbortHandle, AbortRegistration};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::lanes::Lane;
 use crate::metrics::{Caller, Metrics};
+
+/// Lanes of which a connection remembers that it has carried them; a connection that has carried more may be counted again
+/// for the first of them. Browsers share a connection among the lanes of a page, which shows far fewer at once.
+const LANES_REMEMBERED_MAX: usize = 64;
 
 /// Open connections of one server, against its bound. Touched when one opens or ends, never in between.
 pub(crate) struct Connections {
@@ -98,7 +104,7 @@ pub(crate) struct Ledger {
     /// Among the connections.
     key: u64,
     cut: AbortHandle,
-    caller: Mutex<Option<Caller>>,
+    user: Mutex<User>,
     unclaimed_up: AtomicU64,
     /// HTTP/2 says its settings before anybody asks.
     unclaimed_down: AtomicU64,
@@ -106,16 +112,53 @@ pub(crate) struct Ledger {
     refused: AtomicBool,
 }
 
+/// Whose a connection is: the caller and the lane of its last request.
+#[derive(Default)]
+struct User {
+    caller: Option<Caller>,
+    lane: Option<Arc<Lane>>,
+    /// Nothing, and no memory, as long as no request has a lane.
+    lanes_carried: Vec<Weak<Lane>>,
+}
+
+impl User {
+    fn take_lane(&mut self, lane: Option<Arc<Lane>>) {
+        let is_same = match (&self.lane, &lane) {
+            (None, None) => true,
+            (Some(before), Some(lane)) => Arc::ptr_eq(before, lane),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        if is_same {
+            return;
+        }
+        if let Some(before) = self.lane.take() {
+            before.lost();
+        }
+        if let Some(lane) = &lane {
+            let known = Arc::downgrade(lane);
+            if self.lanes_carried.iter().any(|carried| carried.ptr_eq(&known)) {
+                lane.regained();
+            } else {
+                if self.lanes_carried.len() == LANES_REMEMBERED_MAX {
+                    self.lanes_carried.remove(0);
+                }
+                self.lanes_carried.push(known);
+                lane.connected();
+            }
+        }
+        self.lane = lane;
+    }
+}
+
 impl Ledger {
     fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> (Arc<Self>, AbortRegistration) {
         let (key, beyond, cut, registration) = connections.enter();
-        let caller = Mutex::new(None);
         let ledger = Self {
             metrics,
             connections,
             key,
             cut,
-            caller,
+            user: Mutex::default(),
             unclaimed_up: AtomicU64::new(0),
             unclaimed_down: AtomicU64::new(0),
             refused: beyond.into(),
@@ -123,11 +166,11 @@ impl Ledger {
         (Arc::new(ledger), registration)
     }
 
-    /// A request begins: the connection and the bytes read since the last answer are `caller`'s.
-    pub(crate) fn claim(&self, caller: Caller) {
-        let mut current = self.caller.lock().expect("no holder panics");
-        if *current != Some(caller) {
-            match *current {
+    /// A request begins: the connection and the bytes read since the last answer are `caller`'s, and the lane's.
+    pub(crate) fn claim(&self, caller: Caller, lane: Option<Arc<Lane>>) {
+        let mut user = self.user.lock().expect("no holder panics");
+        if user.caller != Some(caller) {
+            match user.caller {
                 Some(before) => {
                     self.metrics.of(before).connections.dec();
                 }
@@ -136,9 +179,10 @@ impl Ledger {
                 }
             }
             self.metrics.of(caller).connections.inc();
-            *current = Some(caller);
+            user.caller = Some(caller);
         }
-        self.book(caller);
+        user.take_lane(lane);
+        self.book(caller, user.lane.as_deref());
     }
 
     /// Of the connection that a request came on, whichever protocol it speaks.
@@ -152,30 +196,38 @@ impl Ledger {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn caller(&self) -> Option<Caller> {
-        *self.caller.lock().expect("no holder panics")
-    }
-
     fn wrote(&self, bytes: usize) {
         self.unclaimed_down.fetch_add(bytes as u64, Ordering::Relaxed);
-        if let Some(caller) = self.caller() {
-            self.book(caller);
+        let user = self.user.lock().expect("no holder panics");
+        if let Some(caller) = user.caller {
+            self.book(caller, user.lane.as_deref());
         }
     }
 
-    fn book(&self, caller: Caller) {
+    fn book(&self, caller: Caller, lane: Option<&Lane>) {
+        let up = self.unclaimed_up.swap(0, Ordering::Relaxed);
+        let down = self.unclaimed_down.swap(0, Ordering::Relaxed);
         let metrics = self.metrics.of(caller);
-        metrics.bytes_up.inc_by(self.unclaimed_up.swap(0, Ordering::Relaxed));
-        metrics.bytes_down.inc_by(self.unclaimed_down.swap(0, Ordering::Relaxed));
+        metrics.bytes_up.inc_by(up);
+        metrics.bytes_down.inc_by(down);
+        if let Some(lane) = lane
+            && (up, down) != (0, 0)
+        {
+            lane.moved(up, down);
+        }
     }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        // Booked before the gauge falls: whoever sees no connection sees all of its bytes.
-        self.book(self.caller().unwrap_or(Caller::of_path("")));
-        if let Some(caller) = self.caller() {
+        let User { caller, lane, .. } = std::mem::take(self.user.get_mut().expect("no holder panics"));
+        // Booked before the gauges fall: whoever sees no connection sees all of its bytes.
+        self.book(caller.unwrap_or(Caller::of_path("")), lane.as_deref());
+        if let Some(caller) = caller {
             self.metrics.of(caller).connections.dec();
+        }
+        if let Some(lane) = lane {
+            lane.lost();
         }
         self.connections.open.lock().expect("no holder panics").cuts.remove(&self.key);
     }

@@ -13,6 +13,8 @@
 //! - [`lab`]: what a teacher does to the server itself
 //! - `theory`: what the formulas say, for the page
 //! - `page`: the files of `static/` at `/`
+//! - `lanes`: what the server counted for one lane of a page, streamed back to it
+//! - `plan_files`: the plans on disk
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
 
@@ -26,10 +28,12 @@ mod connection;
 pub mod deployments;
 mod http2;
 pub mod lab;
+mod lanes;
 pub mod metrics;
 mod new_lines;
 pub mod openapi;
 mod page;
+mod plan_files;
 pub mod problem;
 mod protocol;
 pub mod reader;
@@ -40,3 +44,4 @@ pub mod sources;
 pub mod store;
 mod theory;
 pub mod transports;
+mod upgrade;

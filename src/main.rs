@@ -15,6 +15,7 @@ fn main() -> ExitCode {
             Command::Serve(arguments) => commands::serve::run(arguments).await,
             Command::Publish(arguments) => commands::publish::run(arguments).await,
             Command::Tail(arguments) => commands::tail::run(arguments).await,
+            Command::Crowd(arguments) => commands::crowd::run(arguments).await,
             Command::Record(arguments) => commands::record::run(arguments).await,
             Command::Claims(arguments) => commands::claims::run(arguments).await,
             Command::Compare(arguments) => commands::compare::run(&arguments),

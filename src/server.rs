@@ -26,7 +26,7 @@ use actix_web::http::header::{
 };
 use actix_web::http::{Method, Uri, Version};
 use actix_web::middleware::{Condition, Next, from_fn};
-use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use futures_util::future::Abortable;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
@@ -37,10 +37,11 @@ use crate::compression::Compression;
 use crate::connection::{Connections, Ledger, MeteredStream};
 use crate::deployments::Deployments;
 use crate::lab::Lab;
+use crate::lanes::{Lane, Lanes};
 use crate::metrics::{Caller, Metrics};
 use crate::problem::Refusal;
 use crate::protocol::{self, Spoken};
-use crate::{api, http2, lab, openapi, page, transports};
+use crate::{api, http2, lab, lanes, openapi, page, transports};
 
 /// Connections accepted beyond the bound, only to be told 503. Without them an overloaded server would look
 /// like one that hangs.
@@ -124,6 +125,8 @@ pub struct Context {
     pub rooms: Arc<Semaphore>,
     /// Cancelled when the server says goodbye.
     pub shutdown: CancellationToken,
+    /// The lanes of pages, each with its ledger.
+    pub(crate) lanes: Arc<Lanes>,
     /// What is open, for the lab to cut.
     pub(crate) connections: Arc<Connections>,
     /// `/openapi.json`.
@@ -156,6 +159,7 @@ pub fn start(
         options,
         rooms,
         shutdown,
+        lanes: Lanes::new(),
         connections: connections.clone(),
         description,
     };
@@ -275,6 +279,7 @@ fn app(
         .app_data(context)
         .configure(api::mount)
         .configure(|config| transports::mount(config, &served))
+        .configure(lanes::mount)
         .configure(|config| lab::mount(config, lab.as_ref()))
         .configure(page::mount)
         .default_service(web::to(no_such_path))
@@ -308,14 +313,21 @@ fn cors(origins: &[String]) -> Cors {
 struct Counted<'a> {
     metrics: &'a Metrics,
     caller: Caller,
+    lane: Option<Arc<Lane>>,
     outcome: Outcome,
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.metrics.of(self.caller).count(self.outcome);
+        if let Some(lane) = &self.lane {
+            lane.answered(self.outcome);
+        }
     }
 }
+
+/// What is wrong with a request's lane, on its way to [`refuse_some`].
+struct UnknownLane(Refusal);
 
 async fn every_request(
     request: ServiceRequest,
@@ -323,10 +335,17 @@ async fn every_request(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let context = request.app_data::<web::Data<Context>>().expect("set in app()").clone();
     let caller = Caller::of_path(request.path());
-    Ledger::of(request.request()).claim(caller);
+    let lane = context.lanes.of(request.query_string()).unwrap_or_else(|refusal| {
+        request.extensions_mut().insert(UnknownLane(refusal));
+        None
+    });
+    if let Some(lane) = &lane {
+        lane.asked();
+    }
+    Ledger::of(request.request()).claim(caller, lane.clone());
     // HTTP/1.0 has no chunks: a body without length ends with its connection (RFC 9112 §6.1, §6.3).
     let knows_chunks = request.version() >= Version::HTTP_11;
-    let mut counted = Counted { metrics: &context.metrics, caller, outcome: Outcome::Error };
+    let mut counted = Counted { metrics: &context.metrics, caller, lane, outcome: Outcome::Error };
     let mut response = next.call(request).await?.map_into_boxed_body();
     counted.outcome = outcome(response.response());
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -338,7 +357,7 @@ async fn every_request(
     Ok(response)
 }
 
-/// Overload, and origins that may not do what they ask.
+/// Overload, lanes that are none, and origins that may not do what they ask.
 async fn refuse_some(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -347,6 +366,10 @@ async fn refuse_some(
     if Ledger::of(request.request()).is_refused() {
         let caller = Caller::of_path(request.path());
         return Ok(request.into_response(overloaded(caller)));
+    }
+    let unknown = request.extensions_mut().remove();
+    if let Some(UnknownLane(refusal)) = unknown {
+        return Ok(request.into_response(refusal.error_response()));
     }
     if let Err(refusal) = check_origin(request.request(), &context.options.allow_origins) {
         return Ok(request.into_response(refusal.error_response()));

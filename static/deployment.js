@@ -1,8 +1,9 @@
 // One deployment on the page: controls, facts and its log. What it shows is a `Follower`'s.
 
 import { Backoff, sleep } from "./backoff.js";
+import { count, duration } from "./figures.js";
 import { Follower } from "./follower.js";
-import { LINES_SHOWN_MAX, LogView } from "./log_view.js";
+import { LogView, WHOLE_WINDOW } from "./log_view.js";
 import { showStatus } from "./overview.js";
 
 /** What a browser does best by itself; without it, the first of the list. */
@@ -11,7 +12,6 @@ const CLOCK_MS = 1_000;
 const FIRST_CEILING_MS = 500;
 
 const element = (id) => document.getElementById(id);
-const count = (number) => number.toLocaleString("en");
 
 /** Writes only what changed, so that a screen reader is not told the same again. */
 function write(id, text) {
@@ -20,7 +20,8 @@ function write(id, text) {
 
 export class DeploymentView {
   #transports;
-  #log = new LogView(element("log"), element("above"), element("jump"));
+  #source;
+  #log = new LogView(element("log"), element("above"), element("jump"), WHOLE_WINDOW);
   #follower = null;
   #id = null;
   /** Aborted when the deployment is left. */
@@ -30,8 +31,9 @@ export class DeploymentView {
   #shownState = null;
 
   /** `transports`: the rows of `/api/transports`, each with the `half` of its wire, or null. */
-  constructor(transports) {
+  constructor(transports, source) {
     this.#transports = transports;
+    this.#source = source;
     element("transport").replaceChildren(
       ...transports.map(({ name, wire, half }) => {
         const option = new Option(half ? name : `${name} (no browser half for ${wire})`, name);
@@ -44,9 +46,6 @@ export class DeploymentView {
     element("disconnect").addEventListener("click", () => this.#follower.disconnect());
     element("ping").addEventListener("click", () => this.#ping());
     element("clear").addEventListener("click", () => this.#log.clear());
-    for (const button of document.querySelectorAll("[data-copies]")) {
-      button.addEventListener("click", () => copy(element(button.dataset.copies), button));
-    }
   }
 
   /** Opens a deployment and follows it. `transportName` may be absent or unknown. */
@@ -59,10 +58,9 @@ export class DeploymentView {
     write("id", id);
     write("round-trip", "–");
     // Until this one is described; what is shown is the previous one's.
-    element("status").hidden = element("publish").hidden = true;
+    element("status").hidden = true;
+    this.#source.show(element("deployment-source"), id, { withCommands });
     element("all-lines").href = `${path}/lines`;
-    showCommands(id, path);
-    element("publish").open = withCommands;
     const usable = this.#transports.filter(({ half }) => half !== null);
     const chosen =
       usable.find(({ name }) => name === transportName) ??
@@ -107,7 +105,7 @@ export class DeploymentView {
     document.title = `${name} · wirelab`;
     showStatus(element("status"), status);
     element("status").hidden = false;
-    element("publish").hidden = status !== "running";
+    this.#source.status(status);
   }
 
   #chosen() {
@@ -126,7 +124,7 @@ export class DeploymentView {
 
   #connect() {
     const chosen = this.#chosen();
-    if (chosen) this.#follower.connect(chosen, chosen.half, LINES_SHOWN_MAX);
+    if (chosen) this.#follower.connect(chosen, chosen.half, WHOLE_WINDOW.rows);
   }
 
   #ping() {
@@ -150,7 +148,10 @@ export class DeploymentView {
       if (state !== "live" && element("round-trip").textContent === "…") write("round-trip", "–");
       // How it ended stands in the deployment.
       if (state === "finished") this.#describe(`/api/deployments/${this.#id}`, this.#visit.signal);
-      if (state === "deleted") element("status").hidden = element("publish").hidden = true;
+      if (state === "deleted") {
+        element("status").hidden = true;
+        this.#source.status(null);
+      }
     }
     write("state", state);
     write("detail", detail);
@@ -166,30 +167,5 @@ export class DeploymentView {
     element("connect").disabled = isActive || !this.#chosen();
     element("disconnect").disabled = !isActive;
     element("ping").disabled = !follower.canCommand;
-  }
-}
-
-/** Minutes and seconds. */
-function duration(elapsed_ms) {
-  const s = Math.floor(elapsed_ms / 1_000);
-  return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
-}
-
-/** Commands that feed this very deployment, ready to paste. */
-function showCommands(id, path) {
-  const server = location.origin;
-  write("with-wirelab", `wirelab publish --server ${server} --deployment ${id} -- ls -l /`);
-  write("with-curl", `curl --data-binary 'hello from curl' --header 'Content-Type: text/plain' ${server}${path}/lines`);
-  write("finish-with-curl", `curl --data '{"status":"succeeded"}' ${server}${path}/finish`);
-}
-
-/** The clipboard needs a secure context; without one the command is selected instead. */
-async function copy(source, button) {
-  getSelection().selectAllChildren(source);
-  try {
-    await navigator.clipboard.writeText(source.textContent);
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Selected";
   }
 }

@@ -101,6 +101,11 @@ export class Follower {
     this.#subscription.resume();
   }
 
+  /** Counts from zero; position and order go on. */
+  resetCounts() {
+    this.counts = { history: 0, live: 0, lost: 0, repeated: 0 };
+  }
+
   #subscribe(transport, half, abort) {
     this.#connectStarted = performance.now();
     this.#page.note(`${transport.name}, after ${this.cursor}`);

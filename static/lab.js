@@ -1,11 +1,19 @@
-// The page: an overview, and one deployment at its own address (`#/ID` or `#/ID/TRANSPORT`).
+// The page: an overview; a deployment with a lane for each transport (`#/ID`), or over one alone (`#/ID/TRANSPORT`);
+// lessons (`#/lessons`) and results (`#/reports`).
 //
 // Plain ES modules on top of the API that everybody uses. The transports are asked for, never listed here: the
 // browser half of a wire is the module of its name in `transports/`.
 
 import { DeploymentView } from "./deployment.js";
+import { LanesView } from "./lanes/view.js";
+import { Lessons } from "./lessons.js";
 import { Overview } from "./overview.js";
+import { Reports } from "./reports.js";
+import { Source } from "./source.js";
 
+const LESSONS = "#/lessons";
+const LESSON = /^#\/lessons\/(\d{1,2})$/;
+const REPORTS = "#/reports";
 const ROUTE = /^#\/([^/]+)(?:\/([a-z0-9-]+))?$/;
 const WIRE = /^[a-z0-9-]+$/;
 
@@ -25,7 +33,10 @@ async function loadHalf(wire) {
 }
 
 async function start() {
-  const deployment = new DeploymentView(await loadTransports());
+  const [transports, source] = [await loadTransports(), new Source()];
+  const deployment = new DeploymentView(transports, source);
+  const lanes = new LanesView(transports, source);
+  const lessons = await Lessons.load(lanes);
   /** Created here without a source: its commands are shown. */
   const unfed = new Set();
   const overview = new Overview(({ id }, source) => {
@@ -33,14 +44,42 @@ async function start() {
     location.hash = `#/${id}`;
   });
 
+  const reports = new Reports();
+  const views = [overview, deployment, lanes, lessons, reports];
+
+  /** Of all the page's parts only this one is shown. */
+  function show(name) {
+    for (const main of document.querySelectorAll("main")) main.hidden = main.id !== name;
+    const { hash } = location;
+    const here = [LESSONS, REPORTS].find((path) => hash.startsWith(path)) ?? "#/";
+    for (const link of document.querySelectorAll("nav a")) {
+      link.ariaCurrent = link.getAttribute("href") === here ? "page" : null;
+    }
+  }
+
   function route() {
-    overview.close();
-    deployment.close();
-    const [, id, transport] = location.hash.match(ROUTE) ?? [];
-    element("overview").hidden = id !== undefined;
-    element("deployment").hidden = id === undefined;
-    if (id === undefined) overview.open();
-    else deployment.open(encodeURIComponent(id), transport, { withCommands: unfed.has(id) });
+    for (const view of views) view.close();
+    const { hash } = location;
+    const [, lesson] = hash.match(LESSON) ?? [];
+    const [, given, transport] = hash.match(ROUTE) ?? [];
+    if (hash === REPORTS) {
+      show("reports");
+      reports.open();
+    } else if (lesson !== undefined && lessons.open(Number(lesson))) {
+      show("lanes");
+    } else if (hash.startsWith(LESSONS)) {
+      show("lessons");
+      lessons.list();
+    } else if (given === undefined) {
+      show("overview");
+      overview.open();
+    } else if (transport === undefined) {
+      show("lanes");
+      lanes.open(encodeURIComponent(given), { withCommands: unfed.has(given) });
+    } else {
+      show("deployment");
+      deployment.open(encodeURIComponent(given), transport, { withCommands: unfed.has(given) });
+    }
   }
 
   addEventListener("hashchange", route);

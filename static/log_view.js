@@ -3,20 +3,18 @@
 // Text from logs goes through `textContent` only. Whoever calls this decides what is appended; this file decides
 // what is still shown.
 
-/** Rows kept. More make a browser slow to lay out; the regular API has them all. */
-const ROWS_MAX = 5_000;
-/** Characters kept in all rows: a line may have a million. */
-const CHARS_MAX = 8 * 1024 * 1024;
+/** What a view keeps. More rows make a browser slow to lay out; the regular API has them all. */
+export const WHOLE_WINDOW = { rows: 5_000, chars: 8 * 1024 * 1024 };
+/** One of many beside each other. The longest line, of a million characters, still fits. */
+export const ONE_OF_MANY = { rows: 300, chars: 1024 * 1024 };
 /** Below this distance from the bottom, px, the reader is following the log. */
 const BOTTOM_PX = 24;
-
-/** How many lines a page that opens a long log should ask for. */
-export const LINES_SHOWN_MAX = ROWS_MAX;
 
 export class LogView {
   #scroller;
   #above;
   #jump;
+  #kept;
   /** What the next frame will append: lines and notes. */
   #pending = [];
   #pendingChars = 0;
@@ -26,11 +24,15 @@ export class LogView {
   #frame = null;
   #isFollowing = true;
 
-  /** `scroller` holds the rows, `above` says what is not shown, `jump` goes back to the newest line. */
-  constructor(scroller, above, jump) {
+  /**
+   * `scroller` holds the rows, `above` says what is not shown, `jump` goes back to the newest line; `kept` says how
+   * many rows and characters stay.
+   */
+  constructor(scroller, above, jump, kept) {
     this.#scroller = scroller;
     this.#above = above;
     this.#jump = jump;
+    this.#kept = kept;
     scroller.addEventListener("scroll", () => {
       const below_px = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
       this.#follow(below_px < BOTTOM_PX);
@@ -70,15 +72,16 @@ export class LogView {
     this.#pending.push(entry);
     this.#pendingChars += entry.chars;
     // A hidden page draws no frames: what waits for one is bounded like what is shown.
-    if (this.#pending.length > 2 * ROWS_MAX || this.#pendingChars > 2 * CHARS_MAX) this.#drop(ROWS_MAX, CHARS_MAX);
+    const { rows, chars } = this.#kept;
+    if (this.#pending.length > 2 * rows || this.#pendingChars > 2 * chars) this.#drop();
     this.#schedule();
   }
 
   /** Forgets the oldest pending entries until the rest is within bounds; the newest one always stays. */
-  #drop(rowsMax, charsMax) {
-    let first = Math.max(this.#pending.length - rowsMax, 0);
+  #drop() {
+    let first = Math.max(this.#pending.length - this.#kept.rows, 0);
     let chars = this.#pending.slice(first).reduce((sum, entry) => sum + entry.chars, 0);
-    while (chars > charsMax && first < this.#pending.length - 1) chars -= this.#pending[first++].chars;
+    while (chars > this.#kept.chars && first < this.#pending.length - 1) chars -= this.#pending[first++].chars;
     this.#aboveCount += this.#pending.slice(0, first).filter((entry) => entry.line).length;
     this.#pending = this.#pending.slice(first);
     this.#pendingChars = chars;
@@ -92,7 +95,7 @@ export class LogView {
   }
 
   #flush() {
-    this.#drop(ROWS_MAX, CHARS_MAX);
+    this.#drop();
     const rows = document.createDocumentFragment();
     rows.append(...this.#pending.map(row));
     this.#shownChars += this.#pendingChars;
@@ -107,8 +110,8 @@ export class LogView {
 
   #trim() {
     const rows = this.#scroller.children;
-    let excess = rows.length - ROWS_MAX;
-    while (rows.length > 1 && (excess > 0 || this.#shownChars > CHARS_MAX)) {
+    let excess = rows.length - this.#kept.rows;
+    while (rows.length > 1 && (excess > 0 || this.#shownChars > this.#kept.chars)) {
       const oldest = rows[0];
       this.#shownChars -= Number(oldest.dataset.chars);
       if (oldest.dataset.seq) this.#aboveCount += 1;

@@ -9,6 +9,8 @@ export class Wire {
   #exchanges = 0;
   /** Requests without their answer, and streams that are open. */
   #open = new Set();
+  /** Whether something happened since we left. */
+  #isThere = false;
 
   constructor(listen = () => {}) {
     this.#listen = listen;
@@ -23,8 +25,8 @@ export class Wire {
       if (this.#open.delete(id)) this.#tell({ ...event, id });
     };
     return {
-      /** The head of an answer that goes on: a stream. */
-      opened: () => this.#tell({ kind: "opened", id }),
+      /** The head of an answer that goes on: a stream; `duplex` if both sides may write to it. */
+      opened: ({ duplex = false } = {}) => this.#tell({ kind: "opened", id, duplex }),
       /** The whole answer; without an outcome there was none, and the request is cut. */
       ended: (outcome, lines = 0) => end(outcome ? { kind: "answered", outcome, lines } : { kind: "cut" }),
       cut: () => end({ kind: "cut" }),
@@ -46,14 +48,16 @@ export class Wire {
     this.#tell({ kind: "heard", what });
   }
 
-  /** We close whatever is open. */
+  /** We close whatever is open, and ask no more. Told also when nothing is: a client that sleeps ends its sleep. */
   left() {
-    if (this.#open.size === 0) return;
+    if (!this.#isThere) return;
     this.#open.clear();
     this.#tell({ kind: "left" });
+    this.#isThere = false;
   }
 
   #tell(event) {
+    this.#isThere = true;
     this.#listen({ at: performance.now(), ...event });
   }
 }

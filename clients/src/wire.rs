@@ -3,11 +3,15 @@
 //! Server and clients both import these types, so the contract exists once. JSON is UTF-8, names are
 //! kebab-case, unknown members are ignored on both sides. Nothing here reads a clock, a file or a socket.
 
+mod lanes;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use self::lanes::{LaneLedger, LedgerCommand, LedgerFrame};
 
 /// Position of a line in its log. Starts at 1, no gaps. 0 stands for "before the first line".
 pub type Seq = u64;

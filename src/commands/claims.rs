@@ -6,8 +6,9 @@ use std::path::Path;
 
 use wirelab_clients::harness::two_way;
 
-use super::{Exit, Failure, plans, remark, results_folder, run, say};
+use super::{Exit, Failure, remark, results_folder, run, say};
 use crate::cli;
+use crate::plan_files;
 use crate::report::claims::{self, Claims, PLAN, Worst};
 use crate::report::{self, File};
 
@@ -18,7 +19,7 @@ pub async fn run(arguments: cli::Claims) -> Result<Exit, Failure> {
         tell(&claims, folder)?;
         return Ok(exit_code(&claims));
     }
-    let plan = plans::find(PLAN, arguments.size.into(), &arguments.data)?;
+    let plan = plan_files::find(PLAN, arguments.size.into(), &arguments.data).map_err(Failure::usage)?;
     let program = std::env::current_exe().map_err(Failure::environment)?;
     let both_ways = two_way::find_out(program).await.map_err(Failure::environment)?;
     let (folder, exit) = run::measure_plan(plan, &arguments.data, &arguments.results).await?;

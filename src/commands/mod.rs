@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod compare;
 pub mod completions;
+pub mod crowd;
 pub mod man;
 pub mod plans;
 pub mod publish;
@@ -15,8 +16,10 @@ pub mod tail;
 
 use std::io::{self, Write};
 use std::process::ExitStatus;
+use std::thread;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::command_output::exit_code;
 
@@ -113,6 +116,55 @@ impl Interrupts {
         tokio::select! {
             _ = self.ctrl_c.recv() => Interrupt::CtrlC,
             _ = self.terminate.recv() => Interrupt::Terminate,
+        }
+    }
+}
+
+/// Whether the end of stdin ends a command too. A pipe ends with whoever holds its other end, however that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StdinEnd {
+    Ignored,
+    Stops,
+}
+
+impl StdinEnd {
+    /// What `--stop-at-stdin-end` says.
+    pub(crate) fn of_flag(stop_at_stdin_end: bool) -> Self {
+        if stop_at_stdin_end { Self::Stops } else { Self::Ignored }
+    }
+}
+
+/// Whether somebody wants an end of it: by a signal or by the end of stdin, from the moment this is made.
+pub(crate) struct Stop {
+    interrupts: Interrupts,
+    stdin_ended: CancellationToken,
+}
+
+impl Stop {
+    /// From now on. Must be called inside a tokio runtime.
+    pub(crate) fn listen(stdin: StdinEnd) -> Self {
+        let stdin_ended = CancellationToken::new();
+        match stdin {
+            StdinEnd::Ignored => {}
+            StdinEnd::Stops => {
+                let ended = stdin_ended.clone();
+                // A thread of its own: a runtime that is busy with subscribers would see the end late. It ends with
+                // the process.
+                thread::spawn(move || {
+                    // What it says is of no interest. An error, like the end, means that nobody is there.
+                    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+                    ended.cancel();
+                });
+            }
+        }
+        Self { interrupts: Interrupts::listen(), stdin_ended }
+    }
+
+    /// Waits until somebody does. Cancel-safe.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupts.next() => {}
+            () = self.stdin_ended.cancelled() => {}
         }
     }
 }

@@ -5,41 +5,65 @@
 
 mod asked;
 mod experiment;
+mod progress;
 
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::api::Api;
 use wirelab_clients::harness::calibration::{CalibrationError, calibrate};
 use wirelab_clients::harness::plan::{Cell, Plan, Server};
-use wirelab_clients::harness::run::{Progress, RunError, run as run_cell};
+use wirelab_clients::harness::run::{RunError, run as run_cell};
 use wirelab_clients::harness::{gates, theory, thresholds};
 use wirelab_clients::os;
 
-use super::{Exit, Failure, Interrupts, remark, say};
-use crate::cli::Run;
+use super::{Exit, Failure, StdinEnd, Stop, remark};
+use crate::cli::{ProgressFormat, Run};
 use experiment::Experiment;
+use progress::Shown;
 
 /// Measures, prints the table and where the files are. The exit code says whether every line arrived.
 pub async fn run(arguments: Run) -> Result<Exit, Failure> {
+    // Before anything else: stdin may have ended already.
+    let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
+    let progress = arguments.progress;
+    let begun = tokio::select! {
+        begun = begin(arguments) => begun.map(Some),
+        () = stop.asked() => Ok(None),
+    };
+    let (ended, folder) = match begun {
+        Ok(Some(mut experiment)) => {
+            let ended = measure(&mut experiment, progress, &mut stop).await;
+            if progress == ProgressFormat::Bar {
+                experiment.conclude()?;
+            }
+            (ended, Some(experiment.folder))
+        }
+        Ok(None) => (Ok(Exit::Interrupted), None),
+        Err(failure) => (Err(failure), None),
+    };
+    if progress == ProgressFormat::Json {
+        progress::say_end(&ended, folder.as_deref())?;
+    }
+    ended
+}
+
+/// The experiment that was asked for, new or gone on with.
+async fn begin(arguments: Run) -> Result<Experiment, Failure> {
     // Before the machine is described: an experiment that goes on compares its limits with those of its begin.
     os::raise_open_files();
-    let mut experiment = match &arguments.resume {
+    match &arguments.resume {
         Some(folder) => {
             let experiment = Experiment::resume(folder, &arguments.data)?;
             check_descriptors(&experiment.results.plan)?;
-            experiment
+            Ok(experiment)
         }
         None => {
             let plan = asked::plan(&arguments)?;
             check_descriptors(&plan)?;
             let cells = possible(plan.cells()).await?;
-            Experiment::begin(plan, cells, &arguments.data, &arguments.results)?
+            Experiment::begin(plan, cells, &arguments.data, &arguments.results)
         }
-    };
-    let ended = measure(&mut experiment).await;
-    experiment.conclude()?;
-    ended
+    }
 }
 
 /// Runs the plan and writes its files; prints no table.
@@ -51,25 +75,28 @@ pub(super) async fn measure_plan(
     check_descriptors(&plan)?;
     let cells = possible(plan.cells()).await?;
     let mut experiment = Experiment::begin(plan, cells, data, results)?;
-    let ended = measure(&mut experiment).await;
+    let mut stop = Stop::listen(StdinEnd::Ignored);
+    let ended = measure(&mut experiment, ProgressFormat::Bar, &mut stop).await;
     let kept = |_: &Failure| remark(&format!("what was measured is in {}", experiment.folder.display()));
     let exit = ended.inspect_err(kept)?;
     Ok((experiment.folder, exit))
 }
 
-/// Makes the runs that are left, and writes what they say.
-async fn measure(experiment: &mut Experiment) -> Result<Exit, Failure> {
+/// Makes the runs that are left, and writes what they say. `stop` is one for the whole command: a signal that comes
+/// between two runs must not be missed.
+async fn measure(
+    experiment: &mut Experiment,
+    progress: ProgressFormat,
+    stop: &mut Stop,
+) -> Result<Exit, Failure> {
     let program = std::env::current_exe().map_err(Failure::environment)?;
-    let plan = &experiment.results.plan;
-    say(&format!("{}: {}\n", plan.name, plan.question))?;
-    // One for the whole command: a signal that comes between two runs must not be missed.
-    let mut interrupts = Interrupts::listen();
+    let name = experiment.results.plan.name.clone();
+    let all = experiment.results.manifest.order.len();
+    let shown = Shown { format: progress, plan: &name, runs: all };
+    shown.begin(&experiment.results.plan.question)?;
     // An experiment that is gone on with keeps the constants that its first runs were judged by.
     if experiment.results.manifest.calibrations.is_empty() {
-        let interrupted = async {
-            interrupts.next().await;
-        };
-        match calibrate(program.clone(), &experiment.left, interrupted).await {
+        match calibrate(program.clone(), &experiment.left, stop.asked()).await {
             Err(CalibrationError::Interrupted) => return Ok(Exit::Interrupted),
             Ok(calibrations) => experiment.results.manifest.calibrations = calibrations,
             Err(error) => {
@@ -78,21 +105,13 @@ async fn measure(experiment: &mut Experiment) -> Result<Exit, Failure> {
             }
         }
     }
-    let all = experiment.results.manifest.order.len();
     for cell in std::mem::take(&mut experiment.left) {
         let done = experiment.results.runs.len();
-        let bar = progress_bar(&format!("{}/{all} {}", done + 1, cell.run_id));
+        let shown = shown.run(done + 1, &cell.run_id)?;
         let schedules = experiment.schedules(&cell);
-        let look = |progress: Progress| {
-            bar.set_length(progress.expected);
-            bar.set_position(progress.received.min(progress.expected));
-        };
-        let interrupted = async {
-            interrupts.next().await;
-        };
-        let plan = &experiment.results.plan.name;
-        let ran = run_cell(plan, program.clone(), &cell, &schedules, look, interrupted).await;
-        bar.finish_and_clear();
+        let look = |progress| shown.look(progress);
+        let ran = run_cell(&name, program.clone(), &cell, &schedules, look, stop.asked()).await;
+        shown.end()?;
         match ran {
             Ok(mut run) => {
                 run.theory = theory::judge(&run, &experiment.results.manifest.calibrations);
@@ -155,10 +174,4 @@ async fn possible(cells: Vec<Cell>) -> Result<Vec<Cell>, Failure> {
             Err(Failure::environment("no target has any of these transports; name others with --transport"))
         }
     }
-}
-
-fn progress_bar(name: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} lines {elapsed}")
-        .expect("the template is right");
-    ProgressBar::new(1).with_style(style).with_message(name.to_owned())
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::os;
 
-use super::{Exit, Failure, Interrupts, remark, say};
+use super::{Exit, Failure, StdinEnd, Stop, remark, say};
 use crate::cli::{self, Serve};
 use crate::deployments::Deployments;
 use crate::lab::Lab;
@@ -91,18 +91,9 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let server =
         server::start(listener, deployments, options, shutdown.clone()).map_err(Failure::environment)?;
     say(&format!("listening on http://{address}\n"))?;
-    let mut interrupts = Interrupts::listen();
+    let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
     tokio::spawn(async move {
-        let parent_gone = async {
-            match arguments.stop_at_stdin_end {
-                true => stdin_closed().await,
-                false => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = interrupts.next() => {}
-            () = parent_gone => {}
-        }
+        stop.asked().await;
         shutdown.cancel();
     });
     server.await.map_err(Failure::environment)?;
@@ -115,10 +106,4 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
-}
-
-/// Ends when stdin does; what it says is of no interest.
-async fn stdin_closed() {
-    // An error, like the end, means that nobody is there.
-    let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
 }

@@ -21,7 +21,7 @@ const SERVER: &str = "server";
 
 /// A body of nothing holds no line.
 const ONE_CHARACTER: &str = r"[\s\S]";
-const BODY: &str = "The body cannot be understood; `detail` says where and why.";
+const BODY: &str = "The body, or a parameter, cannot be understood; `detail` says where and why.";
 const BODY_TOO_LARGE: &str = "The body, or a line in it, is larger than allowed; nothing of it is kept.";
 const KEY: &str = "Makes the append safe to repeat: the same key with the same body gets the same answer and appends \
                    nothing again, with another body 422.";
@@ -46,7 +46,7 @@ fn list() -> Call {
     Call::new("list_deployments", DEPLOYMENTS, "The newest deployments, newest first")
         .parameter(limit(LIST_MAX))
         .answer(200, json_of(list_of::<Deployment>(), "The deployments."))
-        .refused(400, "The limit is no whole number from 1.")
+        .refused(400, "The limit is no whole number from 1, or another parameter cannot be understood.")
         .refused(500, "The store failed.")
 }
 

@@ -1,11 +1,12 @@
 //! `/openapi.json`: every call described for programs, in OpenAPI 3.1.
 //!
-//! Schemas are the wire's own types; the calls stand in `calls` (the regular API), `transports` (one per
-//! transport) and `lab`, in the order of the document. A test asks a real server for every path and method and compares. The
-//! page at `/` and its files are no calls and are left out.
+//! Schemas are the wire's own types; the calls stand in `calls` (the regular API), `transports` (one per transport),
+//! `lanes` and `lab`, in the order of the document. A test asks a real server for every path and method and compares.
+//! The page at `/` and its files are no calls and are left out.
 
 mod calls;
 mod lab;
+mod lanes;
 mod transports;
 
 use utoipa::ToSchema;
@@ -37,11 +38,9 @@ pub fn json(options: &Options) -> String {
 fn document(options: &Options) -> OpenApi {
     let mut paths = Paths::new();
     let lab = options.lab.as_ref().map(|_| lab::paths());
-    for path in calls::paths()
-        .into_iter()
-        .chain(transports::paths(&options.transports))
-        .chain(lab.into_iter().flatten())
-    {
+    let paths_of =
+        [calls::paths(), transports::paths(&options.transports), lanes::paths(), lab.unwrap_or_default()];
+    for path in paths_of.into_iter().flatten() {
         let Described { path, calls } = path;
         for (method, operation) in calls {
             paths.add_path_operation(&path, vec![method], operation);
@@ -146,8 +145,11 @@ struct Call(OperationBuilder);
 impl Call {
     fn new(id: &str, tag: &str, summary: &str) -> Self {
         let operation = OperationBuilder::new().operation_id(Some(id)).tag(tag).summary(Some(summary));
-        // Of every call: one connection too many.
-        Self(operation).refused(503, "The server has as many connections as it allows, or is stopping.")
+        // Of every call: a lane of the page that asks, and one connection too many.
+        Self(operation)
+            .parameter(parameter("lane", ParameterIn::Query, LANE).schema(Some(text(TAG))))
+            .refused(400, "The lane is no `<page>.<n>`, or is given twice.")
+            .refused(503, "The server has as many connections as it allows, or is stopping.")
     }
 
     fn about(self, text: &str) -> Self {
@@ -212,6 +214,26 @@ fn of_writer(call: Call) -> Call {
     call.refused(403, "The page that asks is of another origin, which the server was not started to allow.")
 }
 
+/// What becomes a WebSocket: not for the pages of other origins.
+fn of_upgrade(call: Call) -> Call {
+    let version = with_header(
+        nothing("The protocol changes to WebSocket: JSON text frames, each with its `type`."),
+        "Upgrade",
+        text("^websocket$"),
+        "What it changes to.",
+    );
+    let header = |name: &str, about: &str| {
+        parameter(name, ParameterIn::Header, about).required(Required::True).schema(Some(text(ANY)))
+    };
+    of_writer(call)
+        .parameter(header("Upgrade", "`websocket`."))
+        .parameter(header("Sec-WebSocket-Version", "`13`."))
+        .parameter(header("Sec-WebSocket-Key", "16 random bytes in base64."))
+        .answer(101, version)
+        .refused(400, "No WebSocket handshake, or a parameter that cannot be understood.")
+        .refused(426, "Another version than 13; `Sec-WebSocket-Version` names the one that is spoken.")
+}
+
 /// What starts at a position of a log.
 fn of_position(call: Call) -> Call {
     of_deployment(call)
@@ -221,6 +243,10 @@ fn of_position(call: Call) -> Call {
         .refused(410, "The log no longer keeps that position, or has another epoch; `earliest` and `latest` still work.")
 }
 
+const LANE: &str = "Whose ledger this request is for: a page's random id, a dot, the number of one of its lanes. Counted while \
+                    a WebSocket of that page is open at `/api/lanes/{page}`, else of no effect.";
+const PAGE: &str = "^[a-z0-9]{8,26}$";
+const TAG: &str = r"^[a-z0-9]{8,26}\.[1-9][0-9]{0,2}$";
 const POSITION: &str = r"^(now|[a-z0-9]{1,16}\.(0|[1-9][0-9]{0,15}))$";
 const CURSOR_OR_EMPTY: &str = r"^([a-z0-9]{1,16}\.(0|[1-9][0-9]{0,15}))?$";
 /// Text that may be anything.

@@ -6,7 +6,7 @@ use utoipa::openapi::{Content, ResponseBuilder};
 use wirelab_clients::wire::{BATCH_LINES_MAX, Batch, NdjsonRecord, Transport, WAIT_S_DEFAULT};
 
 use super::{
-    ANY, Call, Described, Head, coded, count_from_1, json_of, limit, nothing, of_position, of_writer,
+    ANY, Call, Described, Head, coded, count_from_1, json_of, limit, nothing, of_position, of_upgrade,
     parameter, reference, text, text_of, varied, with_header,
 };
 
@@ -95,26 +95,8 @@ fn ndjson(call: Call) -> Call {
 }
 
 fn websocket(call: Call) -> Call {
-    let version = with_header(
-        nothing("The protocol changes to WebSocket: JSON text frames, each with its `type`."),
-        "Upgrade",
-        text("^websocket$"),
-        "What it changes to.",
-    );
-    let header = |name: &str, pattern: &str, about: &str| {
-        parameter(name, ParameterIn::Header, about)
-            .required(utoipa::openapi::Required::True)
-            .schema(Some(text(pattern)))
-    };
-    of_writer(call)
-        .about(
-            "The handshake of RFC 6455, over HTTP/1.1. The server sends `hello`, `subscribed`, then a `line` frame per \
-             line, last `finished`, `gap` or `deleted`.",
-        )
-        .parameter(header("Upgrade", ANY, "`websocket`."))
-        .parameter(header("Sec-WebSocket-Version", ANY, "`13`."))
-        .parameter(header("Sec-WebSocket-Key", ANY, "16 random bytes in base64."))
-        .answer(101, version)
-        .refused(400, "No WebSocket handshake, or a parameter that cannot be understood.")
-        .refused(426, "Another version than 13; `Sec-WebSocket-Version` names the one that is spoken.")
+    of_upgrade(call).about(
+        "The handshake of RFC 6455, over HTTP/1.1. The server sends `hello`, `subscribed`, then a `line` frame per \
+         line, last `finished`, `gap` or `deleted`.",
+    )
 }

@@ -5,20 +5,14 @@
 //! cursors: it asks the logs when the socket can take more, so a client that reads slowly costs one batch of
 //! memory and delays nobody. What the frames mean is in `session`, shared with the engine that runs on actors.
 
-mod messages;
 mod rooms;
 pub(super) mod session;
 pub(super) mod socket;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::time::Duration;
 
-use actix_http::ws::{self, HandshakeError, OpCode, Parser};
-use actix_web::http::header::{
-    HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
-use actix_web::http::{StatusCode, Version};
+use actix_http::ws::{OpCode, Parser};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
@@ -31,10 +25,8 @@ use super::counted;
 use crate::problem::Refusal;
 use crate::reader::EncodedBatch;
 use crate::request;
-use crate::server::{Context, no_store};
-
-/// How long the client may take to answer our close frame before TCP is closed under it.
-pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::server::Context;
+use crate::upgrade::{self, CLOSE_TIMEOUT};
 
 /// `GET …/websocket?from=` with an upgrade.
 pub async fn answer(
@@ -42,7 +34,7 @@ pub async fn answer(
     payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
-    let (mut response, socket) = upgrade(&request, payload, Transport::Websocket, &context).await?;
+    let (mut response, socket) = enter(&request, payload, Transport::Websocket, &context).await?;
     let connection = Connection { socket, silent_since: Instant::now(), context };
     let body = stream::unfold(connection, |mut connection| async {
         let bytes = connection.next().await?;
@@ -53,7 +45,7 @@ pub async fn answer(
 
 /// The start of a 101 answer and the socket behind it. Everything that can be refused is refused before, as plain
 /// HTTP.
-pub(super) async fn upgrade(
+pub(super) async fn enter(
     request: &HttpRequest,
     payload: web::Payload,
     transport: Transport,
@@ -61,35 +53,9 @@ pub(super) async fn upgrade(
 ) -> Result<(HttpResponseBuilder, Socket), Refusal> {
     let id = request::deployment_id(request)?;
     let position = request::position(request)?;
-    check_handshake(request)?;
+    let response = upgrade::accept(request)?;
     let reader = context.deployments.reader(&id, position).await?;
-    let key = request.headers().get(SEC_WEBSOCKET_KEY).expect("checked with the handshake");
-    let accept = HeaderValue::from_bytes(&ws::hash_key(key.as_bytes())).expect("base64 is a header value");
-    let mut response = no_store(HttpResponse::SwitchingProtocols());
-    response.upgrade("websocket").insert_header((SEC_WEBSOCKET_ACCEPT, accept));
     Ok((response, Socket::new(reader, payload, transport, context)))
-}
-
-/// RFC 6455 §4.2.1: HTTP/1.1, the upgrade headers, a key of 16 bytes, version 13.
-fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
-    if request.version() != Version::HTTP_11 {
-        return Err(Refusal::bad_request("a WebSocket starts from HTTP/1.1; send the request with it"));
-    }
-    // The library looks for the word anywhere in the first field, but hands the bytes over only where it stands
-    // alone: an upgrade offered among others would be answered and then be dead.
-    let mut offered = request.headers().get_all(UPGRADE);
-    let websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
-    if offered.next().is_some_and(|value| !websocket(value)) || offered.next().is_some() {
-        return Err(Refusal::bad_request("send one Upgrade: websocket, and no other protocol in it"));
-    }
-    ws::verify_handshake(request.head()).map_err(|error| match error {
-        HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => {
-            Refusal::new(StatusCode::UPGRADE_REQUIRED, "only Sec-WebSocket-Version 13 is spoken here")
-                .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
-                .with_header(UPGRADE, HeaderValue::from_static("websocket"))
-        }
-        error => Refusal::bad_request(format!("this is no WebSocket handshake: {error}")),
-    })
 }
 
 /// A socket as a body: polled when TCP can take more.

@@ -24,9 +24,10 @@ use wirelab_clients::wire::{Outcome, Transport};
 use super::counted;
 use super::websocket::session::{Outgoing, Phase};
 use super::websocket::socket::{Event, Socket};
-use super::websocket::{CLOSE_TIMEOUT, line_head, upgrade};
+use super::websocket::{enter, line_head};
 use crate::problem::Refusal;
 use crate::server::Context;
+use crate::upgrade::CLOSE_TIMEOUT;
 
 /// `GET …/websocket-actor?from=` with an upgrade.
 pub async fn answer(
@@ -34,7 +35,7 @@ pub async fn answer(
     payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
-    let (mut response, socket) = upgrade(&request, payload, Transport::WebsocketActor, &context).await?;
+    let (mut response, socket) = enter(&request, payload, Transport::WebsocketActor, &context).await?;
     let actor = SocketActor { socket, silent_since: Instant::now(), is_closing: false, context };
     // What is received goes through the socket's own inbox: the library's reads everything there is before it
     // looks at one frame, takes lengths that are not minimal, and does not reassemble fragments.

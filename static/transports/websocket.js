@@ -35,7 +35,7 @@ export function subscribe(target, onBatch) {
     url.protocol = url.protocol.replace("http", "ws");
     const asked = (exchange = target.wire.asked());
     const opened = (socket = new WebSocket(url));
-    opened.addEventListener("open", asked.opened);
+    opened.addEventListener("open", () => asked.opened({ duplex: true }));
     let subscribed = false;
     let lastFrame = performance.now();
     // Also over a socket that never opens, or opens and never says hello: no event would tell.

@@ -2,6 +2,7 @@
 //!
 //! - `follow`: every transport that the page can speak, from the first line to the end, through cuts and kills
 //! - `words`: hostile lines, and what a person is told when something is wrong
+//! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
 //! - `looks`: the page fits its window; takes the screenshots of the documents when asked to
 //!
@@ -24,4 +25,5 @@ mod proxy;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/server.rs"]
 mod server;
+mod timeline;
 mod words;

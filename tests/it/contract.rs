@@ -6,6 +6,7 @@ mod calls;
 mod compression;
 mod http2;
 mod lab;
+mod lanes;
 mod linger;
 mod origins;
 mod polls;

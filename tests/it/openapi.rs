@@ -343,6 +343,22 @@ fn every_promised_answer_is_given_as_promised() {
     cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 202));
     cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 409));
 
+    const LEDGERS: &str = "/api/lanes/{page}";
+    let ledgers = LEDGERS.replace("{page}", "k3x9q2w7");
+    for (headers, status) in
+        [(upgrade, 101), (&[] as Headers, 400), (from_elsewhere, 403), (old_version, 426)]
+    {
+        cases.push(("GET", LEDGERS, ledgers.clone(), headers, vec![], status));
+    }
+    // Every call takes a lane.
+    let described: Vec<_> = document.paths().collect();
+    for (template, methods) in &described {
+        for method in methods.iter().filter(|method| *method != "HEAD") {
+            let path = template.replace("{page}", "k3x9q2w7").replace("{id}", id) + "?lane=1";
+            cases.push((method, template, path, &[], vec![], 400));
+        }
+    }
+
     let mut given: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for (method, template, path, headers, body, status) in &cases {
         let answer = if *status == 101 {

@@ -11,10 +11,11 @@
 //! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`metrics`]. At the rim:
 //! [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`], [`kernel_memory`], [`server_process`]. [`results`]
 //! holds what a run found out; only its description of the machine reads files. [`two_way`] answers one question of
-//! `wirelab claims` by a server of its own. [`example`] is a made-up result for tests.
+//! `wirelab claims` by a server of its own. [`crowd`] follows what somebody else feeds. [`example`] is a made-up result for tests.
 
 pub mod calibration;
 pub mod connection_memory;
+pub mod crowd;
 pub mod example;
 mod followers;
 pub mod gates;

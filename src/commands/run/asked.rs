@@ -8,8 +8,9 @@ use wirelab_clients::harness::plan::{
 use wirelab_clients::harness::schedule;
 use wirelab_clients::{Options, Polling};
 
-use super::super::{Failure, plans};
+use super::super::Failure;
 use crate::cli::{self, Run};
+use crate::plan_files;
 
 impl From<cli::Size> for Size {
     fn from(size: cli::Size) -> Self {
@@ -26,7 +27,7 @@ const DEFAULT_PLAN: &str = "quick";
 /// The plan that was named, or the one that the flags make, on the targets that were named.
 pub(super) fn plan(arguments: &Run) -> Result<Plan, Failure> {
     let target = |given: &String| {
-        Server::parse(given, |name| plans::profile(name, &arguments.data)).map_err(Failure::usage)
+        Server::parse(given, |name| plan_files::profile(name, &arguments.data)).map_err(Failure::usage)
     };
     let targets: Vec<Server> = arguments.target.iter().map(target).collect::<Result<_, _>>()?;
     if arguments.store.is_some() && targets.iter().any(|target| *target != Server::Wirelab) {
@@ -39,7 +40,8 @@ pub(super) fn plan(arguments: &Run) -> Result<Plan, Failure> {
         return Err(Failure::usage("a profile has a transport of its own; leave --transport out"));
     }
     if let Some(given) = &arguments.plan {
-        let plan = plans::find(given, arguments.size.into(), &arguments.data)?;
+        let found = plan_files::find(given, arguments.size.into(), &arguments.data);
+        let plan = found.map_err(Failure::usage)?;
         return match targets.is_empty() {
             true => Ok(plan),
             false => plan.on(targets).map_err(Failure::usage),
@@ -79,7 +81,7 @@ pub(super) fn plan(arguments: &Run) -> Result<Plan, Failure> {
     let targets = (!targets.is_empty()).then_some(targets);
     let flags = AdHoc { targets, factors, ..AdHoc::default() };
     if flags == AdHoc::default() {
-        plans::find(DEFAULT_PLAN, arguments.size.into(), &arguments.data)
+        plan_files::find(DEFAULT_PLAN, arguments.size.into(), &arguments.data).map_err(Failure::usage)
     } else {
         Plan::ad_hoc(flags).map_err(Failure::usage)
     }

@@ -15,7 +15,8 @@ use wirelab_clients::harness::results::{Machine, Manifest, ResultSet, RunResult,
 use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 
-use super::super::{Failure, plans, results_folder, say};
+use super::super::{Failure, results_folder, say};
+use crate::plan_files;
 use crate::report::{self, File, table};
 
 /// A plan with what was measured of it, and where that is.
@@ -65,9 +66,10 @@ impl Experiment {
             String::from_utf8(file.bytes.clone())
                 .map_err(|_| Failure::usage(in_folder(&format!("{name} is not UTF-8"))))
         };
-        let plan =
-            Plan::parse_with("plan.toml", &text("plan.toml")?, Size::Full, |name| plans::profile(name, data))
-                .map_err(|error| Failure::usage(in_folder(&error)))?;
+        let plan = Plan::parse_with("plan.toml", &text("plan.toml")?, Size::Full, |name| {
+            plan_files::profile(name, data)
+        })
+        .map_err(|error| Failure::usage(in_folder(&error)))?;
         let manifest: Manifest = serde_json::from_str(&text("manifest.json")?)
             .map_err(|error| Failure::usage(in_folder(&format!("manifest.json: {error}"))))?;
         same_build_and_machine(&manifest).map_err(|why| Failure::usage(in_folder(&why)))?;
@@ -90,7 +92,7 @@ impl Experiment {
 
     /// The due times of each deployment of a cell.
     pub(super) fn schedules(&self, cell: &Cell) -> Vec<Schedule> {
-        plans::schedules(cell, &self.recordings)
+        plan_files::schedules(cell, &self.recordings)
     }
 
     /// Keeps a run, and writes everything that follows from it.
@@ -127,9 +129,9 @@ fn refused(error: results_folder::Refused) -> Failure {
 
 /// The recordings that the plan replays; a schedule without a line in its cohort is refused.
 fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recording>>, Failure> {
-    let recordings = plans::recordings(plan, data)?;
+    let recordings = plan_files::recordings(plan, data).map_err(Failure::usage)?;
     for cell in plan.cells() {
-        for schedule in plans::schedules(&cell, &recordings) {
+        for schedule in plan_files::schedules(&cell, &recordings) {
             plan.check_cohort(&cell, &schedule).map_err(Failure::usage)?;
         }
     }

@@ -9,28 +9,18 @@ use std::time::Duration;
 use actix_http::ws::{CloseCode, CloseReason};
 use actix_web::http::StatusCode;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Map, Value};
 use wirelab_clients::wire::{
     Appended, ClientFrame, Cursor, DeploymentId, From as Position, NewLine, Problem, Reference, ServerFrame,
 };
 
-use super::messages::{Message, Violation};
 use crate::new_lines;
 use crate::problem::Refusal;
 use crate::reader::{EncodedBatch, ReadError};
 use crate::request;
+use crate::upgrade::{self, Message, REPEATED_CHARS_MAX, UNANSWERED_PINGS_MAX, Violation};
 
 /// Rooms of one socket. Each may hold one batch while the socket is paused: 8 MiB at most.
 pub(super) const ROOMS_MAX: usize = 32;
-/// Heartbeats without anything from the client before the socket is given up.
-const UNANSWERED_PINGS_MAX: u32 = 2;
-
-/// A command's `ref`, as JSON: it names an answer, and comes back in it.
-const REFERENCE_BYTES_MAX: usize = 1_024;
-/// What an error repeats of what was sent.
-const REPEATED_CHARS_MAX: usize = 200;
-
 /// What goes out next.
 #[derive(Debug, Clone)]
 pub(crate) enum Outgoing {
@@ -241,22 +231,11 @@ impl Session {
     }
 
     fn command(&mut self, text: &str, now_us: u64) -> Option<Effect> {
-        let mut reference = None;
-        let command = serde_json::from_str::<Map<String, Value>>(text).and_then(|mut members| {
-            let given = members.remove("ref").filter(|reference| !reference.is_null());
-            if given.as_ref().is_some_and(|given| given.to_string().len() > REFERENCE_BYTES_MAX) {
-                let bound = format!("its ref is longer than {REFERENCE_BYTES_MAX} bytes");
-                return Err(serde::de::Error::custom(bound));
-            }
-            reference = given;
-            ClientFrame::deserialize(Value::Object(members))
-        });
+        let (command, reference) = upgrade::command(text, r#"{"type":"ping"}"#);
         match command {
             Ok(command) => self.obey(command, reference, now_us),
-            Err(error) => {
-                let error: String = error.to_string().chars().take(REPEATED_CHARS_MAX).collect();
-                let detail = format!("this is no command: {error}; such as {{\"type\":\"ping\"}}");
-                self.refuse(Refusal::bad_request(detail), reference);
+            Err(refusal) => {
+                self.refuse(refusal, reference);
                 None
             }
         }

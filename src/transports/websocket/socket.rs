@@ -3,20 +3,19 @@
 //! Everything that both engines share. An engine decides when to look for a message or a batch and how frames
 //! become bytes; what they mean is decided here and in the session.
 
-use std::pin::Pin;
-use std::task::{Context as Task, Poll, ready};
+use std::task::{Context as Task, Poll};
 
 use actix_web::web;
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::stream::StreamExt;
 use wirelab_clients::wire::{DeploymentId, Transport};
 
-use super::messages::{Message, Messages, Violation};
 use super::rooms::Rooms;
 use super::session::{Answer, Ask, Effect, Session};
 use crate::clock::now_us;
 use crate::problem::Refusal;
 use crate::reader::{EncodedBatch, ReadError, Reader};
 use crate::server::Context;
+use crate::upgrade::{Inbox, Message, Violation};
 
 /// What an engine runs.
 pub(crate) struct Socket {
@@ -48,8 +47,7 @@ impl Socket {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
         let mut rooms = Rooms::new(transport, context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
-        let inbox = Inbox { payload, messages: Messages::default(), is_broken: false };
-        Self { session, rooms, inbox, was_quiet: false }
+        Self { session, rooms, inbox: Inbox::of(payload), was_quiet: false }
     }
 
     /// The next event. What was received comes first: a command is answered before later lines, and before the
@@ -142,35 +140,6 @@ impl Ask {
                 let appended = context.deployments.append(&deployment, lines.into()).await;
                 let appended = appended.map_err(|error| Refusal::from(error).problem().clone());
                 Done { answer: Answer::Published(deployment, appended, reference), entered: None }
-            }
-        }
-    }
-}
-
-/// The client's messages. Ends when the client is gone.
-struct Inbox {
-    payload: web::Payload,
-    messages: Messages,
-    /// After a violation bytes mean nothing, but are still read: closing TCP with bytes unread would reset it,
-    /// and the client could lose our close frame.
-    is_broken: bool,
-}
-
-impl Stream for Inbox {
-    type Item = Result<Message, Violation>;
-
-    fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if !self.is_broken
-                && let Some(message) = self.messages.next().transpose()
-            {
-                self.is_broken = message.is_err();
-                return Poll::Ready(Some(message));
-            }
-            match ready!(self.payload.poll_next_unpin(task)) {
-                Some(Ok(_)) if self.is_broken => {}
-                Some(Ok(bytes)) => self.messages.push(&bytes),
-                Some(Err(_)) | None => return Poll::Ready(None),
             }
         }
     }

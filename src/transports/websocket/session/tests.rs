@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wirelab_clients::wire::{Gap, Status};
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Messages out of bytes: what a WebSocket client sent, and every rule that fails its connection.
 //!
-//! Pure. Both engines read through this, so both reassemble fragments and refuse the same things. The library's
+//! Pure. Every socket reads through this, so all reassemble fragments and refuse the same things. The library's
 //! parser knows masks, opcodes and reserved bits; what it lets through is checked here (RFC 6455 §5).
 
 use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser, ProtocolError};
@@ -29,9 +29,9 @@ pub(crate) enum Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Violation {
     /// What the close frame says (RFC 6455 §7.4.1).
-    pub(super) code: CloseCode,
+    pub(crate) code: CloseCode,
     /// The same for people.
-    pub(super) reason: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 impl Violation {

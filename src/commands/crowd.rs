@@ -1,0 +1,80 @@
+//! `wirelab crowd`: many subscribers of one deployment, and what they see, once a second.
+
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use wirelab_clients::api::Api;
+use wirelab_clients::harness::crowd::{Crowd, Figures};
+use wirelab_clients::wire::From as Position;
+use wirelab_clients::{Options, Polling, ServerUrl, Target, connect, os};
+
+use super::{Exit, Failure, Reader, StdinEnd, Stop, say};
+use crate::cli;
+
+/// Between two lines of figures.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
+/// Descriptors that are no connections: runtime, stdin and stdout, the call that finds the deployment.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Prints figures until the log is over, everybody gave up or somebody wants an end. The exit code says whether every
+/// line came once.
+pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
+    let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
+    let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
+    check_descriptors(arguments.subscribers)?;
+    let found = Api::new(server.clone()).find(&arguments.deployment).await.map_err(Failure::environment)?;
+    let deployment = found.ok_or_else(|| {
+        let name = &arguments.deployment;
+        Failure::usage(format!(
+            "{server} has no deployment {name:?}; GET {server}/api/deployments lists them"
+        ))
+    })?;
+    // All begin at the same line, so that they are to see the same.
+    let after = deployment.next.after;
+    let target = Target { server, deployment: deployment.id, from: Position::After(deployment.next) };
+    let options = Options { polling: Polling::every(arguments.poll_interval), ..Options::default() };
+    let transport = arguments.transport;
+    let mut crowd = Crowd::start(arguments.subscribers, after, move |meter| {
+        connect(transport, target.clone(), &options, meter)
+    });
+
+    let mut ticks = tokio::time::interval(FIGURES_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = crowd.ended() => break,
+            () = stop.asked() => break,
+            _ = ticks.tick() => {
+                if tell(&crowd.figures())? == Reader::Gone {
+                    break;
+                }
+            }
+        }
+    }
+    let figures = Figures { ended: true, ..crowd.figures() };
+    tell(&figures)?;
+    if figures.gave_up > 0 {
+        let problem = figures.problem.as_deref().unwrap_or("nobody knows why");
+        return Err(Failure::environment(format!(
+            "{} of {} subscribers gave up, the first because {problem}",
+            figures.gave_up, figures.subscribers
+        )));
+    }
+    Ok(if figures.flawless() { Exit::Ok } else { Exit::Delivery })
+}
+
+fn check_descriptors(subscribers: u32) -> Result<(), Failure> {
+    let needed = u64::from(subscribers) + OTHER_DESCRIPTORS;
+    match os::raise_open_files() {
+        Some(limit) if limit < needed => Err(Failure::usage(format!(
+            "{subscribers} subscribers need {needed} open files, and this process may have {limit}; raise it with \
+             `ulimit -n`, or start fewer"
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn tell(figures: &Figures) -> Result<Reader, Failure> {
+    let json = serde_json::to_string(figures).map_err(Failure::environment)?;
+    say(&(json + "\n"))
+}

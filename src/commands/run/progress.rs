@@ -1,0 +1,172 @@
+//! How far `wirelab run` is: a bar for people, or lines of JSON for a program that started it.
+//!
+//! Shows what it is told and decides nothing. With JSON, stdout holds these lines and nothing else: one before the first
+//! run, one at each run's begin and end, some in between, and a last one that says how it all ended.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use wirelab_clients::harness::run::Progress;
+
+use super::super::{Exit, Failure, say};
+use crate::cli::ProgressFormat;
+
+/// Between two lines of JSON while a run goes on: often enough for a picture that moves.
+const LINES_INTERVAL: Duration = Duration::from_millis(200);
+
+/// One line of JSON: how far it is.
+#[derive(Debug, Serialize)]
+struct ProgressLine<'a> {
+    plan: &'a str,
+    /// The run that is made. Empty before the first.
+    run_id: &'a str,
+    /// Which one that is, from 1. 0 before the first, while the machine is calibrated.
+    run: usize,
+    runs: usize,
+    /// Lines × subscribers that arrived.
+    received: u64,
+    /// Lines × subscribers that should.
+    expected: u64,
+}
+
+/// The last line of JSON.
+#[derive(Debug, Serialize)]
+struct EndedLine<'a> {
+    ended: Ended<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Ended<'a> {
+    exit: u8,
+    /// What that exit code means.
+    meaning: &'a str,
+    /// What went wrong, of a failure.
+    problem: Option<&'a str>,
+    /// Where the files are, if any were written.
+    folder: Option<&'a Path>,
+}
+
+/// Shows how far the runs of one plan are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) format: ProgressFormat,
+    pub(super) plan: &'a str,
+    pub(super) runs: usize,
+}
+
+impl<'a> Shown<'a> {
+    /// Before the first run.
+    pub(super) fn begin(self, question: &str) -> Result<(), Failure> {
+        match self.format {
+            ProgressFormat::Bar => say(&format!("{}: {question}\n", self.plan)).map(|_| ()),
+            ProgressFormat::Json => self.line(0, "", Progress { received: 0, expected: 0 }),
+        }
+    }
+
+    /// Run number `run` begins.
+    pub(super) fn run(self, run: usize, run_id: &'a str) -> Result<ShownRun<'a>, Failure> {
+        let progress = Progress { received: 0, expected: 0 };
+        let kind = match self.format {
+            ProgressFormat::Bar => Kind::Bar(progress_bar(&format!("{run}/{} {run_id}", self.runs))),
+            ProgressFormat::Json => {
+                self.line(run, run_id, progress)?;
+                Kind::Json { newest: Cell::new(progress), said: Cell::new(Instant::now()) }
+            }
+        };
+        Ok(ShownRun { shown: self, run, run_id, kind })
+    }
+
+    fn line(
+        self,
+        run: usize,
+        run_id: &str,
+        Progress { received, expected }: Progress,
+    ) -> Result<(), Failure> {
+        json_line(&ProgressLine { plan: self.plan, run_id, run, runs: self.runs, received, expected })
+    }
+}
+
+/// Shows how far one run is.
+#[derive(Debug)]
+pub(super) struct ShownRun<'a> {
+    shown: Shown<'a>,
+    run: usize,
+    run_id: &'a str,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Bar(ProgressBar),
+    Json { newest: Cell<Progress>, said: Cell<Instant> },
+}
+
+impl ShownRun<'_> {
+    /// So far it is, many times a second.
+    pub(super) fn look(&self, progress: Progress) {
+        match &self.kind {
+            Kind::Bar(bar) => {
+                bar.set_length(progress.expected);
+                bar.set_position(progress.received.min(progress.expected));
+            }
+            Kind::Json { newest, said } => {
+                newest.set(progress);
+                if said.get().elapsed() >= LINES_INTERVAL {
+                    said.set(Instant::now());
+                    // Whether it can be said is asked again at the end of the run.
+                    let _ = self.shown.line(self.run, self.run_id, progress);
+                }
+            }
+        }
+    }
+
+    /// The run is over.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        match self.kind {
+            Kind::Bar(bar) => {
+                bar.finish_and_clear();
+                Ok(())
+            }
+            Kind::Json { newest, .. } => self.shown.line(self.run, self.run_id, newest.get()),
+        }
+    }
+}
+
+/// The last line: how it ended, and where the files are.
+pub(super) fn say_end(ended: &Result<Exit, Failure>, folder: Option<&Path>) -> Result<(), Failure> {
+    let (exit, problem) = match ended {
+        Ok(exit) => (*exit, None),
+        Err(failure) => (failure.exit, Some(failure.message.as_str())),
+    };
+    json_line(&EndedLine { ended: Ended { exit: exit.code(), meaning: meaning(exit), problem, folder } })
+}
+
+fn meaning(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Ok => "every line arrived once and in order",
+        Exit::Command(_) => "a command ended by itself",
+        Exit::Usage => "wrong usage",
+        Exit::Delivery => {
+            "a line was lost, censored, reordered or duplicated, or a threshold of the plan was missed"
+        }
+        Exit::Theory => "a run contradicts the theory",
+        Exit::Invalid => "a run is invalid",
+        Exit::Environment => "the server or the environment failed",
+        Exit::Interrupted => "stopped early, with what was measured written",
+    }
+}
+
+/// To whoever reads; when that is nobody any more, the runs go on as they do behind a closed terminal.
+fn json_line(line: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string(line).map_err(Failure::environment)?;
+    say(&(json + "\n")).map(|_| ())
+}
+
+fn progress_bar(name: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} lines {elapsed}")
+        .expect("the template is right");
+    ProgressBar::new(1).with_style(style).with_message(name.to_owned())
+}

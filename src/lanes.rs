@@ -1,0 +1,210 @@
+//! The ledgers of a page's lanes: what each has asked, by the server's own count.
+//!
+//! A page that shows transports side by side tags what it asks with `lane=<page>.<n>` and reads the counts from the
+//! socket in `stream`. `server` finds the lane of each request here, `connection` books bytes and connections on it. Kept
+//! are only pages that have such a socket open, or had one a moment ago: a tag of any other page costs nothing. The
+//! counters of `/metrics` know nothing of this.
+
+mod stream;
+mod tag;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER};
+use actix_web::web;
+use rand::RngExt;
+use tokio::sync::watch;
+use wirelab_clients::wire::{LaneLedger, Outcome};
+
+use self::tag::Tag;
+use crate::api::resource;
+use crate::problem::Refusal;
+
+/// Pages that are kept. A lecture hall has as many; with a lane for every number of a tag, each, they take 30 MiB.
+const PAGES_MAX: usize = 256;
+/// Open sockets of one page: it has one, and some that the server has not yet seen break.
+const SOCKETS_MAX: usize = 8;
+/// How long a page is kept without a socket, so that one that reconnects finds its counts.
+const GRACE: Duration = Duration::from_secs(60);
+/// `Retry-After` when there is no room for another page or socket, s: until one may have been found dead.
+const RETRY_AFTER_S: u64 = 30;
+
+/// The ledgers' own path.
+pub(crate) fn mount(config: &mut web::ServiceConfig) {
+    config.service(resource("/api/lanes/{page}", "GET").route(web::get().to(stream::answer)));
+}
+
+/// The pages of one server.
+pub(crate) struct Lanes {
+    /// Random: whoever reconnects to another process must not take its counts for those of the one before.
+    server: String,
+    pages: Mutex<HashMap<Box<str>, Kept>>,
+}
+
+/// A page, and for how long.
+struct Kept {
+    page: Arc<Page>,
+    sockets: usize,
+    /// When the last socket went; of no meaning while there is one.
+    left: Instant,
+}
+
+impl Kept {
+    fn is_over(&self, now: Instant) -> bool {
+        self.sockets == 0 && now.saturating_duration_since(self.left) >= GRACE
+    }
+}
+
+impl Lanes {
+    pub(crate) fn new() -> Arc<Self> {
+        let server = format!("{:016x}", rand::rng().random::<u64>());
+        Arc::new(Self { server, pages: Mutex::default() })
+    }
+
+    /// The lane of a request with this query, if it has a tag and the page is kept. A malformed tag is refused, whether
+    /// anybody would have counted or not.
+    pub(crate) fn of(&self, query: &str) -> Result<Option<Arc<Lane>>, Refusal> {
+        let Some(given) = tag::given(query)? else { return Ok(None) };
+        Ok(self.find(Tag::parse(&given)?, Instant::now()))
+    }
+
+    fn find(&self, tag: Tag<'_>, now: Instant) -> Option<Arc<Lane>> {
+        let pages = self.pages.lock().expect("no holder panics");
+        let page = pages.get(tag.page).filter(|kept| !kept.is_over(now))?.page.clone();
+        drop(pages);
+        Some(page.lane(tag.lane))
+    }
+
+    /// A socket opens: the page is kept until it is closed, and [`GRACE`] longer.
+    fn watch(self: &Arc<Self>, page: &str, now: Instant) -> Result<Watched, Refusal> {
+        let mut pages = self.pages.lock().expect("no holder panics");
+        pages.retain(|_, kept| !kept.is_over(now));
+        if !pages.contains_key(page) && pages.len() == PAGES_MAX {
+            let left = pages.iter().filter(|(_, kept)| kept.sockets == 0);
+            let oldest = left.min_by_key(|(_, kept)| kept.left).map(|(page, _)| page.clone());
+            let oldest = oldest.ok_or_else(|| {
+                busy(format!("the server counts for {PAGES_MAX} pages, and all are open; close one of them"))
+            })?;
+            pages.remove(&oldest);
+        }
+        let kept =
+            pages.entry(page.into()).or_insert_with(|| Kept { page: Arc::default(), sockets: 0, left: now });
+        if kept.sockets == SOCKETS_MAX {
+            return Err(busy(format!(
+                "page {page} has {SOCKETS_MAX} of these sockets open; close one of them"
+            )));
+        }
+        kept.sockets += 1;
+        Ok(Watched { lanes: self.clone(), id: page.into(), page: kept.page.clone() })
+    }
+
+    fn leave(&self, page: &str, now: Instant) {
+        let mut pages = self.pages.lock().expect("no holder panics");
+        let kept = pages.get_mut(page).expect("a page with a socket is kept");
+        kept.sockets -= 1;
+        kept.left = now;
+    }
+}
+
+fn busy(detail: String) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        .with_header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))
+}
+
+/// A page with an open socket.
+struct Watched {
+    lanes: Arc<Lanes>,
+    id: Box<str>,
+    page: Arc<Page>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.lanes.leave(&self.id, Instant::now());
+    }
+}
+
+/// One page's lanes.
+#[derive(Default)]
+struct Page {
+    lanes: Mutex<BTreeMap<u16, Arc<Lane>>>,
+    changed: watch::Sender<()>,
+}
+
+impl Page {
+    fn lane(&self, number: u16) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().expect("no holder panics");
+        let lane = lanes.entry(number).or_insert_with(|| {
+            Arc::new(Lane { ledger: LaneLedger::new(number).into(), changed: self.changed.clone() })
+        });
+        lane.clone()
+    }
+
+    fn ledgers(&self) -> Vec<LaneLedger> {
+        let lanes = self.lanes.lock().expect("no holder panics");
+        lanes.values().map(|lane| *lane.ledger.lock().expect("no holder panics")).collect()
+    }
+}
+
+/// One lane: its ledger, and whoever waits for it to change.
+pub(crate) struct Lane {
+    ledger: Mutex<LaneLedger>,
+    changed: watch::Sender<()>,
+}
+
+impl Lane {
+    /// A request begins.
+    pub(crate) fn asked(&self) {
+        self.change(|ledger| ledger.requests += 1);
+    }
+
+    /// A request that was counted with [`Self::asked`] is answered, or will not be.
+    pub(crate) fn answered(&self, outcome: Outcome) {
+        self.change(|ledger| {
+            *match outcome {
+                Outcome::Data => &mut ledger.data,
+                Outcome::Empty => &mut ledger.empty,
+                Outcome::Timeout => &mut ledger.timeout,
+                Outcome::Refused => &mut ledger.refused,
+                Outcome::Error => &mut ledger.error,
+            } += 1;
+        });
+    }
+
+    /// A connection that never carried this lane becomes its own.
+    pub(crate) fn connected(&self) {
+        self.change(|ledger| {
+            ledger.connections += 1;
+            ledger.connections_open += 1;
+        });
+    }
+
+    /// A connection is the lane's again, after another's.
+    pub(crate) fn regained(&self) {
+        self.change(|ledger| ledger.connections_open += 1);
+    }
+
+    /// A connection ended, or is another's from now on.
+    pub(crate) fn lost(&self) {
+        self.change(|ledger| ledger.connections_open -= 1);
+    }
+
+    /// Bytes went through the lane's sockets.
+    pub(crate) fn moved(&self, bytes_up: u64, bytes_down: u64) {
+        self.change(|ledger| {
+            ledger.bytes_up += bytes_up;
+            ledger.bytes_down += bytes_down;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut LaneLedger)) {
+        change(&mut self.ledger.lock().expect("no holder panics"));
+        self.changed.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests;

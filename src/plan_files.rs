@@ -1,0 +1,123 @@
+//! The plans on disk: which there are, one by its name, and how long it takes.
+//!
+//! For `wirelab run`, `plans` and `claims`, and for the server, which offers them to its page. Reads the folder `data`:
+//! plans, and the recordings and profiles that they name. Runs nothing.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wirelab_clients::harness::plan::{Cell, LineProcess, Plan, PlanError, Size};
+use wirelab_clients::harness::schedule::Schedule;
+use wirelab_clients::recording::{Recording, RecordingError};
+use wirelab_clients::targets::profile::{Profile, ProfileError};
+
+/// Why a plan cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanFilesError {
+    /// No folder of plans.
+    #[error(
+        "{}: {error}; run wirelab in its repository, or name the folder that holds plans/ with --data",
+        folder.display()
+    )]
+    NoFolder {
+        /// Where they should be.
+        folder: PathBuf,
+        /// Why they are not.
+        error: io::Error,
+    },
+    /// A file that is no text, or that nobody may read.
+    #[error("plan {}: {error}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// No such plan, or none that could be run.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A recording that it replays is not there.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+}
+
+/// Names and paths of all plans, by name.
+pub(crate) fn all(data: &Path) -> Result<Vec<(String, PathBuf)>, PlanFilesError> {
+    let folder = data.join("plans");
+    let no_folder = |error| PlanFilesError::NoFolder { folder: folder.clone(), error };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(no_folder)? {
+        let path = entry.map_err(no_folder)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml")
+            && let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            files.push((name.to_owned(), path.clone()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A plan by its name in `data/plans`, or by the path of a TOML file.
+pub(crate) fn find(given: &str, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
+    if given.ends_with(".toml") {
+        return read(given, Path::new(given), size, data);
+    }
+    let files = all(data)?;
+    match files.iter().find(|(name, _)| name == given) {
+        Some((name, path)) => read(name, path, size, data),
+        None => {
+            let known = files.into_iter().map(|(name, _)| name).collect();
+            Err(PlanError::Unknown { given: given.to_owned(), known }.into())
+        }
+    }
+}
+
+/// The plan in the file `path`, called `name` in errors.
+pub(crate) fn read(name: &str, path: &Path, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
+    let unreadable = |error| PlanFilesError::Unreadable { path: path.to_owned(), error };
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    Ok(Plan::parse_with(name, &text, size, |name| profile(name, data))?)
+}
+
+/// About how long a plan takes.
+pub(crate) fn duration(plan: &Plan, data: &Path) -> Result<Duration, PlanFilesError> {
+    let recordings = recordings(plan, data)?;
+    let lines =
+        |cell: &Cell| schedules(cell, &recordings).iter().map(Schedule::duration).max().unwrap_or_default();
+    Ok(plan.duration(lines))
+}
+
+/// The recordings that the plan's arms replay, by name.
+pub(crate) fn recordings(
+    plan: &Plan,
+    data: &Path,
+) -> Result<BTreeMap<String, Arc<Recording>>, PlanFilesError> {
+    let mut found = BTreeMap::new();
+    for (_, factors) in plan.all_arms() {
+        let LineProcess::Replay { recording, .. } = &factors.lines else { continue };
+        if !found.contains_key(recording) {
+            let read = Recording::find(&data.join("recordings"), recording)?;
+            found.insert(recording.clone(), Arc::new(read));
+        }
+    }
+    Ok(found)
+}
+
+/// The due times of each deployment of a cell.
+pub(crate) fn schedules(cell: &Cell, recordings: &BTreeMap<String, Arc<Recording>>) -> Vec<Schedule> {
+    match cell.schedules(|name| Ok::<_, Infallible>(recordings[name].clone())) {
+        Ok(schedules) => schedules,
+        Err(never) => match never {},
+    }
+}
+
+/// A profile by its name in `data/targets`; its start script is looked for from the folder that holds `data`.
+pub(crate) fn profile(name: &str, data: &Path) -> Result<Profile, ProfileError> {
+    Profile::find(&data.join("targets"), &data.join(".."), name)
+}

@@ -1,0 +1,102 @@
+//! From HTTP to a WebSocket: the handshake, then messages and commands out of what arrives (RFC 6455).
+//!
+//! Used by the transports on WebSockets and by the ledgers of lanes. What a message means, and what is answered, is
+//! theirs to decide: nothing is sent from here.
+
+mod command;
+mod messages;
+
+use std::pin::Pin;
+use std::task::{Context as Task, Poll, ready};
+use std::time::Duration;
+
+use actix_http::ws::{self, HandshakeError};
+use actix_web::http::header::{
+    HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use actix_web::http::{StatusCode, Version};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use futures_util::stream::{Stream, StreamExt};
+
+pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
+use self::messages::Messages;
+pub(crate) use self::messages::{Message, Violation};
+use crate::problem::Refusal;
+use crate::server::no_store;
+
+/// How long the client may take to answer our close frame before TCP is closed under it.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Heartbeats without anything from the client before the socket is given up.
+pub(crate) const UNANSWERED_PINGS_MAX: u32 = 2;
+
+/// The start of a 101 answer, or why there is none, as plain HTTP.
+pub(crate) fn accept(request: &HttpRequest) -> Result<HttpResponseBuilder, Refusal> {
+    check_handshake(request)?;
+    let key = request.headers().get(SEC_WEBSOCKET_KEY).expect("checked with the handshake");
+    let accept = HeaderValue::from_bytes(&ws::hash_key(key.as_bytes())).expect("base64 is a header value");
+    let mut response = no_store(HttpResponse::SwitchingProtocols());
+    response.upgrade("websocket").insert_header((SEC_WEBSOCKET_ACCEPT, accept));
+    Ok(response)
+}
+
+/// RFC 6455 §4.2.1: HTTP/1.1, the upgrade headers, a key of 16 bytes, version 13.
+fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
+    if request.version() != Version::HTTP_11 {
+        return Err(Refusal::bad_request("a WebSocket starts from HTTP/1.1; send the request with it"));
+    }
+    // The library looks for the word anywhere in the first field, but hands the bytes over only where it stands
+    // alone: an upgrade offered among others would be answered and then be dead.
+    let mut offered = request.headers().get_all(UPGRADE);
+    let websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    if offered.next().is_some_and(|value| !websocket(value)) || offered.next().is_some() {
+        return Err(Refusal::bad_request("send one Upgrade: websocket, and no other protocol in it"));
+    }
+    ws::verify_handshake(request.head()).map_err(|error| match error {
+        HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => {
+            Refusal::new(StatusCode::UPGRADE_REQUIRED, "only Sec-WebSocket-Version 13 is spoken here")
+                .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+                .with_header(UPGRADE, HeaderValue::from_static("websocket"))
+        }
+        HandshakeError::NoWebsocketUpgrade => Refusal::bad_request(format!(
+            "{} is a WebSocket: ask with Upgrade: websocket, as a browser's WebSocket does",
+            request.path()
+        )),
+        error => Refusal::bad_request(format!("this is no WebSocket handshake: {error}")),
+    })
+}
+
+/// The client's messages. Ends when the client is gone.
+pub(crate) struct Inbox {
+    payload: web::Payload,
+    messages: Messages,
+    /// After a violation bytes mean nothing, but are still read: closing TCP with bytes unread would reset it,
+    /// and the client could lose our close frame.
+    is_broken: bool,
+}
+
+impl Inbox {
+    /// What arrives behind an accepted handshake.
+    pub(crate) fn of(payload: web::Payload) -> Self {
+        Self { payload, messages: Messages::default(), is_broken: false }
+    }
+}
+
+impl Stream for Inbox {
+    type Item = Result<Message, Violation>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if !self.is_broken
+                && let Some(message) = self.messages.next().transpose()
+            {
+                self.is_broken = message.is_err();
+                return Poll::Ready(Some(message));
+            }
+            match ready!(self.payload.poll_next_unpin(task)) {
+                Some(Ok(_)) if self.is_broken => {}
+                Some(Ok(bytes)) => self.messages.push(&bytes),
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+    }
+}

@@ -1,0 +1,282 @@
+// One lane: a transport that follows a deployment beside others, with everything that can be said of it.
+//
+// Its own follower keeps cursor, order and reconnects; the server's ledger says what a browser cannot see. Knows no
+// transport by name.
+
+import { bytes, count, duration, milliseconds } from "../figures.js";
+import { Follower } from "../follower.js";
+import { LogView, ONE_OF_MANY } from "../log_view.js";
+import { Wire } from "../wire.js";
+import { Latency, STEPS } from "./latency.js";
+import { Ledgers, wall_ms } from "./ledgers.js";
+
+/** Above this a clock offset is no rounding: latencies of two clocks say nothing, ms. */
+export const OFFSET_MS_MAX = 5;
+/** The curve's axis is logarithmic and the same on every lane, so that lanes can be compared by eye, ms. */
+const CURVE_MS = { min: 0.1, max: 10_000 };
+
+export class Lane {
+  number;
+  transport;
+  deployment;
+  element;
+  absolute = new Latency();
+  relative = new Latency();
+  /** What the server counted; null before it said so. */
+  ledger = null;
+  /** Times without a connection: when it was lost and when it was back (performance.now(), back null until then). */
+  outages = [];
+  /** When the last line came (performance.now()); -Infinity before the first. */
+  lastLine = -Infinity;
+  /** Told of the lines of each batch, by whoever wants to know. */
+  onLines = () => {};
+  /** The connection waits for one of the browser's six. */
+  isQueued = false;
+  isPaused = false;
+
+  #follower;
+  #log;
+  #view;
+  #parts = {};
+  #ledgerAtClear = null;
+  #holds = 0;
+
+  /**
+   * `view` is what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `held`, and is told `wire(lane,
+   * event)`, `changed(lane)`, `remove(lane)`.
+   */
+  constructor(number, transport, deployment, view) {
+    this.number = number;
+    this.transport = transport;
+    this.deployment = deployment;
+    this.#view = view;
+    this.element = document.getElementById("lane-template").content.firstElementChild.cloneNode(true);
+    for (const part of this.element.querySelectorAll("[data-part]")) this.#parts[part.dataset.part] = part;
+    const { log, above, jump } = this.#parts;
+    this.#log = new LogView(log, above, jump, ONE_OF_MANY);
+    this.#follower = new Follower(
+      `/api/deployments/${deployment}`,
+      {
+        lines: (lines, origin) => this.#lines(lines, origin),
+        note: (text) => this.#log.note(text),
+        skipped: (skipped) => this.#log.skip(skipped),
+        restarted: () => this.#log.clear(),
+        changed: () => this.#changed(),
+      },
+      {
+        query: Ledgers.query(number),
+        settings: view.settings,
+        wire: new Wire((event) => view.wire(this, event)),
+      },
+    );
+    this.#furnish();
+  }
+
+  get state() {
+    if (this.isQueued) return "queued";
+    return this.isPaused && this.#follower.state === "live" ? "paused" : this.#follower.state;
+  }
+
+  /** Lines by origin, and how many are missing or came twice. */
+  get counts() {
+    return this.#follower.counts;
+  }
+
+  get cursor() {
+    return this.#follower.cursor;
+  }
+
+  /** What the server counted since the lane was cleared; null before it said so. */
+  get counted() {
+    if (this.ledger === null) return null;
+    const since = { ...this.ledger };
+    for (const [name, before] of Object.entries(this.#ledgerAtClear ?? {})) since[name] -= before;
+    return since;
+  }
+
+  /** The latency that can be believed: absolute where the clocks agree, else behind the fastest lane. */
+  get latency() {
+    return this.isAbsolute ? this.absolute : this.relative;
+  }
+
+  get isAbsolute() {
+    const { clock } = this.#view;
+    return clock !== null && Math.abs(clock.offset_ms) < OFFSET_MS_MAX;
+  }
+
+  /** Follows, if the browser has a connection left for what the server would hold. */
+  connect() {
+    const { half } = this.transport;
+    if (this.#follower.isActive) return;
+    this.isQueued = !this.#view.held.allows(half.heldRequests);
+    if (this.isQueued) return this.#changed();
+    this.isPaused = false;
+    this.#hold(half.heldRequests);
+    this.#follower.connect(this.transport, half, ONE_OF_MANY.rows);
+  }
+
+  disconnect() {
+    this.isQueued = this.isPaused = false;
+    this.#follower.disconnect();
+  }
+
+  /** Empties log and figures; the connection goes on. */
+  clear() {
+    this.#log.clear();
+    this.absolute = new Latency();
+    this.relative = new Latency();
+    this.outages = this.outages.filter(({ back }) => back === null);
+    this.#follower.resetCounts();
+    if (this.ledger !== null) {
+      const { connections_open: _, lane: __, ...counts } = this.ledger;
+      this.#ledgerAtClear = counts;
+    }
+    this.#changed();
+  }
+
+  /** Leaves nothing behind. */
+  remove() {
+    this.disconnect();
+    this.element.remove();
+  }
+
+  ping() {
+    this.#write("answer", "ping …");
+    this.#follower.ping((ms) => this.#write("answer", `pong after ${ms.toFixed(1)} ms`));
+  }
+
+  /** Appends a line over this lane's own connection; the promise is told why not, or null. */
+  publish(text) {
+    return new Promise((answered) => this.#follower.publish(text, answered));
+  }
+
+  pause() {
+    this.isPaused = true;
+    this.#follower.pause();
+    this.#changed();
+  }
+
+  resume() {
+    this.isPaused = false;
+    this.#follower.resume();
+    this.#changed();
+  }
+
+  #lines(lines, origin) {
+    this.#log.append(lines, origin);
+    this.onLines(lines);
+    if (origin !== "live") return;
+    const [now, wall] = [performance.now(), wall_ms()];
+    this.lastLine = now;
+    for (const { seq, at_us } of lines) {
+      this.absolute.record(wall - at_us / 1_000, now);
+      this.relative.record(this.#view.firsts.behind(`${this.deployment}.${seq}`, now), now);
+    }
+  }
+
+  #changed() {
+    if (!this.#follower.isActive) this.#hold(0);
+    const { state } = this.#follower;
+    const open = this.outages.at(-1)?.back === null ? this.outages.at(-1) : null;
+    if (state === "reconnecting") {
+      // A new socket knows of no pause.
+      this.isPaused = false;
+      if (open === null) this.outages.push({ cut: performance.now(), back: null });
+    } else if (open && state !== "connecting") open.back = performance.now();
+    this.#view.changed(this);
+  }
+
+  #hold(requests) {
+    if (requests === this.#holds) return;
+    const change = requests - this.#holds;
+    this.#holds = requests;
+    this.#view.held.add(change);
+  }
+
+  #furnish() {
+    const { number, transport, deployment, element } = this;
+    const parts = this.#parts;
+    const name = `${transport.name}, lane ${number}`;
+    element.setAttribute("aria-label", name);
+    element.dataset.lane = number;
+    element.dataset.transport = transport.name;
+    parts.name.textContent = transport.name;
+    parts.name.href = `#/${deployment}/${transport.name}`;
+    parts.waits.textContent = `waits: ${transport.waits}`;
+    parts.waits.title = transport.summary;
+    parts.log.setAttribute("aria-label", `Lines of ${name}`);
+    parts.remove.setAttribute("aria-label", `Remove ${name}`);
+    parts.remove.addEventListener("click", () => this.#view.remove(this));
+    parts.connect.addEventListener("click", () => this.connect());
+    parts.disconnect.addEventListener("click", () => this.disconnect());
+    parts.clear.addEventListener("click", () => this.clear());
+    parts.commands.hidden = transport.half.pingRefusal !== null;
+    parts.ping.addEventListener("click", () => this.ping());
+    parts.pause.addEventListener("click", () => (this.isPaused ? this.resume() : this.pause()));
+    parts.publish.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const field = parts.publish.elements.text;
+      this.#write("answer", "publishing …");
+      const problem = await this.publish(field.value);
+      this.#write("answer", problem ?? "published");
+      if (problem === null) field.value = "";
+    });
+  }
+
+  /** Shows what is known now. */
+  draw() {
+    const { counts, cursor, detail, canCommand, isActive, liveSince } = this.#follower;
+    const parts = this.#parts;
+    this.#write("state", this.state);
+    parts.state.dataset.state = this.state;
+    this.#write("detail", this.isQueued ? "Waits: the browser's connections to this server are all but used up." : detail);
+    const lines = counts.history + counts.live;
+    this.#write("lines", count(lines));
+    this.#write("history", count(counts.history));
+    const wrong = counts.lost + counts.repeated;
+    this.#write("order", wrong === 0 ? "none" : `${count(counts.lost)} lost, ${count(counts.repeated)} twice`);
+    parts.order.classList.toggle("wrong", wrong > 0);
+    this.#write("connected", liveSince === null ? "–" : duration(performance.now() - liveSince));
+    this.#write("cursor", cursor ?? "–");
+    this.#drawLedger(counts.live);
+    this.#drawLatency();
+    parts.connect.hidden = isActive || this.isQueued;
+    parts.disconnect.hidden = !parts.connect.hidden;
+    parts.pause.textContent = this.isPaused ? "Resume" : "Pause";
+    for (const button of [parts.ping, parts.pause, parts.send]) button.disabled = !canCommand;
+  }
+
+  #drawLedger(live) {
+    const counted = this.counted;
+    const show = (part, value) => this.#write(part, counted === null ? "–" : value());
+    show("requests", () => count(counted.requests));
+    show("empty", () => count(counted.empty + counted.timeout));
+    show("ratio", () => (live === 0 ? "–" : (counted.requests / live).toPrecision(2)));
+    show("connections", () => `${count(counted.connections_open ?? 0)} of ${count(counted.connections)}`);
+    show("up", () => bytes(counted.bytes_up));
+    show("down", () => bytes(counted.bytes_down));
+  }
+
+  #drawLatency() {
+    const latency = this.latency;
+    this.#write("now", milliseconds(latency.last));
+    this.#write("p50", milliseconds(latency.quantile(0.5)));
+    this.#write("p99", milliseconds(latency.quantile(0.99)));
+    this.#write("scale", this.isAbsolute ? "Delivery latency (ms)" : "Behind the fastest (ms)");
+    const points = latency.curve(performance.now()).map((ms, i) => (Number.isNaN(ms) ? null : `${i},${height(ms)}`));
+    const drawn = points.filter((point) => point !== null);
+    this.#parts.curve.setAttribute("points", drawn.join(" "));
+  }
+
+  /** Writes only what changed, so that a screen reader is not told the same again. */
+  #write(part, text) {
+    if (this.#parts[part].textContent !== text) this.#parts[part].textContent = text;
+  }
+}
+
+/** Where a latency stands on the curve: 0 is the top, `STEPS / 4` the bottom of its box. */
+function height(latency_ms) {
+  const clamped = Math.min(Math.max(latency_ms, CURVE_MS.min), CURVE_MS.max);
+  const share = Math.log(clamped / CURVE_MS.min) / Math.log(CURVE_MS.max / CURVE_MS.min);
+  return ((1 - share) * (STEPS / 4)).toFixed(1);
+}

@@ -1,0 +1,82 @@
+// Delivery latency of one lane: what came last, quantiles, and the last half minute as a curve.
+//
+// A histogram of fixed size, so that an hour of lines costs no more than a minute. Knows no clock of the server:
+// whoever records says how late a line was.
+
+/** A bucket is 2 % wider than the one before: a quantile is right to 1 %. */
+const GROWTH = 1.02;
+/** Below this everything is one bucket, ms: browsers round their clocks to 0.1 ms or more. */
+const LEAST_MS = 0.05;
+/** Above this everything is one bucket, ms. */
+const MOST_MS = 600_000;
+const BUCKETS = Math.ceil(Math.log(MOST_MS / LEAST_MS) / Math.log(GROWTH)) + 1;
+
+/** One point of the curve, ms, and how many: half a minute. */
+export const STEP_MS = 500;
+export const STEPS = 60;
+
+export class Latency {
+  #buckets = new Uint32Array(BUCKETS);
+  #sum = 0;
+  #steps = new Float64Array(STEPS).fill(NaN);
+  #step = 0;
+  count = 0;
+  /** Of the newest line, ms; null before the first. */
+  last = null;
+
+  /** A line came this late, ms, at a time of `performance.now()`. */
+  record(latency_ms, now_ms) {
+    const index = Math.ceil(Math.log(Math.max(latency_ms, LEAST_MS) / LEAST_MS) / Math.log(GROWTH));
+    this.#buckets[Math.min(index, BUCKETS - 1)] += 1;
+    this.#sum += latency_ms;
+    this.count += 1;
+    this.last = latency_ms;
+    this.#advance(now_ms);
+    const slot = this.#step % STEPS;
+    this.#steps[slot] = Number.isNaN(this.#steps[slot]) ? latency_ms : Math.max(this.#steps[slot], latency_ms);
+  }
+
+  /** Mean, ms; null before the first line. */
+  get mean() {
+    return this.count === 0 ? null : this.#sum / this.count;
+  }
+
+  /** The latency, ms, that a share `q` of all lines did not exceed; null before the first line. */
+  quantile(q) {
+    if (this.count === 0) return null;
+    let left = Math.max(Math.ceil(q * this.count), 1);
+    const index = this.#buckets.findIndex((count) => (left -= count) <= 0);
+    // The middle of the bucket, so that no quantile is always too high.
+    return index === 0 ? LEAST_MS : LEAST_MS * GROWTH ** (index - 0.5);
+  }
+
+  /** The worst latency of each step, oldest first, NaN where no line came; the last is the step of `now_ms`. */
+  curve(now_ms) {
+    this.#advance(now_ms);
+    return Array.from({ length: STEPS }, (_, i) => this.#steps[(this.#step + 1 + i) % STEPS]);
+  }
+
+  /** Steps that passed without a line are empty. */
+  #advance(now_ms) {
+    const step = Math.floor(now_ms / STEP_MS);
+    if (step - this.#step > STEPS) this.#step = step - STEPS;
+    while (this.#step < step) this.#steps[++this.#step % STEPS] = NaN;
+  }
+}
+
+/** Lines whose first receipt is remembered: more than a lane can be behind the fastest on one machine. */
+const FIRSTS_MAX = 20_000;
+
+/** When each line came first on any lane: what is fair to compare with when no two clocks agree. */
+export class Firsts {
+  #receipts = new Map();
+
+  /** How much later than on the fastest lane, ms; `line` names it across lanes. */
+  behind(line, now_ms) {
+    const first = this.#receipts.get(line);
+    if (first !== undefined) return now_ms - first;
+    this.#receipts.set(line, now_ms);
+    if (this.#receipts.size > FIRSTS_MAX) this.#receipts.delete(this.#receipts.keys().next().value);
+    return 0;
+  }
+}

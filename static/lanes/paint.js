@@ -1,0 +1,306 @@
+// Marks → canvas: the two life lines of one strip and everything between them.
+//
+// Shape and fill carry the meaning, colour only repeats it: a solid bar on the server's line waits there, ticks on the
+// client's line sleep there, triangles are answers (hollow: empty), dots are messages on something open, crosses
+// failed, a torn edge is a cut. Reads no clock and keeps nothing.
+
+import { isHeld } from "./strip.js";
+
+/** A slant is at least this wide, however short the trip was: else the two lines could not be told apart. */
+export const SLANT_PX_MIN = 8;
+/** How long a dot is seen travelling before it lies where it belongs. */
+const TRAVEL_MS = 260;
+const BAR_PX = 10;
+/** Signs of one kind that are nearer than this hide each other: one is drawn for each cell of this width. */
+const CELL_PX = 3;
+const SLEEP_PX = 8;
+/** A tick of a sleep, and the space after it. */
+const SLEEP_DASH = [3, 4];
+const BREAK_PX_MIN = 14;
+const TOOTH_PX = 5;
+/** A dot of many lines is bigger, up to this radius. */
+const DOT_PX_MAX = 6.5;
+const CIRCLE = 2 * Math.PI;
+
+/** What the page's style says now. */
+export function paletteOf(element) {
+  const style = getComputedStyle(element);
+  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  return {
+    ground: colour("timeline-ground") || colour("card"),
+    text: colour("text"),
+    quiet: colour("quiet"),
+    line: colour("line"),
+    server: colour("accent"),
+    client: colour("busy"),
+    data: colour("good"),
+    bad: colour("bad"),
+    font: style.fontFamily,
+  };
+}
+
+/** Where a time is: `x = at * scale + offset`. `settled` draws every dot where it ends. */
+export class View {
+  constructor({ now, scale, offset, left, right, settled }) {
+    Object.assign(this, { now, scale, offset, left, right, settled });
+  }
+
+  x(at) {
+    return at * this.scale + this.offset;
+  }
+
+  /** The cell of a time. Cells move with the picture, or which signs are drawn would flicker. */
+  cell(at) {
+    return Math.floor((at * this.scale) / CELL_PX);
+  }
+}
+
+/** Heights of a strip's life lines. */
+export function linesOf(top, height) {
+  const margin = Math.max(12, Math.round(height * 0.22));
+  return { client: top + margin, server: top + height - margin };
+}
+
+/** Marks in view, collected once per strip and frame; one list for all, so that a frame allocates nothing that stays. */
+const seen = [];
+
+/** Draws one strip. `lines` as of `linesOf`. */
+export function paintStrip(context, palette, view, lines, strip) {
+  if (strip.since === null) return;
+  collect(strip, view);
+  context.lineCap = "butt";
+  context.lineJoin = "miter";
+  lifeLines(context, palette, view, lines, strip);
+  breaks(context, palette, view, lines, strip);
+  sleeps(context, palette, view, lines, strip);
+  tubes(context, palette, view, lines, strip);
+  bars(context, palette, view, lines, strip);
+  messages(context, palette, view, lines, strip);
+  slants(context, palette, view, lines);
+  heads(context, palette, view, lines);
+  seen.length = 0;
+}
+
+/** The requests in view with the places that more than one pass needs. */
+function collect(strip, view) {
+  for (let i = 0; i < strip.requests.length; i++) place(strip.requests.at(i), view);
+  for (const request of strip.open.values()) place(request, view);
+}
+
+function place(request, view) {
+  const asked = view.x(request.from);
+  const to = view.x(request.to ?? view.now);
+  if (to + 2 * SLANT_PX_MIN < view.left || asked > view.right) return;
+  const before = seen.at(-1)?.request;
+  const isHidden = before?.end === request.end && view.cell(before.from) === view.cell(request.to ?? view.now);
+  if (isHidden) return;
+  // A quick answer cannot arrive before its question did: both slants get their width, one after the other.
+  const arrived = asked + SLANT_PX_MIN;
+  const answered = request.opened === null ? request.to : request.opened;
+  const answer = answered === null ? null : Math.max(view.x(answered), arrived + SLANT_PX_MIN);
+  seen.push({ request, asked, arrived, answer, to });
+}
+
+function lifeLines(context, palette, view, { client, server }, strip) {
+  const from = Math.max(view.x(strip.since), view.left);
+  context.strokeStyle = palette.quiet;
+  context.lineWidth = 1.5;
+  context.globalAlpha = 0.6;
+  context.beginPath();
+  for (const y of [client, server]) {
+    context.moveTo(from, y);
+    context.lineTo(view.right, y);
+  }
+  context.stroke();
+  context.globalAlpha = 1;
+}
+
+/** The page's ground over both lines, with torn edges. */
+function breaks(context, palette, view, { client, server }, strip) {
+  for (let i = 0; i < strip.breaks.length; i++) {
+    const { from, to } = strip.breaks.at(i);
+    const left = view.x(from);
+    const right = Math.max(view.x(to ?? view.now), left + BREAK_PX_MIN);
+    if (right < view.left || left > view.right) continue;
+    const [top, bottom] = [client - BAR_PX, server + BAR_PX];
+    context.fillStyle = palette.ground;
+    context.fillRect(left, top, right - left, bottom - top);
+    context.strokeStyle = palette.bad;
+    context.lineWidth = 2;
+    context.beginPath();
+    tear(context, left, top, bottom);
+    // What goes on has no other edge yet.
+    if (to !== null) tear(context, right, top, bottom);
+    context.stroke();
+  }
+}
+
+function tear(context, x, top, bottom) {
+  const teeth = Math.max(4, Math.round((bottom - top) / (2 * TOOTH_PX)) * 2);
+  context.moveTo(x, top);
+  for (let i = 1; i <= teeth; i++) {
+    context.lineTo(x + (i % 2 === 1 ? TOOTH_PX : 0), top + ((bottom - top) * i) / teeth);
+  }
+}
+
+/** Ticks on the client's line: it counts down to its next question. */
+function sleeps(context, palette, view, { client }, strip) {
+  context.strokeStyle = palette.client;
+  context.lineWidth = SLEEP_PX;
+  context.setLineDash(SLEEP_DASH);
+  for (let i = 0; i < strip.sleeps.length; i++) sleep(context, view, client, strip.sleeps.at(i));
+  if (strip.sleep) sleep(context, view, client, strip.sleep);
+  context.setLineDash([]);
+}
+
+function sleep(context, view, y, { from, to }) {
+  // After the answer, whose slant may be wider than its trip was.
+  const left = view.x(from) + SLANT_PX_MIN;
+  const right = view.x(to ?? view.now) - 2;
+  if (right <= left || right < view.left || left > view.right) return;
+  context.beginPath();
+  context.moveTo(left, y);
+  context.lineTo(right, y);
+  context.stroke();
+}
+
+/** Something open that both sides may write to: the space between the lines belongs to it. */
+function tubes(context, palette, view, { client, server }, strip) {
+  context.fillStyle = palette.server;
+  context.strokeStyle = palette.server;
+  for (const { request, answer, to } of seen) {
+    if (!request.duplex) continue;
+    const left = Math.max(answer, view.x(strip.since), view.left);
+    const right = Math.min(to, view.right);
+    if (right <= left) continue;
+    context.globalAlpha = 0.13;
+    context.fillRect(left, client, right - left, server - client);
+    context.globalAlpha = 1;
+    context.fillRect(left, client - 1.5, right - left, 3);
+  }
+}
+
+/** On the server's line, from when a question arrived until its answer left: the server waits. */
+function bars(context, palette, view, { server }, strip) {
+  context.fillStyle = palette.server;
+  for (const { request, arrived, to } of seen) {
+    const isStream = request.opened !== null;
+    if (!isStream && !isHeld(request, view.now)) continue;
+    const left = Math.max(arrived, view.x(strip.since), view.left);
+    // An answer left before it arrived; what is still open or was cut reaches its end.
+    const leaves = isStream || request.to === null || request.end === "cut" || request.end === "left";
+    const right = Math.min(leaves ? to : to - SLANT_PX_MIN, view.right);
+    context.fillRect(left, server - BAR_PX / 2, Math.max(right - left, 0), BAR_PX);
+  }
+}
+
+/** Dots on something open: up to the client's line, or down to the server's. */
+function messages(context, palette, view, { client, server }, strip) {
+  context.lineWidth = 1;
+  dots(context, view, strip.pushed, { from: server, to: client, colour: palette.data, hollow: null });
+  dots(context, view, strip.heard, { from: server, to: client, colour: palette.text, hollow: palette.ground });
+  dots(context, view, strip.said, { from: client, to: server, colour: palette.text, hollow: null });
+}
+
+function dots(context, view, ring, { from, to, colour, hollow }) {
+  if (ring.length === 0) return;
+  context.strokeStyle = colour;
+  context.globalAlpha = 0.7;
+  context.beginPath();
+  let before = null;
+  for (let i = 0; i < ring.length; i++) {
+    const { at } = ring.at(i);
+    const cell = view.cell(at);
+    const x = view.x(at);
+    if (x < view.left || x > view.right || cell === before) continue;
+    before = cell;
+    context.moveTo(x - SLANT_PX_MIN, from);
+    context.lineTo(x, to);
+  }
+  context.stroke();
+  context.globalAlpha = 1;
+  context.beginPath();
+  before = null;
+  for (let i = 0; i < ring.length; i++) {
+    const { at, count } = ring.at(i);
+    const cell = view.cell(at);
+    const x = view.x(at);
+    if (x < view.left || x > view.right || cell === before) continue;
+    before = cell;
+    const travelled = view.settled ? 1 : Math.min((view.now - at) / TRAVEL_MS, 1);
+    const y = from + (to - from) * travelled;
+    const radius = Math.min(4 + 0.6 * Math.log2(count), DOT_PX_MAX);
+    const centre = x - SLANT_PX_MIN * (1 - travelled);
+    context.moveTo(centre + radius, y);
+    context.arc(centre, y, radius, 0, CIRCLE);
+  }
+  context.fillStyle = hollow ?? colour;
+  context.fill();
+  if (hollow === null) return;
+  context.lineWidth = 1.5;
+  context.stroke();
+  context.lineWidth = 1;
+}
+
+/** Questions go down, answers go up. */
+function slants(context, palette, view, { client, server }) {
+  context.strokeStyle = palette.text;
+  context.lineWidth = 1.5;
+  context.beginPath();
+  for (const { request, asked, arrived, answer } of seen) {
+    const isLost = request.end === "cut" && request.opened === null && !isHeld(request, view.now);
+    context.moveTo(asked, client);
+    // A question that got no answer at all may never have arrived.
+    if (isLost) context.lineTo((asked + arrived) / 2, (client + server) / 2);
+    else context.lineTo(arrived, server);
+    if (answer === null || isUnanswered(request)) continue;
+    context.moveTo(answer - SLANT_PX_MIN, server);
+    context.lineTo(answer, client);
+  }
+  context.stroke();
+}
+
+function isUnanswered(request) {
+  return request.opened === null && (request.end === "cut" || request.end === "left");
+}
+
+/** What came at the end of an answer. */
+function heads(context, palette, view, { client, server }) {
+  for (const { request, asked, answer } of seen) {
+    const { end, opened } = request;
+    if (opened !== null || end === null || end === "left") continue;
+    if (end === "data" || end === "empty" || end === "timeout") {
+      triangle(context, palette, answer, client, end === "data", request);
+    } else if (end === "cut") {
+      if (!isHeld(request, view.now)) cross(context, palette, asked + SLANT_PX_MIN / 2, (client + server) / 2);
+    } else {
+      cross(context, palette, answer, client);
+    }
+  }
+}
+
+function triangle(context, palette, x, y, isFilled, { lines }) {
+  const size = Math.min(6 + 0.5 * Math.log2(1 + lines), 9);
+  context.beginPath();
+  context.moveTo(x, y - size);
+  context.lineTo(x + size, y + size * 0.8);
+  context.lineTo(x - size, y + size * 0.8);
+  context.closePath();
+  context.fillStyle = isFilled ? palette.data : palette.ground;
+  context.strokeStyle = isFilled ? palette.data : palette.text;
+  context.lineWidth = 1.75;
+  context.fill();
+  context.stroke();
+}
+
+function cross(context, palette, x, y) {
+  const arm = 5.5;
+  context.strokeStyle = palette.bad;
+  context.lineWidth = 3;
+  context.beginPath();
+  context.moveTo(x - arm, y - arm);
+  context.lineTo(x + arm, y + arm);
+  context.moveTo(x + arm, y - arm);
+  context.lineTo(x - arm, y + arm);
+  context.stroke();
+}

@@ -1,0 +1,325 @@
+// The who-waits timeline: a sequence diagram that scrolls, one strip per lane, newest at the right.
+//
+// The lanes view adds a strip per lane and hands it the lane's wire events. This is the element, its buttons, the
+// time axis and the loop; `strip.js` turns events into marks, `paint.js` draws them. Knows no transport by name.
+// Draws only while somebody can see it.
+
+import { Legend } from "./legend.js";
+import { View, linesOf, paintStrip, paletteOf } from "./paint.js";
+import { SPAN_MS_MAX, Strip } from "./strip.js";
+import { describe } from "./strip_words.js";
+
+/** Seconds that can be chosen, and what is chosen first. */
+const SPANS_S = [5, 12, SPAN_MS_MAX / 1_000];
+const SPAN_S_FIRST = 12;
+/** All strips share this height, within what one strip needs and what is still easy to follow. */
+const STRIPS_PX = 340;
+const STRIP_PX = { min: 56, max: 92 };
+const AXIS_PX = 24;
+/** Seconds between two lines of the axis that are at least this far apart. */
+const AXIS_STEPS_S = [1, 2, 5, 10];
+const AXIS_STEP_PX_MIN = 64;
+/** A time that does not fit is not written. */
+const AXIS_WORD_PX = 36;
+/** Room for the newest sign, which is drawn around its time. */
+const RIGHT_PX = 12;
+/** For whoever asked for less motion: a new picture twice a second, not one that glides. */
+const STILL_MS = 500;
+/** How often the picture is put into words. More often, a screen reader would talk about nothing else. */
+const WORDS_MS = 5_000;
+
+export class Timeline {
+  #element;
+  #canvas;
+  #context;
+  #names;
+  #legend;
+  #pauseButton;
+  #spanButtons;
+  #state;
+  #palette;
+  /** id → `{ strip, frozen, label, name }`; `frozen` is the copy that is shown while paused. */
+  #lanes = new Map();
+  #span_ms = SPAN_S_FIRST * 1_000;
+  #size = { width: 0, height: 0, ratio: 0, strip: 0 };
+  /** When the axis says 0:00: when the first strip came. And when the picture stopped (null while it goes on). */
+  #began = performance.now();
+  #pausedAt = null;
+  #isOnScreen = false;
+  /** What cancels the next picture; null while none is due. */
+  #cancel = null;
+  /** Where the last picture stood, device pixels; null draws again even if nothing moved. */
+  #drawn = null;
+  #worded = -Infinity;
+  #wantsStillness = matchMedia("(prefers-reduced-motion: reduce)");
+  #wantsDark = matchMedia("(prefers-color-scheme: dark)");
+  #onScreen = new IntersectionObserver(([entry]) => {
+    this.#isOnScreen = entry.isIntersecting;
+    this.#wake();
+  });
+  #onResize = new ResizeObserver(() => this.#redraw());
+  #ended = new AbortController();
+
+  /** Fills `element`, an empty block of the page. */
+  constructor(element) {
+    this.#element = element;
+    this.#build();
+    const { signal } = this.#ended;
+    element.addEventListener("keydown", (event) => this.#key(event), { signal });
+    document.addEventListener("visibilitychange", () => this.#wake(), { signal });
+    this.#wantsStillness.addEventListener("change", () => this.#redraw(), { signal });
+    this.#wantsDark.addEventListener("change", () => this.#restyle(), { signal });
+    this.#restyle();
+    this.#onScreen.observe(this.#canvas);
+    this.#onResize.observe(this.#names.parentElement);
+  }
+
+  /** One more strip at the bottom. `waits` says who does, in words: "the server, once". */
+  addStrip(id, { name, waits }) {
+    const label = make("div", "timeline-name");
+    label.append(make("strong", "", name), make("span", "", waits));
+    label.append(make("small", "timeline-client", "client"), make("small", "timeline-server", "server"));
+    this.#names.append(label);
+    if (this.#lanes.size === 0) this.#began = performance.now();
+    this.#lanes.set(id, { strip: new Strip(), frozen: null, label, name });
+    this.#layOut();
+  }
+
+  removeStrip(id) {
+    this.#lanes.get(id)?.label.remove();
+    this.#lanes.delete(id);
+    this.#layOut();
+  }
+
+  /** Something happened on the wire of a lane. Costs a few numbers; drawing is the loop's. */
+  wire(id, event) {
+    this.#lanes.get(id)?.strip.wire(event);
+  }
+
+  /** The picture stops; events are still taken. */
+  pause() {
+    if (this.#pausedAt !== null) return;
+    this.#pausedAt = performance.now();
+    for (const lane of this.#lanes.values()) lane.frozen = lane.strip.copy();
+    this.#showPause();
+  }
+
+  /** The picture goes on with what happens now. */
+  resume() {
+    this.#pausedAt = null;
+    for (const lane of this.#lanes.values()) lane.frozen = null;
+    this.#showPause();
+  }
+
+  /** Forgets what was. */
+  clear() {
+    this.#began = performance.now();
+    for (const { strip } of this.#lanes.values()) strip.clear(this.#began);
+    this.resume();
+  }
+
+  close() {
+    this.#ended.abort();
+    this.#onScreen.disconnect();
+    this.#onResize.disconnect();
+    this.#cancel?.();
+    this.#lanes.clear();
+    this.#element.replaceChildren();
+  }
+
+  #build() {
+    this.#pauseButton = make("button", "", "Pause");
+    this.#pauseButton.type = "button";
+    this.#pauseButton.setAttribute("aria-keyshortcuts", "p");
+    this.#pauseButton.addEventListener("click", () => this.#togglePause());
+    const spans = make("div", "timeline-spans");
+    spans.setAttribute("role", "group");
+    spans.setAttribute("aria-label", "Seconds shown");
+    this.#spanButtons = SPANS_S.map((span_s) => {
+      const button = make("button", "", `${span_s} s`);
+      button.type = "button";
+      button.addEventListener("click", () => this.#show(span_s));
+      spans.append(button);
+      return button;
+    });
+    this.#state = make("span", "timeline-state");
+    this.#state.setAttribute("role", "status");
+    const keys = make("span", "timeline-keys quiet", "keys: p pauses, + and − zoom");
+    const bar = make("div", "timeline-bar");
+    bar.append(make("h2", "", "Who waits"), this.#state, keys, spans, this.#pauseButton);
+
+    this.#names = make("div", "timeline-names");
+    this.#canvas = make("canvas");
+    this.#canvas.setAttribute("role", "img");
+    this.#canvas.setAttribute("aria-label", "Timeline: no lanes yet");
+    // Without a stop of its own, the keys would work only after a button.
+    this.#canvas.tabIndex = 0;
+    this.#context = this.#canvas.getContext("2d");
+    const body = make("div", "timeline-body");
+    body.append(this.#names, this.#canvas);
+
+    const signs = make("ul", "timeline-legend");
+    signs.setAttribute("aria-label", "What the signs mean");
+    this.#legend = new Legend(signs);
+    this.#element.classList.add("timeline");
+    this.#element.append(bar, body, signs);
+    this.#show(SPAN_S_FIRST);
+    this.#layOut();
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const span = SPANS_S.indexOf(this.#span_ms / 1_000);
+    if (event.key === "p" || (event.key === " " && event.target === this.#canvas)) this.#togglePause();
+    else if (event.key === "+" || event.key === "=") this.#show(SPANS_S[Math.max(span - 1, 0)]);
+    else if (event.key === "-") this.#show(SPANS_S[Math.min(span + 1, SPANS_S.length - 1)]);
+    else return;
+    event.preventDefault();
+  }
+
+  #togglePause() {
+    if (this.#pausedAt === null) this.pause();
+    else this.resume();
+  }
+
+  #showPause() {
+    this.#pauseButton.textContent = this.#pausedAt === null ? "Pause" : "Resume";
+    this.#state.textContent = this.#pausedAt === null ? "" : "paused; the lanes go on";
+    this.#redraw();
+  }
+
+  #show(span_s) {
+    this.#span_ms = span_s * 1_000;
+    this.#spanButtons.forEach((button, i) => button.setAttribute("aria-pressed", String(SPANS_S[i] === span_s)));
+    this.#redraw();
+  }
+
+  /** One height for all strips, and for their names beside the picture. */
+  #layOut() {
+    const count = Math.max(this.#lanes.size, 1);
+    const height = Math.round(Math.min(Math.max(STRIPS_PX / count, STRIP_PX.min), STRIP_PX.max));
+    this.#size.strip = height;
+    this.#canvas.style.height = `${this.#lanes.size * height + AXIS_PX}px`;
+    const lines = linesOf(0, height);
+    for (const { label } of this.#lanes.values()) {
+      label.style.height = `${height}px`;
+      label.style.setProperty("--client", `${lines.client}px`);
+      label.style.setProperty("--server", `${lines.server}px`);
+    }
+    this.#worded = -Infinity;
+    this.#redraw();
+  }
+
+  #restyle() {
+    this.#palette = paletteOf(this.#element);
+    this.#legend.paint(this.#palette);
+    this.#redraw();
+  }
+
+  /** Draws once more even if nothing moves. */
+  #redraw() {
+    this.#drawn = null;
+    this.#wake();
+  }
+
+  #wake() {
+    const isSeen = this.#isOnScreen && !document.hidden && !this.#ended.signal.aborted;
+    if (!isSeen || this.#cancel !== null || (this.#pausedAt !== null && this.#drawn !== null)) return;
+    const draw = () => {
+      this.#cancel = null;
+      this.#draw();
+      this.#wake();
+    };
+    if (this.#wantsStillness.matches && this.#drawn !== null) {
+      const timer = setTimeout(draw, STILL_MS);
+      this.#cancel = () => clearTimeout(timer);
+    } else {
+      const frame = requestAnimationFrame(draw);
+      this.#cancel = () => cancelAnimationFrame(frame);
+    }
+  }
+
+  #draw() {
+    this.#fit();
+    const now = this.#pausedAt ?? performance.now();
+    const { width, height, ratio, strip: stripHeight } = this.#size;
+    const right = width - RIGHT_PX;
+    const scale = right / this.#span_ms;
+    // Whole device pixels: what has been drawn moves without shimmering, and less than one is no movement.
+    const moved = Math.round(now * scale * ratio);
+    if (moved === this.#drawn) return;
+    this.#drawn = moved;
+    const offset = right - moved / ratio;
+    const view = new View({ now, scale, offset, left: 0, right, settled: this.#wantsStillness.matches });
+    const context = this.#context;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    this.#drawAxis(view);
+    let top = 0;
+    for (const { strip, frozen } of this.#lanes.values()) {
+      paintStrip(context, this.#palette, view, linesOf(top, stripHeight), frozen ?? strip);
+      top += stripHeight;
+    }
+    if (now - this.#worded >= WORDS_MS) this.#putInWords(now);
+  }
+
+  /** As many pixels as the screen has. */
+  #fit() {
+    const { clientWidth: width, clientHeight: height } = this.#canvas;
+    const ratio = devicePixelRatio;
+    const isSame = width === this.#size.width && height === this.#size.height && ratio === this.#size.ratio;
+    if (isSame) return;
+    if (ratio !== this.#size.ratio) this.#legend.paint(this.#palette);
+    Object.assign(this.#size, { width, height, ratio });
+    this.#canvas.width = Math.round(width * ratio);
+    this.#canvas.height = Math.round(height * ratio);
+    this.#drawn = null;
+  }
+
+  /** One axis for all strips: the same instant is the same place on each. */
+  #drawAxis(view) {
+    const context = this.#context;
+    const { width, strip } = this.#size;
+    const bottom = this.#lanes.size * strip;
+    context.fillStyle = this.#palette.line;
+    for (let i = 1; i <= this.#lanes.size; i++) context.fillRect(0, i * strip - 0.5, width, 1);
+    const apart = (step_s) => step_s * 1_000 * view.scale >= AXIS_STEP_PX_MIN;
+    const step_s = AXIS_STEPS_S.find(apart) ?? AXIS_STEPS_S.at(-1);
+    context.font = `13px ${this.#palette.font}`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    const newest = Math.floor((view.now - this.#began) / 1_000 / step_s) * step_s;
+    for (let second = newest; second >= 0; second -= step_s) {
+      const x = view.x(this.#began + second * 1_000);
+      if (x < view.left) break;
+      context.fillStyle = this.#palette.line;
+      context.fillRect(x - 0.5, 0, 1, bottom + 4);
+      context.fillStyle = this.#palette.quiet;
+      if (x > AXIS_WORD_PX / 2) context.fillText(clock(second), x, bottom + AXIS_PX / 2 + 2);
+    }
+    context.fillStyle = this.#palette.quiet;
+    context.fillRect(view.right, 0, 1.5, bottom + 4);
+  }
+
+  #putInWords(now) {
+    this.#worded = now;
+    const from = now - this.#span_ms;
+    const strips = [...this.#lanes.values()].map(
+      ({ strip, frozen, name }) => `${name}: ${describe(frozen ?? strip, from, now)}.`,
+    );
+    const what = strips.length > 0 ? `the last ${this.#span_ms / 1_000} seconds. ${strips.join(" ")}` : "no lanes yet";
+    this.#canvas.setAttribute("aria-label", `Timeline: ${what}`);
+  }
+}
+
+/** Seconds as minutes and seconds. */
+function clock(seconds) {
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+function make(name, className = "", text = "") {
+  const element = document.createElement(name);
+  if (className) element.className = className;
+  element.textContent = text;
+  return element;
+}

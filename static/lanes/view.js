@@ -1,0 +1,235 @@
+// Side by side: one deployment, a lane for each transport, all following the same log; above them, who waits.
+//
+// Knows no transport by name: the lanes are what `/api/transports` lists. What lanes share stands here: settings,
+// clock, the count of held requests, and one drawing per frame however many lines come.
+
+import { Backoff, sleep } from "../backoff.js";
+import { milliseconds } from "../figures.js";
+import { SETTINGS } from "../follower.js";
+import { showStatus } from "../overview.js";
+import { CONNECTIONS_MAX, HELD_WARN, Held } from "./held.js";
+import { Lane, OFFSET_MS_MAX } from "./lane.js";
+import { Firsts } from "./latency.js";
+import { Ledgers } from "./ledgers.js";
+import { Timeline } from "./timeline.js";
+
+/** Beyond this nobody can look at them; the server keeps ledgers for more. */
+const LANES_MAX = 24;
+/** Figures that change with time alone. */
+const CLOCK_MS = 500;
+const FIRST_CEILING_MS = 500;
+
+const element = (id) => document.getElementById(id);
+
+export class LanesView {
+  /** Shared by all lanes, read at each use. */
+  settings = { ...SETTINGS };
+  firsts = new Firsts();
+  /** How far the server's clock is ahead, {offset_ms, error_ms}; null while unknown. */
+  clock = null;
+  held = new Held(() => this.#heldChanged());
+
+  #transports;
+  #source;
+  #lanes = new Map();
+  #lastNumber = 0;
+  #timeline = new Timeline(element("timeline"));
+  #ledgers = new Ledgers(
+    (number, ledger) => this.#takeLedger(number, ledger),
+    (clock) => this.#takeClock(clock),
+  );
+  #id = null;
+  #visit = null;
+  #ticker = null;
+  #dirty = new Set();
+  #frame = null;
+
+  /** `transports`: the rows of `/api/transports`, each with the `half` of its wire, or null. */
+  constructor(transports, source) {
+    this.#transports = transports.filter(({ half }) => half !== null);
+    this.#source = source;
+    element("add-transport").replaceChildren(...this.#transports.map(({ name }) => new Option(name, name)));
+    element("add-lane").addEventListener("click", () => this.add(element("add-transport").value)?.connect());
+    element("connect-all").addEventListener("click", () => this.#each((lane) => lane.connect()));
+    element("disconnect-all").addEventListener("click", () => this.#each((lane) => lane.disconnect()));
+    element("clear-all").addEventListener("click", () => this.clear());
+    this.#slider("interval", (value) => (this.settings.interval_ms = value * 1_000));
+    this.#slider("hold", (value) => (this.settings.hold_s = value));
+  }
+
+  /** Opens a deployment with these transports, each in a lane, or with all. */
+  open(id, { withCommands = false, transports = this.#transports.map(({ name }) => name) } = {}) {
+    this.#id = id;
+    this.#visit = new AbortController();
+    this.clock = null;
+    this.firsts = new Firsts();
+    this.#write("lanes-name", id);
+    this.#write("lanes-id", id);
+    element("lanes-status").hidden = true;
+    this.#source.show(element("lanes-source"), id, { withCommands });
+    this.#ledgers.open();
+    this.#takeClock(null);
+    this.#describe(this.#visit.signal);
+    for (const name of transports) this.add(name)?.connect();
+    this.#heldChanged();
+    this.#ticker = setInterval(() => this.#each((lane) => this.changed(lane)), CLOCK_MS);
+  }
+
+  close() {
+    this.#visit?.abort();
+    clearInterval(this.#ticker);
+    this.#each((lane) => this.remove(lane));
+    this.#timeline.clear();
+    this.#ledgers.close();
+    this.#lastNumber = 0;
+    this.#id = null;
+  }
+
+  /** The lanes, in the order in which they were added. */
+  get lanes() {
+    return [...this.#lanes.values()];
+  }
+
+  /** One more lane, of another deployment if that is said; undefined when there are as many as can be. */
+  add(name, deployment = this.#id) {
+    const transport = this.#transports.find((row) => row.name === name);
+    if (transport === undefined) return undefined;
+    if (this.#lanes.size >= LANES_MAX) {
+      this.#write("held-note", `${LANES_MAX} lanes are as many as a page shows; remove one first.`);
+      return undefined;
+    }
+    const lane = new Lane(++this.#lastNumber, transport, deployment, this);
+    this.#lanes.set(lane.number, lane);
+    this.#timeline.addStrip(lane.number, { name: transport.name, waits: transport.waits });
+    element("lane-list").append(lane.element);
+    this.changed(lane);
+    return lane;
+  }
+
+  remove(lane) {
+    lane.remove();
+    this.#lanes.delete(lane.number);
+    this.#dirty.delete(lane);
+    this.#timeline.removeStrip(lane.number);
+    this.#ledgers.forget(lane.number);
+  }
+
+  /** Empties all lanes and the timeline. */
+  clear() {
+    this.restart();
+    this.#timeline.clear();
+  }
+
+  /** Counts from here; the timeline goes on. */
+  restart() {
+    this.firsts = new Firsts();
+    this.#each((lane) => lane.clear());
+  }
+
+  /** Moves the slider `interval` or `hold`, s; where it came to stand. */
+  set(name, value) {
+    element(name).value = value;
+    element(name).dispatchEvent(new Event("input"));
+    return element(name).valueAsNumber;
+  }
+
+  /** Something happened on a lane's wire. */
+  wire(lane, event) {
+    this.#timeline.wire(lane.number, event);
+  }
+
+  /** A lane's figures changed: drawn once a frame. */
+  changed(lane) {
+    // How it ended stands in the deployment.
+    if (lane.state === "finished" && element("lanes-status").dataset.status === "running") {
+      element("lanes-status").dataset.status = "";
+      this.#describe(this.#visit.signal);
+    }
+    if (lane.state === "deleted" && lane.deployment === this.#id) this.#showDeleted();
+    this.#dirty.add(lane);
+    this.#frame ??= requestAnimationFrame(() => {
+      this.#frame = null;
+      for (const changed of this.#dirty) changed.draw();
+      this.#dirty.clear();
+    });
+  }
+
+  #each(act) {
+    for (const lane of this.lanes) act(lane);
+  }
+
+  #slider(name, set) {
+    const slider = element(name);
+    const show = () => {
+      set(slider.valueAsNumber);
+      element(`${name}-value`).value = `${slider.valueAsNumber} s`;
+    };
+    slider.addEventListener("input", show);
+    show();
+  }
+
+  #takeLedger(number, ledger) {
+    const lane = this.#lanes.get(number);
+    if (lane === undefined) return;
+    lane.ledger = ledger;
+    this.changed(lane);
+  }
+
+  #takeClock(clock) {
+    this.clock = clock;
+    const { offset_ms, error_ms } = clock ?? {};
+    const text =
+      clock === null
+        ? "Clock of the server: not known. Latency is shown as behind the fastest lane."
+        : `Clock of the server: ${milliseconds(Math.abs(offset_ms))} ms ${offset_ms < 0 ? "behind" : "ahead"} (± ${milliseconds(error_ms)} ms). ` +
+          (Math.abs(offset_ms) < OFFSET_MS_MAX
+            ? "Latency is receipt − append."
+            : `Above ${OFFSET_MS_MAX} ms, so latency is shown as behind the fastest lane.`);
+    this.#write("clock-note", text);
+  }
+
+  #heldChanged() {
+    const { own, all } = this.held;
+    const others = all > own ? ` (${all - own} by other tabs)` : "";
+    this.#write("held", `${all} of ${CONNECTIONS_MAX}${others}`);
+    const queued = this.lanes.filter((lane) => lane.state === "queued");
+    element("held").classList.toggle("wrong", all >= HELD_WARN);
+    this.#write(
+      "held-note",
+      all < HELD_WARN && queued.length === 0
+        ? ""
+        : "A browser opens six connections to one server over HTTP/1.1, and every held poll and open stream keeps one." +
+            (queued.length === 0 ? "" : " The page keeps the last for buttons and short polls: some lanes wait."),
+    );
+    // Who waited longest is first.
+    for (const lane of queued) lane.connect();
+  }
+
+  /** Name and status. That the deployment is not there is told by the lanes. */
+  async #describe(visit) {
+    const backoff = new Backoff(FIRST_CEILING_MS);
+    do {
+      const response = await fetch(`/api/deployments/${this.#id}`, { cache: "no-store", signal: visit }).catch(() => null);
+      const deployment = response?.ok ? await response.json().catch(() => null) : null;
+      if (visit.aborted || response?.status === 404) return;
+      if (deployment) return this.#showDeployment(deployment);
+    } while (await sleep(backoff.failed(), visit));
+  }
+
+  #showDeployment({ name, status }) {
+    this.#write("lanes-name", name);
+    document.title = `${name} · wirelab`;
+    showStatus(element("lanes-status"), status);
+    element("lanes-status").hidden = false;
+    this.#source.status(status);
+  }
+
+  #showDeleted() {
+    element("lanes-status").hidden = true;
+    this.#source.status(null);
+  }
+
+  #write(id, text) {
+    if (element(id).textContent !== text) element(id).textContent = text;
+  }
+}

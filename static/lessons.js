@@ -1,0 +1,168 @@
+// Guided lessons: predict first, then run, then see what was measured.
+//
+// Each lesson is a module of its own in `lessons/`, in the order of this list. This file shows the list, asks for the
+// prediction, hands the lesson a stage to play on and shows what came of it.
+
+import { Stage } from "./lessons/stage.js";
+
+const NAMES = ["basic", "many", "resilience", "six", "predict"];
+/** How often a measured table is filled in again while it is looked at. */
+const REFRESH_MS = 1_000;
+
+const element = (id) => document.getElementById(id);
+
+/** A new element with a text. */
+function make(name, text = "", className = "") {
+  const made = document.createElement(name);
+  made.textContent = text;
+  made.className = className;
+  return made;
+}
+
+export class Lessons {
+  #view;
+  #lessons;
+  #lesson = null;
+  /** Aborted when the lesson is left. */
+  #visit = null;
+  #stage = null;
+  #refresh = null;
+
+  constructor(view, lessons) {
+    this.#view = view;
+    this.#lessons = lessons;
+    element("lesson-list").append(...lessons.map((lesson, i) => item(lesson, i + 1)));
+    element("lesson-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#run();
+    });
+    addEventListener("pagehide", () => this.#stage?.tidy());
+  }
+
+  /** Loads the lessons' modules. */
+  static async load(view) {
+    const modules = await Promise.all(NAMES.map((name) => import(`./lessons/${name}.js`)));
+    return new Lessons(view, modules.map(({ lesson }) => lesson));
+  }
+
+  /** Shows the list. */
+  list() {
+    document.title = "Lessons · wirelab";
+  }
+
+  /** Asks for the prediction of lesson `number`; false when there is none of that number. */
+  open(number) {
+    const lesson = this.#lessons[number - 1];
+    if (lesson === undefined) return false;
+    document.title = `${lesson.title} · wirelab`;
+    this.#visit = new AbortController();
+    element("lesson-number").textContent = `Lesson ${number} of ${this.#lessons.length}`;
+    element("lesson-title").textContent = lesson.title;
+    element("lesson-text").replaceChildren(...lesson.text.map((text) => make("p", text)));
+    element("lesson-fields").replaceChildren(...lesson.predictions.map(field));
+    element("lesson-ask").open = true;
+    element("lesson-result").replaceChildren();
+    this.#say("");
+    this.#enable(true);
+    element("lanes").classList.add("before");
+    element("lesson").hidden = false;
+    this.#lesson = lesson;
+    return true;
+  }
+
+  close() {
+    this.#visit?.abort();
+    this.#stop();
+    this.#lesson = null;
+    element("lesson").hidden = true;
+    element("lanes").classList.remove("before");
+  }
+
+  #stop() {
+    clearInterval(this.#refresh);
+    this.#stage?.tidy();
+    this.#stage = null;
+  }
+
+  async #run() {
+    this.#stop();
+    this.#view.close();
+    const { signal } = this.#visit;
+    const stage = (this.#stage = new Stage(this.#view, signal, (text) => this.#say(text)));
+    element("lesson-result").replaceChildren();
+    this.#enable(false);
+    // What happens now is below.
+    element("lesson-ask").open = false;
+    try {
+      const answers = Object.fromEntries(new FormData(element("lesson-form")));
+      const measured = await this.#lesson.run(stage, answers);
+      if (signal.aborted) return;
+      this.#say("Measured.");
+      this.#show(measured, answers);
+    } catch (error) {
+      if (!signal.aborted) this.#say(`The lesson stopped: ${error.message}`);
+    } finally {
+      if (!signal.aborted) this.#enable(true);
+    }
+  }
+
+  /** What was measured, beside it what was predicted. */
+  #show(measured, said) {
+    const figures = make("table");
+    const show = () => fill(figures, measured.caption, measured.columns, measured.rows());
+    show();
+    // A lesson may go on after it has been judged.
+    this.#refresh = setInterval(show, REFRESH_MS);
+    const words = make("div", "", "conclusion");
+    const asked = this.#lesson.predictions.filter(({ name }) => measured.answers[name] !== undefined);
+    const compared = make("table");
+    const rows = asked.map(({ name, label }) => [label, said[name] || "–", measured.answers[name]]);
+    fill(compared, "Predicted and measured", ["", "you", "measured"], rows);
+    words.append(compared, ...measured.conclusion.map((text) => make("p", text)));
+    element("lesson-result").replaceChildren(figures, words);
+  }
+
+  #enable(isEnabled) {
+    element("lesson-run").disabled = !isEnabled;
+    element("lesson-run").textContent = this.#stage === null ? "Run it" : "Run it again";
+  }
+
+  #say(text) {
+    element("lesson-say").textContent = text;
+  }
+}
+
+function item({ title, summary }, number) {
+  const entry = make("li", "", "card");
+  const link = make("a", `${number}. ${title}`);
+  link.href = `#/lessons/${number}`;
+  entry.append(link, make("p", summary, "quiet"));
+  return entry;
+}
+
+/** A prediction that is asked for: a number, or one of some words. */
+function field({ name, label, unit, choices, value = "" }) {
+  const labelled = make("label", label);
+  const input = make(choices ? "select" : "input");
+  input.name = name;
+  if (choices) input.append(new Option("–", ""), ...choices.map((choice) => new Option(choice, choice)));
+  else Object.assign(input, { type: "number", min: 0, step: "any", value });
+  labelled.append(input);
+  if (unit) labelled.append(make("span", unit, "quiet"));
+  return labelled;
+}
+
+/** A table with a heading for each column and each row. */
+function fill(table, caption, columns, rows) {
+  const head = make("thead");
+  const names = make("tr");
+  names.append(...columns.map((name) => Object.assign(make("th", name), { scope: "col" })));
+  head.append(names);
+  const body = make("tbody");
+  for (const [first, ...rest] of rows) {
+    const row = make("tr");
+    row.append(Object.assign(make("th", first), { scope: "row" }), ...rest.map((text) => make("td", text)));
+    body.append(row);
+  }
+  table.replaceChildren(make("caption", caption), head, body);
+}

@@ -1,0 +1,62 @@
+// Lesson 1, basic streaming: the same log over every transport, and who asked how often for it.
+
+import { milliseconds } from "../figures.js";
+
+const BEFORE_S = 4;
+const MEASURED_S = 20;
+const RATE_HZ = 2;
+
+export const lesson = {
+  title: "Basic streaming",
+  summary: "The log so far by the regular API, then live lines: over every transport at once.",
+  text: [
+    `A deployment writes about ${RATE_HZ} lines a second. Its first seconds are history: every lane reads them by the ` +
+      "regular API, then goes on live from the same cursor.",
+    `Watch the timeline for ${MEASURED_S} s: who asks, who waits, who speaks first? The short poll asks as often as the ` +
+      "slider of its interval says.",
+  ],
+  predictions: [
+    { name: "requests", label: `How many requests does the short poll make in ${MEASURED_S} s?` },
+    { name: "stream", label: "And the SSE lane?" },
+    {
+      name: "slowest",
+      label: "Which lane shows a line last?",
+      choices: ["short-poll", "long-poll", "sse", "ndjson", "websocket"],
+    },
+  ],
+
+  async run(stage) {
+    const id = await stage.create("lesson 1", { kind: "generate", rate_hz: RATE_HZ });
+    await stage.seconds(BEFORE_S, "The deployment runs, nobody looks:");
+    stage.open(id);
+    await stage.until(() => stage.view.lanes.every(({ state }) => state === "live"), 10);
+    stage.view.restart();
+    await stage.seconds(MEASURED_S, "Measured:");
+    const seen = stage.view.lanes.map((lane) => ({ lane, counted: lane.counted, live: lane.counts.live }));
+    const requests = (name) => String(seen.find(({ lane }) => lane.transport.name === name)?.counted?.requests ?? "–");
+    const slowest = stage.view.lanes.reduce((a, b) => ((a.latency.mean ?? 0) >= (b.latency.mean ?? 0) ? a : b));
+    return {
+      caption: `What each lane did in ${MEASURED_S} s; it goes on, so the lanes below show more by now`,
+      columns: ["lane", "lines", "lost, twice", "requests", "empty", "requests per line", "latency p50 (ms)"],
+      rows: () =>
+        seen.map(({ lane, counted, live }) => [
+          lane.transport.name,
+          String(live),
+          `${lane.counts.lost}, ${lane.counts.repeated}`,
+          counted === null ? "–" : String(counted.requests),
+          counted === null ? "–" : String(counted.empty + counted.timeout),
+          counted === null || live === 0 ? "–" : (counted.requests / live).toPrecision(2),
+          milliseconds(lane.latency.quantile(0.5)),
+        ]),
+      answers: {
+        requests: requests("short-poll"),
+        stream: requests("sse"),
+        slowest: `${slowest.transport.name}, ${milliseconds(slowest.latency.mean)} ms on average`,
+      },
+      conclusion: [
+        "A short poll asks whether there is news or not, and a line waits for the next question. A long poll asks once per " +
+          "answer. A stream asked before we began to count: no further request brought its lines.",
+      ],
+    };
+  },
+};

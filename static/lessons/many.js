@@ -1,0 +1,96 @@
+// Lesson 2, many clients: more lanes, a crowd beside the page, and two rooms that hear nothing of each other.
+
+import { milliseconds } from "../figures.js";
+
+const ROOMS = ["A", "B"];
+const ROUNDS = 20;
+const ROUND_S = 0.5;
+const CROWD = 100;
+
+export const lesson = {
+  title: "Many clients, two rooms",
+  summary: "Two deployments at once, more lanes, and a hundred subscribers of the harness beside them.",
+  text: [
+    `Two deployments, room A and room B, get a line each every ${ROUND_S * 1_000} ms. Three lanes follow A, two follow B. ` +
+      `Then ${CROWD} subscribers that the harness starts as a process of its own follow room A as well.`,
+    "One store, one server, no queue per subscriber: each connection reads on from its own cursor.",
+  ],
+  predictions: [
+    { name: "strays", label: "How many lines of room B are seen in room A?" },
+    { name: "slower", label: `With ${CROWD} more subscribers, the median latency of the page's lanes:`, choices: ["stays", "doubles", "grows a hundredfold"] },
+  ],
+
+  async run(stage) {
+    const [a, b] = [await stage.create("lesson 2, room A"), await stage.create("lesson 2, room B")];
+    stage.open(a, ["sse", "websocket", "long-poll"]);
+    for (const name of ["sse", "websocket"]) stage.view.add(name, b)?.connect();
+    const lanes = stage.view.lanes.map((lane) => ({ lane, room: lane.deployment === a ? "A" : "B", strays: 0 }));
+    for (const seen of lanes) {
+      seen.lane.onLines = (lines) => (seen.strays += lines.filter(({ text }) => !text.startsWith(`room ${seen.room}`)).length);
+    }
+    await stage.until(() => lanes.every(({ lane }) => lane.state === "live"), 10);
+
+    const speak = async (text) => {
+      stage.view.restart();
+      for (let round = 1; round <= ROUNDS; round += 1) {
+        stage.say(`${text} ${round} of ${ROUNDS} lines`);
+        await Promise.all([a, b].map((id, i) => stage.publish(id, [`room ${ROOMS[i]}, line ${round}`])));
+        await stage.pass(ROUND_S);
+      }
+      for (const seen of lanes) {
+        (seen.p50 ??= []).push(seen.lane.latency.quantile(0.5));
+        seen.lines = (seen.lines ?? 0) + seen.lane.counts.live;
+      }
+    };
+    await speak("Alone:");
+    let crowd = { problem: null, lines: 0, lost: 0, duplicated: 0, connected: 0, latency_ms: {} };
+    try {
+      const { id } = await stage.lab(
+        "POST",
+        "/api/lab/crowds",
+        { deployment: a, transport: "sse", subscribers: CROWD },
+        (made) => `/api/lab/crowds/${made.id}`,
+      );
+      const look = async () => {
+        const crowds = await stage.lab("GET", "/api/lab/crowds");
+        crowd = { ...crowd, ...crowds.find((row) => row.id === id) };
+      };
+      for (let tries = 0; crowd.connected < CROWD && tries < 20; tries += 1) {
+        stage.say(`${crowd.connected} of ${CROWD} subscribers are connected`);
+        await stage.pass(ROUND_S);
+        await look();
+      }
+      await speak(`With ${CROWD} more:`);
+      // Its figures come once a second.
+      await stage.pass(1.5);
+      await look();
+    } catch (error) {
+      crowd.problem = error.message;
+    }
+    const strays = lanes.reduce((sum, seen) => sum + seen.strays, 0);
+    return {
+      caption: "Two rooms side by side",
+      columns: ["lane", "room", "lines", "lines of the other room", "lost, twice", "p50 alone (ms)", `p50 with ${CROWD} more (ms)`],
+      rows: () =>
+        lanes.map(({ lane, room, lines, strays, p50 }) => [
+          lane.transport.name,
+          room,
+          String(lines),
+          String(strays),
+          `${lane.counts.lost}, ${lane.counts.repeated}`,
+          milliseconds(p50[0]),
+          milliseconds(p50[1] ?? null),
+        ]),
+      answers: {
+        strays: String(strays),
+        slower: lanes[0].p50[1] === undefined ? "–" : `${(lanes[0].p50[1] / lanes[0].p50[0]).toPrecision(2)} times (${lanes[0].lane.transport.name})`,
+      },
+      conclusion: [
+        crowd.problem === null
+          ? `The crowd: ${crowd.connected} subscribers connected, ${crowd.lines} lines received, ${crowd.lost} lost, ` +
+            `${crowd.duplicated} twice, p99 ${milliseconds(crowd.latency_ms.p99 ?? null)} ms.`
+          : `There was no crowd: ${crowd.problem}`,
+      ],
+    };
+  },
+};

@@ -1,0 +1,77 @@
+// Lesson 3, resilience: every connection is cut and the server refuses for a while; who notices, who comes back, what
+// is lost?
+
+import { milliseconds } from "../figures.js";
+
+const RATE_HZ = 5;
+const BEFORE_S = 5;
+const REFUSE_S = 4;
+const BACK_S_MAX = 60;
+const AFTER_S = 3;
+
+const seconds = (ms) => (ms === null ? "–" : (ms / 1_000).toFixed(1));
+
+/** Lost, back, or never noticed: of the last outage of a lane. */
+function outage({ outages }) {
+  const last = outages.at(-1);
+  if (last === undefined) return "not noticed";
+  return last.back === null ? "not yet" : seconds(last.back - last.cut);
+}
+
+export const lesson = {
+  title: "Resilience",
+  summary: `All connections are cut and refused for ${REFUSE_S} s. Who comes back by itself, and what is lost?`,
+  text: [
+    `The server drops every connection without a goodbye and refuses new ones for ${REFUSE_S} s, while the deployment ` +
+      `goes on writing ${RATE_HZ} lines a second. An EventSource reconnects by itself; for the WebSocket, twenty lines of ` +
+      "ours do; a poll just asks again.",
+    "And with the real thing: stop the server in its terminal (Ctrl-C, or kill -9) and start it again on its data. The " +
+      "lanes go on by themselves, and the table below with them. A deployment that the server fed is then cancelled: a " +
+      "generator does not survive its server, the lines that were acknowledged do.",
+  ],
+  predictions: [
+    { name: "lost", label: "How many lines are lost, over all lanes?" },
+    { name: "first", label: "Which lane is back first?", choices: ["short-poll", "long-poll", "sse", "ndjson", "websocket"] },
+  ],
+
+  async run(stage) {
+    const id = await stage.create("lesson 3", { kind: "generate", rate_hz: RATE_HZ });
+    stage.open(id);
+    const { lanes } = stage.view;
+    await stage.until(() => lanes.every(({ state }) => state === "live"), 10);
+    stage.view.restart();
+    await stage.seconds(BEFORE_S, "All is well:");
+    const cut = performance.now();
+    await stage.lab("POST", "/api/lab/outage", { refuse_s: REFUSE_S });
+    await stage.seconds(REFUSE_S, "Cut, and refused:");
+    stage.say("The server answers again. Who comes back?");
+    await stage.until(() => lanes.every(({ state, lastLine }) => state === "live" && lastLine > cut + REFUSE_S * 1_000), BACK_S_MAX);
+    await stage.seconds(AFTER_S, "Everybody catches up:");
+    const back = lanes.filter(({ outages }) => outages.length > 0 && outages.at(-1).back !== null);
+    const first = back.sort((a, b) => a.outages.at(-1).back - b.outages.at(-1).back)[0];
+    const [lost, twice] = ["lost", "repeated"].map((what) => lanes.reduce((sum, { counts }) => sum + counts[what], 0));
+    return {
+      caption: "How each lane came through",
+      columns: ["lane", "state", "without a connection (s)", "lines", "lost", "twice", "latest line (ms late)"],
+      rows: () =>
+        lanes.map((lane) => [
+          lane.transport.name,
+          lane.state,
+          outage(lane),
+          String(lane.counts.live),
+          String(lane.counts.lost),
+          String(lane.counts.repeated),
+          milliseconds(lane.latency.quantile(1)),
+        ]),
+      answers: {
+        lost: String(lost),
+        first: first === undefined ? "nobody noticed" : `${first.transport.name}, after ${outage(first)} s`,
+      },
+      conclusion: [
+        `${lost} lines lost and ${twice} came twice, over all lanes: each asks again from its last cursor, so the cut costs ` +
+          "time and no lines. How long a lane stays away is drawn by lot: pages that come back together would be the next " +
+          "outage. A short poll whose interval spans the cut does not even notice it.",
+      ],
+    };
+  },
+};

@@ -1,0 +1,92 @@
+// The stage of a lesson: deployments that it creates, lanes that it opens, time that it lets pass.
+//
+// Everything that a lesson makes on the server is gone when the lesson is left.
+
+import { sleep } from "../backoff.js";
+import { ask } from "../control.js";
+
+/** How often a condition is looked at. */
+const LOOK_MS = 100;
+
+export class Stage {
+  view;
+  say;
+  #signal;
+  #made = [];
+
+  /** `view` shows the lanes; `say(text)` tells what is going on; `signal` ends the lesson. */
+  constructor(view, signal, say) {
+    this.view = view;
+    this.#signal = signal;
+    this.say = say;
+  }
+
+  /** A deployment of this lesson; its id. */
+  async create(name, source) {
+    const { id } = await ask("POST", "/api/deployments", { name, ...(source && { source }) });
+    this.#made.push(`/api/deployments/${id}`);
+    if (this.#signal.aborted) this.tidy();
+    this.#go();
+    return id;
+  }
+
+  /** Shows a deployment, with a lane for each of these transports that the server has. */
+  open(id, transports) {
+    document.getElementById("lanes").classList.remove("before");
+    this.view.open(id, { transports });
+  }
+
+  /** A call of the lab. Remembers what `undo` takes back: a path to delete. */
+  async lab(method, path, body, undo = () => null) {
+    const answer = await ask(method, path, body);
+    const made = undo(answer);
+    if (made !== null) this.#made.push(made);
+    this.#go();
+    return answer;
+  }
+
+  /** Lines of our own. */
+  async publish(id, lines) {
+    const headers = { "Content-Type": "application/x-ndjson" };
+    const body = lines.map((text) => JSON.stringify({ text })).join("\n");
+    const response = await fetch(`/api/deployments/${id}/lines`, { method: "POST", headers, body, signal: this.#signal });
+    if (!response.ok) throw new Error(`lines were refused with ${response.status}`);
+  }
+
+  /** Lets seconds pass, and counts them down. */
+  async seconds(count, text) {
+    for (let left = count; left > 0; left -= 1) {
+      this.say(`${text} ${Math.ceil(left)} s …`);
+      await this.pass(Math.min(left, 1));
+    }
+    this.say("");
+  }
+
+  /** Lets seconds pass in silence. */
+  async pass(seconds) {
+    await sleep(seconds * 1_000, this.#signal);
+    this.#go();
+  }
+
+  /** Waits for a condition, at most so many seconds; whether it came. */
+  async until(condition, seconds_max) {
+    const end = performance.now() + seconds_max * 1_000;
+    while (!condition()) {
+      if (performance.now() > end) return false;
+      await this.pass(LOOK_MS / 1_000);
+    }
+    return true;
+  }
+
+  /** Deletes what was made, also when the page is being closed. */
+  tidy() {
+    for (const path of this.#made) fetch(path, { method: "DELETE", keepalive: true }).catch(() => {});
+    this.#made = [];
+    this.view.held.restore();
+  }
+
+  /** A lesson that was left goes no further. */
+  #go() {
+    this.#signal.throwIfAborted();
+  }
+}

@@ -1,0 +1,77 @@
+// Where a deployment's lines come from, and its end: commands to paste, finish, delete.
+//
+// One element for both views of a deployment: it stands in the one that is open.
+
+import { ask } from "./control.js";
+
+/** How long a delete button asks whether it is meant. */
+const SURE_MS = 4_000;
+
+const element = (id) => document.getElementById(id);
+
+export class Source {
+  #path = null;
+  #sure = null;
+
+  constructor() {
+    for (const button of document.querySelectorAll("[data-copies]")) {
+      button.addEventListener("click", () => copy(element(button.dataset.copies), button));
+    }
+    element("finish").addEventListener("click", () => this.#do("POST", "/finish", { status: "succeeded" }));
+    element("delete").addEventListener("click", () => this.#delete());
+  }
+
+  /** Stands in `slot` for the deployment `id`; hidden until its status is known. */
+  show(slot, id, { withCommands }) {
+    this.#path = `/api/deployments/${id}`;
+    slot.append(element("publish"));
+    element("publish").hidden = true;
+    element("publish").open = withCommands;
+    element("publish-note").textContent = "";
+    this.#mean(null);
+    const server = location.origin;
+    const lines = `${server}${this.#path}/lines`;
+    element("with-wirelab").textContent = `wirelab publish --server ${server} --deployment ${id} -- ls -l /`;
+    element("with-curl").textContent =
+      `curl --data-binary 'hello from curl' --header 'Content-Type: text/plain' ${lines}`;
+    element("finish-with-curl").textContent =
+      `curl --data '{"status":"succeeded"}' ${server}${this.#path}/finish`;
+  }
+
+  /** What can still be done to a deployment of this status; null: there is none. */
+  status(status) {
+    element("publish").hidden = status === null;
+    element("publish-commands").hidden = status !== "running";
+    element("finish").hidden = status !== "running";
+  }
+
+  #delete() {
+    if (this.#sure === null) return this.#mean(setTimeout(() => this.#mean(null), SURE_MS));
+    this.#mean(null);
+    this.#do("DELETE", "");
+  }
+
+  /** While a timer runs, the button asks. */
+  #mean(timer) {
+    clearTimeout(this.#sure);
+    this.#sure = timer;
+    element("delete").textContent = timer === null ? "Delete" : "Delete for ever?";
+  }
+
+  async #do(method, call, body) {
+    const note = element("publish-note");
+    note.textContent = "";
+    await ask(method, `${this.#path}${call}`, body).catch((error) => (note.textContent = error.message));
+  }
+}
+
+/** The clipboard needs a secure context; without one the command is selected instead. */
+async function copy(source, button) {
+  getSelection().selectAllChildren(source);
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Selected";
+  }
+}
