@@ -66,12 +66,13 @@ export class Reports {
   async #ask(signal) {
     try {
       if (!this.#isAdmitted) await this.#enter(signal);
-      const run = await call("/runs", { signal });
+      const [newest] = await call("/runs", { signal });
       if (signal.aborted) return;
-      this.#run.learn(run);
+      if (newest) this.#run.learn(newest);
       const results = await call("/results", { signal });
       if (signal.aborted) return;
       showResults(results);
+      this.#run.findReport(results);
       element("results-note").textContent = "";
     } catch (error) {
       if (!signal.aborted) this.#tell(error);

@@ -5,13 +5,15 @@ const element = (id) => document.getElementById(id);
 /** Shows the plans; `start(name)` is called by their buttons. */
 export function showPlans(plans, start) {
   element("plans-list").replaceChildren(
-    ...plans.map(({ name, question, runs, estimate_s }) => {
+    ...plans.map(({ name, question, size, runs, estimate_s }) => {
       const row = element("plans-row").content.firstElementChild.cloneNode(true);
       row.dataset.plan = name;
       row.querySelector("h3").textContent = name;
       row.querySelector("p").textContent = question;
       row.querySelector("span").textContent = `${runs} ${runs === 1 ? "run" : "runs"}, ${about(estimate_s)}`;
       const button = row.querySelector("button");
+      // A plan that has no short form is short, or cannot be made so.
+      if (size === "full") button.textContent = "Start";
       button.ariaLabel = `${button.textContent} of ${name}`;
       button.addEventListener("click", () => start(name));
       return row;

@@ -1,6 +1,7 @@
 // The results that are on the server's disk: one row per folder, its report and its files as links.
 
-const REPORT = "report.html";
+/** The page that a run leaves. */
+export const REPORT = "report.html";
 /** In this order; a word that is not known here comes behind them. */
 const VERDICTS = ["ok", "unresolved", "invalid"];
 
@@ -24,31 +25,32 @@ export function showResults(results) {
 }
 
 function newRow(result) {
-  const { folder, plan, question, started, runs, verdicts, files } = result;
+  const { folder, plan, question, started, runs, verdicts, files, problem } = result;
   const row = element("results-row").content.firstElementChild.cloneNode(true);
   row.dataset.is = JSON.stringify(result);
   row.dataset.folder = folder;
-  row.querySelector("strong").textContent = plan;
-  row.querySelector("p").textContent = question;
-  const when = showTime(row.querySelector("time"), started);
+  const [name, asked, wrong] = row.cells[0].children;
+  // Of a folder that cannot be read, its name is all that is known.
+  name.textContent = plan ?? folder;
+  asked.textContent = question ?? "";
+  wrong.textContent = problem ?? "";
+  showTime(row.querySelector("time"), started);
   const [verdictList, fileList] = row.querySelectorAll("ul");
-  verdictList.append(...verdictItems(runs, verdicts));
-  fileList.append(...fileItems(folder, files, `${plan}, ${when}`));
+  if (problem === null) verdictList.append(...verdictItems(runs, verdicts));
+  fileList.append(...fileItems(folder, files));
   return row;
 }
 
 /** A moment as this reader writes it; what is no moment stays as it is. */
 function showTime(time, started) {
-  const moment = new Date(started);
-  const isMoment = !Number.isNaN(moment.getTime());
-  time.textContent = isMoment
-    ? moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })
-    : String(started);
-  if (isMoment) {
-    time.dateTime = moment.toISOString();
-    time.title = started;
+  const moment = new Date(started ?? NaN);
+  if (Number.isNaN(moment.getTime())) {
+    time.textContent = started ?? "unknown";
+    return;
   }
-  return time.textContent;
+  time.textContent = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  time.dateTime = moment.toISOString();
+  time.title = started;
 }
 
 /** `5 ok`, `1 invalid`: the word says it, the colour repeats it. */
@@ -64,11 +66,11 @@ function verdictItems(runs, verdicts) {
   });
 }
 
-/** The report to read, each CSV file to keep. `of` tells a screen reader which folder's they are. */
-function fileItems(folder, files, of) {
+/** The report to read, each CSV file to keep; a screen reader is told whose they are. */
+function fileItems(folder, files) {
   const links = [];
   if (files.includes(REPORT)) {
-    const open = link(fileHref(folder, REPORT), "open report", `${of}, in a new tab`);
+    const open = link(fileHref(folder, REPORT), "open report", `${folder}, in a new tab`);
     open.target = "_blank";
     open.rel = "noopener";
     open.className = "report";
@@ -77,8 +79,8 @@ function fileItems(folder, files, of) {
     links.push("no report");
   }
   for (const file of files.filter((name) => name.endsWith(".csv"))) {
-    const download = link(fileHref(folder, file), file, of);
-    download.download = `${folder}/${file}`.replaceAll("/", "-");
+    const download = link(fileHref(folder, file), file, folder);
+    download.download = file;
     links.push(download);
   }
   return links.map(item);

@@ -4,7 +4,7 @@
 // its view is looked at.
 
 import { Refused, call, inWords } from "./call.js";
-import { fileHref } from "./results.js";
+import { REPORT, fileHref } from "./results.js";
 
 const PROGRESS = "/runs/progress";
 
@@ -19,6 +19,8 @@ function write(id, text) {
 export class RunView {
   /** The stream of figures; null unless a run is under way. */
   #source = null;
+  /** The folder of the run that ended, until its report was found there. */
+  #folder = null;
   /** One per time that the view is looked at; null between two. */
   #visit = null;
   /** `none`, `starting`, `running`, `cancelling` or `ended`. */
@@ -51,10 +53,23 @@ export class RunView {
     this.#hangUp();
   }
 
-  /** What the server says: a run that another tab started, or how the last one ended while nobody looked. */
-  learn(run) {
-    if (run.state === "running" && !this.isUnderWay) this.#follow(run.plan);
-    if (run.state === "ended" && this.#state === "none") this.#end(run);
+  /** The newest run, as the server knows it: one that another tab started, or that ended while nobody looked. */
+  learn({ plan, ended }) {
+    if (ended === null && !this.isUnderWay) return this.#follow(plan);
+    if (ended === null || this.#state !== "none") return;
+    write("run-plan", plan);
+    this.#end(ended);
+  }
+
+  /** Links to the report of the run that ended, once the list of results has it. */
+  findReport(results) {
+    if (this.#folder === null) return;
+    const isThere = results.some(({ folder, files }) => folder === this.#folder && files.includes(REPORT));
+    element("run-report").hidden = !isThere;
+    write("run-no-report", isThere ? "" : `There is no report in ${this.#folder}.`);
+    if (!isThere) return;
+    element("run-report").href = fileHref(this.#folder, REPORT);
+    this.#folder = null;
   }
 
   /** Starts the smoke size of a plan. */
@@ -114,9 +129,9 @@ export class RunView {
     write("run-problem", problem ?? "");
     element("run").dataset.exit = exit;
     element("run-end").hidden = false;
-    element("run-report").hidden = folder === null;
-    if (folder !== null) element("run-report").href = fileHref(folder, "report.html");
+    element("run-report").hidden = true;
     write("run-no-report", folder === null ? "It left no results." : "");
+    this.#folder = folder;
     this.#ended();
   }
 
