@@ -209,7 +209,11 @@ async fn describe(context: web::Data<Context>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(context.description.clone())
 }
 
-async fn json_body<T: DeserializeOwned>(payload: web::Payload, example: &str) -> Result<T, Refusal> {
+/// A body that is an object; `example` is one, for who sent something else.
+pub(crate) async fn json_body<T: DeserializeOwned>(
+    payload: web::Payload,
+    example: &str,
+) -> Result<T, Refusal> {
     let body = request::body(payload).await?;
     request::json_object(&body).map_err(|error| {
         Refusal::bad_request(format!("the body is not what this call takes: {error}; such as {example}"))

@@ -3,7 +3,10 @@
 //! Mounted by the server under `/api/lab`, all of it behind one [`guard`]: only who sits at this machine may ask, and
 //! with `--no-lab` nobody. Knows no transport; nothing here is needed to serve a log.
 
+mod child;
+pub(crate) mod crowds;
 mod guard;
+pub(crate) mod runs;
 
 use std::path::PathBuf;
 
@@ -11,7 +14,11 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
+use tokio::runtime::Handle;
+use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 
+use self::crowds::Crowds;
+use self::runs::Runs;
 use crate::api::{get, resource};
 use crate::problem::Refusal;
 use crate::server::no_store;
@@ -24,17 +31,43 @@ pub(crate) const PREFIX: &str = "/api/lab";
 pub struct Lab {
     /// The folder that runs are written to.
     pub results: PathBuf,
+    /// The folder with plans, and what they name.
+    pub data: PathBuf,
+    /// wirelab itself: what crowds and runs are processes of.
+    pub program: PathBuf,
 }
 
 impl Default for Lab {
     fn default() -> Self {
-        Self { results: "results".into() }
+        // Without a path of its own nothing can be started, which is told to whoever asks.
+        let program = std::env::current_exe().unwrap_or_default();
+        Self { results: "results".into(), data: "data".into(), program }
+    }
+}
+
+/// The processes that the lab has started.
+#[derive(Debug)]
+pub(crate) struct Children {
+    crowds: Crowds,
+    runs: Runs,
+}
+
+impl Children {
+    /// None yet. Must be called inside a tokio runtime that lives as long as the server.
+    pub(crate) fn none() -> Self {
+        let runtime = Handle::current();
+        Self { crowds: Crowds::new(runtime.clone()), runs: Runs::new(runtime) }
     }
 }
 
 /// Answer of `/api/lab`: what there is, with its bounds.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct LabBounds {}
+pub(crate) struct LabBounds {
+    /// Crowds at the same time.
+    crowds_max: usize,
+    /// Subscribers of one crowd.
+    crowd_subscribers_max: u32,
+}
 
 /// The lab's calls behind their guard, or the one sentence that there are none.
 pub(crate) fn mount(config: &mut web::ServiceConfig, lab: Option<&Lab>) {
@@ -44,6 +77,8 @@ pub(crate) fn mount(config: &mut web::ServiceConfig, lab: Option<&Lab>) {
             web::scope(PREFIX)
                 .wrap(from_fn(guard::admit))
                 .service(resource("", "GET, HEAD").route(get().to(show)))
+                .configure(crowds::mount)
+                .configure(runs::mount)
                 .default_service(web::to(crate::server::no_such_path)),
         ),
     };
@@ -55,5 +90,6 @@ async fn there_is_none() -> Result<HttpResponse, Refusal> {
 }
 
 async fn show() -> HttpResponse {
-    no_store(HttpResponse::Ok()).json(LabBounds {})
+    no_store(HttpResponse::Ok())
+        .json(LabBounds { crowds_max: crowds::CROWDS_MAX, crowd_subscribers_max: SUBSCRIBERS_MAX })
 }

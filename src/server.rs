@@ -35,7 +35,7 @@ use wirelab_clients::wire::{Outcome, Transport};
 use crate::compression::Compression;
 use crate::connection::{Connections, Ledger, MeteredStream};
 use crate::deployments::Deployments;
-use crate::lab::Lab;
+use crate::lab::{Children, Lab};
 use crate::lanes::{Lane, Lanes};
 use crate::metrics::{Caller, Metrics};
 use crate::problem::Refusal;
@@ -128,6 +128,10 @@ pub struct Context {
     pub(crate) lanes: Arc<Lanes>,
     /// `/openapi.json`.
     pub(crate) description: String,
+    /// Where the server listens.
+    pub(crate) address: SocketAddr,
+    /// What the lab has started.
+    pub(crate) children: Children,
 }
 
 /// Starts serving on `listener`. The future ends when `shutdown` is cancelled and the connections are gone.
@@ -150,9 +154,18 @@ pub fn start(
     let draining = builder.graceful_shutdown_signal();
     let rooms = Arc::new(Semaphore::new(options.connections_max));
     let description = openapi::json(&options);
-    let lanes = Lanes::new();
-    let context =
-        Context { deployments, metrics: metrics.clone(), options, rooms, shutdown, lanes, description };
+    let (address, lanes, children) = (listener.local_addr()?, Lanes::new(), Children::none());
+    let context = Context {
+        deployments,
+        metrics: metrics.clone(),
+        options,
+        rooms,
+        shutdown,
+        lanes,
+        description,
+        address,
+        children,
+    };
     let context = web::Data::new(context);
     let server = builder
         .listen("wirelab", listener, move || {

@@ -82,6 +82,12 @@ fn components() -> Components {
         add::<crate::api::Health>,
         add::<crate::api::Ready>,
         add::<crate::lab::LabBounds>,
+        add::<crate::lab::crowds::NewCrowd>,
+        add::<crate::lab::crowds::Crowd>,
+        add::<crate::lab::runs::LabPlan>,
+        add::<crate::lab::runs::NewRun>,
+        add::<crate::run_progress::RunProgress>,
+        add::<crate::run_progress::RunEnded>,
     ] {
         add(&mut schemas);
     }
