@@ -21,6 +21,7 @@ use crate::problem::Refusal;
 use crate::request::{self, deployment_id, one_header, parameter};
 use crate::server::{Context, no_store};
 use crate::store::{AppendRequest, IdempotencyKey, StoreError};
+use crate::theory;
 use crate::transports::batch_json;
 
 /// Of `/metrics`.
@@ -63,6 +64,7 @@ pub fn mount(config: &mut web::ServiceConfig) {
         .service(resource("/api/deployments/{id}/finish", "POST").route(web::post().to(finish)))
         .service(resource("/api/transports", "GET, HEAD").route(get().to(list_transports)))
         .service(resource("/api/recordings", "GET, HEAD").route(get().to(list_recordings)))
+        .service(resource("/api/theory", "GET, HEAD").route(get().to(theory::predict)))
         .service(resource("/healthz", "GET, HEAD").route(get().to(health)))
         .service(resource("/readyz", "GET, HEAD").route(get().to(ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics)))
@@ -209,7 +211,7 @@ async fn describe(context: web::Data<Context>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(context.description.clone())
 }
 
-/// A body that is an object; `example` is one, for who sent something else.
+/// A JSON object as this call takes it; `example` is shown to whoever sends something else.
 pub(crate) async fn json_body<T: DeserializeOwned>(
     payload: web::Payload,
     example: &str,

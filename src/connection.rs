@@ -1,18 +1,20 @@
-//! One TCP connection of the server: its bytes counted, its stalls bounded.
+//! One TCP connection of the server: its bytes counted, its stalls bounded, its end at the lab's will.
 //!
 //! actix shows no socket bytes, so the server is built on a counting stream. Bytes read belong to the request
 //! they precede: they are kept until that request is known, or until the answer is written. They are booked twice: on
 //! the metrics of the caller, and on the ledger of the request's lane if it has one.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_rt::net::TcpStream;
 use actix_web::{HttpMessage, HttpRequest};
+use futures_util::future::{AbortHandle, AbortRegistration};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -23,15 +25,75 @@ use crate::metrics::{Caller, Metrics};
 /// for the first of them. Browsers share a connection among the lanes of a page, which shows far fewer at once.
 const LANES_REMEMBERED_MAX: usize = 64;
 
-/// Open connections of one server, against its bound.
+/// Open connections of one server, against its bound. Touched when one opens or ends, never in between.
 pub(crate) struct Connections {
-    open: AtomicUsize,
+    open: Mutex<Open>,
     max: usize,
+}
+
+struct Open {
+    cuts: HashMap<u64, AbortHandle>,
+    opened_count: u64,
+    outage: OutageStage,
+}
+
+/// How far an outage is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OutageStage {
+    /// There is none.
+    None,
+    /// Announced: nothing is cut yet.
+    Announced,
+    /// Whatever connects is cut.
+    Refusing,
 }
 
 impl Connections {
     pub(crate) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { open: AtomicUsize::new(0), max })
+        let open = Open { cuts: HashMap::new(), opened_count: 0, outage: OutageStage::None };
+        Arc::new(Self { open: Mutex::new(open), max })
+    }
+
+    /// `None` while there is another outage.
+    pub(crate) fn announce_outage(self: &Arc<Self>) -> Option<Outage> {
+        let mut open = self.open.lock().expect("no holder panics");
+        (open.outage == OutageStage::None).then(|| {
+            open.outage = OutageStage::Announced;
+            Outage(self.clone())
+        })
+    }
+
+    /// A connection's key, whether it is beyond the bound, and the two ends of what cuts it.
+    fn enter(&self) -> (u64, bool, AbortHandle, AbortRegistration) {
+        let (cut, registration) = AbortHandle::new_pair();
+        let mut open = self.open.lock().expect("no holder panics");
+        if open.outage == OutageStage::Refusing {
+            cut.abort();
+        }
+        open.opened_count += 1;
+        let key = open.opened_count;
+        open.cuts.insert(key, cut.clone());
+        (key, open.cuts.len() > self.max, cut, registration)
+    }
+}
+
+/// A time in which the server is as good as unplugged; over when this is dropped.
+pub(crate) struct Outage(Arc<Connections>);
+
+impl Outage {
+    /// Cuts every open connection and, from now on, whatever connects.
+    pub(crate) fn begin(&self) {
+        let mut open = self.0.open.lock().expect("no holder panics");
+        open.outage = OutageStage::Refusing;
+        for cut in open.cuts.values() {
+            cut.abort();
+        }
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        self.0.open.lock().expect("no holder panics").outage = OutageStage::None;
     }
 }
 
@@ -39,6 +101,9 @@ impl Connections {
 pub(crate) struct Ledger {
     metrics: Arc<Metrics>,
     connections: Arc<Connections>,
+    /// Among the connections.
+    key: u64,
+    cut: AbortHandle,
     user: Mutex<User>,
     unclaimed_up: AtomicU64,
     /// HTTP/2 says its settings before anybody asks.
@@ -86,16 +151,19 @@ impl User {
 }
 
 impl Ledger {
-    fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> Arc<Self> {
-        let beyond = connections.open.fetch_add(1, Ordering::Relaxed) >= connections.max;
-        Arc::new(Self {
+    fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> (Arc<Self>, AbortRegistration) {
+        let (key, beyond, cut, registration) = connections.enter();
+        let ledger = Self {
             metrics,
             connections,
+            key,
+            cut,
             user: Mutex::default(),
             unclaimed_up: AtomicU64::new(0),
             unclaimed_down: AtomicU64::new(0),
             refused: beyond.into(),
-        })
+        };
+        (Arc::new(ledger), registration)
     }
 
     /// A request begins: the connection and the bytes read since the last answer are `caller`'s, and the lane's.
@@ -161,7 +229,7 @@ impl Drop for Ledger {
         if let Some(lane) = lane {
             lane.lost();
         }
-        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        self.connections.open.lock().expect("no holder panics").cuts.remove(&self.key);
     }
 }
 
@@ -174,13 +242,15 @@ pub(crate) struct MeteredStream {
 }
 
 impl MeteredStream {
+    /// The stream, and what ends whoever serves it when the connection is cut.
     pub(crate) fn new(
         socket: TcpStream,
         metrics: Arc<Metrics>,
         connections: Arc<Connections>,
         write_timeout: Duration,
-    ) -> Self {
-        Self { socket, ledger: Ledger::open(metrics, connections), write_timeout, stalled: None }
+    ) -> (Self, AbortRegistration) {
+        let (ledger, cut) = Ledger::open(metrics, connections);
+        (Self { socket, ledger, write_timeout, stalled: None }, cut)
     }
 
     /// The socket, to look at and not to read from: what is read past this is not counted.
@@ -209,6 +279,16 @@ impl MeteredStream {
             self.ledger.wrote(*bytes);
         }
         wrote
+    }
+}
+
+impl Drop for MeteredStream {
+    fn drop(&mut self) {
+        if self.ledger.cut.is_aborted() {
+            // Closed as by a cable that was pulled: no goodbye, what is unsent is lost, and the client is told by RST.
+            // It may have gone already.
+            let _ = self.socket.set_zero_linger();
+        }
     }
 }
 

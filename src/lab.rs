@@ -6,6 +6,8 @@
 mod child;
 pub(crate) mod crowds;
 mod guard;
+mod outage;
+mod results;
 pub(crate) mod runs;
 
 use std::path::PathBuf;
@@ -23,8 +25,13 @@ use crate::api::{get, resource};
 use crate::problem::Refusal;
 use crate::server::no_store;
 
+pub(crate) use outage::OutageTerms;
+pub(crate) use results::ResultsFolder;
+
 /// Where the lab is; the paths below are relative to it.
 pub(crate) const PREFIX: &str = "/api/lab";
+
+const NONE: &str = "this server has no lab: it was started with --no-lab; start it without to have one";
 
 /// What the lab works with; every one is a flag of `wirelab serve`.
 #[derive(Debug, Clone)]
@@ -63,10 +70,28 @@ impl Children {
 /// Answer of `/api/lab`: what there is, with its bounds.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct LabBounds {
+    /// Shortest outage, s.
+    outage_s_min: f64,
+    /// Longest outage, s.
+    outage_s_max: f64,
+    /// Folders in `/api/lab/results`, the newest.
+    results_listed_max: usize,
     /// Crowds at the same time.
     crowds_max: usize,
     /// Subscribers of one crowd.
     crowd_subscribers_max: u32,
+}
+
+impl Default for LabBounds {
+    fn default() -> Self {
+        Self {
+            outage_s_min: outage::REFUSE_S_MIN,
+            outage_s_max: outage::REFUSE_S_MAX,
+            results_listed_max: results::LISTED_MAX,
+            crowds_max: crowds::CROWDS_MAX,
+            crowd_subscribers_max: SUBSCRIBERS_MAX,
+        }
+    }
 }
 
 /// The lab's calls behind their guard, or the one sentence that there are none.
@@ -77,6 +102,8 @@ pub(crate) fn mount(config: &mut web::ServiceConfig, lab: Option<&Lab>) {
             web::scope(PREFIX)
                 .wrap(from_fn(guard::admit))
                 .service(resource("", "GET, HEAD").route(get().to(show)))
+                .configure(outage::mount)
+                .configure(results::mount)
                 .configure(crowds::mount)
                 .configure(runs::mount)
                 .default_service(web::to(crate::server::no_such_path)),
@@ -85,11 +112,9 @@ pub(crate) fn mount(config: &mut web::ServiceConfig, lab: Option<&Lab>) {
 }
 
 async fn there_is_none() -> Result<HttpResponse, Refusal> {
-    let detail = "this server has no lab: it was started with --no-lab; start it without to have one";
-    Err(Refusal::new(StatusCode::NOT_FOUND, detail))
+    Err(Refusal::new(StatusCode::NOT_FOUND, NONE))
 }
 
 async fn show() -> HttpResponse {
-    no_store(HttpResponse::Ok())
-        .json(LabBounds { crowds_max: crowds::CROWDS_MAX, crowd_subscribers_max: SUBSCRIBERS_MAX })
+    no_store(HttpResponse::Ok()).json(LabBounds::default())
 }

@@ -11,6 +11,7 @@
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
 //! - [`lab`]: what a teacher does to the server itself
+//! - `theory`: what the formulas say, for the page
 //! - `page`: the files of `static/` at `/`
 //! - `lanes`: what the server counted for one lane of a page, streamed back to it
 //! - `plan_files`: the plans on disk; `run_progress`: what a run says to the program that started it
@@ -42,5 +43,6 @@ mod run_progress;
 pub mod server;
 pub mod sources;
 pub mod store;
+mod theory;
 pub mod transports;
 mod upgrade;

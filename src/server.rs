@@ -27,6 +27,7 @@ use actix_web::http::header::{
 use actix_web::http::{Method, Uri, Version};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use futures_util::future::Abortable;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -126,6 +127,8 @@ pub struct Context {
     pub shutdown: CancellationToken,
     /// The lanes of pages, each with its ledger.
     pub(crate) lanes: Arc<Lanes>,
+    /// What is open, for the lab to cut.
+    pub(crate) connections: Arc<Connections>,
     /// `/openapi.json`.
     pub(crate) description: String,
     /// Where the server listens.
@@ -154,17 +157,18 @@ pub fn start(
     let draining = builder.graceful_shutdown_signal();
     let rooms = Arc::new(Semaphore::new(options.connections_max));
     let description = openapi::json(&options);
-    let (address, lanes, children) = (listener.local_addr()?, Lanes::new(), Children::none());
+    let address = listener.local_addr()?;
     let context = Context {
         deployments,
         metrics: metrics.clone(),
         options,
         rooms,
         shutdown,
-        lanes,
+        lanes: Lanes::new(),
+        connections: connections.clone(),
         description,
         address,
-        children,
+        children: Children::none(),
     };
     let context = web::Data::new(context);
     let server = builder
@@ -198,14 +202,16 @@ pub fn start(
                 async move {
                     let (http1, http2) = (Rc::new(http1.await?), Rc::new(http2.await?));
                     Ok::<_, ()>(fn_service(move |socket: TcpStream| {
-                        let stream = MeteredStream::new(
+                        let (stream, cut) = MeteredStream::new(
                             socket,
                             metrics.clone(),
                             connections.clone(),
                             terms.write_timeout,
                         );
                         let (http1, http2, terms) = (http1.clone(), http2.clone(), terms.clone());
-                        async move { serve(stream, http1, http2, terms).await }
+                        let served = Abortable::new(serve(stream, http1, http2, terms), cut);
+                        // Of a connection that was cut there is nothing more to say.
+                        async move { served.await.unwrap_or(Ok(())) }
                     }))
                 }
             })
@@ -416,10 +422,12 @@ fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal
     if allowed.iter().any(|allowed| allowed == origin) || is_same_origin(request, origin) {
         return Ok(());
     }
-    Err(Refusal::new(
-        StatusCode::FORBIDDEN,
-        format!("origin {origin:?} may not do this; start the server with --allow-origin {origin} to let it"),
-    ))
+    let remedy = match request.path().starts_with(lab::PREFIX) {
+        // Its guard allows no origin but the server's own, so that there is nothing to start it with.
+        true => "open the page that this server serves".to_owned(),
+        false => format!("start the server with --allow-origin {origin} to let it"),
+    };
+    Err(Refusal::new(StatusCode::FORBIDDEN, format!("origin {origin:?} may not do this; {remedy}")))
 }
 
 /// Host and port must agree; the scheme may not, since a proxy may have ended TLS.

@@ -1,6 +1,7 @@
 // One deployment on the page: controls, facts and its log. What it shows is a `Follower`'s.
 
 import { Backoff, sleep } from "./backoff.js";
+import { count, duration } from "./figures.js";
 import { Follower } from "./follower.js";
 import { LogView, WHOLE_WINDOW } from "./log_view.js";
 import { showStatus } from "./overview.js";
@@ -11,7 +12,6 @@ const CLOCK_MS = 1_000;
 const FIRST_CEILING_MS = 500;
 
 const element = (id) => document.getElementById(id);
-const count = (number) => number.toLocaleString("en");
 
 /** Writes only what changed, so that a screen reader is not told the same again. */
 function write(id, text) {
@@ -168,10 +168,4 @@ export class DeploymentView {
     element("disconnect").disabled = !isActive;
     element("ping").disabled = !follower.canCommand;
   }
-}
-
-/** Minutes and seconds. */
-function duration(elapsed_ms) {
-  const s = Math.floor(elapsed_ms / 1_000);
-  return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
 }

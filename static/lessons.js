@@ -60,8 +60,8 @@ export class Lessons {
     element("lesson-title").textContent = lesson.title;
     element("lesson-text").replaceChildren(...lesson.text.map((text) => make("p", text)));
     element("lesson-fields").replaceChildren(...lesson.predictions.map(field));
-    element("lesson-table").replaceChildren();
-    element("lesson-conclusion").replaceChildren();
+    element("lesson-ask").open = true;
+    element("lesson-result").replaceChildren();
     this.#say("");
     this.#enable(true);
     element("lanes").classList.add("before");
@@ -89,16 +89,16 @@ export class Lessons {
     this.#view.close();
     const { signal } = this.#visit;
     const stage = (this.#stage = new Stage(this.#view, signal, (text) => this.#say(text)));
-    element("lesson-table").replaceChildren();
-    element("lesson-conclusion").replaceChildren();
+    element("lesson-result").replaceChildren();
     this.#enable(false);
+    // What happens now is below.
+    element("lesson-ask").open = false;
     try {
       const answers = Object.fromEntries(new FormData(element("lesson-form")));
       const measured = await this.#lesson.run(stage, answers);
       if (signal.aborted) return;
-      this.#say("");
+      this.#say("Measured.");
       this.#show(measured, answers);
-      this.#refresh = setInterval(() => showTable(measured), REFRESH_MS);
     } catch (error) {
       if (!signal.aborted) this.#say(`The lesson stopped: ${error.message}`);
     } finally {
@@ -106,16 +106,20 @@ export class Lessons {
     }
   }
 
-  /** What was measured, and beside it what was predicted. */
-  #show(measured, answers) {
-    showTable(measured);
-    const predicted = this.#lesson.predictions.map(({ name, label, unit = "" }) =>
-      `${label} You said ${answers[name] === "" ? "nothing" : `${answers[name]}${unit && ` ${unit}`}`}.`,
-    );
-    element("lesson-conclusion").replaceChildren(
-      ...predicted.map((text) => make("p", text, "quiet")),
-      ...measured.conclusion.map((text) => make("p", text)),
-    );
+  /** What was measured, beside it what was predicted. */
+  #show(measured, said) {
+    const figures = make("table");
+    const show = () => fill(figures, measured.caption, measured.columns, measured.rows());
+    show();
+    // A lesson may go on after it has been judged.
+    this.#refresh = setInterval(show, REFRESH_MS);
+    const words = make("div", "", "conclusion");
+    const asked = this.#lesson.predictions.filter(({ name }) => measured.answers[name] !== undefined);
+    const compared = make("table");
+    const rows = asked.map(({ name, label }) => [label, said[name] || "–", measured.answers[name]]);
+    fill(compared, "Predicted and measured", ["", "you", "measured"], rows);
+    words.append(compared, ...measured.conclusion.map((text) => make("p", text)));
+    element("lesson-result").replaceChildren(figures, words);
   }
 
   #enable(isEnabled) {
@@ -148,17 +152,17 @@ function field({ name, label, unit, choices, value = "" }) {
   return labelled;
 }
 
-/** Rows are asked for anew: a lesson may go on after it has been judged. */
-function showTable({ caption, columns, rows }) {
+/** A table with a heading for each column and each row. */
+function fill(table, caption, columns, rows) {
   const head = make("thead");
   const names = make("tr");
   names.append(...columns.map((name) => Object.assign(make("th", name), { scope: "col" })));
   head.append(names);
   const body = make("tbody");
-  for (const [first, ...rest] of rows()) {
+  for (const [first, ...rest] of rows) {
     const row = make("tr");
-    row.append(Object.assign(make("th", first), { scope: "row" }), ...rest.map((text) => make("td", text, "number")));
+    row.append(Object.assign(make("th", first), { scope: "row" }), ...rest.map((text) => make("td", text)));
     body.append(row);
   }
-  element("lesson-table").replaceChildren(make("caption", caption), head, body);
+  table.replaceChildren(make("caption", caption), head, body);
 }

@@ -1,16 +1,19 @@
 //! The regular API: deployments, lines, what there is, and how the server does.
 
+use utoipa::openapi::Required;
 use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use wirelab_clients::wire::{
     APPEND_LINES_MAX, Appended, BATCH_LINES_MAX, Batch, Deployment, Finish, IDEMPOTENCY_KEY_BYTES_MAX,
     LIST_MAX, NewDeployment, NewLine, RecordingInfo, TransportInfo,
 };
 
 use super::{
-    Call, Described, Head, JSON, coded, json_of, limit, list_of, nothing, of_deployment, of_position,
+    ANY, Call, Described, Head, JSON, coded, json_of, limit, list_of, nothing, of_deployment, of_position,
     of_writer, parameter, reference, text, text_of, with_header,
 };
 use crate::api::{Health, METRICS_TYPE, Ready};
+use crate::theory::Theory;
 
 const DEPLOYMENTS: &str = "deployments";
 const LINES: &str = "lines";
@@ -31,6 +34,7 @@ pub(super) fn paths() -> Vec<Described> {
         Described::new("/api/deployments/{id}/finish").post(finish()),
         Described::new("/api/transports").get(Head::Answered, transports()),
         Described::new("/api/recordings").get(Head::Answered, recordings()),
+        Described::new("/api/theory").get(Head::Answered, theory()),
         Described::new("/healthz").get(Head::Answered, health()),
         Described::new("/readyz").get(Head::Answered, ready()),
         Described::new("/metrics").get(Head::Answered, metrics()),
@@ -114,6 +118,27 @@ fn recordings() -> Call {
     Call::new("list_recordings", SERVER, "What a replay can name")
         .answer(200, json_of(list_of::<RecordingInfo>(), "The recordings."))
         .refused(500, "The folder of recordings cannot be read.")
+}
+
+fn theory() -> Call {
+    let number = |name: &str, about: &str| {
+        let schema: Schema = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Number)).into();
+        parameter(name, ParameterIn::Query, about).schema(Some(schema))
+    };
+    let needed = |name: &str, about: &str| number(name, about).required(Required::True);
+    let transport =
+        parameter("transport", ParameterIn::Query, "A transport's name.").required(Required::True);
+    Call::new("predict", SERVER, "What the formulas say that one client will see")
+        .about("Lines at Poisson times; nothing lingers, adapts or is lost. Computed, not measured.")
+        .parameter(transport.schema(Some(text(ANY))))
+        .parameter(needed("rate_hz", "Lines per second."))
+        .parameter(needed("duration_s", "For how long."))
+        .parameter(number("interval_s", "Of a short poll, which needs it."))
+        .parameter(number("hold_s", "Of a long poll; default 25."))
+        .parameter(number("subscribers", "Clients; default 1."))
+        .parameter(number("round_trip_ms", "There and back; default 0."))
+        .answer(200, json_of(reference::<Theory>(), "With the formulas and their constants."))
+        .refused(400, "A parameter is missing, no number, or out of bounds; `detail` says which.")
 }
 
 fn health() -> Call {

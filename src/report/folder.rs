@@ -264,7 +264,7 @@ fn later<T>(
     }
 }
 
-fn manifest(json: &str) -> Result<serde_json::Map<String, Value>, FolderError> {
+pub(super) fn manifest(json: &str) -> Result<serde_json::Map<String, Value>, FolderError> {
     let file = "manifest.json";
     let manifest = match serde_json::from_str(json) {
         Ok(Value::Object(manifest)) => manifest,
@@ -284,7 +284,7 @@ fn schema(file: &'static str, found: &str) -> Result<(), FolderError> {
     }
 }
 
-fn runs(csv: &str) -> Result<Vec<Run>, FolderError> {
+pub(super) fn runs(csv: &str) -> Result<Vec<Run>, FolderError> {
     let table = CsvFile::read("runs.csv", csv, &["schema_version", "run_id"])?;
     let mut runs: Vec<Run> = Vec::new();
     for row in table.rows() {

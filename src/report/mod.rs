@@ -15,6 +15,7 @@ mod details;
 mod figures;
 mod finding;
 mod folder;
+mod glance;
 mod hdr_log;
 mod hgrm;
 mod html;
@@ -42,6 +43,7 @@ mod wording;
 use wirelab_clients::harness::results::{ResultSet, RunResult};
 
 pub use folder::FolderError;
+pub use glance::{GLANCED, Glance, glance};
 pub use hdr_log::FOLDER as HDR_FOLDER;
 pub use saved_run::{FOLDER as RUNS_FOLDER, restore};
 

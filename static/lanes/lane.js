@@ -3,6 +3,7 @@
 // Its own follower keeps cursor, order and reconnects; the server's ledger says what a browser cannot see. Knows no
 // transport by name.
 
+import { bytes, count, duration, milliseconds } from "../figures.js";
 import { Follower } from "../follower.js";
 import { LogView, ONE_OF_MANY } from "../log_view.js";
 import { Wire } from "../wire.js";
@@ -13,8 +14,6 @@ import { Ledgers, wall_ms } from "./ledgers.js";
 export const OFFSET_MS_MAX = 5;
 /** The curve's axis is logarithmic and the same on every lane, so that lanes can be compared by eye, ms. */
 const CURVE_MS = { min: 0.1, max: 10_000 };
-
-const count = (number) => number.toLocaleString("en");
 
 export class Lane {
   number;
@@ -226,7 +225,7 @@ export class Lane {
 
   /** Shows what is known now. */
   draw() {
-    const { counts, cursor, detail, canCommand, isActive } = this.#follower;
+    const { counts, cursor, detail, canCommand, isActive, liveSince } = this.#follower;
     const parts = this.#parts;
     this.#write("state", this.state);
     parts.state.dataset.state = this.state;
@@ -237,6 +236,7 @@ export class Lane {
     const wrong = counts.lost + counts.repeated;
     this.#write("order", wrong === 0 ? "none" : `${count(counts.lost)} lost, ${count(counts.repeated)} twice`);
     parts.order.classList.toggle("wrong", wrong > 0);
+    this.#write("connected", liveSince === null ? "–" : duration(performance.now() - liveSince));
     this.#write("cursor", cursor ?? "–");
     this.#drawLedger(counts.live);
     this.#drawLatency();
@@ -279,16 +279,4 @@ function height(latency_ms) {
   const clamped = Math.min(Math.max(latency_ms, CURVE_MS.min), CURVE_MS.max);
   const share = Math.log(clamped / CURVE_MS.min) / Math.log(CURVE_MS.max / CURVE_MS.min);
   return ((1 - share) * (STEPS / 4)).toFixed(1);
-}
-
-/** Three digits: more would be noise. */
-export function milliseconds(value) {
-  if (value === null) return "–";
-  return value < 100 ? value.toPrecision(value < 1 ? 2 : 3) : Math.round(value).toLocaleString("en");
-}
-
-export function bytes(value) {
-  if (value < 1_000) return `${value} B`;
-  if (value < 1_000_000) return `${(value / 1_000).toPrecision(3)} kB`;
-  return `${(value / 1_000_000).toPrecision(3)} MB`;
 }

@@ -4,10 +4,11 @@
 // clock, the count of held requests, and one drawing per frame however many lines come.
 
 import { Backoff, sleep } from "../backoff.js";
+import { milliseconds } from "../figures.js";
 import { SETTINGS } from "../follower.js";
 import { showStatus } from "../overview.js";
 import { CONNECTIONS_MAX, HELD_WARN, Held } from "./held.js";
-import { Lane, OFFSET_MS_MAX, milliseconds } from "./lane.js";
+import { Lane, OFFSET_MS_MAX } from "./lane.js";
 import { Firsts } from "./latency.js";
 import { Ledgers } from "./ledgers.js";
 import { Timeline } from "./timeline.js";

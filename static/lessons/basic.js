@@ -1,6 +1,6 @@
 // Lesson 1, basic streaming: the same log over every transport, and who asked how often for it.
 
-import { milliseconds } from "../lanes/lane.js";
+import { milliseconds } from "../figures.js";
 
 const BEFORE_S = 4;
 const MEASURED_S = 20;
@@ -33,6 +33,7 @@ export const lesson = {
     stage.view.restart();
     await stage.seconds(MEASURED_S, "Measured:");
     const seen = stage.view.lanes.map((lane) => ({ lane, counted: lane.counted, live: lane.counts.live }));
+    const requests = (name) => String(seen.find(({ lane }) => lane.transport.name === name)?.counted?.requests ?? "–");
     const slowest = stage.view.lanes.reduce((a, b) => ((a.latency.mean ?? 0) >= (b.latency.mean ?? 0) ? a : b));
     return {
       caption: `What each lane did in ${MEASURED_S} s; it goes on, so the lanes below show more by now`,
@@ -47,10 +48,14 @@ export const lesson = {
           counted === null || live === 0 ? "–" : (counted.requests / live).toPrecision(2),
           milliseconds(lane.latency.quantile(0.5)),
         ]),
+      answers: {
+        requests: requests("short-poll"),
+        stream: requests("sse"),
+        slowest: `${slowest.transport.name}, ${milliseconds(slowest.latency.mean)} ms on average`,
+      },
       conclusion: [
-        `Slowest on average: ${slowest.transport.name}, ${milliseconds(slowest.latency.mean)} ms. A poll asks whether ` +
-          "there is news or not; a long poll asks once per answer; a stream asked before we began to count, and 0 more " +
-          "requests brought all its lines.",
+        "A short poll asks whether there is news or not, and a line waits for the next question. A long poll asks once per " +
+          "answer. A stream asked before we began to count: no further request brought its lines.",
       ],
     };
   },

@@ -1,6 +1,6 @@
 // Lesson 2, many clients: more lanes, a crowd beside the page, and two rooms that hear nothing of each other.
 
-import { milliseconds } from "../lanes/lane.js";
+import { milliseconds } from "../figures.js";
 
 const ROOMS = ["A", "B"];
 const ROUNDS = 20;
@@ -17,7 +17,7 @@ export const lesson = {
   ],
   predictions: [
     { name: "strays", label: "How many lines of room B are seen in room A?" },
-    { name: "slower", label: `With ${CROWD} more subscribers, the median latency of the page's lanes`, choices: ["stays", "doubles", "grows a hundredfold"] },
+    { name: "slower", label: `With ${CROWD} more subscribers, the median latency of the page's lanes:`, choices: ["stays", "doubles", "grows a hundredfold"] },
   ],
 
   async run(stage) {
@@ -81,8 +81,11 @@ export const lesson = {
           milliseconds(p50[0]),
           milliseconds(p50[1] ?? null),
         ]),
+      answers: {
+        strays: String(strays),
+        slower: lanes[0].p50[1] === undefined ? "–" : `${(lanes[0].p50[1] / lanes[0].p50[0]).toPrecision(2)} times (${lanes[0].lane.transport.name})`,
+      },
       conclusion: [
-        `${strays} lines strayed into the other room.`,
         crowd.problem === null
           ? `The crowd: ${crowd.connected} subscribers connected, ${crowd.lines} lines received, ${crowd.lost} lost, ` +
             `${crowd.duplicated} twice, p99 ${milliseconds(crowd.latency_ms.p99 ?? null)} ms.`

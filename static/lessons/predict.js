@@ -2,7 +2,7 @@
 // measured.
 
 import { ask } from "../control.js";
-import { milliseconds } from "../lanes/lane.js";
+import { milliseconds } from "../figures.js";
 
 const RATE_HZ = 2;
 const MEASURED_S = 30;
@@ -72,6 +72,10 @@ export const lesson = {
           milliseconds(theory[i].latency_ms.p99),
           milliseconds(measured[i].p99),
         ]),
+      answers: {
+        requests: figure(measured[0].requests),
+        latency: milliseconds(measured[0].mean),
+      },
       conclusion: [
         "A line comes at any moment of the interval, so it waits half of it on average (F1), and the requests are the time " +
           "divided by the interval (F2), whether there is news or not. What is measured is above theory by what browser " +

@@ -1,7 +1,7 @@
 // Lesson 3, resilience: every connection is cut and the server refuses for a while; who notices, who comes back, what
 // is lost?
 
-import { milliseconds } from "../lanes/lane.js";
+import { milliseconds } from "../figures.js";
 
 const RATE_HZ = 5;
 const BEFORE_S = 5;
@@ -47,6 +47,8 @@ export const lesson = {
     stage.say("The server answers again. Who comes back?");
     await stage.until(() => lanes.every(({ state, lastLine }) => state === "live" && lastLine > cut + REFUSE_S * 1_000), BACK_S_MAX);
     await stage.seconds(AFTER_S, "Everybody catches up:");
+    const back = lanes.filter(({ outages }) => outages.length > 0 && outages.at(-1).back !== null);
+    const first = back.sort((a, b) => a.outages.at(-1).back - b.outages.at(-1).back)[0];
     const [lost, twice] = ["lost", "repeated"].map((what) => lanes.reduce((sum, { counts }) => sum + counts[what], 0));
     return {
       caption: "How each lane came through",
@@ -61,6 +63,10 @@ export const lesson = {
           String(lane.counts.repeated),
           milliseconds(lane.latency.quantile(1)),
         ]),
+      answers: {
+        lost: String(lost),
+        first: first === undefined ? "nobody noticed" : `${first.transport.name}, after ${outage(first)} s`,
+      },
       conclusion: [
         `${lost} lines lost and ${twice} came twice, over all lanes: each asks again from its last cursor, so the cut costs ` +
           "time and no lines. How long a lane stays away is drawn by lot: pages that come back together would be the next " +

@@ -17,8 +17,8 @@ export const lesson = {
   ],
   predictions: [
     { name: "streams", label: `Of ${CONNECTIONS_MAX + 1} event streams, how many show lines?` },
-    { name: "socket", label: "The WebSocket", choices: ["shows lines", "waits too"] },
-    { name: "button", label: "A button that asks the server something", choices: ["is answered", "waits too"] },
+    { name: "socket", label: "The WebSocket:", choices: ["shows lines", "waits too"] },
+    { name: "button", label: "A button that asks the server something:", choices: ["is answered", "waits too"] },
   ],
 
   async run(stage) {
@@ -67,6 +67,11 @@ export const lesson = {
           String(lane.counts.live),
           lane.state,
         ]),
+      answers: {
+        streams: String(during.slice(1).filter(({ live }) => live > 0).length),
+        socket: during[0].live > 0 ? "shows lines" : "waits too",
+        button: buttonWaited ? "waits too" : "is answered",
+      },
       conclusion: [
         `The seventh stream waited ${waited_s} s inside the browser: the server never saw its request. ` +
           (came ? `When one of the six was closed, its first line came within ${after_s} s.` : "It still waits."),

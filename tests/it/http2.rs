@@ -41,7 +41,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
 /// One connection.
 pub(crate) struct Http2 {
     requests: SendRequest<Bytes>,
-    authority: String,
+    /// What requests call the server.
+    pub(crate) authority: String,
     driver: JoinHandle<Result<(), h2::Error>>,
     counted: Arc<Counted>,
     socket: oneshot::Receiver<TcpStream>,

@@ -9,6 +9,7 @@ use wirelab_clients::wire::Transport;
 
 use crate::http::{Answer, Headers};
 use crate::server::{Server, Setup};
+use wirelab::lab::Lab;
 use wirelab::server::Options;
 
 /// What the server serves besides calls: the page and its files.
@@ -17,6 +18,15 @@ const PAGE_SOURCES: &[&str] = &["src/page.rs"];
 /// Where the paths of the lab stand, without what they all begin with.
 const LAB_SOURCES: &str = "src/lab";
 const LAB: &str = "/api/lab";
+const OUTAGE: &str = "/api/lab/outage";
+const RESULTS: &str = "/api/lab/results";
+const THEORY: &str = "/api/theory";
+/// A file at each depth, as the tests' folder of results has them.
+const RESULT_FILES: [(&str, &str); 3] = [
+    ("/api/lab/results/{folder}/{file}", "sample/report.html"),
+    ("/api/lab/results/{plan}/{run}/{file}", "sample/hdr/sse-1.hiccup.hgrm"),
+    ("/api/lab/results/{plan}/{run}/{folder}/{file}", "quick/2026/hdr/checks.csv"),
+];
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
@@ -175,6 +185,15 @@ type Case<'a> = (&'a str, &'a str, String, Headers<'a>, Vec<u8>, u16);
 #[test]
 fn every_promised_answer_is_given_as_promised() {
     let options = Options { hold_max: std::time::Duration::from_millis(200), ..Options::default() };
+    let results = tempfile::TempDir::new().unwrap();
+    for (_, path) in RESULT_FILES {
+        let path = results.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "text").unwrap();
+    }
+    fs::write(results.path().join("sample/plan.toml"), "name = 'broken'").unwrap();
+    let options =
+        Options { lab: Some(Lab { results: results.path().to_owned(), ..Lab::default() }), ..options };
     let setup = Setup {
         store: std::sync::Arc::new(wirelab::store::memory::MemoryStore::new(2)),
         options,
@@ -243,7 +262,19 @@ fn every_promised_answer_is_given_as_promised() {
     cases.extend([
         ("GET", LAB, LAB.into(), &[] as Headers, vec![], 200),
         ("GET", LAB, LAB.into(), by_a_proxy, vec![], 403),
+        ("POST", OUTAGE, OUTAGE.into(), by_a_proxy, vec![], 403),
+        ("POST", OUTAGE, OUTAGE.into(), json_type, b"{}".into(), 400),
+        ("POST", OUTAGE, OUTAGE.into(), json_type, vec![b' '; (8 << 20) + 1], 413),
+        ("GET", RESULTS, RESULTS.into(), &[], vec![], 200),
+        ("GET", RESULTS, RESULTS.into(), by_a_proxy, vec![], 403),
+        ("GET", THEORY, format!("{THEORY}?transport=sse&rate_hz=1&duration_s=1"), &[], vec![], 200),
+        ("GET", THEORY, THEORY.into(), &[], vec![], 400),
     ]);
+    for (template, path) in RESULT_FILES {
+        cases.push(("GET", template, format!("{RESULTS}/{path}"), &[], vec![], 200));
+        cases.push(("GET", template, format!("{RESULTS}/{path}"), by_a_proxy, vec![], 403));
+        cases.push(("GET", template, format!("{RESULTS}/{path}.json"), &[], vec![], 404));
+    }
     let upgrade: Headers = &[
         ("connection", "upgrade"),
         ("upgrade", "websocket"),
@@ -309,6 +340,9 @@ fn every_promised_answer_is_given_as_promised() {
     cases.push(("GET", LINES, at(LINES, id), &[], vec![], 200));
     cases.push(("POST", FINISH, at(FINISH, id), json_type, br#"{"status":"failed"}"#.into(), 200));
     cases.push(("DELETE", ONE, at(ONE, id), &[], vec![], 204));
+    // Last: nothing is answered for a while. The second comes before the first has begun.
+    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 202));
+    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 409));
 
     const LEDGERS: &str = "/api/lanes/{page}";
     let ledgers = LEDGERS.replace("{page}", "k3x9q2w7");

@@ -1,0 +1,21 @@
+// How figures are written on the page: counts, times, bytes.
+
+export const count = (number) => number.toLocaleString("en");
+
+/** Three digits: more would be noise. */
+export function milliseconds(value) {
+  if (value === null) return "–";
+  return value < 100 ? value.toPrecision(value < 1 ? 2 : 3) : count(Math.round(value));
+}
+
+/** Minutes and seconds. */
+export function duration(elapsed_ms) {
+  const s = Math.floor(elapsed_ms / 1_000);
+  return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
+}
+
+export function bytes(value) {
+  if (value < 1_000) return `${value} B`;
+  if (value < 1_000_000) return `${(value / 1_000).toPrecision(3)} kB`;
+  return `${(value / 1_000_000).toPrecision(3)} MB`;
+}

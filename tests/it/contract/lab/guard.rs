@@ -1,0 +1,256 @@
+//! Who is let in: each rule, over HTTP/1.1 and HTTP/2, by requests as browsers, proxies and strangers send them.
+
+use std::fs;
+use std::io::Read;
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command};
+
+use tempfile::TempDir;
+
+use super::calls;
+use crate::http::{Answer, Api, Connection, Headers, SOON};
+use crate::http2::Http2;
+use crate::server::{Binary, Server, Setup, wait_until};
+
+const LISTED: &str = "https://lab.example";
+
+/// A server that lets pages of [`LISTED`] do what pages may.
+fn listing_server() -> Server {
+    let mut setup = Setup::default();
+    setup.options.allow_origins = vec![LISTED.to_owned()];
+    setup.start()
+}
+
+fn port(api: &Api) -> &str {
+    api.authority.rsplit_once(':').unwrap().1
+}
+
+/// An answer to a request that calls the server `host`.
+fn called(api: &Api, host: &str, path: &str, headers: Headers) -> Answer {
+    let socket = TcpStream::connect(&api.authority).unwrap();
+    Connection::over(socket, host, SOON).unwrap().ask("GET", path, headers, b"").unwrap()
+}
+
+/// The same over HTTP/2, where the name stands in `:authority`.
+async fn called_over_http2(api: &Api, host: &str, path: &str, headers: Headers<'_>) -> Answer {
+    let mut connection = Http2::open(&api.authority).await;
+    host.clone_into(&mut connection.authority);
+    connection.ask("GET", path, headers, b"").await
+}
+
+#[track_caller]
+fn refused(answer: &Answer, because: &str) {
+    let problem = answer.problem().unwrap();
+    assert_eq!(problem.status, 403, "{because}: {}", problem.detail);
+    assert!(problem.detail.contains(because), "{because}: {}", problem.detail);
+    assert!(problem.detail.contains("http://localhost"), "no remedy in {}", problem.detail);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn its_own_page_and_programs_at_this_machine_are_let_in() {
+    let server = Server::start();
+    let port = port(&server);
+    for name in ["127.0.0.1", "localhost", "LOCALHOST", "127.200.3.4", "[::1]"] {
+        for host in [name.to_owned(), format!("{name}:{port}"), format!("{name}:1")] {
+            let origin = format!("http://{host}");
+            let by_a_page: Headers = &[("origin", &origin), ("sec-fetch-site", "same-origin")];
+            for headers in [&[], by_a_page, &[("sec-fetch-site", "none")]] {
+                let answer = called(&server, &host, "/api/lab", headers);
+                assert_eq!(answer.status, 200, "{host} {headers:?}: {}", answer.text());
+                assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"));
+                let answer = called_over_http2(&server, &host, "/api/lab", headers).await;
+                assert_eq!(answer.status, 200, "{host} {headers:?} over HTTP/2: {}", answer.text());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_name_that_only_leads_here_is_refused() {
+    let server = Server::start();
+    let port = port(&server);
+    // Names that resolve to the loopback for somebody: made for it, or by a DNS server that changed its mind.
+    for name in
+        ["rebound.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.localhost", "0.0.0.0"]
+    {
+        let host = format!("{name}:{port}");
+        let origin = format!("http://{host}");
+        // What a browser says on a page of that name: all of it is one origin.
+        let by_its_page: Headers = &[("origin", &origin), ("sec-fetch-site", "same-origin")];
+        for headers in [&[], by_its_page] {
+            refused(&called(&server, &host, "/api/lab", headers), name);
+            refused(&called_over_http2(&server, &host, "/api/lab", headers).await, name);
+        }
+    }
+    // Two names, or one in the target, are no way around.
+    refused(&called(&server, "localhost", "/api/lab", &[("host", "evil.example")]), "Host");
+    refused(&called(&server, "localhost", "http://evil.example/api/lab", &[]), "evil.example");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_came_through_a_proxy_is_refused() {
+    let server = Server::start();
+    let marks = [
+        ("forwarded", "for=192.0.2.60"),
+        ("forwarded", ""),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-host", "localhost"),
+        ("x-forwarded-proto", "http"),
+        ("X-Forwarded-Something-New", "1"),
+        ("x-real-ip", "127.0.0.1"),
+        ("via", "1.1 proxy.example"),
+    ];
+    for mark in marks {
+        let because = mark.0.to_ascii_lowercase();
+        refused(&called(&server, &server.authority, "/api/lab", &[mark]), &because);
+        let lower: Headers = &[(&because, mark.1)];
+        refused(&called_over_http2(&server, &server.authority, "/api/lab", lower).await, &because);
+    }
+    let answer = server.get_http_1_0("/api/lab");
+    assert!(answer.starts_with("HTTP/1.0 403") && answer.contains("HTTP/1.0, as proxies"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn pages_of_other_origins_are_refused_also_one_that_may_do_everything_else() {
+    let server = listing_server();
+    let (host, port) = (server.authority.as_str(), port(&server));
+    let elsewhere = [
+        LISTED.to_owned(),
+        "https://evil.example".to_owned(),
+        // The same machine, another name or port: another server's page.
+        format!("http://localhost:{port}"),
+        "http://127.0.0.1:1".to_owned(),
+        format!("https://{host}"),
+        "null".to_owned(),
+        String::new(),
+    ];
+    for origin in &elsewhere {
+        let headers: Headers = &[("origin", origin)];
+        refused(&called(&server, host, "/api/lab", headers), "the page that asks");
+        refused(&called_over_http2(&server, host, "/api/lab", headers).await, "the page that asks");
+        let json: Headers = &[("origin", origin), ("content-type", "application/json")];
+        assert_eq!(server.ask("POST", "/api/lab/outage", json, b"{\"refuse_s\":1}").status, 403, "{origin}");
+    }
+    for site in ["cross-site", "same-site", "", "new-word"] {
+        // An image or a script of another page: browsers say no Origin for these.
+        let headers: Headers = &[("sec-fetch-site", site)];
+        refused(&called(&server, host, "/api/lab", headers), "Sec-Fetch-Site");
+        refused(&called_over_http2(&server, host, "/api/lab", headers).await, "Sec-Fetch-Site");
+    }
+    // Nothing was cut.
+    assert_eq!(server.get("/api/lab").status, 200);
+}
+
+#[test]
+fn nothing_of_the_lab_is_outside_its_guard() {
+    let server = Server::start();
+    let calls = calls(&server);
+    assert!(calls.len() >= 8, "{calls:?}");
+    for (method, path) in calls {
+        let escaped = path.replace("/lab", "/l%61b");
+        for path in [&path, &escaped, &format!("{path}/nothing")] {
+            let answer = server.ask(&method, path, &[("x-forwarded-for", "192.0.2.1")], b"");
+            assert_eq!(answer.status, 403, "{method} {path}");
+        }
+    }
+}
+
+/// An address of this machine that is not its loopback, if it has one. Nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_loopback())
+}
+
+/// Without another address than the loopback, the guard's own tests are what is left.
+#[test]
+fn whoever_comes_over_the_network_is_refused_whatever_they_call_the_server() {
+    let Some(address) = own_address() else {
+        return println!("this machine has no address but its loopback");
+    };
+    let server = Binary::serve("0.0.0.0:0", &["--store", "memory"]);
+    let port = port(&server);
+    let asked_at = |address: IpAddr, host: &str, path: &str| {
+        let socket = TcpStream::connect(format!("{address}:{port}")).unwrap();
+        Connection::over(socket, host, SOON).unwrap().ask("GET", path, &[], b"").unwrap()
+    };
+    for host in ["localhost".to_owned(), format!("127.0.0.1:{port}"), format!("{address}:{port}")] {
+        refused(&asked_at(address, &host, "/api/lab"), &address.to_string());
+        assert_eq!(asked_at(address, &host, "/api/transports").status, 200);
+    }
+    assert_eq!(asked_at([127, 0, 0, 1].into(), "localhost", "/api/lab").status, 200);
+}
+
+/// A real nginx in front of a server, stopped when dropped.
+struct Nginx {
+    child: Child,
+    api: Api,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    /// `settings` stand beside `proxy_pass`.
+    fn before(server: &Api, settings: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        // nginx cannot take a free port by itself and say which.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (here, upstream) = (folder.path().display(), &server.authority);
+        let configuration = format!(
+            "daemon off; master_process off; pid {here}/pid; error_log stderr crit;\n\
+             events {{}}\n\
+             http {{ access_log off; client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;\n\
+             fastcgi_temp_path {here}/f; uwsgi_temp_path {here}/u; scgi_temp_path {here}/s;\n\
+             server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{upstream}; {settings} }} }} }}\n"
+        );
+        let path = folder.path().join("nginx.conf");
+        fs::write(&path, configuration).unwrap();
+        // Where Debian puts it, which is not in everybody's path.
+        let found = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
+        let mut nginx = Command::new("nginx");
+        nginx.env("PATH", found).args(["-e", "stderr", "-c"]).arg(&path);
+        let child = nginx.spawn().expect("nginx is installed; scripts/test sees to it");
+        let proxied = Self { child, api: Api::new(format!("127.0.0.1:{port}")), _folder: folder };
+        wait_until("nginx listens", || TcpStream::connect(&proxied.api.authority).is_ok());
+        proxied
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn no_client_of_an_nginx_on_this_machine_is_let_in() {
+    let server = Server::start();
+    let with_names = "proxy_http_version 1.1; proxy_set_header Host $http_host; \
+                      proxy_set_header X-Forwarded-For $remote_addr;";
+    let without_names = "proxy_http_version 1.1; proxy_set_header X-Forwarded-For $remote_addr;";
+    let as_documented = "proxy_http_version 1.1; proxy_set_header Host $http_host;";
+    // Whatever a client calls the proxy: a public name, or one that only this machine should be called by.
+    for (settings, host, because) in [
+        (with_names, "lab.example", "lab.example"),
+        (with_names, "localhost", "x-forwarded-for"),
+        (without_names, "lab.example", "x-forwarded-for"),
+        (as_documented, "lab.example", "lab.example"),
+        // nginx as it comes: HTTP/1.0, and the upstream called by its own name.
+        ("proxy_http_version 1.0;", "lab.example", "HTTP/1.0"),
+    ] {
+        let nginx = Nginx::before(&server, settings);
+        assert_eq!(called(&nginx.api, host, "/healthz", &[]).status, 200, "nginx passes requests on");
+        refused(&called(&nginx.api, host, "/api/lab", &[]), because);
+    }
+}
+
+#[test]
+fn a_request_without_any_name_is_refused() {
+    use std::io::Write;
+    let server = Server::start();
+    let mut connection = server.connection();
+    connection.socket.write_all(b"GET /api/lab HTTP/1.1\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 40") && !answer.contains("outage_s"), "{answer}");
+}
