@@ -147,6 +147,16 @@ impl Browser {
         self.wait("reload", self.session().refresh());
     }
 
+    /// Goes over to the tab that a link opened.
+    #[track_caller]
+    pub(crate) fn to_the_new_tab(&self) {
+        self.wait("the new tab", async {
+            let (here, all) = (self.session().window().await?, self.session().windows().await?);
+            let new = all.into_iter().find(|tab| *tab != here).expect("a tab was opened");
+            self.session().switch_to_window(new).await
+        });
+    }
+
     /// Runs the body of a function in the page; what it returns.
     #[track_caller]
     pub(crate) fn run<T: DeserializeOwned>(&self, script: &str, arguments: &[Value]) -> T {

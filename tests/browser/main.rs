@@ -4,6 +4,7 @@
 //! - `words`: hostile lines, and what a person is told when something is wrong
 //! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
+//! - `reports`: results read and downloaded, runs started, watched and cancelled
 //! - `looks`: the page fits its window; takes the screenshots of the documents when asked to
 //!
 //! `browser` starts Chromium, `page` knows the page's elements. Server, HTTP and the faulty proxy are those of
@@ -22,6 +23,7 @@ mod page;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/proxy.rs"]
 mod proxy;
+mod reports;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/server.rs"]
 mod server;

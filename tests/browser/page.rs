@@ -17,11 +17,21 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Waits until `condition` holds; says `what` when it does not within [`SOON`].
 #[track_caller]
 pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
-    assert!(holds(condition), "{what}: not within {SOON:?}");
+    wait_within(SOON, what, condition);
 }
 
-fn holds(mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + SOON;
+/// The same for what takes longer.
+#[track_caller]
+pub(crate) fn wait_within(limit: Duration, what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds_within(limit, condition), "{what}: not within {limit:?}");
+}
+
+fn holds(condition: impl FnMut() -> bool) -> bool {
+    holds_within(SOON, condition)
+}
+
+fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
     while !condition() {
         if Instant::now() > deadline {
             return false;
@@ -60,6 +70,13 @@ impl Page {
     pub(crate) fn overview(&self) {
         self.goto(&format!("{}/#/", self.origin));
         wait_until("the overview is shown", || self.is_shown("#overview"));
+    }
+
+    /// Opens the results and runs by their address, whatever the server says to it.
+    #[track_caller]
+    pub(crate) fn reports(&self) {
+        self.goto(&format!("{}/#/reports", self.origin));
+        wait_until("the reports are shown", || self.is_shown("#results") || self.is_shown("#refused"));
     }
 
     /// Opens a deployment over a transport by its address.
