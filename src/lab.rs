@@ -1,6 +1,6 @@
 //! The lab: what a teacher does to the server itself, for the class to see.
 //!
-//! Mounted by the server under `/api/lab`, all of it behind one [`guard`]: only who sits at this machine may ask, and
+//! Mounted by the server under `/api/lab`, all of it behind one `guard`: only who sits at this machine may ask, and
 //! with `--no-lab` nobody. Knows no transport; nothing here is needed to serve a log.
 
 mod child;
@@ -102,14 +102,8 @@ pub(crate) fn mount(config: &mut web::ServiceConfig, lab: Option<&Lab>) {
             web::scope(PREFIX)
                 .wrap(from_fn(guard::admit))
                 .service(resource("", "GET, HEAD").route(get().to(show)))
-                .service(resource("/outage", "POST").route(web::post().to(outage::begin)))
-                .service(resource("/results", "GET, HEAD").route(get().to(results::list)))
-                .service(resource("/results/{folder}/{file}", "GET, HEAD").route(get().to(results::file)))
-                .service(resource("/results/{plan}/{run}/{file}", "GET, HEAD").route(get().to(results::file)))
-                .service(
-                    resource("/results/{plan}/{run}/{folder}/{file}", "GET, HEAD")
-                        .route(get().to(results::file)),
-                )
+                .configure(outage::mount)
+                .configure(results::mount)
                 .configure(crowds::mount)
                 .configure(runs::mount)
                 .default_service(web::to(crate::server::no_such_path)),

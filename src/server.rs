@@ -157,6 +157,7 @@ pub fn start(
     let draining = builder.graceful_shutdown_signal();
     let rooms = Arc::new(Semaphore::new(options.connections_max));
     let description = openapi::json(&options);
+    let address = listener.local_addr()?;
     let context = Context {
         deployments,
         metrics: metrics.clone(),
@@ -166,7 +167,7 @@ pub fn start(
         lanes: Lanes::new(),
         connections: connections.clone(),
         description,
-        address: listener.local_addr()?,
+        address,
         children: Children::none(),
     };
     let context = web::Data::new(context);

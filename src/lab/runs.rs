@@ -49,6 +49,15 @@ pub(crate) struct NewRun {
     plan: String,
 }
 
+/// A run that the page started.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub(crate) struct LabRun {
+    /// The plan.
+    plan: String,
+    /// How it ended; null while it is under way.
+    ended: Option<RunEnded>,
+}
+
 /// How far the newest run is, or how it ended.
 #[derive(Debug, Clone)]
 enum State {
@@ -65,6 +74,7 @@ pub(crate) struct Runs {
 
 #[derive(Debug, Clone)]
 struct Newest {
+    plan: String,
     state: watch::Receiver<State>,
     stop: CancellationToken,
 }
@@ -122,8 +132,21 @@ impl Runs {
         let (latest, state) = watch::channel(State::Runs(first.clone()));
         let stop = CancellationToken::new();
         self.runtime.spawn(listen(process, stop.clone(), latest, lab.clone()));
-        *newest = Some(Newest { state, stop });
+        *newest = Some(Newest { plan: plan.name.clone(), state, stop });
         Ok(first)
+    }
+
+    /// The newest one, if any was started.
+    fn listed(&self) -> Vec<LabRun> {
+        let newest = self.newest();
+        let listed = newest.iter().map(|Newest { plan, state, .. }| {
+            let ended = match &*state.borrow() {
+                State::Runs(_) => None,
+                State::Ended(ended) => Some(ended.clone()),
+            };
+            LabRun { plan: plan.clone(), ended }
+        });
+        listed.collect()
     }
 
     /// Tells the run to stop; what becomes of it is told by its progress.
@@ -211,7 +234,10 @@ pub(super) fn mount(config: &mut web::ServiceConfig) {
     config
         .service(resource("/plans", "GET, HEAD").route(get().to(list_plans)))
         .service(
-            resource("/runs", "POST, DELETE").route(web::post().to(start)).route(web::delete().to(cancel)),
+            resource("/runs", "GET, HEAD, POST, DELETE")
+                .route(get().to(list))
+                .route(web::post().to(start))
+                .route(web::delete().to(cancel)),
         )
         .service(resource("/runs/progress", "GET").route(web::get().to(progress)));
 }
@@ -244,6 +270,11 @@ fn lab(context: &Context) -> &Lab {
 
 async fn list_plans(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     Ok(no_store(HttpResponse::Ok()).json(plans_now(&context).await?))
+}
+
+/// Unlike the progress, no error when there is none: a page asks for it before it knows.
+async fn list(context: web::Data<Context>) -> HttpResponse {
+    no_store(HttpResponse::Ok()).json(context.children.runs.listed())
 }
 
 async fn start(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {

@@ -83,7 +83,7 @@ async fn a_name_that_only_leads_here_is_refused() {
         }
     }
     // Two names, or one in the target, are no way around.
-    refused(&called(&server, "localhost", "/api/lab", &[("host", "evil.example")]), "Host");
+    assert_eq!(called(&server, "localhost", "/api/lab", &[("host", "evil.example")]).status, 400);
     refused(&called(&server, "localhost", "http://evil.example/api/lab", &[]), "evil.example");
 }
 
