@@ -1,6 +1,6 @@
 //! The lab: what a teacher does to the server itself, for the class to see.
 //!
-//! Mounted by the server under `/api/lab`, all of it behind one [`guard`]: only who sits at this machine may ask, and
+//! Mounted by the server under `/api/lab`, all of it behind one `guard`: only who sits at this machine may ask, and
 //! with `--no-lab` nobody. Knows no transport; nothing here is needed to serve a log.
 
 mod child;

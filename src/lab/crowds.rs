@@ -24,7 +24,7 @@ use crate::problem::Refusal;
 use crate::server::{Context, no_store};
 
 /// Crowds that run at the same time: one beside each lane of a page, and more share the machine with nobody's gain.
-pub(super) const CROWDS_MAX: usize = 4;
+pub(crate) const CROWDS_MAX: usize = 4;
 /// Crowds in the listing, ended ones included; the oldest of those make room.
 const LISTED_MAX: usize = 16;
 
