@@ -293,6 +293,8 @@ fn every_promised_answer_is_given_as_promised() {
         ("GET", PLANS, PLANS.into(), &[], vec![], 200),
         ("GET", PLANS, PLANS.into(), by_a_proxy, vec![], 403),
         ("GET", PROGRESS, PROGRESS.into(), &[], vec![], 404),
+        ("GET", RUNS, RUNS.into(), &[], vec![], 200),
+        ("GET", RUNS, RUNS.into(), by_a_proxy, vec![], 403),
         ("DELETE", RUNS, RUNS.into(), &[], vec![], 404),
         ("POST", RUNS, RUNS.into(), json_type, plan.clone(), 201),
         ("POST", RUNS, RUNS.into(), json_type, plan, 409),
