@@ -214,6 +214,9 @@ pub struct Serve {
     /// Folder of results that the page's lab shows.
     #[arg(long, default_value = "results")]
     pub results: PathBuf,
+    /// Folder with the plans that the page's lab runs, and the recordings that they replay.
+    #[arg(long, default_value = "data")]
+    pub lab_data: PathBuf,
     /// Serve no lab: the calls below /api/lab, which answer only at this machine and cut connections, start runs and
     /// read results. Behind a proxy on this machine, say so.
     #[arg(long)]

@@ -1,11 +1,14 @@
 //! The lab: what a teacher does to the server itself, for the class to see.
 //!
-//! Mounted by the server under `/api/lab`, all of it behind one [`guard`]: only who sits at this machine may ask, and
+//! Mounted by the server under `/api/lab`, all of it behind one `guard`: only who sits at this machine may ask, and
 //! with `--no-lab` nobody. Knows no transport; nothing here is needed to serve a log.
 
+mod child;
+pub(crate) mod crowds;
 mod guard;
 mod outage;
 mod results;
+pub(crate) mod runs;
 
 use std::path::PathBuf;
 
@@ -13,7 +16,11 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
+use tokio::runtime::Handle;
+use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 
+use self::crowds::Crowds;
+use self::runs::Runs;
 use crate::api::{get, resource};
 use crate::problem::Refusal;
 use crate::server::no_store;
@@ -31,11 +38,32 @@ const NONE: &str = "this server has no lab: it was started with --no-lab; start 
 pub struct Lab {
     /// The folder that runs are written to.
     pub results: PathBuf,
+    /// The folder with plans, and what they name.
+    pub data: PathBuf,
+    /// wirelab itself: what crowds and runs are processes of.
+    pub program: PathBuf,
 }
 
 impl Default for Lab {
     fn default() -> Self {
-        Self { results: "results".into() }
+        // Without a path of its own nothing can be started, which is told to whoever asks.
+        let program = std::env::current_exe().unwrap_or_default();
+        Self { results: "results".into(), data: "data".into(), program }
+    }
+}
+
+/// The processes that the lab has started.
+#[derive(Debug)]
+pub(crate) struct Children {
+    crowds: Crowds,
+    runs: Runs,
+}
+
+impl Children {
+    /// None yet. Must be called inside a tokio runtime that lives as long as the server.
+    pub(crate) fn none() -> Self {
+        let runtime = Handle::current();
+        Self { crowds: Crowds::new(runtime.clone()), runs: Runs::new(runtime) }
     }
 }
 
@@ -48,6 +76,10 @@ pub(crate) struct LabBounds {
     outage_s_max: f64,
     /// Folders in `/api/lab/results`, the newest.
     results_listed_max: usize,
+    /// Crowds at the same time.
+    crowds_max: usize,
+    /// Subscribers of one crowd.
+    crowd_subscribers_max: u32,
 }
 
 impl Default for LabBounds {
@@ -56,6 +88,8 @@ impl Default for LabBounds {
             outage_s_min: outage::REFUSE_S_MIN,
             outage_s_max: outage::REFUSE_S_MAX,
             results_listed_max: results::LISTED_MAX,
+            crowds_max: crowds::CROWDS_MAX,
+            crowd_subscribers_max: SUBSCRIBERS_MAX,
         }
     }
 }
@@ -68,14 +102,10 @@ pub(crate) fn mount(config: &mut web::ServiceConfig, lab: Option<&Lab>) {
             web::scope(PREFIX)
                 .wrap(from_fn(guard::admit))
                 .service(resource("", "GET, HEAD").route(get().to(show)))
-                .service(resource("/outage", "POST").route(web::post().to(outage::begin)))
-                .service(resource("/results", "GET, HEAD").route(get().to(results::list)))
-                .service(resource("/results/{folder}/{file}", "GET, HEAD").route(get().to(results::file)))
-                .service(resource("/results/{plan}/{run}/{file}", "GET, HEAD").route(get().to(results::file)))
-                .service(
-                    resource("/results/{plan}/{run}/{folder}/{file}", "GET, HEAD")
-                        .route(get().to(results::file)),
-                )
+                .configure(outage::mount)
+                .configure(results::mount)
+                .configure(crowds::mount)
+                .configure(runs::mount)
                 .default_service(web::to(crate::server::no_such_path)),
         ),
     };

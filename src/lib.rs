@@ -15,7 +15,7 @@
 //! - `theory`: what the formulas say, for the page
 //! - `page`: the files of `static/` at `/`
 //! - `lanes`: what the server counted for one lane of a page, streamed back to it
-//! - `plan_files`: the plans on disk
+//! - `plan_files`: the plans on disk; `run_progress`: what a run says to the program that started it
 //! - [`metrics`], [`problem`]: what the server counts, and how it refuses
 //! - [`report`]: results in, bytes out
 
@@ -41,6 +41,7 @@ mod protocol;
 pub mod reader;
 pub mod report;
 mod request;
+mod run_progress;
 pub mod server;
 pub mod sources;
 pub mod store;

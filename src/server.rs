@@ -37,7 +37,7 @@ use crate::compression::Compression;
 use crate::connection::{Ledger, MeteredStream};
 use crate::connections::Connections;
 use crate::deployments::Deployments;
-use crate::lab::Lab;
+use crate::lab::{Children, Lab};
 use crate::lanes::{Lane, Lanes};
 use crate::metrics::{Caller, Metrics};
 use crate::problem::Refusal;
@@ -132,6 +132,10 @@ pub struct Context {
     pub(crate) connections: Arc<Connections>,
     /// `/openapi.json`.
     pub(crate) description: String,
+    /// Where the server listens.
+    pub(crate) address: SocketAddr,
+    /// What the lab has started.
+    pub(crate) children: Children,
 }
 
 /// Starts serving on `listener`. The future ends when `shutdown` is cancelled and the connections are gone.
@@ -154,6 +158,7 @@ pub fn start(
     let draining = builder.graceful_shutdown_signal();
     let rooms = Arc::new(Semaphore::new(options.connections_max));
     let description = openapi::json(&options);
+    let address = listener.local_addr()?;
     let context = Context {
         deployments,
         metrics: metrics.clone(),
@@ -163,6 +168,8 @@ pub fn start(
         lanes: Lanes::new(),
         connections: connections.clone(),
         description,
+        address,
+        children: Children::none(),
     };
     let context = web::Data::new(context);
     let server = builder

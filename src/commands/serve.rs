@@ -39,7 +39,11 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
         compression: arguments.compression,
         linger: arguments.linger,
         poll_advice: arguments.poll_advice,
-        lab: (!arguments.no_lab).then_some(Lab { results: arguments.results }),
+        lab: (!arguments.no_lab).then(|| Lab {
+            results: arguments.results,
+            data: arguments.lab_data,
+            ..Lab::default()
+        }),
         ..Options::default()
     };
     if !arguments.transports.is_empty() {

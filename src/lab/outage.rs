@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use crate::api::json_body;
+use crate::api::{json_body, resource};
 use crate::problem::Refusal;
 use crate::server::{Context, no_store};
 
@@ -29,11 +29,13 @@ pub(crate) struct OutageTerms {
     refuse_s: f64,
 }
 
+/// The path of outages, relative to the lab's.
+pub(super) fn mount(config: &mut web::ServiceConfig) {
+    config.service(resource("/outage", "POST").route(web::post().to(begin)));
+}
+
 /// Answers first, then cuts.
-pub(super) async fn begin(
-    payload: web::Payload,
-    context: web::Data<Context>,
-) -> Result<HttpResponse, Refusal> {
+async fn begin(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let terms: OutageTerms = json_body(payload, r#"{"refuse_s":5}"#).await?;
     if !(REFUSE_S_MIN..=REFUSE_S_MAX).contains(&terms.refuse_s) {
         return Err(Refusal::bad_request(format!(

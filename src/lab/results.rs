@@ -17,6 +17,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
+use crate::api::{get, resource};
 use crate::problem::Refusal;
 use crate::report::{self, FolderError, GLANCED};
 use crate::server::{Context, no_store};
@@ -31,6 +32,15 @@ const NAME_BYTES_MAX: usize = 200;
 /// What a page made of files may do: show itself. No script, and nothing from anywhere, which is what it was made for.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'self'";
+
+/// The paths of results, relative to the lab's.
+pub(super) fn mount(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/results", "GET, HEAD").route(get().to(list)))
+        .service(resource("/results/{folder}/{file}", "GET, HEAD").route(get().to(file)))
+        .service(resource("/results/{plan}/{run}/{file}", "GET, HEAD").route(get().to(file)))
+        .service(resource("/results/{plan}/{run}/{folder}/{file}", "GET, HEAD").route(get().to(file)));
+}
 
 /// One results folder, as listed.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -54,14 +64,14 @@ pub(crate) struct ResultsFolder {
 }
 
 /// Newest first.
-pub(super) async fn list(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+async fn list(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let root = root(&context)?.to_owned();
     let listed = off_the_worker(move || folders(&root)).await?;
     Ok(no_store(HttpResponse::Ok()).json(listed))
 }
 
 /// One file of a folder, or of a folder in it.
-pub(super) async fn file(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+async fn file(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let root = root(&context)?.to_owned();
     let names: Vec<String> = request.match_info().iter().map(|(_, name)| name.to_owned()).collect();
     let name = names.last().cloned().unwrap_or_default();

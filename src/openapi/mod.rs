@@ -85,6 +85,12 @@ fn components() -> Components {
         add::<crate::lab::OutageTerms>,
         add::<crate::lab::ResultsFolder>,
         add::<crate::theory::Theory>,
+        add::<crate::lab::crowds::NewCrowd>,
+        add::<crate::lab::crowds::Crowd>,
+        add::<crate::lab::runs::LabPlan>,
+        add::<crate::lab::runs::NewRun>,
+        add::<crate::run_progress::RunProgress>,
+        add::<crate::run_progress::RunEnded>,
     ] {
         add(&mut schemas);
     }

@@ -16,6 +16,9 @@ const CLOCK_LOOKS = 6;
 
 const COUNTS = ["requests", "data", "empty", "timeout", "refused", "error", "connections", "bytes_up", "bytes_down"];
 
+/** How long lanes wait for the ledgers before they ask untold: a proxy may not let sockets through. */
+const READY_MS_MAX = 2_000;
+
 /** Names this page among all that the server knows. */
 const PAGE = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => (byte % 36).toString(36)).join("");
 
@@ -27,6 +30,7 @@ export function wall_ms() {
 export class Ledgers {
   #onLedger;
   #onClock;
+  #onHello = () => {};
   #abort = null;
   #socket = null;
   /** The server's process; another one counts from zero. */
@@ -51,10 +55,12 @@ export class Ledgers {
     return `&lane=${PAGE}.${lane}`;
   }
 
-  /** Follows the ledgers until `close`. */
-  open() {
-    this.#abort = new AbortController();
-    this.#follow(this.#abort.signal);
+  /** Follows the ledgers until `close`. The promise is kept when the server counts, or will not do so soon. */
+  async open() {
+    const { signal } = (this.#abort = new AbortController());
+    const counting = new Promise((counts) => (this.#onHello = counts));
+    this.#follow(signal);
+    await Promise.race([counting, sleep(READY_MS_MAX, signal)]);
   }
 
   close() {
@@ -101,6 +107,7 @@ export class Ledgers {
         if (frame.type === "hello") {
           backoff.succeeded();
           this.#meet(frame.server);
+          this.#onHello();
           this.#askClock(socket, CLOCK_QUESTIONS);
         } else if (frame.type === "ledgers") frame.lanes.forEach((ledger) => this.#take(ledger));
         else if (frame.type === "clock") this.#takeClock(socket, frame);

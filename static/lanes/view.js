@@ -67,12 +67,18 @@ export class LanesView {
     this.#write("lanes-id", id);
     element("lanes-status").hidden = true;
     this.#source.show(element("lanes-source"), id, { withCommands });
-    this.#ledgers.open();
     this.#takeClock(null);
     this.#describe(this.#visit.signal);
-    for (const name of transports) this.add(name)?.connect();
+    for (const name of transports) this.add(name);
     this.#heldChanged();
+    this.#connectWhenCounted(this.#visit.signal);
     this.#ticker = setInterval(() => this.#each((lane) => this.changed(lane)), CLOCK_MS);
+  }
+
+  /** A request that leaves before the server counts for this page would be missing in its lane's ledger. */
+  async #connectWhenCounted(visit) {
+    await this.#ledgers.open();
+    if (!visit.aborted) this.#each((lane) => lane.connect());
   }
 
   close() {

@@ -5,26 +5,28 @@ import { milliseconds } from "../figures.js";
 const ROOMS = ["A", "B"];
 const ROUNDS = 20;
 const ROUND_S = 0.5;
-const CROWD = 100;
+const CROWD_FIRST = 100;
 
 export const lesson = {
   title: "Many clients, two rooms",
-  summary: "Two deployments at once, more lanes, and a hundred subscribers of the harness beside them.",
+  summary: "Two deployments at once, more lanes, and as many more subscribers as you say.",
   text: [
     `Two deployments, room A and room B, get a line each every ${ROUND_S * 1_000} ms. Three lanes follow A, two follow B. ` +
-      `Then ${CROWD} subscribers that the harness starts as a process of its own follow room A as well.`,
+      `Then a crowd that the harness starts as a process of its own follows room A as well.`,
     "One store, one server, no queue per subscriber: each connection reads on from its own cursor.",
   ],
   predictions: [
+    { name: "crowd", label: "Subscribers in the crowd:", value: CROWD_FIRST },
     { name: "strays", label: "How many lines of room B are seen in room A?" },
-    { name: "slower", label: `With ${CROWD} more subscribers, the median latency of the page's lanes:`, choices: ["stays", "doubles", "grows a hundredfold"] },
+    { name: "slower", label: "With the crowd, the median latency of the page's lanes", choices: ["stays", "doubles", "grows a hundredfold"] },
   ],
 
-  async run(stage) {
+  async run(stage, { crowd: wanted }) {
+    const subscribers = Math.max(Math.round(Number(wanted)), 1);
     const [a, b] = [await stage.create("lesson 2, room A"), await stage.create("lesson 2, room B")];
     stage.open(a, ["sse", "websocket", "long-poll"]);
     for (const name of ["sse", "websocket"]) stage.view.add(name, b)?.connect();
-    const lanes = stage.view.lanes.map((lane) => ({ lane, room: lane.deployment === a ? "A" : "B", strays: 0 }));
+    const lanes = stage.view.lanes.map((lane) => ({ lane, room: lane.deployment === a ? "A" : "B", strays: 0, lines: 0, lost: 0, repeated: 0 }));
     for (const seen of lanes) {
       seen.lane.onLines = (lines) => (seen.strays += lines.filter(({ text }) => !text.startsWith(`room ${seen.room}`)).length);
     }
@@ -39,7 +41,10 @@ export const lesson = {
       }
       for (const seen of lanes) {
         (seen.p50 ??= []).push(seen.lane.latency.quantile(0.5));
-        seen.lines = (seen.lines ?? 0) + seen.lane.counts.live;
+        const { live, lost, repeated } = seen.lane.counts;
+        seen.lines += live;
+        seen.lost += lost;
+        seen.repeated += repeated;
       }
     };
     await speak("Alone:");
@@ -48,19 +53,19 @@ export const lesson = {
       const { id } = await stage.lab(
         "POST",
         "/api/lab/crowds",
-        { deployment: a, transport: "sse", subscribers: CROWD },
+        { deployment: a, transport: "sse", subscribers },
         (made) => `/api/lab/crowds/${made.id}`,
       );
       const look = async () => {
         const crowds = await stage.lab("GET", "/api/lab/crowds");
         crowd = { ...crowd, ...crowds.find((row) => row.id === id) };
       };
-      for (let tries = 0; crowd.connected < CROWD && tries < 20; tries += 1) {
-        stage.say(`${crowd.connected} of ${CROWD} subscribers are connected`);
+      for (let tries = 0; crowd.connected < subscribers && tries < 20; tries += 1) {
+        stage.say(`${crowd.connected} of ${subscribers} subscribers are connected`);
         await stage.pass(ROUND_S);
         await look();
       }
-      await speak(`With ${CROWD} more:`);
+      await speak(`With ${subscribers} more:`);
       // Its figures come once a second.
       await stage.pass(1.5);
       await look();
@@ -70,14 +75,14 @@ export const lesson = {
     const strays = lanes.reduce((sum, seen) => sum + seen.strays, 0);
     return {
       caption: "Two rooms side by side",
-      columns: ["lane", "room", "lines", "lines of the other room", "lost, twice", "p50 alone (ms)", `p50 with ${CROWD} more (ms)`],
+      columns: ["lane", "room", "lines", "lines of the other room", "lost, twice", "p50 alone (ms)", `p50 with ${subscribers} more (ms)`],
       rows: () =>
-        lanes.map(({ lane, room, lines, strays, p50 }) => [
+        lanes.map(({ lane, room, lines, lost, repeated, strays, p50 }) => [
           lane.transport.name,
           room,
           String(lines),
           String(strays),
-          `${lane.counts.lost}, ${lane.counts.repeated}`,
+          `${lost}, ${repeated}`,
           milliseconds(p50[0]),
           milliseconds(p50[1] ?? null),
         ]),

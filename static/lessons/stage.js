@@ -53,6 +53,20 @@ export class Stage {
     if (!response.ok) throw new Error(`lines were refused with ${response.status}`);
   }
 
+  /** Publishes lines at random times, `rate_hz` of them a second on average (a Poisson process), for so many seconds. */
+  async feed(id, rate_hz, seconds, text) {
+    const began = performance.now();
+    let due_s = 0;
+    for (let number = 1; ; number += 1) {
+      due_s += -Math.log(1 - Math.random()) / rate_hz;
+      const passed_s = (performance.now() - began) / 1_000;
+      this.say(`${text} ${Math.ceil(seconds - passed_s)} s …`);
+      await this.pass(Math.max(Math.min(due_s, seconds) - passed_s, 0));
+      if (due_s >= seconds) return;
+      await this.publish(id, [`line ${number}, at a random time`]);
+    }
+  }
+
   /** Lets seconds pass, and counts them down. */
   async seconds(count, text) {
     for (let left = count; left > 0; left -= 1) {

@@ -1,17 +1,21 @@
-//! The page in a real browser, against the real binary.
+//! The page in real browsers, against the real binary.
 //!
 //! - `follow`: every transport that the page can speak, from the first line to the end, through cuts and kills
 //! - `words`: hostile lines, and what a person is told when something is wrong
 //! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
+//! - `reports`: results read and downloaded, runs started, watched and cancelled
 //! - `looks`: the page fits its window; takes the screenshots of the documents when asked to
 //!
-//! `browser` starts Chromium, `page` knows the page's elements. Server, HTTP and the faulty proxy are those of
-//! the other tests.
+//! What any browser could get wrong runs in both engines (`in_every_browser!`), the rest in Chromium.
+//! `browser` drives one of them, which `drivers` and `bidi` help it to; `page` knows the page's elements. Server,
+//! HTTP and the faulty proxy are those of the other tests.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
+mod bidi;
 mod browser;
+mod drivers;
 mod follow;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/http.rs"]
@@ -22,6 +26,7 @@ mod page;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/proxy.rs"]
 mod proxy;
+mod reports;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/server.rs"]
 mod server;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use wirelab_clients::wire::{DeploymentId, TransportInfo};
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Engine};
 use crate::http::{Api, SOON};
 
 /// How often a condition is looked at. Each look goes through two processes of the browser, which share the
@@ -17,11 +17,21 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Waits until `condition` holds; says `what` when it does not within [`SOON`].
 #[track_caller]
 pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
-    assert!(holds(condition), "{what}: not within {SOON:?}");
+    wait_within(SOON, what, condition);
 }
 
-fn holds(mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + SOON;
+/// The same for what takes longer.
+#[track_caller]
+pub(crate) fn wait_within(limit: Duration, what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds_within(limit, condition), "{what}: not within {limit:?}");
+}
+
+fn holds(condition: impl FnMut() -> bool) -> bool {
+    holds_within(SOON, condition)
+}
+
+fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
     while !condition() {
         if Instant::now() > deadline {
             return false;
@@ -48,10 +58,16 @@ impl Deref for Page {
 }
 
 impl Page {
-    /// The overview of a server.
+    /// The overview of a server, in Chromium.
     #[track_caller]
     pub(crate) fn of(server: &Api) -> Self {
-        let page = Self { browser: Browser::start(), origin: format!("http://{}", server.authority) };
+        Self::shown_by(Engine::Chromium, server)
+    }
+
+    /// The overview of a server.
+    #[track_caller]
+    pub(crate) fn shown_by(engine: Engine, server: &Api) -> Self {
+        let page = Self { browser: Browser::start(engine), origin: format!("http://{}", server.authority) };
         page.overview();
         page
     }
@@ -60,6 +76,13 @@ impl Page {
     pub(crate) fn overview(&self) {
         self.goto(&format!("{}/#/", self.origin));
         wait_until("the overview is shown", || self.is_shown("#overview"));
+    }
+
+    /// Opens the results and runs by their address, whatever the server says to it.
+    #[track_caller]
+    pub(crate) fn reports(&self) {
+        self.goto(&format!("{}/#/reports", self.origin));
+        wait_until("the reports are shown", || self.is_shown("#results") || self.is_shown("#refused"));
     }
 
     /// Opens a deployment over a transport by its address.
@@ -107,7 +130,7 @@ impl Page {
             count = self.line_count();
             count >= texts.len()
         });
-        let state = format!("{}: {:?}", self.text("#state"), self.text("#detail"));
+        let state = format!("{}: {:?} {:?}", self.text("#state"), self.text("#detail"), self.notes());
         assert!(all_there, "{of}: {count} of {} lines are shown; the page is {state}", texts.len());
         let expected: Vec<Shown> = (1..).zip(texts.iter().map(|text| text.as_ref().to_owned())).collect();
         let shown = self.lines();
@@ -129,7 +152,14 @@ impl Page {
     /// Nothing was logged: no error, no refused request, no violation of the policy.
     #[track_caller]
     pub(crate) fn is_quiet(&self) {
-        assert_eq!(self.complaints(), Vec::<String>::new(), "the console complains");
+        self.says_nothing_but(|_| false);
+    }
+
+    /// Nothing was logged but what is expected.
+    #[track_caller]
+    pub(crate) fn says_nothing_but(&self, is_expected: impl Fn(&str) -> bool) {
+        let others: Vec<_> = self.complaints().into_iter().filter(|said| !is_expected(said)).collect();
+        assert_eq!(others, Vec::<String>::new(), "the console complains");
     }
 
     /// What the server offers and this page can speak.
@@ -145,13 +175,13 @@ impl Page {
 
     /// Requests of scripts to `path` are answered with this from the next load on, whatever the server says.
     pub(crate) fn answer_instead(&self, path: &str, status: u16, answer: &serde_json::Value) {
-        let source = format!(
+        let script = format!(
             "{{ const ask = window.fetch; window.fetch = (url, options) => url === {path}
                  ? Promise.resolve(new Response({body}, {{ status: {status}, headers: {{ 'Retry-After': '7' }} }}))
                  : ask(url, options); }}",
             path = json!(path),
             body = json!(answer.to_string()),
         );
-        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source }));
+        self.before_each_page(&script);
     }
 }

@@ -3,9 +3,16 @@
 use serde_json::json;
 use wirelab_clients::wire::TransportInfo;
 
+use crate::browser::{Engine, in_every_browser};
 use crate::http::Api;
 use crate::page::{Page, wait_until};
 use crate::server::Binary;
+
+in_every_browser! {
+    a_page_that_is_not_quiet_is_heard;
+    hostile_lines_are_text_and_nothing_else;
+    a_hostile_name_is_text_too;
+}
 
 fn serve(arguments: &[&str]) -> Binary {
     Binary::serve("127.0.0.1:0", &[&["--store", "memory"], arguments].concat())
@@ -14,9 +21,29 @@ fn serve(arguments: &[&str]) -> Binary {
 /// A refused request is logged by Chromium itself; nothing else may be.
 #[track_caller]
 fn only_refusals(page: &Page, statuses: &[&str]) {
-    let is_expected = |said: &String| statuses.iter().any(|status| said.contains(status));
-    let others: Vec<_> = page.complaints().into_iter().filter(|said| !is_expected(said)).collect();
-    assert_eq!(others, Vec::<String>::new());
+    page.says_nothing_but(|said| statuses.iter().any(|status| said.contains(status)));
+}
+
+/// Or every test that says that a page is quiet says nothing.
+fn a_page_that_is_not_quiet_is_heard(engine: Engine) {
+    let server = serve(&[]);
+    let page = Page::shown_by(engine, &server);
+    page.is_quiet();
+    page.before_each_page(
+        "console.error('said');
+        setTimeout(() => { throw new Error('thrown'); });
+        Promise.reject(new Error('nobody caught'));
+        new Image().src = 'https://elsewhere.invalid/';
+        addEventListener('DOMContentLoaded', () => { document.body.innerHTML = 'owned'; });",
+    );
+    page.reload();
+    let mut heard = String::new();
+    for expected in ["said", "thrown", "nobody caught", "elsewhere.invalid", "innerHTML"] {
+        wait_until(expected, || {
+            heard.extend(page.complaints());
+            heard.contains(expected)
+        });
+    }
 }
 
 fn hostile() -> Vec<String> {
@@ -43,10 +70,9 @@ fn hostile() -> Vec<String> {
     lines
 }
 
-#[test]
-fn hostile_lines_are_text_and_nothing_else() {
+fn hostile_lines_are_text_and_nothing_else(engine: Engine) {
     let server = serve(&[]);
-    let page = Page::of(&server);
+    let page = Page::shown_by(engine, &server);
     let census = "const names = {};
         for (const { localName } of document.querySelectorAll('*')) names[localName] = (names[localName] ?? 0) + 1;
         for (const row of document.querySelectorAll('#log > div')) {
@@ -72,13 +98,12 @@ fn hostile_lines_are_text_and_nothing_else() {
     page.is_quiet();
 }
 
-#[test]
-fn a_hostile_name_is_text_too() {
+fn a_hostile_name_is_text_too(engine: Engine) {
     let server = serve(&[]);
     let name = "<img src=x onerror=alert(1)></title><script>";
     let created = server.post("/api/deployments", "application/json", json!({ "name": name }).to_string());
     let id = created.json::<wirelab_clients::wire::Deployment>().id;
-    let page = Page::of(&server);
+    let page = Page::shown_by(engine, &server);
     wait_until("it is listed", || page.text("#list").contains(name));
     page.open(&id, "sse");
     wait_until("it is shown", || page.text("#name") == name);

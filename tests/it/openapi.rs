@@ -192,7 +192,8 @@ fn every_promised_answer_is_given_as_promised() {
         fs::write(path, "text").unwrap();
     }
     fs::write(results.path().join("sample/plan.toml"), "name = 'broken'").unwrap();
-    let options = Options { lab: Some(Lab { results: results.path().to_owned() }), ..options };
+    let options =
+        Options { lab: Some(Lab { results: results.path().to_owned(), ..Lab::default() }), ..options };
     let setup = Setup {
         store: std::sync::Arc::new(wirelab::store::memory::MemoryStore::new(2)),
         options,

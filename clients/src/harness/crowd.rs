@@ -30,6 +30,7 @@ const HISTOGRAMS_COUNT: usize = 16;
 
 /// What a crowd has seen so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Figures {
     /// How many there are.
     pub subscribers: u64,
@@ -62,6 +63,7 @@ impl Figures {
 
 /// Quantiles over lines × subscribers, since the crowd began, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LatencyMs {
     /// Half of them took at most this.
     pub p50: f64,

@@ -8,46 +8,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 use wirelab_clients::harness::run::Progress;
 
 use super::super::{Exit, Failure, say};
 use crate::cli::ProgressFormat;
+use crate::run_progress::{RunEnded, RunLine, RunProgress};
 
 /// Between two lines of JSON while a run goes on: often enough for a picture that moves.
 const LINES_INTERVAL: Duration = Duration::from_millis(200);
-
-/// One line of JSON: how far it is.
-#[derive(Debug, Serialize)]
-struct ProgressLine<'a> {
-    plan: &'a str,
-    /// The run that is made. Empty before the first.
-    run_id: &'a str,
-    /// Which one that is, from 1. 0 before the first, while the machine is calibrated.
-    run: usize,
-    runs: usize,
-    /// Lines × subscribers that arrived.
-    received: u64,
-    /// Lines × subscribers that should.
-    expected: u64,
-}
-
-/// The last line of JSON.
-#[derive(Debug, Serialize)]
-struct EndedLine<'a> {
-    ended: Ended<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct Ended<'a> {
-    exit: u8,
-    /// What that exit code means.
-    meaning: &'a str,
-    /// What went wrong, of a failure.
-    problem: Option<&'a str>,
-    /// Where the files are, if any were written.
-    folder: Option<&'a Path>,
-}
 
 /// Shows how far the runs of one plan are.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +53,8 @@ impl<'a> Shown<'a> {
         run_id: &str,
         Progress { received, expected }: Progress,
     ) -> Result<(), Failure> {
-        json_line(&ProgressLine { plan: self.plan, run_id, run, runs: self.runs, received, expected })
+        let (plan, run_id) = (self.plan.to_owned(), run_id.to_owned());
+        json_line(&RunLine::Progress(RunProgress { plan, run_id, run, runs: self.runs, received, expected }))
     }
 }
 
@@ -139,9 +108,10 @@ impl ShownRun<'_> {
 pub(super) fn say_end(ended: &Result<Exit, Failure>, folder: Option<&Path>) -> Result<(), Failure> {
     let (exit, problem) = match ended {
         Ok(exit) => (*exit, None),
-        Err(failure) => (failure.exit, Some(failure.message.as_str())),
+        Err(failure) => (failure.exit, Some(failure.message.clone())),
     };
-    json_line(&EndedLine { ended: Ended { exit: exit.code(), meaning: meaning(exit), problem, folder } })
+    let (meaning, folder) = (meaning(exit).to_owned(), folder.map(|folder| folder.display().to_string()));
+    json_line(&RunLine::Ended { ended: RunEnded { exit: exit.code(), meaning, problem, folder } })
 }
 
 fn meaning(exit: Exit) -> &'static str {
@@ -160,7 +130,7 @@ fn meaning(exit: Exit) -> &'static str {
 }
 
 /// To whoever reads; when that is nobody any more, the runs go on as they do behind a closed terminal.
-fn json_line(line: &impl Serialize) -> Result<(), Failure> {
+fn json_line(line: &RunLine) -> Result<(), Failure> {
     let json = serde_json::to_string(line).map_err(Failure::environment)?;
     say(&(json + "\n")).map(|_| ())
 }

@@ -1,0 +1,107 @@
+//! A child of the server: wirelab itself, with another command.
+//!
+//! For crowds and runs, which measure from a process of their own. Its stdin is a pipe that the server holds and never
+//! writes to: closed it tells the child to stop, and a server that is gone, however that happened, has closed it. What
+//! it says on stdout is handed on line by line; what it remarks stays on the server's stderr.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use futures_util::StreamExt;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+use tokio_util::sync::CancellationToken;
+
+use crate::command_output::exit_code;
+use crate::problem::Refusal;
+
+/// Bytes in one line of a child. Its objects have a few hundred; longer lines are left out.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// How long a child that was told to stop may take to write what it has, and to tidy up at servers; then it is killed.
+const STOP_MAX: Duration = Duration::from_secs(10);
+/// When nothing is to happen.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// Starts `program` with these arguments. Must be called inside a tokio runtime.
+pub(super) fn start(program: &Path, arguments: &[OsString]) -> Result<Child, Refusal> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.spawn().map_err(|error| {
+        let detail = format!("cannot start {}: {error}; is it still where it was?", program.display());
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    })
+}
+
+/// Hands on every line until the child has ended; tells it to stop when `stop` says so. Its exit code.
+pub(super) async fn watch(mut child: Child, stop: CancellationToken, mut heard: impl FnMut(&str)) -> u8 {
+    let mut stdin = child.stdin.take();
+    let stdout = child.stdout.take().expect("it was piped");
+    let mut lines = FramedRead::new(stdout, LinesCodec::new_with_max_length(LINE_BYTES_MAX));
+    let (mut has_said_all, mut left_out) = (false, false);
+    let mut killed_at = Instant::now() + NEVER;
+    loop {
+        tokio::select! {
+            // What it has said comes before its end.
+            biased;
+            line = lines.next(), if !has_said_all => match line {
+                Some(Ok(line)) => heard(&line),
+                Some(Err(LinesCodecError::MaxLineLengthExceeded)) => left_out = true,
+                // The codec ends once after a line that it left out, and goes on behind it.
+                None if left_out => left_out = false,
+                Some(Err(LinesCodecError::Io(_))) | None => has_said_all = true,
+            },
+            () = stop.cancelled(), if stdin.is_some() => {
+                stdin = None;
+                killed_at = Instant::now() + STOP_MAX;
+            }
+            () = sleep_until(killed_at) => {
+                // Already gone is as good.
+                let _ = child.start_kill();
+                killed_at = Instant::now() + NEVER;
+            }
+            ended = child.wait(), if has_said_all => {
+                return ended.map_or(u8::MAX, exit_code);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a shell's script says, and how it ended.
+    async fn watched(script: &str, stop: CancellationToken) -> (Vec<String>, u8) {
+        let arguments = ["-c", script].map(OsString::from);
+        let child = start(Path::new("sh"), &arguments).unwrap();
+        let mut heard = Vec::new();
+        let exit = watch(child, stop, |line| heard.push(line.to_owned())).await;
+        (heard, exit)
+    }
+
+    #[tokio::test]
+    async fn a_line_beyond_the_bound_is_left_out_and_the_others_are_heard() {
+        let script =
+            format!("echo a; head -c {} /dev/zero | tr '\\0' x; echo; echo b; exit 3", 3 * LINE_BYTES_MAX);
+        let (heard, exit) = watched(&script, CancellationToken::new()).await;
+        assert_eq!((heard, exit), (vec!["a".to_owned(), "b".to_owned()], 3));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_is_told_to_stop_says_its_last_words() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let (heard, exit) = watched("cat; echo last", stop).await;
+        assert_eq!((heard, exit), (vec!["last".to_owned()], 0));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_named() {
+        let refusal = start(Path::new("/nowhere/wirelab"), &[]).unwrap_err();
+        assert!(refusal.problem().detail.starts_with("cannot start /nowhere/wirelab: "), "{refusal}");
+    }
+}

@@ -1,0 +1,255 @@
+//! Crowds: harness subscribers beside the page, each crowd a process of its own.
+//!
+//! The page asks for them at `/api/lab/crowds` and sees their latest figures there. Every one is `wirelab crowd`, over
+//! real connections to this server. Nothing here follows a log.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use wirelab_clients::harness::crowd::{Figures, SUBSCRIBERS_MAX};
+use wirelab_clients::wire::{DeploymentId, Transport};
+
+use super::{Lab, PREFIX, child};
+use crate::api::{get, json_body, resource};
+use crate::problem::Refusal;
+use crate::server::{Context, no_store};
+
+/// Crowds that run at the same time: one beside each lane of a page, and more share the machine with nobody's gain.
+pub(crate) const CROWDS_MAX: usize = 4;
+/// Crowds in the listing, ended ones included; the oldest of those make room.
+const LISTED_MAX: usize = 16;
+
+/// Body of `POST /api/lab/crowds`.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub(crate) struct NewCrowd {
+    /// Whom it follows, from the newest line on.
+    #[schema(value_type = String)]
+    deployment: DeploymentId,
+    /// How.
+    #[schema(value_type = String)]
+    transport: Transport,
+    /// How many subscribers.
+    #[schema(minimum = 1, maximum = 2_000)]
+    subscribers: u32,
+}
+
+/// One crowd, with its latest figures.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub(crate) struct Crowd {
+    id: String,
+    #[schema(value_type = String)]
+    deployment: DeploymentId,
+    #[schema(value_type = String)]
+    transport: Transport,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+/// The crowds of a server.
+#[derive(Debug)]
+pub(crate) struct Crowds {
+    runtime: Handle,
+    listed: Mutex<Listing>,
+}
+
+#[derive(Debug, Default)]
+struct Listing {
+    crowds: VecDeque<Listed>,
+    last_id: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Listed {
+    id: u64,
+    what: NewCrowd,
+    figures: watch::Receiver<Figures>,
+    stop: CancellationToken,
+}
+
+impl Listed {
+    /// Whether its process is there. The process's task holds the other end.
+    fn runs(&self) -> bool {
+        self.figures.has_changed().is_ok()
+    }
+
+    fn show(&self) -> Crowd {
+        let NewCrowd { deployment, transport, .. } = self.what.clone();
+        Crowd { id: self.id.to_string(), deployment, transport, figures: self.figures.borrow().clone() }
+    }
+}
+
+impl Crowds {
+    /// None yet. Their processes are watched on `runtime`.
+    pub(super) fn new(runtime: Handle) -> Self {
+        Self { runtime, listed: Mutex::default() }
+    }
+
+    /// Starts one at the server that listens on `address`, with room for `connections_max`.
+    fn start(
+        &self,
+        lab: &Lab,
+        address: SocketAddr,
+        what: NewCrowd,
+        connections_max: usize,
+    ) -> Result<Crowd, Refusal> {
+        let mut listing = self.listing();
+        let running = || listing.crowds.iter().filter(|crowd| crowd.runs());
+        let conflict = |detail| Err(Refusal::new(StatusCode::CONFLICT, detail));
+        if running().count() >= CROWDS_MAX {
+            let ids: Vec<_> = running().map(|crowd| format!("{PREFIX}/crowds/{}", crowd.id)).collect();
+            return conflict(format!(
+                "{CROWDS_MAX} crowds run already; end one first: DELETE one of {}",
+                ids.join(", ")
+            ));
+        }
+        // The other half is for the page, which could not even end a crowd that had them all.
+        let (taken, room) =
+            (running().map(|crowd| crowd.what.subscribers as usize).sum::<usize>(), connections_max / 2);
+        if taken + what.subscribers as usize > room {
+            return conflict(format!(
+                "crowds may hold {room} connections, half of what the server allows, and {taken} are taken; start \
+                 fewer subscribers, or the server with a larger --connections-max"
+            ));
+        }
+        let arguments = [
+            "crowd".to_owned(),
+            format!("--server=http://{}", reachable(address)),
+            format!("--deployment={}", what.deployment),
+            format!("--transport={}", what.transport),
+            format!("--subscribers={}", what.subscribers),
+            "--stop-at-stdin-end".to_owned(),
+        ];
+        let _in_runtime = self.runtime.enter();
+        let process = child::start(&lab.program, &arguments.map(OsString::from))?;
+        listing.last_id += 1;
+        let first = Figures { subscribers: what.subscribers.into(), ..Figures::default() };
+        let (latest, figures) = watch::channel(first);
+        let stop = CancellationToken::new();
+        self.runtime.spawn(listen(process, stop.clone(), latest));
+        let crowd = Listed { id: listing.last_id, what, figures, stop };
+        let shown = crowd.show();
+        listing.crowds.push_back(crowd);
+        if listing.crowds.len() > LISTED_MAX
+            && let Some(oldest) = listing.crowds.iter().position(|crowd| !crowd.runs())
+        {
+            listing.crowds.remove(oldest);
+        }
+        Ok(shown)
+    }
+
+    fn list(&self) -> Vec<Crowd> {
+        self.listing().crowds.iter().map(Listed::show).collect()
+    }
+
+    /// Tells one to stop and waits for its last figures. `None`: there is no such crowd.
+    async fn end(&self, id: &str) -> Option<Crowd> {
+        let found = self.listing().crowds.iter().find(|crowd| crowd.id.to_string() == id).cloned();
+        let mut crowd = found?;
+        crowd.stop.cancel();
+        // Bounded: a child that does not end is killed.
+        while crowd.figures.changed().await.is_ok() {}
+        self.listing().crowds.retain(|listed| listed.id != crowd.id);
+        Some(crowd.show())
+    }
+
+    fn listing(&self) -> MutexGuard<'_, Listing> {
+        self.listed.lock().expect("no holder panics")
+    }
+}
+
+/// Keeps the latest figures until the process has ended.
+async fn listen(process: tokio::process::Child, stop: CancellationToken, latest: watch::Sender<Figures>) {
+    let exit = child::watch(process, stop, |line| {
+        if let Ok(figures) = serde_json::from_str(line) {
+            latest.send_replace(figures);
+        }
+    })
+    .await;
+    latest.send_if_modified(|figures| {
+        let ended_by_itself = figures.ended;
+        if !ended_by_itself {
+            figures.ended = true;
+            figures.connected = 0;
+            figures.problem.get_or_insert_with(|| {
+                format!("the crowd's process ended with {exit}; the server's terminal may say why")
+            });
+        }
+        !ended_by_itself
+    });
+}
+
+/// Where a process of this machine finds the server.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, v6.port()).into(),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => address,
+    }
+}
+
+/// The paths of crowds, relative to the lab's.
+pub(super) fn mount(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/crowds", "GET, HEAD, POST").route(get().to(list)).route(web::post().to(start)))
+        .service(resource("/crowds/{id}", "DELETE").route(web::delete().to(end)));
+}
+
+async fn list(context: web::Data<Context>) -> HttpResponse {
+    no_store(HttpResponse::Ok()).json(context.children.crowds.list())
+}
+
+async fn start(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let example = r#"{"deployment":"01k3aaaa","transport":"sse","subscribers":100}"#;
+    let what: NewCrowd = json_body(payload, example).await?;
+    if !(1..=SUBSCRIBERS_MAX).contains(&what.subscribers) {
+        return Err(Refusal::bad_request(format!(
+            "a crowd has 1 to {SUBSCRIBERS_MAX} subscribers, this one has {}",
+            what.subscribers
+        )));
+    }
+    let served = &context.options.transports;
+    if !served.contains(&what.transport) {
+        let served: Vec<_> = served.iter().map(|served| served.name()).collect();
+        return Err(Refusal::bad_request(format!(
+            "{} is not served here; there is {}",
+            what.transport,
+            served.join(", ")
+        )));
+    }
+    let deployment = context.deployments.get(&what.deployment).await?;
+    if let Some(status) = deployment.ended {
+        return Err(Refusal::new(
+            StatusCode::CONFLICT,
+            format!(
+                "the deployment has {status}: nobody can follow what is still to come; name a running one"
+            ),
+        ));
+    }
+    let lab = context.options.lab.as_ref().expect("the lab is mounted");
+    let connections_max = context.options.connections_max;
+    let crowd = context.children.crowds.start(lab, context.address, what, connections_max)?;
+    Ok(no_store(HttpResponse::Created())
+        .insert_header((LOCATION, format!("{PREFIX}/crowds/{}", crowd.id)))
+        .json(crowd))
+}
+
+async fn end(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+    let id = request.match_info().query("id");
+    match context.children.crowds.end(id).await {
+        Some(crowd) => Ok(no_store(HttpResponse::Ok()).json(crowd)),
+        None => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no crowd {id:?}; GET {PREFIX}/crowds lists them"),
+        )),
+    }
+}
