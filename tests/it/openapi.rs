@@ -292,6 +292,8 @@ fn every_promised_answer_is_given_as_promised() {
         ("DELETE", CROWD, at(CROWD, "1"), &[], vec![], 404),
         ("GET", PLANS, PLANS.into(), &[], vec![], 200),
         ("GET", PLANS, PLANS.into(), by_a_proxy, vec![], 403),
+        ("GET", RUNS, RUNS.into(), &[], vec![], 200),
+        ("GET", RUNS, RUNS.into(), by_a_proxy, vec![], 403),
         ("GET", PROGRESS, PROGRESS.into(), &[], vec![], 404),
         ("DELETE", RUNS, RUNS.into(), &[], vec![], 404),
         ("POST", RUNS, RUNS.into(), json_type, plan.clone(), 201),
@@ -375,9 +377,6 @@ fn every_promised_answer_is_given_as_promised() {
     cases.push(("GET", LINES, at(LINES, id), &[], vec![], 200));
     cases.push(("POST", FINISH, at(FINISH, id), json_type, br#"{"status":"failed"}"#.into(), 200));
     cases.push(("DELETE", ONE, at(ONE, id), &[], vec![], 204));
-    // Last: nothing is answered for a while. The second comes before the first has begun.
-    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 202));
-    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 409));
 
     const LEDGERS: &str = "/api/lanes/{page}";
     let ledgers = LEDGERS.replace("{page}", "k3x9q2w7");
@@ -394,6 +393,9 @@ fn every_promised_answer_is_given_as_promised() {
             cases.push((method, template, path, &[], vec![], 400));
         }
     }
+    // Last: nothing is answered for a while. The second comes before the first has begun.
+    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 202));
+    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 409));
 
     let mut given: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for (method, template, path, headers, body, status) in &cases {
