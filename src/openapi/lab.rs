@@ -131,8 +131,9 @@ fn list_plans() -> Call {
 }
 
 fn list_runs() -> Call {
-    call("list_runs", "The newest run that was started here")
-        .answer(200, json_of(list_of::<LabRun>(), "One run, or none."))
+    call("list_runs", "The newest run, if one was started")
+        .about("One at most. While it is under way, its progress has more.")
+        .answer(200, json_of(list_of::<LabRun>(), "The run."))
 }
 
 fn start_run() -> Call {
