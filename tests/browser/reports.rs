@@ -54,7 +54,7 @@ impl Lab {
 
     fn page(&self) -> Page {
         let page = Page::of(&self.server);
-        page.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": COUNT_STREAMS }));
+        page.before_each_page(COUNT_STREAMS);
         page.reload();
         page.reports();
         page
