@@ -100,7 +100,10 @@ export class Lessons {
       this.#say("Measured.");
       this.#show(measured, answers);
     } catch (error) {
-      if (!signal.aborted) this.#say(`The lesson stopped: ${error.message}`);
+      if (signal.aborted) return;
+      this.#say(`The lesson stopped: ${error.message}`);
+      // With the button to run it again.
+      element("lesson-ask").open = true;
     } finally {
       if (!signal.aborted) this.#enable(true);
     }
