@@ -4,6 +4,7 @@
 //! - `words`: hostile lines, and what a person is told when something is wrong
 //! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
+//! - `lessons`: each guided lesson to its end, and what is left of one
 //! - `reports`: results read and downloaded, runs started, watched and cancelled
 //! - `looks`: the page fits its window; takes the screenshots of the documents when asked to
 //!
@@ -20,6 +21,7 @@ mod follow;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/http.rs"]
 mod http;
+mod lessons;
 mod looks;
 mod overview;
 mod page;
