@@ -336,6 +336,7 @@ fn six_connections_are_not_shown_while_another_tab_holds_some() {
     page.to_the_new_tab();
     wait_until("the other tab follows", || server.waiters(Transport::Sse) == 1);
     page.to_the_new_tab();
+    wait_until("it is told", || page.text("#held").contains("by other tabs"));
     open(&page, 4);
     page.click("#lesson-run");
     wait_to_hear(&page, "The lesson stopped: other tabs hold some of the six");
@@ -344,6 +345,7 @@ fn six_connections_are_not_shown_while_another_tab_holds_some() {
     page.click(".brand");
     wait_until("the other tab follows nothing", || server.waiters(Transport::Sse) == 0);
     page.to_the_new_tab();
+    wait_until("it is told", || page.text("#held") == "0 of 6");
     page.click("#lesson-run");
     wait_to_hear(&page, "Six streams are open");
     page.is_quiet();
