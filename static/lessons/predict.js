@@ -23,7 +23,7 @@ export const lesson = {
   predictions: [
     { name: "interval", label: "Poll interval", unit: "s", value: 3 },
     { name: "requests", label: `Requests of the short poll in ${MEASURED_S} s:` },
-    { name: "latency", label: "Its mean latency:", unit: "ms" },
+    { name: "latency", label: "Its mean latency", unit: "ms" },
   ],
 
   async run(stage, { interval, ...yours }) {
