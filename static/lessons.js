@@ -90,6 +90,7 @@ export class Lessons {
     const { signal } = this.#visit;
     const stage = (this.#stage = new Stage(this.#view, signal, (text) => this.#say(text)));
     element("lesson-result").replaceChildren();
+    this.#say("");
     this.#enable(false);
     // What happens now is below.
     element("lesson-ask").open = false;
@@ -100,7 +101,10 @@ export class Lessons {
       this.#say("Measured.");
       this.#show(measured, answers);
     } catch (error) {
-      if (!signal.aborted) this.#say(`The lesson stopped: ${error.message}`);
+      if (signal.aborted) return;
+      this.#say(`The lesson stopped: ${error.message}`);
+      // With the button to run it again.
+      element("lesson-ask").open = true;
     } finally {
       if (!signal.aborted) this.#enable(true);
     }
@@ -116,7 +120,7 @@ export class Lessons {
     const words = make("div", "", "conclusion");
     const asked = this.#lesson.predictions.filter(({ name }) => measured.answers[name] !== undefined);
     const compared = make("table");
-    const rows = asked.map(({ name, label }) => [label, said[name] || "–", measured.answers[name]]);
+    const rows = asked.map(({ name, label, unit }) => [unit ? `${label} (${unit})` : label, said[name] || "–", measured.answers[name]]);
     fill(compared, "Predicted and measured", ["", "you", "measured"], rows);
     words.append(compared, ...measured.conclusion.map((text) => make("p", text)));
     element("lesson-result").replaceChildren(figures, words);

@@ -20,7 +20,11 @@ const COUNTS = ["requests", "data", "empty", "timeout", "refused", "error", "con
 const READY_MS_MAX = 2_000;
 
 /** Names this page among all that the server knows. */
-const PAGE = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => (byte % 36).toString(36)).join("");
+const randomPage = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => (byte % 36).toString(36)).join("");
+
+/** Another one after each visit: lanes are numbered from 1 again, and what their namesakes asked is not theirs. */
+let page = randomPage();
 
 /** Wall clock of this browser, ms, as finely as it tells. */
 export function wall_ms() {
@@ -52,7 +56,7 @@ export class Ledgers {
 
   /** What a lane's requests carry in their query. */
   static query(lane) {
-    return `&lane=${PAGE}.${lane}`;
+    return `&lane=${page}.${lane}`;
   }
 
   /** Follows the ledgers until `close`. The promise is kept when the server counts, or will not do so soon. */
@@ -67,6 +71,7 @@ export class Ledgers {
     this.#abort?.abort();
     this.#socket?.close();
     this.#socket = null;
+    page = randomPage();
   }
 
   /** A lane that is gone is not counted on. */
@@ -86,7 +91,7 @@ export class Ledgers {
   /** One socket, to its end. */
   #connect(backoff, signal) {
     return new Promise((ended) => {
-      const url = new URL(`/api/lanes/${PAGE}`, location.href);
+      const url = new URL(`/api/lanes/${page}`, location.href);
       url.protocol = url.protocol.replace("http", "ws");
       const socket = (this.#socket = new WebSocket(url));
       let watchdog = setTimeout(() => end(), SILENCE_MS_MAX);

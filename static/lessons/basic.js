@@ -5,6 +5,11 @@ import { milliseconds } from "../figures.js";
 const BEFORE_S = 4;
 const MEASURED_S = 20;
 const RATE_HZ = 2;
+/** Requests for each line that came live. */
+function perLine(counted, live) {
+  if (counted === null || live === 0) return "–";
+  return counted.requests === 0 ? "0" : (counted.requests / live).toPrecision(2);
+}
 
 export const lesson = {
   title: "Basic streaming",
@@ -45,7 +50,7 @@ export const lesson = {
           `${lane.counts.lost}, ${lane.counts.repeated}`,
           counted === null ? "–" : String(counted.requests),
           counted === null ? "–" : String(counted.empty + counted.timeout),
-          counted === null || live === 0 ? "–" : (counted.requests / live).toPrecision(2),
+          perLine(counted, live),
           milliseconds(lane.latency.quantile(0.5)),
         ]),
       answers: {
@@ -56,6 +61,7 @@ export const lesson = {
       conclusion: [
         "A short poll asks whether there is news or not, and a line waits for the next question. A long poll asks once per " +
           "answer. A stream asked before we began to count: no further request brought its lines.",
+        "The lanes' lines differ by what was on its way when we began and when we stopped to count.",
       ],
     };
   },

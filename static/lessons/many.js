@@ -1,6 +1,6 @@
 // Lesson 2, many clients: more lanes, a crowd beside the page, and two rooms that hear nothing of each other.
 
-import { milliseconds } from "../figures.js";
+import { count, milliseconds } from "../figures.js";
 
 const ROOMS = ["A", "B"];
 const ROUNDS = 20;
@@ -88,11 +88,11 @@ export const lesson = {
         ]),
       answers: {
         strays: String(strays),
-        slower: lanes[0].p50[1] === undefined ? "–" : `${(lanes[0].p50[1] / lanes[0].p50[0]).toPrecision(2)} times (${lanes[0].lane.transport.name})`,
+        slower: lanes[0].p50[1] === undefined ? "–" : `${lanes[0].lane.transport.name}: ${lanes[0].p50.map(milliseconds).join(" ms, then ")} ms`,
       },
       conclusion: [
         crowd.problem === null
-          ? `The crowd: ${crowd.connected} subscribers connected, ${crowd.lines} lines received, ${crowd.lost} lost, ` +
+          ? `The crowd: ${crowd.connected} subscribers connected, ${count(crowd.lines)} lines received, ${crowd.lost} lost, ` +
             `${crowd.duplicated} twice, p99 ${milliseconds(crowd.latency_ms?.p99 ?? null)} ms.`
           : `There was no crowd: ${crowd.problem}`,
       ],

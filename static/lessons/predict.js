@@ -2,13 +2,14 @@
 // measured.
 
 import { call } from "../call.js";
-import { milliseconds } from "../figures.js";
+import { count, milliseconds } from "../figures.js";
 
 const RATE_HZ = 2;
 const MEASURED_S = 30;
 const TRANSPORTS = ["short-poll", "long-poll", "sse"];
 
 const figure = (value) => (value === null || value === undefined ? "–" : Number(value).toPrecision(3));
+const counted = (requests) => (requests === null ? "–" : count(requests));
 
 export const lesson = {
   title: "Predict, then run",
@@ -22,7 +23,7 @@ export const lesson = {
   predictions: [
     { name: "interval", label: "Poll interval", unit: "s", value: 3 },
     { name: "requests", label: `Requests of the short poll in ${MEASURED_S} s:` },
-    { name: "latency", label: "Its mean latency:", unit: "ms" },
+    { name: "latency", label: "Its mean latency", unit: "ms" },
   ],
 
   async run(stage, { interval, ...yours }) {
@@ -73,7 +74,7 @@ export const lesson = {
           said(transport, yours.requests),
           // What a stream asked, it asked before we began to count.
           theory[i].formulas.includes("F8") ? "0" : figure(theory[i].requests),
-          figure(measured[i].requests),
+          counted(measured[i].requests),
           said(transport, yours.latency),
           milliseconds(theory[i].latency_ms.mean),
           milliseconds(measured[i].mean),
@@ -81,7 +82,7 @@ export const lesson = {
           milliseconds(measured[i].p99),
         ]),
       answers: {
-        requests: figure(measured[0].requests),
+        requests: counted(measured[0].requests),
         latency: milliseconds(measured[0].mean),
       },
       conclusion: [

@@ -35,6 +35,8 @@ export const lesson = {
   ],
 
   async run(stage) {
+    // Where there is none the lesson ends here, not at its outage.
+    await stage.lab("GET", "/api/lab");
     const id = await stage.create("lesson 3", { kind: "generate", rate_hz: RATE_HZ });
     stage.open(id);
     const { lanes } = stage.view;
@@ -52,7 +54,7 @@ export const lesson = {
     const [lost, twice] = ["lost", "repeated"].map((what) => lanes.reduce((sum, { counts }) => sum + counts[what], 0));
     return {
       caption: "How each lane came through",
-      columns: ["lane", "state", "without a connection (s)", "lines", "lost", "twice", "latest line (ms late)"],
+      columns: ["lane", "state", "without a connection (s)", "lines", "lost", "twice", "longest wait of a line (ms)"],
       rows: () =>
         lanes.map((lane) => [
           lane.transport.name,

@@ -23,8 +23,8 @@ export const lesson = {
 
   async run(stage) {
     const { view } = stage;
-    const id = await stage.create("lesson 4", { kind: "generate", rate_hz: RATE_HZ });
     if (view.held.all > 0) throw new Error("other tabs hold some of the six; close them and run this again");
+    const id = await stage.create("lesson 4", { kind: "generate", rate_hz: RATE_HZ });
     view.held.max = Infinity;
     // The socket first: a lane reads its history by a plain request, for which there will be no connection.
     stage.open(id, ["websocket"]);
@@ -77,6 +77,7 @@ export const lesson = {
           (came ? `When one of the six was closed, its first line came within ${after_s} s.` : "It still waits."),
         `A button pressed meanwhile ${buttonWaited ? "waited as well" : "was answered at once"}. The WebSocket showed ` +
           `${during[0].live} lines by then: browsers count sockets apart.`,
+        "The lanes keep all six still, so the buttons that ask the server wait. Disconnect a lane, or leave the lesson.",
       ],
     };
   },

@@ -41,6 +41,7 @@ export class Stage {
     const answer = await call(path, { method, body });
     const made = undo(answer);
     if (made !== null) this.#made.push(made);
+    if (this.#signal.aborted) this.tidy();
     this.#go();
     return answer;
   }
@@ -92,9 +93,9 @@ export class Stage {
     return true;
   }
 
-  /** Deletes what was made, also when the page is being closed. */
+  /** Deletes what was made, the latest first, also when the page is being closed. */
   tidy() {
-    for (const path of this.#made) fetch(path, { method: "DELETE", keepalive: true }).catch(() => {});
+    for (const path of this.#made.reverse()) fetch(path, { method: "DELETE", keepalive: true }).catch(() => {});
     this.#made = [];
     this.view.held.restore();
   }

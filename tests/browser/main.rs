@@ -5,6 +5,7 @@
 //! - `words`: hostile lines, and what a person is told when something is wrong
 //! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
+//! - `lessons`: each guided lesson to its end, and what is left of one
 //! - `reports`: results read and downloaded, runs started, watched and cancelled
 //! - `looks`: the page fits its window; takes the screenshots of the documents when asked to
 //!
@@ -22,6 +23,7 @@ mod follow;
 #[path = "../it/http.rs"]
 mod http;
 mod lanes;
+mod lessons;
 mod looks;
 mod overview;
 mod page;
