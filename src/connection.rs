@@ -1,10 +1,9 @@
-//! One TCP connection of the server: its bytes counted, its stalls bounded, its end at the lab's will.
+//! One TCP connection of the server: its bytes counted, its stalls bounded.
 //!
 //! actix shows no socket bytes, so the server is built on a counting stream. Bytes read belong to the request
 //! they precede: they are kept until that request is known, or until the answer is written. They are booked twice: on
 //! the metrics of the caller, and on the ledger of the request's lane if it has one.
 
-use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,84 +17,13 @@ use futures_util::future::{AbortHandle, AbortRegistration};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::connections::{Connections, Entered};
 use crate::lanes::Lane;
 use crate::metrics::{Caller, Metrics};
 
 /// Lanes of which a connection remembers that it has carried them; a connection that has carried more may be counted again
 /// for the first of them. Browsers share a connection among the lanes of a page, which shows far fewer at once.
 const LANES_REMEMBERED_MAX: usize = 64;
-
-/// Open connections of one server, against its bound. Touched when one opens or ends, never in between.
-pub(crate) struct Connections {
-    open: Mutex<Open>,
-    max: usize,
-}
-
-struct Open {
-    cuts: HashMap<u64, AbortHandle>,
-    opened_count: u64,
-    outage: OutageStage,
-}
-
-/// How far an outage is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OutageStage {
-    /// There is none.
-    None,
-    /// Announced: nothing is cut yet.
-    Announced,
-    /// Whatever connects is cut.
-    Refusing,
-}
-
-impl Connections {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
-        let open = Open { cuts: HashMap::new(), opened_count: 0, outage: OutageStage::None };
-        Arc::new(Self { open: Mutex::new(open), max })
-    }
-
-    /// `None` while there is another outage.
-    pub(crate) fn announce_outage(self: &Arc<Self>) -> Option<Outage> {
-        let mut open = self.open.lock().expect("no holder panics");
-        (open.outage == OutageStage::None).then(|| {
-            open.outage = OutageStage::Announced;
-            Outage(self.clone())
-        })
-    }
-
-    /// A connection's key, whether it is beyond the bound, and the two ends of what cuts it.
-    fn enter(&self) -> (u64, bool, AbortHandle, AbortRegistration) {
-        let (cut, registration) = AbortHandle::new_pair();
-        let mut open = self.open.lock().expect("no holder panics");
-        if open.outage == OutageStage::Refusing {
-            cut.abort();
-        }
-        open.opened_count += 1;
-        let key = open.opened_count;
-        open.cuts.insert(key, cut.clone());
-        (key, open.cuts.len() > self.max, cut, registration)
-    }
-}
-
-/// A time in which the server is as good as unplugged; over when this is dropped.
-pub(crate) struct Outage(Arc<Connections>);
-
-impl Outage {
-    /// Cuts every open connection and, from now on, whatever connects.
-    pub(crate) fn begin(&self) {
-        let mut open = self.0.open.lock().expect("no holder panics");
-        open.outage = OutageStage::Refusing;
-        for cut in open.cuts.values() {
-            cut.abort();
-        }
-    }
-}
-
-impl Drop for Outage {
-    fn drop(&mut self) {
-        self.0.open.lock().expect("no holder panics").outage = OutageStage::None;
-    }
-}
 
 /// What is known of one connection: who uses it, and which bytes are not yet anybody's.
 pub(crate) struct Ledger {
@@ -152,7 +80,7 @@ impl User {
 
 impl Ledger {
     fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> (Arc<Self>, AbortRegistration) {
-        let (key, beyond, cut, registration) = connections.enter();
+        let Entered { key, beyond, cut, registration } = connections.enter();
         let ledger = Self {
             metrics,
             connections,
@@ -229,7 +157,7 @@ impl Drop for Ledger {
         if let Some(lane) = lane {
             lane.lost();
         }
-        self.connections.open.lock().expect("no holder panics").cuts.remove(&self.key);
+        self.connections.leave(self.key);
     }
 }
 

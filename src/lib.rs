@@ -6,7 +6,8 @@
 //! - [`cli`], [`commands`]: the command line; one file per command
 //! - [`server`]: the actix application; [`api`]: the regular calls; [`transports`]: how lines leave the log;
 //!   [`openapi`]: all of them described
-//! - `protocol`, `http2`, `connection`: HTTP/1.1 and HTTP/2 on one port, bytes counted; [`compression`]: gzip
+//! - `protocol`, `http2`, `connection`, `connections`: HTTP/1.1 and HTTP/2 on one port, bytes counted; [`compression`]:
+//!   gzip
 //! - [`reader`]: a cursor on a log, all that a transport may use
 //! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
 //! - [`store`]: where logs live
@@ -25,6 +26,7 @@ pub mod command_output;
 pub mod commands;
 pub mod compression;
 mod connection;
+mod connections;
 pub mod deployments;
 mod http2;
 pub mod lab;

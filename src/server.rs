@@ -34,7 +34,8 @@ use tokio_util::sync::CancellationToken;
 use wirelab_clients::wire::{Outcome, Transport};
 
 use crate::compression::Compression;
-use crate::connection::{Connections, Ledger, MeteredStream};
+use crate::connection::{Ledger, MeteredStream};
+use crate::connections::Connections;
 use crate::deployments::Deployments;
 use crate::lab::{Children, Lab};
 use crate::lanes::{Lane, Lanes};

@@ -25,6 +25,8 @@ export class Overview {
       this.#create(form);
     });
     form.addEventListener("change", () => showFields(form));
+    element("rate-slider").addEventListener("input", () => (element("rate").value = element("rate-slider").value));
+    element("rate").addEventListener("input", () => (element("rate-slider").value = element("rate").value));
     showFields(form);
   }
 

@@ -26,6 +26,8 @@ export class Reports {
   #isStale = false;
   /** Whether the lab let this page in, in this visit. */
   #isAdmitted = false;
+  /** How many folders the lab lists. */
+  #listedMax = 0;
   #run = new RunView(
     (isUnderWay) => letStart(!isUnderWay),
     () => this.#refresh(),
@@ -71,7 +73,7 @@ export class Reports {
       if (newest) this.#run.learn(newest);
       const results = await call("/results", { signal });
       if (signal.aborted) return;
-      showResults(results);
+      showResults(results, this.#listedMax);
       this.#run.findReport(results);
       element("results-note").textContent = "";
     } catch (error) {
@@ -81,10 +83,11 @@ export class Reports {
 
   /** The lab itself first: it says whether this page may use it. */
   async #enter(signal) {
-    await call("", { signal });
+    const { results_listed_max } = await call("", { signal });
     const plans = await call("/plans", { signal }).catch((error) => error);
     if (signal.aborted) return;
     this.#isAdmitted = true;
+    this.#listedMax = results_listed_max;
     show(["run", "results", "plans"]);
     element("plans-note").textContent = plans instanceof Error ? `No plans: ${inWords(plans)}` : "";
     showPlans(plans instanceof Error ? [] : plans, (plan) => this.#run.start(plan));
@@ -92,15 +95,18 @@ export class Reports {
   }
 
   #tell(error) {
-    if (this.#isAdmitted) {
+    const isRefused = error instanceof Refused && REFUSALS.includes(error.status);
+    if (this.#isAdmitted && !isRefused) {
       // The old rows stay: they are the last that is known.
       element("results-note").textContent = `The list is not fresh: ${inWords(error)}`;
       return;
     }
     show(["refused"]);
     element("reports-refusal").textContent = inWords(error);
+    if (!isRefused) return;
     // It will say the same the next time.
-    if (error instanceof Refused && REFUSALS.includes(error.status)) clearInterval(this.#timer);
+    clearInterval(this.#timer);
+    this.#run.close();
   }
 }
 

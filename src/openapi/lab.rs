@@ -9,7 +9,7 @@ use super::{
     with_header,
 };
 use crate::lab::crowds::{CROWDS_MAX, Crowd, NewCrowd};
-use crate::lab::runs::{LabPlan, NewRun};
+use crate::lab::runs::{LabPlan, LabRun, NewRun};
 use crate::lab::{LabBounds, OutageTerms, PREFIX, ResultsFolder};
 use crate::run_progress::RunProgress;
 
@@ -29,7 +29,7 @@ pub(super) fn paths() -> Vec<Described> {
         at("/crowds").get(Head::Answered, list_crowds()).post(start_crowd()),
         at("/crowds/{id}").delete(end_crowd()),
         at("/plans").get(Head::Answered, list_plans()),
-        at("/runs").post(start_run()).delete(cancel_run()),
+        at("/runs").get(Head::Answered, list_runs()).post(start_run()).delete(cancel_run()),
         at("/runs/progress").get(Head::Refused, run_progress()),
     ]
 }
@@ -128,6 +128,12 @@ fn list_plans() -> Call {
         .about("Made short where that is possible; of the others, those that measure this server alone.")
         .answer(200, json_of(list_of::<LabPlan>(), "The plans, by name."))
         .refused(500, "The plans cannot be read; `detail` names the folder or the file.")
+}
+
+fn list_runs() -> Call {
+    call("list_runs", "The newest run, if one was started")
+        .about("One at most. While it is under way, its progress has more.")
+        .answer(200, json_of(list_of::<LabRun>(), "The run."))
 }
 
 fn start_run() -> Call {

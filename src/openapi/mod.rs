@@ -89,6 +89,7 @@ fn components() -> Components {
         add::<crate::lab::crowds::Crowd>,
         add::<crate::lab::runs::LabPlan>,
         add::<crate::lab::runs::NewRun>,
+        add::<crate::lab::runs::LabRun>,
         add::<crate::run_progress::RunProgress>,
         add::<crate::run_progress::RunEnded>,
     ] {

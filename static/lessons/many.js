@@ -93,7 +93,7 @@ export const lesson = {
       conclusion: [
         crowd.problem === null
           ? `The crowd: ${crowd.connected} subscribers connected, ${crowd.lines} lines received, ${crowd.lost} lost, ` +
-            `${crowd.duplicated} twice, p99 ${milliseconds(crowd.latency_ms.p99 ?? null)} ms.`
+            `${crowd.duplicated} twice, p99 ${milliseconds(crowd.latency_ms?.p99 ?? null)} ms.`
           : `There was no crowd: ${crowd.problem}`,
       ],
     };

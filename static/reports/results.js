@@ -14,7 +14,7 @@ export function fileHref(folder, file) {
 }
 
 /** Shows the folders, newest first. A row is made again only when its folder changed: a refresh takes no focus. */
-export function showResults(results) {
+export function showResults(results, listedMax) {
   const list = element("results-list");
   const known = new Map([...list.rows].map((row) => [row.dataset.is, row]));
   const rows = results.map((result) => known.get(JSON.stringify(result)) ?? newRow(result));
@@ -22,6 +22,8 @@ export function showResults(results) {
   if (!unchanged) list.replaceChildren(...rows);
   element("results-table").hidden = element("results-legend").hidden = rows.length === 0;
   element("results-empty").hidden = rows.length > 0;
+  element("results-older").hidden = rows.length < listedMax;
+  element("results-older").textContent = `The newest ${listedMax} are listed.`;
 }
 
 function newRow(result) {

@@ -117,9 +117,10 @@ export class RunView {
       write("run-state", run === 0 ? `Calibrating, before the first of ${runs} runs` : `Run ${run} of ${runs}: ${run_id}`);
     }
     if (run === 0) return;
+    // Nothing is expected until the run's own server is up.
     const share = expected > 0 ? Math.min(received / expected, 1) : 0;
     element("run-progress").value = (run - 1 + share) / runs;
-    write("run-lines", `${count(received)} of ${count(expected)} lines of this run`);
+    write("run-lines", expected > 0 ? `${count(received)} of ${count(expected)} lines of this run` : "");
   }
 
   #end({ exit, meaning, problem, folder }) {

@@ -35,7 +35,7 @@ fn photograph(page: &Page, file: &str) {
 }
 
 /// Checks the page in every window and colour; photographs each.
-fn look(page: &Page, name: &str) {
+pub(crate) fn look(page: &Page, name: &str) {
     for (width, height) in WINDOWS {
         for colours in ["light", "dark"] {
             page.look(width, height, colours);

@@ -1,6 +1,7 @@
 //! The page in real browsers, against the real binary.
 //!
 //! - `follow`: every transport that the page can speak, from the first line to the end, through cuts and kills
+//! - `lanes`: all of them side by side, with what the server counted for each
 //! - `words`: hostile lines, and what a person is told when something is wrong
 //! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
@@ -20,6 +21,7 @@ mod follow;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/http.rs"]
 mod http;
+mod lanes;
 mod looks;
 mod overview;
 mod page;

@@ -26,7 +26,7 @@ fn create(page: &Page, name: &str, source: &str, field: Option<(&str, &str)>) {
         page.fill(css, value);
     }
     page.click("#create button");
-    wait_until("it is opened", || page.is_shown("#deployment") && page.text("#name") == name);
+    wait_until("it is opened", || page.is_shown("#lanes") && page.text("#lanes-name") == name);
 }
 
 #[test]
@@ -36,12 +36,12 @@ fn a_replay_is_created_by_the_form_and_followed_to_its_end() {
     wait_until("the recordings are listed", || page.text("#recording").contains("pip-install"));
     page.choose("#recording", "pip-install");
     create(&page, "by form", "replay", Some(("#speed", "40")));
-    page.wait_for("finished", "replay");
+    page.wait_for_lanes("finished");
     let created = newest(&server).unwrap();
     assert_eq!((created.name.as_str(), created.ended), ("by form", Some(Status::Succeeded)));
     let recorded: Vec<_> =
         server.lines(&created.id, "").lines.into_iter().map(|line| line.line.text).collect();
-    page.shows(&recorded, "replay");
+    page.lanes_show(&recorded);
     page.is_quiet();
 }
 
@@ -49,11 +49,18 @@ fn a_replay_is_created_by_the_form_and_followed_to_its_end() {
 fn a_generator_is_created_by_the_form() {
     let server = serve();
     let page = Page::of(&server);
-    create(&page, "numbers", "generate", Some(("#rate", "40")));
-    page.wait_for("live", "generate");
-    wait_until("lines come", || page.line_count() >= 40);
-    assert_eq!(page.lines()[0], (1, "generated line 1".to_owned()));
-    assert_eq!(page.text("#order"), "each once, in order");
+    create(&page, "numbers", "generate", Some(("#rate", "5")));
+    page.wait_for_lanes("live");
+    for lane in page.lanes() {
+        wait_until("lines come", || page.lane_lines(&lane).len() >= 10);
+        assert_eq!(page.lane_lines(&lane)[0], (1, "generated line 1".to_owned()));
+        assert_eq!(page.of_lane(&lane, "order"), "none");
+    }
+    // And by the slider, which the keyboard moves as well.
+    page.overview();
+    page.click("#create input[value='generate']");
+    page.press("#rate-slider", "\u{e014}\u{e014}");
+    assert_eq!(page.run::<String>("return document.querySelector('#rate').value", &[]), "4");
     page.is_quiet();
 }
 
@@ -62,7 +69,7 @@ fn without_a_source_the_commands_to_paste_work_as_they_stand() {
     let server = serve();
     let page = Page::of(&server);
     create(&page, "fed by hand", "none", None);
-    page.wait_for("live", "none");
+    page.wait_for_lanes("live");
     let folder = wirelab().get_program().to_owned();
     let folder = std::path::Path::new(&folder).parent().unwrap().to_owned();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
@@ -73,16 +80,19 @@ fn without_a_source_the_commands_to_paste_work_as_they_stand() {
         assert!(output.status.success(), "{command}: {output:?}");
     };
     paste("#with-curl");
-    page.shows(&["hello from curl"], "curl");
+    page.lanes_show(&["hello from curl"]);
     paste("#finish-with-curl");
-    page.wait_for("finished", "curl");
-    wait_until("it succeeded", || page.text("#status") == "succeeded");
+    page.wait_for_lanes("finished");
+    wait_until("it succeeded", || page.text("#lanes-status") == "succeeded");
 
     create(&page, "fed by wirelab", "none", None);
-    page.wait_for("live", "none");
+    page.wait_for_lanes("live");
     paste("#with-wirelab");
-    page.wait_for("finished", "wirelab publish");
-    assert!(page.lines().iter().any(|(_, text)| text.contains("etc")), "{:?}", page.lines());
+    page.wait_for_lanes("finished");
+    for lane in page.lanes() {
+        let lines = page.lane_lines(&lane);
+        assert!(lines.iter().any(|(_, text)| text.contains("etc")), "{lines:?}");
+    }
     page.is_quiet();
 }
 
@@ -117,10 +127,10 @@ fn the_list_keeps_up_with_the_server() {
     wait_until("the row is refreshed", || cell(2) == "cancelled" && cell(3) == "2");
     // A link with its own address, which works again after a reload and by the browser's back.
     page.click(&format!("{row} a"));
-    page.wait_for("finished", "opened");
-    page.shows(&["a", "b"], "opened");
+    page.wait_for_lanes("finished");
+    page.lanes_show(&["a", "b"]);
     page.reload();
-    page.shows(&["a", "b"], "reloaded");
+    page.lanes_show(&["a", "b"]);
     page.run::<()>("history.back()", &[]);
     wait_until("the list is back", || page.is_shown("#overview"));
     server.ask("DELETE", &format!("/api/deployments/{}", deployment.id), &[], b"");

@@ -44,6 +44,20 @@ fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
 /// A line as shown: its number and its text.
 pub(crate) type Shown = (u64, String);
 
+/// A lane of the view side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShownLane {
+    pub(crate) number: u32,
+    pub(crate) transport: String,
+}
+
+impl ShownLane {
+    /// Where a part of it is.
+    pub(crate) fn css(&self, part: &str) -> String {
+        format!(".lane[data-lane='{}'] [data-part='{part}']", self.number)
+    }
+}
+
 /// The page of one server in one browser.
 pub(crate) struct Page {
     browser: Browser,
@@ -147,6 +161,65 @@ impl Page {
     #[track_caller]
     pub(crate) fn counts(&self) -> (String, String) {
         (self.text("#history-count"), self.text("#live-count"))
+    }
+
+    /// Opens a deployment side by side.
+    #[track_caller]
+    pub(crate) fn beside(&self, id: &DeploymentId) {
+        self.goto(&format!("{}/#/{id}", self.origin));
+        wait_until("the lanes are shown", || {
+            self.is_shown("#lanes") && self.text("#lanes-id") == id.as_str()
+        });
+    }
+
+    /// The lanes, by number, in order.
+    #[track_caller]
+    pub(crate) fn lanes(&self) -> Vec<ShownLane> {
+        let script = "return [...document.querySelectorAll('#lane-list .lane')].map(
+            (lane) => [Number(lane.dataset.lane), lane.dataset.transport])";
+        let rows: Vec<(u32, String)> = self.run(script, &[]);
+        rows.into_iter().map(|(number, transport)| ShownLane { number, transport }).collect()
+    }
+
+    /// What a part of a lane says: `state`, `requests`, `p50`, …
+    #[track_caller]
+    pub(crate) fn of_lane(&self, lane: &ShownLane, part: &str) -> String {
+        self.text(&lane.css(part))
+    }
+
+    /// The lines that a lane shows, top to bottom.
+    #[track_caller]
+    pub(crate) fn lane_lines(&self, lane: &ShownLane) -> Vec<Shown> {
+        let script = "return [...document.querySelectorAll(arguments[0] + ' .line')].map(
+            (row) => [Number(row.dataset.seq), row.querySelector('.text').textContent])";
+        self.run(script, &[lane.css("log").into()])
+    }
+
+    /// Waits until every lane is in this state.
+    #[track_caller]
+    pub(crate) fn wait_for_lanes(&self, state: &str) {
+        let mut others = Vec::new();
+        let reached = holds(|| {
+            let lanes = self.lanes();
+            let states: Vec<_> =
+                lanes.iter().map(|lane| (lane.clone(), self.of_lane(lane, "state"))).collect();
+            others = states.iter().filter(|(_, seen)| seen != state).cloned().collect();
+            !states.is_empty() && others.is_empty()
+        });
+        assert!(reached, "{state} was awaited; there is {others:?}");
+    }
+
+    /// Waits until every lane shows exactly these lines, from number 1, once each, in order.
+    #[track_caller]
+    pub(crate) fn lanes_show(&self, texts: &[impl AsRef<str>]) {
+        let expected: Vec<Shown> = (1..).zip(texts.iter().map(|text| text.as_ref().to_owned())).collect();
+        for lane in self.lanes() {
+            let all_there = holds(|| self.lane_lines(&lane).len() >= expected.len());
+            let shown = self.lane_lines(&lane);
+            assert!(all_there, "{lane:?} shows {} of {} lines", shown.len(), expected.len());
+            assert!(shown == expected, "{lane:?} shows {shown:.300?}");
+            assert_eq!(self.of_lane(&lane, "order"), "none", "{lane:?}");
+        }
     }
 
     /// Nothing was logged: no error, no refused request, no violation of the policy.

@@ -2,12 +2,15 @@
 //! that is not to be had.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::looks;
 use crate::page::{Page, wait_until, wait_within};
 use crate::server::Binary;
 
@@ -27,11 +30,15 @@ impl Lab {
         fs::create_dir_all(folder.path().join("data/plans")).unwrap();
         write_plan(folder.path(), "tiny", "Does it end?", "1s");
         write_plan(folder.path(), "slow", "Does it go on?", "10m");
-        let (results, data) = (folder.path().join("results"), folder.path().join("data"));
-        let folders = ["--results", results.to_str().unwrap(), "--lab-data", data.to_str().unwrap()];
-        let server =
-            Binary::serve("127.0.0.1:0", &[&["--store", "memory"], &folders[..], arguments].concat());
-        Self { server, folder }
+        Self { server: serve("127.0.0.1:0", folder.path(), arguments), folder }
+    }
+
+    /// Kills the server; another one comes up in its place.
+    fn restart(&mut self, arguments: &[&str]) {
+        let address = self.server.authority.clone();
+        self.server.signal(Signal::SIGKILL);
+        wait_until("it is gone", || TcpStream::connect(&address).is_err());
+        self.server = serve(&address, self.folder.path(), arguments);
     }
 
     fn results(&self) -> PathBuf {
@@ -52,6 +59,15 @@ impl Lab {
         page.reports();
         page
     }
+}
+
+fn serve(bind: &str, folder: &Path, arguments: &[&str]) -> Binary {
+    let (results, data) = (folder.join("results"), folder.join("data"));
+    let mut folders = vec!["--results", results.to_str().unwrap()];
+    if !arguments.contains(&"--lab-data") {
+        folders.extend(["--lab-data", data.to_str().unwrap()]);
+    }
+    Binary::serve(bind, &[&["--store", "memory"], &folders[..], arguments].concat())
 }
 
 /// Every stream that the page opens is kept in `streams`.
@@ -148,13 +164,16 @@ fn a_run_that_is_started_here_shows_its_progress_and_ends_with_its_report() {
     // Its own style counts: without, the body would have the browser's margin.
     let margin: String = page.run("return getComputedStyle(document.body).paddingBottom", &[]);
     assert_ne!(margin, "0px", "the report has no style");
+    // From the start, so that what it says while it loads is heard.
+    page.reload();
+    wait_until("its report is there again", || page.run("return document.readyState === 'complete'", &[]));
     page.is_quiet();
 }
 
 #[test]
 fn files_are_downloaded_as_they_are_on_disk() {
     let lab = Lab::serve(&[]);
-    let folder = "quick/20261122T174950Z-80f5d4d";
+    let folder = "quick/2026-11-22T174950Z-80f5d4d";
     let kept = lab.keep_sample(folder);
     let page = lab.page();
     wait_until("it is listed", || rows(&page) == [folder]);
@@ -187,7 +206,7 @@ fn files_are_downloaded_as_they_are_on_disk() {
 #[test]
 fn verdicts_are_words() {
     let lab = Lab::serve(&[]);
-    let kept = lab.keep_sample("quick/20261122T174950Z-80f5d4d");
+    let kept = lab.keep_sample("quick/2026-11-22T174950Z-80f5d4d");
     let page = lab.page();
     wait_until("it is listed", || rows(&page).len() == 1);
     let verdicts =
@@ -221,11 +240,35 @@ fn a_run_can_be_cancelled() {
     wait_for_the_end(&page);
     assert!(page.text("#run-state").ends_with("(exit code 130)."), "{}", page.text("#run-state"));
     assert!(page.is_enabled("[data-plan='tiny'] button") && streams(&page) == (0, 1));
-    // No run was finished; whatever is offered must be there.
-    if page.is_shown("#run-report") {
-        let href: String = page.run("return document.querySelector('#run-report').pathname", &[]);
-        assert_eq!(lab.server.get(&href).status, 200, "{href}");
-    }
+    // What was measured is written, though no run was finished; its link leads somewhere.
+    wait_until("it is listed", || rows(&page).len() == 1);
+    assert!(
+        page.text("#results-list tr").contains("no run was finished"),
+        "{}",
+        page.text("#results-list tr")
+    );
+    wait_until("its report is offered", || page.is_shown("#run-report"));
+    let href: String = page.run("return document.querySelector('#run-report').pathname", &[]);
+    assert_eq!(lab.server.get(&href).status, 200, "{href}");
+    page.is_quiet();
+}
+
+#[test]
+fn a_run_that_failed_is_told_and_links_to_nothing() {
+    let lab = Lab::serve(&[]);
+    let page = Page::of(&lab.server);
+    let ended = json!({
+        "exit": 6, "meaning": "the server or the environment failed", "problem": "the disk is full",
+        "folder": "tiny/2026-11-22T174950Z-80f5d4d"
+    });
+    page.answer_instead("/api/lab/runs", 200, &json!([{ "plan": "tiny", "ended": ended }]));
+    page.reload();
+    page.reports();
+    wait_for_the_end(&page);
+    assert_eq!(page.text("#run-state"), "Ended: the server or the environment failed (exit code 6).");
+    assert_eq!(page.text("#run-problem"), "the disk is full");
+    wait_until("it is told", || page.text("#run-no-report").contains("no report in tiny/2026"));
+    assert!(!page.is_shown("#run-report") && page.is_enabled("[data-plan='tiny'] button"));
     page.is_quiet();
 }
 
@@ -275,6 +318,23 @@ fn who_leaves_holds_no_connection_and_finds_the_run_again() {
     page.is_quiet();
 }
 
+#[test]
+fn a_server_that_went_down_took_its_run_with_it() {
+    let mut lab = Lab::serve(&[]);
+    let page = lab.page();
+    start(&page, "slow");
+    wait_within(RUN_TIMEOUT, "it runs", || page.text("#run-state").starts_with("Run 1 of 1"));
+    lab.restart(&[]);
+    wait_within(RUN_TIMEOUT, "it is told", || page.text("#run-state").contains("knows of no run any more"));
+    assert_eq!((page.is_shown("#run-cancel"), streams(&page).0), (false, 0));
+    wait_until("the list is fresh", || page.text("#results-note").is_empty());
+    assert!(page.is_enabled("[data-plan='tiny'] button"));
+    // Nor does it leave buttons that lead nowhere when the server comes back without a lab.
+    lab.restart(&["--no-lab"]);
+    wait_until("it is told", || page.text("#reports-refusal").contains("--no-lab"));
+    assert_eq!(shown_controls(&page), 0);
+}
+
 /// Buttons and links of the view that a person could press.
 fn shown_controls(page: &Page) -> u32 {
     page.run(
@@ -314,12 +374,12 @@ fn the_list_keeps_up_with_the_folder() {
     let lab = Lab::serve(&[]);
     let page = lab.page();
     wait_until("it is empty", || page.is_shown("#results-empty"));
-    lab.keep_sample("quick/20261122T174950Z-80f5d4d");
-    wait_until("it is listed", || rows(&page) == ["quick/20261122T174950Z-80f5d4d"]);
+    lab.keep_sample("quick/2026-11-22T174950Z-80f5d4d");
+    wait_until("it is listed", || rows(&page) == ["quick/2026-11-22T174950Z-80f5d4d"]);
     // Who is at a link of it stays there, though the list is asked for again.
     let link = "document.querySelector('#results-list a')";
     page.run::<()>(&format!("{link}.focus(); window.before = {link}"), &[]);
-    lab.keep_sample("quick/20261123T174950Z-80f5d4d");
+    lab.keep_sample("quick/2026-11-23T174950Z-80f5d4d");
     wait_until("the second is listed", || rows(&page).len() == 2);
     assert!(page.run::<bool>("return window.before.isConnected", &[]), "the row was made anew");
     fs::remove_dir_all(lab.results().join("quick")).unwrap();
@@ -328,30 +388,91 @@ fn the_list_keeps_up_with_the_folder() {
 }
 
 #[test]
-fn hostile_folders_and_questions_are_text() {
+fn hostile_plans_and_questions_are_text() {
     let lab = Lab::serve(&[]);
-    let kept = lab.keep_sample("a\u{202e}b<img src=x>/20261122T174950Z-\"><b>?x#y%2e");
-    for file in ["plan.toml", "manifest.json"] {
-        let text = fs::read_to_string(kept.join(file)).unwrap();
-        let hostile =
-            text.replace("Does every transport", HOSTILE).replace("\"quick\"", &json!(HOSTILE).to_string());
-        fs::write(kept.join(file), hostile).unwrap();
-    }
+    let kept = lab.keep_sample("quick/2026-11-22T174950Z-80f5d4d");
+    let plan = fs::read_to_string(kept.join("plan.toml")).unwrap();
+    let hostile =
+        plan.replace("Does every transport", HOSTILE).replace("\"quick\"", &json!(HOSTILE).to_string());
+    fs::write(kept.join("plan.toml"), hostile).unwrap();
     write_plan(lab.folder.path(), "hostile", HOSTILE, "1s");
     let page = lab.page();
-    wait_until("it is asked", || page.text("#plans-list").contains(HOSTILE));
-    wait_until("it is listed", || !rows(&page).is_empty() || !page.text("#results-note").is_empty());
-    let elements = "return document.querySelectorAll('img, b, #reports script').length";
+    wait_until("it can be started", || page.text("#plans-list").contains(HOSTILE));
+    wait_until("it is listed", || rows(&page).len() == 1);
+    let row = page.text("#results-list td");
+    assert_eq!(row.matches(HOSTILE).count(), 2, "{row}");
+    has_no_foreign_element(&page);
+    page.is_quiet();
+}
+
+/// This server lists plain names only; the page relies on nobody.
+#[test]
+fn hostile_folders_are_text_and_their_links_stay_on_the_server() {
+    let lab = Lab::serve(&[]);
+    let page = Page::of(&lab.server);
+    let folder = format!("{HOSTILE}/\u{202e}?x#y%2e");
+    let listed = json!([{
+        "folder": folder, "plan": HOSTILE, "question": HOSTILE, "started": HOSTILE, "runs": 1,
+        "verdicts": { HOSTILE: 1 }, "files": ["report.html", "javascript:alert(1).csv"], "problem": HOSTILE
+    }]);
+    page.answer_instead("/api/lab/results", 200, &listed);
+    page.reload();
+    page.reports();
+    wait_until("it is listed", || rows(&page) == [folder.as_str()]);
+    has_no_foreign_element(&page);
+    let links = "return [...document.querySelectorAll('#results-list a')].map(
+        (a) => [a.origin === location.origin && a.search + a.hash === '', a.pathname])";
+    for (stays, path) in page.run::<Vec<(bool, String)>>(links, &[]) {
+        assert!(stays && path.starts_with("/api/lab/results/%3Cimg"), "{path}");
+    }
+    page.is_quiet();
+}
+
+#[track_caller]
+fn has_no_foreign_element(page: &Page) {
+    let elements = "return document.querySelectorAll('img, #reports script').length";
     assert_eq!(page.run::<u32>(elements, &[]), 0);
     assert_eq!(page.run::<String>("return document.title", &[]), "Reports · wirelab");
-    // What is listed can be had by its link, whatever it is called.
-    let hrefs: Vec<String> = page.run(
-        "return [...document.querySelectorAll('#results-list a')].map((a) => a.pathname + a.search)",
-        &[],
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_told_among_the_others() {
+    let lab = Lab::serve(&[]);
+    lab.keep_sample("quick/2026-11-22T174950Z-80f5d4d");
+    let kept = lab.keep_sample("quick/2026-11-23T174950Z-80f5d4d");
+    fs::write(kept.join("runs.csv"), "schema_version,plan\n1,\"").unwrap();
+    let page = lab.page();
+    wait_until("both are listed", || rows(&page).len() == 2);
+    let broken = page.text("#results-list tr:first-child td");
+    assert!(
+        broken.starts_with("quick/2026-11-23T174950Z-80f5d4d") && broken.contains("runs.csv"),
+        "{broken}"
     );
-    for href in hrefs {
-        assert_eq!(lab.server.get(&href).status, 200, "{href}");
+    assert!(page.is_shown("#results-list tr:first-child .problem"));
+    assert_eq!(page.text("#results-list tr:nth-child(2) .problem"), "");
+    page.is_quiet();
+}
+
+#[test]
+fn results_and_runs_fit_their_window_in_light_and_dark() {
+    let lab = Lab::serve(&["--lab-data", "data"]);
+    for day in 20..24 {
+        lab.keep_sample(&format!("quick/2026-11-{day}T174950Z-80f5d4d"));
     }
+    fs::write(lab.results().join("quick/2026-11-21T174950Z-80f5d4d/manifest.json"), "{").unwrap();
+    let page = lab.page();
+    wait_until("they are listed", || rows(&page).len() == 4);
+    wait_until("the plans are there", || exists(&page, "[data-plan='e05-hold'] button"));
+    looks::look(&page, "reports");
+    start(&page, "e05-hold");
+    wait_within(RUN_TIMEOUT, "it runs", || page.text("#run-state").starts_with("Run 1 of "));
+    looks::look(&page, "reports-running");
+    page.click("#run-cancel");
+    wait_for_the_end(&page);
+    wait_until("whether there is a report is told", || {
+        page.is_shown("#run-report") || !page.text("#run-no-report").is_empty()
+    });
+    looks::look(&page, "reports-cancelled");
     page.is_quiet();
 }
 
@@ -366,7 +487,7 @@ fn a_results_folder_that_cannot_be_read_is_told() {
     // The rest of the page goes on, and so does the list when the folder is there again.
     wait_until("the plans are there", || page.is_enabled("[data-plan='tiny'] button"));
     fs::remove_file(lab.results()).unwrap();
-    lab.keep_sample("quick/20261122T174950Z-80f5d4d");
+    lab.keep_sample("quick/2026-11-22T174950Z-80f5d4d");
     wait_until("it is listed", || rows(&page).len() == 1 && page.text("#results-note").is_empty());
     let others: Vec<_> = page.complaints().into_iter().filter(|said| !said.contains("status of 5")).collect();
     assert_eq!(others, Vec::<String>::new());

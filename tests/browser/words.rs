@@ -46,7 +46,7 @@ fn a_page_that_is_not_quiet_is_heard(engine: Engine) {
     }
 }
 
-fn hostile() -> Vec<String> {
+pub(crate) fn hostile() -> Vec<String> {
     let mut lines: Vec<String> = [
         "<img src=x onerror=\"document.title='owned'\">",
         "</script><script>document.title='owned'</script>",

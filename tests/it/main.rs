@@ -3,12 +3,13 @@
 //! - `conformance`: every promise of the contract, on every transport; `broken`: each promise fails against a
 //!   server that breaks it
 //! - `contract`: every call of the API, byte by byte
-//! - `cli`, `commands`, `tail`, `shell`: the real binary; `examples`: the clients' example programs
+//! - `cli`, `commands`, `tail`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
 //! - `manners`, `event_source`: the clients, and what they make of strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
 //! - `targets`: servers that are not ours, and cut connections
 //! - `openapi`: the description of the API against the server
 //! - `gates`: each gate stops what it is there for
+//! - `crowds`, `lab_runs`: what the lab lets go beside the server, as processes
 //! - `report`: the page of a run, and making it again; `compare`: what changed between two; `claims`: what people say
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
@@ -25,6 +26,7 @@ mod commands;
 mod compare;
 mod conformance;
 mod contract;
+mod crowds;
 mod documents;
 mod durability;
 mod event_source;
@@ -33,6 +35,7 @@ mod faulty_store;
 mod gates;
 mod http;
 mod http2;
+mod lab_runs;
 mod ladder;
 mod manners;
 mod openapi;
@@ -41,6 +44,7 @@ mod proxy;
 mod readiness;
 mod report;
 mod run_metrics;
+mod run_progress;
 mod server;
 mod shell;
 mod store_crash;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wirelab_clients::wire::Transport;
 
 use crate::http::{Answer, Headers};
-use crate::server::{Server, Setup};
+use crate::server::{Server, Setup, lab};
 use wirelab::lab::Lab;
 use wirelab::server::Options;
 
@@ -20,6 +20,11 @@ const LAB_SOURCES: &str = "src/lab";
 const LAB: &str = "/api/lab";
 const OUTAGE: &str = "/api/lab/outage";
 const RESULTS: &str = "/api/lab/results";
+const CROWDS: &str = "/api/lab/crowds";
+const CROWD: &str = "/api/lab/crowds/{id}";
+const PLANS: &str = "/api/lab/plans";
+const RUNS: &str = "/api/lab/runs";
+const PROGRESS: &str = "/api/lab/runs/progress";
 const THEORY: &str = "/api/theory";
 /// A file at each depth, as the tests' folder of results has them.
 const RESULT_FILES: [(&str, &str); 3] = [
@@ -192,8 +197,7 @@ fn every_promised_answer_is_given_as_promised() {
         fs::write(path, "text").unwrap();
     }
     fs::write(results.path().join("sample/plan.toml"), "name = 'broken'").unwrap();
-    let options =
-        Options { lab: Some(Lab { results: results.path().to_owned(), ..Lab::default() }), ..options };
+    let options = Options { lab: Some(Lab { results: results.path().to_owned(), ..lab() }), ..options };
     let setup = Setup {
         store: std::sync::Arc::new(wirelab::store::memory::MemoryStore::new(2)),
         options,
@@ -270,6 +274,39 @@ fn every_promised_answer_is_given_as_promised() {
         ("GET", THEORY, format!("{THEORY}?transport=sse&rate_hz=1&duration_s=1"), &[], vec![], 200),
         ("GET", THEORY, THEORY.into(), &[], vec![], 400),
     ]);
+    let crowd = |deployment| {
+        format!(r#"{{"deployment":"{deployment}","transport":"sse","subscribers":1}}"#).into_bytes()
+    };
+    let plan = br#"{"plan":"e19-open-closed"}"#.to_vec();
+    cases.extend([
+        ("GET", CROWDS, CROWDS.into(), &[] as Headers, vec![], 200),
+        ("GET", CROWDS, CROWDS.into(), by_a_proxy, vec![], 403),
+        ("POST", CROWDS, CROWDS.into(), json_type, crowd(id), 201),
+        ("POST", CROWDS, CROWDS.into(), json_type, b"{}".into(), 400),
+        ("POST", CROWDS, CROWDS.into(), by_a_proxy, vec![], 403),
+        ("POST", CROWDS, CROWDS.into(), json_type, crowd(unknown), 404),
+        ("POST", CROWDS, CROWDS.into(), json_type, crowd(ended.id.as_str()), 409),
+        ("POST", CROWDS, CROWDS.into(), json_type, vec![b' '; (8 << 20) + 1], 413),
+        ("DELETE", CROWD, at(CROWD, "1"), &[], vec![], 200),
+        ("DELETE", CROWD, at(CROWD, "1"), by_a_proxy, vec![], 403),
+        ("DELETE", CROWD, at(CROWD, "1"), &[], vec![], 404),
+        ("GET", PLANS, PLANS.into(), &[], vec![], 200),
+        ("GET", PLANS, PLANS.into(), by_a_proxy, vec![], 403),
+        ("GET", PROGRESS, PROGRESS.into(), &[], vec![], 404),
+        ("GET", RUNS, RUNS.into(), &[], vec![], 200),
+        ("GET", RUNS, RUNS.into(), by_a_proxy, vec![], 403),
+        ("DELETE", RUNS, RUNS.into(), &[], vec![], 404),
+        ("POST", RUNS, RUNS.into(), json_type, plan.clone(), 201),
+        ("POST", RUNS, RUNS.into(), json_type, plan, 409),
+        ("POST", RUNS, RUNS.into(), json_type, b"{}".into(), 400),
+        ("POST", RUNS, RUNS.into(), by_a_proxy, vec![], 403),
+        ("POST", RUNS, RUNS.into(), json_type, vec![b' '; (8 << 20) + 1], 413),
+        ("DELETE", RUNS, RUNS.into(), by_a_proxy, vec![], 403),
+        ("DELETE", RUNS, RUNS.into(), &[], vec![], 202),
+        // Answered whole once the run is over.
+        ("GET", PROGRESS, PROGRESS.into(), &[], vec![], 200),
+        ("GET", PROGRESS, PROGRESS.into(), by_a_proxy, vec![], 403),
+    ]);
     for (template, path) in RESULT_FILES {
         cases.push(("GET", template, format!("{RESULTS}/{path}"), &[], vec![], 200));
         cases.push(("GET", template, format!("{RESULTS}/{path}"), by_a_proxy, vec![], 403));
@@ -340,9 +377,6 @@ fn every_promised_answer_is_given_as_promised() {
     cases.push(("GET", LINES, at(LINES, id), &[], vec![], 200));
     cases.push(("POST", FINISH, at(FINISH, id), json_type, br#"{"status":"failed"}"#.into(), 200));
     cases.push(("DELETE", ONE, at(ONE, id), &[], vec![], 204));
-    // Last: nothing is answered for a while. The second comes before the first has begun.
-    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 202));
-    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 409));
 
     const LEDGERS: &str = "/api/lanes/{page}";
     let ledgers = LEDGERS.replace("{page}", "k3x9q2w7");
@@ -359,6 +393,9 @@ fn every_promised_answer_is_given_as_promised() {
             cases.push((method, template, path, &[], vec![], 400));
         }
     }
+    // Last: nothing is answered for a while. The second comes before the first has begun.
+    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 202));
+    cases.push(("POST", OUTAGE, OUTAGE.into(), json_type, br#"{"refuse_s":0.1}"#.into(), 409));
 
     let mut given: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for (method, template, path, headers, body, status) in &cases {

@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 use wirelab::deployments::Deployments;
+use wirelab::lab::Lab;
 use wirelab::server::{self, Options};
 use wirelab::store::LogStore;
 use wirelab::store::memory::MemoryStore;
@@ -30,9 +31,14 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let options = Options { workers: 2, ..Options::default() };
+        let options = Options { workers: 2, lab: Some(lab()), ..Options::default() };
         Self { store: Arc::new(MemoryStore::new(0)), options, recordings: "data/recordings".into() }
     }
+}
+
+/// The lab of a server in this process: its children are those of the real binary, as this process is none.
+pub(crate) fn lab() -> Lab {
+    Lab { program: env!("CARGO_BIN_EXE_wirelab").into(), ..Lab::default() }
 }
 
 impl Setup {
