@@ -21,6 +21,7 @@ function write(id, text) {
 export class DeploymentView {
   #transports;
   #source;
+  #held;
   #log = new LogView(element("log"), element("above"), element("jump"), WHOLE_WINDOW);
   #follower = null;
   #id = null;
@@ -31,9 +32,10 @@ export class DeploymentView {
   #shownState = null;
 
   /** `transports`: the rows of `/api/transports`, each with the `half` of its wire, or null. */
-  constructor(transports, source) {
+  constructor(transports, source, held) {
     this.#transports = transports;
     this.#source = source;
+    this.#held = held;
     element("transport").replaceChildren(
       ...transports.map(({ name, wire, half }) => {
         const option = new Option(half ? name : `${name} (no browser half for ${wire})`, name);
@@ -67,13 +69,17 @@ export class DeploymentView {
       usable.find(({ wire }) => wire === WIRE_DEFAULT) ??
       usable[0];
     element("transport").value = chosen?.name ?? "";
-    this.#follower = new Follower(path, {
-      lines: (lines, origin) => this.#log.append(lines, origin),
-      note: (text) => this.#log.note(text),
-      skipped: (skipped) => this.#log.skip(skipped),
-      restarted: () => this.#log.clear(),
-      changed: () => this.#changed(),
-    });
+    this.#follower = new Follower(
+      path,
+      {
+        lines: (lines, origin) => this.#log.append(lines, origin),
+        note: (text) => this.#log.note(text),
+        skipped: (skipped) => this.#log.skip(skipped),
+        restarted: () => this.#log.clear(),
+        changed: () => this.#changed(),
+      },
+      this.#held,
+    );
     this.#shownState = null;
     this.#clock = setInterval(() => this.#changed(), CLOCK_MS);
     this.#describe(path, this.#visit.signal);

@@ -38,7 +38,10 @@ export class Follower {
 
   #paths;
   #page;
+  #held;
   #target;
+  /** Of the held requests, ours. */
+  #holds = 0;
   #abort = null;
   #subscription = null;
   #connectStarted = 0;
@@ -50,11 +53,13 @@ export class Follower {
 
   /**
    * `page` is told what happens: `lines(lines, origin)`, `note(text)`, `skipped(count)`, `restarted()`, `changed()`.
-   * `target` holds what each request carries besides (`query`, such as `&lane=k3x9.1`), the `settings` and the `wire`.
+   * `held` counts the requests that the server holds open. `target` has what each request carries besides (`query`,
+   * such as `&lane=k3x9.1`), the `settings` and the `wire`.
    */
-  constructor(path, page, { query = "", settings = SETTINGS, wire = new Wire() } = {}) {
+  constructor(path, page, held, { query = "", settings = SETTINGS, wire = new Wire() } = {}) {
     this.#paths = { deployment: path, lines: `${path}/lines` };
     this.#page = page;
+    this.#held = held;
     this.#target = { query, settings, wire };
   }
 
@@ -73,6 +78,7 @@ export class Follower {
     this.#stop();
     this.#skipGap();
     const abort = (this.#abort = new AbortController());
+    this.#hold(half.heldRequests);
     this.#set("connecting", "");
     if (!this.#historyIsRead && !(await this.#readHistory(linesMax, abort.signal))) return;
     this.#subscribe(transport, half, abort);
@@ -249,6 +255,13 @@ export class Follower {
     this.#abort?.abort();
     this.#subscription?.unsubscribe();
     this.#abort = this.#subscription = null;
+    this.#hold(0);
+  }
+
+  #hold(requests) {
+    const more = requests - this.#holds;
+    this.#holds = requests;
+    if (more !== 0) this.#held.add(more);
   }
 
   #set(state, detail) {

@@ -5,6 +5,7 @@
 // browser half of a wire is the module of its name in `transports/`.
 
 import { DeploymentView } from "./deployment.js";
+import { Held } from "./held.js";
 import { LanesView } from "./lanes/view.js";
 import { Lessons } from "./lessons.js";
 import { Overview } from "./overview.js";
@@ -33,9 +34,9 @@ async function loadHalf(wire) {
 }
 
 async function start() {
-  const [transports, source] = [await loadTransports(), new Source()];
-  const deployment = new DeploymentView(transports, source);
-  const lanes = new LanesView(transports, source);
+  const [transports, source, held] = [await loadTransports(), new Source(), new Held()];
+  const deployment = new DeploymentView(transports, source, held);
+  const lanes = new LanesView(transports, source, held);
   const lessons = await Lessons.load(lanes);
   /** Created here without a source: its commands are shown. */
   const unfed = new Set();
@@ -44,7 +45,7 @@ async function start() {
     location.hash = `#/${id}`;
   });
 
-  const reports = new Reports();
+  const reports = new Reports(held);
   const views = [overview, deployment, lanes, lessons, reports];
 
   /** Of all the page's parts only this one is shown. */

@@ -3,6 +3,8 @@
 // Text from logs goes through `textContent` only. Whoever calls this decides what is appended; this file decides
 // what is still shown.
 
+import { count } from "./figures.js";
+
 /** What a view keeps. More rows make a browser slow to lay out; the regular API has them all. */
 export const WHOLE_WINDOW = { rows: 5_000, chars: 8 * 1024 * 1024 };
 /** One of many beside each other. The longest line, of a million characters, still fits. */
@@ -104,7 +106,7 @@ export class LogView {
     this.#scroller.append(rows);
     this.#trim();
     this.#above.hidden = this.#aboveCount === 0;
-    this.#above.querySelector("output").value = this.#aboveCount.toLocaleString("en");
+    this.#above.querySelector("output").value = count(this.#aboveCount);
     if (this.#isFollowing) this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 

@@ -1,5 +1,6 @@
 // The overview: which deployments there are, and a form that creates one.
 
+import { count } from "./figures.js";
 import { problemOf } from "./refusal.js";
 
 /** How often the list is asked for while it is looked at. */
@@ -136,7 +137,7 @@ function showRows(deployments) {
     const row = known.get(deployment.id) ?? newRow(deployment);
     const [, status, lines, created] = row.cells;
     showStatus(status.firstElementChild, deployment.status);
-    lines.textContent = deployment.lines.toLocaleString("en");
+    lines.textContent = count(deployment.lines);
     created.firstElementChild.textContent = ago(deployment.created_us);
     return row;
   });

@@ -3,7 +3,7 @@
 // All of it is the lab's (`/api/lab`), which answers only the machine it runs on. Where it is refused, the page
 // says so in the server's words and shows nothing else.
 
-import { Refused, call, inWords } from "./reports/call.js";
+import { Refused, call } from "./call.js";
 import { letStart, showPlans } from "./reports/plans.js";
 import { showResults } from "./reports/results.js";
 import { RunView } from "./reports/run.js";
@@ -28,10 +28,15 @@ export class Reports {
   #isAdmitted = false;
   /** How many folders the lab lists. */
   #listedMax = 0;
-  #run = new RunView(
-    (isUnderWay) => letStart(!isUnderWay),
-    () => this.#refresh(),
-  );
+  #run;
+
+  constructor(held) {
+    this.#run = new RunView(
+      held,
+      (isUnderWay) => letStart(!isUnderWay),
+      () => this.#refresh(),
+    );
+  }
 
   /** Shows results and plans and keeps them fresh until `close`. */
   open() {
@@ -68,10 +73,10 @@ export class Reports {
   async #ask(signal) {
     try {
       if (!this.#isAdmitted) await this.#enter(signal);
-      const [newest] = await call("/runs", { signal });
+      const [newest] = await call("/api/lab/runs", { signal });
       if (signal.aborted) return;
       if (newest) this.#run.learn(newest);
-      const results = await call("/results", { signal });
+      const results = await call("/api/lab/results", { signal });
       if (signal.aborted) return;
       showResults(results, this.#listedMax);
       this.#run.findReport(results);
@@ -83,13 +88,13 @@ export class Reports {
 
   /** The lab itself first: it says whether this page may use it. */
   async #enter(signal) {
-    const { results_listed_max } = await call("", { signal });
-    const plans = await call("/plans", { signal }).catch((error) => error);
+    const { results_listed_max } = await call("/api/lab", { signal });
+    const plans = await call("/api/lab/plans", { signal }).catch((error) => error);
     if (signal.aborted) return;
     this.#isAdmitted = true;
     this.#listedMax = results_listed_max;
     show(["run", "results", "plans"]);
-    element("plans-note").textContent = plans instanceof Error ? `No plans: ${inWords(plans)}` : "";
+    element("plans-note").textContent = plans instanceof Error ? `No plans: ${plans.message}` : "";
     showPlans(plans instanceof Error ? [] : plans, (plan) => this.#run.start(plan));
     letStart(!this.#run.isUnderWay);
   }
@@ -98,11 +103,11 @@ export class Reports {
     const isRefused = error instanceof Refused && REFUSALS.includes(error.status);
     if (this.#isAdmitted && !isRefused) {
       // The old rows stay: they are the last that is known.
-      element("results-note").textContent = `The list is not fresh: ${inWords(error)}`;
+      element("results-note").textContent = `The list is not fresh: ${error.message}`;
       return;
     }
     show(["refused"]);
-    element("reports-refusal").textContent = inWords(error);
+    element("reports-refusal").textContent = error.message;
     if (!isRefused) return;
     // It will say the same the next time.
     clearInterval(this.#timer);

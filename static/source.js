@@ -2,7 +2,7 @@
 //
 // One element for both views of a deployment: it stands in the one that is open.
 
-import { ask } from "./control.js";
+import { call } from "./call.js";
 
 /** How long a delete button asks whether it is meant. */
 const SURE_MS = 4_000;
@@ -58,10 +58,10 @@ export class Source {
     element("delete").textContent = timer === null ? "Delete" : "Delete for ever?";
   }
 
-  async #do(method, call, body) {
+  async #do(method, verb, body) {
     const note = element("publish-note");
     note.textContent = "";
-    await ask(method, `${this.#path}${call}`, body).catch((error) => (note.textContent = error.message));
+    await call(`${this.#path}${verb}`, { method, body }).catch((error) => (note.textContent = error.message));
   }
 }
 

@@ -39,7 +39,6 @@ export class Lane {
   #view;
   #parts = {};
   #ledgerAtClear = null;
-  #holds = 0;
 
   /**
    * `view` is what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `held`, and is told `wire(lane,
@@ -63,6 +62,7 @@ export class Lane {
         restarted: () => this.#log.clear(),
         changed: () => this.#changed(),
       },
+      view.held,
       {
         query: Ledgers.query(number),
         settings: view.settings,
@@ -111,7 +111,6 @@ export class Lane {
     this.isQueued = !this.#view.held.allows(half.heldRequests);
     if (this.isQueued) return this.#changed();
     this.isPaused = false;
-    this.#hold(half.heldRequests);
     this.#follower.connect(this.transport, half, ONE_OF_MANY.rows);
   }
 
@@ -175,7 +174,6 @@ export class Lane {
   }
 
   #changed() {
-    if (!this.#follower.isActive) this.#hold(0);
     const { state } = this.#follower;
     const open = this.outages.at(-1)?.back === null ? this.outages.at(-1) : null;
     if (state === "reconnecting") {
@@ -184,13 +182,6 @@ export class Lane {
       if (open === null) this.outages.push({ cut: performance.now(), back: null });
     } else if (open && state !== "connecting") open.back = performance.now();
     this.#view.changed(this);
-  }
-
-  #hold(requests) {
-    if (requests === this.#holds) return;
-    const change = requests - this.#holds;
-    this.#holds = requests;
-    this.#view.held.add(change);
   }
 
   #furnish() {

@@ -6,8 +6,8 @@
 import { Backoff, sleep } from "../backoff.js";
 import { milliseconds } from "../figures.js";
 import { SETTINGS } from "../follower.js";
+import { CONNECTIONS_MAX, HELD_WARN } from "../held.js";
 import { showStatus } from "../overview.js";
-import { CONNECTIONS_MAX, HELD_WARN, Held } from "./held.js";
 import { Lane, OFFSET_MS_MAX } from "./lane.js";
 import { Firsts } from "./latency.js";
 import { Ledgers } from "./ledgers.js";
@@ -27,7 +27,7 @@ export class LanesView {
   firsts = new Firsts();
   /** How far the server's clock is ahead, {offset_ms, error_ms}; null while unknown. */
   clock = null;
-  held = new Held(() => this.#heldChanged());
+  held;
 
   #transports;
   #source;
@@ -45,9 +45,11 @@ export class LanesView {
   #frame = null;
 
   /** `transports`: the rows of `/api/transports`, each with the `half` of its wire, or null. */
-  constructor(transports, source) {
+  constructor(transports, source, held) {
     this.#transports = transports.filter(({ half }) => half !== null);
     this.#source = source;
+    this.held = held;
+    held.addEventListener("change", () => this.#heldChanged());
     element("add-transport").replaceChildren(...this.#transports.map(({ name }) => new Option(name, name)));
     element("add-lane").addEventListener("click", () => this.add(element("add-transport").value)?.connect());
     element("connect-all").addEventListener("click", () => this.#each((lane) => lane.connect()));

@@ -1,7 +1,7 @@
 // Lesson 5, predict, then run: an interval is chosen, a student says what follows, theory says it too, then it is
 // measured.
 
-import { ask } from "../control.js";
+import { call } from "../call.js";
 import { count, milliseconds } from "../figures.js";
 
 const RATE_HZ = 2;
@@ -38,7 +38,7 @@ export const lesson = {
     const theory = await Promise.all(
       lanes.map(({ transport: { name: transport } }) => {
         const asked = { transport, interval_s, hold_s, rate_hz: RATE_HZ, duration_s: MEASURED_S, subscribers: 1, round_trip_ms };
-        return ask("GET", `/api/theory?${new URLSearchParams(asked)}`);
+        return call(`/api/theory?${new URLSearchParams(asked)}`);
       }),
     );
     stage.view.restart();

@@ -1,6 +1,6 @@
 // Lesson 4, six connections: what a browser's limit does to the seventh stream, and to every button.
 
-import { CONNECTIONS_MAX } from "../lanes/held.js";
+import { CONNECTIONS_MAX } from "../held.js";
 
 const RATE_HZ = 2;
 const STALL_S = 6;

@@ -3,7 +3,7 @@
 // Everything that a lesson makes on the server is gone when the lesson is left.
 
 import { sleep } from "../backoff.js";
-import { ask } from "../control.js";
+import { call } from "../call.js";
 
 /** How often a condition is looked at. */
 const LOOK_MS = 100;
@@ -23,7 +23,7 @@ export class Stage {
 
   /** A deployment of this lesson; its id. */
   async create(name, source) {
-    const { id } = await ask("POST", "/api/deployments", { name, ...(source && { source }) });
+    const { id } = await call("/api/deployments", { method: "POST", body: { name, ...(source && { source }) } });
     this.#made.push(`/api/deployments/${id}`);
     if (this.#signal.aborted) this.tidy();
     this.#go();
@@ -38,7 +38,7 @@ export class Stage {
 
   /** A call of the lab. Remembers what `undo` takes back: a path to delete. */
   async lab(method, path, body, undo = () => null) {
-    const answer = await ask(method, path, body);
+    const answer = await call(path, { method, body });
     const made = undo(answer);
     if (made !== null) this.#made.push(made);
     if (this.#signal.aborted) this.tidy();

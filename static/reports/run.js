@@ -3,13 +3,13 @@
 // The browser has six connections to a server, and this takes one: it is open only while a run is under way and
 // its view is looked at.
 
-import { Refused, call, inWords } from "./call.js";
+import { Refused, call } from "../call.js";
+import { count } from "../figures.js";
 import { REPORT, fileHref } from "./results.js";
 
-const PROGRESS = "/runs/progress";
+const PROGRESS = "/api/lab/runs/progress";
 
 const element = (id) => document.getElementById(id);
-const count = (number) => number.toLocaleString("en");
 
 /** Writes only what changed, so that a screen reader is not told the same again. */
 function write(id, text) {
@@ -25,11 +25,13 @@ export class RunView {
   #visit = null;
   /** `none`, `starting`, `running`, `cancelling` or `ended`. */
   #state = "none";
+  #held;
   #changed;
   #ended;
 
-  /** `changed(isUnderWay)` is called when a run begins or ends, `ended()` when there may be new results. */
-  constructor(changed, ended) {
+  /** `held` counts the stream; `changed(isUnderWay)` is called when a run begins or ends, `ended()` when there may be new results. */
+  constructor(held, changed, ended) {
+    this.#held = held;
     this.#changed = changed;
     this.#ended = ended;
     element("run-cancel").addEventListener("click", () => this.#cancel());
@@ -82,13 +84,13 @@ export class RunView {
     write("run-problem", "");
     // The button that was pressed cannot keep the focus: it waits for the end of the run.
     element("run").focus();
-    const error = await call("/runs", { method: "POST", body: { plan } }).then(() => null, (error) => error);
+    const error = await call("/api/lab/runs", { method: "POST", body: { plan } }).then(() => null, (error) => error);
     // Who went elsewhere meanwhile must find no connection open; coming back finds the run.
     if (visit !== this.#visit) return;
     if (error === null) {
       this.#follow(plan);
     } else {
-      write("run-problem", inWords(error));
+      write("run-problem", error.message);
       // Somebody else's run is under way: then this is what is to be seen.
       if (error instanceof Refused && error.status === 409) return this.#follow(null);
       this.#enter("none");
@@ -105,7 +107,8 @@ export class RunView {
     write("run-lines", "");
     element("run-end").hidden = true;
     if (this.#source) return;
-    const source = (this.#source = new EventSource(`/api/lab${PROGRESS}`));
+    const source = (this.#source = new EventSource(PROGRESS));
+    this.#held.add(1);
     source.addEventListener("progress", ({ data }) => this.#progress(JSON.parse(data)));
     source.addEventListener("ended", ({ data }) => this.#end(JSON.parse(data)));
     source.addEventListener("error", () => this.#broke(source));
@@ -150,18 +153,20 @@ export class RunView {
     write("run-state", "Cancelling: what was measured is being written.");
     write("run-problem", "");
     try {
-      await call("/runs", { method: "DELETE" });
+      await call("/api/lab/runs", { method: "DELETE" });
     } catch (error) {
       // It may have ended in the same moment.
       if (this.#state !== "cancelling") return;
-      write("run-problem", inWords(error));
+      write("run-problem", error.message);
       this.#enter("running");
     }
   }
 
   #hangUp() {
-    this.#source?.close();
+    if (this.#source === null) return;
+    this.#source.close();
     this.#source = null;
+    this.#held.add(-1);
   }
 
   #enter(state) {

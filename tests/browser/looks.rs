@@ -2,21 +2,36 @@
 //! picture; `scripts/screenshots` takes those of the documents from it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::page::{Page, wait_until};
+use crate::page::{Page, wait_until, wait_within};
+use crate::reports::copy;
 use crate::server::Binary;
 
-/// Width and height of the documents' pictures, and of a narrow window.
+/// Width and height of a projector, and of a narrow window.
 const WINDOWS: [(u32, u32); 2] = [(1280, 720), (800, 900)];
+/// Of a picture that shows the lanes below the timeline as well, and of one that shows a lesson with its timeline.
+const LANES: (u32, u32) = (1280, 1080);
+const LESSON: (u32, u32) = (1280, 960);
 /// A picture in a document should not weigh more than its text.
 const PNG_BYTES_MAX: usize = 250_000;
 
 /// Where pictures go, if they are wanted.
 fn folder() -> Option<PathBuf> {
     std::env::var_os("WIRELAB_SCREENSHOTS").map(PathBuf::from)
+}
+
+/// Keeps what is seen, if pictures are wanted.
+fn photograph(page: &Page, file: &str) {
+    let png = page.photograph();
+    assert!(png.starts_with(b"\x89PNG") && png.len() < PNG_BYTES_MAX, "{file}: {} bytes", png.len());
+    if let Some(folder) = folder() {
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{file}.png")), png).unwrap();
+    }
 }
 
 /// Checks the page in every window and colour; photographs each.
@@ -27,18 +42,13 @@ pub(crate) fn look(page: &Page, name: &str) {
             let of = format!("{name} at {width}×{height}, {colours}");
             let beyond = "return [...document.querySelectorAll('body *')].filter((element) => {
                 const { right, width } = element.getBoundingClientRect();
-                return width > 0 && right > innerWidth + 1 && !element.closest('#log');
+                return width > 0 && right > innerWidth + 1 && !element.closest('[role=log]');
             }).map((element) => element.outerHTML.slice(0, 100))";
             assert_eq!(page.run::<Vec<String>>(beyond, &[]), Vec::<String>::new(), "{of}: is cut off");
             let ground: String = page.run("return getComputedStyle(document.body).backgroundColor", &[]);
             let first: u32 = ground.trim_start_matches("rgb(").split(',').next().unwrap().parse().unwrap();
             assert_eq!(first < 128, colours == "dark", "{of}: {ground}");
-            let png = page.photograph();
-            assert!(png.starts_with(b"\x89PNG") && png.len() < PNG_BYTES_MAX, "{of}: {} bytes", png.len());
-            if let Some(folder) = folder() {
-                fs::create_dir_all(&folder).unwrap();
-                fs::write(folder.join(format!("{name}-{width}-{colours}.png")), png).unwrap();
-            }
+            photograph(page, &format!("{name}-{width}-{colours}"));
         }
     }
     page.look(WINDOWS[0].0, WINDOWS[0].1, "light");
@@ -99,5 +109,98 @@ fn the_page_fits_its_window_in_light_and_dark() {
     server.ask("DELETE", &format!("/api/deployments/{by_hand}"), &[], b"");
     page.wait_for("deleted", "ndjson");
     look(&page, "deleted");
+    page.is_quiet();
+}
+
+/// Lines that came live, of each lane.
+fn live_lines(page: &Page) -> Vec<u32> {
+    let script = "return [...document.querySelectorAll('.lane')].map((lane) => {
+        const count = (part) => Number(lane.querySelector(`[data-part=${part}]`).textContent);
+        return count('lines') - count('history');
+    })";
+    page.run(script, &[])
+}
+
+/// A tall picture of the page from its top.
+fn photograph_tall(page: &Page, name: &str, (width, height): (u32, u32)) {
+    page.look(width, height, "light");
+    page.run::<()>("scrollTo(0, 0)", &[]);
+    photograph(page, &format!("{name}-tall-light"));
+}
+
+#[test]
+fn the_lanes_fit_their_window_in_light_and_dark() {
+    // In a picture the twelve seconds of the timeline are to be full.
+    let (lines, interval_s) = if folder().is_some() { (15, "0.6") } else { (2, "0.2") };
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let new = json!({"name": "release build", "source": {"kind": "generate", "rate_hz": 1.2}});
+    let created = server.post("/api/deployments", "application/json", new.to_string());
+    let id = created.json::<wirelab_clients::wire::Deployment>().id;
+    let page = Page::of(&server);
+    page.goto(&format!("http://{}/#/{id}", server.authority));
+    let transports = server.get("/api/transports").json::<Vec<Value>>().len();
+    wait_until("there is a lane for each transport", || live_lines(&page).len() == transports);
+    let slide = "const slider = document.getElementById('interval');
+        slider.value = arguments[0];
+        slider.dispatchEvent(new Event('input'));";
+    page.run::<()>(slide, &[interval_s.into()]);
+    wait_within(Duration::from_secs(60), "every lane shows lines", || {
+        live_lines(&page).iter().all(|shown| *shown >= lines)
+    });
+    page.click(".lane[data-transport=websocket] [data-part=ping]");
+    let pong = ".lane[data-transport=websocket] [data-part=answer]";
+    wait_until("the pong is shown", || page.text(pong).starts_with("pong"));
+    look(&page, "lanes");
+    photograph_tall(&page, "lanes", LANES);
+    page.is_quiet();
+}
+
+/// The longest lesson, on a machine that is busy with other tests.
+const LESSON_TIMEOUT: Duration = Duration::from_secs(150);
+
+#[test]
+fn the_lessons_fit_their_window_in_light_and_dark() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let page = Page::of(&server);
+    page.goto(&format!("http://{}/#/lessons", server.authority));
+    wait_until("the lessons are listed", || page.is_shown("#lessons"));
+    look(&page, "lessons");
+    let count: u32 = page.run("return document.querySelectorAll('#lesson-list li').length", &[]);
+    for number in 1..=count {
+        page.goto(&format!("http://{}/#/lessons/{number}", server.authority));
+        let title = format!("Lesson {number} of {count}");
+        wait_until("the lesson asks", || {
+            page.text("#lesson-number") == title && page.is_shown("#lesson-form")
+        });
+        look(&page, &format!("lesson-{number}-question"));
+        // What each comes to is another test's; all of them take some minutes.
+        if folder().is_none() {
+            continue;
+        }
+        page.click("#lesson-run");
+        let mut said = String::new();
+        wait_within(LESSON_TIMEOUT, &title, || {
+            said = page.text("#lesson-say");
+            said == "Measured." || said.starts_with("The lesson stopped")
+        });
+        assert_eq!(said, "Measured.", "{title}");
+        // The whole of the lesson is in the longest time that the timeline shows.
+        page.click(".timeline-spans button:last-child");
+        page.run::<()>("scrollTo(0, 0)", &[]);
+        photograph_tall(&page, &format!("lesson-{number}"), LESSON);
+        look(&page, &format!("lesson-{number}"));
+    }
+}
+
+#[test]
+fn the_reports_fit_their_window_in_light_and_dark() {
+    let results = tempfile::tempdir().unwrap();
+    copy(Path::new("results/sample"), &results.path().join("quick/20261122T174950Z-80f5d4d"));
+    let arguments = ["--store", "memory", "--results", results.path().to_str().unwrap()];
+    let server = Binary::serve("127.0.0.1:0", &arguments);
+    let page = Page::of(&server);
+    page.reports();
+    wait_until("results and plans are listed", || page.is_shown("#results-table") && page.is_shown("#plans"));
+    look(&page, "reports");
     page.is_quiet();
 }

@@ -60,7 +60,7 @@ fn a_generator_is_created_by_the_form() {
     page.overview();
     page.click("#create input[value='generate']");
     page.press("#rate-slider", "\u{e014}\u{e014}");
-    assert_eq!(page.run::<String>("return document.querySelector('#rate').value", &[]), "4");
+    assert_eq!(page.run::<String>("return document.querySelector('#rate').value", &[]), "7");
     page.is_quiet();
 }
 

@@ -54,7 +54,7 @@ impl Lab {
 
     fn page(&self) -> Page {
         let page = Page::of(&self.server);
-        page.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": COUNT_STREAMS }));
+        page.before_each_page(COUNT_STREAMS);
         page.reload();
         page.reports();
         page
@@ -87,7 +87,8 @@ fn write_plan(folder: &Path, name: &str, question: &str, duration: &str) {
     fs::write(folder.join(format!("data/plans/{name}.toml")), plan).unwrap();
 }
 
-fn copy(from: &Path, to: &Path) {
+/// A folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let copied = to.join(entry.file_name());

@@ -41,6 +41,12 @@ impl Started {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
     }
 
+    fn all_connected(&mut self) {
+        while let Figures { connected, subscribers, .. } = self.next()
+            && connected < subscribers
+        {}
+    }
+
     /// Its last figures and its exit code, once it has ended.
     fn end(mut self) -> (Figures, Option<i32>) {
         let mut rest = String::new();
@@ -70,10 +76,14 @@ fn lines(count: usize) -> Vec<String> {
 #[test]
 fn a_crowd_over_every_transport_sees_every_line_once() {
     let server = Server::start();
-    for transport in Transport::ALL {
+    let crowds = Transport::ALL.map(|transport| {
         let id = server.create().id;
         server.append(&id, &["before the crowd"]);
-        let crowd = Started::at(&server, &id, transport, 20);
+        (transport, Started::at(&server, &id, transport, 20), id)
+    });
+    for (transport, mut crowd, id) in crowds {
+        // Of lines that were there before its subscribers there is no latency.
+        crowd.all_connected();
         server.append(&id, &lines(30));
         server.append(&id, &lines(30));
         server.finish(&id, Status::Succeeded);
@@ -110,7 +120,7 @@ fn a_crowd_ends_with_its_stdin() {
     let server = Server::start();
     let id = server.create().id;
     let mut crowd = Started::at(&server, &id, Transport::Sse, 3);
-    while crowd.next().connected < 3 {}
+    crowd.all_connected();
     drop(crowd.child.stdin.take());
     let (figures, exit) = crowd.end();
     assert_eq!((figures.connected, figures.lines, exit), (3, 0, Some(0)));
@@ -121,7 +131,7 @@ fn a_crowd_says_why_its_subscribers_gave_up() {
     let server = Server::start();
     let id = server.create().id;
     let mut crowd = Started::at(&server, &id, Transport::Sse, 3);
-    while crowd.next().connected < 3 {}
+    crowd.all_connected();
     server.ask("DELETE", &format!("/api/deployments/{id}"), &[], b"");
     let (figures, exit) = crowd.end();
     assert_eq!((figures.gave_up, exit), (3, Some(6)));

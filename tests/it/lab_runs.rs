@@ -120,6 +120,19 @@ fn a_run_tells_its_progress_and_ends_with_its_folder() {
 }
 
 #[test]
+fn the_newest_run_is_listed_with_its_end() {
+    let folders = Folders::new();
+    let server = folders.serve();
+    let listed = || server.get(RUNS).json::<Value>();
+    assert_eq!(listed(), json!([]));
+    assert_eq!(start(&server, "short").status, 201);
+    assert_eq!(listed(), json!([{ "plan": "short", "ended": null }]));
+    assert_eq!(server.ask("DELETE", RUNS, &[], b"").status, 202);
+    let (_, ended) = followed(&server);
+    assert_eq!(listed(), json!([{ "plan": "short", "ended": ended }]));
+}
+
+#[test]
 fn a_cancelled_run_leaves_what_was_measured() {
     let folders = Folders::new();
     let server = folders.serve();

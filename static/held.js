@@ -17,18 +17,17 @@ const FORGET_MS = 3 * REPEAT_MS;
 
 const TAB = crypto.getRandomValues(new Uint32Array(2)).join("-");
 
-export class Held {
+/** Dispatches `change` when the count of any tab did. */
+export class Held extends EventTarget {
   /** Requests of this tab, and of the others with the time they said so. */
   #own = 0;
   #others = new Map();
   #channel = new BroadcastChannel("wirelab-held");
-  #changed;
   /** Above this none is opened. The lesson on the six connections lifts it. */
   max = HELD_MAX;
 
-  /** `changed()` is called when the count of any tab did. */
-  constructor(changed) {
-    this.#changed = changed;
+  constructor() {
+    super();
     this.#channel.addEventListener("message", ({ data }) => this.#hear(data));
     addEventListener("pagehide", () => this.#say({ held: 0 }));
     addEventListener("pageshow", () => this.#say({ held: this.#own, asks: true }));
@@ -56,7 +55,7 @@ export class Held {
   add(change) {
     this.#own += change;
     this.#say({ held: this.#own });
-    this.#changed();
+    this.dispatchEvent(new Event("change"));
   }
 
   /** The limit as it was. */
@@ -72,6 +71,6 @@ export class Held {
     if (held > 0) this.#others.set(tab, { held, at: Date.now() });
     else this.#others.delete(tab);
     if (asks && this.#own > 0) this.#say({ held: this.#own });
-    this.#changed();
+    this.dispatchEvent(new Event("change"));
   }
 }
