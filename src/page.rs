@@ -54,7 +54,9 @@ async fn answer(name: Cow<'static, str>, request: HttpRequest) -> Result<HttpRes
         .insert_header((ETAG, tag))
         // Kept by the browser, asked for again each time: a newer server never meets an older script.
         .insert_header((CACHE_CONTROL, "no-cache"))
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY));
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        // No page of another origin may load these files as its own.
+        .insert_header(("cross-origin-resource-policy", "same-origin"));
     if is_known {
         return Ok(response.finish());
     }

@@ -242,9 +242,9 @@ impl Browser {
     #[track_caller]
     fn over_bidi<T>(&self, what: &str, action: impl AsyncFnOnce(&mut Bidi) -> T) -> T {
         let bidi = self.bidi.as_ref().unwrap_or_else(|| panic!("{what}: only Firefox has BiDi here"));
-        let done = self
-            .runtime
-            .block_on(async { tokio::time::timeout(BIDI_TIMEOUT, action(&mut bidi.borrow_mut())).await });
+        let mut bidi = bidi.borrow_mut();
+        let bidi = &mut *bidi;
+        let done = self.runtime.block_on(async { tokio::time::timeout(BIDI_TIMEOUT, action(bidi)).await });
         done.unwrap_or_else(|_| panic!("{what}: not within {BIDI_TIMEOUT:?}"))
     }
 

@@ -267,6 +267,7 @@ fn the_page_is_served_with_its_kinds_and_a_strict_policy() {
         let policy = answer.header("content-security-policy").unwrap_or_default();
         assert!(policy.starts_with("default-src 'self';"), "{path}: {policy}");
         assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"), "{path}");
         let tag = answer.header("etag").unwrap();
         let again = server.ask("GET", path, &[("if-none-match", tag)], b"");
         assert_eq!((again.status, again.header("etag")), (304, Some(tag)), "{path}");
