@@ -70,7 +70,7 @@ export const lesson = {
         first: first === undefined ? "nobody noticed" : `${first.transport.name}, after ${outage(first)} s`,
       },
       conclusion: [
-        `${lost} lines lost and ${twice} came twice, over all lanes: each asks again from its last cursor, so the cut costs ` +
+        `${lost} lines lost and ${twice} came twice, over all lanes. Each asks again from its last cursor: a cut is to cost ` +
           "time and no lines. How long a lane stays away is drawn by lot: pages that come back together would be the next " +
           "outage. A short poll whose interval spans the cut does not even notice it.",
       ],

@@ -177,8 +177,8 @@ fn every_transport_shows_every_line_and_only_polls_ask_again() {
                 let expected = MEASURED_S / interval_s;
                 assert!(requests > expected / 2.0 && requests < expected * 1.5, "{requests} polls");
             }
-            // Once per answer, and each brings a line or more.
-            "long-poll" => assert!(requests > 1.0 && requests <= lines + 1.0, "{requests} for {lines} lines"),
+            // Once per answer, and each brings a line or more; some are under way when it begins and ends.
+            "long-poll" => assert!(requests > 1.0 && requests <= lines + 3.0, "{requests} for {lines} lines"),
             stream => {
                 assert!(STREAMS.contains(&stream), "{stream} is unknown to this test");
                 assert!(requests == 0.0, "{stream} asked {requests} times");
