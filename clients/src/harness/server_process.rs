@@ -75,7 +75,7 @@ impl ServerCommand {
                 .args(["serve", "--bind", "127.0.0.1:0", "--store", store.name(), "--data"])
                 .arg(folder)
                 .args(arguments)
-                .arg("--stop-at-stdin-end"),
+                .args(["--no-lab", "--stop-at-stdin-end"]),
             Self::Script { path: _ } => command.arg(folder),
         };
         command
@@ -382,7 +382,7 @@ mod tests {
         }
         let said = server.said().0;
         let expected = format!(
-            "serve --bind 127.0.0.1:0 --store disk --data {} --hold-max 9s --stop-at-stdin-end",
+            "serve --bind 127.0.0.1:0 --store disk --data {} --hold-max 9s --no-lab --stop-at-stdin-end",
             data.display()
         );
         assert_eq!(said, [expected.as_str(), "a folder"]);
