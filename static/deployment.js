@@ -135,7 +135,7 @@ export class DeploymentView {
 
   #ping() {
     write("round-trip", "…");
-    this.#follower.ping((roundTrip_ms) => write("round-trip", `${roundTrip_ms.toFixed(1)} ms`));
+    this.#follower.ping((ms) => write("round-trip", ms === null ? "–" : `${ms.toFixed(1)} ms`));
   }
 
   /** Facts are drawn once a frame, however many lines came. */

@@ -25,7 +25,7 @@ function parts(cursor) {
 }
 
 export class Follower {
-  /** connecting, live, reconnecting, finished, gap, deleted, refused or disconnected. */
+  /** queued, connecting, live, reconnecting, finished, gap, deleted, refused or disconnected. */
   state = "disconnected";
   /** The state in words, for people. */
   detail = "";
@@ -78,10 +78,24 @@ export class Follower {
     this.#stop();
     this.#skipGap();
     const abort = (this.#abort = new AbortController());
-    this.#hold(half.heldRequests);
+    if (!(await this.#admitted(half.heldRequests, abort.signal)) || abort.signal.aborted) return;
     this.#set("connecting", "");
     if (!this.#historyIsRead && !(await this.#readHistory(linesMax, abort.signal))) return;
     this.#subscribe(transport, half, abort);
+  }
+
+  /** Waits until the browser has a connection left for what the server will hold; false when we left meanwhile. */
+  async #admitted(requests, signal) {
+    while (!this.#held.allows(requests)) {
+      this.#set("queued", "Waits: the browser's connections to this server are all but used up.");
+      await new Promise((again) => {
+        this.#held.addEventListener("change", again, { once: true, signal });
+        signal.addEventListener("abort", again, { once: true });
+      });
+      if (signal.aborted) return false;
+    }
+    this.#hold(requests);
+    return true;
   }
 
   disconnect() {
@@ -89,7 +103,7 @@ export class Follower {
     this.#set("disconnected", "");
   }
 
-  /** Asks for a pong; `onPong` is told the round trip, ms. */
+  /** Asks for a pong; `onPong` is told the round trip, ms, or null when the connection ended before. */
   ping(onPong) {
     this.#subscription.ping(onPong);
   }
@@ -168,6 +182,7 @@ export class Follower {
   /** Of a long log only the newest lines are asked for: a cursor is an epoch and a number, so it can be made. */
   #start({ first, next }, linesMax) {
     const { epoch, seq } = parts(next);
+    if (this.cursor === null && seq > parts(first).seq) this.#page.note("history, by the regular API");
     const skipped = seq - parts(first).seq - linesMax;
     if (this.cursor !== null || skipped <= 0) return;
     this.cursor = `${epoch}.${seq - linesMax}`;

@@ -31,7 +31,10 @@ export class Held extends EventTarget {
     this.#channel.addEventListener("message", ({ data }) => this.#hear(data));
     addEventListener("pagehide", () => this.#say({ held: 0 }));
     addEventListener("pageshow", () => this.#say({ held: this.#own, asks: true }));
-    setInterval(() => this.#say({ held: this.#own }), REPEAT_MS);
+    setInterval(() => {
+      this.#say({ held: this.#own });
+      this.#forget();
+    }, REPEAT_MS);
     this.#say({ held: 0, asks: true });
   }
 
@@ -41,8 +44,6 @@ export class Held extends EventTarget {
   }
 
   get all() {
-    const now = Date.now();
-    for (const [tab, { at }] of this.#others) if (now - at > FORGET_MS) this.#others.delete(tab);
     return [...this.#others.values()].reduce((sum, { held }) => sum + held, this.#own);
   }
 
@@ -61,6 +62,12 @@ export class Held extends EventTarget {
   /** The limit as it was. */
   restore() {
     this.max = HELD_MAX;
+  }
+
+  #forget() {
+    const silent = [...this.#others].filter(([, { at }]) => Date.now() - at > FORGET_MS);
+    for (const [tab] of silent) this.#others.delete(tab);
+    if (silent.length > 0) this.dispatchEvent(new Event("change"));
   }
 
   #say(what) {

@@ -4,6 +4,8 @@
 // Plain ES modules on top of the API that everybody uses. The transports are asked for, never listed here: the
 // browser half of a wire is the module of its name in `transports/`.
 
+import { Backoff, sleep } from "./backoff.js";
+import { call } from "./call.js";
 import { DeploymentView } from "./deployment.js";
 import { Held } from "./held.js";
 import { LanesView } from "./lanes/view.js";
@@ -17,14 +19,22 @@ const LESSON = /^#\/lessons\/(\d{1,2})$/;
 const REPORTS = "#/reports";
 const ROUTE = /^#\/([^/]+)(?:\/([a-z0-9-]+))?$/;
 const WIRE = /^[a-z0-9-]+$/;
+const FIRST_CEILING_MS = 500;
 
 const element = (id) => document.getElementById(id);
 
 /** What the server offers, each with the browser half of its wire. Two engines of one wire share it. */
 async function loadTransports() {
-  const response = await fetch("/api/transports", { cache: "no-store" });
-  const transports = await response.json();
-  return Promise.all(transports.map(async (row) => ({ ...row, half: await loadHalf(row.wire) })));
+  const backoff = new Backoff(FIRST_CEILING_MS);
+  for (;;) {
+    try {
+      const transports = await call("/api/transports");
+      return await Promise.all(transports.map(async (row) => ({ ...row, half: await loadHalf(row.wire) })));
+    } catch (error) {
+      fail(`The server does not say what it offers: ${error.message}. Trying again.`);
+      await sleep(backoff.failed(), new AbortController().signal);
+    }
+  }
 }
 
 /** null: this page cannot speak that wire. */
@@ -76,7 +86,9 @@ async function start() {
       overview.open();
     } else if (transport === undefined) {
       show("lanes");
-      lanes.open(encodeURIComponent(given), { withCommands: unfed.has(given) });
+      document.title = "wirelab";
+      const named = (name) => (document.title = `${name} · wirelab`);
+      lanes.open(encodeURIComponent(given), { withCommands: unfed.has(given), named });
     } else {
       show("deployment");
       deployment.open(encodeURIComponent(given), transport, { withCommands: unfed.has(given) });
@@ -87,7 +99,13 @@ async function start() {
   route();
 }
 
-start().catch((error) => {
-  element("failure").hidden = false;
-  element("failure").textContent = `The page could not start: ${error.message}`;
-});
+/** What stands in the way of the whole page; empty: nothing. */
+function fail(text) {
+  element("failure").hidden = text === "";
+  element("failure").textContent = text;
+}
+
+start().then(
+  () => fail(""),
+  (error) => fail(`The page could not start: ${error.message}`),
+);

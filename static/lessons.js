@@ -88,12 +88,13 @@ export class Lessons {
     this.#stop();
     this.#view.close();
     const { signal } = this.#visit;
-    const stage = (this.#stage = new Stage(this.#view, signal, (text) => this.#say(text)));
+    const stage = (this.#stage = new Stage(this.#view, signal, (text, left) => this.#say(text, left)));
     element("lesson-result").replaceChildren();
     this.#say("");
     this.#enable(false);
     // What happens now is below.
     element("lesson-ask").open = false;
+    element("lesson-say").focus({ preventScroll: true });
     try {
       const answers = Object.fromEntries(new FormData(element("lesson-form")));
       const measured = await this.#lesson.run(stage, answers);
@@ -103,8 +104,6 @@ export class Lessons {
     } catch (error) {
       if (signal.aborted) return;
       this.#say(`The lesson stopped: ${error.message}`);
-      // With the button to run it again.
-      element("lesson-ask").open = true;
     } finally {
       if (!signal.aborted) this.#enable(true);
     }
@@ -131,8 +130,10 @@ export class Lessons {
     element("lesson-run").textContent = this.#stage === null ? "Run it" : "Run it again";
   }
 
-  #say(text) {
-    element("lesson-say").textContent = text;
+  /** A step in words; what is left of it counts down beside it, for the eye alone. */
+  #say(text, left = "") {
+    if (element("lesson-say").textContent !== text) element("lesson-say").textContent = text;
+    element("lesson-left").textContent = left;
   }
 }
 
@@ -145,12 +146,12 @@ function item({ title, summary }, number) {
 }
 
 /** A prediction that is asked for: a number, or one of some words. */
-function field({ name, label, unit, choices, value = "" }) {
+function field({ name, label, unit, choices, ...number }) {
   const labelled = make("label", label);
   const input = make(choices ? "select" : "input");
   input.name = name;
   if (choices) input.append(new Option("–", ""), ...choices.map((choice) => new Option(choice, choice)));
-  else Object.assign(input, { type: "number", min: 0, step: "any", value });
+  else Object.assign(input, { type: "number", min: 0, step: "any", ...number });
   labelled.append(input);
   if (unit) labelled.append(make("span", unit, "quiet"));
   return labelled;

@@ -1,5 +1,6 @@
 // The overview: which deployments there are, and a form that creates one.
 
+import { call } from "./call.js";
 import { count } from "./figures.js";
 import { problemOf } from "./refusal.js";
 
@@ -76,18 +77,15 @@ export class Overview {
     const note = element("create-note");
     const button = form.querySelector("button");
     const source = sourceOf(form);
+    const body = { name: form.elements.name.value, ...(source && { source }) };
     note.textContent = "";
     button.disabled = true;
     try {
-      const response = await fetch("/api/deployments", {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ name: form.elements.name.value, ...(source && { source }) }),
-      });
-      if (response.ok) this.#created(await response.json(), source);
-      else note.textContent = (await problemOf(response)).detail;
+      const created = await call("/api/deployments", { method: "POST", body });
+      // Who went elsewhere meanwhile stays there, and finds it in the list.
+      if (this.#timer !== null) this.#created(created, source);
     } catch (error) {
-      note.textContent = `No answer: ${error.message}`;
+      note.textContent = error.message;
     } finally {
       button.disabled = false;
     }

@@ -29,6 +29,7 @@ export class Source {
     element("publish").open = withCommands;
     element("publish-note").textContent = "";
     this.#mean(null);
+    for (const button of document.querySelectorAll("[data-copies]")) button.textContent = "Copy";
     const server = location.origin;
     const lines = `${server}${this.#path}/lines`;
     element("with-wirelab").textContent = `wirelab publish --server ${server} --deployment ${id} -- ls -l /`;
@@ -59,9 +60,12 @@ export class Source {
   }
 
   async #do(method, verb, body) {
-    const note = element("publish-note");
+    const [note, path] = [element("publish-note"), this.#path];
     note.textContent = "";
-    await call(`${this.#path}${verb}`, { method, body }).catch((error) => (note.textContent = error.message));
+    await call(`${this.#path}${verb}`, { method, body }).catch((error) => {
+      // Not beside another deployment.
+      if (path === this.#path) note.textContent = error.message;
+    });
   }
 }
 

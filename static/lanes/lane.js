@@ -30,8 +30,6 @@ export class Lane {
   lastLine = -Infinity;
   /** Told of the lines of each batch, by whoever wants to know. */
   onLines = () => {};
-  /** The connection waits for one of the browser's six. */
-  isQueued = false;
   isPaused = false;
 
   #follower;
@@ -39,6 +37,8 @@ export class Lane {
   #view;
   #parts = {};
   #ledgerAtClear = null;
+  /** Since when its lines are wanted, by the server's clock, ms since 1970. */
+  #wanted_ms = 0;
 
   /**
    * `view` is what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `held`, and is told `wire(lane,
@@ -73,7 +73,6 @@ export class Lane {
   }
 
   get state() {
-    if (this.isQueued) return "queued";
     return this.isPaused && this.#follower.state === "live" ? "paused" : this.#follower.state;
   }
 
@@ -104,18 +103,17 @@ export class Lane {
     return clock !== null && Math.abs(clock.offset_ms) < OFFSET_MS_MAX;
   }
 
-  /** Follows, if the browser has a connection left for what the server would hold. */
+  /** Follows. */
   connect() {
-    const { half } = this.transport;
     if (this.#follower.isActive) return;
-    this.isQueued = !this.#view.held.allows(half.heldRequests);
-    if (this.isQueued) return this.#changed();
     this.isPaused = false;
-    this.#follower.connect(this.transport, half, ONE_OF_MANY.rows);
+    // What was appended while nobody wanted it here was not delivered late.
+    this.#wanted_ms = wall_ms() + (this.#view.clock?.offset_ms ?? 0);
+    this.#follower.connect(this.transport, this.transport.half, ONE_OF_MANY.rows);
   }
 
   disconnect() {
-    this.isQueued = this.isPaused = false;
+    this.isPaused = false;
     this.#follower.disconnect();
   }
 
@@ -127,8 +125,9 @@ export class Lane {
     this.outages = this.outages.filter(({ back }) => back === null);
     this.#follower.resetCounts();
     if (this.ledger !== null) {
-      const { connections_open: _, lane: __, ...counts } = this.ledger;
-      this.#ledgerAtClear = counts;
+      const { connections_open: open, lane: _, connections, ...counts } = this.ledger;
+      // Those that are open still carry what comes.
+      this.#ledgerAtClear = { ...counts, connections: connections - (open ?? 0) };
     }
     this.#changed();
   }
@@ -141,7 +140,8 @@ export class Lane {
 
   ping() {
     this.#write("answer", "ping …");
-    this.#follower.ping((ms) => this.#write("answer", `pong after ${ms.toFixed(1)} ms`));
+    const told = (ms) => this.#write("answer", ms === null ? "no pong" : `pong after ${ms.toFixed(1)} ms`);
+    this.#follower.ping(told);
   }
 
   /** Appends a line over this lane's own connection; the promise is told why not, or null. */
@@ -168,6 +168,7 @@ export class Lane {
     const [now, wall] = [performance.now(), wall_ms()];
     this.lastLine = now;
     for (const { seq, at_us } of lines) {
+      if (at_us / 1_000 < this.#wanted_ms) continue;
       this.absolute.record(wall - at_us / 1_000, now);
       this.relative.record(this.#view.firsts.behind(`${this.deployment}.${seq}`, now), now);
     }
@@ -180,7 +181,7 @@ export class Lane {
       // A new socket knows of no pause.
       this.isPaused = false;
       if (open === null) this.outages.push({ cut: performance.now(), back: null });
-    } else if (open && state !== "connecting") open.back = performance.now();
+    } else if (open && (state === "live" || state === "finished")) open.back = performance.now();
     this.#view.changed(this);
   }
 
@@ -197,7 +198,11 @@ export class Lane {
     parts.waits.title = transport.summary;
     parts.log.setAttribute("aria-label", `Lines of ${name}`);
     parts.remove.setAttribute("aria-label", `Remove ${name}`);
-    parts.remove.addEventListener("click", () => this.#view.remove(this));
+    parts.remove.addEventListener("click", () => {
+      const next = (element.nextElementSibling ?? element.previousElementSibling)?.querySelector("[data-part=remove]");
+      this.#view.remove(this);
+      (next ?? document.getElementById("add-lane")).focus();
+    });
     parts.connect.addEventListener("click", () => this.connect());
     parts.disconnect.addEventListener("click", () => this.disconnect());
     parts.clear.addEventListener("click", () => this.clear());
@@ -220,7 +225,7 @@ export class Lane {
     const parts = this.#parts;
     this.#write("state", this.state);
     parts.state.dataset.state = this.state;
-    this.#write("detail", this.isQueued ? "Waits: the browser's connections to this server are all but used up." : detail);
+    this.#write("detail", detail);
     const lines = counts.history + counts.live;
     this.#write("lines", count(lines));
     this.#write("history", count(counts.history));
@@ -231,8 +236,12 @@ export class Lane {
     this.#write("cursor", cursor ?? "–");
     this.#drawLedger(counts.live);
     this.#drawLatency();
-    parts.connect.hidden = isActive || this.isQueued;
-    parts.disconnect.hidden = !parts.connect.hidden;
+    const { activeElement } = document;
+    parts.connect.hidden = isActive;
+    parts.disconnect.hidden = !isActive;
+    // Whoever pressed one of them has the other in its place.
+    if (activeElement === parts.connect && isActive) parts.disconnect.focus();
+    if (activeElement === parts.disconnect && !isActive) parts.connect.focus();
     parts.pause.textContent = this.isPaused ? "Resume" : "Pause";
     for (const button of [parts.ping, parts.pause, parts.send]) button.disabled = !canCommand;
   }
@@ -254,9 +263,14 @@ export class Lane {
     this.#write("p50", milliseconds(latency.quantile(0.5)));
     this.#write("p99", milliseconds(latency.quantile(0.99)));
     this.#write("scale", this.isAbsolute ? "Delivery latency (ms)" : "Behind the fastest (ms)");
-    const points = latency.curve(performance.now()).map((ms, i) => (Number.isNaN(ms) ? null : `${i},${height(ms)}`));
-    const drawn = points.filter((point) => point !== null);
-    this.#parts.curve.setAttribute("points", drawn.join(" "));
+    // Time without lines is a gap: the curve goes on behind it.
+    let pen = "M";
+    const path = latency.curve(performance.now()).map((ms, i) => {
+      const step = Number.isNaN(ms) ? "" : `${pen}${i} ${height(ms)}h0`;
+      pen = Number.isNaN(ms) ? "M" : "L";
+      return step;
+    });
+    this.#parts.curve.setAttribute("d", path.join(""));
   }
 
   /** Writes only what changed, so that a screen reader is not told the same again. */

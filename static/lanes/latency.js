@@ -18,6 +18,8 @@ export const STEPS = 60;
 export class Latency {
   #buckets = new Uint32Array(BUCKETS);
   #sum = 0;
+  #least = Infinity;
+  #most = -Infinity;
   #steps = new Float64Array(STEPS).fill(NaN);
   #step = 0;
   count = 0;
@@ -29,6 +31,8 @@ export class Latency {
     const index = Math.ceil(Math.log(Math.max(latency_ms, LEAST_MS) / LEAST_MS) / Math.log(GROWTH));
     this.#buckets[Math.min(index, BUCKETS - 1)] += 1;
     this.#sum += latency_ms;
+    this.#least = Math.min(this.#least, latency_ms);
+    this.#most = Math.max(this.#most, latency_ms);
     this.count += 1;
     this.last = latency_ms;
     this.#advance(now_ms);
@@ -46,8 +50,9 @@ export class Latency {
     if (this.count === 0) return null;
     let left = Math.max(Math.ceil(q * this.count), 1);
     const index = this.#buckets.findIndex((count) => (left -= count) <= 0);
-    // The middle of the bucket, so that no quantile is always too high.
-    return index === 0 ? LEAST_MS : LEAST_MS * GROWTH ** (index - 0.5);
+    // The middle of the bucket, so that no quantile is always too high; and nothing that was not seen.
+    const middle = index === 0 ? 0 : LEAST_MS * GROWTH ** (index - 0.5);
+    return Math.min(Math.max(middle, this.#least), this.#most);
   }
 
   /** The worst latency of each step, oldest first, NaN where no line came; the last is the step of `now_ms`. */

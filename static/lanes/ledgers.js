@@ -3,9 +3,11 @@
 // A page cannot see its own bytes and connections. Each lane tags its requests, and the server streams the ledger
 // of every tag back, over a WebSocket: that takes none of the six connections that the page is about.
 
-import { Backoff, sleep } from "../backoff.js";
+import { sleep } from "../backoff.js";
 
-const FIRST_CEILING_MS = 500;
+/** How long after a socket that broke the next one is tried. Soon: what lanes ask of a server that was restarted is
+ *  counted only once it knows the page, and they come back within seconds. Apart, since many pages do. */
+const RETRY_MS = { min: 150, max: 450 };
 /** A socket without a word for this long is dead: the clock is asked more often. */
 const SILENCE_MS_MAX = 20_000;
 /** How often the server's clock is looked at, and how many questions that takes: the quickest answer counts. */
@@ -80,16 +82,16 @@ export class Ledgers {
   }
 
   async #follow(signal) {
-    const backoff = new Backoff(FIRST_CEILING_MS);
+    const retry_ms = () => RETRY_MS.min + Math.random() * (RETRY_MS.max - RETRY_MS.min);
     do {
-      await this.#connect(backoff, signal);
+      await this.#connect(signal);
       this.#looks = [];
       if (!signal.aborted) this.#onClock(null);
-    } while (await sleep(backoff.failed(), signal));
+    } while (await sleep(retry_ms(), signal));
   }
 
   /** One socket, to its end. */
-  #connect(backoff, signal) {
+  #connect(signal) {
     return new Promise((ended) => {
       const url = new URL(`/api/lanes/${page}`, location.href);
       url.protocol = url.protocol.replace("http", "ws");
@@ -110,7 +112,6 @@ export class Ledgers {
         watchdog = setTimeout(end, SILENCE_MS_MAX);
         const frame = JSON.parse(data);
         if (frame.type === "hello") {
-          backoff.succeeded();
           this.#meet(frame.server);
           this.#onHello();
           this.#askClock(socket, CLOCK_QUESTIONS);

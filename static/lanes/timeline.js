@@ -21,6 +21,8 @@ const AXIS_STEPS_S = [1, 2, 5, 10];
 const AXIS_STEP_PX_MIN = 64;
 /** A time that does not fit is not written. */
 const AXIS_WORD_PX = 36;
+/** In a lower window the legend is folded at first: the lanes' figures should be seen beside the timeline. */
+const LEGEND_PX_MIN = 800;
 /** Room for the newest sign, which is drawn around its time. */
 const RIGHT_PX = 12;
 /** For whoever asked for less motion: a new picture twice a second, not one that glides. */
@@ -162,7 +164,10 @@ export class Timeline {
     signs.setAttribute("aria-label", "What the signs mean");
     this.#legend = new Legend(signs);
     this.#element.classList.add("timeline");
-    this.#element.append(bar, body, signs);
+    const how = make("details", "timeline-how");
+    how.append(make("summary", "", "How to read it"), signs);
+    how.open = innerHeight >= LEGEND_PX_MIN;
+    this.#element.append(bar, body, how);
     this.#show(SPAN_S_FIRST);
     this.#layOut();
   }

@@ -4,7 +4,7 @@
 // clock, the count of held requests, and one drawing per frame however many lines come.
 
 import { Backoff, sleep } from "../backoff.js";
-import { milliseconds } from "../figures.js";
+import { span } from "../figures.js";
 import { SETTINGS } from "../follower.js";
 import { CONNECTIONS_MAX, HELD_WARN } from "../held.js";
 import { showStatus } from "../overview.js";
@@ -39,6 +39,10 @@ export class LanesView {
     (clock) => this.#takeClock(clock),
   );
   #id = null;
+  /** Is told the deployment's name. */
+  #named = () => {};
+  /** What was last said of each lane. */
+  #said = new Map();
   #visit = null;
   #ticker = null;
   #dirty = new Set();
@@ -59,9 +63,10 @@ export class LanesView {
     this.#slider("hold", (value) => (this.settings.hold_s = value));
   }
 
-  /** Opens a deployment with these transports, each in a lane, or with all. */
-  open(id, { withCommands = false, transports = this.#transports.map(({ name }) => name) } = {}) {
+  /** Opens a deployment with these transports, each in a lane, or with all; `named(name)` is told what it is called. */
+  open(id, { withCommands = false, named = () => {}, transports = this.#transports.map(({ name }) => name) } = {}) {
     this.#id = id;
+    this.#named = named;
     this.#visit = new AbortController();
     this.clock = null;
     this.firsts = new Firsts();
@@ -103,7 +108,7 @@ export class LanesView {
     const transport = this.#transports.find((row) => row.name === name);
     if (transport === undefined) return undefined;
     if (this.#lanes.size >= LANES_MAX) {
-      this.#write("held-note", `${LANES_MAX} lanes are as many as a page shows; remove one first.`);
+      this.#write("lanes-note", `${LANES_MAX} lanes are as many as a page shows; remove one first.`);
       return undefined;
     }
     const lane = new Lane(++this.#lastNumber, transport, deployment, this);
@@ -115,9 +120,11 @@ export class LanesView {
   }
 
   remove(lane) {
+    this.#write("lanes-note", "");
     lane.remove();
     this.#lanes.delete(lane.number);
     this.#dirty.delete(lane);
+    this.#said.delete(lane);
     this.#timeline.removeStrip(lane.number);
     this.#ledgers.forget(lane.number);
   }
@@ -130,7 +137,6 @@ export class LanesView {
 
   /** Counts from here; the timeline goes on. */
   restart() {
-    this.firsts = new Firsts();
     this.#each((lane) => lane.clear());
   }
 
@@ -154,12 +160,24 @@ export class LanesView {
       this.#describe(this.#visit.signal);
     }
     if (lane.state === "deleted" && lane.deployment === this.#id) this.#showDeleted();
+    this.#announce(lane);
     this.#dirty.add(lane);
     this.#frame ??= requestAnimationFrame(() => {
       this.#frame = null;
       for (const changed of this.#dirty) changed.draw();
       this.#dirty.clear();
     });
+  }
+
+  /** For screen readers: one voice for all lanes, and only when the state of one is another. */
+  #announce(lane) {
+    const { number, transport, state } = lane;
+    if (this.#said.get(lane) === state) return;
+    // Who waits for a connection is told beside the count of them.
+    const queued = [this.#said.get(lane), state].includes("queued");
+    this.#said.set(lane, state);
+    if (queued) this.#heldChanged();
+    if (state !== "connecting") this.#write("lanes-said", `${transport.name}, lane ${number}: ${state}`);
   }
 
   #each(act) {
@@ -189,7 +207,7 @@ export class LanesView {
     const text =
       clock === null
         ? "Clock of the server: not known. Latency is shown as behind the fastest lane."
-        : `Clock of the server: ${milliseconds(Math.abs(offset_ms))} ms ${offset_ms < 0 ? "behind" : "ahead"} (± ${milliseconds(error_ms)} ms). ` +
+        : `Clock of the server: ${span(Math.abs(offset_ms))} ${offset_ms < 0 ? "behind" : "ahead"} (± ${span(error_ms)}). ` +
           (Math.abs(offset_ms) < OFFSET_MS_MAX
             ? "Latency is receipt − append."
             : `Above ${OFFSET_MS_MAX} ms, so latency is shown as behind the fastest lane.`);
@@ -209,8 +227,6 @@ export class LanesView {
         : "A browser opens six connections to one server over HTTP/1.1, and every held poll and open stream keeps one." +
             (queued.length === 0 ? "" : " The page keeps the last for buttons and short polls: some lanes wait."),
     );
-    // Who waited longest is first.
-    for (const lane of queued) lane.connect();
   }
 
   /** Name and status. That the deployment is not there is told by the lanes. */
@@ -226,7 +242,7 @@ export class LanesView {
 
   #showDeployment({ name, status }) {
     this.#write("lanes-name", name);
-    document.title = `${name} · wirelab`;
+    this.#named(name);
     showStatus(element("lanes-status"), status);
     element("lanes-status").hidden = false;
     this.#source.status(status);

@@ -35,7 +35,7 @@ export const lesson = {
     const speak = async (text) => {
       stage.view.restart();
       for (let round = 1; round <= ROUNDS; round += 1) {
-        stage.say(`${text} ${round} of ${ROUNDS} lines`);
+        stage.say(text, `${round} of ${ROUNDS} lines`);
         await Promise.all([a, b].map((id, i) => stage.publish(id, [`room ${ROOMS[i]}, line ${round}`])));
         await stage.pass(ROUND_S);
       }
@@ -61,7 +61,7 @@ export const lesson = {
         crowd = { ...crowd, ...crowds.find((row) => row.id === id) };
       };
       for (let tries = 0; crowd.connected < subscribers && tries < 20; tries += 1) {
-        stage.say(`${crowd.connected} of ${subscribers} subscribers are connected`);
+        stage.say("The crowd connects:", `${crowd.connected} of ${subscribers}`);
         await stage.pass(ROUND_S);
         await look();
       }

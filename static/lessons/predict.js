@@ -21,7 +21,7 @@ export const lesson = {
       "round trip that this page has measured.",
   ],
   predictions: [
-    { name: "interval", label: "Poll interval", unit: "s", value: 3 },
+    { name: "interval", label: "Poll interval", unit: "s", value: 3, min: 0.1, max: 10, step: 0.1, required: true },
     { name: "requests", label: `Requests of the short poll in ${MEASURED_S} s:` },
     { name: "latency", label: "Its mean latency", unit: "ms" },
   ],

@@ -6,6 +6,7 @@ import { milliseconds } from "../figures.js";
 const RATE_HZ = 5;
 const BEFORE_S = 5;
 const REFUSE_S = 4;
+const INTERVAL_S = 2;
 const BACK_S_MAX = 60;
 const AFTER_S = 3;
 
@@ -38,6 +39,7 @@ export const lesson = {
     // Where there is none the lesson ends here, not at its outage.
     await stage.lab("GET", "/api/lab");
     const id = await stage.create("lesson 3", { kind: "generate", rate_hz: RATE_HZ });
+    stage.view.set("interval", INTERVAL_S);
     stage.open(id);
     const { lanes } = stage.view;
     await stage.until(() => lanes.every(({ state }) => state === "live"), 10);
@@ -49,11 +51,13 @@ export const lesson = {
     stage.say("The server answers again. Who comes back?");
     await stage.until(() => lanes.every(({ state, lastLine }) => state === "live" && lastLine > cut + REFUSE_S * 1_000), BACK_S_MAX);
     await stage.seconds(AFTER_S, "Everybody catches up:");
+    // Latencies are absolute only once the clock was looked at again.
+    await stage.until(() => stage.view.clock !== null, AFTER_S);
     const back = lanes.filter(({ outages }) => outages.length > 0 && outages.at(-1).back !== null);
     const first = back.sort((a, b) => a.outages.at(-1).back - b.outages.at(-1).back)[0];
     const [lost, twice] = ["lost", "repeated"].map((what) => lanes.reduce((sum, { counts }) => sum + counts[what], 0));
     return {
-      caption: "How each lane came through",
+      caption: "How each lane came through, and is doing now",
       columns: ["lane", "state", "without a connection (s)", "lines", "lost", "twice", "longest wait of a line (ms)"],
       rows: () =>
         lanes.map((lane) => [

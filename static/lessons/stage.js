@@ -2,9 +2,12 @@
 //
 // Everything that a lesson makes on the server is gone when the lesson is left.
 
-import { sleep } from "../backoff.js";
+import { Backoff, sleep } from "../backoff.js";
 import { call } from "../call.js";
 
+/** How long a server that is away is asked again to forget a lesson, and the first wait. */
+const TIDY_MS_MAX = 60_000;
+const TIDY_FIRST_MS = 500;
 /** How often a condition is looked at. */
 const LOOK_MS = 100;
 
@@ -13,10 +16,12 @@ export class Stage {
   say;
   #signal;
   #made = [];
+  #settings;
 
-  /** `view` shows the lanes; `say(text)` tells what is going on; `signal` ends the lesson. */
+  /** `view` shows the lanes; `say(text, left)` tells what is going on; `signal` ends the lesson. */
   constructor(view, signal, say) {
     this.view = view;
+    this.#settings = { ...view.settings };
     this.#signal = signal;
     this.say = say;
   }
@@ -61,7 +66,7 @@ export class Stage {
     for (let number = 1; ; number += 1) {
       due_s += -Math.log(1 - Math.random()) / rate_hz;
       const passed_s = (performance.now() - began) / 1_000;
-      this.say(`${text} ${Math.ceil(seconds - passed_s)} s …`);
+      this.say(text, `${Math.ceil(seconds - passed_s)} s`);
       await this.pass(Math.max(Math.min(due_s, seconds) - passed_s, 0));
       if (due_s >= seconds) return;
       await this.publish(id, [`line ${number}, at a random time`]);
@@ -71,7 +76,7 @@ export class Stage {
   /** Lets seconds pass, and counts them down. */
   async seconds(count, text) {
     for (let left = count; left > 0; left -= 1) {
-      this.say(`${text} ${Math.ceil(left)} s …`);
+      this.say(text, `${Math.ceil(left)} s`);
       await this.pass(Math.min(left, 1));
     }
     this.say("");
@@ -93,15 +98,26 @@ export class Stage {
     return true;
   }
 
-  /** Deletes what was made, the latest first, also when the page is being closed. */
+  /** Deletes what was made, the latest first, also when the page is being closed; sliders go back to where they were. */
   tidy() {
-    for (const path of this.#made.reverse()) fetch(path, { method: "DELETE", keepalive: true }).catch(() => {});
+    for (const path of this.#made.reverse()) remove(path);
     this.#made = [];
-    this.view.held.restore();
+    this.view.set("interval", this.#settings.interval_ms / 1_000);
+    this.view.set("hold", this.#settings.hold_s);
   }
 
   /** A lesson that was left goes no further. */
   #go() {
     this.#signal.throwIfAborted();
   }
+}
+
+/** The server may be away, by the lesson's own doing. */
+async function remove(path) {
+  const patience = AbortSignal.timeout(TIDY_MS_MAX);
+  const backoff = new Backoff(TIDY_FIRST_MS);
+  do {
+    const answer = await fetch(path, { method: "DELETE", keepalive: true }).catch(() => null);
+    if (answer?.ok || answer?.status === 404) return;
+  } while (await sleep(backoff.failed(), patience));
 }

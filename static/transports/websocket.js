@@ -114,10 +114,10 @@ export function subscribe(target, onBatch) {
     send({ ...fields, ref });
   }
 
-  /** Asks for a pong; `onPong` is told the round trip, ms. */
+  /** Asks for a pong; `onPong` is told the round trip, ms, or null when the socket ended before. */
   function ping(onPong) {
     const sent = performance.now();
-    command({ type: "ping" }, (frame) => frame && onPong(performance.now() - sent));
+    command({ type: "ping" }, (frame) => onPong(frame && performance.now() - sent));
   }
 
   /** Appends a line to the log that is followed; `onAnswer` is told why not, or null. */
