@@ -15,7 +15,7 @@ use crate::server::Binary;
 const WINDOWS: [(u32, u32); 2] = [(1280, 720), (800, 900)];
 /// Of a picture that shows the lanes below the timeline as well, and of one that shows a lesson with its timeline.
 const LANES: (u32, u32) = (1280, 1080);
-const LESSON: (u32, u32) = (1280, 960);
+const LESSON: (u32, u32) = (1280, 920);
 /// A picture in a document should not weigh more than its text.
 const PNG_BYTES_MAX: usize = 250_000;
 
