@@ -4,7 +4,6 @@
 //! one of them. A streaming body, so that a page that reads slowly gets fewer frames and costs no more memory. Takes no
 //! command that changes anything.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use wirelab_clients::wire::{LaneLedger, LedgerCommand, LedgerFrame, Reference};
 
-use super::{Watched, tag};
+use super::{Told, Watched, tag};
 use crate::clock::now_us;
 use crate::problem::Refusal;
 use crate::server::Context;
@@ -56,8 +55,7 @@ enum Phase {
 struct Ledgers {
     watched: Watched,
     changed: watch::Receiver<()>,
-    /// As they were told last.
-    told: HashMap<u16, LaneLedger>,
+    told: Told,
     told_at: Instant,
     inbox: Inbox,
     phase: Phase,
@@ -75,7 +73,7 @@ impl Ledgers {
             // Before the first look at the ledgers: what changes meanwhile is told next.
             changed: watched.page.changed.subscribe(),
             watched,
-            told: HashMap::new(),
+            told: Told::default(),
             told_at: now,
             inbox: Inbox::of(payload),
             phase: Phase::Open,
@@ -98,7 +96,8 @@ impl Ledgers {
         loop {
             if !self.out.is_empty() {
                 self.silent_since = Instant::now();
-                return Some(self.out.split().freeze());
+                // Taken whole: what is left of a split keeps the memory of the longest frame.
+                return Some(std::mem::take(&mut self.out).freeze());
             }
             match self.phase {
                 Phase::Open => self.turn().await,
@@ -137,12 +136,10 @@ impl Ledgers {
         }
     }
 
-    /// The ledgers that are not as they were told.
+    /// The ledgers that changed since they were told.
     fn changes(&mut self) -> Vec<LaneLedger> {
         self.told_at = Instant::now();
-        let mut ledgers = self.watched.page.ledgers();
-        ledgers.retain(|ledger| self.told.insert(ledger.lane, *ledger) != Some(*ledger));
-        ledgers
+        self.watched.page.news(&mut self.told)
     }
 
     fn receive(&mut self, received: Option<Result<Message, Violation>>) {

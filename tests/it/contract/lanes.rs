@@ -488,13 +488,13 @@ async fn what_is_no_handshake_or_comes_from_another_origin_is_refused() {
 }
 
 #[test]
-fn a_page_has_eight_sockets_at_most_and_a_closed_one_makes_room() {
+fn a_page_has_three_sockets_at_most_and_a_closed_one_makes_room() {
     let server = Server::start();
-    let mut open: Vec<_> = (0..8).map(|_| Page::open(&server)).collect();
+    let mut open: Vec<_> = (0..3).map(|_| Page::open(&server)).collect();
     let refused = server.websocket(&ledgers_path(PAGE), &[]).map(drop).unwrap_err();
     let problem = refused.problem().unwrap();
     assert_eq!((problem.status, refused.header("retry-after")), (503, Some("30")));
-    assert!(problem.detail.contains("8 of these sockets"), "{}", problem.detail);
+    assert!(problem.detail.contains("3 of these sockets"), "{}", problem.detail);
     server.websocket(&ledgers_path("another00"), &[]).unwrap();
 
     server.get(&format!("/healthz?{}", lane(1)));
