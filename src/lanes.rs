@@ -30,8 +30,9 @@ const PAGES_MAX: usize = 256;
 /// Open sockets of one page: it has one, and two that the server has not yet seen break. Each may keep a buffer for the
 /// longest frame that it sent, which tells every lane in 256 bytes at most: 256 × 3 × 999 × 256 B = 188 MiB.
 const SOCKETS_MAX: usize = 3;
-/// How long a page is kept without a socket, so that one that reconnects finds its counts.
-const GRACE: Duration = Duration::from_secs(60);
+/// How long a page is kept without a socket, so that one that reconnects finds its counts: after the longest outage that
+/// the lab makes (30 s) and the longest wait of a page's back-off behind it (30 s), with time to spare.
+const GRACE: Duration = Duration::from_secs(90);
 /// `Retry-After` when there is no room for another page or socket, s: until one may have been found dead.
 const RETRY_AFTER_S: u64 = 30;
 
@@ -42,8 +43,6 @@ pub(crate) fn mount(config: &mut web::ServiceConfig) {
 
 /// The pages of one server.
 pub(crate) struct Lanes {
-    /// Random: whoever reconnects to another process must not take its counts for those of the one before.
-    server: String,
     pages: Mutex<HashMap<Box<str>, Kept>>,
 }
 
@@ -63,8 +62,7 @@ impl Kept {
 
 impl Lanes {
     pub(crate) fn new() -> Arc<Self> {
-        let server = format!("{:016x}", rand::rng().random::<u64>());
-        Arc::new(Self { server, pages: Mutex::default() })
+        Arc::new(Self { pages: Mutex::default() })
     }
 
     /// The lane of a request with this query, if it has a tag and the page is kept. A malformed tag is refused, whether
@@ -93,8 +91,11 @@ impl Lanes {
             })?;
             pages.remove(&oldest);
         }
-        let kept =
-            pages.entry(page.into()).or_insert_with(|| Kept { page: Arc::default(), sockets: 0, left: now });
+        let kept = pages.entry(page.into()).or_insert_with(|| Kept {
+            page: Arc::new(Page::new()),
+            sockets: 0,
+            left: now,
+        });
         if kept.sockets == SOCKETS_MAX {
             return Err(busy(format!(
                 "page {page} has {SOCKETS_MAX} of these sockets open; close one of them"
@@ -130,14 +131,20 @@ impl Drop for Watched {
     }
 }
 
-/// One page's lanes.
-#[derive(Default)]
+/// One page's lanes, from the moment that the page is known until it is forgotten.
 struct Page {
+    /// Random: whoever reconnects must not take these counts for those of a page that was forgotten, or of another process.
+    id: String,
     lanes: Mutex<BTreeMap<u16, Arc<Lane>>>,
     changed: watch::Sender<()>,
 }
 
 impl Page {
+    fn new() -> Self {
+        let id = format!("{:016x}", rand::rng().random::<u64>());
+        Self { id, lanes: Mutex::default(), changed: watch::Sender::default() }
+    }
+
     fn lane(&self, number: u16) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().expect("no holder panics");
         let lane = lanes.entry(number).or_insert_with(|| {

@@ -82,9 +82,9 @@ impl Ledgers {
             unanswered_pings: 0,
             context,
         };
-        let server = ledgers.watched.lanes.server.clone();
+        let id = ledgers.watched.page.id.clone();
         let heartbeat_s = ledgers.context.options.heartbeat.as_secs();
-        ledgers.say(&LedgerFrame::Hello { server, heartbeat_s });
+        ledgers.say(&LedgerFrame::Hello { ledgers: id, heartbeat_s });
         let lanes = ledgers.changes();
         // Also when there are none: then the page knows that the server has counted nothing for it.
         ledgers.say(&LedgerFrame::Ledgers { lanes });

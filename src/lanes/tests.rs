@@ -33,18 +33,22 @@ fn counts_outlive_their_socket_by_the_grace_and_no_longer() {
     let watched = lanes.watch("k3x9q2w7", now).unwrap();
     let lane = lanes.find(tag("k3x9q2w7"), now).unwrap();
     lane.asked();
+    let first_id = watched.page.id.clone();
     leave(watched, now);
 
     let almost = now + GRACE - Duration::from_millis(1);
     assert!(Arc::ptr_eq(&lane, &lanes.find(tag("k3x9q2w7"), almost).unwrap()), "kept without a socket");
     let watched = lanes.watch("k3x9q2w7", almost).unwrap();
+    assert_eq!(watched.page.id, first_id, "and hears that they are the same");
     assert_eq!(all(&watched)[0].requests, 1, "a socket that comes back finds the counts");
     assert!(lanes.find(tag("k3x9q2w7"), almost + 10 * GRACE).is_some(), "kept while a socket is open");
 
     leave(watched, almost);
     let over = almost + GRACE;
     assert!(lanes.find(tag("k3x9q2w7"), over).is_none(), "forgotten");
-    assert!(all(&lanes.watch("k3x9q2w7", over).unwrap()).is_empty(), "a new life of the page");
+    let anew = lanes.watch("k3x9q2w7", over).unwrap();
+    assert!(all(&anew).is_empty(), "counted from nothing");
+    assert_ne!(anew.page.id, first_id, "and the page is told");
 }
 
 #[test]
@@ -66,6 +70,7 @@ fn the_page_that_left_first_makes_room_and_an_open_one_does_not() {
     assert!(refused.problem().detail.contains("close one"), "{refused}");
 
     let (second, first) = (open.swap_remove(7), open.swap_remove(3));
+    let ids = [first.page.id.clone(), second.page.id.clone()];
     leave(first, now + Duration::from_secs(1));
     leave(second, now + Duration::from_secs(2));
     let later = now + Duration::from_secs(3);
@@ -73,6 +78,12 @@ fn the_page_that_left_first_makes_room_and_an_open_one_does_not() {
     assert!(lanes.find(tag(&id(3)), later).is_none(), "it left first");
     assert!(lanes.find(tag(&id(7)), later).is_some());
     assert_eq!(lanes.pages.lock().unwrap().len(), PAGES_MAX);
+
+    let second = lanes.watch(&id(7), later).unwrap();
+    assert_eq!(second.page.id, ids[1], "it was kept");
+    leave(second, later);
+    let first = lanes.watch(&id(3), later).unwrap();
+    assert_ne!(first.page.id, ids[0], "one that made room can tell that its counts are gone");
 }
 
 #[test]

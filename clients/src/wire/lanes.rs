@@ -59,8 +59,8 @@ impl LaneLedger {
 pub enum LedgerFrame {
     /// First.
     Hello {
-        /// Random for each process: another one has counted nothing before.
-        server: String,
+        /// Random: with another one these ledgers began at nothing, since the server was restarted or had forgotten the page.
+        ledgers: String,
         /// Seconds between Ping frames on a silent socket.
         heartbeat_s: u64,
     },

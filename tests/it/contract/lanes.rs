@@ -25,18 +25,19 @@ fn lane(number: u16) -> String {
 /// A page that reads its ledgers.
 struct Page {
     socket: Socket,
-    server: String,
+    /// Which ledgers these are.
+    id: String,
     lanes: BTreeMap<u16, LaneLedger>,
 }
 
 impl Page {
-    /// Its greeting is read: who the server is, and what it has counted already.
+    /// Its greeting is read: which ledgers these are, and what they hold already.
     #[track_caller]
     fn open(api: &Api) -> Self {
         let socket = api.websocket(&ledgers_path(PAGE), &[]).unwrap();
-        let mut page = Self { socket, server: String::new(), lanes: BTreeMap::new() };
+        let mut page = Self { socket, id: String::new(), lanes: BTreeMap::new() };
         match page.told() {
-            LedgerFrame::Hello { server, heartbeat_s: 15 } => page.server = server,
+            LedgerFrame::Hello { ledgers, heartbeat_s: 15 } => page.id = ledgers,
             frame => panic!("{frame:?}"),
         }
         page.changed();
@@ -361,23 +362,23 @@ fn a_page_without_a_socket_has_no_ledger() {
 // The socket.
 
 #[test]
-fn a_socket_that_comes_back_finds_its_counts_and_another_server_says_that_it_is_another() {
+fn a_socket_that_comes_back_finds_its_counts_and_another_server_says_that_its_are_others() {
     let server = Server::start();
     let mut page = Page::open(&server);
     let mut kept = server.connection();
     let mut ask = || kept.ask("GET", &format!("/healthz?{}", lane(7)), &[], b"").unwrap().status;
     assert_eq!(ask(), 200);
     let before = page.until(7, |ledger| ledger.data == 1 && ledger.bytes_down > 0);
-    let name = page.server.clone();
+    let id = page.id.clone();
     drop(page);
     // Also while there is none.
     assert_eq!(ask(), 200);
 
     let mut page = Page::open(&server);
     let after = page.until(7, |ledger| ledger.data == 2 && ledger.bytes_down > before.bytes_down);
-    assert_eq!((page.server.as_str(), after.requests, after.connections), (name.as_str(), 2, 1));
+    assert_eq!((page.id.as_str(), after.requests, after.connections), (id.as_str(), 2, 1));
     let elsewhere = Server::start();
-    assert_ne!(Page::open(&elsewhere).server, name);
+    assert_ne!(Page::open(&elsewhere).id, id);
 }
 
 #[test]
