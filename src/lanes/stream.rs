@@ -19,10 +19,12 @@ use super::{Told, Watched, tag};
 use crate::clock::now_us;
 use crate::problem::Refusal;
 use crate::server::Context;
-use crate::upgrade::{self, CLOSE_TIMEOUT, Inbox, Message, UNANSWERED_PINGS_MAX, Violation};
+use crate::upgrade::{self, CLOSE_TIMEOUT, Inbox, Longest, Message, UNANSWERED_PINGS_MAX, Violation};
 
 /// Ledgers are told at most so often: quicker than a reader sees figures change, slower than a busy lane changes them.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
+/// A command is a few bytes and a `ref` that comes back; nobody publishes here.
+const COMMAND: Longest = Longest { bytes: 4 << 10, reason: "a command has at most 4 KiB" };
 /// What a page may say.
 const EXAMPLE: &str = r#"{"type":"clock","ref":1}"#;
 
@@ -75,7 +77,7 @@ impl Ledgers {
             watched,
             told: Told::default(),
             told_at: now,
-            inbox: Inbox::of(payload),
+            inbox: Inbox::of(payload, COMMAND),
             phase: Phase::Open,
             out: BytesMut::new(),
             silent_since: now,

@@ -423,6 +423,16 @@ fn anything_else_is_an_error_and_the_socket_lives() {
 }
 
 #[test]
+fn a_command_has_4_kib_at_most() {
+    let server = Server::start();
+    let mut page = Page::open(&server);
+    write(&mut page.socket, &frame(0x80 | TEXT, &[b' '; 4 << 10]));
+    assert_eq!(page.told_json()["problem"]["status"], 400, "read, and found to be no command");
+    write(&mut page.socket, &frame(0x80 | TEXT, &[b' '; (4 << 10) + 1]));
+    assert_eq!(page.socket.close_code(), Ok(1009));
+}
+
+#[test]
 fn a_broken_protocol_and_an_unanswered_ping_close_it() {
     let server = server_with(|options| options.heartbeat = Duration::from_millis(50));
     let mut socket = server.websocket(&ledgers_path(PAGE), &[]).unwrap();
