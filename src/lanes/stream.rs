@@ -62,7 +62,8 @@ struct Ledgers {
     inbox: Inbox,
     phase: Phase,
     out: BytesMut,
-    /// When something was last sent.
+    /// When the client was last heard, or last asked by a Ping whether it is there. What is sent is no sign of it: a busy
+    /// lane makes news for nobody as well.
     silent_since: Instant,
     unanswered_pings: u32,
     context: web::Data<Context>,
@@ -97,7 +98,6 @@ impl Ledgers {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if !self.out.is_empty() {
-                self.silent_since = Instant::now();
                 // Taken whole: what is left of a split keeps the memory of the longest frame.
                 return Some(std::mem::take(&mut self.out).freeze());
             }
@@ -146,6 +146,7 @@ impl Ledgers {
 
     fn receive(&mut self, received: Option<Result<Message, Violation>>) {
         self.unanswered_pings = 0;
+        self.silent_since = Instant::now();
         match received {
             Some(Ok(Message::Text(text))) => {
                 let (command, reference) = upgrade::command(&text, EXAMPLE);
@@ -174,12 +175,13 @@ impl Ledgers {
         }
     }
 
-    /// Nothing was sent for a heartbeat.
+    /// Nothing was heard for a heartbeat.
     fn fall_silent(&mut self) {
         if self.unanswered_pings == UNANSWERED_PINGS_MAX {
             return self.close(CloseCode::Policy, "no pong within two heartbeats");
         }
         self.unanswered_pings += 1;
+        self.silent_since = Instant::now();
         self.frame(b"", OpCode::Ping);
     }
 

@@ -460,6 +460,29 @@ fn a_broken_protocol_and_an_unanswered_ping_close_it() {
 }
 
 #[test]
+fn news_for_a_page_that_vanished_does_not_keep_its_socket_open() {
+    let heartbeat = Duration::from_millis(300);
+    let server = server_with(move |options| options.heartbeat = heartbeat);
+    let mut vanished = server.websocket(&ledgers_path(PAGE), &[]).unwrap();
+    let (began, mut news, mut pings) = (Instant::now(), 0, 0);
+    loop {
+        match vanished.frame().unwrap() {
+            // Each frame is followed by a request, so that there is always something to tell.
+            (TEXT, _) => {
+                assert!(began.elapsed() < 30 * heartbeat, "{pings} pings beside {news} news, and no end");
+                assert_eq!(server.get(&format!("/healthz?{}", lane(1))).status, 200);
+                news += 1;
+            }
+            (PING, _) => pings += 1,
+            (CLOSE, payload) => break assert_eq!(payload[..2], 1008_u16.to_be_bytes()),
+            frame => panic!("{frame:?}"),
+        }
+    }
+    assert_eq!(pings, 2);
+    assert!(news > 2, "{news} frames in three heartbeats");
+}
+
+#[test]
 fn goodbye_is_1001() {
     let mut server = Server::start();
     let mut page = Page::open(&server);
