@@ -36,6 +36,9 @@ const GRACE: Duration = Duration::from_secs(90);
 /// `Retry-After` when there is no room for another page or socket, s: until one may have been found dead.
 const RETRY_AFTER_S: u64 = 30;
 
+/// Below it are the ledgers' sockets.
+const PATH: &str = "/api/lanes/";
+
 /// The ledgers' own path.
 pub(crate) fn mount(config: &mut web::ServiceConfig) {
     config.service(resource("/api/lanes/{page}", "GET").route(web::get().to(stream::answer)));
@@ -65,11 +68,13 @@ impl Lanes {
         Arc::new(Self { pages: Mutex::default() })
     }
 
-    /// The lane of a request with this query, if it has a tag and the page is kept. A malformed tag is refused, whether
-    /// anybody would have counted or not.
-    pub(crate) fn of(&self, query: &str) -> Result<Option<Arc<Lane>>, Refusal> {
+    /// The lane of a request with this path and query, if it has a tag and the page is kept. A malformed tag is refused,
+    /// whether anybody would have counted or not. A socket of ledgers has no lane: its own bytes would be news to tell,
+    /// and so on for ever.
+    pub(crate) fn of(&self, path: &str, query: &str) -> Result<Option<Arc<Lane>>, Refusal> {
         let Some(given) = tag::given(query)? else { return Ok(None) };
-        Ok(self.find(Tag::parse(&given)?, Instant::now()))
+        let tag = Tag::parse(&given)?;
+        Ok(if path.starts_with(PATH) { None } else { self.find(tag, Instant::now()) })
     }
 
     fn find(&self, tag: Tag<'_>, now: Instant) -> Option<Arc<Lane>> {

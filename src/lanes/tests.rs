@@ -23,7 +23,7 @@ fn leave(watched: Watched, now: Instant) {
 #[test]
 fn a_tag_of_a_page_that_nobody_watches_leaves_nothing() {
     let lanes = Lanes::new();
-    assert!(lanes.of("lane=k3x9q2w7.1").unwrap().is_none());
+    assert!(lanes.of("/", "lane=k3x9q2w7.1").unwrap().is_none());
     assert!(lanes.pages.lock().unwrap().is_empty());
 }
 

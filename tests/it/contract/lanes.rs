@@ -359,6 +359,20 @@ fn a_page_without_a_socket_has_no_ledger() {
     assert_eq!(page.lanes.len(), 1);
 }
 
+#[test]
+fn a_socket_of_ledgers_has_no_lane_and_does_not_feed_itself() {
+    let server = Server::start();
+    let mut page = Page::open(&server);
+    for path in [ledgers_path(PAGE), format!("/api/l%61nes/{PAGE}")] {
+        let mut tagged = server.websocket(&format!("{path}?{}", lane(1)), &[]).unwrap();
+        command(&mut tagged, json!({"type": "clock"}));
+        while serde_json::from_slice::<Value>(&tagged.frame().unwrap().1).unwrap()["type"] != "clock" {}
+    }
+    server.get(&format!("/healthz?{}", lane(2)));
+    page.until(2, |ledger| ledger.data == 1);
+    assert!(!page.lanes.contains_key(&1), "{:?}", page.lanes);
+}
+
 // The socket.
 
 #[test]
