@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use wirelab_clients::harness::plan::{Plan, Server, Size};
+use wirelab_clients::harness::plan::{Plan, PlanError, Server, Size};
 
 use super::{Lab, PREFIX, child};
 use crate::api::{get, json_body, resource};
@@ -207,10 +207,12 @@ fn plans(data: &Path) -> Result<Vec<LabPlan>, PlanFilesError> {
     let mut plans = Vec::new();
     for (name, path) in plan_files::all(data)? {
         let plan = match plan_files::read(&name, &path, Size::Smoke, data) {
-            Ok(plan) => plan,
-            // A plan need not have one.
-            Err(_) => plan_files::read(&name, &path, Size::Full, data)?,
-        };
+            // Only then: a mistake in the short form must not start the long one.
+            Err(PlanFilesError::Plan(PlanError::NoSmoke { .. })) => {
+                plan_files::read(&name, &path, Size::Full, data)
+            }
+            read => read,
+        }?;
         if plan.targets.iter().all(|target| *target == Server::Wirelab) {
             plans.push(described(name, &plan, data)?);
         }

@@ -174,6 +174,19 @@ fn an_unknown_plan_is_refused_with_those_there_are() {
 }
 
 #[test]
+fn a_mistake_in_the_short_form_of_a_plan_does_not_start_the_long_one() {
+    let folders = Folders::new();
+    fs::write(folders.data().join("plans/short.toml"), format!("{PLAN}\n[smoke]\nsubscribers = 0\n"))
+        .unwrap();
+    let server = folders.serve();
+    let answer = start(&server, "short");
+    assert_eq!(answer.status, 500);
+    let detail = answer.problem().unwrap().detail;
+    assert!(detail.contains("plan \"short\"") && detail.contains("subscribers"), "{detail}");
+    assert_eq!(server.get(RUNS).json::<Value>(), json!([]));
+}
+
+#[test]
 fn a_server_without_plans_says_how_it_gets_some() {
     let folders = Folders::new();
     fs::remove_dir_all(folders.data().join("plans")).unwrap();
