@@ -118,3 +118,11 @@ async fn there_is_none() -> Result<HttpResponse, Refusal> {
 async fn show() -> HttpResponse {
     no_store(HttpResponse::Ok()).json(LabBounds::default())
 }
+
+/// Reads files: off the worker's thread, so that streams go on.
+async fn off_the_worker<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let stopping = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+    web::block(read).await.map_err(stopping)?
+}
