@@ -187,6 +187,23 @@ fn a_mistake_in_the_short_form_of_a_plan_does_not_start_the_long_one() {
 }
 
 #[test]
+fn a_plan_that_cannot_be_read_is_listed_with_its_problem_and_in_nobodys_way() {
+    let folders = Folders::new();
+    fs::write(folders.data().join("plans/broken.toml"), "name = [").unwrap();
+    let server = folders.serve();
+    let plans: Value = server.get("/api/lab/plans").json();
+    assert_eq!((&plans[0]["name"], &plans[0]["runs"]), (&"broken".into(), &Value::Null));
+    assert!(plans[0]["problem"].as_str().is_some_and(|problem| problem.contains("broken")), "{plans}");
+    assert_eq!((&plans[1]["name"], &plans[1]["problem"]), (&"short".into(), &Value::Null));
+    let refused = start(&server, "broken");
+    assert_eq!(
+        (refused.status, refused.problem().unwrap().detail),
+        (500, plans[0]["problem"].as_str().unwrap().into())
+    );
+    assert_eq!(start(&server, "short").status, 201);
+}
+
+#[test]
 fn a_server_without_plans_says_how_it_gets_some() {
     let folders = Folders::new();
     fs::remove_dir_all(folders.data().join("plans")).unwrap();
