@@ -127,6 +127,23 @@ fn a_crowd_ends_with_its_stdin() {
 }
 
 #[test]
+fn a_crowd_whose_server_does_not_answer_ends_with_its_stdin() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = Api::new(silent.local_addr().unwrap().to_string());
+    let id: DeploymentId = "0123456789".parse().unwrap();
+    let mut command = command(&api, &id, Transport::Sse, 3);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // It asks, and is left without an answer.
+    let _asking = silent.accept().unwrap();
+    drop(child.stdin.take());
+    let began = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(began.elapsed() < SOON, "it waited for the server");
+    let figures: Figures = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((figures.subscribers, figures.ended, output.status.code()), (3, true, Some(0)));
+}
+
+#[test]
 fn a_crowd_says_why_its_subscribers_gave_up() {
     let server = Server::start();
     let id = server.create().id;
