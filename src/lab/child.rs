@@ -5,6 +5,7 @@
 //! it says on stdout is handed on line by line; what it remarks stays on the server's stderr.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -50,6 +51,10 @@ pub(super) async fn watch(mut child: Child, stop: CancellationToken, mut heard: 
             line = lines.next(), if !has_said_all => match line {
                 Some(Ok(line)) => heard(&line),
                 Some(Err(LinesCodecError::MaxLineLengthExceeded)) => left_out = true,
+                // A line that is no text.
+                Some(Err(LinesCodecError::Io(error))) if error.kind() == ErrorKind::InvalidData => {
+                    left_out = true;
+                }
                 // The codec ends once after a line that it left out, and goes on behind it.
                 None if left_out => left_out = false,
                 Some(Err(LinesCodecError::Io(_))) | None => has_said_all = true,
@@ -88,6 +93,13 @@ mod tests {
         let script =
             format!("echo a; head -c {} /dev/zero | tr '\\0' x; echo; echo b; exit 3", 3 * LINE_BYTES_MAX);
         let (heard, exit) = watched(&script, CancellationToken::new()).await;
+        assert_eq!((heard, exit), (vec!["a".to_owned(), "b".to_owned()], 3));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_no_text_is_left_out_and_the_others_are_heard() {
+        let script = r"echo a; printf '\377\n'; echo b; printf 'c\377'; exit 3";
+        let (heard, exit) = watched(script, CancellationToken::new()).await;
         assert_eq!((heard, exit), (vec!["a".to_owned(), "b".to_owned()], 3));
     }
 
