@@ -17,6 +17,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 
 use self::crowds::Crowds;
@@ -60,10 +61,11 @@ pub(crate) struct Children {
 }
 
 impl Children {
-    /// None yet. Must be called inside a tokio runtime that lives as long as the server.
-    pub(crate) fn none() -> Self {
+    /// None yet; all are told to stop when `shutdown` is cancelled. Must be called inside a tokio runtime that lives as
+    /// long as the server.
+    pub(crate) fn none(shutdown: CancellationToken) -> Self {
         let runtime = Handle::current();
-        Self { crowds: Crowds::new(runtime.clone()), runs: Runs::new(runtime) }
+        Self { crowds: Crowds::new(runtime.clone(), shutdown.clone()), runs: Runs::new(runtime, shutdown) }
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Crowd {
 #[derive(Debug)]
 pub(crate) struct Crowds {
     runtime: Handle,
+    /// The goodbye of the server, which is theirs too.
+    shutdown: CancellationToken,
     listed: Mutex<Listing>,
 }
 
@@ -89,8 +91,8 @@ impl Listed {
 
 impl Crowds {
     /// None yet. Their processes are watched on `runtime`.
-    pub(super) fn new(runtime: Handle) -> Self {
-        Self { runtime, listed: Mutex::default() }
+    pub(super) fn new(runtime: Handle, shutdown: CancellationToken) -> Self {
+        Self { runtime, shutdown, listed: Mutex::default() }
     }
 
     /// Starts one at the server that listens on `address`, with room for `connections_max`.
@@ -133,7 +135,7 @@ impl Crowds {
         listing.last_id += 1;
         let first = Figures { subscribers: what.subscribers.into(), ..Figures::default() };
         let (latest, figures) = watch::channel(first);
-        let stop = CancellationToken::new();
+        let stop = self.shutdown.child_token();
         self.runtime.spawn(listen(process, stop.clone(), latest));
         let crowd = Listed { id: listing.last_id, what, figures, stop };
         let shown = crowd.show();

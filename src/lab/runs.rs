@@ -78,6 +78,8 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Runs {
     runtime: Handle,
+    /// The goodbye of the server, which is theirs too.
+    shutdown: CancellationToken,
     newest: Mutex<Option<Newest>>,
 }
 
@@ -98,8 +100,8 @@ impl Newest {
 
 impl Runs {
     /// None yet. The process is watched on `runtime`.
-    pub(super) fn new(runtime: Handle) -> Self {
-        Self { runtime, newest: Mutex::default() }
+    pub(super) fn new(runtime: Handle, shutdown: CancellationToken) -> Self {
+        Self { runtime, shutdown, newest: Mutex::default() }
     }
 
     /// Starts a plan; one at a time, since two would measure each other.
@@ -139,7 +141,7 @@ impl Runs {
             expected: 0,
         };
         let (latest, state) = watch::channel(State::Runs(first.clone()));
-        let stop = CancellationToken::new();
+        let stop = self.shutdown.child_token();
         self.runtime.spawn(listen(process, stop.clone(), latest, lab.clone()));
         *newest = Some(Newest { plan: plan.name.clone(), state, stop });
         Ok(first)
