@@ -123,12 +123,14 @@ impl Runs {
         };
         let arguments = [
             OsString::from("run"),
-            plan.name.clone().into(),
             format!("--size={}", plan.size.name()).into(),
             "--progress=json".into(),
             "--stop-at-stdin-end".into(),
             option("--results", &lab.results),
             option("--data", &lab.data),
+            // Whatever a file is called, its name is no option.
+            "--".into(),
+            plan.name.clone().into(),
         ];
         let _in_runtime = self.runtime.enter();
         let process = child::start(&lab.program, &arguments)?;

@@ -146,6 +146,17 @@ fn a_cancelled_run_leaves_what_was_measured() {
 }
 
 #[test]
+fn the_name_of_a_plan_is_no_option() {
+    let folders = Folders::new();
+    fs::rename(folders.data().join("plans/short.toml"), folders.data().join("plans/--help.toml")).unwrap();
+    let server = folders.serve();
+    assert_eq!(start(&server, "--help").status, 201);
+    wait_until("the first run is written", || folders.measured() == Some(1));
+    assert_eq!(server.ask("DELETE", RUNS, &[], b"").status, 202);
+    assert_eq!(followed(&server).1["exit"], 130);
+}
+
+#[test]
 fn a_second_run_waits_for_the_first() {
     let folders = Folders::new();
     let server = folders.serve();
