@@ -22,8 +22,6 @@ use crate::problem::Refusal;
 
 /// Bytes in one line of a child. Its objects have a few hundred; longer lines are left out.
 const LINE_BYTES_MAX: usize = 64 << 10;
-/// How long a child that was told to stop may take to write what it has, and to tidy up at servers; then it is killed.
-const STOP_MAX: Duration = Duration::from_secs(10);
 /// When nothing is to happen.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
@@ -37,8 +35,14 @@ pub(super) fn start(program: &Path, arguments: &[OsString]) -> Result<Child, Ref
     })
 }
 
-/// Hands on every line until the child has ended; tells it to stop when `stop` says so. Its exit code.
-pub(super) async fn watch(mut child: Child, stop: CancellationToken, mut heard: impl FnMut(&str)) -> u8 {
+/// Hands on every line until the child has ended; tells it to stop when `stop` says so, and kills it when
+/// it takes longer than `stop_max`. Its exit code.
+pub(super) async fn watch(
+    mut child: Child,
+    stop: CancellationToken,
+    stop_max: Duration,
+    mut heard: impl FnMut(&str),
+) -> u8 {
     let mut stdin = child.stdin.take();
     let stdout = child.stdout.take().expect("it was piped");
     let mut lines = FramedRead::new(stdout, LinesCodec::new_with_max_length(LINE_BYTES_MAX));
@@ -61,7 +65,7 @@ pub(super) async fn watch(mut child: Child, stop: CancellationToken, mut heard: 
             },
             () = stop.cancelled(), if stdin.is_some() => {
                 stdin = None;
-                killed_at = Instant::now() + STOP_MAX;
+                killed_at = Instant::now() + stop_max;
             }
             () = sleep_until(killed_at) => {
                 // Already gone is as good.
@@ -84,7 +88,7 @@ mod tests {
         let arguments = ["-c", script].map(OsString::from);
         let child = start(Path::new("sh"), &arguments).unwrap();
         let mut heard = Vec::new();
-        let exit = watch(child, stop, |line| heard.push(line.to_owned())).await;
+        let exit = watch(child, stop, NEVER, |line| heard.push(line.to_owned())).await;
         (heard, exit)
     }
 

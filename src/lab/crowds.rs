@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
@@ -27,6 +28,8 @@ use crate::server::{Context, no_store};
 pub(crate) const CROWDS_MAX: usize = 4;
 /// Crowds in the listing, ended ones included; the oldest of those make room.
 const LISTED_MAX: usize = 16;
+/// How long a crowd that was told to stop may take to say its last figures; then it is killed.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Body of `POST /api/lab/crowds`.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
@@ -170,7 +173,7 @@ impl Crowds {
 
 /// Keeps the latest figures until the process has ended.
 async fn listen(process: tokio::process::Child, stop: CancellationToken, latest: watch::Sender<Figures>) {
-    let exit = child::watch(process, stop, |line| {
+    let exit = child::watch(process, stop, STOP_MAX, |line| {
         if let Ok(figures) = serde_json::from_str(line) {
             latest.send_replace(figures);
         }

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
@@ -26,6 +27,10 @@ use crate::plan_files::{self, PlanFilesError};
 use crate::problem::Refusal;
 use crate::run_progress::{RunEnded, RunLine, RunProgress};
 use crate::server::{Context, no_store};
+
+/// How long a run that was told to stop may take; then it is killed. It writes all files once more, which takes long on
+/// a slow disk, and waits for the calls that it has at servers.
+const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// One plan that the page can start, or why it cannot.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -141,6 +146,7 @@ impl Runs {
             runs: plan.runs,
             received: 0,
             expected: 0,
+            folder: None,
         };
         let (latest, state) = watch::channel(State::Runs(first.clone()));
         let stop = self.shutdown.child_token();
@@ -189,9 +195,13 @@ async fn listen(
     latest: watch::Sender<State>,
     lab: Lab,
 ) {
-    let mut ended = None;
-    let exit = child::watch(process, stop, |line| match serde_json::from_str(line) {
-        Ok(RunLine::Progress(progress)) => drop(latest.send_replace(State::Runs(progress))),
+    let (mut ended, mut known) = (None, None);
+    let exit = child::watch(process, stop, STOP_MAX, |line| match serde_json::from_str(line) {
+        Ok(RunLine::Progress(progress)) => {
+            let folder = progress.folder.map(|folder| below(&lab.results, &folder));
+            known.clone_from(&folder);
+            latest.send_replace(State::Runs(RunProgress { folder, ..progress }));
+        }
         Ok(RunLine::Ended { ended: last }) => ended = Some(last),
         Err(_) => {}
     })
@@ -202,7 +212,7 @@ async fn listen(
             exit,
             meaning: "the run's process ended early".to_owned(),
             problem: Some("it did not say how it ended; the server's terminal may say why".to_owned()),
-            folder: None,
+            folder: known,
         },
     };
     // Only now that its process is gone: who hears it may start the next.

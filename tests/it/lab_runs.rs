@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -154,6 +155,24 @@ fn the_name_of_a_plan_is_no_option() {
     wait_until("the first run is written", || folders.measured() == Some(1));
     assert_eq!(server.ask("DELETE", RUNS, &[], b"").status, 202);
     assert_eq!(followed(&server).1["exit"], 130);
+}
+
+#[test]
+fn of_a_run_that_was_killed_the_folder_is_known() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let folders = Folders::new();
+    let (results, data) = (folders.results(), folders.data().to_str().unwrap().to_owned());
+    let lab = ["--store", "memory", "--lab-data", &data, "--results", results.to_str().unwrap()];
+    let server = Binary::serve("127.0.0.1:0", &lab);
+    assert_eq!(start(&server, "short").status, 201);
+    wait_until("the first run is written", || folders.measured() == Some(1));
+    let [run] = children_of(server.pid())[..] else { panic!("one run, one process") };
+    assert!(Command::new("kill").args(["-KILL", &run.to_string()]).status().unwrap().success());
+    let (_, ended) = followed(&server);
+    let folder = ended["folder"].as_str().unwrap();
+    assert!(folder.starts_with("short/") && results.join(folder).join("runs.csv").is_file(), "{ended}");
 }
 
 #[test]
