@@ -16,7 +16,7 @@ const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// Descriptors that are no connections: runtime, stdin and stdout, the call that finds the deployment.
 const OTHER_DESCRIPTORS: u64 = 64;
 
-/// Prints figures until the log is over, everybody gave up or somebody wants an end. The exit code says whether every
+/// Prints figures until the log is over or deleted, everybody gave up or somebody wants an end. The exit code says whether every
 /// line came once.
 pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
     let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));

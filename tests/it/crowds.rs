@@ -26,6 +26,7 @@ impl Started {
         let mut child = command(api, id, transport, subscribers)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("it was built");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -144,15 +145,35 @@ fn a_crowd_whose_server_does_not_answer_ends_with_its_stdin() {
 }
 
 #[test]
+fn a_deleted_deployment_is_the_end_of_a_crowd_over_every_transport_and_no_failure() {
+    let server = Server::start();
+    let crowds = Transport::ALL.map(|transport| {
+        let id = server.create().id;
+        (transport, Started::at(&server, &id, transport, 3), id)
+    });
+    for (transport, mut crowd, id) in crowds {
+        crowd.all_connected();
+        server.ask("DELETE", &format!("/api/deployments/{id}"), &[], b"");
+        let mut stderr = crowd.child.stderr.take().expect("it is piped");
+        let (figures, exit) = crowd.end();
+        assert_eq!((figures.gave_up, exit), (0, Some(0)), "{transport}: {figures:?}");
+        assert_eq!(figures.problem.as_deref(), Some("the deployment was deleted"), "{transport}");
+        let mut remarks = String::new();
+        stderr.read_to_string(&mut remarks).unwrap();
+        assert_eq!(remarks, "", "{transport}");
+    }
+}
+
+#[test]
 fn a_crowd_says_why_its_subscribers_gave_up() {
     let server = Server::start();
     let id = server.create().id;
     let mut crowd = Started::at(&server, &id, Transport::Sse, 3);
     crowd.all_connected();
-    server.ask("DELETE", &format!("/api/deployments/{id}"), &[], b"");
+    drop(server);
     let (figures, exit) = crowd.end();
     assert_eq!((figures.gave_up, exit), (3, Some(6)));
-    assert_eq!(figures.problem.as_deref(), Some("the deployment was deleted"));
+    assert!(figures.problem.is_some_and(|problem| problem.contains("times in a row")));
 }
 
 #[test]
