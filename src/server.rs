@@ -164,12 +164,12 @@ pub fn start(
         metrics: metrics.clone(),
         options,
         rooms,
-        shutdown,
+        shutdown: shutdown.clone(),
         lanes: Lanes::new(),
         connections: connections.clone(),
         description,
         address,
-        children: Children::none(),
+        children: Children::none(shutdown),
     };
     let context = web::Data::new(context);
     let server = builder
