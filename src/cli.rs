@@ -217,8 +217,9 @@ pub struct Serve {
     /// Folder with the plans that the page's lab runs, and the recordings that they replay.
     #[arg(long, default_value = "data")]
     pub lab_data: PathBuf,
-    /// Serve no lab: the calls below /api/lab, which answer only at this machine and cut connections, start runs and
-    /// read results. Behind a proxy on this machine, say so.
+    /// Serve no lab: the calls below /api/lab, which cut connections, start runs and read results. They answer only at
+    /// this machine, to every local account. Behind any proxy on this machine, give this flag: the proxy's clients may
+    /// look like one of this machine.
     #[arg(long)]
     pub no_lab: bool,
 }

@@ -17,6 +17,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 
 use self::crowds::Crowds;
@@ -60,10 +61,11 @@ pub(crate) struct Children {
 }
 
 impl Children {
-    /// None yet. Must be called inside a tokio runtime that lives as long as the server.
-    pub(crate) fn none() -> Self {
+    /// None yet; all are told to stop when `shutdown` is cancelled. Must be called inside a tokio runtime that lives as
+    /// long as the server.
+    pub(crate) fn none(shutdown: CancellationToken) -> Self {
         let runtime = Handle::current();
-        Self { crowds: Crowds::new(runtime.clone()), runs: Runs::new(runtime) }
+        Self { crowds: Crowds::new(runtime.clone(), shutdown.clone()), runs: Runs::new(runtime, shutdown) }
     }
 }
 
@@ -117,4 +119,12 @@ async fn there_is_none() -> Result<HttpResponse, Refusal> {
 
 async fn show() -> HttpResponse {
     no_store(HttpResponse::Ok()).json(LabBounds::default())
+}
+
+/// Reads files: off the worker's thread, so that streams go on.
+async fn off_the_worker<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let stopping = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+    web::block(read).await.map_err(stopping)?
 }

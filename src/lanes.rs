@@ -9,6 +9,7 @@ mod stream;
 mod tag;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,14 +24,20 @@ use self::tag::Tag;
 use crate::api::resource;
 use crate::problem::Refusal;
 
-/// Pages that are kept. A lecture hall has as many; with a lane for every number of a tag, each, they take 30 MiB.
+/// Pages that are kept: a lecture hall has as many. A lane takes 192 bytes at most, with its place in the tree, so pages
+/// with a lane for every number of a tag take 256 × 999 × 192 B = 47 MiB; their sockets come to that.
 const PAGES_MAX: usize = 256;
-/// Open sockets of one page: it has one, and some that the server has not yet seen break.
-const SOCKETS_MAX: usize = 8;
-/// How long a page is kept without a socket, so that one that reconnects finds its counts.
-const GRACE: Duration = Duration::from_secs(60);
+/// Open sockets of one page: it has one, and two that the server has not yet seen break. Each may keep a buffer for the
+/// longest frame that it sent, which tells every lane in 256 bytes at most: 256 × 3 × 999 × 256 B = 188 MiB.
+const SOCKETS_MAX: usize = 3;
+/// How long a page is kept without a socket, so that one that reconnects finds its counts: after the longest outage that
+/// the lab makes (30 s) and the longest wait of a page's back-off behind it (30 s), with time to spare.
+const GRACE: Duration = Duration::from_secs(90);
 /// `Retry-After` when there is no room for another page or socket, s: until one may have been found dead.
 const RETRY_AFTER_S: u64 = 30;
+
+/// Below it are the ledgers' sockets.
+const PATH: &str = "/api/lanes/";
 
 /// The ledgers' own path.
 pub(crate) fn mount(config: &mut web::ServiceConfig) {
@@ -39,8 +46,6 @@ pub(crate) fn mount(config: &mut web::ServiceConfig) {
 
 /// The pages of one server.
 pub(crate) struct Lanes {
-    /// Random: whoever reconnects to another process must not take its counts for those of the one before.
-    server: String,
     pages: Mutex<HashMap<Box<str>, Kept>>,
 }
 
@@ -60,15 +65,16 @@ impl Kept {
 
 impl Lanes {
     pub(crate) fn new() -> Arc<Self> {
-        let server = format!("{:016x}", rand::rng().random::<u64>());
-        Arc::new(Self { server, pages: Mutex::default() })
+        Arc::new(Self { pages: Mutex::default() })
     }
 
-    /// The lane of a request with this query, if it has a tag and the page is kept. A malformed tag is refused, whether
-    /// anybody would have counted or not.
-    pub(crate) fn of(&self, query: &str) -> Result<Option<Arc<Lane>>, Refusal> {
+    /// The lane of a request with this path and query, if it has a tag and the page is kept. A malformed tag is refused,
+    /// whether anybody would have counted or not. A socket of ledgers has no lane: its own bytes would be news to tell,
+    /// and so on for ever.
+    pub(crate) fn of(&self, path: &str, query: &str) -> Result<Option<Arc<Lane>>, Refusal> {
         let Some(given) = tag::given(query)? else { return Ok(None) };
-        Ok(self.find(Tag::parse(&given)?, Instant::now()))
+        let tag = Tag::parse(&given)?;
+        Ok(if path.starts_with(PATH) { None } else { self.find(tag, Instant::now()) })
     }
 
     fn find(&self, tag: Tag<'_>, now: Instant) -> Option<Arc<Lane>> {
@@ -90,8 +96,11 @@ impl Lanes {
             })?;
             pages.remove(&oldest);
         }
-        let kept =
-            pages.entry(page.into()).or_insert_with(|| Kept { page: Arc::default(), sockets: 0, left: now });
+        let kept = pages.entry(page.into()).or_insert_with(|| Kept {
+            page: Arc::new(Page::new()),
+            sockets: 0,
+            left: now,
+        });
         if kept.sockets == SOCKETS_MAX {
             return Err(busy(format!(
                 "page {page} has {SOCKETS_MAX} of these sockets open; close one of them"
@@ -127,31 +136,62 @@ impl Drop for Watched {
     }
 }
 
-/// One page's lanes.
-#[derive(Default)]
+/// One page's lanes, from the moment that the page is known until it is forgotten.
 struct Page {
+    /// Random: whoever reconnects must not take these counts for those of a page that was forgotten, or of another process.
+    id: String,
     lanes: Mutex<BTreeMap<u16, Arc<Lane>>>,
     changed: watch::Sender<()>,
 }
 
 impl Page {
+    fn new() -> Self {
+        let id = format!("{:016x}", rand::rng().random::<u64>());
+        Self { id, lanes: Mutex::default(), changed: watch::Sender::default() }
+    }
+
     fn lane(&self, number: u16) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().expect("no holder panics");
         let lane = lanes.entry(number).or_insert_with(|| {
-            Arc::new(Lane { ledger: LaneLedger::new(number).into(), changed: self.changed.clone() })
+            let (ledger, changes) = (LaneLedger::new(number).into(), AtomicU32::new(0));
+            Arc::new(Lane { ledger, changes, changed: self.changed.clone() })
         });
         lane.clone()
     }
 
-    fn ledgers(&self) -> Vec<LaneLedger> {
+    /// The ledgers that changed since they were `told`. Of the others none is locked: while one lane is busy, its
+    /// page's many cost a look each.
+    fn news(&self, told: &mut Told) -> Vec<LaneLedger> {
         let lanes = self.lanes.lock().expect("no holder panics");
-        lanes.values().map(|lane| *lane.ledger.lock().expect("no holder panics")).collect()
+        let news = lanes.iter().filter_map(|(&number, lane)| {
+            // Before the ledger is read: what changes in between is told once more, and never left out.
+            let changes = lane.changes.load(Ordering::Acquire);
+            told.is_news(number, changes).then(|| *lane.ledger.lock().expect("no holder panics"))
+        });
+        news.collect()
+    }
+}
+
+/// How often each lane had changed when it was told last, by its number: all that a socket remembers of lanes.
+#[derive(Default)]
+struct Told(Vec<u32>);
+
+impl Told {
+    /// Whether the lane has changed since, which counts as told from now on.
+    fn is_news(&mut self, number: u16, changes: u32) -> bool {
+        let index = usize::from(number);
+        if self.0.len() <= index {
+            self.0.resize(index + 1, 0);
+        }
+        std::mem::replace(&mut self.0[index], changes) != changes
     }
 }
 
 /// One lane: its ledger, and whoever waits for it to change.
 pub(crate) struct Lane {
     ledger: Mutex<LaneLedger>,
+    /// How often the ledger changed, round and round: compared with what it was a moment ago.
+    changes: AtomicU32,
     changed: watch::Sender<()>,
 }
 
@@ -202,6 +242,7 @@ impl Lane {
 
     fn change(&self, change: impl FnOnce(&mut LaneLedger)) {
         change(&mut self.ledger.lock().expect("no holder panics"));
+        self.changes.fetch_add(1, Ordering::Release);
         self.changed.send_replace(());
     }
 }

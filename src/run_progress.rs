@@ -19,6 +19,8 @@ pub(crate) struct RunProgress {
     pub(crate) received: u64,
     /// Lines × subscribers that should.
     pub(crate) expected: u64,
+    /// Where the files are, from the process's first line on, so that it is known however the run ends.
+    pub(crate) folder: Option<String>,
 }
 
 /// How it ended.

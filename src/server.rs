@@ -164,12 +164,12 @@ pub fn start(
         metrics: metrics.clone(),
         options,
         rooms,
-        shutdown,
+        shutdown: shutdown.clone(),
         lanes: Lanes::new(),
         connections: connections.clone(),
         description,
         address,
-        children: Children::none(),
+        children: Children::none(shutdown),
     };
     let context = web::Data::new(context);
     let server = builder
@@ -343,7 +343,9 @@ async fn every_request(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let context = request.app_data::<web::Data<Context>>().expect("set in app()").clone();
     let caller = Caller::of_path(request.path());
-    let lane = context.lanes.of(request.query_string()).unwrap_or_else(|refusal| {
+    // As routing reads it, with its escapes undone.
+    let path = request.match_info().as_str();
+    let lane = context.lanes.of(path, request.query_string()).unwrap_or_else(|refusal| {
         request.extensions_mut().insert(UnknownLane(refusal));
         None
     });

@@ -36,16 +36,22 @@ const ROUND_TRIP_MS: Number = Number { name: "round_trip_ms", min: 0.0, max: 60_
 
 impl Number {
     fn of(&self, request: &HttpRequest) -> Result<f64, Refusal> {
-        let Self { name, min, max, default } = self;
-        let Some(text) = parameter(request, name)? else {
-            let missing =
-                || Refusal::bad_request(format!("parameter {name} is missing; give {min} to {max}"));
-            return default.ok_or_else(missing);
-        };
+        self.given(request)?.or(self.default).ok_or_else(|| self.missing())
+    }
+
+    /// As it was given, if it was.
+    fn given(&self, request: &HttpRequest) -> Result<Option<f64>, Refusal> {
+        let Self { name, min, max, .. } = self;
+        let Some(text) = parameter(request, name)? else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (*min..=*max).contains(number));
-        number.ok_or_else(|| {
+        number.map(Some).ok_or_else(|| {
             Refusal::bad_request(format!("{name} is a number from {min} to {max}, not {text:?}"))
         })
+    }
+
+    fn missing(&self) -> Refusal {
+        let Self { name, min, max, .. } = self;
+        Refusal::bad_request(format!("parameter {name} is missing; give {min} to {max}"))
     }
 }
 
@@ -59,9 +65,10 @@ pub(crate) struct Theory {
     formulas: Vec<&'static str>,
     /// What they were called with.
     constants: TheoryConstants,
-    /// Requests of one client in the time.
+    /// Requests of one client in a window of that length once it polls, whose first poll is not counted apart; of a
+    /// stream 1, its opening.
     requests: f64,
-    /// Requests of all clients in the time.
+    /// The same of all clients.
     requests_of_all: f64,
     /// Share of answers without a line: polls that find nothing, holds that expire.
     empty_ratio: f64,
@@ -115,7 +122,7 @@ pub(crate) async fn predict(request: HttpRequest) -> Result<HttpResponse, Refusa
         transport.parse().map_err(|error: UnknownTransport| Refusal::bad_request(error.to_string()))?;
     let (rate_hz, duration_s) = (RATE_HZ.of(&request)?, DURATION_S.of(&request)?);
     // Looked at wherever it is given: a mistake is one, also where nothing follows from it.
-    let hold_s = HOLD_S.of(&request)?;
+    let (hold_s, interval_s) = (HOLD_S.of(&request)?, INTERVAL_S.given(&request)?);
     let subscribers = SUBSCRIBERS.of(&request)?;
     let round_trip_s = ROUND_TRIP_MS.of(&request)? / 1e3;
     let constants = TheoryConstants {
@@ -130,7 +137,7 @@ pub(crate) async fn predict(request: HttpRequest) -> Result<HttpResponse, Refusa
     };
     let theory = match transport {
         Transport::ShortPoll => {
-            let interval_s = INTERVAL_S.of(&request)?;
+            let interval_s = interval_s.ok_or_else(|| INTERVAL_S.missing())?;
             if round_trip_s >= interval_s {
                 let detail = "round_trip_ms must be below the interval: polls would be skipped, which no formula here \
                               allows for";

@@ -20,7 +20,7 @@ use futures_util::stream::{Stream, StreamExt};
 
 pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
 use self::messages::Messages;
-pub(crate) use self::messages::{Message, Violation};
+pub(crate) use self::messages::{Longest, Message, Violation};
 use crate::problem::Refusal;
 use crate::server::no_store;
 
@@ -75,9 +75,9 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// What arrives behind an accepted handshake.
-    pub(crate) fn of(payload: web::Payload) -> Self {
-        Self { payload, messages: Messages::default(), is_broken: false }
+    /// What arrives behind an accepted handshake, no message longer than `longest`.
+    pub(crate) fn of(payload: web::Payload, longest: Longest) -> Self {
+        Self { payload, messages: Messages::new(longest), is_broken: false }
     }
 }
 

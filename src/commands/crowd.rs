@@ -16,13 +16,22 @@ const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// Descriptors that are no connections: runtime, stdin and stdout, the call that finds the deployment.
 const OTHER_DESCRIPTORS: u64 = 64;
 
-/// Prints figures until the log is over, everybody gave up or somebody wants an end. The exit code says whether every
+/// Prints figures until the log is over or deleted, everybody gave up or somebody wants an end. The exit code says whether every
 /// line came once.
 pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
     let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
     let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
     check_descriptors(arguments.subscribers)?;
-    let found = Api::new(server.clone()).find(&arguments.deployment).await.map_err(Failure::environment)?;
+    let mut api = Api::new(server.clone());
+    let found = tokio::select! {
+        found = api.find(&arguments.deployment) => found.map_err(Failure::environment)?,
+        // A server that does not answer keeps nobody here.
+        () = stop.asked() => {
+            let nothing = Figures { subscribers: arguments.subscribers.into(), ended: true, ..Figures::default() };
+            tell(&nothing)?;
+            return Ok(Exit::Ok);
+        }
+    };
     let deployment = found.ok_or_else(|| {
         let name = &arguments.deployment;
         Failure::usage(format!(

@@ -92,7 +92,8 @@ async fn measure(
     let program = std::env::current_exe().map_err(Failure::environment)?;
     let name = experiment.results.plan.name.clone();
     let all = experiment.results.manifest.order.len();
-    let shown = Shown { format: progress, plan: &name, runs: all };
+    let folder = experiment.folder.clone();
+    let shown = Shown { format: progress, plan: &name, runs: all, folder: &folder };
     shown.begin(&experiment.results.plan.question)?;
     // An experiment that is gone on with keeps the constants that its first runs were judged by.
     if experiment.results.manifest.calibrations.is_empty() {

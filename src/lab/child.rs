@@ -5,6 +5,7 @@
 //! it says on stdout is handed on line by line; what it remarks stays on the server's stderr.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,8 +22,6 @@ use crate::problem::Refusal;
 
 /// Bytes in one line of a child. Its objects have a few hundred; longer lines are left out.
 const LINE_BYTES_MAX: usize = 64 << 10;
-/// How long a child that was told to stop may take to write what it has, and to tidy up at servers; then it is killed.
-const STOP_MAX: Duration = Duration::from_secs(10);
 /// When nothing is to happen.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
@@ -36,8 +35,14 @@ pub(super) fn start(program: &Path, arguments: &[OsString]) -> Result<Child, Ref
     })
 }
 
-/// Hands on every line until the child has ended; tells it to stop when `stop` says so. Its exit code.
-pub(super) async fn watch(mut child: Child, stop: CancellationToken, mut heard: impl FnMut(&str)) -> u8 {
+/// Hands on every line until the child has ended; tells it to stop when `stop` says so, and kills it when
+/// it takes longer than `stop_max`. Its exit code.
+pub(super) async fn watch(
+    mut child: Child,
+    stop: CancellationToken,
+    stop_max: Duration,
+    mut heard: impl FnMut(&str),
+) -> u8 {
     let mut stdin = child.stdin.take();
     let stdout = child.stdout.take().expect("it was piped");
     let mut lines = FramedRead::new(stdout, LinesCodec::new_with_max_length(LINE_BYTES_MAX));
@@ -50,13 +55,17 @@ pub(super) async fn watch(mut child: Child, stop: CancellationToken, mut heard: 
             line = lines.next(), if !has_said_all => match line {
                 Some(Ok(line)) => heard(&line),
                 Some(Err(LinesCodecError::MaxLineLengthExceeded)) => left_out = true,
+                // A line that is no text.
+                Some(Err(LinesCodecError::Io(error))) if error.kind() == ErrorKind::InvalidData => {
+                    left_out = true;
+                }
                 // The codec ends once after a line that it left out, and goes on behind it.
                 None if left_out => left_out = false,
                 Some(Err(LinesCodecError::Io(_))) | None => has_said_all = true,
             },
             () = stop.cancelled(), if stdin.is_some() => {
                 stdin = None;
-                killed_at = Instant::now() + STOP_MAX;
+                killed_at = Instant::now() + stop_max;
             }
             () = sleep_until(killed_at) => {
                 // Already gone is as good.
@@ -79,7 +88,7 @@ mod tests {
         let arguments = ["-c", script].map(OsString::from);
         let child = start(Path::new("sh"), &arguments).unwrap();
         let mut heard = Vec::new();
-        let exit = watch(child, stop, |line| heard.push(line.to_owned())).await;
+        let exit = watch(child, stop, NEVER, |line| heard.push(line.to_owned())).await;
         (heard, exit)
     }
 
@@ -88,6 +97,13 @@ mod tests {
         let script =
             format!("echo a; head -c {} /dev/zero | tr '\\0' x; echo; echo b; exit 3", 3 * LINE_BYTES_MAX);
         let (heard, exit) = watched(&script, CancellationToken::new()).await;
+        assert_eq!((heard, exit), (vec!["a".to_owned(), "b".to_owned()], 3));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_no_text_is_left_out_and_the_others_are_heard() {
+        let script = r"echo a; printf '\377\n'; echo b; printf 'c\377'; exit 3";
+        let (heard, exit) = watched(script, CancellationToken::new()).await;
         assert_eq!((heard, exit), (vec!["a".to_owned(), "b".to_owned()], 3));
     }
 

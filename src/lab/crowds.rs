@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
@@ -27,6 +28,8 @@ use crate::server::{Context, no_store};
 pub(crate) const CROWDS_MAX: usize = 4;
 /// Crowds in the listing, ended ones included; the oldest of those make room.
 const LISTED_MAX: usize = 16;
+/// How long a crowd that was told to stop may take to say its last figures; then it is killed.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Body of `POST /api/lab/crowds`.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
@@ -58,6 +61,8 @@ pub(crate) struct Crowd {
 #[derive(Debug)]
 pub(crate) struct Crowds {
     runtime: Handle,
+    /// The goodbye of the server, which is theirs too.
+    shutdown: CancellationToken,
     listed: Mutex<Listing>,
 }
 
@@ -89,8 +94,8 @@ impl Listed {
 
 impl Crowds {
     /// None yet. Their processes are watched on `runtime`.
-    pub(super) fn new(runtime: Handle) -> Self {
-        Self { runtime, listed: Mutex::default() }
+    pub(super) fn new(runtime: Handle, shutdown: CancellationToken) -> Self {
+        Self { runtime, shutdown, listed: Mutex::default() }
     }
 
     /// Starts one at the server that listens on `address`, with room for `connections_max`.
@@ -133,7 +138,7 @@ impl Crowds {
         listing.last_id += 1;
         let first = Figures { subscribers: what.subscribers.into(), ..Figures::default() };
         let (latest, figures) = watch::channel(first);
-        let stop = CancellationToken::new();
+        let stop = self.shutdown.child_token();
         self.runtime.spawn(listen(process, stop.clone(), latest));
         let crowd = Listed { id: listing.last_id, what, figures, stop };
         let shown = crowd.show();
@@ -168,7 +173,7 @@ impl Crowds {
 
 /// Keeps the latest figures until the process has ended.
 async fn listen(process: tokio::process::Child, stop: CancellationToken, latest: watch::Sender<Figures>) {
-    let exit = child::watch(process, stop, |line| {
+    let exit = child::watch(process, stop, STOP_MAX, |line| {
         if let Ok(figures) = serde_json::from_str(line) {
             latest.send_replace(figures);
         }

@@ -4,8 +4,8 @@
 //! pages cannot change. Never asks for a password: a lab that is reached from elsewhere is a mistake, not a feature.
 //!
 //! Each rule closes one way in. The peer: the network. The name in `Host`: a name of somebody else's that was made to
-//! lead here (DNS rebinding). Marks of a proxy, and HTTP/1.0, which nginx speaks unless it is told otherwise: a proxy
-//! on this machine, whose every client would look like one of ours. `Origin` and `Sec-Fetch-Site`: a page of another
+//! lead here (DNS rebinding). Marks of a proxy, and HTTP/1.0, which nginx spoke by itself until 1.29.7: a proxy on this
+//! machine, whose every client would look like one of ours; one that leaves no mark is not noticed. `Origin` and `Sec-Fetch-Site`: a page of another
 //! server, in a browser on this machine.
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -17,6 +17,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
+use super::off_the_worker;
 use crate::api::{get, resource};
 use crate::problem::Refusal;
 use crate::report::{self, FolderError, GLANCED};
@@ -94,14 +95,6 @@ async fn file(request: HttpRequest, context: web::Data<Context>) -> Result<HttpR
 fn root(context: &Context) -> Result<&Path, Refusal> {
     let lab = context.options.lab.as_ref();
     lab.map(|lab| lab.results.as_path()).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, super::NONE))
-}
-
-/// Reads files: off the worker's thread, so that streams go on.
-async fn off_the_worker<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    let stopping = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
-    web::block(read).await.map_err(stopping)?
 }
 
 fn not_there(path: &str) -> Refusal {

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
@@ -18,28 +19,41 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use wirelab_clients::harness::plan::{Plan, Server, Size};
+use wirelab_clients::harness::plan::{Plan, PlanError, Server, Size};
 
-use super::{Lab, PREFIX, child};
+use super::{Lab, PREFIX, child, off_the_worker};
 use crate::api::{get, json_body, resource};
 use crate::plan_files::{self, PlanFilesError};
 use crate::problem::Refusal;
 use crate::run_progress::{RunEnded, RunLine, RunProgress};
 use crate::server::{Context, no_store};
 
-/// One plan that the page can start.
+/// How long a run that was told to stop may take; then it is killed. It writes all files once more, which takes long on
+/// a slow disk, and waits for the calls that it has at servers.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// One plan that the page can start, or why it cannot.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub(crate) struct LabPlan {
     /// Its name.
     name: String,
     /// What it finds out.
-    question: String,
+    question: Option<String>,
     /// `smoke`: made short; `full`: as it is written, since it is short or cannot be made so.
-    size: &'static str,
+    size: Option<&'static str>,
     /// How many runs it makes.
-    runs: usize,
+    runs: Option<usize>,
     /// About how long it takes, s.
-    estimate_s: f64,
+    estimate_s: Option<f64>,
+    /// Why it cannot be started; all else is null then.
+    problem: Option<String>,
+}
+
+impl LabPlan {
+    fn broken(name: String, error: &PlanFilesError) -> Self {
+        let problem = Some(error.to_string());
+        Self { name, question: None, size: None, runs: None, estimate_s: None, problem }
+    }
 }
 
 /// Body of `POST /api/lab/runs`.
@@ -69,6 +83,8 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Runs {
     runtime: Handle,
+    /// The goodbye of the server, which is theirs too.
+    shutdown: CancellationToken,
     newest: Mutex<Option<Newest>>,
 }
 
@@ -89,12 +105,12 @@ impl Newest {
 
 impl Runs {
     /// None yet. The process is watched on `runtime`.
-    pub(super) fn new(runtime: Handle) -> Self {
-        Self { runtime, newest: Mutex::default() }
+    pub(super) fn new(runtime: Handle, shutdown: CancellationToken) -> Self {
+        Self { runtime, shutdown, newest: Mutex::default() }
     }
 
     /// Starts a plan; one at a time, since two would measure each other.
-    fn start(&self, lab: &Lab, plan: &LabPlan) -> Result<RunProgress, Refusal> {
+    fn start(&self, lab: &Lab, plan: &Chosen) -> Result<RunProgress, Refusal> {
         let mut newest = self.newest();
         if newest.as_ref().is_some_and(Newest::runs) {
             return Err(Refusal::new(
@@ -112,12 +128,14 @@ impl Runs {
         };
         let arguments = [
             OsString::from("run"),
-            plan.name.clone().into(),
-            format!("--size={}", plan.size).into(),
+            format!("--size={}", plan.size.name()).into(),
             "--progress=json".into(),
             "--stop-at-stdin-end".into(),
             option("--results", &lab.results),
             option("--data", &lab.data),
+            // Whatever a file is called, its name is no option.
+            "--".into(),
+            plan.name.clone().into(),
         ];
         let _in_runtime = self.runtime.enter();
         let process = child::start(&lab.program, &arguments)?;
@@ -128,9 +146,10 @@ impl Runs {
             runs: plan.runs,
             received: 0,
             expected: 0,
+            folder: None,
         };
         let (latest, state) = watch::channel(State::Runs(first.clone()));
-        let stop = CancellationToken::new();
+        let stop = self.shutdown.child_token();
         self.runtime.spawn(listen(process, stop.clone(), latest, lab.clone()));
         *newest = Some(Newest { plan: plan.name.clone(), state, stop });
         Ok(first)
@@ -176,9 +195,13 @@ async fn listen(
     latest: watch::Sender<State>,
     lab: Lab,
 ) {
-    let mut ended = None;
-    let exit = child::watch(process, stop, |line| match serde_json::from_str(line) {
-        Ok(RunLine::Progress(progress)) => drop(latest.send_replace(State::Runs(progress))),
+    let (mut ended, mut known) = (None, None);
+    let exit = child::watch(process, stop, STOP_MAX, |line| match serde_json::from_str(line) {
+        Ok(RunLine::Progress(progress)) => {
+            let folder = progress.folder.map(|folder| below(&lab.results, &folder));
+            known.clone_from(&folder);
+            latest.send_replace(State::Runs(RunProgress { folder, ..progress }));
+        }
         Ok(RunLine::Ended { ended: last }) => ended = Some(last),
         Err(_) => {}
     })
@@ -189,7 +212,7 @@ async fn listen(
             exit,
             meaning: "the run's process ended early".to_owned(),
             problem: Some("it did not say how it ended; the server's terminal may say why".to_owned()),
-            folder: None,
+            folder: known,
         },
     };
     // Only now that its process is gone: who hears it may start the next.
@@ -202,31 +225,79 @@ fn below(results: &Path, folder: &str) -> String {
     below.map_or_else(|_| folder.to_owned(), |below| below.display().to_string())
 }
 
-/// The plans that can be started: every one that has a short size, and those of this server alone that have none.
+/// The plans that can be started: every one that has a short size, and those of this server alone that have none. One
+/// that cannot be read is listed with its problem: it must not hide the others.
 fn plans(data: &Path) -> Result<Vec<LabPlan>, PlanFilesError> {
     let mut plans = Vec::new();
     for (name, path) in plan_files::all(data)? {
-        let plan = match plan_files::read(&name, &path, Size::Smoke, data) {
-            Ok(plan) => plan,
-            // A plan need not have one.
-            Err(_) => plan_files::read(&name, &path, Size::Full, data)?,
-        };
-        if plan.targets.iter().all(|target| *target == Server::Wirelab) {
-            plans.push(described(name, &plan, data)?);
+        match offered(&name, &path, data).and_then(|plan| plan.map(|plan| described(&plan, data)).transpose())
+        {
+            Ok(Some(described)) => plans.push(LabPlan { name, ..described }),
+            Ok(None) => {}
+            Err(error) => plans.push(LabPlan::broken(name, &error)),
         }
     }
     Ok(plans)
 }
 
-fn described(name: String, plan: &Plan, data: &Path) -> Result<LabPlan, PlanFilesError> {
-    let estimate = plan_files::duration(plan, data)?;
+/// The plan in a file, as short as it can be; `None` if it needs other servers than this program.
+fn offered(name: &str, path: &Path, data: &Path) -> Result<Option<Plan>, PlanFilesError> {
+    let plan = match plan_files::read(name, path, Size::Smoke, data) {
+        // Only then: a mistake in the short form must not start the long one.
+        Err(PlanFilesError::Plan(PlanError::NoSmoke { .. })) => {
+            plan_files::read(name, path, Size::Full, data)
+        }
+        read => read,
+    }?;
+    Ok(Some(plan).filter(|plan| plan.targets.iter().all(|target| *target == Server::Wirelab)))
+}
+
+/// All but the name, which is its file's.
+fn described(plan: &Plan, data: &Path) -> Result<LabPlan, PlanFilesError> {
     Ok(LabPlan {
-        name,
-        question: plan.question.clone(),
-        size: plan.size.name(),
-        runs: plan.cells().len(),
-        estimate_s: estimate.as_secs_f64(),
+        name: plan.name.clone(),
+        question: Some(plan.question.clone()),
+        size: Some(plan.size.name()),
+        runs: Some(plan.cells().len()),
+        estimate_s: Some(plan_files::duration(plan, data)?.as_secs_f64()),
+        problem: None,
     })
+}
+
+/// What is to be run, by the name of its file alone: what is wrong with another plan is no concern of this one.
+#[derive(Debug)]
+struct Chosen {
+    name: String,
+    size: Size,
+    runs: usize,
+}
+
+fn chosen(wanted: &str, data: &Path) -> Result<Chosen, Refusal> {
+    let files = plan_files::all(data).map_err(|error| refusal(&error))?;
+    // By name only: a path would let the page read any file.
+    let Some((name, path)) = files.iter().find(|(name, _)| name == wanted) else {
+        let known: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+        return Err(Refusal::bad_request(format!("unknown plan {wanted:?}; one of {}", known.join(", "))));
+    };
+    match offered(name, path, data).map_err(|error| refusal(&error))? {
+        Some(plan) => Ok(Chosen { name: name.clone(), size: plan.size, runs: plan.cells().len() }),
+        None => Err(Refusal::bad_request(format!(
+            "plan {name:?} measures other servers, which the lab does not start; run it with `wirelab run {name}`"
+        ))),
+    }
+}
+
+fn refusal(error: &PlanFilesError) -> Refusal {
+    let detail = match error {
+        PlanFilesError::NoFolder { folder, error } => format!(
+            "{}: {error}; start the server in its repository, or name the folder that holds plans/ with --lab-data",
+            folder.display()
+        ),
+        PlanFilesError::Unreadable { .. } | PlanFilesError::Plan(_) | PlanFilesError::Recording(_) => {
+            error.to_string()
+        }
+    };
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
 }
 
 /// The paths of runs, relative to the lab's.
@@ -242,34 +313,15 @@ pub(super) fn mount(config: &mut web::ServiceConfig) {
         .service(resource("/runs/progress", "GET").route(web::get().to(progress)));
 }
 
-/// The plans as they are on disk now, which somebody may be writing.
-async fn plans_now(context: &Context) -> Result<Vec<LabPlan>, Refusal> {
-    let data = lab(context).data.clone();
-    // Reads files: off the worker's thread, so that streams go on.
-    let plans = web::block(move || plans(&data))
-        .await
-        .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))?;
-    plans.map_err(|error| {
-        let detail = match &error {
-            PlanFilesError::NoFolder { folder, error } => format!(
-                "{}: {error}; start the server in its repository, or name the folder that holds plans/ with \
-                 --lab-data",
-                folder.display()
-            ),
-            PlanFilesError::Unreadable { .. } | PlanFilesError::Plan(_) | PlanFilesError::Recording(_) => {
-                error.to_string()
-            }
-        };
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
-    })
-}
-
 fn lab(context: &Context) -> &Lab {
     context.options.lab.as_ref().expect("the lab is mounted")
 }
 
+/// As they are on disk now, where somebody may be writing them.
 async fn list_plans(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    Ok(no_store(HttpResponse::Ok()).json(plans_now(&context).await?))
+    let data = lab(&context).data.clone();
+    let plans = off_the_worker(move || plans(&data).map_err(|error| refusal(&error))).await?;
+    Ok(no_store(HttpResponse::Ok()).json(plans))
 }
 
 /// Unlike the progress, no error when there is none: a page asks for it before it knows.
@@ -279,17 +331,9 @@ async fn list(context: web::Data<Context>) -> HttpResponse {
 
 async fn start(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let new: NewRun = json_body(payload, r#"{"plan":"quick"}"#).await?;
-    let plans = plans_now(&context).await?;
-    // By name only: a path would let the page read any file.
-    let Some(plan) = plans.iter().find(|plan| plan.name == new.plan) else {
-        let known: Vec<_> = plans.into_iter().map(|plan| plan.name).collect();
-        return Err(Refusal::bad_request(format!(
-            "unknown plan {:?}; one of {}",
-            new.plan,
-            known.join(", ")
-        )));
-    };
-    let begun = context.children.runs.start(lab(&context), plan)?;
+    let data = lab(&context).data.clone();
+    let plan = off_the_worker(move || chosen(&new.plan, &data)).await?;
+    let begun = context.children.runs.start(lab(&context), &plan)?;
     Ok(no_store(HttpResponse::Created())
         .insert_header((LOCATION, format!("{PREFIX}/runs/progress")))
         .json(begun))

@@ -4,7 +4,6 @@
 //! one of them. A streaming body, so that a page that reads slowly gets fewer frames and costs no more memory. Takes no
 //! command that changes anything.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -16,14 +15,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use wirelab_clients::wire::{LaneLedger, LedgerCommand, LedgerFrame, Reference};
 
-use super::{Watched, tag};
+use super::{Told, Watched, tag};
 use crate::clock::now_us;
 use crate::problem::Refusal;
 use crate::server::Context;
-use crate::upgrade::{self, CLOSE_TIMEOUT, Inbox, Message, UNANSWERED_PINGS_MAX, Violation};
+use crate::upgrade::{self, CLOSE_TIMEOUT, Inbox, Longest, Message, UNANSWERED_PINGS_MAX, Violation};
 
 /// Ledgers are told at most so often: quicker than a reader sees figures change, slower than a busy lane changes them.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
+/// A command is a few bytes and a `ref` that comes back; nobody publishes here.
+const COMMAND: Longest = Longest { bytes: 4 << 10, reason: "a command has at most 4 KiB" };
 /// What a page may say.
 const EXAMPLE: &str = r#"{"type":"clock","ref":1}"#;
 
@@ -56,13 +57,13 @@ enum Phase {
 struct Ledgers {
     watched: Watched,
     changed: watch::Receiver<()>,
-    /// As they were told last.
-    told: HashMap<u16, LaneLedger>,
+    told: Told,
     told_at: Instant,
     inbox: Inbox,
     phase: Phase,
     out: BytesMut,
-    /// When something was last sent.
+    /// When the client was last heard, or last asked by a Ping whether it is there. What is sent is no sign of it: a busy
+    /// lane makes news for nobody as well.
     silent_since: Instant,
     unanswered_pings: u32,
     context: web::Data<Context>,
@@ -75,18 +76,18 @@ impl Ledgers {
             // Before the first look at the ledgers: what changes meanwhile is told next.
             changed: watched.page.changed.subscribe(),
             watched,
-            told: HashMap::new(),
+            told: Told::default(),
             told_at: now,
-            inbox: Inbox::of(payload),
+            inbox: Inbox::of(payload, COMMAND),
             phase: Phase::Open,
             out: BytesMut::new(),
             silent_since: now,
             unanswered_pings: 0,
             context,
         };
-        let server = ledgers.watched.lanes.server.clone();
+        let id = ledgers.watched.page.id.clone();
         let heartbeat_s = ledgers.context.options.heartbeat.as_secs();
-        ledgers.say(&LedgerFrame::Hello { server, heartbeat_s });
+        ledgers.say(&LedgerFrame::Hello { ledgers: id, heartbeat_s });
         let lanes = ledgers.changes();
         // Also when there are none: then the page knows that the server has counted nothing for it.
         ledgers.say(&LedgerFrame::Ledgers { lanes });
@@ -97,8 +98,8 @@ impl Ledgers {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if !self.out.is_empty() {
-                self.silent_since = Instant::now();
-                return Some(self.out.split().freeze());
+                // Taken whole: what is left of a split keeps the memory of the longest frame.
+                return Some(std::mem::take(&mut self.out).freeze());
             }
             match self.phase {
                 Phase::Open => self.turn().await,
@@ -137,16 +138,15 @@ impl Ledgers {
         }
     }
 
-    /// The ledgers that are not as they were told.
+    /// The ledgers that changed since they were told.
     fn changes(&mut self) -> Vec<LaneLedger> {
         self.told_at = Instant::now();
-        let mut ledgers = self.watched.page.ledgers();
-        ledgers.retain(|ledger| self.told.insert(ledger.lane, *ledger) != Some(*ledger));
-        ledgers
+        self.watched.page.news(&mut self.told)
     }
 
     fn receive(&mut self, received: Option<Result<Message, Violation>>) {
         self.unanswered_pings = 0;
+        self.silent_since = Instant::now();
         match received {
             Some(Ok(Message::Text(text))) => {
                 let (command, reference) = upgrade::command(&text, EXAMPLE);
@@ -175,12 +175,13 @@ impl Ledgers {
         }
     }
 
-    /// Nothing was sent for a heartbeat.
+    /// Nothing was heard for a heartbeat.
     fn fall_silent(&mut self) {
         if self.unanswered_pings == UNANSWERED_PINGS_MAX {
             return self.close(CloseCode::Policy, "no pong within two heartbeats");
         }
         self.unanswered_pings += 1;
+        self.silent_since = Instant::now();
         self.frame(b"", OpCode::Ping);
     }
 

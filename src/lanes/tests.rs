@@ -8,6 +8,11 @@ fn tag(page: &str) -> Tag<'_> {
     Tag { page, lane: 1 }
 }
 
+/// What a new socket is told.
+fn all(watched: &Watched) -> Vec<LaneLedger> {
+    watched.page.news(&mut Told::default())
+}
+
 /// A page leaves at a moment of the test's choosing.
 fn leave(watched: Watched, now: Instant) {
     let (lanes, id) = (watched.lanes.clone(), watched.id.clone());
@@ -18,7 +23,7 @@ fn leave(watched: Watched, now: Instant) {
 #[test]
 fn a_tag_of_a_page_that_nobody_watches_leaves_nothing() {
     let lanes = Lanes::new();
-    assert!(lanes.of("lane=k3x9q2w7.1").unwrap().is_none());
+    assert!(lanes.of("/", "lane=k3x9q2w7.1").unwrap().is_none());
     assert!(lanes.pages.lock().unwrap().is_empty());
 }
 
@@ -28,18 +33,22 @@ fn counts_outlive_their_socket_by_the_grace_and_no_longer() {
     let watched = lanes.watch("k3x9q2w7", now).unwrap();
     let lane = lanes.find(tag("k3x9q2w7"), now).unwrap();
     lane.asked();
+    let first_id = watched.page.id.clone();
     leave(watched, now);
 
     let almost = now + GRACE - Duration::from_millis(1);
     assert!(Arc::ptr_eq(&lane, &lanes.find(tag("k3x9q2w7"), almost).unwrap()), "kept without a socket");
     let watched = lanes.watch("k3x9q2w7", almost).unwrap();
-    assert_eq!(watched.page.ledgers()[0].requests, 1, "a socket that comes back finds the counts");
+    assert_eq!(watched.page.id, first_id, "and hears that they are the same");
+    assert_eq!(all(&watched)[0].requests, 1, "a socket that comes back finds the counts");
     assert!(lanes.find(tag("k3x9q2w7"), almost + 10 * GRACE).is_some(), "kept while a socket is open");
 
     leave(watched, almost);
     let over = almost + GRACE;
     assert!(lanes.find(tag("k3x9q2w7"), over).is_none(), "forgotten");
-    assert!(lanes.watch("k3x9q2w7", over).unwrap().page.ledgers().is_empty(), "a new life of the page");
+    let anew = lanes.watch("k3x9q2w7", over).unwrap();
+    assert!(all(&anew).is_empty(), "counted from nothing");
+    assert_ne!(anew.page.id, first_id, "and the page is told");
 }
 
 #[test]
@@ -61,6 +70,7 @@ fn the_page_that_left_first_makes_room_and_an_open_one_does_not() {
     assert!(refused.problem().detail.contains("close one"), "{refused}");
 
     let (second, first) = (open.swap_remove(7), open.swap_remove(3));
+    let ids = [first.page.id.clone(), second.page.id.clone()];
     leave(first, now + Duration::from_secs(1));
     leave(second, now + Duration::from_secs(2));
     let later = now + Duration::from_secs(3);
@@ -68,6 +78,12 @@ fn the_page_that_left_first_makes_room_and_an_open_one_does_not() {
     assert!(lanes.find(tag(&id(3)), later).is_none(), "it left first");
     assert!(lanes.find(tag(&id(7)), later).is_some());
     assert_eq!(lanes.pages.lock().unwrap().len(), PAGES_MAX);
+
+    let second = lanes.watch(&id(7), later).unwrap();
+    assert_eq!(second.page.id, ids[1], "it was kept");
+    leave(second, later);
+    let first = lanes.watch(&id(3), later).unwrap();
+    assert_ne!(first.page.id, ids[0], "one that made room can tell that its counts are gone");
 }
 
 #[test]
@@ -77,4 +93,48 @@ fn a_page_has_a_bounded_number_of_sockets() {
     assert_eq!(lanes.watch("k3x9q2w7", now).map(drop).unwrap_err().problem().status, 503);
     leave(open.remove(0), now);
     assert!(lanes.watch("k3x9q2w7", now).is_ok(), "a closed one makes room");
+}
+
+#[test]
+fn each_socket_is_told_the_lanes_that_changed_since_it_was_told() {
+    let (lanes, now) = (Lanes::new(), Instant::now());
+    let watched = lanes.watch("k3x9q2w7", now).unwrap();
+    let (mut one, mut another) = (Told::default(), Told::default());
+    let told = |told: &mut Told| -> Vec<_> {
+        watched.page.news(told).iter().map(|ledger| (ledger.lane, ledger.requests)).collect()
+    };
+    for number in [999, 2, 1] {
+        watched.page.lane(number).asked();
+    }
+    assert_eq!(told(&mut one), [(1, 1), (2, 1), (999, 1)]);
+    assert_eq!(told(&mut one), []);
+    watched.page.lane(2).asked();
+    assert_eq!(told(&mut one), [(2, 2)]);
+    assert_eq!(told(&mut another), [(1, 1), (2, 2), (999, 1)], "what one was told, the other was not");
+}
+
+#[test]
+fn a_lane_takes_no_more_than_the_bounds_say() {
+    // Two counts before what an `Arc` owns, a head of the allocator's, and a node of 11 keys and pointers at half use.
+    let (counts, head) = (2 * size_of::<usize>(), 2 * size_of::<usize>());
+    let place = 2 * (size_of::<u16>() + 2 * size_of::<usize>());
+    let lane = size_of::<Lane>() + counts + head + place;
+    assert!(lane <= 192, "{lane} bytes");
+
+    let (count, bytes) = (9_999_999_999, 999_999_999_999_999);
+    let told = serde_json::to_vec(&LaneLedger {
+        lane: 999,
+        requests: count,
+        data: count,
+        empty: count,
+        timeout: count,
+        refused: count,
+        error: count,
+        connections: count,
+        connections_open: count,
+        bytes_up: bytes,
+        bytes_down: bytes,
+    });
+    let told = told.unwrap().len();
+    assert!(told <= 256, "{told} bytes");
 }

@@ -129,7 +129,10 @@ fn theory() -> Call {
     let transport =
         parameter("transport", ParameterIn::Query, "A transport's name.").required(Required::True);
     Call::new("predict", SERVER, "What the formulas say that one client will see")
-        .about("Lines at Poisson times; nothing lingers, adapts or is lost. Computed, not measured.")
+        .about(
+            "Lines at Poisson times; nothing lingers, adapts or is lost. Computed, not measured. `requests` is for a \
+             window of `duration_s` once the client polls; a stream's 1 is its opening.",
+        )
         .parameter(transport.schema(Some(text(ANY))))
         .parameter(needed("rate_hz", "Lines per second."))
         .parameter(needed("duration_s", "For how long."))

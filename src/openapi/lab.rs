@@ -125,9 +125,12 @@ fn end_crowd() -> Call {
 
 fn list_plans() -> Call {
     call("list_plans", "The plans that can be run")
-        .about("Made short where that is possible; of the others, those that measure this server alone.")
+        .about(
+            "Made short where that is possible; of the others, those that measure this server alone. One whose file \
+             cannot be read has a `problem` instead of the rest.",
+        )
         .answer(200, json_of(list_of::<LabPlan>(), "The plans, by name."))
-        .refused(500, "The plans cannot be read; `detail` names the folder or the file.")
+        .refused(500, "The folder of plans cannot be read; `detail` names it.")
 }
 
 fn list_runs() -> Call {
@@ -145,7 +148,7 @@ fn start_run() -> Call {
         .refused(400, "The body cannot be understood, or there is no such plan; `detail` names those there are.")
         .refused(409, "A run is under way.")
         .refused(413, BODY_TOO_LARGE)
-        .refused(500, "The plans cannot be read, or the process cannot be started.")
+        .refused(500, "The plan cannot be read, or the process cannot be started; `detail` says why.")
 }
 
 fn cancel_run() -> Call {

@@ -43,14 +43,29 @@ impl Violation {
         Self { code: CloseCode::Invalid, reason: "text is UTF-8" }
     }
 
-    const fn too_big() -> Self {
-        Self { code: CloseCode::Size, reason: "a message has at most 8 MiB" }
+    const fn too_big(longest: Longest) -> Self {
+        Self { code: CloseCode::Size, reason: longest.reason }
     }
 }
 
+/// The longest message that a socket takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Longest {
+    /// Of its payload, all fragments together. At least the 125 of a control frame.
+    pub(crate) bytes: usize,
+    /// What the close frame says of a longer one.
+    pub(crate) reason: &'static str,
+}
+
+impl Longest {
+    /// For sockets on which lines are published: as a body.
+    pub(crate) const BODY: Self = Self { bytes: BODY_BYTES_MAX, reason: "a message has at most 8 MiB" };
+}
+
 /// Bytes in, messages out. After a [`Violation`] the rest of the bytes means nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Messages {
+    longest: Longest,
     received: BytesMut,
     fragments: Option<Fragments>,
 }
@@ -63,6 +78,10 @@ struct Fragments {
 }
 
 impl Messages {
+    pub(super) fn new(longest: Longest) -> Self {
+        Self { longest, received: BytesMut::new(), fragments: None }
+    }
+
     /// Takes what a read brought, cut anywhere.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
@@ -71,8 +90,8 @@ impl Messages {
     /// The next whole message; `None` until more bytes come.
     pub(super) fn next(&mut self) -> Result<Option<Message>, Violation> {
         loop {
-            check_head(&self.received)?;
-            let parsed = Parser::parse(&mut self.received, true, BODY_BYTES_MAX);
+            check_head(&self.received, self.longest)?;
+            let parsed = Parser::parse(&mut self.received, true, self.longest.bytes);
             let Some((last, opcode, payload)) = parsed.map_err(violation)? else { return Ok(None) };
             if let Some(message) = self.frame(last, opcode, payload.unwrap_or_default())? {
                 return Ok(Some(message));
@@ -88,8 +107,8 @@ impl Messages {
             (OpCode::Close, _) => return close(&payload).map(|reason| Some(Message::Close(reason))),
             (OpCode::Continue, None) => return Err(Violation::protocol("a continuation of nothing")),
             (OpCode::Continue, Some(fragments)) => {
-                if fragments.bytes.len() + payload.len() > BODY_BYTES_MAX {
-                    return Err(Violation::too_big());
+                if fragments.bytes.len() + payload.len() > self.longest.bytes {
+                    return Err(Violation::too_big(self.longest));
                 }
                 fragments.bytes.unsplit(payload);
             }
@@ -109,7 +128,7 @@ impl Messages {
 
 /// What the parser does not look at, or only once the whole payload is there. A head that is not whole yet is
 /// looked at again.
-fn check_head(bytes: &[u8]) -> Result<(), Violation> {
+fn check_head(bytes: &[u8], longest: Longest) -> Result<(), Violation> {
     let &[first, second, ref rest @ ..] = bytes else { return Ok(()) };
     let (is_last, is_control, length) = (first & 0x80 != 0, first & 0x08 != 0, second & 0x7f);
     if is_control && length > CONTROL_BYTES_MAX {
@@ -132,8 +151,8 @@ fn check_head(bytes: &[u8]) -> Result<(), Violation> {
     if length >> 63 != 0 {
         return Err(Violation::protocol("a length has 63 bits"));
     }
-    if length > BODY_BYTES_MAX as u64 {
-        return Err(Violation::too_big());
+    if length > longest.bytes as u64 {
+        return Err(Violation::too_big(longest));
     }
     Ok(())
 }
@@ -186,7 +205,11 @@ mod tests {
 
     /// What comes out when the bytes arrive in pieces of `size`.
     fn messages(bytes: &[u8], size: usize) -> Result<Vec<Message>, Violation> {
-        let mut messages = Messages::default();
+        messages_of(Longest::BODY, bytes, size)
+    }
+
+    fn messages_of(longest: Longest, bytes: &[u8], size: usize) -> Result<Vec<Message>, Violation> {
+        let mut messages = Messages::new(longest);
         let mut got = Vec::new();
         for piece in bytes.chunks(size) {
             messages.push(piece);
@@ -279,6 +302,18 @@ mod tests {
     fn the_largest_message_is_taken() {
         let whole = vec![b'x'; BODY_BYTES_MAX];
         assert_eq!(messages(&frame(0x82, &whole), 1 << 16).unwrap(), [Message::Binary]);
+    }
+
+    #[test]
+    fn a_socket_may_take_less() {
+        let longest = Longest { bytes: 200, reason: "200 bytes" };
+        let whole = frame(0x81, &[b'x'; 200]);
+        assert_eq!(messages_of(longest, &whole, 7).unwrap(), [text(&"x".repeat(200))]);
+        let parts = [frame(0x01, &[b'x'; 100]), frame(0x80, &[b'x'; 101])].concat();
+        for longer in [frame_with_length(0x81, 2, 201, b""), parts] {
+            let violation = messages_of(longest, &longer, 7).unwrap_err();
+            assert_eq!((violation.code, violation.reason), (CloseCode::Size, "200 bytes"));
+        }
     }
 
     #[test]

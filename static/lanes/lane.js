@@ -37,7 +37,7 @@ export class Lane {
   #view;
   #parts = {};
   #ledgerAtClear = null;
-  /** Since when its lines are wanted, by the server's clock, ms since 1970. */
+  /** Since when its lines are wanted, by our clock, ms since 1970. */
   #wanted_ms = 0;
 
   /**
@@ -108,7 +108,7 @@ export class Lane {
     if (this.#follower.isActive) return;
     this.isPaused = false;
     // What was appended while nobody wanted it here was not delivered late.
-    this.#wanted_ms = wall_ms() + (this.#view.clock?.offset_ms ?? 0);
+    this.#wanted_ms = wall_ms();
     this.#follower.connect(this.transport, this.transport.half, ONE_OF_MANY.rows);
   }
 
@@ -165,10 +165,10 @@ export class Lane {
     this.#log.append(lines, origin);
     this.onLines(lines);
     if (origin !== "live") return;
-    const [now, wall] = [performance.now(), wall_ms()];
+    const [now, wall, { clock }] = [performance.now(), wall_ms(), this.#view];
     this.lastLine = now;
     for (const { seq, at_us } of lines) {
-      if (at_us / 1_000 < this.#wanted_ms) continue;
+      if (clock !== null && at_us / 1_000 - clock.offset_ms < this.#wanted_ms) continue;
       this.absolute.record(wall - at_us / 1_000, now);
       this.relative.record(this.#view.firsts.behind(`${this.deployment}.${seq}`, now), now);
     }

@@ -39,9 +39,9 @@ export class Ledgers {
   #onHello = () => {};
   #abort = null;
   #socket = null;
-  /** The server's process; another one counts from zero. */
-  #server = null;
-  /** Per lane: what earlier processes counted, and what the present one did. */
+  /** The id of the server's ledgers; others count from zero. */
+  #id = null;
+  /** Per lane: what earlier ledgers counted, and what the present one does. */
   #lanes = new Map();
   #questions = new Map(); // ref → when it was asked
   #refs = 0;
@@ -112,7 +112,7 @@ export class Ledgers {
         watchdog = setTimeout(end, SILENCE_MS_MAX);
         const frame = JSON.parse(data);
         if (frame.type === "hello") {
-          this.#meet(frame.server);
+          this.#meet(frame.ledgers);
           this.#onHello();
           this.#askClock(socket, CLOCK_QUESTIONS);
         } else if (frame.type === "ledgers") frame.lanes.forEach((ledger) => this.#take(ledger));
@@ -121,15 +121,15 @@ export class Ledgers {
     });
   }
 
-  /** A server that was restarted counts from zero: what its predecessor counted is kept. */
-  #meet(server) {
-    if (this.#server !== null && this.#server !== server) {
+  /** A server that was restarted, or forgot this page, counts from zero: what was counted before is kept. */
+  #meet(id) {
+    if (this.#id !== null && this.#id !== id) {
       for (const lane of this.#lanes.values()) {
         lane.before = sum(lane.before, lane.now);
         lane.now = {};
       }
     }
-    this.#server = server;
+    this.#id = id;
   }
 
   #take(ledger) {

@@ -26,6 +26,7 @@ impl Started {
         let mut child = command(api, id, transport, subscribers)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("it was built");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -127,15 +128,52 @@ fn a_crowd_ends_with_its_stdin() {
 }
 
 #[test]
+fn a_crowd_whose_server_does_not_answer_ends_with_its_stdin() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = Api::new(silent.local_addr().unwrap().to_string());
+    let id: DeploymentId = "0123456789".parse().unwrap();
+    let mut command = command(&api, &id, Transport::Sse, 3);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // It asks, and is left without an answer.
+    let _asking = silent.accept().unwrap();
+    drop(child.stdin.take());
+    let began = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(began.elapsed() < SOON, "it waited for the server");
+    let figures: Figures = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((figures.subscribers, figures.ended, output.status.code()), (3, true, Some(0)));
+}
+
+#[test]
+fn a_deleted_deployment_is_the_end_of_a_crowd_over_every_transport_and_no_failure() {
+    let server = Server::start();
+    let crowds = Transport::ALL.map(|transport| {
+        let id = server.create().id;
+        (transport, Started::at(&server, &id, transport, 3), id)
+    });
+    for (transport, mut crowd, id) in crowds {
+        crowd.all_connected();
+        server.ask("DELETE", &format!("/api/deployments/{id}"), &[], b"");
+        let mut stderr = crowd.child.stderr.take().expect("it is piped");
+        let (figures, exit) = crowd.end();
+        assert_eq!((figures.gave_up, exit), (0, Some(0)), "{transport}: {figures:?}");
+        assert_eq!(figures.problem.as_deref(), Some("the deployment was deleted"), "{transport}");
+        let mut remarks = String::new();
+        stderr.read_to_string(&mut remarks).unwrap();
+        assert_eq!(remarks, "", "{transport}");
+    }
+}
+
+#[test]
 fn a_crowd_says_why_its_subscribers_gave_up() {
     let server = Server::start();
     let id = server.create().id;
     let mut crowd = Started::at(&server, &id, Transport::Sse, 3);
     crowd.all_connected();
-    server.ask("DELETE", &format!("/api/deployments/{id}"), &[], b"");
+    drop(server);
     let (figures, exit) = crowd.end();
     assert_eq!((figures.gave_up, exit), (3, Some(6)));
-    assert_eq!(figures.problem.as_deref(), Some("the deployment was deleted"));
+    assert!(figures.problem.is_some_and(|problem| problem.contains("times in a row")));
 }
 
 #[test]

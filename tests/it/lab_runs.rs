@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -146,6 +147,35 @@ fn a_cancelled_run_leaves_what_was_measured() {
 }
 
 #[test]
+fn the_name_of_a_plan_is_no_option() {
+    let folders = Folders::new();
+    fs::rename(folders.data().join("plans/short.toml"), folders.data().join("plans/--help.toml")).unwrap();
+    let server = folders.serve();
+    assert_eq!(start(&server, "--help").status, 201);
+    wait_until("the first run is written", || folders.measured() == Some(1));
+    assert_eq!(server.ask("DELETE", RUNS, &[], b"").status, 202);
+    assert_eq!(followed(&server).1["exit"], 130);
+}
+
+#[test]
+fn of_a_run_that_was_killed_the_folder_is_known() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let folders = Folders::new();
+    let (results, data) = (folders.results(), folders.data().to_str().unwrap().to_owned());
+    let lab = ["--store", "memory", "--lab-data", &data, "--results", results.to_str().unwrap()];
+    let server = Binary::serve("127.0.0.1:0", &lab);
+    assert_eq!(start(&server, "short").status, 201);
+    wait_until("the first run is written", || folders.measured() == Some(1));
+    let [run] = children_of(server.pid())[..] else { panic!("one run, one process") };
+    assert!(Command::new("kill").args(["-KILL", &run.to_string()]).status().unwrap().success());
+    let (_, ended) = followed(&server);
+    let folder = ended["folder"].as_str().unwrap();
+    assert!(folder.starts_with("short/") && results.join(folder).join("runs.csv").is_file(), "{ended}");
+}
+
+#[test]
 fn a_second_run_waits_for_the_first() {
     let folders = Folders::new();
     let server = folders.serve();
@@ -171,6 +201,36 @@ fn an_unknown_plan_is_refused_with_those_there_are() {
         assert_eq!(answer.status, 404, "{method} {path}");
         assert!(answer.problem().unwrap().detail.contains("POST /api/lab/runs starts one"));
     }
+}
+
+#[test]
+fn a_mistake_in_the_short_form_of_a_plan_does_not_start_the_long_one() {
+    let folders = Folders::new();
+    fs::write(folders.data().join("plans/short.toml"), format!("{PLAN}\n[smoke]\nsubscribers = 0\n"))
+        .unwrap();
+    let server = folders.serve();
+    let answer = start(&server, "short");
+    assert_eq!(answer.status, 500);
+    let detail = answer.problem().unwrap().detail;
+    assert!(detail.contains("plan \"short\"") && detail.contains("subscribers"), "{detail}");
+    assert_eq!(server.get(RUNS).json::<Value>(), json!([]));
+}
+
+#[test]
+fn a_plan_that_cannot_be_read_is_listed_with_its_problem_and_in_nobodys_way() {
+    let folders = Folders::new();
+    fs::write(folders.data().join("plans/broken.toml"), "name = [").unwrap();
+    let server = folders.serve();
+    let plans: Value = server.get("/api/lab/plans").json();
+    assert_eq!((&plans[0]["name"], &plans[0]["runs"]), (&"broken".into(), &Value::Null));
+    assert!(plans[0]["problem"].as_str().is_some_and(|problem| problem.contains("broken")), "{plans}");
+    assert_eq!((&plans[1]["name"], &plans[1]["problem"]), (&"short".into(), &Value::Null));
+    let refused = start(&server, "broken");
+    assert_eq!(
+        (refused.status, refused.problem().unwrap().detail),
+        (500, plans[0]["problem"].as_str().unwrap().into())
+    );
+    assert_eq!(start(&server, "short").status, 201);
 }
 
 #[test]

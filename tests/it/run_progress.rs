@@ -39,6 +39,7 @@ fn json_tells_every_run_and_the_end_and_nothing_else() {
     assert!(folder.starts_with(results.path()) && folder.join("runs.csv").is_file(), "{ended}");
 
     assert!(said.iter().all(|line| line["plan"] == "ad-hoc" && line["runs"] == 2), "{said:?}");
+    assert!(said.iter().all(|line| line["folder"] == ended["folder"]), "{said:?}");
     let of_run = |run: u64| said.iter().filter(|line| line["run"] == run).cloned().collect::<Vec<_>>();
     assert_eq!(of_run(0).len(), 1, "one line before the first run");
     for run in [1, 2] {

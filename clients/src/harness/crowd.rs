@@ -46,11 +46,11 @@ pub struct Figures {
     pub out_of_order: u64,
     /// Subscribers that gave up.
     pub gave_up: u64,
-    /// Why the first of them did.
+    /// Why the first of them did, or that the deployment was deleted.
     pub problem: Option<String>,
     /// Receipt − time stamp, of lines appended after their subscriber began. `None` without such a line.
     pub latency_ms: Option<LatencyMs>,
-    /// Nothing more is to come: the log is over, or all gave up, or somebody stopped the crowd.
+    /// Nothing more is to come: the log is over or deleted, or all gave up, or somebody stopped the crowd.
     pub ended: bool,
 }
 
@@ -145,10 +145,12 @@ impl Crowd {
     /// Waits until there is nothing more to come. Cancel-safe.
     pub async fn ended(&mut self) {
         while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended.expect("a subscriber's task does not panic") {
+            let Err(error) = ended.expect("a subscriber's task does not panic") else { continue };
+            // What is followed is gone: an end that somebody wanted, and nobody gave up.
+            if !matches!(error, SubscribeError::Deleted) {
                 self.gave_up += 1;
-                self.problem.get_or_insert_with(|| error.to_string());
             }
+            self.problem.get_or_insert_with(|| error.to_string());
         }
     }
 

@@ -59,9 +59,9 @@ impl LaneLedger {
 pub enum LedgerFrame {
     /// First.
     Hello {
-        /// Random for each process: another one has counted nothing before.
-        server: String,
-        /// Seconds between Ping frames on a silent socket.
+        /// Random: with another one these ledgers began at nothing, since the server was restarted or had forgotten the page.
+        ledgers: String,
+        /// Seconds between Ping frames while the page says nothing.
         heartbeat_s: u64,
     },
     /// What the server counts: every lane there is at first, then those that changed.

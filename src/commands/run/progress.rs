@@ -23,6 +23,7 @@ pub(super) struct Shown<'a> {
     pub(super) format: ProgressFormat,
     pub(super) plan: &'a str,
     pub(super) runs: usize,
+    pub(super) folder: &'a Path,
 }
 
 impl<'a> Shown<'a> {
@@ -54,7 +55,8 @@ impl<'a> Shown<'a> {
         Progress { received, expected }: Progress,
     ) -> Result<(), Failure> {
         let (plan, run_id) = (self.plan.to_owned(), run_id.to_owned());
-        json_line(&RunLine::Progress(RunProgress { plan, run_id, run, runs: self.runs, received, expected }))
+        let (runs, folder) = (self.runs, Some(self.folder.display().to_string()));
+        json_line(&RunLine::Progress(RunProgress { plan, run_id, run, runs, received, expected, folder }))
     }
 }
 

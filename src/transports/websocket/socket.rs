@@ -15,7 +15,7 @@ use crate::clock::now_us;
 use crate::problem::Refusal;
 use crate::reader::{EncodedBatch, ReadError, Reader};
 use crate::server::Context;
-use crate::upgrade::{Inbox, Message, Violation};
+use crate::upgrade::{Inbox, Longest, Message, Violation};
 
 /// What an engine runs.
 pub(crate) struct Socket {
@@ -47,7 +47,7 @@ impl Socket {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
         let mut rooms = Rooms::new(transport, context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
-        Self { session, rooms, inbox: Inbox::of(payload), was_quiet: false }
+        Self { session, rooms, inbox: Inbox::of(payload, Longest::BODY), was_quiet: false }
     }
 
     /// The next event. What was received comes first: a command is answered before later lines, and before the

@@ -25,18 +25,19 @@ fn lane(number: u16) -> String {
 /// A page that reads its ledgers.
 struct Page {
     socket: Socket,
-    server: String,
+    /// Which ledgers these are.
+    id: String,
     lanes: BTreeMap<u16, LaneLedger>,
 }
 
 impl Page {
-    /// Its greeting is read: who the server is, and what it has counted already.
+    /// Its greeting is read: which ledgers these are, and what they hold already.
     #[track_caller]
     fn open(api: &Api) -> Self {
         let socket = api.websocket(&ledgers_path(PAGE), &[]).unwrap();
-        let mut page = Self { socket, server: String::new(), lanes: BTreeMap::new() };
+        let mut page = Self { socket, id: String::new(), lanes: BTreeMap::new() };
         match page.told() {
-            LedgerFrame::Hello { server, heartbeat_s: 15 } => page.server = server,
+            LedgerFrame::Hello { ledgers, heartbeat_s: 15 } => page.id = ledgers,
             frame => panic!("{frame:?}"),
         }
         page.changed();
@@ -358,26 +359,40 @@ fn a_page_without_a_socket_has_no_ledger() {
     assert_eq!(page.lanes.len(), 1);
 }
 
+#[test]
+fn a_socket_of_ledgers_has_no_lane_and_does_not_feed_itself() {
+    let server = Server::start();
+    let mut page = Page::open(&server);
+    for path in [ledgers_path(PAGE), format!("/api/l%61nes/{PAGE}")] {
+        let mut tagged = server.websocket(&format!("{path}?{}", lane(1)), &[]).unwrap();
+        command(&mut tagged, json!({"type": "clock"}));
+        while serde_json::from_slice::<Value>(&tagged.frame().unwrap().1).unwrap()["type"] != "clock" {}
+    }
+    server.get(&format!("/healthz?{}", lane(2)));
+    page.until(2, |ledger| ledger.data == 1);
+    assert!(!page.lanes.contains_key(&1), "{:?}", page.lanes);
+}
+
 // The socket.
 
 #[test]
-fn a_socket_that_comes_back_finds_its_counts_and_another_server_says_that_it_is_another() {
+fn a_socket_that_comes_back_finds_its_counts_and_another_server_says_that_its_are_others() {
     let server = Server::start();
     let mut page = Page::open(&server);
     let mut kept = server.connection();
     let mut ask = || kept.ask("GET", &format!("/healthz?{}", lane(7)), &[], b"").unwrap().status;
     assert_eq!(ask(), 200);
     let before = page.until(7, |ledger| ledger.data == 1 && ledger.bytes_down > 0);
-    let name = page.server.clone();
+    let id = page.id.clone();
     drop(page);
     // Also while there is none.
     assert_eq!(ask(), 200);
 
     let mut page = Page::open(&server);
     let after = page.until(7, |ledger| ledger.data == 2 && ledger.bytes_down > before.bytes_down);
-    assert_eq!((page.server.as_str(), after.requests, after.connections), (name.as_str(), 2, 1));
+    assert_eq!((page.id.as_str(), after.requests, after.connections), (id.as_str(), 2, 1));
     let elsewhere = Server::start();
-    assert_ne!(Page::open(&elsewhere).server, name);
+    assert_ne!(Page::open(&elsewhere).id, id);
 }
 
 #[test]
@@ -422,6 +437,16 @@ fn anything_else_is_an_error_and_the_socket_lives() {
 }
 
 #[test]
+fn a_command_has_4_kib_at_most() {
+    let server = Server::start();
+    let mut page = Page::open(&server);
+    write(&mut page.socket, &frame(0x80 | TEXT, &[b' '; 4 << 10]));
+    assert_eq!(page.told_json()["problem"]["status"], 400, "read, and found to be no command");
+    write(&mut page.socket, &frame(0x80 | TEXT, &[b' '; (4 << 10) + 1]));
+    assert_eq!(page.socket.close_code(), Ok(1009));
+}
+
+#[test]
 fn a_broken_protocol_and_an_unanswered_ping_close_it() {
     let server = server_with(|options| options.heartbeat = Duration::from_millis(50));
     let mut socket = server.websocket(&ledgers_path(PAGE), &[]).unwrap();
@@ -446,6 +471,29 @@ fn a_broken_protocol_and_an_unanswered_ping_close_it() {
         }
     }
     assert_eq!(pings, 2);
+}
+
+#[test]
+fn news_for_a_page_that_vanished_does_not_keep_its_socket_open() {
+    let heartbeat = Duration::from_millis(300);
+    let server = server_with(move |options| options.heartbeat = heartbeat);
+    let mut vanished = server.websocket(&ledgers_path(PAGE), &[]).unwrap();
+    let (began, mut news, mut pings) = (Instant::now(), 0, 0);
+    loop {
+        match vanished.frame().unwrap() {
+            // Each frame is followed by a request, so that there is always something to tell.
+            (TEXT, _) => {
+                assert!(began.elapsed() < 30 * heartbeat, "{pings} pings beside {news} news, and no end");
+                assert_eq!(server.get(&format!("/healthz?{}", lane(1))).status, 200);
+                news += 1;
+            }
+            (PING, _) => pings += 1,
+            (CLOSE, payload) => break assert_eq!(payload[..2], 1008_u16.to_be_bytes()),
+            frame => panic!("{frame:?}"),
+        }
+    }
+    assert_eq!(pings, 2);
+    assert!(news > 2, "{news} frames in three heartbeats");
 }
 
 #[test]
@@ -488,13 +536,13 @@ async fn what_is_no_handshake_or_comes_from_another_origin_is_refused() {
 }
 
 #[test]
-fn a_page_has_eight_sockets_at_most_and_a_closed_one_makes_room() {
+fn a_page_has_three_sockets_at_most_and_a_closed_one_makes_room() {
     let server = Server::start();
-    let mut open: Vec<_> = (0..8).map(|_| Page::open(&server)).collect();
+    let mut open: Vec<_> = (0..3).map(|_| Page::open(&server)).collect();
     let refused = server.websocket(&ledgers_path(PAGE), &[]).map(drop).unwrap_err();
     let problem = refused.problem().unwrap();
     assert_eq!((problem.status, refused.header("retry-after")), (503, Some("30")));
-    assert!(problem.detail.contains("8 of these sockets"), "{}", problem.detail);
+    assert!(problem.detail.contains("3 of these sockets"), "{}", problem.detail);
     server.websocket(&ledgers_path("another00"), &[]).unwrap();
 
     server.get(&format!("/healthz?{}", lane(1)));

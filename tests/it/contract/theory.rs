@@ -108,6 +108,9 @@ fn a_question_that_makes_no_sense_is_refused_with_what_would() {
         ("transport=sse&rate_hz=1&duration_s=-1", "duration_s"),
         ("transport=sse&rate_hz=1&rate_hz=1&duration_s=1", "rate_hz"),
         ("transport=long-poll&rate_hz=1&duration_s=20&hold_s=0", "hold_s"),
+        // Also where nothing follows from it.
+        ("transport=sse&rate_hz=1&duration_s=20&interval_s=soon", "interval_s"),
+        ("transport=long-poll&rate_hz=1&duration_s=20&interval_s=0", "interval_s"),
         ("transport=sse&rate_hz=1&duration_s=20&subscribers=0", "subscribers"),
         ("transport=sse&rate_hz=1&duration_s=20&round_trip_ms=-1", "round_trip_ms"),
         ("transport=short-poll&interval_s=0.05&rate_hz=1&duration_s=20&round_trip_ms=50", "round_trip_ms"),

@@ -85,6 +85,15 @@ pub enum PlanError {
         /// The allowed values.
         must: String,
     },
+    /// It has no short form.
+    #[error(
+        "plan {plan:?}: smoke is absent; a plan needs a table [smoke] with what makes it short, or is run with --size \
+         full"
+    )]
+    NoSmoke {
+        /// The plan, as given.
+        plan: String,
+    },
     /// More descriptors than the process may have.
     #[error(
         "plan {plan:?}: {subscribers} subscribers need {needed} open files and this process may have {limit}; \

@@ -126,11 +126,7 @@ pub(super) fn parse(
     let mut arms = written.arms.unwrap_or_default();
     match (size, written.smoke) {
         (Size::Full, _) => {}
-        (Size::Smoke, None) => {
-            let must = "a plan needs a table [smoke] with what makes it short, or is run with --size full"
-                .to_owned();
-            return Err(refusals.refused("smoke", "absent", must));
-        }
+        (Size::Smoke, None) => return Err(PlanError::NoSmoke { plan: file.to_owned() }),
         (Size::Smoke, Some(mut smoke)) => {
             if let Some(kept) = smoke.remove("arms") {
                 arms = kept_arms(arms, &kept, refusals)?;

@@ -191,16 +191,22 @@ struct Nginx {
 impl Nginx {
     /// `settings` stand beside `proxy_pass`.
     fn before(server: &Api, settings: &str) -> Self {
+        let upstream = &server.authority;
+        Self::with(&format!("location / {{ proxy_pass http://{upstream}; {settings} }}"))
+    }
+
+    /// With these locations.
+    fn with(locations: &str) -> Self {
         let folder = TempDir::new().unwrap();
         // nginx cannot take a free port by itself and say which.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (here, upstream) = (folder.path().display(), &server.authority);
+        let here = folder.path().display();
         let configuration = format!(
             "daemon off; master_process off; pid {here}/pid; error_log stderr crit;\n\
              events {{}}\n\
              http {{ access_log off; client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;\n\
              fastcgi_temp_path {here}/f; uwsgi_temp_path {here}/u; scgi_temp_path {here}/s;\n\
-             server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{upstream}; {settings} }} }} }}\n"
+             server {{ listen 127.0.0.1:{port}; {locations} }} }}\n"
         );
         let path = folder.path().join("nginx.conf");
         fs::write(&path, configuration).unwrap();
@@ -228,19 +234,47 @@ fn no_client_of_an_nginx_on_this_machine_is_let_in() {
     let with_names = "proxy_http_version 1.1; proxy_set_header Host $http_host; \
                       proxy_set_header X-Forwarded-For $remote_addr;";
     let without_names = "proxy_http_version 1.1; proxy_set_header X-Forwarded-For $remote_addr;";
-    let as_documented = "proxy_http_version 1.1; proxy_set_header Host $http_host;";
     // Whatever a client calls the proxy: a public name, or one that only this machine should be called by.
     for (settings, host, because) in [
         (with_names, "lab.example", "lab.example"),
         (with_names, "localhost", "x-forwarded-for"),
         (without_names, "lab.example", "x-forwarded-for"),
-        (as_documented, "lab.example", "lab.example"),
-        // nginx as it comes: HTTP/1.0, and the upstream called by its own name.
+        // nginx as it came until 1.29.7: HTTP/1.0, and the upstream called by its own name.
         ("proxy_http_version 1.0;", "lab.example", "HTTP/1.0"),
     ] {
         let nginx = Nginx::before(&server, settings);
         assert_eq!(called(&nginx.api, host, "/healthz", &[]).status, 200, "nginx passes requests on");
         refused(&called(&nginx.api, host, "/api/lab", &[]), because);
+    }
+}
+
+/// The locations that `docs/http.md` asks for, in front of this server.
+fn documented_locations(server: &Api) -> String {
+    let document = include_str!("../../../../docs/http.md");
+    let (_, block) = document.split_once("```nginx\n").expect("it shows how nginx is set up");
+    let (block, _) = block.split_once("```").expect("the block ends");
+    assert!(block.contains("http://127.0.0.1:8080;"), "{block}");
+    block.replace("127.0.0.1:8080", &server.authority)
+}
+
+#[test]
+fn an_nginx_as_documented_lets_nobody_in_whatever_they_call_it() {
+    let server = Server::start();
+    let documented = documented_locations(&server);
+    let nginx = Nginx::with(&documented);
+    for host in ["localhost", "127.0.0.1", "[::1]", "lab.example"] {
+        assert_eq!(called(&nginx.api, host, "/healthz", &[]).status, 200, "nginx passes requests on");
+        for path in ["/api/lab", "/api/l%61b", "//api/lab", "/api/lab/outage", "/api/./lab/results"] {
+            let answer = called(&nginx.api, host, path, &[]);
+            assert_eq!(answer.status, 404, "{host} {path}: {}", answer.text());
+            assert!(answer.text().contains("nginx"), "{host} {path} reached the server: {}", answer.text());
+        }
+    }
+    // Nor does the server rely on that location.
+    let (_, rest) = documented.split_once("location / {").expect("everything else has a location");
+    let nginx = Nginx::with(&format!("location / {{{rest}"));
+    for host in ["localhost", "127.0.0.1"] {
+        refused(&called(&nginx.api, host, "/api/lab", &[]), "x-forwarded-for");
     }
 }
 
