@@ -65,8 +65,7 @@ pub(crate) struct Theory {
     formulas: Vec<&'static str>,
     /// What they were called with.
     constants: TheoryConstants,
-    /// Requests of one client in a window of that length once it polls, whose first poll is not counted apart; of a
-    /// stream 1, its opening.
+    /// Requests of one client in a window of that length once it polls; of a stream 1, its opening.
     requests: f64,
     /// The same of all clients.
     requests_of_all: f64,

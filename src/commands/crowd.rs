@@ -6,7 +6,7 @@ use tokio::time::MissedTickBehavior;
 use wirelab_clients::api::Api;
 use wirelab_clients::harness::crowd::{Crowd, Figures};
 use wirelab_clients::wire::From as Position;
-use wirelab_clients::{Options, Polling, ServerUrl, Target, connect, os};
+use wirelab_clients::{Options, Polling, ServerUrl, SubscribeError, Target, connect, os};
 
 use super::{Exit, Failure, Reader, StdinEnd, Stop, say};
 use crate::cli;
@@ -38,6 +38,7 @@ pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
             "{server} has no deployment {name:?}; GET {server}/api/deployments lists them"
         ))
     })?;
+    let id = deployment.id.clone();
     // All begin at the same line, so that they are to see the same.
     let after = deployment.next.after;
     let target = Target { server, deployment: deployment.id, from: Position::After(deployment.next) };
@@ -60,7 +61,18 @@ pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
             }
         }
     }
-    let figures = Figures { ended: true, ..crowd.figures() };
+    let mut figures = Figures { ended: true, ..crowd.figures() };
+    if figures.gave_up > 0 {
+        // A poll of what was deleted is refused like one of what never was; whoever looks can tell.
+        let is_deleted = tokio::select! {
+            found = api.find(id.as_str()) => matches!(found, Ok(None)),
+            () = stop.asked() => false,
+        };
+        if is_deleted {
+            figures.gave_up = 0;
+            figures.problem = Some(SubscribeError::Deleted.to_string());
+        }
+    }
     tell(&figures)?;
     if figures.gave_up > 0 {
         let problem = figures.problem.as_deref().unwrap_or("nobody knows why");

@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use wirelab_clients::harness::crowd::Figures;
 use wirelab_clients::wire::{DeploymentId, Status, Transport};
 
 use crate::faulty_store::{Fault, FaultyStore};
-use crate::http::{Answer, Api};
+use crate::http::{Answer, Api, SOON};
 use crate::server::{Binary, Server, Setup, wait_until, wirelab};
 
 const JSON: &str = "application/json";
@@ -186,7 +188,10 @@ fn wrong_arguments_of_a_crowd_are_named() {
         (command(&server, &id, Transport::Sse, 0), "0 is not in 1..=2000"),
         (command(&server, &unknown, Transport::Sse, 1), "has no deployment \"0123456789\""),
     ] {
-        let output = command.stdin(Stdio::piped()).output().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Held open: at its end the crowd would stop before it asked.
+        let _stdin = child.stdin.take();
+        let output = child.wait_with_output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(error.contains(said), "{error}");
         assert_eq!(output.status.code(), Some(2), "{error}");
