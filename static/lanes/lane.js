@@ -19,6 +19,8 @@ export class Lane {
   number;
   transport;
   deployment;
+  /** What people call it. */
+  name;
   element;
   absolute = new Latency();
   relative = new Latency();
@@ -44,10 +46,11 @@ export class Lane {
    * `view` is what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `held`, and is told `wire(lane,
    * event)`, `changed(lane)`, `remove(lane)`.
    */
-  constructor(number, transport, deployment, view) {
+  constructor(number, transport, deployment, room, view) {
     this.number = number;
     this.transport = transport;
     this.deployment = deployment;
+    this.name = room === "" ? transport.name : `${transport.name}, ${room}`;
     this.#view = view;
     this.element = document.getElementById("lane-template").content.firstElementChild.cloneNode(true);
     for (const part of this.element.querySelectorAll("[data-part]")) this.#parts[part.dataset.part] = part;
@@ -188,11 +191,11 @@ export class Lane {
   #furnish() {
     const { number, transport, deployment, element } = this;
     const parts = this.#parts;
-    const name = `${transport.name}, lane ${number}`;
+    const name = `${this.name}, lane ${number}`;
     element.setAttribute("aria-label", name);
     element.dataset.lane = number;
     element.dataset.transport = transport.name;
-    parts.name.textContent = transport.name;
+    parts.name.textContent = this.name;
     parts.name.href = `#/${deployment}/${transport.name}`;
     parts.waits.textContent = `waits: ${transport.waits}`;
     parts.waits.title = transport.summary;

@@ -140,7 +140,7 @@ export class Timeline {
     this.#spanButtons = SPANS_S.map((span_s) => {
       const button = make("button", "", `${span_s} s`);
       button.type = "button";
-      button.addEventListener("click", () => this.#show(span_s));
+      button.addEventListener("click", () => this.show(span_s));
       spans.append(button);
       return button;
     });
@@ -168,7 +168,7 @@ export class Timeline {
     how.append(make("summary", "", "How to read it"), signs);
     how.open = innerHeight >= LEGEND_PX_MIN;
     this.#element.append(bar, body, how);
-    this.#show(SPAN_S_FIRST);
+    this.show(SPAN_S_FIRST);
     this.#layOut();
   }
 
@@ -176,8 +176,8 @@ export class Timeline {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const span = SPANS_S.indexOf(this.#span_ms / 1_000);
     if (event.key === "p" || (event.key === " " && event.target === this.#canvas)) this.#togglePause();
-    else if (event.key === "+" || event.key === "=") this.#show(SPANS_S[Math.max(span - 1, 0)]);
-    else if (event.key === "-") this.#show(SPANS_S[Math.min(span + 1, SPANS_S.length - 1)]);
+    else if (event.key === "+" || event.key === "=") this.show(SPANS_S[Math.max(span - 1, 0)]);
+    else if (event.key === "-") this.show(SPANS_S[Math.min(span + 1, SPANS_S.length - 1)]);
     else return;
     event.preventDefault();
   }
@@ -193,7 +193,8 @@ export class Timeline {
     this.#redraw();
   }
 
-  #show(span_s) {
+  /** Shows so many seconds: one of those that can be chosen. */
+  show(span_s) {
     this.#span_ms = span_s * 1_000;
     this.#spanButtons.forEach((button, i) => button.setAttribute("aria-pressed", String(SPANS_S[i] === span_s)));
     this.#redraw();

@@ -103,17 +103,25 @@ export class LanesView {
     return [...this.#lanes.values()];
   }
 
-  /** One more lane, of another deployment if that is said; undefined when there are as many as can be. */
-  add(name, deployment = this.#id) {
+  /** How many seconds the timeline shows. */
+  zoom(span_s) {
+    this.#timeline.show(span_s);
+  }
+
+  /**
+   * One more lane; undefined when there are as many as can be. Of several deployments each lane is told its own, and
+   * what to call it.
+   */
+  add(name, deployment = this.#id, room = "") {
     const transport = this.#transports.find((row) => row.name === name);
     if (transport === undefined) return undefined;
     if (this.#lanes.size >= LANES_MAX) {
       this.#write("lanes-note", `${LANES_MAX} lanes are as many as a page shows; remove one first.`);
       return undefined;
     }
-    const lane = new Lane(++this.#lastNumber, transport, deployment, this);
+    const lane = new Lane(++this.#lastNumber, transport, deployment, room, this);
     this.#lanes.set(lane.number, lane);
-    this.#timeline.addStrip(lane.number, { name: transport.name, waits: transport.waits });
+    this.#timeline.addStrip(lane.number, { name: lane.name, waits: transport.waits });
     element("lane-list").append(lane.element);
     this.changed(lane);
     return lane;
@@ -171,13 +179,13 @@ export class LanesView {
 
   /** For screen readers: one voice for all lanes, and only when the state of one is another. */
   #announce(lane) {
-    const { number, transport, state } = lane;
+    const { number, name, state } = lane;
     if (this.#said.get(lane) === state) return;
     // Who waits for a connection is told beside the count of them.
     const queued = [this.#said.get(lane), state].includes("queued");
     this.#said.set(lane, state);
     if (queued) this.#heldChanged();
-    if (state !== "connecting") this.#write("lanes-said", `${transport.name}, lane ${number}: ${state}`);
+    if (state !== "connecting") this.#write("lanes-said", `${name}, lane ${number}: ${state}`);
   }
 
   #each(act) {

@@ -41,6 +41,8 @@ export const lesson = {
     const id = await stage.create("lesson 3", { kind: "generate", rate_hz: RATE_HZ });
     stage.view.set("interval", INTERVAL_S);
     stage.open(id);
+    // The whole cut, from before it to after.
+    stage.view.zoom(30);
     const { lanes } = stage.view;
     await stage.until(() => lanes.every(({ state }) => state === "live"), 10);
     stage.view.restart();
@@ -71,7 +73,7 @@ export const lesson = {
         ]),
       answers: {
         lost: String(lost),
-        first: first === undefined ? "nobody noticed" : `${first.transport.name}, after ${outage(first)} s`,
+        first: first === undefined ? "nobody noticed" : `${first.transport.name}, ${seconds(first.outages.at(-1).back - cut)} s after the cut`,
       },
       conclusion: [
         `${lost} lines lost and ${twice} came twice, over all lanes. Each asks again from its last cursor: a cut is to cost ` +
