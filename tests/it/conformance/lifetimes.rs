@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wirelab_clients::Options;
 use wirelab_clients::wire::{DeploymentId, From as Position, Status, Transport};
 
-use super::{Kept, follow, is_the_log};
+use super::{Kept, follow, follow_to_the_end, is_the_log, quick, subscriber_with};
 use crate::http::{Api, Connection, half_close, path, upgrade};
 use crate::server::{Binary, holds_within, wait_until};
 
@@ -25,8 +26,10 @@ pub(crate) async fn x7_an_acknowledged_line_survives_kill_9(transport: Transport
     let deployment = api.create();
     let other = api.create().id;
     let elsewhere = api.append(&other, &["elsewhere"]).cursor;
-    let following = follow(transport, api.clone(), deployment.id.clone(), Position::Start);
-    let following = tokio::spawn(following);
+    // Its ten tries must last longer than a busy machine needs to start the server again.
+    let patient = Options { reconnect_max: Duration::from_secs(1), ..quick() };
+    let following = subscriber_with(&patient, transport, &api, &deployment.id, Position::Start);
+    let following = tokio::spawn(follow_to_the_end(following));
 
     let acknowledged = AtomicU64::new(0);
     thread::scope(|scope| {
