@@ -109,6 +109,19 @@ macro_rules! in_every_browser {
 }
 pub(crate) use in_every_browser;
 
+/// The same for what depends on our own lines rather than on the browser: one engine is enough.
+macro_rules! in_chromium {
+    ($($promise:ident;)+) => {
+        $(mod $promise {
+            #[test]
+            fn chromium() {
+                super::$promise(crate::browser::Engine::Chromium);
+            }
+        })+
+    };
+}
+pub(crate) use in_chromium;
+
 /// A browser with one tab.
 pub(crate) struct Browser {
     engine: Engine,

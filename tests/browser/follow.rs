@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use wirelab_clients::wire::{DeploymentId, Outcome, Status, TransportInfo};
 
-use crate::browser::{Engine, in_every_browser};
+use crate::browser::{Engine, in_chromium, in_every_browser};
 use crate::http::Api;
 use crate::page::{Page, wait_until};
 use crate::proxy::{Fault, Proxy};
@@ -15,11 +15,14 @@ use crate::server::Binary;
 
 in_every_browser! {
     the_log_so_far_then_live_lines_then_the_end;
+    disconnect_closes_and_connect_goes_on;
+    a_server_that_was_killed_and_restarted_goes_on;
+}
+
+in_chromium! {
     nothing_is_asked_after_the_end;
     bytes_that_arrive_one_by_one_make_the_same_lines;
     connections_cut_anywhere_lose_nothing;
-    disconnect_closes_and_connect_goes_on;
-    a_server_that_was_killed_and_restarted_goes_on;
     a_page_that_follows_a_log_holds_one_connection_for_it;
 }
 
