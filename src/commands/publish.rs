@@ -39,6 +39,8 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
     let id = deployment.id;
     remark(&format!("publishing to {}/api/deployments/{id} ({})", api.server(), deployment.name));
 
+    // Before the command runs: whoever sees its first line may tell us to end.
+    let mut interrupts = Interrupts::listen();
     let started = match arguments.command.split_first() {
         None => Ok(CommandOutput::stdin()),
         Some((program, _)) => CommandOutput::spawn(&arguments.command)
@@ -55,7 +57,6 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
         }
     };
     let (mut repairs, mut unpublished) = (Repairs::default(), 0);
-    let mut interrupts = Interrupts::listen();
     let mut was_interrupted = false;
     let mut held_back = None;
     // Once the server has refused for good nothing more is sent, but the command goes on and is still shown.

@@ -25,6 +25,8 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
     let file = File::create(&unfinished).map_err(cannot_write)?;
     let mut writer = RecordingWriter::new(shown.to_string(), BufWriter::new(file));
 
+    // Before the command runs: whoever sees its first line may tell us to end.
+    let mut interrupts = Interrupts::listen();
     let start = Instant::now();
     let mut output = CommandOutput::spawn(&arguments.command).map_err(|error| {
         // Empty, and in nobody's way if it stays.
@@ -34,7 +36,6 @@ pub async fn run(arguments: Record) -> Result<Exit, Failure> {
     let (mut lines, mut repairs) = (0_u64, Repairs::default());
     // Two pipes are read by two tasks: their lines may reach us in the other order by a hair.
     let mut latest = std::time::Duration::ZERO;
-    let mut interrupts = Interrupts::listen();
     let mut was_interrupted = false;
     let ended = loop {
         let next = tokio::select! {

@@ -90,10 +90,10 @@ fn a_run_of_every_transport_delivers_every_line_once() {
             assert_the_kernel_was_asked(row);
         }
     }
-    for (i, held) in [(0, 0.0), (1, 2.0), (2, 2.0)] {
-        let mean: f64 = rows[i]("waiters_count_mean").parse().unwrap();
-        assert!((mean - held).abs() <= 1.0, "{mean} of two on {}", rows[i]("transport"));
-    }
+    // A short poll is answered at once, a long poll is away between two holds, a stream is always there.
+    let held = |i: usize| rows[i]("waiters_count_mean").parse::<f64>().unwrap();
+    assert!(held(0) < held(1) && held(1) <= held(2), "{} {} {}", held(0), held(1), held(2));
+    assert!((1.5..=2.0).contains(&held(2)), "{} of two on {}", held(2), rows[2]("transport"));
     assert_requests_are_timed(&folder);
     // The one that waits at the client takes a good part of its interval; a stream takes none of it.
     let p50_us = |i: usize| rows[i]("delivery_latency_us_p50").parse::<u64>().unwrap();

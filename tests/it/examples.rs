@@ -16,7 +16,8 @@ fn example(name: &str) -> Command {
     static BUILT: OnceLock<Vec<PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--locked", "--package", "wirelab-clients", "--examples"]);
+        // The whole workspace's: with the clients' alone, every dependency is compiled again with other features.
+        cargo.args(["build", "--locked", "--workspace", "--examples"]);
         cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(env!("CARGO_MANIFEST_DIR"));
         let output = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
         assert!(output.status.success(), "the examples cannot be built");
