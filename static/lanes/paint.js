@@ -197,12 +197,19 @@ function bars(context, palette, view, { server }, strip) {
 /** Dots on something open: up to the client's line, or down to the server's. */
 function messages(context, palette, view, { client, server }, strip) {
   context.lineWidth = 1;
-  dots(context, view, strip.pushed, { from: server, to: client, colour: palette.data, hollow: null });
-  dots(context, view, strip.heard, { from: server, to: client, colour: palette.text, hollow: palette.ground });
-  dots(context, view, strip.said, { from: client, to: server, colour: palette.text, hollow: null });
+  // Nothing comes on an answer before it: with their width, its slants may end after the first lines came.
+  const openings = seen.filter(({ request }) => request.opened !== null);
+  const place = (at) => {
+    const opening = openings.findLast(({ request }) => request.opened <= at);
+    return Math.max(view.x(at), opening?.answer ?? -Infinity);
+  };
+  dots(context, view, place, strip.pushed, { from: server, to: client, colour: palette.data, hollow: null });
+  dots(context, view, place, strip.heard, { from: server, to: client, colour: palette.text, hollow: palette.ground });
+  dots(context, view, place, strip.said, { from: client, to: server, colour: palette.text, hollow: null });
 }
 
-function dots(context, view, ring, { from, to, colour, hollow }) {
+/** `place(at)` is where a time is drawn. */
+function dots(context, view, place, ring, { from, to, colour, hollow }) {
   if (ring.length === 0) return;
   context.strokeStyle = colour;
   context.globalAlpha = 0.7;
@@ -211,7 +218,7 @@ function dots(context, view, ring, { from, to, colour, hollow }) {
   for (let i = 0; i < ring.length; i++) {
     const { at } = ring.at(i);
     const cell = view.cell(at);
-    const x = view.x(at);
+    const x = place(at);
     if (x < view.left || x > view.right || cell === before) continue;
     before = cell;
     context.moveTo(x - SLANT_PX_MIN, from);
@@ -224,7 +231,7 @@ function dots(context, view, ring, { from, to, colour, hollow }) {
   for (let i = 0; i < ring.length; i++) {
     const { at, count } = ring.at(i);
     const cell = view.cell(at);
-    const x = view.x(at);
+    const x = place(at);
     if (x < view.left || x > view.right || cell === before) continue;
     before = cell;
     const travelled = view.settled ? 1 : Math.min((view.now - at) / TRAVEL_MS, 1);

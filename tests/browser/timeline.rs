@@ -273,6 +273,8 @@ struct Ink {
     client: f64,
     server: f64,
     between: f64,
+    /// Where the first ink is just above the client's line and just above the server's, device pixels.
+    first: [i32; 2],
     /// How often the bar on the server's line ends.
     gaps: u32,
     /// The newest ink above the server's line: red, green, blue.
@@ -293,12 +295,13 @@ fn ink(page: &Page) -> Vec<Ink> {
           const row = (y) => [...copy.getImageData(width * 0.2, y, width * 0.75, 1).data];
           const inked = (pixels) => pixels.filter((_, i) => i % 4 === 3).map((alpha) => alpha > 20);
           const share = (row) => row.filter(Boolean).length / row.length;
-          const bar = inked(row(server - 3));
+          const [above, bar] = [inked(row(client - 3)), inked(row(server - 3))];
           const newest = bar.lastIndexOf(true) * 4;
           return {
-            client: share(inked(row(client - 3))),
+            client: share(above),
             server: share(bar),
             between: share(inked(row(Math.round((client + server) / 2)))),
+            first: [above.indexOf(true), bar.indexOf(true)],
             gaps: bar.filter((here, x) => x > 0 && !here && bar[x - 1]).length,
             colour: row(server - 3).slice(newest, newest + 3),
           };
@@ -337,6 +340,16 @@ fn the_picture_tells_the_strategies_apart_without_names_and_colours() {
         brightness(&bars[1]) > brightness(&bars[0]) + 50,
         "on a dark ground the bar is brighter: {bars:?}"
     );
+    page.is_quiet();
+}
+
+#[test]
+fn a_line_that_comes_with_the_opening_is_drawn_after_it() {
+    let (_server, page) = page();
+    draw(&page, &[Wire::new().asked(1, 5_000).opened(1, 5_001).pushed(5_002)]);
+    let [ink] = &ink(&page)[..] else { panic!("one strip") };
+    let [dot, bar] = ink.first;
+    assert!(0 < bar && bar < dot, "the dot begins at {dot}, the bar of its stream at {bar}");
     page.is_quiet();
 }
 
