@@ -154,7 +154,7 @@ export class DeploymentView {
       if (state !== "live" && element("round-trip").textContent === "…") write("round-trip", "–");
       // How it ended stands in the deployment.
       if (state === "finished") this.#describe(`/api/deployments/${this.#id}`, this.#visit.signal);
-      if (state === "deleted") {
+      if (follower.isGone) {
         element("status").hidden = true;
         this.#source.status(null);
       }

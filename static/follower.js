@@ -25,7 +25,7 @@ function parts(cursor) {
 }
 
 export class Follower {
-  /** queued, connecting, live, reconnecting, finished, gap, deleted, refused or disconnected. */
+  /** queued, connecting, live, reconnecting, finished, gap, deleted, unknown, refused or disconnected. */
   state = "disconnected";
   /** The state in words, for people. */
   detail = "";
@@ -61,6 +61,11 @@ export class Follower {
     this.#page = page;
     this.#held = held;
     this.#target = { query, settings, wire };
+  }
+
+  /** Whether the server has no such deployment, or none any more. */
+  get isGone() {
+    return this.state === "deleted" || this.state === "unknown";
   }
 
   /** Whether something is under way that `disconnect` would end. */
@@ -243,7 +248,8 @@ export class Follower {
         );
       case "deleted":
         this.#stop();
-        return this.#set("deleted", info.detail ?? "The deployment was deleted.");
+        // Of one that was never there nothing can have been deleted.
+        return this.#set(this.cursor === null ? "unknown" : "deleted", info.detail ?? "The deployment was deleted.");
       default:
         this.#stop();
         return this.#set("refused", info.detail);

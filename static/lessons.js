@@ -1,7 +1,8 @@
 // Guided lessons: predict first, then run, then see what was measured.
 //
 // Each lesson is a module of its own in `lessons/`, in the order of this list. This file shows the list, asks for the
-// prediction, hands the lesson a stage to play on and shows what came of it.
+// prediction, hands the lesson a stage to play on and shows what came of it. A lesson `needs` the transports that it
+// names; whatever else the server offers has its lane as well.
 
 import { Stage } from "./lessons/stage.js";
 
@@ -55,15 +56,17 @@ export class Lessons {
     const lesson = this.#lessons[number - 1];
     if (lesson === undefined) return false;
     document.title = `${lesson.title} · wirelab`;
+    const { offered } = this.#view;
     this.#visit = new AbortController();
     element("lesson-number").textContent = `Lesson ${number} of ${this.#lessons.length}`;
     element("lesson-title").textContent = lesson.title;
     element("lesson-text").replaceChildren(...lesson.text.map((text) => make("p", text)));
-    element("lesson-fields").replaceChildren(...lesson.predictions.map(field));
+    element("lesson-fields").replaceChildren(...lesson.predictions.map((asked) => field(asked, offered)));
     element("lesson-ask").open = true;
     element("lesson-result").replaceChildren();
-    this.#say("");
-    this.#enable(true);
+    const missing = lesson.needs.filter((name) => !offered.includes(name));
+    this.#say(missing.length === 0 ? "" : `This lesson needs ${missing.join(" and ")}: start the server without --transports.`);
+    this.#enable(missing.length === 0);
     element("lanes").classList.add("before");
     element("lesson").hidden = false;
     this.#lesson = lesson;
@@ -145,12 +148,13 @@ function item({ title, summary }, number) {
   return entry;
 }
 
-/** A prediction that is asked for: a number, or one of some words. */
-function field({ name, label, unit, choices, ...number }) {
+/** A prediction that is asked for: a number, one of some words, or one of the lanes. */
+function field({ name, label, unit, isLane = false, choices = null, ...number }, lanes) {
   const labelled = make("label", label);
-  const input = make(choices ? "select" : "input");
+  const words = isLane ? lanes : choices;
+  const input = make(words === null ? "input" : "select");
   input.name = name;
-  if (choices) input.append(new Option("–", ""), ...choices.map((choice) => new Option(choice, choice)));
+  if (words !== null) input.append(new Option("–", ""), ...words.map((word) => new Option(word, word)));
   else Object.assign(input, { type: "number", min: 0, step: "any", ...number });
   labelled.append(input);
   if (unit) labelled.append(make("span", unit, "quiet"));

@@ -79,6 +79,11 @@ export class Lane {
     return this.isPaused && this.#follower.state === "live" ? "paused" : this.#follower.state;
   }
 
+  /** Whether the server has no such deployment, or none any more. */
+  get isGone() {
+    return this.#follower.isGone;
+  }
+
   /** Lines by origin, and how many are missing or came twice. */
   get counts() {
     return this.#follower.counts;

@@ -54,7 +54,7 @@ export class LanesView {
     this.#source = source;
     this.held = held;
     held.addEventListener("change", () => this.#heldChanged());
-    element("add-transport").replaceChildren(...this.#transports.map(({ name }) => new Option(name, name)));
+    element("add-transport").replaceChildren(...this.offered.map((name) => new Option(name, name)));
     element("add-lane").addEventListener("click", () => this.add(element("add-transport").value)?.connect());
     element("connect-all").addEventListener("click", () => this.#each((lane) => lane.connect()));
     element("disconnect-all").addEventListener("click", () => this.#each((lane) => lane.disconnect()));
@@ -64,7 +64,7 @@ export class LanesView {
   }
 
   /** Opens a deployment with these transports, each in a lane, or with all; `named(name)` is told what it is called. */
-  open(id, { withCommands = false, named = () => {}, transports = this.#transports.map(({ name }) => name) } = {}) {
+  open(id, { withCommands = false, named = () => {}, transports = this.offered } = {}) {
     this.#id = id;
     this.#named = named;
     this.#visit = new AbortController();
@@ -101,6 +101,11 @@ export class LanesView {
   /** The lanes, in the order in which they were added. */
   get lanes() {
     return [...this.#lanes.values()];
+  }
+
+  /** Names of the transports that the server has and the page can follow. */
+  get offered() {
+    return this.#transports.map(({ name }) => name);
   }
 
   /** How many seconds the timeline shows. */
@@ -167,7 +172,7 @@ export class LanesView {
       element("lanes-status").dataset.status = "";
       this.#describe(this.#visit.signal);
     }
-    if (lane.state === "deleted" && lane.deployment === this.#id) this.#showDeleted();
+    if (lane.isGone && lane.deployment === this.#id) this.#showDeleted();
     this.#announce(lane);
     this.#dirty.add(lane);
     this.#frame ??= requestAnimationFrame(() => {

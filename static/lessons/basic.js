@@ -20,14 +20,11 @@ export const lesson = {
       "regular API, then goes on live from the same cursor.",
     `Watch the timeline for ${MEASURED_S} s: who asks, who waits, who speaks first? The short poll asks every ${INTERVAL_S} s.`,
   ],
+  needs: ["short-poll", "sse"],
   predictions: [
     { name: "requests", label: `How many requests does the short poll make in ${MEASURED_S} s?` },
     { name: "stream", label: "And the SSE lane?" },
-    {
-      name: "slowest",
-      label: "Which lane shows a line last?",
-      choices: ["short-poll", "long-poll", "sse", "ndjson", "websocket"],
-    },
+    { name: "slowest", label: "Which lane shows a line last?", isLane: true },
   ],
 
   async run(stage) {

@@ -15,6 +15,7 @@ export const lesson = {
       `Then a crowd that the harness starts as a process of its own follows room A as well.`,
     "One store, one server, no queue per subscriber: each connection reads on from its own cursor.",
   ],
+  needs: ["sse", "websocket", "long-poll"],
   predictions: [
     { name: "crowd", label: "Subscribers in the crowd:", value: CROWD_FIRST },
     { name: "strays", label: "How many lines of room B are seen in room A?" },

@@ -20,6 +20,7 @@ export const lesson = {
     "Theory is the server's own: the formulas by which every run of the harness is judged, for one subscriber and the " +
       "round trip that this page has measured.",
   ],
+  needs: TRANSPORTS,
   predictions: [
     { name: "interval", label: "Poll interval", unit: "s", value: 3, min: 0.1, max: 10, step: 0.1, required: true },
     { name: "requests", label: `Requests of the short poll in ${MEASURED_S} s:` },

@@ -30,9 +30,10 @@ export const lesson = {
       "lanes go on by themselves, and the table below with them. A deployment that the server fed is then cancelled: a " +
       "generator does not survive its server, the lines that were acknowledged do.",
   ],
+  needs: [],
   predictions: [
     { name: "lost", label: "How many lines are lost, over all lanes?" },
-    { name: "first", label: "Which lane is back first?", choices: ["short-poll", "long-poll", "sse", "ndjson", "websocket"] },
+    { name: "first", label: "Which lane is back first?", isLane: true },
   ],
 
   async run(stage) {

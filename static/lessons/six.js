@@ -15,6 +15,7 @@ export const lesson = {
     "The limit is the browser's, per origin, and all its tabs share it. HTTP/2 has no such limit: a proxy that speaks it in " +
       "front of this server lifts it. This server speaks HTTP/2 without TLS, which no browser does.",
   ],
+  needs: ["sse", "ndjson", "websocket"],
   predictions: [
     { name: "streams", label: `Of ${CONNECTIONS_MAX + 1} event streams, how many show lines?` },
     { name: "socket", label: "The WebSocket:", choices: ["shows lines", "waits too"] },

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wirelab_clients::wire::{Batch, Deployment, DeploymentId, Status, Transport};
 
+use crate::browser::{Engine, in_every_browser};
 use crate::http::Api;
 use crate::looks::look;
 use crate::page::{Page, wait_until, wait_within};
@@ -18,6 +19,12 @@ const LESSON_TIMEOUT: Duration = Duration::from_secs(180);
 /// Who was away comes back after a wait that is drawn by lot, up to half a minute.
 const BACK_TIMEOUT: Duration = Duration::from_secs(90);
 const STREAMS: [&str; 4] = ["sse", "ndjson", "websocket", "websocket-actor"];
+
+// How it reconnects and how many connections it opens is the browser's own affair.
+in_every_browser! {
+    no_line_is_lost_when_every_connection_is_cut_or_the_server_is_killed;
+    six_of_seven_streams_show_lines_and_the_seventh_when_one_is_closed;
+}
 
 fn serve(arguments: &[&str]) -> Binary {
     Binary::serve("127.0.0.1:0", &[&["--store", "memory"], arguments].concat())
@@ -249,18 +256,19 @@ fn a_crowd_that_starts_while_its_lesson_is_left_is_ended_too() {
     page.is_quiet();
 }
 
-#[test]
-fn no_line_is_lost_when_every_connection_is_cut_or_the_server_is_killed() {
+fn no_line_is_lost_when_every_connection_is_cut_or_the_server_is_killed(engine: Engine) {
     let folder = TempDir::new().unwrap();
     let arguments = ["--store", "disk", "--data", folder.path().to_str().unwrap()];
     let server = Binary::serve("127.0.0.1:0", &arguments);
     let bind = server.authority.clone();
-    let page = Page::of(&server);
+    let page = Page::shown_by(engine, &server);
     let offered: Vec<_> = page.transports(&server).into_iter().map(|row| row.name).collect();
     open(&page, 3);
     page.fill("#lesson-fields [name='lost']", "12");
     run(&page);
-    look(&page, "lesson-3");
+    if engine == Engine::Chromium {
+        look(&page, "lesson-3");
+    }
     let lost_nothing = || {
         assert_eq!(column(&page, "lane"), offered);
         for name in ["lost", "twice"] {
@@ -289,10 +297,9 @@ fn no_line_is_lost_when_every_connection_is_cut_or_the_server_is_killed() {
     page.says_nothing_but(|said| page.is_about_a_lost_connection(said));
 }
 
-#[test]
-fn six_of_seven_streams_show_lines_and_the_seventh_when_one_is_closed() {
+fn six_of_seven_streams_show_lines_and_the_seventh_when_one_is_closed(engine: Engine) {
     let server = serve(&[]);
-    let page = Page::of(&server);
+    let page = Page::shown_by(engine, &server);
     open(&page, 4);
     page.fill("#lesson-fields [name='streams']", "7");
     page.choose("#lesson-fields [name='socket']", "waits too");
@@ -308,7 +315,9 @@ fn six_of_seven_streams_show_lines_and_the_seventh_when_one_is_closed() {
     let held = || (server.waiters(Transport::Sse), server.waiters(Transport::Ndjson));
     assert_eq!(held(), (6, 0), "the server sees six");
     wait_to_hear(&page, "Measured.");
-    look(&page, "lesson-4");
+    if engine == Engine::Chromium {
+        look(&page, "lesson-4");
+    }
     assert_eq!(held(), (5, 1), "one was closed, the seventh is open");
     let lines: Vec<_> = column(&page, "lines after 6 s").iter().map(|lines| number(lines)).collect();
     let names: Vec<_> =
@@ -400,6 +409,21 @@ fn a_prediction_stands_beside_theory_and_what_was_measured() {
     assert!(short > 500.0 && short < 3_500.0 && stream < short / 2.0, "{short} ms, and {stream} ms");
     assert_eq!(compared(&page), [("11".to_owned(), polls.clone()), ("777".to_owned(), mean.clone())]);
     leave(&page, &server);
+    page.is_quiet();
+}
+
+#[test]
+fn a_lesson_that_the_servers_transports_do_not_allow_says_so_before_it_begins() {
+    let server = serve(&["--transports", "short-poll,sse"]);
+    let page = Page::of(&server);
+    page.click("nav a[href='#/lessons']");
+    page.click("#lesson-list a[href='#/lessons/4']");
+    wait_until("the lesson is shown", || page.is_shown("#lesson-run"));
+    let said = "This lesson needs ndjson and websocket: start the server without --transports.";
+    assert_eq!((page.text("#lesson-say").as_str(), page.is_enabled("#lesson-run")), (said, false));
+    open(&page, 1);
+    let choices = "return [...document.querySelectorAll('[name=slowest] option')].map(({ value }) => value)";
+    assert_eq!(page.run::<Vec<String>>(choices, &[]), ["", "short-poll", "sse"]);
     page.is_quiet();
 }
 
