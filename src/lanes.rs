@@ -1,9 +1,9 @@
 //! The ledgers of a page's lanes: what each has asked, by the server's own count.
 //!
 //! A page that shows transports side by side tags what it asks with `lane=<page>.<n>` and reads the counts from the
-//! socket in `stream`. `server` finds the lane of each request here, `connection` books bytes and connections on it. Kept
-//! are only pages that have such a socket open, or had one a moment ago: a tag of any other page costs nothing. The
-//! counters of `/metrics` know nothing of this.
+//! socket in `stream`. `server` finds the lane of each request here, `connection` books bytes and connections on it. A
+//! page is kept from its first tag or socket on, while it has a socket, and a while longer. The counters of `/metrics`
+//! know nothing of this.
 
 mod stream;
 mod tag;
@@ -30,7 +30,7 @@ const PAGES_MAX: usize = 256;
 /// Open sockets of one page: it has one, and two that the server has not yet seen break. Each may keep a buffer for the
 /// longest frame that it sent, which tells every lane in 256 bytes at most: 256 × 3 × 999 × 256 B = 188 MiB.
 const SOCKETS_MAX: usize = 3;
-/// How long a page is kept without a socket, so that one that reconnects finds its counts: after the longest outage that
+/// How long a page is kept without a socket, so that one that connects finds its counts: after the longest outage that
 /// the lab makes (30 s) and the longest wait of a page's back-off behind it (30 s), with time to spare.
 const GRACE: Duration = Duration::from_secs(90);
 /// `Retry-After` when there is no room for another page or socket, s: until one may have been found dead.
@@ -53,11 +53,15 @@ pub(crate) struct Lanes {
 struct Kept {
     page: Arc<Page>,
     sockets: usize,
-    /// When the last socket went; of no meaning while there is one.
+    /// When the last socket went, or the first tag came before any; of no meaning while there is a socket.
     left: Instant,
 }
 
 impl Kept {
+    fn new(now: Instant) -> Self {
+        Self { page: Arc::new(Page::new()), sockets: 0, left: now }
+    }
+
     fn is_over(&self, now: Instant) -> bool {
         self.sockets == 0 && now.saturating_duration_since(self.left) >= GRACE
     }
@@ -68,18 +72,29 @@ impl Lanes {
         Arc::new(Self { pages: Mutex::default() })
     }
 
-    /// The lane of a request with this path and query, if it has a tag and the page is kept. A malformed tag is refused,
-    /// whether anybody would have counted or not. A socket of ledgers has no lane: its own bytes would be news to tell,
-    /// and so on for ever.
+    /// The lane of a request with this path and query, if it has a tag and there is room for its page. A malformed tag is
+    /// refused, whether anybody would have counted or not. A socket of ledgers has no lane: its own bytes would be news to
+    /// tell, and so on for ever.
     pub(crate) fn of(&self, path: &str, query: &str) -> Result<Option<Arc<Lane>>, Refusal> {
         let Some(given) = tag::given(query)? else { return Ok(None) };
         let tag = Tag::parse(&given)?;
         Ok(if path.starts_with(PATH) { None } else { self.find(tag, Instant::now()) })
     }
 
+    /// A stream that comes back to a server that was restarted may be there before its page's socket is: it is counted all
+    /// the same. For a tag alone no other page makes room.
     fn find(&self, tag: Tag<'_>, now: Instant) -> Option<Arc<Lane>> {
-        let pages = self.pages.lock().expect("no holder panics");
-        let page = pages.get(tag.page).filter(|kept| !kept.is_over(now))?.page.clone();
+        let mut pages = self.pages.lock().expect("no holder panics");
+        let page = match pages.get(tag.page).filter(|kept| !kept.is_over(now)) {
+            Some(kept) => kept.page.clone(),
+            None => {
+                pages.retain(|_, kept| !kept.is_over(now));
+                if pages.len() == PAGES_MAX {
+                    return None;
+                }
+                pages.entry(tag.page.into()).or_insert_with(|| Kept::new(now)).page.clone()
+            }
+        };
         drop(pages);
         Some(page.lane(tag.lane))
     }
@@ -96,11 +111,7 @@ impl Lanes {
             })?;
             pages.remove(&oldest);
         }
-        let kept = pages.entry(page.into()).or_insert_with(|| Kept {
-            page: Arc::new(Page::new()),
-            sockets: 0,
-            left: now,
-        });
+        let kept = pages.entry(page.into()).or_insert_with(|| Kept::new(now));
         if kept.sockets == SOCKETS_MAX {
             return Err(busy(format!(
                 "page {page} has {SOCKETS_MAX} of these sockets open; close one of them"

@@ -21,10 +21,32 @@ fn leave(watched: Watched, now: Instant) {
 }
 
 #[test]
-fn a_tag_of_a_page_that_nobody_watches_leaves_nothing() {
-    let lanes = Lanes::new();
-    assert!(lanes.of("/", "lane=k3x9q2w7.1").unwrap().is_none());
-    assert!(lanes.pages.lock().unwrap().is_empty());
+fn what_is_asked_before_the_socket_opens_is_counted() {
+    let (lanes, now) = (Lanes::new(), Instant::now());
+    lanes.find(tag("k3x9q2w7"), now).unwrap().asked();
+    let almost = now + GRACE - Duration::from_millis(1);
+    lanes.find(tag("k3x9q2w7"), almost).unwrap().asked();
+    assert_eq!(all(&lanes.watch("k3x9q2w7", almost).unwrap())[0].requests, 2);
+
+    // One whose socket never comes is forgotten, however long it goes on asking.
+    lanes.find(tag("nobody00"), now).unwrap().asked();
+    let over = now + GRACE;
+    lanes.find(tag("nobody00"), over).unwrap().asked();
+    assert_eq!(all(&lanes.watch("nobody00", over).unwrap())[0].requests, 1);
+}
+
+#[test]
+fn tags_alone_take_no_more_than_the_room_there_is() {
+    let (lanes, now) = (Lanes::new(), Instant::now());
+    let watched = lanes.watch("k3x9q2w7", now).unwrap();
+    let found = |number: usize, now| lanes.find(tag(&format!("page{number:04}")), now).is_some();
+    assert!((1..PAGES_MAX).all(|number| found(number, now)));
+    assert!(!found(PAGES_MAX, now), "another page makes no room for a tag");
+    assert_eq!(lanes.pages.lock().unwrap().len(), PAGES_MAX);
+    assert!(lanes.watch("another0", now).is_ok(), "one that nobody watches makes room for a socket");
+    assert!(lanes.find(tag("k3x9q2w7"), now).is_some(), "one with a socket stays");
+    assert!(found(PAGES_MAX, now + GRACE), "as does one that is over");
+    drop(watched);
 }
 
 #[test]
@@ -45,7 +67,6 @@ fn counts_outlive_their_socket_by_the_grace_and_no_longer() {
 
     leave(watched, almost);
     let over = almost + GRACE;
-    assert!(lanes.find(tag("k3x9q2w7"), over).is_none(), "forgotten");
     let anew = lanes.watch("k3x9q2w7", over).unwrap();
     assert!(all(&anew).is_empty(), "counted from nothing");
     assert_ne!(anew.page.id, first_id, "and the page is told");
@@ -75,7 +96,7 @@ fn the_page_that_left_first_makes_room_and_an_open_one_does_not() {
     leave(second, now + Duration::from_secs(2));
     let later = now + Duration::from_secs(3);
     let _another = lanes.watch("another0", later).unwrap();
-    assert!(lanes.find(tag(&id(3)), later).is_none(), "it left first");
+    assert!(lanes.find(tag(&id(3)), later).is_none(), "it left first, and there is no room for it");
     assert!(lanes.find(tag(&id(7)), later).is_some());
     assert_eq!(lanes.pages.lock().unwrap().len(), PAGES_MAX);
 

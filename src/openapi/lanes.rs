@@ -15,8 +15,8 @@ fn ledgers() -> Call {
         .about(
             "The handshake of RFC 6455, over HTTP/1.1. The server sends `hello`, then `ledgers` with every lane there is, then \
              `ledgers` with those that changed, at most ten times a second: requests by outcome, connections, bytes. Counts \
-             are totals, and are kept for 90 s after the socket is gone; `hello` names them, by another id when they began \
-             anew. `{\"type\":\"clock\",\"ref\":1}` is answered with the server's clock.",
+             are totals, from the page's first request on, and are kept for 90 s without a socket; `hello` names them, by \
+             another id when they began anew. `{\"type\":\"clock\",\"ref\":1}` is answered with the server's clock.",
         )
         .parameter(
             parameter("page", ParameterIn::Path, page).required(Required::True).schema(Some(text(PAGE))),

@@ -5,8 +5,8 @@
 
 import { sleep } from "../backoff.js";
 
-/** How long after a socket that broke the next one is tried. Soon: what lanes ask of a server that was restarted is
- *  counted only once it knows the page, and they come back within seconds. Apart, since many pages do. */
+/** How long after a socket that broke the next one is tried. Soon: figures stand still until then. Apart, since many
+ *  pages do. */
 const RETRY_MS = { min: 150, max: 450 };
 /** A socket without a word for this long is dead: the clock is asked more often. */
 const SILENCE_MS_MAX = 20_000;
@@ -17,9 +17,6 @@ const CLOCK_QUESTIONS = 5;
 const CLOCK_LOOKS = 6;
 
 const COUNTS = ["requests", "data", "empty", "timeout", "refused", "error", "connections", "bytes_up", "bytes_down"];
-
-/** How long lanes wait for the ledgers before they ask untold: a proxy may not let sockets through. */
-const READY_MS_MAX = 2_000;
 
 /** Names this page among all that the server knows. */
 const randomPage = () =>
@@ -36,7 +33,6 @@ export function wall_ms() {
 export class Ledgers {
   #onLedger;
   #onClock;
-  #onHello = () => {};
   #abort = null;
   #socket = null;
   /** The id of the server's ledgers; others count from zero. */
@@ -61,12 +57,10 @@ export class Ledgers {
     return `&lane=${page}.${lane}`;
   }
 
-  /** Follows the ledgers until `close`. The promise is kept when the server counts, or will not do so soon. */
-  async open() {
-    const { signal } = (this.#abort = new AbortController());
-    const counting = new Promise((counts) => (this.#onHello = counts));
-    this.#follow(signal);
-    await Promise.race([counting, sleep(READY_MS_MAX, signal)]);
+  /** Follows the ledgers until `close`. */
+  open() {
+    this.#abort = new AbortController();
+    this.#follow(this.#abort.signal);
   }
 
   close() {
@@ -113,7 +107,6 @@ export class Ledgers {
         const frame = JSON.parse(data);
         if (frame.type === "hello") {
           this.#meet(frame.ledgers);
-          this.#onHello();
           this.#askClock(socket, CLOCK_QUESTIONS);
         } else if (frame.type === "ledgers") frame.lanes.forEach((ledger) => this.#take(ledger));
         else if (frame.type === "clock") this.#takeClock(socket, frame);

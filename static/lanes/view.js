@@ -78,14 +78,9 @@ export class LanesView {
     this.#describe(this.#visit.signal);
     for (const name of transports) this.add(name);
     this.#heldChanged();
-    this.#connectWhenCounted(this.#visit.signal);
+    this.#ledgers.open();
+    this.#each((lane) => lane.connect());
     this.#ticker = setInterval(() => this.#each((lane) => this.changed(lane)), CLOCK_MS);
-  }
-
-  /** A request that leaves before the server counts for this page would be missing in its lane's ledger. */
-  async #connectWhenCounted(visit) {
-    await this.#ledgers.open();
-    if (!visit.aborted) this.#each((lane) => lane.connect());
   }
 
   close() {

@@ -26,8 +26,8 @@ export const lesson = {
     const subscribers = Math.max(Math.round(Number(wanted)), 1);
     const [a, b] = [await stage.create("lesson 2, room A"), await stage.create("lesson 2, room B")];
     stage.open(a, []);
-    for (const name of ["sse", "websocket", "long-poll"]) stage.view.add(name, a, "room A");
-    for (const name of ["sse", "websocket"]) stage.view.add(name, b, "room B");
+    for (const name of ["sse", "websocket", "long-poll"]) stage.view.add(name, a, "room A").connect();
+    for (const name of ["sse", "websocket"]) stage.view.add(name, b, "room B").connect();
     const lanes = stage.view.lanes.map((lane) => ({ lane, room: lane.deployment === a ? "A" : "B", strays: 0, lines: 0, lost: 0, repeated: 0 }));
     for (const seen of lanes) {
       seen.lane.onLines = (lines) => (seen.strays += lines.filter(({ text }) => !text.startsWith(`room ${seen.room}`)).length);

@@ -344,18 +344,18 @@ fn a_malformed_lane_is_refused_by_every_path_and_changes_nothing() {
 }
 
 #[test]
-fn a_page_without_a_socket_has_no_ledger() {
+fn what_was_asked_before_the_socket_opened_is_in_the_ledger_and_what_others_ask_is_not() {
     let server = Server::start();
     let tagged = format!("/healthz?{}", lane(1));
     for _ in 0..3 {
         assert_eq!(server.get(&tagged).status, 200);
     }
     let mut page = Page::open(&server);
-    assert_eq!(page.lanes, BTreeMap::new(), "what was asked before is not known");
+    assert_eq!(page.lanes[&1].requests, 3);
     server.get("/healthz?lane=another00.1");
     server.get("/healthz");
     server.get(&tagged);
-    page.until(1, |ledger| (ledger.requests, ledger.connections) == (1, 1));
+    page.until(1, |ledger| (ledger.requests, ledger.connections) == (4, 4));
     assert_eq!(page.lanes.len(), 1);
 }
 
