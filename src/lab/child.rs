@@ -116,6 +116,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_child_that_is_told_to_stop_and_does_not_is_killed() {
+        let stop = CancellationToken::new();
+        let child = start(Path::new("sh"), &["-c", "echo ready; exec sleep 60"].map(OsString::from)).unwrap();
+        let said = |line: &str| {
+            assert_eq!(line, "ready");
+            stop.cancel();
+        };
+        // 128 + SIGKILL, as a shell would say.
+        assert_eq!(watch(child, stop.clone(), Duration::from_millis(50), said).await, 137);
+    }
+
+    #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
         let refusal = start(Path::new("/nowhere/wirelab"), &[]).unwrap_err();
         assert!(refusal.problem().detail.starts_with("cannot start /nowhere/wirelab: "), "{refusal}");

@@ -72,6 +72,7 @@ export class LanesView {
     this.firsts = new Firsts();
     this.#write("lanes-name", id);
     this.#write("lanes-id", id);
+    this.#write("lanes-note", "");
     element("lanes-status").hidden = true;
     this.#source.show(element("lanes-source"), id, { withCommands });
     this.#takeClock(null);
@@ -167,7 +168,7 @@ export class LanesView {
       element("lanes-status").dataset.status = "";
       this.#describe(this.#visit.signal);
     }
-    if (lane.isGone && lane.deployment === this.#id) this.#showDeleted();
+    if (lane.isGone && lane.deployment === this.#id) this.#showGone(lane);
     this.#announce(lane);
     this.#dirty.add(lane);
     this.#frame ??= requestAnimationFrame(() => {
@@ -256,9 +257,10 @@ export class LanesView {
     this.#source.status(status);
   }
 
-  #showDeleted() {
+  #showGone({ state }) {
     element("lanes-status").hidden = true;
     this.#source.status(null);
+    this.#write("lanes-note", `The server has no deployment ${this.#id}${state === "deleted" ? " any more" : ""}.`);
   }
 
   #write(id, text) {

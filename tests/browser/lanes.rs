@@ -324,6 +324,11 @@ fn a_deployment_is_deleted_from_the_page_when_it_is_meant() {
     page.click("#delete");
     page.wait_for_lanes("deleted");
     wait_until("nothing can be done to it", || !page.is_shown("#publish"));
+    assert_eq!(page.text("#lanes-note"), format!("The server has no deployment {id} any more."));
+    let unknown = "01k3aaaaaaaa".parse().unwrap();
+    page.beside(&unknown);
+    page.wait_for_lanes("unknown");
+    assert_eq!(page.text("#lanes-note"), "The server has no deployment 01k3aaaaaaaa.");
     page.says_nothing_but(|said| said.contains("status of 404"));
 }
 
