@@ -187,14 +187,26 @@ impl Streamed {
         }
     }
 
-    /// The whole answer, if its body ends properly.
+    /// The whole answer, if its body ends properly. Behind an answer that did not wait for the request's body a server
+    /// may reset the stream without an error, and the answer stands (RFC 9113 §8.1).
     pub(crate) async fn whole(mut self) -> Result<Answer, h2::Error> {
         while let Some(piece) = self.piece().await {
-            let count = piece?;
-            self.take(count);
+            match piece {
+                Ok(count) => self.take(count),
+                Err(error)
+                    if error.reason() == Some(h2::Reason::NO_ERROR) && self.is_as_long_as_announced() =>
+                {
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.head.body = self.bytes;
         Ok(self.head)
+    }
+
+    fn is_as_long_as_announced(&self) -> bool {
+        self.head.header("content-length").is_some_and(|length| length == self.bytes.len().to_string())
     }
 }
 
