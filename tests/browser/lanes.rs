@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wirelab_clients::wire::{Deployment, DeploymentId, Outcome, Status};
 
 use crate::browser::{Engine, in_every_browser};
-use crate::page::{Page, ShownLane, wait_until};
+use crate::page::{Page, ShownLane, number, wait_until};
 use crate::server::Binary;
 
 in_every_browser! {
@@ -23,10 +23,6 @@ fn serve() -> Binary {
 fn fed(server: &Binary, source: Value) -> DeploymentId {
     let new = json!({"name": "side by side", "source": source});
     server.post("/api/deployments", "application/json", new.to_string()).json::<Deployment>().id
-}
-
-fn number(text: &str) -> Option<u64> {
-    text.replace(',', "").parse().ok()
 }
 
 fn every_lane_shows_every_line_of_a_replay_once_and_in_order(engine: Engine) {
@@ -99,10 +95,10 @@ fn a_lane_shows_what_the_server_counted_for_it(engine: Engine) {
         };
         let all = || Outcome::ALL.into_iter().map(requests).sum::<u64>();
         wait_until("the lane's requests are the server's", || {
-            number(&page.of_lane(&lane, "requests")) == Some(all())
+            number(&page.of_lane(&lane, "requests")) == all() as f64
         });
         let empty = requests(Outcome::Empty) + requests(Outcome::Timeout);
-        assert_eq!(number(&page.of_lane(&lane, "empty")), Some(empty), "{lane:?}");
+        assert_eq!(number(&page.of_lane(&lane, "empty")), empty as f64, "{lane:?}");
         let bytes = |direction| {
             server.metric(&format!(
                 "wirelab_bytes_total{{transport=\"{transport}\",direction=\"{direction}\"}}"
@@ -256,22 +252,14 @@ fn sliders_change_what_polls_do_at_once() {
     let id = server.create().id;
     page.beside(&id);
     page.wait_for_lanes("live");
-    let set = |name: &str, value: &str| {
-        page.run::<()>(
-            "const slider = document.getElementById(arguments[0]); slider.value = arguments[1];
-             slider.dispatchEvent(new Event('input'))",
-            &[name.into(), value.into()],
-        );
-        assert_eq!(page.text(&format!("#{name}-value")), format!("{value} s"));
-    };
-    set("interval", "0.1");
-    set("hold", "1");
+    page.slide("interval", 0.1);
+    page.slide("hold", 1.0);
     let lanes = page.lanes();
     let of = |name: &str| lanes.iter().find(|lane| lane.transport == name).unwrap();
-    wait_until("short polls come quickly", || number(&page.of_lane(of("short-poll"), "requests")) > Some(20));
+    wait_until("short polls come quickly", || number(&page.of_lane(of("short-poll"), "requests")) > 20.0);
     // The hold that had begun lasts 25 s; a line ends it, and the next ones are short.
     server.append(&id, &["a"]);
-    wait_until("holds expire", || number(&page.of_lane(of("long-poll"), "empty")) > Some(2));
+    wait_until("holds expire", || number(&page.of_lane(of("long-poll"), "empty")) > 2.0);
     page.is_quiet();
 }
 
@@ -351,7 +339,7 @@ fn an_hour_of_lines_in_minutes_keeps_the_memory_bounded() {
     let reached = |lines: u64| {
         let lanes = page.lanes();
         wait_long("every lane is that far", || {
-            lanes.iter().all(|lane| number(&page.of_lane(lane, "lines")) >= Some(lines))
+            lanes.iter().all(|lane| number(&page.of_lane(lane, "lines")) >= lines as f64)
         });
     };
     reached(LINES / 2);
@@ -397,7 +385,7 @@ fn nothing_moves_when_lines_come() {
         server.append(&id, piece);
     }
     for lane in page.lanes() {
-        wait_until("all came", || number(&page.of_lane(&lane, "lines")) == Some(2_001));
+        wait_until("all came", || number(&page.of_lane(&lane, "lines")) == 2_001.0);
     }
     let shifts: f64 = page.run("return window.shifts", &[]);
     assert!(shifts < 0.02, "the layout moved: {shifts}");

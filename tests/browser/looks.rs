@@ -131,7 +131,7 @@ fn photograph_tall(page: &Page, name: &str, (width, height): (u32, u32)) {
 #[test]
 fn the_lanes_fit_their_window_in_light_and_dark() {
     // In a picture the twelve seconds of the timeline are to be full.
-    let (lines, interval_s) = if folder().is_some() { (15, "0.6") } else { (2, "0.2") };
+    let (lines, interval_s) = if folder().is_some() { (15, 0.6) } else { (2, 0.2) };
     let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
     let new = json!({"name": "release build", "source": {"kind": "generate", "rate_hz": 1.2}});
     let created = server.post("/api/deployments", "application/json", new.to_string());
@@ -140,10 +140,7 @@ fn the_lanes_fit_their_window_in_light_and_dark() {
     page.goto(&format!("http://{}/#/{id}", server.authority));
     let transports = server.get("/api/transports").json::<Vec<Value>>().len();
     wait_until("there is a lane for each transport", || live_lines(&page).len() == transports);
-    let slide = "const slider = document.getElementById('interval');
-        slider.value = arguments[0];
-        slider.dispatchEvent(new Event('input'));";
-    page.run::<()>(slide, &[interval_s.into()]);
+    page.slide("interval", interval_s);
     wait_within(Duration::from_secs(60), "every lane shows lines", || {
         live_lines(&page).iter().all(|shown| *shown >= lines)
     });

@@ -6,19 +6,22 @@
 //! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
 //! - `lessons`: each guided lesson to its end, and what is left of one
+//! - `guide`: what the lecturer's guide says to do besides
 //! - `reports`: results read and downloaded, runs started, watched and cancelled
 //! - `looks`: the page fits its window; takes the screenshots of the documents when asked to
 //!
 //! What any browser could get wrong runs in both engines (`in_every_browser!`), the rest in Chromium.
-//! `browser` drives one of them, which `drivers` and `bidi` help it to; `page` knows the page's elements. Server,
-//! HTTP and the faulty proxy are those of the other tests.
+//! `browser` drives one of them, which `drivers` and `bidi` help it to; `page` knows the page's elements; `figures`
+//! keeps what was seen. Server, HTTP and the faulty proxy are those of the other tests.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
 mod bidi;
 mod browser;
 mod drivers;
+mod figures;
 mod follow;
+mod guide;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/http.rs"]
 mod http;

@@ -41,6 +41,11 @@ fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// A figure of the page; not a number when there is none.
+pub(crate) fn number(text: &str) -> f64 {
+    text.replace(',', "").parse().unwrap_or(f64::NAN)
+}
+
 /// A line as shown: its number and its text.
 pub(crate) type Shown = (u64, String);
 
@@ -185,6 +190,16 @@ impl Page {
     #[track_caller]
     pub(crate) fn of_lane(&self, lane: &ShownLane, part: &str) -> String {
         self.text(&lane.css(part))
+    }
+
+    /// Moves the slider `interval` or `hold`, s.
+    #[track_caller]
+    pub(crate) fn slide(&self, name: &str, value_s: f64) {
+        let script = "const slider = document.getElementById(arguments[0]);
+            slider.value = arguments[1];
+            slider.dispatchEvent(new Event('input'));";
+        self.run::<()>(script, &[name.into(), value_s.into()]);
+        assert_eq!(self.text(&format!("#{name}-value")), format!("{value_s} s"));
     }
 
     /// The lines that a lane shows, top to bottom.
