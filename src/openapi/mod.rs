@@ -250,8 +250,8 @@ fn of_position(call: Call) -> Call {
         .refused(410, "The log no longer keeps that position, or has another epoch; `earliest` and `latest` still work.")
 }
 
-const LANE: &str = "Whose ledger this request is for: a page's random id, a dot, the number of one of its lanes. Counted while \
-                    a WebSocket of that page is open at `/api/lanes/{page}`, else of no effect.";
+const LANE: &str = "Whose ledger this request is for: a page's random id, a dot, the number of one of its lanes. Counted from \
+                    the page's first tag or socket on; forgotten when the page has had no socket for 90 s.";
 const PAGE: &str = "^[a-z0-9]{8,26}$";
 const TAG: &str = r"^[a-z0-9]{8,26}\.[1-9][0-9]{0,2}$";
 const POSITION: &str = r"^(now|[a-z0-9]{1,16}\.(0|[1-9][0-9]{0,15}))$";
