@@ -25,7 +25,7 @@ function parts(cursor) {
 }
 
 export class Follower {
-  /** queued, connecting, live, reconnecting, finished, gap, deleted, unknown, refused or disconnected. */
+  /** queued, connecting, live, reconnecting, finished, gap, deleted, missing, refused or disconnected. */
   state = "disconnected";
   /** The state in words, for people. */
   detail = "";
@@ -40,8 +40,6 @@ export class Follower {
   #page;
   #held;
   #target;
-  /** Of the held requests, ours. */
-  #holds = 0;
   #abort = null;
   #subscription = null;
   #connectStarted = 0;
@@ -65,7 +63,7 @@ export class Follower {
 
   /** Whether the server has no such deployment, or none any more. */
   get isGone() {
-    return this.state === "deleted" || this.state === "unknown";
+    return this.state === "deleted" || this.state === "missing";
   }
 
   /** Whether something is under way that `disconnect` would end. */
@@ -91,16 +89,10 @@ export class Follower {
 
   /** Waits until the browser has a connection left for what the server will hold; false when we left meanwhile. */
   async #admitted(requests, signal) {
-    while (!this.#held.allows(requests)) {
+    if (!this.#held.allows(requests)) {
       this.#set("queued", "Waits: the browser's connections to this server are all but used up.");
-      await new Promise((again) => {
-        this.#held.addEventListener("change", again, { once: true, signal });
-        signal.addEventListener("abort", again, { once: true });
-      });
-      if (signal.aborted) return false;
     }
-    this.#hold(requests);
-    return true;
+    return this.#held.take(requests, signal);
   }
 
   disconnect() {
@@ -248,8 +240,8 @@ export class Follower {
         );
       case "deleted":
         this.#stop();
-        // Of one that was never there nothing can have been deleted.
-        return this.#set(this.cursor === null ? "unknown" : "deleted", info.detail ?? "The deployment was deleted.");
+        // Who has seen nothing of it cannot tell whether it ever was.
+        return this.#set(this.cursor === null ? "missing" : "deleted", info.detail ?? "The deployment was deleted.");
       default:
         this.#stop();
         return this.#set("refused", info.detail);
@@ -276,13 +268,6 @@ export class Follower {
     this.#abort?.abort();
     this.#subscription?.unsubscribe();
     this.#abort = this.#subscription = null;
-    this.#hold(0);
-  }
-
-  #hold(requests) {
-    const more = requests - this.#holds;
-    this.#holds = requests;
-    if (more !== 0) this.#held.add(more);
   }
 
   #set(state, detail) {

@@ -4,6 +4,8 @@
 // stream keeps one; when all six are kept, every further request waits in the browser, buttons included. So they
 // are counted, and the page stops before the last ones. WebSockets are not among the six.
 
+import { sleep } from "./backoff.js";
+
 /** What current browsers open to one origin over HTTP/1.1. */
 export const CONNECTIONS_MAX = 6;
 /** From here on the page warns. */
@@ -14,6 +16,10 @@ const HELD_MAX = CONNECTIONS_MAX - 1;
  *  tabs may be woken once a minute only. */
 const REPEAT_MS = 60_000;
 const FORGET_MS = 3 * REPEAT_MS;
+
+/** Within this, those that waited for a connection look again, ms: each tab hears that one is free in the same moment, and
+ *  whoever takes it needs a few to be heard. */
+const SPREAD_MS = 200;
 
 const TAB = crypto.getRandomValues(new Uint32Array(2)).join("-");
 
@@ -52,8 +58,32 @@ export class Held extends EventTarget {
     return more === 0 || this.all + more <= this.max;
   }
 
-  /** This tab holds `change` more, or fewer. */
-  add(change) {
+  /**
+   * Waits until `more` may be opened and counts them, until `signal` gives them back. False when it came before.
+   */
+  async take(more, signal) {
+    while (!this.allows(more)) {
+      await this.#change(signal);
+      if (!(await sleep(Math.random() * SPREAD_MS, signal))) return false;
+    }
+    if (more === 0 || signal.aborted) return !signal.aborted;
+    this.#add(more);
+    signal.addEventListener("abort", () => this.#add(-more), { once: true });
+    return true;
+  }
+
+  /** Waits until the count changed, or `signal` is aborted. */
+  async #change(signal) {
+    const awake = new AbortController();
+    await new Promise((wake) => {
+      const once = { once: true, signal: awake.signal };
+      this.addEventListener("change", wake, once);
+      signal.addEventListener("abort", wake, once);
+    });
+    awake.abort();
+  }
+
+  #add(change) {
     this.#own += change;
     this.#say({ held: this.#own });
     this.dispatchEvent(new Event("change"));

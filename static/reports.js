@@ -75,7 +75,7 @@ export class Reports {
       if (!this.#isAdmitted) await this.#enter(signal);
       const [newest] = await call("/api/lab/runs", { signal });
       if (signal.aborted) return;
-      if (newest) this.#run.learn(newest);
+      this.#run.learn(newest);
       const results = await call("/api/lab/results", { signal });
       if (signal.aborted) return;
       showResults(results, this.#listedMax);

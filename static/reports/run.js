@@ -1,7 +1,7 @@
 // The run: started, watched and cancelled here; its figures come from the server over an `EventSource`.
 //
 // The browser has six connections to a server, and this takes one: it is open only while a run is under way and
-// its view is looked at.
+// its view is looked at, and it waits while the other tabs keep all but the last, which is for buttons.
 
 import { Refused, call } from "../call.js";
 import { count } from "../figures.js";
@@ -17,8 +17,10 @@ function write(id, text) {
 }
 
 export class RunView {
-  /** The stream of figures; null unless a run is under way. */
-  #source = null;
+  /** Ends the stream of figures, or the wait for a connection; null unless a run is under way. */
+  #watching = null;
+  /** Whether its figures come. */
+  #isWatched = false;
   /** The folder of the run that ended, until its report was found there. */
   #folder = null;
   /** One per time that the view is looked at; null between two. */
@@ -55,12 +57,18 @@ export class RunView {
     this.#hangUp();
   }
 
-  /** The newest run, as the server knows it: one that another tab started, or that ended while nobody looked. */
-  learn({ plan, ended }) {
-    if (ended === null && !this.isUnderWay) return this.#follow(plan);
-    if (ended === null || this.#state !== "none") return;
-    write("run-plan", plan);
-    this.#end(ended);
+  /** The newest run, as the server knows it: one that another tab started, or that ended while nobody looked. Undefined
+   *  when it knows of none. */
+  learn(newest) {
+    const isBlind = !this.#isWatched && ["running", "cancelling"].includes(this.#state);
+    if (newest === undefined) {
+      if (isBlind) this.#lose();
+    } else if (newest.ended === null) {
+      if (!this.isUnderWay) this.#follow(newest.plan);
+    } else if (this.#state === "none" || isBlind) {
+      write("run-plan", newest.plan);
+      this.#end(newest.ended);
+    }
   }
 
   /** Links to the report of the run that ended, once the list of results has it. */
@@ -106,9 +114,16 @@ export class RunView {
     element("run-progress").removeAttribute("value");
     write("run-lines", "");
     element("run-end").hidden = true;
-    if (this.#source) return;
-    const source = (this.#source = new EventSource(PROGRESS));
-    this.#held.add(1);
+    if (this.#watching === null) this.#watch();
+  }
+
+  async #watch() {
+    const { signal } = (this.#watching = new AbortController());
+    if (!this.#held.allows(1)) write("run-state", "Under way; shown once other tabs leave this browser a connection.");
+    if (!(await this.#held.take(1, signal)) || signal.aborted) return;
+    const source = new EventSource(PROGRESS);
+    this.#isWatched = true;
+    signal.addEventListener("abort", () => source.close(), { once: true });
     source.addEventListener("progress", ({ data }) => this.#progress(JSON.parse(data)));
     source.addEventListener("ended", ({ data }) => this.#end(JSON.parse(data)));
     source.addEventListener("error", () => this.#broke(source));
@@ -142,6 +157,10 @@ export class RunView {
   /** EventSource tries again by itself, unless the server refused it: then the run went with the server. */
   #broke(source) {
     if (source.readyState !== EventSource.CLOSED) return write("run-state", "The connection broke; trying again.");
+    this.#lose();
+  }
+
+  #lose() {
     this.#hangUp();
     this.#enter("none");
     write("run-state", "The server knows of no run any more; what was written is in the list.");
@@ -163,10 +182,9 @@ export class RunView {
   }
 
   #hangUp() {
-    if (this.#source === null) return;
-    this.#source.close();
-    this.#source = null;
-    this.#held.add(-1);
+    this.#watching?.abort();
+    this.#watching = null;
+    this.#isWatched = false;
   }
 
   #enter(state) {

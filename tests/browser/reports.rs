@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;
+use wirelab_clients::wire::Transport;
 
 use crate::looks;
 use crate::page::{Page, wait_until, wait_within};
@@ -315,6 +316,36 @@ fn who_leaves_holds_no_connection_and_finds_the_run_again() {
     assert_eq!((page.text("#run-plan"), streams(&page)), ("slow".to_owned(), (1, 2)));
     page.click("#run-cancel");
     wait_for_the_end(&page);
+    page.is_quiet();
+}
+
+#[test]
+fn a_run_is_watched_once_other_tabs_leave_a_connection() {
+    let lab = Lab::serve(&[]);
+    let page = lab.page();
+    let id = lab.server.create().id;
+    let held = || Transport::ALL.into_iter().map(|transport| lab.server.waiters(transport)).sum::<i64>();
+    // Three requests are held for the first; the second stops before the sixth. Sockets are not among them.
+    page.run::<()>("window.lanes = window.open(arguments[0])", &[format!("/#/{id}").into()]);
+    wait_until("a tab holds three", || held() == 5);
+    page.run::<()>("window.more = window.open(arguments[0])", &[format!("/#/{id}").into()]);
+    wait_until("another holds two more", || held() == 9);
+    // A hidden tab asks for no list.
+    page.devtools("Page.bringToFront", json!({}));
+    let waits = || wait_until("the run is under way", || page.text("#run-state").contains("other tabs"));
+    start(&page, "tiny");
+    waits();
+    // Its end is in the list all the same.
+    wait_for_the_end(&page);
+    start(&page, "slow");
+    waits();
+    assert_eq!(streams(&page), (0, 0));
+    page.run::<()>("window.more.close()", &[]);
+    wait_within(RUN_TIMEOUT, "it is watched", || page.text("#run-state").starts_with("Run 1 of 1"));
+    assert_eq!(streams(&page), (1, 1));
+    page.click("#run-cancel");
+    wait_for_the_end(&page);
+    assert_eq!(streams(&page), (0, 1));
     page.is_quiet();
 }
 
