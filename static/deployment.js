@@ -61,7 +61,8 @@ export class DeploymentView {
     write("round-trip", "–");
     // Until this one is described; what is shown is the previous one's.
     element("status").hidden = true;
-    this.#source.show(element("deployment-source"), id, { withCommands });
+    const describe = () => this.#describe(path, this.#visit.signal);
+    this.#source.show(element("deployment-source"), id, { withCommands, changed: describe });
     element("all-lines").href = `${path}/lines`;
     const usable = this.#transports.filter(({ half }) => half !== null);
     const chosen =
@@ -82,7 +83,7 @@ export class DeploymentView {
     );
     this.#shownState = null;
     this.#clock = setInterval(() => this.#changed(), CLOCK_MS);
-    this.#describe(path, this.#visit.signal);
+    describe();
     this.#choose();
     this.#connect();
   }
@@ -95,15 +96,21 @@ export class DeploymentView {
     this.#id = null;
   }
 
-  /** Name and status. That the deployment is not there is told by the follower. */
+  /** Name and status. Why the deployment is not there is told by the follower. */
   async #describe(path, visit) {
     const backoff = new Backoff(FIRST_CEILING_MS);
     do {
       const response = await fetch(path, { cache: "no-store", signal: visit }).catch(() => null);
       const deployment = response?.ok ? await response.json().catch(() => null) : null;
-      if (visit.aborted || response?.status === 404) return;
+      if (visit.aborted) return;
+      if (response?.status === 404) return this.#showGone();
       if (deployment) return this.#showDeployment(deployment);
     } while (await sleep(backoff.failed(), visit));
+  }
+
+  #showGone() {
+    element("status").hidden = true;
+    this.#source.status(null);
   }
 
   #showDeployment({ name, status }) {
@@ -154,10 +161,7 @@ export class DeploymentView {
       if (state !== "live" && element("round-trip").textContent === "…") write("round-trip", "–");
       // How it ended stands in the deployment.
       if (state === "finished") this.#describe(`/api/deployments/${this.#id}`, this.#visit.signal);
-      if (follower.isGone) {
-        element("status").hidden = true;
-        this.#source.status(null);
-      }
+      if (follower.isGone) this.#showGone();
     }
     write("state", state);
     write("detail", detail);

@@ -11,6 +11,7 @@ const element = (id) => document.getElementById(id);
 
 export class Source {
   #path = null;
+  #changed = () => {};
   #sure = null;
 
   constructor() {
@@ -21,9 +22,10 @@ export class Source {
     element("delete").addEventListener("click", () => this.#delete());
   }
 
-  /** Stands in `slot` for the deployment `id`; hidden until its status is known. */
-  show(slot, id, { withCommands }) {
+  /** Stands in `slot` for the deployment `id`; hidden until its status is known. `changed` is told that it is another. */
+  show(slot, id, { withCommands, changed }) {
     this.#path = `/api/deployments/${id}`;
+    this.#changed = changed;
     slot.append(element("publish"));
     element("publish").hidden = true;
     element("publish").open = withCommands;
@@ -62,10 +64,11 @@ export class Source {
   async #do(method, verb, body) {
     const [note, path] = [element("publish-note"), this.#path];
     note.textContent = "";
-    await call(`${this.#path}${verb}`, { method, body }).catch((error) => {
-      // Not beside another deployment.
-      if (path === this.#path) note.textContent = error.message;
-    });
+    const problem = await call(`${path}${verb}`, { method, body }).then(() => null, (error) => error);
+    // Not beside another deployment.
+    if (path !== this.#path) return;
+    if (problem === null) this.#changed();
+    else note.textContent = problem.message;
   }
 }
 

@@ -121,6 +121,8 @@ export class Lane {
   }
 
   disconnect() {
+    // How it ended stays to be read.
+    if (!this.#follower.isActive) return;
     this.isPaused = false;
     this.#follower.disconnect();
   }

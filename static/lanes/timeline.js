@@ -193,6 +193,11 @@ export class Timeline {
     this.#redraw();
   }
 
+  /** How many seconds are shown. */
+  get span_s() {
+    return this.#span_ms / 1_000;
+  }
+
   /** Shows so many seconds: one of those that can be chosen. */
   show(span_s) {
     this.#span_ms = span_s * 1_000;

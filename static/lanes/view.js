@@ -41,6 +41,8 @@ export class LanesView {
   #id = null;
   /** Is told the deployment's name. */
   #named = () => {};
+  /** Whether the deployment was there in this visit. */
+  #wasThere = false;
   /** What was last said of each lane. */
   #said = new Map();
   #visit = null;
@@ -73,10 +75,12 @@ export class LanesView {
     this.#write("lanes-name", id);
     this.#write("lanes-id", id);
     this.#write("lanes-note", "");
+    this.#wasThere = false;
     element("lanes-status").hidden = true;
-    this.#source.show(element("lanes-source"), id, { withCommands });
+    const { signal } = this.#visit;
+    this.#source.show(element("lanes-source"), id, { withCommands, changed: () => this.#describe(signal) });
     this.#takeClock(null);
-    this.#describe(this.#visit.signal);
+    this.#describe(signal);
     for (const name of transports) this.add(name);
     this.#heldChanged();
     this.#ledgers.open();
@@ -105,6 +109,10 @@ export class LanesView {
   }
 
   /** How many seconds the timeline shows. */
+  get span_s() {
+    return this.#timeline.span_s;
+  }
+
   zoom(span_s) {
     this.#timeline.show(span_s);
   }
@@ -168,7 +176,7 @@ export class LanesView {
       element("lanes-status").dataset.status = "";
       this.#describe(this.#visit.signal);
     }
-    if (lane.isGone && lane.deployment === this.#id) this.#showGone(lane);
+    if (lane.isGone && lane.deployment === this.#id) this.#showGone();
     this.#announce(lane);
     this.#dirty.add(lane);
     this.#frame ??= requestAnimationFrame(() => {
@@ -238,18 +246,20 @@ export class LanesView {
     );
   }
 
-  /** Name and status. That the deployment is not there is told by the lanes. */
+  /** Name and status. */
   async #describe(visit) {
     const backoff = new Backoff(FIRST_CEILING_MS);
     do {
       const response = await fetch(`/api/deployments/${this.#id}`, { cache: "no-store", signal: visit }).catch(() => null);
       const deployment = response?.ok ? await response.json().catch(() => null) : null;
-      if (visit.aborted || response?.status === 404) return;
+      if (visit.aborted) return;
+      if (response?.status === 404) return this.#showGone();
       if (deployment) return this.#showDeployment(deployment);
     } while (await sleep(backoff.failed(), visit));
   }
 
   #showDeployment({ name, status }) {
+    this.#wasThere = true;
     this.#write("lanes-name", name);
     this.#named(name);
     showStatus(element("lanes-status"), status);
@@ -257,10 +267,12 @@ export class LanesView {
     this.#source.status(status);
   }
 
-  #showGone({ state }) {
+  #showGone() {
     element("lanes-status").hidden = true;
     this.#source.status(null);
-    this.#write("lanes-note", `The server has no deployment ${this.#id}${state === "deleted" ? " any more" : ""}.`);
+    // A lane that was added or queued when it was deleted has seen nothing of it.
+    this.#wasThere ||= this.lanes.some(({ state }) => state === "deleted");
+    this.#write("lanes-note", `The server has no deployment ${this.#id}${this.#wasThere ? " any more" : ""}.`);
   }
 
   #write(id, text) {

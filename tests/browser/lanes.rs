@@ -299,6 +299,29 @@ fn who_leaves_leaves_nothing_open() {
 }
 
 #[test]
+fn without_a_connection_too_the_page_shows_what_its_buttons_did() {
+    let server = serve();
+    let page = Page::of(&server);
+    for transport in ["", "/sse"] {
+        let (status, disconnect) = match transport {
+            "" => ("#lanes-status", "#disconnect-all"),
+            _ => ("#status", "#disconnect"),
+        };
+        let id = server.create().id;
+        page.goto(&format!("http://{}/#/{id}{transport}", server.authority));
+        wait_until("it is described", || page.text(status) == "running" && page.is_enabled(disconnect));
+        page.click(disconnect);
+        page.click("#publish summary");
+        page.click("#finish");
+        wait_until("it is finished", || page.text(status) == "succeeded" && !page.is_shown("#finish"));
+        page.click("#delete");
+        page.click("#delete");
+        wait_until("it is gone", || !page.is_shown("#publish") && !page.is_shown(status));
+    }
+    page.says_nothing_but(|said| said.contains("status of 404"));
+}
+
+#[test]
 fn a_deployment_is_deleted_from_the_page_when_it_is_meant() {
     let server = serve();
     let page = Page::of(&server);
@@ -311,11 +334,13 @@ fn a_deployment_is_deleted_from_the_page_when_it_is_meant() {
     assert_eq!(server.show(&id).lines, 0, "it is still there");
     page.click("#delete");
     page.wait_for_lanes("deleted");
+    page.click("#disconnect-all");
+    page.wait_for_lanes("deleted");
     wait_until("nothing can be done to it", || !page.is_shown("#publish"));
     assert_eq!(page.text("#lanes-note"), format!("The server has no deployment {id} any more."));
     let unknown = "01k3aaaaaaaa".parse().unwrap();
     page.beside(&unknown);
-    page.wait_for_lanes("unknown");
+    page.wait_for_lanes("missing");
     assert_eq!(page.text("#lanes-note"), "The server has no deployment 01k3aaaaaaaa.");
     page.says_nothing_but(|said| said.contains("status of 404"));
 }

@@ -206,7 +206,7 @@ fn a_deployment_that_is_deleted_or_unknown_is_told() {
     }
     let unknown = "01k3aaaaaaaa".parse().unwrap();
     page.open(&unknown, "sse");
-    page.wait_for("unknown", "one that never was");
+    page.wait_for("missing", "one that never was");
     assert!(page.text("#detail").contains("01k3aaaaaaaa"), "{}", page.text("#detail"));
     only_refusals(&page, &["status of 404", "Unexpected response code: 404"]);
 }
