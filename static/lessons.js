@@ -10,6 +10,11 @@ const NAMES = ["basic", "many", "resilience", "six", "predict"];
 /** How often a measured table is filled in again while it is looked at. */
 const REFRESH_MS = 1_000;
 
+/** What a latency is where the clocks cannot be compared. */
+const RELATIVE =
+  "The clocks of browser and server are not known to agree: latencies here say how long after the first lane a line came. " +
+  "They cannot be compared with theory.";
+
 const element = (id) => document.getElementById(id);
 
 /** A new element with a text. */
@@ -65,7 +70,7 @@ export class Lessons {
     element("lesson-ask").open = true;
     element("lesson-result").replaceChildren();
     const missing = lesson.needs.filter((name) => !offered.includes(name));
-    this.#say(missing.length === 0 ? "" : `This lesson needs ${missing.join(" and ")}: start the server without --transports.`);
+    this.#say(missing.length === 0 ? "" : `This lesson needs ${missing.join(" and ")}: start the server without --transports, or load the page again.`);
     this.#enable(missing.length === 0);
     element("lanes").classList.add("before");
     element("lesson").hidden = false;
@@ -115,7 +120,11 @@ export class Lessons {
   /** What was measured, beside it what was predicted. */
   #show(measured, said) {
     const figures = make("table");
-    const show = () => fill(figures, measured.caption, measured.columns, measured.rows());
+    const scale = make("p");
+    const show = () => {
+      fill(figures, measured.caption, measured.columns, measured.rows());
+      scale.textContent = this.#view.lanes.every(({ isAbsolute }) => isAbsolute) ? "" : RELATIVE;
+    };
     show();
     // A lesson may go on after it has been judged.
     this.#refresh = setInterval(show, REFRESH_MS);
@@ -125,7 +134,7 @@ export class Lessons {
     const rows = asked.map(({ name, label, unit }) => [unit ? `${label} (${unit})` : label, said[name] || "–", measured.answers[name]]);
     fill(compared, "Predicted and measured", ["", "you", "measured"], rows);
     words.append(compared, ...measured.conclusion.map((text) => make("p", text)));
-    element("lesson-result").replaceChildren(figures, words);
+    element("lesson-result").replaceChildren(figures, scale, words);
   }
 
   #enable(isEnabled) {

@@ -32,8 +32,8 @@ export const lesson = {
     await stage.seconds(BEFORE_S, "The deployment runs, nobody looks:");
     stage.view.set("interval", INTERVAL_S);
     stage.open(id);
-    // The server's count of what it took to get here must not come when we have begun.
-    await stage.until(() => stage.view.lanes.every(({ state, counted }) => state === "live" && counted !== null), 10);
+    await stage.ready();
+    await stage.counted();
     stage.view.restart();
     await stage.seconds(MEASURED_S, "Measured:");
     const seen = stage.view.lanes.map((lane) => ({ lane, counted: lane.counted, live: lane.counts.live }));

@@ -1,11 +1,16 @@
 // Lesson 2, many clients: more lanes, a crowd beside the page, and two rooms that hear nothing of each other.
 
+import { Refused } from "../call.js";
 import { count, milliseconds } from "../figures.js";
 
 const ROOMS = ["A", "B"];
 const ROUNDS = 20;
 const ROUND_S = 0.5;
 const CROWD_FIRST = 100;
+/** How often a crowd is looked at while it connects; what has not connected by then is told at the end. */
+const CONNECT_LOOKS_MAX = 20;
+/** A crowd tells its figures once a second: after this those of the last round are there. */
+const FIGURES_S = 1.5;
 
 export const lesson = {
   title: "Many clients, two rooms",
@@ -32,7 +37,7 @@ export const lesson = {
     for (const seen of lanes) {
       seen.lane.onLines = (lines) => (seen.strays += lines.filter(({ text }) => !text.startsWith(`room ${seen.room}`)).length);
     }
-    await stage.until(() => lanes.every(({ lane }) => lane.state === "live"), 10);
+    await stage.ready();
 
     const speak = async (text) => {
       stage.view.restart();
@@ -50,29 +55,23 @@ export const lesson = {
       }
     };
     await speak("Alone:");
-    let crowd = { problem: null, lines: 0, lost: 0, duplicated: 0, connected: 0, latency_ms: {} };
-    try {
-      const { id } = await stage.lab(
-        "POST",
-        "/api/lab/crowds",
-        { deployment: a, transport: "sse", subscribers },
-        (made) => `/api/lab/crowds/${made.id}`,
-      );
-      const look = async () => {
-        const crowds = await stage.lab("GET", "/api/lab/crowds");
-        crowd = { ...crowd, ...crowds.find((row) => row.id === id) };
-      };
-      for (let tries = 0; crowd.connected < subscribers && tries < 20; tries += 1) {
+    const asked = { deployment: a, transport: "sse", subscribers };
+    const crowd = await stage
+      .lab("POST", "/api/lab/crowds", asked, ({ id }) => `/api/lab/crowds/${id}`)
+      .catch((error) => {
+        if (error instanceof Refused) return error;
+        throw error;
+      });
+    if (!(crowd instanceof Refused)) {
+      const look = async () => Object.assign(crowd, (await stage.lab("GET", "/api/lab/crowds")).find(({ id }) => id === crowd.id));
+      for (let looks = 0; crowd.connected < subscribers && looks < CONNECT_LOOKS_MAX; looks += 1) {
         stage.say("The crowd connects:", `${crowd.connected} of ${subscribers}`);
         await stage.pass(ROUND_S);
         await look();
       }
       await speak(`With ${subscribers} more:`);
-      // Its figures come once a second.
-      await stage.pass(1.5);
+      await stage.pass(FIGURES_S);
       await look();
-    } catch (error) {
-      crowd.problem = error.message;
     }
     const strays = lanes.reduce((sum, seen) => sum + seen.strays, 0);
     return {
@@ -93,10 +92,11 @@ export const lesson = {
         slower: lanes[0].p50[1] === undefined ? "–" : `${lanes[0].lane.transport.name}: ${lanes[0].p50.map(milliseconds).join(" ms, then ")} ms`,
       },
       conclusion: [
-        crowd.problem === null
-          ? `The crowd: ${crowd.connected} subscribers connected, ${count(crowd.lines)} lines received, ${crowd.lost} lost, ` +
-            `${crowd.duplicated} twice, p99 ${milliseconds(crowd.latency_ms?.p99 ?? null)} ms.`
-          : `There was no crowd: ${crowd.problem}`,
+        crowd instanceof Refused
+          ? `There was no crowd: ${crowd.message}`
+          : `The crowd: ${crowd.connected} subscribers connected, ${count(crowd.lines)} lines received, ${crowd.lost} lost, ` +
+            `${crowd.duplicated} twice, p99 ${milliseconds(crowd.latency_ms?.p99 ?? null)} ms.` +
+            (crowd.problem === null ? "" : ` ${crowd.gave_up} gave up, the first because of this: ${crowd.problem}`),
       ],
     };
   },

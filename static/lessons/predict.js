@@ -33,7 +33,8 @@ export const lesson = {
     const id = await stage.create("lesson 5");
     stage.open(id, TRANSPORTS);
     const { lanes } = stage.view;
-    await stage.until(() => lanes.every(({ state, counted }) => state === "live" && counted !== null) && stage.view.clock !== null, 10 + interval_s);
+    await stage.ready();
+    await stage.counted();
     // The quickest exchange with the server's clock so far.
     const round_trip_ms = 2 * (stage.view.clock?.error_ms ?? 0);
     const theory = await Promise.all(

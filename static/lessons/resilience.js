@@ -45,7 +45,7 @@ export const lesson = {
     // The whole cut, from before it to after.
     stage.view.zoom(30);
     const { lanes } = stage.view;
-    await stage.until(() => lanes.every(({ state }) => state === "live"), 10);
+    await stage.ready();
     stage.view.restart();
     await stage.seconds(BEFORE_S, "All is well:");
     const cut = performance.now();

@@ -4,10 +4,17 @@
 
 import { Backoff, sleep } from "../backoff.js";
 import { call } from "../call.js";
+import { problemOf } from "../refusal.js";
 
 /** How long a server that is away is asked again to forget a lesson, and the first wait. */
 const TIDY_MS_MAX = 60_000;
 const TIDY_FIRST_MS = 500;
+/** How long lines may take to be appended. */
+const PUBLISH_MS_MAX = 10_000;
+/** How long lanes may take to connect. A short poll is live with its second answer, 10 s later at the most. */
+const READY_S_MAX = 20;
+/** And the server to tell what it counted. */
+const COUNTED_S_MAX = 5;
 /** How often a condition is looked at. */
 const LOOK_MS = 100;
 
@@ -16,12 +23,13 @@ export class Stage {
   say;
   #signal;
   #made = [];
-  #settings;
+  /** Where sliders and timeline stood before; null once they stand there again. */
+  #before;
 
   /** `view` shows the lanes; `say(text, left)` tells what is going on; `signal` ends the lesson. */
   constructor(view, signal, say) {
     this.view = view;
-    this.#settings = { ...view.settings };
+    this.#before = { ...view.settings, span_s: view.span_s };
     this.#signal = signal;
     this.say = say;
   }
@@ -55,8 +63,9 @@ export class Stage {
   async publish(id, lines) {
     const headers = { "Content-Type": "application/x-ndjson" };
     const body = lines.map((text) => JSON.stringify({ text })).join("\n");
-    const response = await fetch(`/api/deployments/${id}/lines`, { method: "POST", headers, body, signal: this.#signal });
-    if (!response.ok) throw new Error(`lines were refused with ${response.status}`);
+    const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(PUBLISH_MS_MAX)]);
+    const response = await fetch(`/api/deployments/${id}/lines`, { method: "POST", headers, body, signal });
+    if (!response.ok) throw new Error((await problemOf(response)).detail);
   }
 
   /** Publishes lines at random times, `rate_hz` of them a second on average (a Poisson process), for so many seconds. */
@@ -98,12 +107,31 @@ export class Stage {
     return true;
   }
 
-  /** Deletes what was made, the latest first, also when the page is being closed; sliders go back to where they were. */
+  /** Waits until every lane follows: a lesson that misses one would measure nothing of it. */
+  async ready() {
+    const waiting = () => this.view.lanes.filter(({ state }) => state !== "live");
+    if (await this.until(() => waiting().length === 0, READY_S_MAX)) return;
+    const lanes = waiting().map(({ name, state }) => `${name} (${state})`);
+    throw new Error(`not connected within ${READY_S_MAX} s: ${lanes.join(", ")}; close other tabs, which share the browser's connections`);
+  }
+
+  /** Waits for the server's clock and its count of what it took to get here, which must not come when we have begun. Behind
+   *  a proxy that lets no sockets through they never come; the lesson does without. */
+  async counted() {
+    const { view } = this;
+    await this.until(() => view.clock !== null && view.lanes.every(({ counted }) => counted !== null), COUNTED_S_MAX);
+  }
+
+  /** Deletes what was made, the latest first, also when the page is being closed; sliders and timeline go back to where
+   *  they were. What was still being made is deleted by a second call, when another lesson may have moved them. */
   tidy() {
     for (const path of this.#made.reverse()) remove(path);
     this.#made = [];
-    this.view.set("interval", this.#settings.interval_ms / 1_000);
-    this.view.set("hold", this.#settings.hold_s);
+    if (this.#before === null) return;
+    this.view.set("interval", this.#before.interval_ms / 1_000);
+    this.view.set("hold", this.#before.hold_s);
+    this.view.zoom(this.#before.span_s);
+    this.#before = null;
   }
 
   /** A lesson that was left goes no further. */

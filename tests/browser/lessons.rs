@@ -430,7 +430,8 @@ fn a_lesson_that_the_servers_transports_do_not_allow_says_so_before_it_begins() 
     page.click("nav a[href='#/lessons']");
     page.click("#lesson-list a[href='#/lessons/4']");
     wait_until("the lesson is shown", || page.is_shown("#lesson-run"));
-    let said = "This lesson needs ndjson and websocket: start the server without --transports.";
+    let said = "This lesson needs ndjson and websocket: start the server without --transports, or load \
+                the page again.";
     assert_eq!((page.text("#lesson-say").as_str(), page.is_enabled("#lesson-run")), (said, false));
     open(&page, 1);
     let choices = "return [...document.querySelectorAll('[name=slowest] option')].map(({ value }) => value)";
