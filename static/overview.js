@@ -38,7 +38,10 @@ export class Overview {
     loadRecordings();
     this.#refresh();
     this.#timer = setInterval(() => {
-      if (!document.hidden) this.#refresh();
+      if (document.hidden) return;
+      // Without them no replay can be created.
+      if (element("recording").length === 0) loadRecordings();
+      this.#refresh();
     }, REFRESH_MS);
   }
 

@@ -32,7 +32,7 @@ export async function refusalOf(response) {
  */
 export async function askWhy(target, cursor, signal) {
   try {
-    const response = await fetch(`${target.linesPath}?from=${cursor}&limit=1${target.query}`, {
+    const response = await fetch(`${target.linesPath}?from=${cursor}&limit=1`, {
       cache: "no-store",
       signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
     });

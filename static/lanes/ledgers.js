@@ -95,6 +95,7 @@ export class Ledgers {
       const end = () => {
         clearTimeout(watchdog);
         clearInterval(clock);
+        signal.removeEventListener("abort", end);
         socket.close();
         ended();
       };

@@ -199,17 +199,17 @@ function messages(context, palette, view, { client, server }, strip) {
   context.lineWidth = 1;
   // Nothing comes on an answer before it: with their width, its slants may end after the first lines came.
   const openings = seen.filter(({ request }) => request.opened !== null);
-  const place = (at) => {
+  const drawnAt = (at) => {
     const opening = openings.findLast(({ request }) => request.opened <= at);
     return Math.max(view.x(at), opening?.answer ?? -Infinity);
   };
-  dots(context, view, place, strip.pushed, { from: server, to: client, colour: palette.data, hollow: null });
-  dots(context, view, place, strip.heard, { from: server, to: client, colour: palette.text, hollow: palette.ground });
-  dots(context, view, place, strip.said, { from: client, to: server, colour: palette.text, hollow: null });
+  dots(context, view, drawnAt, strip.pushed, { from: server, to: client, colour: palette.data, hollow: null });
+  dots(context, view, drawnAt, strip.heard, { from: server, to: client, colour: palette.text, hollow: palette.ground });
+  dots(context, view, drawnAt, strip.said, { from: client, to: server, colour: palette.text, hollow: null });
 }
 
-/** `place(at)` is where a time is drawn. */
-function dots(context, view, place, ring, { from, to, colour, hollow }) {
+/** `drawnAt(at)` is the place of a time. */
+function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
   if (ring.length === 0) return;
   context.strokeStyle = colour;
   context.globalAlpha = 0.7;
@@ -218,7 +218,7 @@ function dots(context, view, place, ring, { from, to, colour, hollow }) {
   for (let i = 0; i < ring.length; i++) {
     const { at } = ring.at(i);
     const cell = view.cell(at);
-    const x = place(at);
+    const x = drawnAt(at);
     if (x < view.left || x > view.right || cell === before) continue;
     before = cell;
     context.moveTo(x - SLANT_PX_MIN, from);
@@ -231,7 +231,7 @@ function dots(context, view, place, ring, { from, to, colour, hollow }) {
   for (let i = 0; i < ring.length; i++) {
     const { at, count } = ring.at(i);
     const cell = view.cell(at);
-    const x = place(at);
+    const x = drawnAt(at);
     if (x < view.left || x > view.right || cell === before) continue;
     before = cell;
     const travelled = view.settled ? 1 : Math.min((view.now - at) / TRAVEL_MS, 1);
