@@ -12,8 +12,8 @@ const REFRESH_MS = 1_000;
 
 /** What a latency is where the clocks cannot be compared. */
 const RELATIVE =
-  "The clocks of browser and server are not known to agree: latencies here say how long after the first lane a line came. " +
-  "They cannot be compared with theory.";
+  "The clocks of browser and server are not known to agree, so a latency says how long after the first lane a line came: " +
+  "it cannot be compared with theory.";
 
 const element = (id) => document.getElementById(id);
 
@@ -120,11 +120,7 @@ export class Lessons {
   /** What was measured, beside it what was predicted. */
   #show(measured, said) {
     const figures = make("table");
-    const scale = make("p");
-    const show = () => {
-      fill(figures, measured.caption, measured.columns, measured.rows());
-      scale.textContent = this.#view.lanes.every(({ isAbsolute }) => isAbsolute) ? "" : RELATIVE;
-    };
+    const show = () => fill(figures, measured.caption, measured.columns, measured.rows());
     show();
     // A lesson may go on after it has been judged.
     this.#refresh = setInterval(show, REFRESH_MS);
@@ -133,8 +129,9 @@ export class Lessons {
     const compared = make("table");
     const rows = asked.map(({ name, label, unit }) => [unit ? `${label} (${unit})` : label, said[name] || "–", measured.answers[name]]);
     fill(compared, "Predicted and measured", ["", "you", "measured"], rows);
-    words.append(compared, ...measured.conclusion.map((text) => make("p", text)));
-    element("lesson-result").replaceChildren(figures, scale, words);
+    const conclusion = this.#view.isAbsolute ? measured.conclusion : [...measured.conclusion, RELATIVE];
+    words.append(compared, ...conclusion.map((text) => make("p", text)));
+    element("lesson-result").replaceChildren(figures, words);
   }
 
   #enable(isEnabled) {

@@ -10,8 +10,6 @@ import { Wire } from "../wire.js";
 import { Latency, STEPS } from "./latency.js";
 import { Ledgers, wall_ms } from "./ledgers.js";
 
-/** Above this a clock offset is no rounding: latencies of two clocks say nothing, ms. */
-export const OFFSET_MS_MAX = 5;
 /** The curve's axis is logarithmic and the same on every lane, so that lanes can be compared by eye, ms. */
 const CURVE_MS = { min: 0.1, max: 10_000 };
 
@@ -43,8 +41,8 @@ export class Lane {
   #wanted_ms = 0;
 
   /**
-   * `view` is what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `held`, and is told `wire(lane,
-   * event)`, `changed(lane)`, `remove(lane)`.
+   * `view` is what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `isAbsolute`, `held`, and is told
+   * `wire(lane, event)`, `changed(lane)`, `remove(lane)`.
    */
   constructor(number, transport, deployment, room, view) {
     this.number = number;
@@ -103,12 +101,7 @@ export class Lane {
 
   /** The latency that can be believed: absolute where the clocks agree, else behind the fastest lane. */
   get latency() {
-    return this.isAbsolute ? this.absolute : this.relative;
-  }
-
-  get isAbsolute() {
-    const { clock } = this.#view;
-    return clock !== null && Math.abs(clock.offset_ms) < OFFSET_MS_MAX;
+    return this.#view.isAbsolute ? this.absolute : this.relative;
   }
 
   /** Follows. */
@@ -272,7 +265,7 @@ export class Lane {
     this.#write("now", milliseconds(latency.last));
     this.#write("p50", milliseconds(latency.quantile(0.5)));
     this.#write("p99", milliseconds(latency.quantile(0.99)));
-    this.#write("scale", this.isAbsolute ? "Delivery latency (ms)" : "Behind the fastest (ms)");
+    this.#write("scale", this.#view.isAbsolute ? "Delivery latency (ms)" : "Behind the fastest (ms)");
     // Time without lines is a gap: the curve goes on behind it.
     let pen = "M";
     const path = latency.curve(performance.now()).map((ms, i) => {

@@ -8,13 +8,15 @@ import { span } from "../figures.js";
 import { SETTINGS } from "../follower.js";
 import { CONNECTIONS_MAX, HELD_WARN } from "../held.js";
 import { showStatus } from "../overview.js";
-import { Lane, OFFSET_MS_MAX } from "./lane.js";
+import { Lane } from "./lane.js";
 import { Firsts } from "./latency.js";
 import { Ledgers } from "./ledgers.js";
 import { Timeline } from "./timeline.js";
 
 /** Beyond this nobody can look at them; the server keeps ledgers for more. */
 const LANES_MAX = 24;
+/** Above this a clock offset is no rounding: latencies of two clocks say nothing, ms. */
+const OFFSET_MS_MAX = 5;
 /** Figures that change with time alone. */
 const CLOCK_MS = 500;
 const FIRST_CEILING_MS = 500;
@@ -96,6 +98,11 @@ export class LanesView {
     this.#ledgers.close();
     this.#lastNumber = 0;
     this.#id = null;
+  }
+
+  /** Whether latencies are those from append to receipt: the clocks agree. */
+  get isAbsolute() {
+    return this.clock !== null && Math.abs(this.clock.offset_ms) < OFFSET_MS_MAX;
   }
 
   /** The lanes, in the order in which they were added. */
@@ -225,7 +232,7 @@ export class LanesView {
       clock === null
         ? "Clock of the server: not known. Latency is shown as behind the fastest lane."
         : `Clock of the server: ${span(Math.abs(offset_ms))} ${offset_ms < 0 ? "behind" : "ahead"} (± ${span(error_ms)}). ` +
-          (Math.abs(offset_ms) < OFFSET_MS_MAX
+          (this.isAbsolute
             ? "Latency is receipt − append."
             : `Above ${OFFSET_MS_MAX} ms, so latency is shown as behind the fastest lane.`);
     this.#write("clock-note", text);
