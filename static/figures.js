@@ -2,17 +2,15 @@
 
 export const count = (number) => number.toLocaleString("en");
 
-/** Three digits: more would be noise. From ten seconds on it says so, and fits its place. */
+/** Three digits: more would be noise. No other unit however many they are, or columns could not be read. */
 export function milliseconds(value) {
   if (value === null) return "–";
-  if (value >= 10_000) return `${(value / 1_000).toPrecision(3)} s`;
   return value < 100 ? value.toPrecision(value < 1 ? 2 : 3) : count(Math.round(value));
 }
 
 /** The same with its unit, for a sentence. */
 export function span(value_ms) {
-  const text = milliseconds(value_ms);
-  return value_ms === null || text.endsWith("s") ? text : `${text} ms`;
+  return value_ms === null ? "–" : `${milliseconds(value_ms)} ms`;
 }
 
 /** Minutes and seconds. */

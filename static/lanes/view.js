@@ -241,7 +241,8 @@ export class LanesView {
   #heldChanged() {
     const { own, all } = this.held;
     const others = all > own ? ` (${all - own} by other tabs)` : "";
-    this.#write("held", `${all} of ${CONNECTIONS_MAX}${others}`);
+    const waiting = all > CONNECTIONS_MAX ? `, ${all - CONNECTIONS_MAX} waits` : "";
+    this.#write("held", `${Math.min(all, CONNECTIONS_MAX)} of ${CONNECTIONS_MAX}${waiting}${others}`);
     const queued = this.lanes.filter((lane) => lane.state === "queued");
     element("held").classList.toggle("wrong", all >= HELD_WARN);
     this.#write(

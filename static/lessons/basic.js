@@ -60,7 +60,7 @@ export const lesson = {
       conclusion: [
         "A short poll asks whether there is news or not, and a line waits for the next question. A long poll asks once per " +
           "answer. A stream asked before we began to count: no further request brought its lines.",
-        "The lanes' lines differ by what was on its way when we began and when we stopped to count.",
+        "Where the lanes' lines differ, it is by what was on its way when we began and when we stopped to count.",
       ],
     };
   },

@@ -7,6 +7,8 @@ const ROOMS = ["A", "B"];
 const ROUNDS = 20;
 const ROUND_S = 0.5;
 const CROWD_FIRST = 100;
+/** The server's bound. */
+const CROWD_MAX = 2_000;
 /** How often a crowd is looked at while it connects; what has not connected by then is told at the end. */
 const CONNECT_LOOKS_MAX = 20;
 /** A crowd tells its figures once a second: after this those of the last round are there. */
@@ -22,13 +24,13 @@ export const lesson = {
   ],
   needs: ["sse", "websocket", "long-poll"],
   predictions: [
-    { name: "crowd", label: "Subscribers in the crowd:", value: CROWD_FIRST },
+    { name: "crowd", label: "Subscribers in the crowd:", value: CROWD_FIRST, min: 1, max: CROWD_MAX, step: 1, required: true },
     { name: "strays", label: "How many lines of room B are seen in room A?" },
     { name: "slower", label: "With the crowd, the median latency of the page's lanes", choices: ["stays", "doubles", "grows a hundredfold"] },
   ],
 
   async run(stage, { crowd: wanted }) {
-    const subscribers = Math.max(Math.round(Number(wanted)), 1);
+    const subscribers = Number(wanted);
     const [a, b] = [await stage.create("lesson 2, room A"), await stage.create("lesson 2, room B")];
     stage.open(a, []);
     for (const name of ["sse", "websocket", "long-poll"]) stage.view.add(name, a, "room A").connect();

@@ -12,11 +12,10 @@ const AFTER_S = 3;
 
 const seconds = (ms) => (ms === null ? "–" : (ms / 1_000).toFixed(1));
 
-/** Lost, back, or never noticed: of the last outage of a lane. */
-function outage({ outages }) {
-  const last = outages.at(-1);
-  if (last === undefined) return "not noticed";
-  return last.back === null ? "not yet" : seconds(last.back - last.cut);
+/** How long a lane was away, over all its outages, since the server may be stopped after the lesson's own. */
+function away({ outages }) {
+  if (outages.length === 0) return "not noticed";
+  return outages.at(-1).back === null ? "not yet" : seconds(outages.reduce((sum, { cut, back }) => sum + back - cut, 0));
 }
 
 export const lesson = {
@@ -68,7 +67,7 @@ export const lesson = {
         lanes.map((lane) => [
           lane.transport.name,
           lane.state,
-          outage(lane),
+          away(lane),
           String(lane.counts.live),
           String(lane.counts.lost),
           String(lane.counts.repeated),
@@ -82,6 +81,7 @@ export const lesson = {
         `${lost} lines lost and ${twice} came twice, over all lanes. Each asks again from its last cursor: a cut is to cost ` +
           "time and no lines. How long a lane stays away is drawn by lot: pages that come back together would be the next " +
           "outage. A short poll whose interval spans the cut does not even notice it.",
+        "Where the lanes' lines differ, it is by what was on its way when we began to count.",
       ],
     };
   },

@@ -41,6 +41,7 @@ async function play(stage) {
   const [socket] = view.lanes;
   const streams = [];
   for (let i = 0; i < CONNECTIONS_MAX; i += 1) {
+    stage.say("Streams are opened:", `${i + 1} of ${CONNECTIONS_MAX}`);
     const stream = view.add("sse");
     stream.connect();
     streams.push(stream);

@@ -23,6 +23,8 @@ export class Stage {
   say;
   #signal;
   #made = [];
+  /** Lanes that are being measured. */
+  #measured = [];
   /** Where sliders and timeline stood before; null once they stand there again. */
   #before;
 
@@ -107,12 +109,19 @@ export class Stage {
     return true;
   }
 
-  /** Waits until every lane follows: a lesson that misses one would measure nothing of it. */
+  /** Waits until every lane follows: of one that does not, nothing would be measured. From then on each must be left as
+   *  it is until the lesson has ended. */
   async ready() {
-    const waiting = () => this.view.lanes.filter(({ state }) => state !== "live");
-    if (await this.until(() => waiting().length === 0, READY_S_MAX)) return;
-    const lanes = waiting().map(({ name, state }) => `${name} (${state})`);
-    throw new Error(`not connected within ${READY_S_MAX} s: ${lanes.join(", ")}; close other tabs, which share the browser's connections`);
+    this.say("The lanes connect.");
+    const { lanes } = this.view;
+    const waiting = () => lanes.filter(({ state }) => state !== "live");
+    const isQueued = () => lanes.some(({ state }) => state === "queued");
+    if (await this.until(() => waiting().length === 0 || isQueued(), READY_S_MAX) && !isQueued()) {
+      this.#measured = lanes;
+      return;
+    }
+    const named = waiting().map(({ name, state }) => `${name} (${state})`);
+    throw new Error(`not connected: ${named.join(", ")}; close other tabs, which share the browser's connections`);
   }
 
   /** Waits for the server's clock and its count of what it took to get here, which must not come when we have begun. Behind
@@ -134,9 +143,12 @@ export class Stage {
     this.#before = null;
   }
 
-  /** A lesson that was left goes no further. */
+  /** A lesson that was left goes no further, nor one that would measure what is not there. */
   #go() {
     this.#signal.throwIfAborted();
+    const { lanes } = this.view;
+    const gone = this.#measured.find((lane) => !lanes.includes(lane) || lane.state === "disconnected");
+    if (gone) throw new Error(`${gone.name} was disconnected while it was measured`);
   }
 }
 

@@ -440,6 +440,20 @@ fn a_lesson_that_the_servers_transports_do_not_allow_says_so_before_it_begins() 
 }
 
 #[test]
+fn a_lesson_whose_lanes_are_disconnected_measures_nothing() {
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    open(&page, 1);
+    page.click("#lesson-run");
+    wait_to_hear(&page, "Measured:");
+    page.click("#disconnect-all");
+    wait_to_hear(&page, "The lesson stopped: short-poll was disconnected while it was measured");
+    assert!(page.is_enabled("#lesson-run") && page.text("#lesson-result").is_empty());
+    leave(&page, &server);
+    page.is_quiet();
+}
+
+#[test]
 fn without_a_lab_no_outage_is_begun_and_the_server_says_why() {
     let server = serve(&["--no-lab"]);
     let page = Page::of(&server);
