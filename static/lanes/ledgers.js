@@ -4,6 +4,7 @@
 // of every tag back, over a WebSocket: that takes none of the six connections that the page is about.
 
 import { sleep } from "../backoff.js";
+import { hangUp } from "../sockets.js";
 
 /** How long after a socket that broke the next one is tried. Soon: figures stand still until then. Apart, since many
  *  pages do. */
@@ -34,7 +35,6 @@ export class Ledgers {
   #onLedger;
   #onClock;
   #abort = null;
-  #socket = null;
   /** The id of the server's ledgers; others count from zero. */
   #id = null;
   /** Per lane: what earlier ledgers counted, and what the present one does. */
@@ -65,8 +65,6 @@ export class Ledgers {
 
   close() {
     this.#abort?.abort();
-    this.#socket?.close();
-    this.#socket = null;
     page = randomPage();
   }
 
@@ -89,14 +87,14 @@ export class Ledgers {
     return new Promise((ended) => {
       const url = new URL(`/api/lanes/${page}`, location.href);
       url.protocol = url.protocol.replace("http", "ws");
-      const socket = (this.#socket = new WebSocket(url));
+      const socket = new WebSocket(url);
       let watchdog = setTimeout(() => end(), SILENCE_MS_MAX);
       const clock = setInterval(() => this.#askClock(socket, CLOCK_QUESTIONS), CLOCK_MS);
       const end = () => {
         clearTimeout(watchdog);
         clearInterval(clock);
         signal.removeEventListener("abort", end);
-        socket.close();
+        hangUp(socket);
         ended();
       };
       signal.addEventListener("abort", end, { once: true });

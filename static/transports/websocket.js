@@ -6,6 +6,7 @@
 
 import { Backoff, sleep } from "../backoff.js";
 import { askWhy } from "../refusal.js";
+import { hangUp } from "../sockets.js";
 
 /** Nothing stands against a ping: both sides may write. */
 export const pingRefusal = null;
@@ -145,7 +146,7 @@ export function subscribe(target, onBatch) {
     answers.clear();
     const dropped = socket;
     socket = null; // its last events are no longer ours
-    dropped?.close();
+    if (dropped) hangUp(dropped);
   }
 
   function unsubscribe() {

@@ -299,6 +299,25 @@ fn who_leaves_leaves_nothing_open() {
 }
 
 #[test]
+fn who_leaves_at_once_leaves_no_complaint() {
+    let server = serve();
+    let page = Page::of(&server);
+    let id = server.create().id;
+    for frames in 0..8 {
+        let there_and_back = "let [hash, frames] = arguments;
+            location.hash = hash;
+            return new Promise((resolve) => {
+                const next = () => (frames-- > 0 ? requestAnimationFrame(next) : resolve((location.hash = '#/')));
+                setTimeout(next);
+            });";
+        page.run::<Value>(there_and_back, &[format!("#/{id}").into(), frames.into()]);
+        wait_until("the list is back", || page.is_shown("#overview"));
+    }
+    wait_until("nothing is held", || page.text("#held") == "0 of 6");
+    page.is_quiet();
+}
+
+#[test]
 fn without_a_connection_too_the_page_shows_what_its_buttons_did() {
     let server = serve();
     let page = Page::of(&server);
