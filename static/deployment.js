@@ -61,8 +61,7 @@ export class DeploymentView {
     write("round-trip", "–");
     // Until this one is described; what is shown is the previous one's.
     element("status").hidden = true;
-    const describe = () => this.#describe(path, this.#visit.signal);
-    this.#source.show(element("deployment-source"), id, { withCommands, changed: describe });
+    this.#source.show(element("deployment-source"), id, { withCommands, changed: () => this.#describe() });
     element("all-lines").href = `${path}/lines`;
     const usable = this.#transports.filter(({ half }) => half !== null);
     const chosen =
@@ -83,7 +82,7 @@ export class DeploymentView {
     );
     this.#shownState = null;
     this.#clock = setInterval(() => this.#changed(), CLOCK_MS);
-    describe();
+    this.#describe();
     this.#choose();
     this.#connect();
   }
@@ -97,7 +96,8 @@ export class DeploymentView {
   }
 
   /** Name and status. Why the deployment is not there is told by the follower. */
-  async #describe(path, visit) {
+  async #describe() {
+    const [path, visit] = [`/api/deployments/${this.#id}`, this.#visit.signal];
     const backoff = new Backoff(FIRST_CEILING_MS);
     do {
       const response = await fetch(path, { cache: "no-store", signal: visit }).catch(() => null);
@@ -160,7 +160,7 @@ export class DeploymentView {
       element("state").dataset.state = state;
       if (state !== "live" && element("round-trip").textContent === "…") write("round-trip", "–");
       // How it ended stands in the deployment.
-      if (state === "finished") this.#describe(`/api/deployments/${this.#id}`, this.#visit.signal);
+      if (state === "finished") this.#describe();
       if (follower.isGone) this.#showGone();
     }
     write("state", state);

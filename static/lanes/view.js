@@ -79,10 +79,9 @@ export class LanesView {
     this.#write("lanes-note", "");
     this.#wasThere = false;
     element("lanes-status").hidden = true;
-    const { signal } = this.#visit;
-    this.#source.show(element("lanes-source"), id, { withCommands, changed: () => this.#describe(signal) });
+    this.#source.show(element("lanes-source"), id, { withCommands, changed: () => this.#describe() });
     this.#takeClock(null);
-    this.#describe(signal);
+    this.#describe();
     for (const name of transports) this.add(name);
     this.#heldChanged();
     this.#ledgers.open();
@@ -181,7 +180,7 @@ export class LanesView {
     // How it ended stands in the deployment.
     if (lane.state === "finished" && element("lanes-status").dataset.status === "running") {
       element("lanes-status").dataset.status = "";
-      this.#describe(this.#visit.signal);
+      this.#describe();
     }
     if (lane.isGone && lane.deployment === this.#id) this.#showGone();
     this.#announce(lane);
@@ -255,7 +254,8 @@ export class LanesView {
   }
 
   /** Name and status. */
-  async #describe(visit) {
+  async #describe() {
+    const { signal: visit } = this.#visit;
     const backoff = new Backoff(FIRST_CEILING_MS);
     do {
       const response = await fetch(`/api/deployments/${this.#id}`, { cache: "no-store", signal: visit }).catch(() => null);

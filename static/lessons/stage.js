@@ -116,12 +116,12 @@ export class Stage {
     const { lanes } = this.view;
     const waiting = () => lanes.filter(({ state }) => state !== "live");
     const isQueued = () => lanes.some(({ state }) => state === "queued");
-    if (await this.until(() => waiting().length === 0 || isQueued(), READY_S_MAX) && !isQueued()) {
-      this.#measured = lanes;
-      return;
-    }
+    await this.until(() => waiting().length === 0 || isQueued(), READY_S_MAX);
     const named = waiting().map(({ name, state }) => `${name} (${state})`);
-    throw new Error(`not connected: ${named.join(", ")}; close other tabs, which share the browser's connections`);
+    if (named.length > 0) {
+      throw new Error(`not connected: ${named.join(", ")}; close other tabs, which share the browser's connections`);
+    }
+    this.#measured = lanes;
   }
 
   /** Waits for the server's clock and its count of what it took to get here, which must not come when we have begun. Behind
