@@ -5,9 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use wirelab_clients::wire::{Deployment, DeploymentId, Transport};
+use wirelab_clients::wire::{DeploymentId, Transport};
 
 use crate::figures;
+use crate::lanes::fed;
 use crate::page::{Page, number, wait_until};
 use crate::server::Binary;
 
@@ -25,8 +26,7 @@ fn wait(seconds: f64) {
 }
 
 fn generated(server: &Binary, rate_hz: f64) -> DeploymentId {
-    let new = json!({"name": "web", "source": {"kind": "generate", "rate_hz": rate_hz}});
-    server.post("/api/deployments", "application/json", new.to_string()).json::<Deployment>().id
+    fed(server, json!({"kind": "generate", "rate_hz": rate_hz}))
 }
 
 /// What a lane shows at the end of a step.

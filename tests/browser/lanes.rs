@@ -20,7 +20,8 @@ fn serve() -> Binary {
     Binary::serve("127.0.0.1:0", &["--store", "memory"])
 }
 
-fn fed(server: &Binary, source: Value) -> DeploymentId {
+/// A deployment that the server feeds.
+pub(crate) fn fed(server: &Binary, source: Value) -> DeploymentId {
     let new = json!({"name": "side by side", "source": source});
     server.post("/api/deployments", "application/json", new.to_string()).json::<Deployment>().id
 }
