@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
+use wirelab::context::Options;
 use wirelab::deployments::Deployments;
-use wirelab::server::{self, Options};
+use wirelab::server;
 use wirelab::store::memory::MemoryStore;
 
 /// Of each kind.

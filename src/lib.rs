@@ -1,50 +1,32 @@
 //! wirelab: one deployment log, every transport, delivery measured.
 //!
 //! This crate is what is measured: the server, the reports and the command line. What measures is the crate
-//! `wirelab-clients`, which knows nothing of this one.
+//! `wirelab-clients`, which knows nothing of this one. From the top floor down:
 //!
-//! - [`cli`], [`commands`]: the command line; one file per command
-//! - [`server`]: the actix application; [`api`]: the regular calls; [`transports`]: how lines leave the log;
-//!   [`openapi`]: all of them described
-//! - `protocol`, `http2`, `connection`, `connections`: HTTP/1.1 and HTTP/2 on one port, bytes counted; [`compression`]:
-//!   gzip
-//! - [`reader`]: a cursor on a log, all that a transport may use
-//! - [`deployments`]: create, read, append, finish, delete; [`sources`]: what feeds a deployment
-//! - [`store`]: where logs live
-//! - [`lab`]: what a teacher does to the server itself
-//! - `theory`: what the formulas say, for the page
-//! - `page`: the files of `static/` at `/`
-//! - `lanes`: what the server counted for one lane of a page, streamed back to it
-//! - `plan_files`: the plans on disk; `run_progress`: what a run says to the program that started it
-//! - [`metrics`], [`problem`]: what the server counts, and how it refuses
+//! - [`commands`]: the command line; one file per command
+//! - [`server`]: assembles the rest into a running service; its page and its description of itself
+//! - [`api`]: the regular calls; [`transports`]: how lines leave the log; [`lab`]: what a teacher does to the server
+//! - [`context`]: what every handler is given
+//! - [`deployments`]: create, read, append, finish, delete, and what feeds a deployment; [`reader`]: a cursor on a log,
+//!   all that a transport may use
+//! - `lanes`: what the server counted for one lane of a page; `connection`: HTTP/1.1 and HTTP/2 on one port, bytes
+//!   counted; [`metrics`]: the counters
+//! - [`exchange`]: what a request says, how it is refused, how an answer is coded
+//! - [`store`]: where logs live; `clock`: the time of day, for people
 //! - [`report`]: results in, bytes out
 
 pub mod api;
-pub mod cli;
 mod clock;
-pub mod command_output;
 pub mod commands;
-pub mod compression;
 mod connection;
-mod connections;
+pub mod context;
 pub mod deployments;
-mod http2;
+pub mod exchange;
 pub mod lab;
 mod lanes;
 pub mod metrics;
-mod new_lines;
-pub mod openapi;
-mod page;
-mod plan_files;
-pub mod problem;
-mod protocol;
 pub mod reader;
 pub mod report;
-mod request;
-mod run_progress;
 pub mod server;
-pub mod sources;
 pub mod store;
-mod theory;
 pub mod transports;
-mod upgrade;

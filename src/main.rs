@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use wirelab::cli::{Cli, Command};
 use wirelab::commands;
+use wirelab::commands::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

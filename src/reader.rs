@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, timeout_at};
 use wirelab_clients::wire::{
@@ -27,6 +28,29 @@ pub struct EncodedBatch {
     pub more: bool,
     /// How the log ended, if it did and `next` is its last cursor.
     pub finished: Option<Status>,
+}
+
+impl EncodedBatch {
+    /// The batch as the wire has it: `{"lines":[…],"next":"k3x9.42","more":false,"finished":false}`.
+    pub fn json(&self) -> Bytes {
+        let lines_bytes: usize = self.lines.iter().map(|line| line.json.len() + 1).sum();
+        let mut json = BytesMut::with_capacity(lines_bytes + 96);
+        json.put_slice(b"{\"lines\":[");
+        for (i, line) in self.lines.iter().enumerate() {
+            if i > 0 {
+                json.put_u8(b',');
+            }
+            json.put_slice(&line.json);
+        }
+        let end = format!(
+            "],\"next\":\"{}\",\"more\":{},\"finished\":{}}}",
+            self.next,
+            self.more,
+            self.finished.is_some()
+        );
+        json.put_slice(end.as_bytes());
+        json.freeze()
+    }
 }
 
 /// Why a position cannot be read from.

@@ -197,6 +197,13 @@ mod linux {
     }
 }
 
+/// Returns the exit code that a shell gives: 128 + signal when it was killed.
+pub fn exit_code(status: std::process::ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    u8::try_from(code).unwrap_or(u8::MAX)
+}
+
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {

@@ -7,10 +7,10 @@ use std::path::Path;
 use wirelab_clients::harness::two_way;
 
 use super::{Exit, Failure, remark, results_folder, run, say};
-use crate::cli;
-use crate::plan_files;
+use crate::commands::cli;
 use crate::report::claims::{self, Claims, PLAN, Worst};
 use crate::report::{self, File};
+use wirelab_clients::harness::plan_files;
 
 /// Prints the table and writes it into the folder. The exit code is that of the runs.
 pub async fn run(arguments: cli::Claims) -> Result<Exit, Failure> {

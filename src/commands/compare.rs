@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Exit, Failure, remark, results_folder, say};
-use crate::cli::{Compare, CompareFormat};
+use crate::commands::cli::{Compare, CompareFormat};
 use crate::report::changes::{Changes, Format};
 use crate::report::{self, File};
 

@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 
 use super::{Exit, Failure, say};
-use crate::cli::{Cli, Completions};
+use crate::commands::cli::{Cli, Completions};
 
 /// Prints the script of a shell.
 pub fn run(arguments: &Completions) -> Result<Exit, Failure> {

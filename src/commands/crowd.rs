@@ -9,7 +9,7 @@ use wirelab_clients::wire::From as Position;
 use wirelab_clients::{Options, Polling, ServerUrl, SubscribeError, Target, connect, os};
 
 use super::{Exit, Failure, Reader, StdinEnd, Stop, say};
-use crate::cli;
+use crate::commands::cli;
 
 /// Between two lines of figures.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(1);

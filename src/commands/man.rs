@@ -7,7 +7,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::Roff;
 
 use super::{Exit, Failure, say};
-use crate::cli::{Cli, ManPage};
+use crate::commands::cli::{Cli, ManPage};
 
 /// Prints the page as roff, which `man -l -` shows.
 pub fn run(arguments: &ManPage) -> Result<Exit, Failure> {

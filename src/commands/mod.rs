@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
 pub mod claims;
+pub mod cli;
+pub mod command_output;
 pub mod compare;
 pub mod completions;
 pub mod crowd;
@@ -21,7 +23,7 @@ use std::thread;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::command_output::exit_code;
+use wirelab_clients::os::exit_code;
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,8 +7,8 @@ use wirelab_clients::harness::metrics::data_dictionary;
 use wirelab_clients::harness::plan::{Plan, Size};
 
 use super::{Exit, Failure, say};
-use crate::cli::Plans;
-use crate::plan_files;
+use crate::commands::cli::Plans;
+use wirelab_clients::harness::plan_files;
 
 /// Prints each plan with its question and how long it takes.
 pub fn run(arguments: &Plans) -> Result<Exit, Failure> {

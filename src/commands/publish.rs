@@ -10,8 +10,8 @@ use wirelab_clients::api::{Api, ApiError};
 use wirelab_clients::wire::{BODY_BYTES_MAX, DeploymentId, NewLine, Status};
 
 use super::{Exit, Failure, Interrupts, ended_as, remark};
-use crate::cli::Publish;
-use crate::command_output::{CommandOutput, OutputLine, Repairs};
+use crate::commands::cli::Publish;
+use crate::commands::command_output::{CommandOutput, OutputLine, Repairs};
 
 /// Lines per append when they come faster than the server takes them.
 const APPEND_LINES_MAX: usize = 512;

@@ -8,8 +8,8 @@ use wirelab_clients::recording::{RecordedEnd, RecordingWriter, path_in};
 use wirelab_clients::wire::Status;
 
 use super::{Exit, Failure, Interrupts, ended_as, remark};
-use crate::cli::Record;
-use crate::command_output::{CommandOutput, Repairs};
+use crate::commands::cli::Record;
+use crate::commands::command_output::{CommandOutput, Repairs};
 
 /// Runs the command, shows what it prints, writes it down, and exits with the command's code.
 pub async fn run(arguments: Record) -> Result<Exit, Failure> {

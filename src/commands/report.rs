@@ -1,7 +1,7 @@
 //! `wirelab report`: makes the report again, from the files of a results folder alone.
 
 use super::{Exit, Failure, results_folder, say};
-use crate::cli::Report;
+use crate::commands::cli::Report;
 use crate::report::{self, Format};
 
 /// Writes the page into the folder and says where it is; other formats go to the standard output.

@@ -17,7 +17,7 @@ use wirelab_clients::harness::{gates, theory, thresholds};
 use wirelab_clients::os;
 
 use super::{Exit, Failure, StdinEnd, Stop, remark};
-use crate::cli::{ProgressFormat, Run};
+use crate::commands::cli::{ProgressFormat, Run};
 use experiment::Experiment;
 use progress::Shown;
 

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use wirelab_clients::os;
 
 use super::{Exit, Failure, StdinEnd, Stop, remark, say};
-use crate::cli::{self, Serve};
+use crate::commands::cli::{self, Serve};
+use crate::context::Lab;
+use crate::context::Options;
 use crate::deployments::Deployments;
-use crate::lab::Lab;
-use crate::server::{self, Options};
+use crate::server;
 use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore, StoreError};

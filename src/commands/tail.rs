@@ -6,7 +6,7 @@ use wirelab_clients::wire::{DeploymentId, From as Position, Status};
 use wirelab_clients::{Options, Polling, ServerUrl, Target, connect};
 
 use super::{Exit, Failure, Interrupts, Reader, remark, say};
-use crate::cli::Tail;
+use crate::commands::cli::Tail;
 
 /// Prints lines until the deployment ends, exits 0 if it succeeded and 1 otherwise.
 pub async fn run(arguments: Tail) -> Result<Exit, Failure> {

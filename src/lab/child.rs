@@ -11,14 +11,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::web;
 use futures_util::StreamExt;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 use tokio_util::sync::CancellationToken;
 
-use crate::command_output::exit_code;
-use crate::problem::Refusal;
+use crate::exchange::problem::Refusal;
+use wirelab_clients::os::exit_code;
 
 /// Bytes in one line of a child. Its objects have a few hundred; longer lines are left out.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -77,6 +78,14 @@ pub(super) async fn watch(
             }
         }
     }
+}
+
+/// Reads files: off the worker's thread, so that streams go on.
+pub(super) async fn off_the_worker<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let stopping = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+    web::block(read).await.map_err(stopping)?
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use wirelab_clients::harness::crowd::{Figures, SUBSCRIBERS_MAX};
 use wirelab_clients::wire::{DeploymentId, Transport};
 
-use super::{Lab, PREFIX, child};
-use crate::api::{get, json_body, resource};
-use crate::problem::Refusal;
-use crate::server::{Context, no_store};
+use super::{Children, PREFIX, child};
+use crate::context::{Context, Lab};
+use crate::exchange::problem::Refusal;
+use crate::exchange::route::{get, json_body, no_store, resource};
 
 /// Crowds that run at the same time: one beside each lane of a page, and more share the machine with nobody's gain.
 pub(crate) const CROWDS_MAX: usize = 4;
@@ -209,11 +209,15 @@ pub(super) fn mount(config: &mut web::ServiceConfig) {
         .service(resource("/crowds/{id}", "DELETE").route(web::delete().to(end)));
 }
 
-async fn list(context: web::Data<Context>) -> HttpResponse {
-    no_store(HttpResponse::Ok()).json(context.children.crowds.list())
+async fn list(children: web::Data<Children>) -> HttpResponse {
+    no_store(HttpResponse::Ok()).json(children.crowds.list())
 }
 
-async fn start(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+async fn start(
+    payload: web::Payload,
+    context: web::Data<Context>,
+    children: web::Data<Children>,
+) -> Result<HttpResponse, Refusal> {
     let example = r#"{"deployment":"01k3aaaa","transport":"sse","subscribers":100}"#;
     let what: NewCrowd = json_body(payload, example).await?;
     if !(1..=SUBSCRIBERS_MAX).contains(&what.subscribers) {
@@ -242,15 +246,15 @@ async fn start(payload: web::Payload, context: web::Data<Context>) -> Result<Htt
     }
     let lab = context.options.lab.as_ref().expect("the lab is mounted");
     let connections_max = context.options.connections_max;
-    let crowd = context.children.crowds.start(lab, context.address, what, connections_max)?;
+    let crowd = children.crowds.start(lab, context.address, what, connections_max)?;
     Ok(no_store(HttpResponse::Created())
         .insert_header((LOCATION, format!("{PREFIX}/crowds/{}", crowd.id)))
         .json(crowd))
 }
 
-async fn end(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+async fn end(request: HttpRequest, children: web::Data<Children>) -> Result<HttpResponse, Refusal> {
     let id = request.match_info().query("id");
-    match context.children.crowds.end(id).await {
+    match children.crowds.end(id).await {
         Some(crowd) => Ok(no_store(HttpResponse::Ok()).json(crowd)),
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,

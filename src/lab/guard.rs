@@ -17,7 +17,7 @@ use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, ResponseError};
 
-use crate::problem::Refusal;
+use crate::exchange::problem::Refusal;
 
 /// Fields that only proxies add, beside all that begin with [`FORWARDED_PREFIX`].
 const FORWARDED: [&str; 3] = ["forwarded", "via", "x-real-ip"];

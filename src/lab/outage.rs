@@ -10,9 +10,9 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use crate::api::{json_body, resource};
-use crate::problem::Refusal;
-use crate::server::{Context, no_store};
+use crate::context::Context;
+use crate::exchange::problem::Refusal;
+use crate::exchange::route::{json_body, no_store, resource};
 
 /// Shortest outage: below it, nobody would see that there was one.
 pub(super) const REFUSE_S_MIN: f64 = 0.1;

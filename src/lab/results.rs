@@ -17,11 +17,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
-use super::off_the_worker;
-use crate::api::{get, resource};
-use crate::problem::Refusal;
+use super::child::off_the_worker;
+use crate::context::Context;
+use crate::exchange::problem::Refusal;
+use crate::exchange::route::{get, no_store, resource};
 use crate::report::{self, FolderError, GLANCED};
-use crate::server::{Context, no_store};
 
 /// Folders in one listing, the newest: nobody looks for an older one in a page.
 pub(super) const LISTED_MAX: usize = 100;

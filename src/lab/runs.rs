@@ -21,12 +21,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::harness::plan::{Plan, PlanError, Server, Size};
 
-use super::{Lab, PREFIX, child, off_the_worker};
-use crate::api::{get, json_body, resource};
-use crate::plan_files::{self, PlanFilesError};
-use crate::problem::Refusal;
-use crate::run_progress::{RunEnded, RunLine, RunProgress};
-use crate::server::{Context, no_store};
+use super::child::{self, off_the_worker};
+use super::{Children, PREFIX};
+use crate::context::{Context, Lab};
+use crate::exchange::problem::Refusal;
+use crate::exchange::route::{get, json_body, no_store, resource};
+use crate::lab::run_progress::{RunEnded, RunLine, RunProgress};
+use wirelab_clients::harness::plan_files::{self, PlanFilesError};
 
 /// How long a run that was told to stop may take; then it is killed. It writes all files once more, which takes long on
 /// a slow disk, and waits for the calls that it has at servers.
@@ -325,22 +326,26 @@ async fn list_plans(context: web::Data<Context>) -> Result<HttpResponse, Refusal
 }
 
 /// Unlike the progress, no error when there is none: a page asks for it before it knows.
-async fn list(context: web::Data<Context>) -> HttpResponse {
-    no_store(HttpResponse::Ok()).json(context.children.runs.listed())
+async fn list(children: web::Data<Children>) -> HttpResponse {
+    no_store(HttpResponse::Ok()).json(children.runs.listed())
 }
 
-async fn start(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+async fn start(
+    payload: web::Payload,
+    context: web::Data<Context>,
+    children: web::Data<Children>,
+) -> Result<HttpResponse, Refusal> {
     let new: NewRun = json_body(payload, r#"{"plan":"quick"}"#).await?;
     let data = lab(&context).data.clone();
     let plan = off_the_worker(move || chosen(&new.plan, &data)).await?;
-    let begun = context.children.runs.start(lab(&context), &plan)?;
+    let begun = children.runs.start(lab(&context), &plan)?;
     Ok(no_store(HttpResponse::Created())
         .insert_header((LOCATION, format!("{PREFIX}/runs/progress")))
         .json(begun))
 }
 
-async fn cancel(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    context.children.runs.cancel()?;
+async fn cancel(children: web::Data<Children>) -> Result<HttpResponse, Refusal> {
+    children.runs.cancel()?;
     Ok(no_store(HttpResponse::Accepted()).finish())
 }
 
@@ -352,8 +357,8 @@ enum Told {
 }
 
 /// The state at once, and whenever it changes; ends with the run. Who reads slowly misses states in between.
-async fn progress(context: web::Data<Context>) -> HttpResponse {
-    let newest = context.children.runs.newest().clone();
+async fn progress(context: web::Data<Context>, children: web::Data<Children>) -> HttpResponse {
+    let newest = children.runs.newest().clone();
     let Some(Newest { state, .. }) = newest else {
         return none_yet("no run was started").error_response();
     };

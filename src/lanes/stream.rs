@@ -17,9 +17,12 @@ use wirelab_clients::wire::{LaneLedger, LedgerCommand, LedgerFrame, Reference};
 
 use super::{Told, Watched, tag};
 use crate::clock::now_us;
-use crate::problem::Refusal;
-use crate::server::Context;
-use crate::upgrade::{self, CLOSE_TIMEOUT, Inbox, Longest, Message, UNANSWERED_PINGS_MAX, Violation};
+use crate::context::Context;
+use crate::exchange::problem::Refusal;
+use crate::exchange::route::resource;
+use crate::exchange::upgrade::{
+    self, CLOSE_TIMEOUT, Inbox, Longest, Message, UNANSWERED_PINGS_MAX, Violation,
+};
 
 /// Ledgers are told at most so often: quicker than a reader sees figures change, slower than a busy lane changes them.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
@@ -28,8 +31,13 @@ const COMMAND: Longest = Longest { bytes: 4 << 10, reason: "a command has at mos
 /// What a page may say.
 const EXAMPLE: &str = r#"{"type":"clock","ref":1}"#;
 
+/// Mounts the ledgers' own path.
+pub(crate) fn mount(config: &mut web::ServiceConfig) {
+    config.service(resource("/api/lanes/{page}", "GET").route(web::get().to(answer)));
+}
+
 /// `GET /api/lanes/{page}` with an upgrade.
-pub(super) async fn answer(
+async fn answer(
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-use crate::problem::Refusal;
+use crate::exchange::problem::Refusal;
 
 /// Characters of a page's id: enough to be met by nobody else's, and as many as 128 bits take in base 36 and one.
 const PAGE_CHARS: RangeInclusive<usize> = 8..=26;

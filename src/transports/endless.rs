@@ -15,10 +15,11 @@ use tokio::time::timeout;
 use wirelab_clients::wire::{Cursor, Finished, Gap, Hello, Outcome, Transport};
 
 use super::counted;
-use crate::compression::Coding;
+use crate::context::Context;
+use crate::exchange::compression::Coding;
+use crate::exchange::route::no_store;
 use crate::metrics::Waiting;
 use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
-use crate::server::{Context, no_store};
 
 /// How a stream writes things down. Everything it returns is flushed as one piece.
 pub(super) trait Framing: 'static {

@@ -13,10 +13,10 @@ use tokio::time::timeout;
 use wirelab_clients::wire::{Outcome, Transport, WAIT_S_DEFAULT};
 
 use super::{batch_answer, counted, tagged};
-use crate::compression::Coding;
-use crate::problem::Refusal;
-use crate::request::{self, parameter};
-use crate::server::Context;
+use crate::context::Context;
+use crate::exchange::compression::Coding;
+use crate::exchange::problem::Refusal;
+use crate::exchange::request::{self, parameter};
 
 /// An answer is true for the moment it was given only.
 const CACHE_CONTROL: &str = "no-store";

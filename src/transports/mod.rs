@@ -13,11 +13,10 @@ pub mod websocket_actor;
 
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
-use bytes::{BufMut, Bytes, BytesMut};
 use wirelab_clients::wire::{Outcome, Transport, entity_tag};
 
-use crate::api::{get, resource};
-use crate::compression::Coding;
+use crate::exchange::compression::Coding;
+use crate::exchange::route::{get, resource};
 use crate::reader::EncodedBatch;
 
 /// The transports that are served, each at its path.
@@ -35,32 +34,11 @@ pub fn mount(config: &mut web::ServiceConfig, served: &[Transport]) {
     }
 }
 
-/// The batch of the wire, from lines that are encoded already.
-pub(crate) fn batch_json(batch: &EncodedBatch) -> Bytes {
-    let lines_bytes: usize = batch.lines.iter().map(|line| line.json.len() + 1).sum();
-    let mut json = BytesMut::with_capacity(lines_bytes + 96);
-    json.put_slice(b"{\"lines\":[");
-    for (i, line) in batch.lines.iter().enumerate() {
-        if i > 0 {
-            json.put_u8(b',');
-        }
-        json.put_slice(&line.json);
-    }
-    let end = format!(
-        "],\"next\":\"{}\",\"more\":{},\"finished\":{}}}",
-        batch.next,
-        batch.more,
-        batch.finished.is_some()
-    );
-    json.put_slice(end.as_bytes());
-    json.freeze()
-}
-
 /// What both polls answer with 200: the batch and its entity tag.
 fn batch_answer(batch: &EncodedBatch, cache_control: &'static str, coding: Coding) -> HttpResponse {
     let outcome = if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data };
     let mut response = tagged(HttpResponse::Ok(), batch, cache_control, coding);
-    counted(coding.whole(response.content_type("application/json"), batch_json(batch)), outcome)
+    counted(coding.whole(response.content_type("application/json"), batch.json()), outcome)
 }
 
 /// A poll's answer with the entity tag that tells the client where it is, weak if the body is coded.

@@ -9,10 +9,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use wirelab_clients::wire::{Finished, Gap, Hello, NdjsonControl, Transport};
 
 use super::endless::{self, Framing};
-use crate::problem::Refusal;
+use crate::context::Context;
+use crate::exchange::problem::Refusal;
+use crate::exchange::request;
 use crate::reader::EncodedBatch;
-use crate::request;
-use crate::server::Context;
 
 /// `GET …/ndjson?from=`.
 pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {

@@ -8,11 +8,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use wirelab_clients::wire::{Outcome, Transport, entity_tag};
 
 use super::{batch_answer, counted, tagged};
-use crate::compression::Coding;
-use crate::problem::Refusal;
+use crate::context::{Context, Options};
+use crate::exchange::compression::Coding;
+use crate::exchange::problem::Refusal;
+use crate::exchange::request;
 use crate::reader::EncodedBatch;
-use crate::request;
-use crate::server::{Context, Options};
 
 /// Caches may keep the answer but must ask each time (RFC 9111 §5.2.2.4).
 const CACHE_CONTROL: &str = "no-cache";

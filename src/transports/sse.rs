@@ -14,10 +14,11 @@ use wirelab_clients::wire::{Finished, Gap, Hello, Outcome, Transport};
 
 use super::counted;
 use super::endless::{self, Framing, cursor_at};
-use crate::problem::Refusal;
+use crate::context::Context;
+use crate::exchange::problem::Refusal;
+use crate::exchange::request;
+use crate::exchange::route::no_store;
 use crate::reader::EncodedBatch;
-use crate::request;
-use crate::server::{Context, no_store};
 
 const CONTENT_TYPE: &str = "text/event-stream";
 /// Reconnection time of a healthy stream, ms: a spread, or all clients of a restarted server return at once.

@@ -22,11 +22,11 @@ use wirelab_clients::wire::{DeploymentId, Outcome, Transport};
 use self::session::{Outgoing, Phase};
 use self::socket::Socket;
 use super::counted;
-use crate::problem::Refusal;
+use crate::context::Context;
+use crate::exchange::problem::Refusal;
+use crate::exchange::request;
+use crate::exchange::upgrade::{self, CLOSE_TIMEOUT};
 use crate::reader::EncodedBatch;
-use crate::request;
-use crate::server::Context;
-use crate::upgrade::{self, CLOSE_TIMEOUT};
 
 /// `GET …/websocket?from=` with an upgrade.
 pub async fn answer(

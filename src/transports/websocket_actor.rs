@@ -25,9 +25,9 @@ use super::counted;
 use super::websocket::session::{Outgoing, Phase};
 use super::websocket::socket::{Event, Socket};
 use super::websocket::{enter, line_head};
-use crate::problem::Refusal;
-use crate::server::Context;
-use crate::upgrade::CLOSE_TIMEOUT;
+use crate::context::Context;
+use crate::exchange::problem::Refusal;
+use crate::exchange::upgrade::CLOSE_TIMEOUT;
 
 /// `GET …/websocket-actor?from=` with an upgrade.
 pub async fn answer(

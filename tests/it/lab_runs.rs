@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wirelab::lab::Lab;
+use wirelab::context::Lab;
 
 use crate::crowds::{children_of, is_gone};
 use crate::http::{Answer, Api};

@@ -9,12 +9,12 @@ use wirelab_clients::wire::Transport;
 
 use crate::http::{Answer, Headers};
 use crate::server::{Server, Setup, lab};
-use wirelab::lab::Lab;
-use wirelab::server::Options;
+use wirelab::context::Lab;
+use wirelab::context::Options;
 
 /// What the server serves besides calls: the page and its files.
 const PAGE: &[&str] = &["/"];
-const PAGE_SOURCES: &[&str] = &["src/page.rs"];
+const PAGE_SOURCES: &[&str] = &["src/server/page.rs"];
 /// Where the paths of the lab stand, without what they all begin with.
 const LAB_SOURCES: &str = "src/lab";
 const LAB: &str = "/api/lab";
@@ -181,7 +181,10 @@ fn every_mounted_path_is_described() {
     // `resource` itself, what it is made of, and the loop over the transports; whoever adds another looks here.
     by_variable.retain(|use_| !use_.contains("(&path, ") && !use_.contains("scope(PREFIX)"));
     by_variable.sort();
-    assert_eq!(by_variable, ["src/api.rs: resource(path).de", "src/api.rs: resource(path: &s"]);
+    assert_eq!(
+        by_variable,
+        ["src/exchange/route.rs: resource(path).de", "src/exchange/route.rs: resource(path: &s"]
+    );
 }
 
 /// A request, and the template and status it is about.
@@ -436,7 +439,7 @@ fn every_promised_answer_is_given_as_promised() {
 #[test]
 fn what_a_server_is_started_to_say_in_heads_is_described() {
     let mut setup = Setup::default();
-    setup.options.compression = wirelab::compression::Compression::Gzip;
+    setup.options.compression = wirelab::exchange::compression::Compression::Gzip;
     setup.options.poll_advice = Some(std::time::Duration::from_secs(5));
     let server = setup.start();
     let document = Document::of(&server);

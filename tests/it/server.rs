@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
+use wirelab::context::Lab;
+use wirelab::context::Options;
 use wirelab::deployments::Deployments;
-use wirelab::lab::Lab;
-use wirelab::server::{self, Options};
+use wirelab::server;
 use wirelab::store::LogStore;
 use wirelab::store::memory::MemoryStore;
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory;
-use wirelab::cli::Cli;
+use wirelab::commands::cli::Cli;
 
 use crate::server::wirelab;
 

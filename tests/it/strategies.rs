@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use wirelab::compression::Compression as Offered;
+use wirelab::exchange::compression::Compression as Offered;
 use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{Batch, From as Position, Status, Transport};
 use wirelab_clients::{

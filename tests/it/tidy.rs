@@ -227,9 +227,10 @@ fn transports_reach_the_store_only_through_readers() {
 
 #[test]
 fn a_store_knows_no_http() {
-    none(uses(&["actix", "crate::server", "crate::transports", "crate::api"], |path| {
-        path.starts_with("src/store")
-    }));
+    none(uses(
+        &["actix", "crate::server", "crate::transports", "crate::api", "crate::exchange", "crate::context"],
+        |path| path.starts_with("src/store"),
+    ));
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod measured;
 pub mod metrics;
 pub mod network;
 pub mod plan;
+pub mod plan_files;
 pub mod process_sampler;
 pub mod publisher;
 pub mod recorder;

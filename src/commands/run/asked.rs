@@ -9,8 +9,8 @@ use wirelab_clients::harness::schedule;
 use wirelab_clients::{Options, Polling};
 
 use super::super::Failure;
-use crate::cli::{self, Run};
-use crate::plan_files;
+use crate::commands::cli::{self, Run};
+use wirelab_clients::harness::plan_files;
 
 impl From<cli::Size> for Size {
     fn from(size: cli::Size) -> Self {

@@ -16,8 +16,8 @@ use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 
 use super::super::{Failure, results_folder, say};
-use crate::plan_files;
 use crate::report::{self, File, table};
+use wirelab_clients::harness::plan_files;
 
 /// A plan with what was measured of it, and where that is.
 pub(super) struct Experiment {

@@ -11,8 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::harness::run::Progress;
 
 use super::super::{Exit, Failure, say};
-use crate::cli::ProgressFormat;
-use crate::run_progress::{RunEnded, RunLine, RunProgress};
+use crate::commands::cli::ProgressFormat;
+use crate::lab::run_progress::{RunEnded, RunLine, RunProgress};
 
 /// Between two lines of JSON while a run goes on: often enough for a picture that moves.
 const LINES_INTERVAL: Duration = Duration::from_millis(200);

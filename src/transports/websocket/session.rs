@@ -13,11 +13,11 @@ use wirelab_clients::wire::{
     Appended, ClientFrame, Cursor, DeploymentId, From as Position, NewLine, Problem, Reference, ServerFrame,
 };
 
-use crate::new_lines;
-use crate::problem::Refusal;
+use crate::exchange::new_lines;
+use crate::exchange::problem::Refusal;
+use crate::exchange::request;
+use crate::exchange::upgrade::{self, Message, REPEATED_CHARS_MAX, UNANSWERED_PINGS_MAX, Violation};
 use crate::reader::{EncodedBatch, ReadError};
-use crate::request;
-use crate::upgrade::{self, Message, REPEATED_CHARS_MAX, UNANSWERED_PINGS_MAX, Violation};
 
 /// Rooms of one socket. Each may hold one batch while the socket is paused: 8 MiB at most.
 pub(super) const ROOMS_MAX: usize = 32;

@@ -12,10 +12,10 @@ use wirelab_clients::wire::{DeploymentId, Transport};
 use super::rooms::Rooms;
 use super::session::{Answer, Ask, Effect, Session};
 use crate::clock::now_us;
-use crate::problem::Refusal;
+use crate::context::Context;
+use crate::exchange::problem::Refusal;
+use crate::exchange::upgrade::{Inbox, Longest, Message, Violation};
 use crate::reader::{EncodedBatch, ReadError, Reader};
-use crate::server::Context;
-use crate::upgrade::{Inbox, Longest, Message, Violation};
 
 /// What an engine runs.
 pub(crate) struct Socket {

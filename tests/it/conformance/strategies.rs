@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use wirelab::compression::Compression as Offered;
+use wirelab::exchange::compression::Compression as Offered;
 use wirelab_clients::wire::Transport;
 use wirelab_clients::{
     Adaptation, Compression, Condition, Connections, HttpVersion, Options, PollPhase, PollSchedule, Polling,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use wirelab::server::Options;
+use wirelab::context::Options;
 use wirelab_clients::wire::{ServerFrame, Status, Transport};
 
 use crate::http::{PING, path};

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use wirelab::compression::Compression;
+use wirelab::exchange::compression::Compression;
 use wirelab_clients::wire::{Batch, ServerFrame, Status, Transport, cursor_of_entity_tag};
 
 use crate::http::{Answer, Headers, Stream, path};

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use wirelab::server::Options;
+use wirelab::context::Options;
 use wirelab_clients::wire::{Batch, Transport};
 
 use crate::http::{UPGRADE, path};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use wirelab::server::LINGER_MAX;
+use wirelab::context::LINGER_MAX;
 use wirelab_clients::wire::{Batch, ServerFrame, Status, Transport};
 
 use crate::http::{Api, SOON, path};

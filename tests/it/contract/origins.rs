@@ -1,6 +1,6 @@
 //! Who may ask (§1.6): pages of other origins may not write nor open sockets, unless they are listed.
 
-use wirelab::server::Options;
+use wirelab::context::Options;
 use wirelab_clients::wire::Transport;
 
 use crate::http::{Api, Headers, path};

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wirelab::server::Options;
+use wirelab::context::Options;
 use wirelab_clients::wire::{BODY_BYTES_MAX, DeploymentId, LINE_BYTES_MAX, ServerFrame, Status, Transport};
 
 use crate::http::{Api, CLOSE, Headers, PING, Socket, TEXT, path};

@@ -131,13 +131,6 @@ impl CommandOutput {
     }
 }
 
-/// The exit code a shell would give: 128 + signal when it was killed.
-pub fn exit_code(status: ExitStatus) -> u8 {
-    use std::os::unix::process::ExitStatusExt;
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    u8::try_from(code).unwrap_or(u8::MAX)
-}
-
 async fn follow(
     output: impl AsyncRead + Unpin,
     mut shown: impl AsyncWrite + Unpin,

@@ -8,7 +8,7 @@ use wirelab_clients::wire::{
     BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX, DeploymentId, From as Position, InvalidToken,
 };
 
-use crate::problem::Refusal;
+use crate::exchange::problem::Refusal;
 use crate::store::ReadLimit;
 
 /// A query parameter, decoded; given twice it is refused, since two positions are none.

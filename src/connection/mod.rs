@@ -4,6 +4,10 @@
 //! they precede: they are kept until that request is known, or until the answer is written. They are booked twice: on
 //! the metrics of the caller, and on the ledger of the request's lane if it has one.
 
+mod connections;
+pub(crate) mod http2;
+pub(crate) mod protocol;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +21,8 @@ use futures_util::future::{AbortHandle, AbortRegistration};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use crate::connections::{Connections, Entered};
+pub(crate) use self::connections::Connections;
+use self::connections::Entered;
 use crate::lanes::Lane;
 use crate::metrics::{Caller, Metrics};
 

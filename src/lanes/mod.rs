@@ -5,7 +5,7 @@
 //! page is kept from its first tag or socket on, while it has a socket, and a while longer. The counters of `/metrics`
 //! know nothing of this.
 
-mod stream;
+pub(crate) mod stream;
 mod tag;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,14 +15,12 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, RETRY_AFTER};
-use actix_web::web;
 use rand::RngExt;
 use tokio::sync::watch;
 use wirelab_clients::wire::{LaneLedger, Outcome};
 
 use self::tag::Tag;
-use crate::api::resource;
-use crate::problem::Refusal;
+use crate::exchange::problem::Refusal;
 
 /// Pages that are kept: a lecture hall has as many. A lane takes 192 bytes at most, with its place in the tree, so pages
 /// with a lane for every number of a tag take 256 × 999 × 192 B = 47 MiB; their sockets come to that.
@@ -38,11 +36,6 @@ const RETRY_AFTER_S: u64 = 30;
 
 /// Below it are the ledgers' sockets.
 const PATH: &str = "/api/lanes/";
-
-/// The ledgers' own path.
-pub(crate) fn mount(config: &mut web::ServiceConfig) {
-    config.service(resource("/api/lanes/{page}", "GET").route(web::get().to(stream::answer)));
-}
 
 /// The pages of one server.
 pub(crate) struct Lanes {

@@ -10,8 +10,8 @@ use wirelab_clients::harness::theory::short_poll::ShortPoll;
 use wirelab_clients::harness::theory::streams;
 use wirelab_clients::wire::{Transport, UnknownTransport, WAIT_S_DEFAULT};
 
-use crate::problem::Refusal;
-use crate::request::parameter;
+use crate::exchange::problem::Refusal;
+use crate::exchange::request::parameter;
 
 /// A parameter that is a number, with what makes sense of it.
 struct Number {

@@ -21,8 +21,8 @@ use futures_util::stream::{Stream, StreamExt};
 pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
 use self::messages::Messages;
 pub(crate) use self::messages::{Longest, Message, Violation};
-use crate::problem::Refusal;
-use crate::server::no_store;
+use crate::exchange::problem::Refusal;
+use crate::exchange::route::no_store;
 
 /// How long the client may take to answer our close frame before TCP is closed under it.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

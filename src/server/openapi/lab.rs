@@ -9,9 +9,9 @@ use super::{
     with_header,
 };
 use crate::lab::crowds::{CROWDS_MAX, Crowd, NewCrowd};
+use crate::lab::run_progress::RunProgress;
 use crate::lab::runs::{LabPlan, LabRun, NewRun};
 use crate::lab::{LabBounds, OutageTerms, PREFIX, ResultsFolder};
-use crate::run_progress::RunProgress;
 
 const LAB: &str = "lab";
 const BODY: &str = "The body cannot be understood; `detail` says where and why.";

@@ -19,7 +19,7 @@ use utoipa::openapi::{
 };
 use wirelab_clients::wire::{self, BODY_BYTES_MAX, DeploymentId, Problem};
 
-use crate::server::Options;
+use crate::context::Options;
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
@@ -84,14 +84,14 @@ fn components() -> Components {
         add::<crate::lab::LabBounds>,
         add::<crate::lab::OutageTerms>,
         add::<crate::lab::ResultsFolder>,
-        add::<crate::theory::Theory>,
+        add::<crate::api::theory::Theory>,
         add::<crate::lab::crowds::NewCrowd>,
         add::<crate::lab::crowds::Crowd>,
         add::<crate::lab::runs::LabPlan>,
         add::<crate::lab::runs::NewRun>,
         add::<crate::lab::runs::LabRun>,
-        add::<crate::run_progress::RunProgress>,
-        add::<crate::run_progress::RunEnded>,
+        add::<crate::lab::run_progress::RunProgress>,
+        add::<crate::lab::run_progress::RunEnded>,
     ] {
         add(&mut schemas);
     }

@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, Error};
 use serde_json::{Map, Value};
 use wirelab_clients::wire::Reference;
 
-use crate::problem::Refusal;
+use crate::exchange::problem::Refusal;
 
 /// A command's `ref`, as JSON: it names an answer, and comes back in it.
 const REFERENCE_BYTES_MAX: usize = 1_024;

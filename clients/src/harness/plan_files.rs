@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wirelab_clients::harness::plan::{Cell, LineProcess, Plan, PlanError, Size};
-use wirelab_clients::harness::schedule::Schedule;
-use wirelab_clients::recording::{Recording, RecordingError};
-use wirelab_clients::targets::profile::{Profile, ProfileError};
+use crate::harness::plan::{Cell, LineProcess, Plan, PlanError, Size};
+use crate::harness::schedule::Schedule;
+use crate::recording::{Recording, RecordingError};
+use crate::targets::profile::{Profile, ProfileError};
 
 /// Why a plan cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PlanFilesError {
+pub enum PlanFilesError {
     /// No folder of plans.
     #[error(
         "{}: {error}; run wirelab in its repository, or name the folder that holds plans/ with --data",
@@ -47,7 +47,7 @@ pub(crate) enum PlanFilesError {
 }
 
 /// Names and paths of all plans, by name.
-pub(crate) fn all(data: &Path) -> Result<Vec<(String, PathBuf)>, PlanFilesError> {
+pub fn all(data: &Path) -> Result<Vec<(String, PathBuf)>, PlanFilesError> {
     let folder = data.join("plans");
     let no_folder = |error| PlanFilesError::NoFolder { folder: folder.clone(), error };
     let mut files = Vec::new();
@@ -64,7 +64,7 @@ pub(crate) fn all(data: &Path) -> Result<Vec<(String, PathBuf)>, PlanFilesError>
 }
 
 /// A plan by its name in `data/plans`, or by the path of a TOML file.
-pub(crate) fn find(given: &str, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
+pub fn find(given: &str, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
     if given.ends_with(".toml") {
         return read(given, Path::new(given), size, data);
     }
@@ -79,14 +79,14 @@ pub(crate) fn find(given: &str, size: Size, data: &Path) -> Result<Plan, PlanFil
 }
 
 /// The plan in the file `path`, called `name` in errors.
-pub(crate) fn read(name: &str, path: &Path, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
+pub fn read(name: &str, path: &Path, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
     let unreadable = |error| PlanFilesError::Unreadable { path: path.to_owned(), error };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     Ok(Plan::parse_with(name, &text, size, |name| profile(name, data))?)
 }
 
 /// About how long a plan takes.
-pub(crate) fn duration(plan: &Plan, data: &Path) -> Result<Duration, PlanFilesError> {
+pub fn duration(plan: &Plan, data: &Path) -> Result<Duration, PlanFilesError> {
     let recordings = recordings(plan, data)?;
     let lines =
         |cell: &Cell| schedules(cell, &recordings).iter().map(Schedule::duration).max().unwrap_or_default();
@@ -94,10 +94,7 @@ pub(crate) fn duration(plan: &Plan, data: &Path) -> Result<Duration, PlanFilesEr
 }
 
 /// The recordings that the plan's arms replay, by name.
-pub(crate) fn recordings(
-    plan: &Plan,
-    data: &Path,
-) -> Result<BTreeMap<String, Arc<Recording>>, PlanFilesError> {
+pub fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recording>>, PlanFilesError> {
     let mut found = BTreeMap::new();
     for (_, factors) in plan.all_arms() {
         let LineProcess::Replay { recording, .. } = &factors.lines else { continue };
@@ -110,7 +107,7 @@ pub(crate) fn recordings(
 }
 
 /// The due times of each deployment of a cell.
-pub(crate) fn schedules(cell: &Cell, recordings: &BTreeMap<String, Arc<Recording>>) -> Vec<Schedule> {
+pub fn schedules(cell: &Cell, recordings: &BTreeMap<String, Arc<Recording>>) -> Vec<Schedule> {
     match cell.schedules(|name| Ok::<_, Infallible>(recordings[name].clone())) {
         Ok(schedules) => schedules,
         Err(never) => match never {},
@@ -118,6 +115,6 @@ pub(crate) fn schedules(cell: &Cell, recordings: &BTreeMap<String, Arc<Recording
 }
 
 /// A profile by its name in `data/targets`; its start script is looked for from the folder that holds `data`.
-pub(crate) fn profile(name: &str, data: &Path) -> Result<Profile, ProfileError> {
+pub fn profile(name: &str, data: &Path) -> Result<Profile, ProfileError> {
     Profile::find(&data.join("targets"), &data.join(".."), name)
 }

@@ -3,26 +3,25 @@
 //! Each call is one handler. Works with all verbs of [`Deployments`](crate::deployments::Deployments); the
 //! endpoints that stream live in [`transports`](crate::transports).
 
-use actix_web::guard::{self, Guard};
+pub(crate) mod theory;
+
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, HeaderValue, LOCATION};
-use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use wirelab_clients::wire::{
     Finish, IDEMPOTENCY_KEY_BYTES_MAX, LIST_MAX, NAME_CHARS_MAX, NewDeployment, TransportInfo,
 };
 
-use crate::compression::Coding;
+use crate::context::Context;
 use crate::deployments::CreateError;
-use crate::new_lines;
-use crate::problem::Refusal;
-use crate::request::{self, deployment_id, one_header, parameter};
-use crate::server::{Context, no_store};
+use crate::exchange::compression::Coding;
+use crate::exchange::new_lines;
+use crate::exchange::problem::Refusal;
+use crate::exchange::request::{self, deployment_id, one_header, parameter};
+use crate::exchange::route::{get, json_body, no_store, resource};
 use crate::store::{AppendRequest, IdempotencyKey, StoreError};
-use crate::theory;
-use crate::transports::batch_json;
 
 /// Of `/metrics`.
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -71,22 +70,6 @@ pub fn mount(config: &mut web::ServiceConfig) {
         .service(resource("/openapi.json", "GET, HEAD").route(get().to(describe)));
 }
 
-/// A resource whose other methods are refused with 405 and what it allows.
-pub(crate) fn resource(path: &str, allowed: &'static str) -> Resource {
-    web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
-        let detail = format!("{} is not for {}; it allows {allowed}", request.path(), request.method());
-        Err::<HttpResponse, _>(
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-                .with_header(ALLOW, HeaderValue::from_static(allowed)),
-        )
-    }))
-}
-
-/// GET, and HEAD, which is GET without the body.
-pub(crate) fn get() -> Route {
-    web::route().guard(guard::fn_guard(|context| guard::Get().check(context) || guard::Head().check(context)))
-}
-
 async fn create(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let new: NewDeployment = json_body(payload, r#"{"name":"web 42"}"#).await?;
     let chars = new.name.chars().count();
@@ -129,7 +112,7 @@ async fn lines(request: HttpRequest, context: web::Data<Context>) -> Result<Http
     let coding = Coding::agreed(&request, context.options.compression);
     let mut response = no_store(HttpResponse::Ok());
     coding.vary(&mut response);
-    Ok(coding.whole(response.content_type("application/json"), batch_json(&batch)))
+    Ok(coding.whole(response.content_type("application/json"), batch.json()))
 }
 
 async fn append(
@@ -209,17 +192,6 @@ async fn metrics(context: web::Data<Context>) -> HttpResponse {
 
 async fn describe(context: web::Data<Context>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(context.description.clone())
-}
-
-/// A JSON object as this call takes it; `example` is shown to whoever sends something else.
-pub(crate) async fn json_body<T: DeserializeOwned>(
-    payload: web::Payload,
-    example: &str,
-) -> Result<T, Refusal> {
-    let body = request::body(payload).await?;
-    request::json_object(&body).map_err(|error| {
-        Refusal::bad_request(format!("the body is not what this call takes: {error}; such as {example}"))
-    })
 }
 
 fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Refusal> {

@@ -4,8 +4,8 @@
 
 use wirelab_clients::wire::{APPEND_LINES_MAX, LEVEL_BYTES_MAX, LINE_BYTES_MAX, NewLine};
 
-use crate::problem::Refusal;
-use crate::request::{self, too_large};
+use crate::exchange::problem::Refusal;
+use crate::exchange::request::{self, too_large};
 
 /// Lines of a `text/plain` body: as [`of_text`], once it is text.
 pub(crate) fn of_bytes(body: &[u8]) -> Result<Vec<NewLine>, Refusal> {

@@ -12,8 +12,8 @@ use super::{
     ANY, Call, Described, Head, JSON, coded, json_of, limit, list_of, nothing, of_deployment, of_position,
     of_writer, parameter, reference, text, text_of, with_header,
 };
+use crate::api::theory::Theory;
 use crate::api::{Health, METRICS_TYPE, Ready};
-use crate::theory::Theory;
 
 const DEPLOYMENTS: &str = "deployments";
 const LINES: &str = "lines";

@@ -10,9 +10,9 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG};
 use actix_web::{HttpRequest, HttpResponse, web};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::api::{get, resource};
-use crate::problem::Refusal;
-use crate::request;
+use crate::exchange::problem::Refusal;
+use crate::exchange::request;
+use crate::exchange::route::{get, resource};
 
 /// In the binary of a release; a debug build reads the folder of its sources at each request, wherever it runs,
 /// so that a reload shows an edit.

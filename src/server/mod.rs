@@ -3,6 +3,9 @@
 //! Knows no transport by name. What holds for every request stands here: counting, overload, origins, the
 //! headers all answers share, and a shutdown that takes under two seconds with streams open.
 
+pub mod openapi;
+mod page;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -22,7 +25,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    self, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    self, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{Method, Uri, Version};
 use actix_web::middleware::{Condition, Next, from_fn};
@@ -33,16 +36,16 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::wire::{Outcome, Transport};
 
-use crate::compression::Compression;
-use crate::connection::{Ledger, MeteredStream};
-use crate::connections::Connections;
+use crate::connection::http2;
+use crate::connection::protocol::{self, Spoken};
+use crate::connection::{Connections, Ledger, MeteredStream};
+use crate::context::{Context, Options, no_such_path};
 use crate::deployments::Deployments;
-use crate::lab::{Children, Lab};
+use crate::exchange::problem::Refusal;
+use crate::lab::Children;
 use crate::lanes::{Lane, Lanes};
 use crate::metrics::{Caller, Metrics};
-use crate::problem::Refusal;
-use crate::protocol::{self, Spoken};
-use crate::{api, http2, lab, lanes, openapi, page, transports};
+use crate::{api, lab, lanes, transports};
 
 /// Connections accepted beyond the bound, only to be told 503. Without them an overloaded server would look
 /// like one that hangs.
@@ -55,88 +58,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 /// `Retry-After` of an overloaded server, s.
 const RETRY_AFTER_S: u64 = 5;
-
-/// The bounds of one server; every one is a flag of `wirelab serve`.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Open connections; one more is answered 503.
-    pub connections_max: usize,
-    /// Silence after which a stream sends a sign of life.
-    pub heartbeat: Duration,
-    /// Longest hold of a long poll.
-    pub hold_max: Duration,
-    /// A write without progress for this long closes the connection.
-    pub write_timeout: Duration,
-    /// How long an idle connection is kept for its next request.
-    pub keep_alive: Duration,
-    /// Other origins that browsers may call from, such as `https://lab.example`.
-    pub allow_origins: Vec<String>,
-    /// Threads.
-    pub workers: usize,
-    /// What is served; the path of another transport is as unknown as any.
-    pub transports: Vec<Transport>,
-    /// How bodies that carry lines may be coded.
-    pub compression: Compression,
-    /// How long a waiting answer gathers lines behind a first one; at most [`LINGER_MAX`].
-    pub linger: Duration,
-    /// The interval that pollers without news are advised, in whole seconds.
-    pub poll_advice: Option<Duration>,
-    /// What the lab works with; `None`: there is no lab.
-    pub lab: Option<Lab>,
-}
-
-/// Shortest advice that `Retry-After` can give, but 0, which would be a busy loop.
-pub(crate) const POLL_ADVICE_MIN: Duration = Duration::from_secs(1);
-/// Longest advice: clients look again after five minutes, whatever they are told.
-pub(crate) const POLL_ADVICE_MAX: Duration = Duration::from_secs(300);
-
-/// Longest linger: below the heartbeat of streams (15 s) and the default hold of polls (25 s), which would otherwise
-/// come before any line.
-pub const LINGER_MAX: Duration = Duration::from_secs(10);
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            connections_max: 19_000,
-            heartbeat: Duration::from_secs(15),
-            hold_max: Duration::from_secs(55),
-            write_timeout: Duration::from_secs(30),
-            keep_alive: Duration::from_secs(75),
-            allow_origins: Vec::new(),
-            workers: std::thread::available_parallelism().map_or(1, Into::into),
-            transports: Transport::ALL.to_vec(),
-            compression: Compression::Identity,
-            linger: Duration::ZERO,
-            poll_advice: None,
-            lab: Some(Lab::default()),
-        }
-    }
-}
-
-/// What every handler is given.
-pub struct Context {
-    /// The deployments.
-    pub deployments: Deployments,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
-    /// The bounds.
-    pub options: Options,
-    /// Rooms that sockets enter beside that of their path: as many as there may be connections, so that a server
-    /// full of sockets can double what it follows and no more.
-    pub rooms: Arc<Semaphore>,
-    /// Cancelled when the server says goodbye.
-    pub shutdown: CancellationToken,
-    /// The lanes of pages, each with its ledger.
-    pub(crate) lanes: Arc<Lanes>,
-    /// What is open, for the lab to cut.
-    pub(crate) connections: Arc<Connections>,
-    /// `/openapi.json`.
-    pub(crate) description: String,
-    /// Where the server listens.
-    pub(crate) address: SocketAddr,
-    /// What the lab has started.
-    pub(crate) children: Children,
-}
 
 /// Starts serving on `listener`. The future ends when `shutdown` is cancelled and the connections are gone.
 pub fn start(
@@ -169,13 +90,13 @@ pub fn start(
         connections: connections.clone(),
         description,
         address,
-        children: Children::none(shutdown),
     };
+    let children = context.options.lab.is_some().then(|| web::Data::new(Children::new(shutdown)));
     let context = web::Data::new(context);
     let server = builder
         .listen("wirelab", listener, move || {
             let (context, connections, draining) = (context.clone(), connections.clone(), draining.clone());
-            let metrics = metrics.clone();
+            let (metrics, children) = (metrics.clone(), children.clone());
             fn_factory(move || {
                 let draining = draining.clone();
                 let http1 = HttpService::build()
@@ -190,9 +111,9 @@ pub fn start(
                     .on_connect_ext(|stream: &MeteredStream, extensions| {
                         extensions.insert(stream.ledger());
                     })
-                    .finish(application(context.clone()))
+                    .finish(application(context.clone(), children.clone()))
                     .new_service(());
-                let http2 = application(context.clone()).new_service(());
+                let http2 = application(context.clone(), children.clone()).new_service(());
                 let terms = http2::Terms {
                     head_timeout: HEAD_TIMEOUT,
                     keep_alive: context.options.keep_alive,
@@ -257,6 +178,7 @@ async fn serve(
 /// The application as both protocols call it.
 fn application(
     context: web::Data<Context>,
+    children: Option<web::Data<Children>>,
 ) -> impl ServiceFactory<
     Request,
     Config = (),
@@ -266,13 +188,14 @@ fn application(
     Service: 'static,
     Future: 'static,
 > {
-    let app = app(context).into_factory().map_err(|error: Error| error.error_response());
+    let app = app(context, children).into_factory().map_err(|error: Error| error.error_response());
     map_config(app, |()| AppConfig::default())
 }
 
 /// The application: routes, and around them what holds for every request.
 fn app(
     context: web::Data<Context>,
+    children: Option<web::Data<Children>>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -282,13 +205,13 @@ fn app(
         InitError = (),
     >,
 > {
-    let Options { allow_origins: origins, transports: served, lab, .. } = context.options.clone();
+    let Options { allow_origins: origins, transports: served, .. } = context.options.clone();
     App::new()
         .app_data(context)
         .configure(api::mount)
         .configure(|config| transports::mount(config, &served))
-        .configure(lanes::mount)
-        .configure(|config| lab::mount(config, lab.as_ref()))
+        .configure(lanes::stream::mount)
+        .configure(|config| lab::mount(config, children.clone()))
         .configure(page::mount)
         .default_service(web::to(no_such_path))
         .wrap(from_fn(refuse_some))
@@ -449,27 +372,4 @@ fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
         (Some(origin), Some(host)) => with_port(origin) == with_port(&host),
         _ => false,
     }
-}
-
-/// 404, with what there is instead.
-pub(crate) async fn no_such_path(
-    request: HttpRequest,
-    context: web::Data<Context>,
-) -> Result<HttpResponse, Refusal> {
-    let detail = match Caller::of_path(request.path()).transport() {
-        Some(transport) if !context.options.transports.contains(&transport) => {
-            let served: Vec<_> = context.options.transports.iter().map(|served| served.name()).collect();
-            format!("{transport} is not served here; there is {}", served.join(", "))
-        }
-        _ => {
-            format!("there is nothing at {}; the calls start with /api/, see /api/transports", request.path())
-        }
-    };
-    Err(Refusal::new(StatusCode::NOT_FOUND, detail))
-}
-
-/// An answer with nothing to cache, for streams and snapshots.
-pub(crate) fn no_store(mut response: actix_web::HttpResponseBuilder) -> actix_web::HttpResponseBuilder {
-    response.insert_header((CACHE_CONTROL, "no-store"));
-    response
 }

@@ -10,10 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 use wirelab_clients::wire::{From as Position, Transport};
 
-use crate::compression::Compression;
+use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN};
+use crate::exchange::compression::Compression;
 use crate::report::Format;
 use crate::report::changes::Tolerated;
-use crate::server::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN};
 
 /// Where a server listens unless told otherwise, and where the clients look for it.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";

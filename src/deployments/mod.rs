@@ -2,6 +2,8 @@
 //!
 //! The API works with all of them; a transport is given readers only. Feeds deployments that have a source.
 
+pub mod sources;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -14,8 +16,8 @@ use wirelab_clients::wire::{
     Appended, Deployment, DeploymentId, From as Position, RecordingInfo, Source, Status,
 };
 
+use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};
-use crate::sources::{self, Feed, SourceError};
 use crate::store::{AppendRequest, DeploymentLog, LogStore, StoreError};
 
 /// Every deployment of one server.

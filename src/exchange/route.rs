@@ -1,0 +1,45 @@
+//! Routes: which methods a path allows, and the body and head that several calls share.
+//!
+//! Used by everything that is mounted: calls, transports, lanes, the lab, the page. Knows no state of the server.
+
+use actix_web::guard::{self, Guard};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, Route, web};
+use serde::de::DeserializeOwned;
+
+use super::problem::Refusal;
+use super::request;
+
+/// A resource whose other methods are refused with 405 and what it allows.
+pub(crate) fn resource(path: &str, allowed: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
+        let detail = format!("{} is not for {}; it allows {allowed}", request.path(), request.method());
+        Err::<HttpResponse, _>(
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+                .with_header(ALLOW, HeaderValue::from_static(allowed)),
+        )
+    }))
+}
+
+/// GET, and HEAD, which is GET without the body.
+pub(crate) fn get() -> Route {
+    web::route().guard(guard::fn_guard(|context| guard::Get().check(context) || guard::Head().check(context)))
+}
+
+/// A JSON object as this call takes it; `example` is shown to whoever sends something else.
+pub(crate) async fn json_body<T: DeserializeOwned>(
+    payload: web::Payload,
+    example: &str,
+) -> Result<T, Refusal> {
+    let body = request::body(payload).await?;
+    request::json_object(&body).map_err(|error| {
+        Refusal::bad_request(format!("the body is not what this call takes: {error}; such as {example}"))
+    })
+}
+
+/// An answer with nothing to cache, for streams and snapshots.
+pub(crate) fn no_store(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+    response.insert_header((CACHE_CONTROL, "no-store"));
+    response
+}
