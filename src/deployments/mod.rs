@@ -18,7 +18,7 @@ use wirelab_clients::wire::{
 
 use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};
-use crate::store::{AppendRequest, DeploymentLog, LogStore, StoreError};
+use crate::store::{self, AppendRequest, DeploymentLog, LogStore, StoreError};
 
 /// Every deployment of one server.
 pub struct Deployments {
@@ -105,7 +105,7 @@ impl Deployments {
         if log.source().is_some() {
             return Err(AppendError::Sourced(id.clone()));
         }
-        Ok(append(&*log, request, &self.appended).await?)
+        Ok(store::append(&*log, request, &self.appended).await?)
     }
 
     /// Ends a deployment.
@@ -162,20 +162,6 @@ impl Deployments {
             feeder.abort();
         }
     }
-}
-
-/// Appends and counts. A key that was used before appends nothing.
-pub(crate) async fn append(
-    log: &dyn DeploymentLog,
-    request: AppendRequest,
-    count: &Counter,
-) -> Result<Appended, StoreError> {
-    let last_before = log.head().borrow().last;
-    let appended = log.append(request).await?;
-    if appended.first > last_before {
-        count.inc_by(appended.last + 1 - appended.first);
-    }
-    Ok(appended)
 }
 
 /// Reads a recording of any size: on a thread where no stream waits behind it.

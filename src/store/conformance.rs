@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use wirelab_clients::wire::{NewLine, Status};
 
-use super::{AppendRequest, DeploymentLog, IdempotencyKey, LogStore, ReadLimit, StoreError};
+use super::{AppendRequest, DeploymentLog, IdempotencyKey, LogStore, ReadLimit, StoreError, Stored};
 
 /// A store under test, and how to make one that keeps only the newest lines.
 pub(super) trait StoreUnderTest {
@@ -123,7 +123,7 @@ pub(super) async fn a_read_never_waits(under_test: &dyn StoreUnderTest) {
 pub(super) async fn an_append_is_readable_once_it_returns(under_test: &dyn StoreUnderTest) {
     let log = new_log(&*under_test.store(0)).await;
     for i in 1..=50_u64 {
-        let appended = log.append(lines(&["x"])).await.unwrap();
+        let appended = log.append(lines(&["x"])).await.unwrap().into_appended();
         assert_eq!((appended.first, appended.last, appended.cursor.after), (i, i, i));
         assert_eq!(log.head().borrow().last, i);
         assert_eq!(log.read_after(i - 1, ALL).await.unwrap().len(), 1);
@@ -198,8 +198,10 @@ pub(super) async fn finishing_twice_alike_is_fine_and_differently_is_refused(
 pub(super) async fn a_key_used_again_gives_the_same_answer(under_test: &dyn StoreUnderTest) {
     let log = new_log(&*under_test.store(0)).await;
     let first = log.append(keyed(&["a", "b"], "k1", 1)).await.unwrap();
+    assert!(matches!(first, Stored::Fresh(_)), "{first:?}");
     log.append(lines(&["c"])).await.unwrap();
-    assert_eq!(log.append(keyed(&["a", "b"], "k1", 1)).await.unwrap(), first);
+    let again = log.append(keyed(&["a", "b"], "k1", 1)).await.unwrap();
+    assert_eq!(again, Stored::Repeated(first.into_appended()));
     assert_eq!(texts(&*log, 0).await, ["a", "b", "c"]);
 }
 
@@ -219,9 +221,13 @@ pub(super) async fn a_concurrent_twin_appends_once(under_test: &dyn StoreUnderTe
             tokio::spawn(async move { log.append(keyed(&["a"], "k1", 1)).await.unwrap() })
         })
         .collect();
+    let mut fresh_count = 0;
     for twin in twins {
-        assert_eq!(soon("a twin", twin).await.unwrap().last, 1);
+        let stored = soon("a twin", twin).await.unwrap();
+        fresh_count += usize::from(matches!(stored, Stored::Fresh(_)));
+        assert_eq!(stored.into_appended().last, 1);
     }
+    assert_eq!(fresh_count, 1, "one of them appended");
     assert_eq!(texts(&*log, 0).await, ["a"]);
 }
 
@@ -229,7 +235,8 @@ pub(super) async fn a_key_still_answers_after_the_end(under_test: &dyn StoreUnde
     let log = new_log(&*under_test.store(0)).await;
     let first = log.append(keyed(&["a"], "k1", 1)).await.unwrap();
     log.finish(Status::Succeeded).await.unwrap();
-    assert_eq!(log.append(keyed(&["a"], "k1", 1)).await.unwrap(), first);
+    let again = log.append(keyed(&["a"], "k1", 1)).await.unwrap();
+    assert_eq!(again, Stored::Repeated(first.into_appended()));
 }
 
 pub(super) async fn a_deleted_log_is_gone_and_its_readers_know(under_test: &dyn StoreUnderTest) {

@@ -12,7 +12,7 @@ use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Epoch, S
 
 use super::{
     AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, LogStore, ReadLimit, StoreError,
-    new_epoch, new_id, now_us,
+    Stored, new_epoch, new_id, now_us,
 };
 
 /// Logs in memory. Bounded by `--retain-lines` per log; without it, by what publishers send.
@@ -118,7 +118,7 @@ impl MemoryLog {
 
 #[async_trait]
 impl DeploymentLog for MemoryLog {
-    async fn append(&self, request: AppendRequest) -> Result<Appended, StoreError> {
+    async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError> {
         let mut kept = self.lock();
         let head = *self.head.borrow();
         if head.deleted {
@@ -127,7 +127,7 @@ impl DeploymentLog for MemoryLog {
         if let Some(key) = &request.key
             && let Some((first, last)) = kept.keys.find(key)?
         {
-            return Ok(self.appended(first, last));
+            return Ok(Stored::Repeated(self.appended(first, last)));
         }
         if let Some(status) = head.ended {
             return Err(StoreError::Ended { id: self.id.clone(), status });
@@ -148,7 +148,7 @@ impl DeploymentLog for MemoryLog {
             dropped += 1;
         }
         self.head.send_modify(|head| (head.first, head.last) = (dropped, last));
-        Ok(self.appended(first, last))
+        Ok(Stored::Fresh(self.appended(first, last)))
     }
 
     async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {

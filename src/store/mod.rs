@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 use rand::RngExt;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -59,9 +60,9 @@ pub trait LogStore: Send + Sync {
 pub trait DeploymentLog: Send + Sync {
     /// Appends all lines or none and returns once they are durable (if the store is) and readable.
     ///
-    /// An idempotency key seen before with the same digest gives the same answer again, without appending;
-    /// while its first use is under way, this call waits for it.
-    async fn append(&self, request: AppendRequest) -> Result<Appended, StoreError>;
+    /// An idempotency key seen before with the same digest gives the same answer again, as [`Stored::Repeated`] and
+    /// without appending; while its first use is under way, this call waits for it.
+    async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError>;
 
     /// Lines with a seq above `after`, in order. Never waits: an empty answer means there is none yet.
     /// Errors with [`StoreError::Trimmed`] when the line after `after` is no longer kept.
@@ -107,6 +108,37 @@ impl From<Vec<NewLine>> for AppendRequest {
     fn from(lines: Vec<NewLine>) -> Self {
         Self { lines, key: None }
     }
+}
+
+/// What became of an append: only the store knows whether a key was used before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// The lines are new in the log.
+    Fresh(Appended),
+    /// The key had been used for these lines: this is where they stand, and nothing was appended.
+    Repeated(Appended),
+}
+
+impl Stored {
+    /// Returns where the lines stand, which is the answer to the publisher in both cases.
+    pub fn into_appended(self) -> Appended {
+        match self {
+            Self::Fresh(appended) | Self::Repeated(appended) => appended,
+        }
+    }
+}
+
+/// Appends, and adds the lines that are new in the log to `count`.
+pub(crate) async fn append(
+    log: &dyn DeploymentLog,
+    request: AppendRequest,
+    count: &Counter,
+) -> Result<Appended, StoreError> {
+    let stored = log.append(request).await?;
+    if let Stored::Fresh(appended) = &stored {
+        count.inc_by(appended.last + 1 - appended.first);
+    }
+    Ok(stored.into_appended())
 }
 
 /// How much one read may return. At least one line is returned if there is one.

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use wirelab::store::memory::MemoryStore;
-use wirelab::store::{AppendRequest, DeploymentLog, EncodedLine, Head, LogStore, ReadLimit, StoreError};
-use wirelab_clients::wire::{
-    Appended, Deployment, DeploymentId, LINE_BYTES_MAX, Line, NewLine, Seq, Source, Status,
+use wirelab::store::{
+    AppendRequest, DeploymentLog, EncodedLine, Head, LogStore, ReadLimit, StoreError, Stored,
 };
+use wirelab_clients::wire::{Deployment, DeploymentId, LINE_BYTES_MAX, Line, NewLine, Seq, Source, Status};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl FaultyLog {
 
 #[async_trait]
 impl DeploymentLog for FaultyLog {
-    async fn append(&self, request: AppendRequest) -> Result<Appended, StoreError> {
+    async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError> {
         self.log.append(request).await
     }
 

@@ -41,7 +41,7 @@ async fn no_acknowledged_line_is_lost_to_kill_9() {
         let log = only_log(&store).await;
         checked = check(&*log, checked, &acknowledged).await;
         if let Some(keyed) = acknowledged.iter().rev().find(|append| append.key().is_some()) {
-            let again = log.append(keyed.request()).await.expect("a known key is answered");
+            let again = log.append(keyed.request()).await.expect("a known key is answered").into_appended();
             assert_eq!((again.first, again.last), (keyed.first, keyed.last), "round {round}: {keyed:?}");
         }
         all.extend(acknowledged);
@@ -99,7 +99,7 @@ async fn append_until_killed(folder: &Path) -> ! {
             tokio::spawn(async move {
                 for turn in 0.. {
                     let append = Append::new(format!("{round}.{writer}.{turn}"));
-                    let done = log.append(append.request()).await.expect("appended");
+                    let done = log.append(append.request()).await.expect("appended").into_appended();
                     // The handle itself, because the harness captures what `println!` writes.
                     let text = format!("{ACKNOWLEDGED} {} {} {}\n", append.name, done.first, done.last);
                     std::io::stdout().write_all(text.as_bytes()).expect("the parent reads");

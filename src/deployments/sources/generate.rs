@@ -6,8 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::wire::NewLine;
 
-use crate::deployments::append;
-use crate::store::{AppendRequest, DeploymentLog, StoreError};
+use crate::store::{AppendRequest, DeploymentLog, StoreError, append};
 
 /// Lines made up for in one append after a pause: a second's worth at the highest rate.
 const APPEND_LINES_MAX: usize = 10_000;

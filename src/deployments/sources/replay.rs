@@ -7,8 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use wirelab_clients::recording::{Recording, RecordingError};
 
 use super::one;
-use crate::deployments::append;
-use crate::store::{DeploymentLog, StoreError};
+use crate::store::{DeploymentLog, StoreError, append};
 
 /// A recording and how fast it runs.
 #[derive(Debug)]

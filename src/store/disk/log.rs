@@ -16,12 +16,14 @@ use tokio::sync::{Semaphore, watch};
 use wirelab_clients::wire::{Appended, Cursor, Deployment, Seq, Source, Status};
 
 use super::manifest::Manifest;
-use super::queue::{Batch, Committed, Outcome, PENDING_BYTES_MAX, Queue, records_bytes_max};
+use super::queue::{Batch, Committed, Novelty, Outcome, PENDING_BYTES_MAX, Queue, records_bytes_max};
 use super::read::DiskRead;
 use super::segments::{self, Loaded, Segments};
 use super::tail::{TAIL_ENDED, Tail};
 use super::{at, blocking, sync_folder};
-use crate::store::{AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, ReadLimit, StoreError};
+use crate::store::{
+    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, ReadLimit, StoreError, Stored,
+};
 
 /// What a log is made of and where it lives.
 pub(super) struct Home {
@@ -134,7 +136,7 @@ const PANICKED: &str = "its writer panicked";
 
 #[async_trait]
 impl DeploymentLog for DiskLog {
-    async fn append(&self, request: AppendRequest) -> Result<Appended, StoreError> {
+    async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError> {
         assert!(!request.lines.is_empty(), "an append has at least one line");
         // An append that is above the bound by itself waits until nothing else is pending.
         let bytes = records_bytes_max(&request).min(PENDING_BYTES_MAX) as u32;
@@ -147,7 +149,11 @@ impl DeploymentLog for DiskLog {
         };
         self.settled(enqueued.committed).await?;
         let cursor = Cursor { epoch: self.manifest().epoch.clone(), after: enqueued.last };
-        Ok(Appended { first: enqueued.first, last: enqueued.last, cursor })
+        let appended = Appended { first: enqueued.first, last: enqueued.last, cursor };
+        Ok(match enqueued.novelty {
+            Novelty::Fresh => Stored::Fresh(appended),
+            Novelty::Repeated => Stored::Repeated(appended),
+        })
     }
 
     async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {
@@ -427,7 +433,9 @@ mod tests {
 
         go_on();
         let soon = Duration::from_secs(10);
-        assert_eq!(timeout(soon, first).await.unwrap().unwrap(), timeout(soon, twin).await.unwrap().unwrap());
+        let (first, twin) = (timeout(soon, first).await.unwrap(), timeout(soon, twin).await.unwrap());
+        let Stored::Fresh(first) = first.unwrap() else { panic!("the first use appended nothing") };
+        assert_eq!(twin.unwrap(), Stored::Repeated(first));
         timeout(soon, end).await.unwrap().unwrap();
         timeout(soon, end_again).await.unwrap().unwrap();
         let head = *log.0.head.borrow();

@@ -42,8 +42,16 @@ fn already(outcome: Outcome) -> Committed {
     watch::Sender::new(Some(outcome)).subscribe()
 }
 
+/// Whether an append brings lines, or its key had brought them before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Novelty {
+    Fresh,
+    Repeated,
+}
+
 /// The place of an append in the log, and when it is sure.
 pub(super) struct Enqueued {
+    pub(super) novelty: Novelty,
     pub(super) first: Seq,
     pub(super) last: Seq,
     pub(super) committed: Committed,
@@ -152,18 +160,20 @@ impl Queue {
             self.in_flight.insert(key.clone(), in_flight);
             batch.keys.push((IdempotencyKey { key, digest }, first, last));
         }
-        Ok(Enqueued { first, last, committed })
+        Ok(Enqueued { novelty: Novelty::Fresh, first, last, committed })
     }
 
     fn find(&self, key: &IdempotencyKey) -> Result<Option<Enqueued>, StoreError> {
         if let Some((first, last)) = self.keys.find(key)? {
-            return Ok(Some(Enqueued { first, last, committed: already(Outcome::Durable) }));
+            let committed = already(Outcome::Durable);
+            return Ok(Some(Enqueued { novelty: Novelty::Repeated, first, last, committed }));
         }
         match self.in_flight.get(&key.key) {
             None => Ok(None),
             Some(twin) if twin.digest == key.digest => {
                 let committed = twin.committed.clone();
-                Ok(Some(Enqueued { first: twin.first, last: twin.last, committed }))
+                let (first, last) = (twin.first, twin.last);
+                Ok(Some(Enqueued { novelty: Novelty::Repeated, first, last, committed }))
             }
             Some(_) => Err(StoreError::KeyReused(key.key.clone())),
         }

@@ -1,6 +1,7 @@
 //! `POST …/lines`: what is a line, what is refused, and that a refusal appends nothing.
 
 use serde_json::{Value, json};
+use wirelab::store::disk::DiskStore;
 use wirelab_clients::wire::{Appended, DeploymentId, LINE_BYTES_MAX, Problem, Status};
 
 use crate::http::{Answer, Api, Headers, ndjson};
@@ -244,4 +245,24 @@ fn concurrent_twins_append_once_and_are_answered_alike() {
     });
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     assert_eq!(server.show(&id).lines, 2);
+}
+
+/// A twin that waits for the first use of its key sees an older head than that use leaves behind.
+#[test]
+fn lines_of_concurrent_twins_are_counted_once() {
+    const KEYS: i64 = 20;
+    let data = tempfile::tempdir().unwrap();
+    // On disk a first use takes its time, so that the others come while it is under way.
+    let server = Server::over(DiskStore::open(data.path().to_owned(), 0).unwrap());
+    let id = server.create().id;
+    for key in 0..KEYS {
+        let key = format!("twin-{key}");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(keyed(&server, &id, &key, "text/plain", "a\nb\n").status, 201));
+            }
+        });
+    }
+    assert_eq!(server.show(&id).lines.cast_signed(), 2 * KEYS);
+    assert_eq!(server.metric("wirelab_lines_appended_total"), 2 * KEYS);
 }

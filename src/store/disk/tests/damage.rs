@@ -39,7 +39,7 @@ async fn an_append_torn_at_any_byte_is_gone_and_the_next_takes_its_place() {
             assert_eq!(fs::read(&segment).unwrap(), whole, "cut at {length}");
             // The torn append's key is new again.
             let next = log.append(request(&["e", "f"], Some("torn"))).await.unwrap();
-            assert_eq!(next.first, kept.len() as u64 + 1);
+            assert_eq!(next.into_appended().first, kept.len() as u64 + 1);
             drop(log);
             let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
             assert_eq!(texts(&*log, 0, ALL).await, after, "cut at {length}");

@@ -14,7 +14,7 @@ use wirelab_clients::wire::{NewLine, Source, Status};
 use super::super::conformance::{StoreUnderTest, promises_of};
 use super::segments::segment_path;
 use super::*;
-use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, ReadLimit};
+use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, ReadLimit, Stored};
 
 struct Disk(TempDir);
 
@@ -91,8 +91,8 @@ async fn everything_is_there_after_a_restart() {
     let store = reopen(data.path(), 0, LARGE).unwrap();
     let source = Some(Source::Generate { rate_hz: 0.1 });
     let log = store.create("web \"42\"\n".to_owned(), source.clone()).await.unwrap();
-    let single = log.append(request(&["a"], None)).await.unwrap();
-    let keyed = log.append(request(&["b"], Some("k1"))).await.unwrap();
+    let single = log.append(request(&["a"], None)).await.unwrap().into_appended();
+    let keyed = log.append(request(&["b"], Some("k1"))).await.unwrap().into_appended();
     let full = NewLine {
         text: "c".to_owned(),
         stream: Some(wirelab_clients::wire::Stream::Stderr),
@@ -109,7 +109,7 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!(log.info(), info);
     assert_eq!(log.source(), source);
     assert_eq!(log.read_after(0, ALL).await.unwrap(), lines);
-    assert_eq!(log.append(request(&["b"], Some("k1"))).await.unwrap(), keyed);
+    assert_eq!(log.append(request(&["b"], Some("k1"))).await.unwrap(), Stored::Repeated(keyed));
     assert!(matches!(log.append(request(&["e"], None)).await, Err(StoreError::Ended { .. })));
     log.finish(Status::Cancelled).await.unwrap();
 }
@@ -165,7 +165,7 @@ async fn retention_frees_whole_segments_and_holds_after_a_restart() {
     }
     assert_eq!((log.head().borrow().first, log.head().borrow().last), (90, 100));
     // The writer removes files after it has answered, so those of this append may still be there.
-    let kept = log.append(request(&["line 100"], Some("k100"))).await.unwrap();
+    let kept = log.append(request(&["line 100"], Some("k100"))).await.unwrap().into_appended();
     let (info, names) = (log.info(), segment_names(&log_folder));
     assert!(names.len() <= 12 && names[0] > format!("{:020}.ndjson", 80), "{names:?}");
     drop((store, log));
@@ -175,7 +175,7 @@ async fn retention_frees_whole_segments_and_holds_after_a_restart() {
     assert_eq!(log.info(), info);
     assert!(matches!(log.read_after(90, ALL).await, Err(StoreError::Trimmed { first: 91 })));
     assert_eq!(texts(&*log, 91, ALL).await.len(), 10);
-    assert_eq!(log.append(request(&["line 100"], Some("k100"))).await.unwrap(), kept);
+    assert_eq!(log.append(request(&["line 100"], Some("k100"))).await.unwrap(), Stored::Repeated(kept));
     drop((store, log));
 
     // Without retention, all that is still on disk counts.
@@ -285,7 +285,7 @@ async fn a_full_disk_is_remembered_and_loses_nothing() {
     drop((store, log));
 
     let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
-    assert_eq!(log.append(request(&["b"], Some("k"))).await.unwrap().first, 2);
+    assert_eq!(log.append(request(&["b"], Some("k"))).await.unwrap().into_appended().first, 2);
     assert_eq!(texts(&*log, 0, ALL).await, ["a", "b"]);
 }
 
@@ -299,7 +299,7 @@ async fn a_caller_that_goes_away_stalls_nobody() {
         drop(tokio::time::timeout(Duration::ZERO, abandoned).await);
         let twin = log.append(request(&[format!("abandoned {i}")], Some(&i.to_string())));
         let twin = tokio::time::timeout(Duration::from_secs(10), twin).await.unwrap().unwrap();
-        assert_eq!(twin.last, i + 1);
+        assert_eq!(twin.into_appended().last, i + 1);
     }
 }
 

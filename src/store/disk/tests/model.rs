@@ -78,7 +78,10 @@ async fn compare(steps: &[Step], segment_bytes: u64) -> Result<(), TestCaseError
                 );
                 let key_given = key.map(|key| IdempotencyKey { key: key.to_string(), digest });
                 match (log.append(AppendRequest { lines, key: key_given }).await, model.append(sizes, *key)) {
-                    (Ok(given), Some(expected)) => prop_assert_eq!((given.first, given.last), expected),
+                    (Ok(given), Some(expected)) => {
+                        let given = given.into_appended();
+                        prop_assert_eq!((given.first, given.last), expected);
+                    }
                     (Err(StoreError::KeyReused(_)), None) => {}
                     (given, expected) => prop_assert!(false, "{given:?} where {expected:?} is due"),
                 }
