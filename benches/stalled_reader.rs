@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use wirelab_clients::ServerUrl;
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::plan::StoreKind;
+use wirelab_clients::harness::cell::StoreKind;
 use wirelab_clients::harness::process_sampler::ProcessSample;
 use wirelab_clients::harness::server_process::{ServerCommand, ServerProcess};
 use wirelab_clients::wire::{DeploymentId, NewLine, Transport};

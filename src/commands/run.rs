@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 use wirelab_clients::api::Api;
 use wirelab_clients::harness::calibration::{CalibrationError, calibrate};
-use wirelab_clients::harness::plan::{Cell, Plan, Server};
-use wirelab_clients::harness::run::{RunError, run as run_cell};
+use wirelab_clients::harness::cell::{Cell, Server};
+use wirelab_clients::harness::plan::Plan;
+use wirelab_clients::harness::run::run as run_cell;
+use wirelab_clients::harness::run_error::RunError;
 use wirelab_clients::harness::{gates, theory, thresholds};
 use wirelab_clients::os;
 

@@ -19,7 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use wirelab_clients::harness::plan::{Plan, PlanError, Server, Size};
+use wirelab_clients::harness::cell::Server;
+use wirelab_clients::harness::plan::{Plan, PlanError, Size};
 
 use super::child::{self, off_the_worker};
 use super::{Children, PREFIX};

@@ -1,8 +1,8 @@
 //! `checks.csv`: one row per run and gate, and per threshold: why a verdict is what it is.
 
-use wirelab_clients::harness::gates::Check;
 use wirelab_clients::harness::metrics::{CHECKS_COLUMNS, Value};
 use wirelab_clients::harness::results::ResultSet;
+use wirelab_clients::harness::run_result::Check;
 use wirelab_clients::harness::thresholds;
 
 use super::{Exporter, File, ReportError, csv_of};
@@ -41,7 +41,7 @@ fn row(run_id: Option<&str>, check: &Check) -> Vec<String> {
 mod tests {
     use super::*;
     use wirelab_clients::harness::example;
-    use wirelab_clients::harness::gates::gates;
+    use wirelab_clients::harness::gates::{self, gates};
 
     fn render(results: &ResultSet) -> String {
         let [file] = ChecksCsv.render(results).unwrap().try_into().unwrap();
@@ -52,9 +52,9 @@ mod tests {
     fn a_row_per_run_and_gate_with_empty_cells_for_what_was_not_measured() {
         let mut results = example::result_set();
         results.runs[0].delivery.cohort.delivered -= 1;
-        results.runs[0].judge();
+        gates::judge(&mut results.runs[0]);
         results.runs[1].harness.run_delay = None;
-        results.runs[1].judge();
+        gates::judge(&mut results.runs[1]);
         results.plan.thresholds = ["*.lost_count == 0", "sse.reconnects_count > 5", "ndjson.lost_count == 0"]
             .map(|text| text.parse().unwrap())
             .into();

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use hdrhistogram::Histogram;
 use serde_json::Value;
+use wirelab_clients::harness::metrics::SCHEMA_VERSION;
 use wirelab_clients::harness::plan::Size;
-use wirelab_clients::harness::results::SCHEMA_VERSION;
 
 use super::csv_file::{CsvFile, Row, garbled};
 use super::details::{self, CheckRow, PercentileRow, SeriesRow, TheoryRow};

@@ -13,7 +13,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 use wirelab_clients::harness::metrics::Distribution;
-use wirelab_clients::harness::results::{RunResult, utc};
+use wirelab_clients::harness::results::utc;
+use wirelab_clients::harness::run_result::RunResult;
 
 use super::{File, ReportError, RunExporter};
 

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 use wirelab_clients::harness::metrics::Distribution;
-use wirelab_clients::harness::results::RunResult;
+use wirelab_clients::harness::run_result::RunResult;
 
 use super::hdr_log::FOLDER;
 use super::{File, ReportError, RunExporter};

@@ -102,7 +102,8 @@ mod tests {
     use crate::report;
     use crate::report::synthetic::{self, Cell};
     use wirelab_clients::harness::example;
-    use wirelab_clients::harness::results::{ResultSet, Verdict};
+    use wirelab_clients::harness::results::ResultSet;
+    use wirelab_clients::harness::run_result::Verdict;
 
     fn page(results: &ResultSet) -> String {
         let files = report::render(results).unwrap();

@@ -40,7 +40,9 @@ mod theory_held;
 mod timeseries_csv;
 mod wording;
 
-use wirelab_clients::harness::results::{ResultSet, RunResult};
+use wirelab_clients::harness::results::ResultSet;
+
+use wirelab_clients::harness::run_result::RunResult;
 
 pub use folder::FolderError;
 pub use glance::{GLANCED, Glance, glance};

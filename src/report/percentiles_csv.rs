@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use wirelab_clients::harness::metrics::{Distribution, PERCENTILES_COLUMNS, QUANTILES, Value};
-use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
+use wirelab_clients::harness::results::ResultSet;
+use wirelab_clients::harness::run_result::{RunResult, Verdict};
 use wirelab_clients::harness::statistics::{Interval, median_interval};
 use wirelab_clients::wire::Transport;
 

@@ -1,7 +1,8 @@
 //! `runs.csv`: one row per run, one column per metric of the registry.
 
 use wirelab_clients::harness::metrics::COLUMNS;
-use wirelab_clients::harness::results::{ResultSet, RunResult};
+use wirelab_clients::harness::results::ResultSet;
+use wirelab_clients::harness::run_result::RunResult;
 
 use super::{Exporter, File, ReportError, csv_of};
 

@@ -3,8 +3,8 @@
 //! For wirelab itself; whoever reads results reads the CSV files. Its shape may change from version to version, so that
 //! only the version that wrote it takes it back.
 
-use wirelab_clients::harness::plan::Cell;
-use wirelab_clients::harness::results::RunResult;
+use wirelab_clients::harness::cell::Cell;
+use wirelab_clients::harness::run_result::RunResult;
 
 use super::{File, ReportError, RunExporter};
 

@@ -7,10 +7,11 @@
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
+use wirelab_clients::harness::cell::{Cell, Server};
 use wirelab_clients::harness::metrics::quantile_us;
 use wirelab_clients::harness::network::Fault;
-use wirelab_clients::harness::plan::{Cell, Server};
-use wirelab_clients::harness::results::{ResultSet, RunResult, Verdict};
+use wirelab_clients::harness::results::ResultSet;
+use wirelab_clients::harness::run_result::{RunResult, Verdict};
 use wirelab_clients::harness::statistics::distinct_lines_needed;
 use wirelab_clients::harness::thresholds;
 use wirelab_clients::traffic::Traffic;

@@ -1,7 +1,8 @@
 //! `theory.csv`: one row per run and prediction.
 
 use wirelab_clients::harness::metrics::{THEORY_COLUMNS, Value};
-use wirelab_clients::harness::results::{ResultSet, RunResult};
+use wirelab_clients::harness::results::ResultSet;
+use wirelab_clients::harness::run_result::RunResult;
 use wirelab_clients::harness::theory::TheoryRow;
 
 use super::{Exporter, File, ReportError, csv_of};

@@ -1,7 +1,8 @@
 //! `timeseries.csv`: one row per run, series and instant.
 
 use wirelab_clients::harness::metrics::{TIMESERIES_COLUMNS, Value};
-use wirelab_clients::harness::results::{ResultSet, RunResult};
+use wirelab_clients::harness::results::ResultSet;
+use wirelab_clients::harness::run_result::RunResult;
 use wirelab_clients::harness::series::SeriesPoint;
 
 use super::{Exporter, File, ReportError, csv_of};

@@ -14,10 +14,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use wirelab_clients::harness::gates::{Check, CheckVerdict};
 use wirelab_clients::harness::plan::Plan;
-use wirelab_clients::harness::results::{RunResult, Verdict};
 use wirelab_clients::harness::run::run;
+use wirelab_clients::harness::run_result::{Check, CheckVerdict};
+use wirelab_clients::harness::run_result::{RunResult, Verdict};
 use wirelab_clients::wire::{Deployment, Transport};
 
 use crate::faulty_store::{Fault, FaultyStore};

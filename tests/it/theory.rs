@@ -4,7 +4,8 @@ use std::fs;
 
 use tempfile::TempDir;
 use wirelab_clients::harness::calibration::calibrate;
-use wirelab_clients::harness::plan::{AdHoc, Cell, Given, Plan, Server as Target};
+use wirelab_clients::harness::cell::{Cell, Given, Server as Target};
+use wirelab_clients::harness::plan::{AdHoc, Plan};
 use wirelab_clients::harness::theory::Calibration;
 use wirelab_clients::harness::theory::calibration::{MessageBytes, Sizes};
 use wirelab_clients::wire::{Deployment, Transport};

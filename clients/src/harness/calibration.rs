@@ -15,10 +15,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cell::{Cell, ServeOptions, Server};
+use super::due_table::DueTable;
 use super::latency::LatencyHistogram;
-use super::plan::{Cell, ServeOptions, Server};
 use super::publisher::{Append, Publication, Publisher, PublisherTarget};
-use super::recorder::DueTable;
 use super::schedule::{Generated, Schedule};
 use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
 use super::subscribers::{Expected, Subscribers};

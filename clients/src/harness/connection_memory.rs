@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::Cell;
-use super::results::RunResult;
+use super::cell::Cell;
+use super::run_result::RunResult;
 use super::statistics;
 
 /// Different numbers of subscribers that a slope needs: with two or three, any curve looks like a line.

@@ -5,12 +5,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cell::{Cell, Given, LineProcess};
+use super::due_table::DueTable;
 use super::kernel_memory::KernelMemory;
 use super::latency::LatencyHistogram;
-use super::plan::{AdHoc, Cell, Given, LineProcess, Plan};
+use super::metrics::SCHEMA_VERSION;
+use super::plan::{AdHoc, Plan};
 use super::process_sampler::ProcessSample;
-use super::recorder::{Delivery, DueTable, Recorder};
-use super::results::{Machine, Manifest, ResultSet, RunResult, SCHEMA_VERSION, Verdict};
+use super::recorder::{Delivery, Recorder};
+use super::results::{Machine, Manifest, ResultSet};
+use super::run_result::{RunResult, Verdict};
 use super::schedule::Generated;
 use super::series::{Sample, Sampler, SeriesPoint};
 use super::shared_record::SharedRecord;
@@ -121,7 +125,7 @@ fn run(cell: Cell) -> RunResult {
         theory: Vec::new(),
         cell,
     };
-    run.judge();
+    crate::harness::gates::judge(&mut run);
     run
 }
 

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::measured::Measured;
-use super::plan::{Cell, Extra};
+use super::cell::{Cell, Extra};
+use super::server_under_test::ServerUnderTest;
 use super::subscribers::{Expected, Outcome, Subscribers};
 use crate::traffic::Traffic;
 
@@ -46,7 +46,7 @@ pub(super) struct BesideOutcome {
 
 impl Followers {
     /// Starts everybody who is there from the beginning. Must be called inside a tokio runtime.
-    pub(super) fn start(deployment: usize, cell: &Cell, measured: &Measured) -> Self {
+    pub(super) fn start(deployment: usize, cell: &Cell, measured: &ServerUnderTest) -> Self {
         let start = |count| Subscribers::start(count, measured.subscriber(deployment));
         let beside = [(Kind::Stalled, cell.stalled), (Kind::Late, cell.late)];
         let beside = beside.into_iter().filter_map(|(kind, extra)| {
@@ -97,7 +97,7 @@ impl Followers {
     }
 
     /// Lets happen what is due by now: somebody stops reading, somebody joins.
-    pub(super) fn at(&mut self, start: Instant, measured: &Measured) {
+    pub(super) fn at(&mut self, start: Instant, measured: &ServerUnderTest) {
         for beside in &mut self.beside {
             if beside.happened || Instant::now() < start + beside.extra.at {
                 continue;

@@ -4,11 +4,7 @@
 //! measured its own harness, or whose books do not balance, is invalid; its row is kept. To add a gate: one function
 //! in a file of `gates/` and its entry in that file's list.
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
-
-use super::results::{RunResult, Verdict};
+use super::run_result::{Check, CheckVerdict, RunResult, Verdict};
 use super::theory::TheoryVerdict;
 use super::thresholds::Judgement;
 
@@ -28,51 +24,6 @@ pub const EXIT_THEORY: u8 = 4;
 pub const EXIT_INVALID: u8 = 5;
 /// The server or the environment failed.
 pub const EXIT_ENVIRONMENT: u8 = 6;
-
-/// Two numbers that belong together, and whether they do: a row of `checks.csv`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Check {
-    /// Of the gate, or `threshold: ` with its text.
-    pub name: Cow<'static, str>,
-    /// What the gate's definition calls left; `None`: not measured.
-    pub left: Option<f64>,
-    /// What the gate's definition calls right; `None`: not measured.
-    pub right: Option<f64>,
-    /// Of left, right and tolerance.
-    pub unit: Cow<'static, str>,
-    /// How far they may be apart, or left above right; `None`: not compared.
-    pub tolerance: Option<f64>,
-    /// What follows.
-    pub verdict: CheckVerdict,
-    /// The reason that the run's row gives, if it gives one.
-    pub said: Option<String>,
-}
-
-/// What a check says of its run, from harmless to fatal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CheckVerdict {
-    /// The numbers belong together.
-    Pass,
-    /// There is nothing to compare, and nothing follows.
-    NotMeasured,
-    /// They leave a doubt: the run is at best `unresolved`.
-    Unresolved,
-    /// They contradict each other: the run is `invalid`. Of a threshold: it is missed.
-    Fail,
-}
-
-impl CheckVerdict {
-    /// The name in CSV files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::NotMeasured => "not-measured",
-            Self::Unresolved => "unresolved",
-            Self::Fail => "fail",
-        }
-    }
-}
 
 /// One gate: what it compares, and the function that does.
 #[derive(Debug, Clone, Copy)]
@@ -142,6 +93,13 @@ impl Found {
     fn not_compared(left: Option<f64>, right: Option<f64>) -> Self {
         Self { left, right, tolerance: None, verdict: CheckVerdict::NotMeasured, said: None }
     }
+}
+
+/// Sets the run's checks from everything else, and from them its verdict and the reasons for it.
+pub fn judge(run: &mut RunResult) {
+    run.checks = checks(run);
+    run.verdict = verdict(&run.checks);
+    run.verdict_reasons = reasons(run);
 }
 
 /// What every gate says of a run.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::latency::LatencyHistogram;
-use super::results::RunResult;
+use super::run_result::RunResult;
 use super::statistics::distinct_lines_needed;
 
 mod claims_columns;
@@ -18,6 +18,9 @@ mod dictionary;
 pub use claims_columns::{CLAIMS_COLUMNS, TWO_WAY_COLUMNS};
 pub use columns::{CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS};
 pub use dictionary::data_dictionary;
+
+/// Of `runs.csv` and the other files. New columns go last and keep it; anything else raises it.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// One column of `runs.csv`.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@
 //! watches the server from outside, the gates say whether the numbers may be believed, the theory what they should have
 //! been, and the metrics name them.
 //!
-//! `measured` is the server of a run, ours or not, and [`network`] what happens to its connections.
+//! `server_under_test` is the server of a run, ours or not, and [`network`] what happens to its connections.
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`staleness`], [`shared_record`],
 //! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`metrics`]. At the rim:
@@ -14,15 +14,16 @@
 //! `wirelab claims` by a server of its own. [`crowd`] follows what somebody else feeds. [`example`] is a made-up result for tests.
 
 pub mod calibration;
+pub mod cell;
 pub mod connection_memory;
 pub mod crowd;
+pub mod due_table;
 pub mod example;
 mod followers;
 pub mod gates;
 pub mod hiccup;
 pub mod kernel_memory;
 pub mod latency;
-mod measured;
 pub mod metrics;
 pub mod network;
 pub mod plan;
@@ -32,10 +33,13 @@ pub mod publisher;
 pub mod recorder;
 pub mod results;
 pub mod run;
+pub mod run_error;
+pub mod run_result;
 pub mod schedule;
 pub mod series;
 mod server_counts;
 pub mod server_process;
+mod server_under_test;
 pub mod shared_record;
 pub mod staleness;
 pub mod statistics;

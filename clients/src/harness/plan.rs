@@ -7,23 +7,19 @@
 
 mod cells;
 mod check;
-mod factors;
 mod file;
-mod server;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cell::{Cell, Factors, Given, Server};
 use super::schedule::Schedule;
 use super::thresholds::Threshold;
 use crate::targets::profile::{Profile, ProfileError};
 
-pub use cells::Cell;
 pub use check::PlanError;
 use check::{Refusals, text_of};
-pub use factors::{AD_HOC_LINES, Extra, Factors, Given, LineProcess, ServeOptions, StoreKind};
-pub use server::{InvalidServer, Server};
 
 /// Name of a plan made of command-line flags.
 pub const AD_HOC: &str = "ad-hoc";

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::harness::plan::{Cell, LineProcess, Plan, PlanError, Size};
+use crate::harness::plan::{Plan, PlanError, Size};
+
+use crate::harness::cell::{Cell, LineProcess};
 use crate::harness::schedule::Schedule;
 use crate::recording::{Recording, RecordingError};
 use crate::targets::profile::{Profile, ProfileError};

@@ -14,63 +14,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::due_table::DueTable;
 use super::latency::LatencyHistogram;
 use super::shared_record::SharedRecord;
 use super::staleness::{Age, AgeSum, Staleness};
 use crate::wire::Seq;
-
-/// When each line of a run is due. Shared by the publisher and every recorder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DueTable {
-    start: Instant,
-    due: Vec<Duration>,
-    cohort: Range<Seq>,
-    window: Range<Duration>,
-}
-
-impl DueTable {
-    /// The table of a new log, whose first line gets seq 1. `due` counts from `start` and never decreases; lines due
-    /// before `warm_up` are outside the cohort.
-    pub fn new(start: Instant, due: Vec<Duration>, warm_up: Duration) -> Self {
-        debug_assert!(due.is_sorted());
-        let first = due.partition_point(|due| *due < warm_up) as Seq + 1;
-        let cohort = first..due.len() as Seq + 1;
-        let end = due.last().copied().unwrap_or_default();
-        Self { start, due, cohort, window: warm_up..end.max(warm_up) }
-    }
-
-    /// The same table of a schedule that goes on to `end` after its last line; counts from the start.
-    pub fn until(mut self, end: Duration) -> Self {
-        self.window.end = end.max(self.window.end);
-        self
-    }
-
-    /// The time that is measured: from the end of the warm-up to the end of the schedule.
-    pub fn window(&self) -> Range<Instant> {
-        self.start + self.window.start..self.start + self.window.end
-    }
-
-    /// The instant that due times count from.
-    pub fn start(&self) -> Instant {
-        self.start
-    }
-
-    /// When the line is due; `None` for a seq that the run does not have.
-    pub fn due(&self, seq: Seq) -> Option<Instant> {
-        let index = usize::try_from(seq.checked_sub(1)?).ok()?;
-        self.due.get(index).map(|due| self.start + *due)
-    }
-
-    /// Seqs of the lines that are measured.
-    pub fn cohort(&self) -> Range<Seq> {
-        self.cohort.clone()
-    }
-
-    /// Lines of the whole run, warm-up included.
-    pub fn lines_count(&self) -> u64 {
-        self.due.len() as u64
-    }
-}
 
 /// What became of a set of lines, summed over subscribers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,7 +79,7 @@ impl Recorder {
     pub fn new(table: Arc<DueTable>) -> Self {
         Self {
             received: Bitmap::new(table.lines_count()),
-            age: Age::new(table.window.clone()),
+            age: Age::new(table.window_since_start()),
             shared: None,
             table,
             largest: 0,
@@ -221,7 +169,7 @@ impl Recorder {
             counts.out_of_order += u64::from(out_of_order);
         }
         if first_receipt {
-            self.age.learn(due - self.table.start, received.saturating_duration_since(self.table.start));
+            self.age.learn(due - self.table.start(), received.saturating_duration_since(self.table.start()));
             if let Some(shared) = &self.shared {
                 shared.note(seq, due, received);
             }

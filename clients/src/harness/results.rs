@@ -1,7 +1,6 @@
-//! Results: what a run found out, and on what machine.
+//! Result sets: what one invocation measured, by which plan, and on what machine.
 //!
-//! The harness fills these in; the reports turn them into files. What was not measured is `None` and becomes an
-//! empty cell, never a 0. The manifest describes the machine without naming it: no host, no user, no path.
+//! The reports turn them into files. The manifest describes the machine without naming it: no host, no user, no path.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,21 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::kernel_memory::KernelMemory;
-use super::latency::LatencyHistogram;
-use super::plan::{Cell, Plan};
-use super::process_sampler::ProcessSample;
-use super::recorder::Delivery;
-use super::series::SeriesPoint;
-use super::staleness::Staleness;
-use super::theory::{Calibration, TheoryRow};
-use super::{gates, metrics};
+use super::metrics::{self, SCHEMA_VERSION};
+use super::plan::Plan;
+use super::run_result::RunResult;
+use super::theory::Calibration;
 use crate::os;
-use crate::timing::Timing;
-use crate::traffic::{Packets, Traffic};
-
-/// Of `runs.csv` and the other files. New columns go last and keep it; anything else raises it.
-pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything that one invocation measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,136 +23,6 @@ pub struct ResultSet {
     pub manifest: Manifest,
     /// In the order in which they were made; may be fewer than the plan's cells.
     pub runs: Vec<RunResult>,
-}
-
-/// One run of one cell.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunResult {
-    /// The plan's name.
-    pub plan: String,
-    /// Every factor's value. Not saved: the plan says it.
-    #[serde(skip)]
-    pub cell: Cell,
-    /// Whether the numbers may be believed. Set by [`RunResult::judge`].
-    pub verdict: Verdict,
-    /// Why not; also defects outside the cohort.
-    pub verdict_reasons: Vec<String>,
-    /// What each gate said; the verdict and its reasons follow from it.
-    pub checks: Vec<gates::Check>,
-    /// Wall clock when the cohort began, µs since 1970: for people and log files, nothing is measured by it.
-    pub cohort_started_us: u64,
-    /// Length of the cohort: from the end of the warm-up to the end of the schedule.
-    pub measured: Duration,
-    /// Lines of the cohort that the server acknowledged.
-    pub published_count: u64,
-    /// What the subscribers received.
-    pub delivery: Delivery,
-    /// Of the measured subscribers over the whole run, connecting and warm-up included.
-    pub traffic: Traffic,
-    /// The same of those beside them, who stall or join late: the server counted it too.
-    pub traffic_beside: Traffic,
-    /// The part of it that belongs to the cohort; `None` where nobody looked.
-    pub cohort_traffic: Option<CohortTraffic>,
-    /// Connections that a fault cut.
-    pub connections_cut: u64,
-    /// The same traffic as the server counted it, if it was asked.
-    pub traffic_seen_by_server: Option<Traffic>,
-    /// Bytes of text of the lines delivered over the whole run.
-    pub app_bytes: Option<u64>,
-    /// Actual send − due, per line of the cohort.
-    pub send_lateness: LatencyHistogram,
-    /// Send → 201, per line of the cohort.
-    pub append: LatencyHistogram,
-    /// What the server cost over the whole run.
-    pub server: ProcessSample,
-    /// What the harness itself cost over the whole run.
-    pub harness: ProcessSample,
-    /// Anonymous memory that one more connection costs the server: over the result set, see
-    /// [`note_slopes`](super::connection_memory::note_slopes).
-    pub server_pss_anon_per_connection_bytes: Option<f64>,
-    /// How long requests and handshakes took.
-    pub timing: Timing,
-    /// How late the machine let a thread wake, over the cohort.
-    pub hiccup: LatencyHistogram,
-    /// How old the subscribers' newest lines were, over the cohort. `None` where there was none.
-    pub staleness: Option<Staleness>,
-    /// Begin of connecting, or the first due time if that was later → first line, per subscriber.
-    pub first_line: LatencyHistogram,
-    /// Last − first receipt among the subscribers, per line of the cohort that two or more got.
-    pub fanout_skew: LatencyHistogram,
-    /// What TCP made of `traffic`; `None` where the kernel does not tell.
-    pub packets: Option<Packets>,
-    /// Kernel memory: all connected − before the first connected.
-    pub kernel: KernelMemory,
-    /// Subscribers that the server held, time average over the cohort; `None` where it does not say.
-    pub waiters_mean: Option<f64>,
-    /// How it went over time.
-    pub series: Vec<SeriesPoint>,
-    /// Wall time over which `server` and `harness` were sampled.
-    pub sampled: Option<Duration>,
-    /// Processors that the harness may use.
-    pub cores_count: Option<u64>,
-    /// What broke the run: the publisher's problem, a server that went away.
-    pub problem: Option<String>,
-    /// What went wrong with subscribers: gave up, got another text, never saw the end of the log. Defects of
-    /// delivery, as lost lines are.
-    pub subscriber_problems: Vec<String>,
-    /// The run held against the formulas; empty without a calibration.
-    pub theory: Vec<TheoryRow>,
-}
-
-impl RunResult {
-    /// Requests and bytes with the lines × subscribers that arrived meanwhile: of the cohort's window, so that connecting,
-    /// settling and draining are outside; where that was not read, of the whole run.
-    pub fn steady(&self) -> (Traffic, u64) {
-        match &self.cohort_traffic {
-            Some(cohort) => (cohort.traffic, cohort.delivered_count),
-            None => (self.traffic, self.delivery.whole.delivered),
-        }
-    }
-
-    /// Sets the checks from everything else, and from them the verdict and its reasons.
-    pub fn judge(&mut self) {
-        self.checks = gates::checks(self);
-        self.verdict = gates::verdict(&self.checks);
-        self.verdict_reasons = gates::reasons(self);
-    }
-}
-
-/// What all subscribers' counters grew by between two readings: when the cohort began, and when the publisher had
-/// sent its last line. Connecting, settling and draining are outside.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct CohortTraffic {
-    /// Requests and bytes.
-    pub traffic: Traffic,
-    /// Distinct lines × subscribers that arrived.
-    pub delivered_count: u64,
-    /// From one reading to the other.
-    pub length: Duration,
-}
-
-/// Whether a run's numbers may be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// They may.
-    Ok,
-    /// They may, but differences smaller than the harness's own error are not claimed.
-    Unresolved,
-    /// They may not: the row is kept, for whoever wants to know why. Also: not judged yet.
-    #[default]
-    Invalid,
-}
-
-impl Verdict {
-    /// The name in CSV files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Unresolved => "unresolved",
-            Self::Invalid => "invalid",
-        }
-    }
 }
 
 /// `manifest.json`: how to read the numbers, and how to make them again.

@@ -9,21 +9,22 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::cell::Cell;
+use super::due_table::DueTable;
 use super::followers::Followers;
+use super::gates;
 use super::kernel_memory::KernelMemory;
 use super::latency::LatencyHistogram;
-use super::measured::{Lines, Measured};
 use super::network::Reach;
-use super::plan::Cell;
 use super::process_sampler::{ProcessReading, ThreadCost};
 use super::publisher::{Publication, Published, Publisher};
-use super::recorder::DueTable;
-use super::results::{CohortTraffic, RunResult, Verdict, cores_count};
+use super::results::cores_count;
+use super::run_error::RunError;
+use super::run_result::{CohortTraffic, RunResult, Verdict};
 use super::schedule::Schedule;
-use super::server_process::ServerProcessError;
+use super::server_under_test::{Lines, ServerUnderTest};
 use super::subscribers::{Expected, Outcome, Subscribers};
 use super::watch::Watch;
-use crate::api::ApiError;
 use crate::traffic::{Packets, Traffic};
 
 /// How long all subscribers together may take to connect, beyond a short poll's first interval.
@@ -38,50 +39,6 @@ pub struct Progress {
     pub received: u64,
     /// Lines × subscribers that should.
     pub expected: u64,
-}
-
-/// Why there is no result at all.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// No server.
-    #[error(transparent)]
-    Server(#[from] ServerProcessError),
-    /// The server did not do what the run needs.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// The server lacks the transport.
-    #[error("the server has no transport {wanted}; it has {}", .offered.join(", "))]
-    NoTransport {
-        /// What the plan wants.
-        wanted: &'static str,
-        /// What there is.
-        offered: Vec<String>,
-    },
-    /// Not everybody got a connection.
-    #[error("{connected} of {wanted} subscribers have a connection after {} s", limit.as_secs())]
-    NotConnected {
-        /// How many have.
-        connected: usize,
-        /// How many should.
-        wanted: usize,
-        /// How long they were waited for.
-        limit: Duration,
-    },
-    /// The publisher could not start.
-    #[error("the publisher cannot start: {0}")]
-    Publisher(std::io::Error),
-    /// A server that somebody else runs has no address.
-    #[error("{server} cannot be reached: {error}")]
-    Unreachable {
-        /// Which server.
-        server: String,
-        /// Why.
-        #[source]
-        error: std::io::Error,
-    },
-    /// Somebody wants an end of it.
-    #[error("interrupted")]
-    Interrupted,
 }
 
 /// Makes one run. `schedules` are the due times of each deployment. `look` is told how far it is, many times a second.
@@ -99,7 +56,7 @@ pub async fn run(
 ) -> Result<RunResult, RunError> {
     let mut interrupted = pin!(interrupted);
     let mut measured = tokio::select! {
-        started = Measured::start(plan, program, cell) => started?,
+        started = ServerUnderTest::start(plan, program, cell) => started?,
         () = &mut interrupted => return Err(RunError::Interrupted),
     };
     let ran = tokio::select! {
@@ -109,14 +66,14 @@ pub async fn run(
     let left = measured.leave().await;
     let mut result = ran?;
     result.problem = result.problem.or(left);
-    result.judge();
+    gates::judge(&mut result);
     Ok(result)
 }
 
 /// The run itself; the result is not judged yet.
 async fn measure(
     plan: &str,
-    measured: &mut Measured,
+    measured: &mut ServerUnderTest,
     cell: &Cell,
     schedules: &[Schedule],
     look: impl Fn(Progress),

@@ -23,7 +23,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::plan::StoreKind;
+use super::cell::StoreKind;
 use crate::os;
 
 /// From start to the line with the address: opening an empty store takes milliseconds.

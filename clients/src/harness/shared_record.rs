@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::due_table::DueTable;
 use super::latency::LatencyHistogram;
-use super::recorder::DueTable;
 use super::series::{self, SeriesPoint};
 use crate::wire::Seq;
 

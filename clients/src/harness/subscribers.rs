@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::due_table::DueTable;
 use super::latency::LatencyHistogram;
-use super::recorder::{Delivery, DueTable, Recorder};
+use super::recorder::{Delivery, Recorder};
 use super::shared_record::{SharedRecord, Timeline};
 use crate::meter::Meter;
 use crate::timing::{SharedTiming, Timing};

@@ -7,10 +7,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::gates::{Check, CheckVerdict};
+use super::cell::Cell;
 use super::metrics::{COLUMNS, Column, Value};
-use super::plan::Cell;
-use super::results::RunResult;
+use super::run_result::RunResult;
+use super::run_result::{Check, CheckVerdict};
 use crate::wire::{Transport, UnknownTransport};
 
 /// Column names that an error offers for one that nobody knows.

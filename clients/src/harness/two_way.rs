@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::plan::StoreKind;
+use super::cell::StoreKind;
 use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
 use crate::ServerUrl;
 use crate::api::{Api, ApiError};

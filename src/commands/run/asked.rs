@@ -1,10 +1,9 @@
 //! What `wirelab run` is asked for: a plan that is there, or one made of flags.
 
+use wirelab_clients::harness::cell::{AD_HOC_LINES, Given, LineProcess, ServeOptions, Server, StoreKind};
 use wirelab_clients::harness::network::Fault;
 use wirelab_clients::harness::network::cut::Cut;
-use wirelab_clients::harness::plan::{
-    AD_HOC_LINES, AdHoc, Given, LineProcess, Plan, ServeOptions, Server, Size, StoreKind,
-};
+use wirelab_clients::harness::plan::{AdHoc, Plan, Size};
 use wirelab_clients::harness::schedule;
 use wirelab_clients::{Options, Polling};
 

@@ -9,9 +9,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use wirelab_clients::harness::cell::Cell;
 use wirelab_clients::harness::connection_memory::note_slopes;
-use wirelab_clients::harness::plan::{Cell, Plan, Size};
-use wirelab_clients::harness::results::{Machine, Manifest, ResultSet, RunResult, folder_name};
+use wirelab_clients::harness::plan::{Plan, Size};
+use wirelab_clients::harness::results::{Machine, Manifest, ResultSet, folder_name};
+use wirelab_clients::harness::run_result::RunResult;
 use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 

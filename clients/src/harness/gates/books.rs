@@ -1,9 +1,10 @@
 //! Books: every line that was published is accounted for, once, by everybody who should have it.
 
-use super::{CheckVerdict, Found, Gate};
-use crate::harness::plan::Server;
+use super::{Found, Gate};
+use crate::harness::cell::Server;
 use crate::harness::recorder::Counts;
-use crate::harness::results::RunResult;
+use crate::harness::run_result::CheckVerdict;
+use crate::harness::run_result::RunResult;
 
 pub(super) const GATES: &[Gate] = &[
     Gate {

@@ -2,9 +2,10 @@
 //!
 //! A line that is sent late looks slow on every transport, and a thread that wakes late reads late.
 
-use super::{CheckVerdict, Found, Gate};
+use super::{Found, Gate};
 use crate::harness::latency::LatencyHistogram;
-use crate::harness::results::RunResult;
+use crate::harness::run_result::CheckVerdict;
+use crate::harness::run_result::RunResult;
 use crate::harness::statistics::distinct_lines_needed;
 
 /// Differences below this share of the delivery p99 are lost in the harness's own lateness.

@@ -4,8 +4,9 @@
 //! one of averages over a long time; over a short one it holds up to three things, which are added up here.
 
 use super::{Found, Gate};
-use crate::harness::plan::Server;
-use crate::harness::results::RunResult;
+
+use crate::harness::cell::Server;
+use crate::harness::run_result::RunResult;
 use crate::harness::waiters;
 use crate::wire::Transport;
 

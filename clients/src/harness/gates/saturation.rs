@@ -3,8 +3,9 @@
 //! A thread that is ready and gets no processor measures the wait for one. How many are ready at a time follows from
 //! the CPU time they used and the time they waited for it: both counted by the kernel.
 
-use super::{CheckVerdict, Found, Gate};
-use crate::harness::results::RunResult;
+use super::{Found, Gate};
+use crate::harness::run_result::CheckVerdict;
+use crate::harness::run_result::RunResult;
 
 /// Share of the processors that the harness may want on average: above it there are moments without a free one.
 const CORES_RATIO_MAX: f64 = 0.9;

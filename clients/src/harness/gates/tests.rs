@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
+use crate::harness::cell::Server;
 use crate::harness::latency::LatencyHistogram;
 use crate::harness::network::Fault;
-use crate::harness::plan::Server;
 use crate::harness::theory::TheoryRow;
 use crate::harness::thresholds::Threshold;
 use crate::harness::{example, metrics};
@@ -34,7 +34,7 @@ fn run() -> RunResult {
 fn verdict_after(change: impl FnOnce(&mut RunResult)) -> (Verdict, String) {
     let mut run = run();
     change(&mut run);
-    run.judge();
+    judge(&mut run);
     (run.verdict, run.verdict_reasons.join("; "))
 }
 
@@ -212,7 +212,7 @@ fn each_gate_stops_what_it_is_there_for_and_says_why() {
     for (gate, change, verdict, said) in STOPPED {
         let mut run = run();
         change(&mut run);
-        run.judge();
+        judge(&mut run);
         let check = run.checks.iter().find(|check| check.name == *gate).unwrap();
         assert_eq!(check.verdict, *verdict, "{gate}: {check:?}");
         let reason = check.said.as_deref().unwrap_or_default();
@@ -228,7 +228,7 @@ fn each_gate_stops_what_it_is_there_for_and_says_why() {
 #[test]
 fn each_gate_lets_a_good_run_pass_and_compares_two_numbers_of_one_unit() {
     let mut run = run();
-    run.judge();
+    judge(&mut run);
     for check in &run.checks {
         assert_eq!((check.verdict, &check.said), (CheckVerdict::Pass, &None), "{check:?}");
         assert!(check.left.is_some() && check.right.is_some() && check.tolerance.is_some(), "{check:?}");
@@ -245,7 +245,7 @@ fn what_was_not_measured_stops_nothing_and_is_no_zero() {
     let mut run = run();
     (run.harness.cpu, run.harness.run_delay, run.cores_count) = (None, None, None);
     (run.packets, run.waiters_mean, run.hiccup) = (None, None, LatencyHistogram::default());
-    run.judge();
+    judge(&mut run);
     assert_eq!(run.verdict, Verdict::Ok, "{:?}", run.verdict_reasons);
     let not_measured =
         ["harness-cores", "harness-run-delay", "waiters", "hiccup", "hiccup-share", "tcp-up", "tcp-down"];
@@ -262,7 +262,7 @@ fn threads_that_wait_saturate_a_harness_as_those_that_run() {
         let mut run = run();
         run.harness.cpu = Some(Duration::from_secs(10));
         run.harness.run_delay = Some(Duration::from_secs(run_delay_s));
-        run.judge();
+        judge(&mut run);
         run.checks.iter().find(|check| check.name == "harness-cores").unwrap().verdict
     };
     assert_eq!((cores(9), cores(10)), (CheckVerdict::Pass, CheckVerdict::Fail));
@@ -274,7 +274,7 @@ fn littles_law_says_nothing_where_the_cohort_is_too_short_or_others_wait_too() {
         let mut run = run();
         run.waiters_mean = Some(0.1);
         change(&mut run);
-        run.judge();
+        judge(&mut run);
         run.checks.iter().find(|check| check.name == "waiters").unwrap().verdict
     };
     assert_eq!(verdict(|_| ()), CheckVerdict::Fail);
@@ -291,7 +291,7 @@ fn the_gravest_reason_comes_first_and_each_once() {
     run.send_lateness.record_n(Duration::from_millis(30), 500);
     run.delivery.negative_count = 1;
     run.traffic_seen_by_server = None;
-    run.judge();
+    judge(&mut run);
     let [first, rest @ ..] = run.verdict_reasons.as_slice() else { panic!("nothing was said") };
     assert!(first.contains("before they were due"), "{first}");
     assert_eq!(rest.iter().filter(|reason| reason.contains("could not be read")).count(), 1, "{rest:?}");
@@ -326,7 +326,7 @@ fn missing_lines_leave_a_run_unresolved_and_their_quantiles_out() {
     let mut run = run();
     run.delivery.cohort.delivered -= 100;
     run.delivery.cohort.censored += 100;
-    run.judge();
+    judge(&mut run);
     assert_eq!(run.verdict, Verdict::Unresolved, "{:?}", run.verdict_reasons);
     assert!(run.verdict_reasons[0].starts_with("100 lines are missing"), "{:?}", run.verdict_reasons);
     // A tenth never came: the slowest tenth of what should have come is not known.
@@ -381,7 +381,7 @@ fn a_server_without_counts_is_unresolved_for_that_reason_and_may_repeat_lines() 
     assert!(!reasons.contains("were received again"), "{reasons}");
     let mut run = run();
     (run.cell.server, run.delivery.whole.duplicated) = (profile(), 3);
-    run.judge();
+    judge(&mut run);
     assert_eq!(exit_code(&[run], &[]), EXIT_DELIVERY);
 }
 
@@ -416,7 +416,7 @@ fn with_theory(verdict: TheoryVerdict) -> RunResult {
         assumption_broken: None,
     };
     let mut run = RunResult { theory: vec![row], ..run() };
-    run.judge();
+    judge(&mut run);
     run
 }
 
@@ -425,7 +425,7 @@ fn the_highest_exit_code_wins() {
     let judged = |change: fn(&mut RunResult)| {
         let mut run = run();
         change(&mut run);
-        run.judge();
+        judge(&mut run);
         run
     };
     let fine = judged(|_| ());

@@ -3,10 +3,11 @@
 //! Counts are read when every connection is closed, so nothing is in flight and they must be equal: where there are
 //! two sides, nobody else was there, and nothing was cut on the way.
 
-use super::{CheckVerdict, Found, Gate};
+use super::{Found, Gate};
+use crate::harness::cell::Server;
 use crate::harness::network::Fault;
-use crate::harness::plan::Server;
-use crate::harness::results::RunResult;
+use crate::harness::run_result::CheckVerdict;
+use crate::harness::run_result::RunResult;
 use crate::traffic::{Packets, Traffic};
 
 pub(super) const GATES: &[Gate] = &[

@@ -6,8 +6,9 @@ use super::{
     Column, ColumnText, Value, count, delivery_us, mean_us, ms, published_quantile_us, sampled_quantile_us,
     text, us,
 };
-use crate::harness::plan::{ServeOptions, Server};
-use crate::harness::results::{RunResult, SCHEMA_VERSION};
+use crate::harness::cell::{ServeOptions, Server};
+use crate::harness::metrics::SCHEMA_VERSION;
+use crate::harness::run_result::RunResult;
 use crate::options::{Condition, Connections, Polling};
 use crate::wire::Transport;
 

@@ -7,8 +7,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::factors::{DRAIN_INTERVALS_MIN, longest_poll_interval};
-use super::{Factors, LineProcess, Plan, ServeOptions, Server};
+use super::Plan;
+use crate::harness::cell::{DRAIN_INTERVALS_MIN, longest_poll_interval};
+use crate::harness::cell::{Factors, LineProcess, ServeOptions, Server};
 use crate::harness::network::Fault;
 use crate::harness::schedule::Generated;
 use crate::options::{Adaptation, Compression, HttpVersion, Options};

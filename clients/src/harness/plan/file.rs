@@ -12,11 +12,9 @@ use toml::{Table, Value};
 use super::check::{
     DEPLOYMENTS, EXTRAS, PAYLOAD_BYTES, REPETITIONS, Refusals, SUBSCRIBERS, one_of_transports, text_of,
 };
-use super::factors::PAYLOAD_BYTES_DEFAULT;
-use super::{
-    Arm, Extra, Factors, Given, LineProcess, NoiseFloor, Plan, PlanError, SEED_DEFAULT, ServeOptions, Server,
-    Size, StoreKind,
-};
+use super::{Arm, NoiseFloor, Plan, PlanError, SEED_DEFAULT, Size};
+use crate::harness::cell::PAYLOAD_BYTES_DEFAULT;
+use crate::harness::cell::{Extra, Factors, Given, LineProcess, ServeOptions, Server, StoreKind};
 use crate::harness::network::Fault;
 use crate::harness::network::cut::Cut;
 use crate::harness::network::stop::Stop;

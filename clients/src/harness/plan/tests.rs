@@ -1,6 +1,7 @@
 //! What a plan may say, what it means, and what is refused.
 
 use super::*;
+use crate::harness::cell::StoreKind;
 use crate::options::{Options, PollSchedule};
 use crate::recording::Recording;
 use crate::wire::Transport;

@@ -20,7 +20,7 @@ mod tests;
 use super::calibration::{ArmCalibration, Calibration, Sizes};
 use super::simulation::LinePattern;
 use super::verdict::{Prediction, SIGMAS, TOLERANCE_RATIO, TheoryRow, Unit, judged, reported};
-use crate::harness::results::RunResult;
+use crate::harness::run_result::RunResult;
 use crate::options::{Compression, HttpVersion};
 use crate::wire::{BATCH_BYTES_MAX, BATCH_LINES_MAX, Transport};
 

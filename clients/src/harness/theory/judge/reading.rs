@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::harness::cell::{Cell, LineProcess, Server};
 use crate::harness::latency::LatencyHistogram;
 use crate::harness::metrics;
 use crate::harness::network::Fault;
-use crate::harness::plan::{Cell, LineProcess, Server};
-use crate::harness::results::{RunResult, Verdict};
+use crate::harness::run_result::{RunResult, Verdict};
 use crate::harness::theory::calibration::{Arm, digits_mean};
 use crate::harness::theory::simulation::LinePattern;
 use crate::options::Options;

@@ -20,9 +20,9 @@ const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 /// As `wirelab serve` has it.
 const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(15);
 /// A short poll brings the last line up to one interval after it was due; one more for a poll that was late.
-pub(super) const DRAIN_INTERVALS_MIN: u32 = 2;
+pub(in crate::harness) const DRAIN_INTERVALS_MIN: u32 = 2;
 /// About the mean of a build log.
-pub(super) const PAYLOAD_BYTES_DEFAULT: u64 = 100;
+pub(in crate::harness) const PAYLOAD_BYTES_DEFAULT: u64 = 100;
 
 /// Lines when flags say nothing about them.
 pub const AD_HOC_LINES: Generated = Generated {
@@ -178,7 +178,7 @@ pub struct Given {
 
 impl Given {
     /// Every factor, the defaults filled in. Not checked.
-    pub(super) fn resolve(self) -> Factors {
+    pub(in crate::harness) fn resolve(self) -> Factors {
         let lines = self.lines.unwrap_or(LineProcess::Poisson(AD_HOC_LINES));
         let options = self.options.unwrap_or_else(Factors::options_default);
         let serve = self.serve.unwrap_or_default();
@@ -221,7 +221,7 @@ impl Default for ServeOptions {
 }
 
 /// The longest time from one short poll to the next, whatever makes it longer than the interval.
-pub(super) fn longest_poll_interval(polling: &Polling, serve: &ServeOptions) -> Duration {
+pub(in crate::harness) fn longest_poll_interval(polling: &Polling, serve: &ServeOptions) -> Duration {
     let jittered = polling.interval.mul_f64(1.0 + polling.jitter_ratio);
     match polling.adaptation {
         Adaptation::None => jittered,

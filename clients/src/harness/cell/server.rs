@@ -59,7 +59,7 @@ pub struct InvalidServer {
 }
 
 /// Every target with every transport it is measured over, and the name of its arm.
-pub(super) fn measured<'a>(
+pub(in crate::harness) fn measured<'a>(
     targets: &'a [Server],
     transports: &'a [Transport],
 ) -> impl Iterator<Item = (&'a Server, Transport, Option<String>)> {
@@ -81,7 +81,7 @@ pub(super) fn measured<'a>(
 }
 
 /// What tells a cell from the others of its block: no profile is called like a transport.
-pub(super) fn run_id(
+pub(in crate::harness) fn run_id(
     server: &Server,
     target: Option<&str>,
     arm: Option<&str>,

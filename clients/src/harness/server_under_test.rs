@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cell::{Cell, ServeOptions, Server};
 use super::network::Fault;
 use super::network::cut::AWAY;
-use super::plan::{Cell, ServeOptions, Server};
 use super::process_sampler::GroupSample;
 use super::publisher::{Append, Publication, Publisher, PublisherTarget};
-use super::run::RunError;
+use super::run_error::RunError;
 use super::server_counts::{Others, server_traffic, traffic_so_far};
 use super::server_process::{ServerCommand, ServerProcess};
 use super::waiters::WaitersProbe;
@@ -41,7 +41,7 @@ const END_MAX: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The server of one run, and the deployment there.
-pub(super) struct Measured {
+pub(super) struct ServerUnderTest {
     /// `None`: somebody else's.
     process: Option<ServerProcess>,
     addr: SocketAddr,
@@ -80,7 +80,7 @@ pub(super) struct Lines {
     pub(super) expected: Vec<NewLine>,
 }
 
-impl Measured {
+impl ServerUnderTest {
     /// Starts or finds the cell's server and makes a deployment there. `program` has the command `serve`.
     pub(super) async fn start(plan: &str, program: PathBuf, cell: &Cell) -> Result<Self, RunError> {
         match &cell.server {
