@@ -3,6 +3,7 @@
 //! Each call is one handler. Works with all verbs of [`Deployments`](crate::deployments::Deployments); the
 //! endpoints that stream live in [`transports`](crate::transports).
 
+mod lanes;
 pub(crate) mod theory;
 
 use actix_web::http::StatusCode;
@@ -67,7 +68,8 @@ pub fn mount(config: &mut web::ServiceConfig) {
         .service(resource("/healthz", "GET, HEAD").route(get().to(health)))
         .service(resource("/readyz", "GET, HEAD").route(get().to(ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics)))
-        .service(resource("/openapi.json", "GET, HEAD").route(get().to(describe)));
+        .service(resource("/openapi.json", "GET, HEAD").route(get().to(describe)))
+        .configure(lanes::mount);
 }
 
 async fn create(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {

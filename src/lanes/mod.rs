@@ -1,12 +1,11 @@
 //! The ledgers of a page's lanes: what each has asked, by the server's own count.
 //!
 //! A page that shows transports side by side tags what it asks with `lane=<page>.<n>` and reads the counts from the
-//! socket in `stream`. `server` finds the lane of each request here, `connection` books bytes and connections on it. A
+//! socket in `api::lanes`. `server` finds the lane of each request here, `connection` books bytes and connections on it. A
 //! page is kept from its first tag or socket on, while it has a socket, and a while longer. The counters of `/metrics`
 //! know nothing of this.
 
-pub(crate) mod stream;
-mod tag;
+pub(crate) mod tag;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -93,7 +92,7 @@ impl Lanes {
     }
 
     /// A socket opens: the page is kept until it is closed, and [`GRACE`] longer.
-    fn watch(self: &Arc<Self>, page: &str, now: Instant) -> Result<Watched, Refusal> {
+    pub(crate) fn watch(self: &Arc<Self>, page: &str, now: Instant) -> Result<Watched, Refusal> {
         let mut pages = self.pages.lock().expect("no holder panics");
         pages.retain(|_, kept| !kept.is_over(now));
         if !pages.contains_key(page) && pages.len() == PAGES_MAX {
@@ -128,10 +127,27 @@ fn busy(detail: String) -> Refusal {
 }
 
 /// A page with an open socket.
-struct Watched {
+pub(crate) struct Watched {
     lanes: Arc<Lanes>,
     id: Box<str>,
     page: Arc<Page>,
+}
+
+impl Watched {
+    /// Names the page's counts: another value than before has counted from nothing.
+    pub(crate) fn ledgers_id(&self) -> String {
+        self.page.id.clone()
+    }
+
+    /// Wakes when a ledger of the page may have changed.
+    pub(crate) fn changed(&self) -> watch::Receiver<()> {
+        self.page.changed.subscribe()
+    }
+
+    /// Returns the ledgers that changed since they were `told`.
+    pub(crate) fn news(&self, told: &mut Told) -> Vec<LaneLedger> {
+        self.page.news(told)
+    }
 }
 
 impl Drop for Watched {
@@ -178,7 +194,7 @@ impl Page {
 
 /// How often each lane had changed when it was told last, by its number: all that a socket remembers of lanes.
 #[derive(Default)]
-struct Told(Vec<u32>);
+pub(crate) struct Told(Vec<u32>);
 
 impl Told {
     /// Whether the lane has changed since, which counts as told from now on.

@@ -42,7 +42,7 @@ fn is_page(text: &str) -> bool {
 }
 
 /// A page's id, as a path names it.
-pub(super) fn parse_page(text: &str) -> Result<&str, Refusal> {
+pub(crate) fn parse_page(text: &str) -> Result<&str, Refusal> {
     is_page(text).then_some(text).ok_or_else(|| {
         Refusal::bad_request(format!(
             "page {text:?} is not valid: {} to {} of a to z and 0 to 9, chosen at random by the page",

@@ -45,7 +45,7 @@ use crate::exchange::problem::Refusal;
 use crate::lab::Children;
 use crate::lanes::{Lane, Lanes};
 use crate::metrics::{Caller, Metrics};
-use crate::{api, lab, lanes, transports};
+use crate::{api, lab, transports};
 
 /// Connections accepted beyond the bound, only to be told 503. Without them an overloaded server would look
 /// like one that hangs.
@@ -210,7 +210,6 @@ fn app(
         .app_data(context)
         .configure(api::mount)
         .configure(|config| transports::mount(config, &served))
-        .configure(lanes::stream::mount)
         .configure(|config| lab::mount(config, children.clone()))
         .configure(page::mount)
         .default_service(web::to(no_such_path))

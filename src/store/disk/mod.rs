@@ -15,6 +15,7 @@
 //!
 //! Descriptors: one per log that runs and was written since the start, one per read under way, one for the lock.
 
+mod index;
 mod log;
 mod manifest;
 mod queue;

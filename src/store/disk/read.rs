@@ -7,30 +7,20 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use wirelab_clients::wire::Seq;
 
 use super::at;
+use super::index::{INDEX_STRIDE_BYTES, Place};
 use super::records::{self, Flaw, Record};
-use super::segments::INDEX_STRIDE_BYTES;
+
 use crate::store::{EncodedLine, ReadLimit, StoreError};
 
 /// Bytes per read call. Lines share the buffer they came in and keep it alive, so a read without limit is done
 /// in pieces.
 const PIECE_BYTES_MAX: usize = 1 << 20;
-
-/// A stretch of one file that holds wanted lines.
-pub(super) struct Place {
-    pub(super) path: PathBuf,
-    /// The line at `offset`.
-    pub(super) seq: Seq,
-    pub(super) offset: u64,
-    /// Where the stretch ends, between two records.
-    pub(super) end: u64,
-}
 
 /// A read under way.
 pub(super) struct DiskRead {

@@ -18,7 +18,7 @@ use std::io::BufRead;
 use serde::{Deserialize, Serialize};
 use wirelab_clients::wire::{Seq, Status};
 
-use super::segments::SparseIndex;
+use super::index::SparseIndex;
 use crate::store::IdempotencyKey;
 
 /// `,"crc":"` + 8 hex digits + `"}`: what a record has in place of the wire object's last `}`.

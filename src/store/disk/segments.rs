@@ -10,44 +10,10 @@ use std::path::{Path, PathBuf};
 
 use wirelab_clients::wire::{Seq, Status};
 
-use super::read::Place;
+use super::index::{Place, SparseIndex};
 use super::records;
 use super::{at, sync_folder};
 use crate::store::{IdempotencyKeys, StoreError};
-
-/// Lines between two entries of the index: at most so many are skipped before the wanted one.
-const INDEX_STRIDE_LINES: Seq = 64;
-/// Bytes after which there is an entry all the same, so that little is read in vain.
-pub(super) const INDEX_STRIDE_BYTES: u64 = 16 << 10;
-
-/// Where some of a segment's lines stand: 16 bytes of memory per 64 lines.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct SparseIndex {
-    marks: Vec<Mark>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
-    seq: Seq,
-    offset: u64,
-}
-
-impl SparseIndex {
-    /// Learns where the next line stands.
-    pub(super) fn note(&mut self, seq: Seq, offset: u64) {
-        let due = self.marks.last().is_none_or(|last| {
-            seq - last.seq >= INDEX_STRIDE_LINES || offset - last.offset >= INDEX_STRIDE_BYTES
-        });
-        if due {
-            self.marks.push(Mark { seq, offset });
-        }
-    }
-
-    /// Forgets `seq` and what follows.
-    pub(super) fn cut(&mut self, seq: Seq) {
-        self.marks.retain(|mark| mark.seq < seq);
-    }
-}
 
 /// One file.
 #[derive(Debug)]
@@ -160,15 +126,12 @@ impl Segments {
             return None;
         }
         let segment = &self.list[self.list.partition_point(|segment| segment.first <= seq) - 1];
-        let marks = &segment.index.marks;
-        let mark = marks[marks.partition_point(|mark| mark.seq <= seq) - 1];
-        let beyond = seq.saturating_add(lines as u64);
-        let end = marks.get(marks.partition_point(|mark| mark.seq < beyond));
+        let ((line, offset), end) = segment.index.around(seq, seq.saturating_add(lines as u64));
         Some(Place {
             path: segment_path(&self.folder, segment.first),
-            seq: mark.seq,
-            offset: mark.offset,
-            end: end.map_or(segment.bytes, |mark| mark.offset),
+            seq: line,
+            offset,
+            end: end.unwrap_or(segment.bytes),
         })
     }
 }

@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use wirelab_clients::wire::{LaneLedger, LedgerCommand, LedgerFrame, Reference};
 
-use super::{Told, Watched, tag};
 use crate::clock::now_us;
 use crate::context::Context;
 use crate::exchange::problem::Refusal;
@@ -23,6 +22,7 @@ use crate::exchange::route::resource;
 use crate::exchange::upgrade::{
     self, CLOSE_TIMEOUT, Inbox, Longest, Message, UNANSWERED_PINGS_MAX, Violation,
 };
+use crate::lanes::{Told, Watched, tag};
 
 /// Ledgers are told at most so often: quicker than a reader sees figures change, slower than a busy lane changes them.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
@@ -82,7 +82,7 @@ impl Ledgers {
         let now = Instant::now();
         let mut ledgers = Self {
             // Before the first look at the ledgers: what changes meanwhile is told next.
-            changed: watched.page.changed.subscribe(),
+            changed: watched.changed(),
             watched,
             told: Told::default(),
             told_at: now,
@@ -93,7 +93,7 @@ impl Ledgers {
             unanswered_pings: 0,
             context,
         };
-        let id = ledgers.watched.page.id.clone();
+        let id = ledgers.watched.ledgers_id();
         let heartbeat_s = ledgers.context.options.heartbeat.as_secs();
         ledgers.say(&LedgerFrame::Hello { ledgers: id, heartbeat_s });
         let lanes = ledgers.changes();
@@ -149,7 +149,7 @@ impl Ledgers {
     /// The ledgers that changed since they were told.
     fn changes(&mut self) -> Vec<LaneLedger> {
         self.told_at = Instant::now();
-        self.watched.page.news(&mut self.told)
+        self.watched.news(&mut self.told)
     }
 
     fn receive(&mut self, received: Option<Result<Message, Violation>>) {
