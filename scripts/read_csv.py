@@ -30,10 +30,12 @@ assert (runs.expected_count == runs.delivered_count + runs.lost_count + runs.cen
 assert (runs.lost_count == 0).all() and (runs.duplicated_count == 0).all()
 assert (runs.censored_count == 0).all() and (runs.out_of_order_count == 0).all()
 assert set(percentiles.run_id) == set(runs.run_id)
-# A busy machine may make figures unbelievable. Any other reason is a defect.
-busy = ("send lateness", "hiccup", "threads of the harness", "the harness is saturated")
-reasons = runs.verdict_reasons.dropna().str.split("; ").explode()
-assert reasons.str.startswith(busy).all(), reasons.to_list()
+assert (runs.warm_up_defects_count == 0).all()
+checks = pandas.read_csv(folder / "checks.csv")
+# A busy machine may make figures unbelievable. Any other check that does not pass is a defect.
+busy = {"send-lateness", "send-lateness-share", "hiccup", "hiccup-share", "harness-run-delay", "harness-cores"}
+doubtful = checks[checks.verdict.isin(["fail", "unresolved"])]
+assert set(doubtful.check) <= busy, doubtful.to_string()
 
 delivery = percentiles[percentiles.metric == "delivery_latency"].pivot(
     index="run_id", columns="quantile", values="value_us"
@@ -69,7 +71,7 @@ def value_at(histogram, quantile):
     raise AssertionError("fewer samples than it counts")
 
 
-compared = 0
+compared, texts_compared = 0, 0
 for (run_id, metric), rows in percentiles.groupby(["run_id", "metric"]):
     histogram = samples_of(folder / "hdr" / f"{run_id}.{metric}.hlog")
     for row in rows.itertuples():
@@ -78,11 +80,15 @@ for (run_id, metric), rows in percentiles.groupby(["run_id", "metric"]):
             found = value_at(histogram, row.quantile)
             assert found == row.value_us, f"{run_id} {metric} {row.quantile}: {found} is not {row.value_us}"
             compared += 1
-    text = pandas.read_csv(folder / "hdr" / f"{run_id}.{metric}.hgrm", sep=r"\s+", comment="#")
-    assert text.TotalCount.iloc[-1] == histogram.get_total_count()
-    assert text.Value.is_monotonic_increasing and text.Percentile.iloc[-1] == 1
-    longest_ms = histogram.get_highest_equivalent_value(histogram.get_max_value()) / 1000
-    assert math.isclose(text.Value.iloc[-1], longest_ms, abs_tol=0.001), f"{run_id} {metric}"
+    hgrm = folder / "hdr" / f"{run_id}.{metric}.hgrm"
+    # Made on demand, by `wirelab report --format hgrm`.
+    if hgrm.exists():
+        text = pandas.read_csv(hgrm, sep=r"\s+", comment="#")
+        assert text.TotalCount.iloc[-1] == histogram.get_total_count()
+        assert text.Value.is_monotonic_increasing and text.Percentile.iloc[-1] == 1
+        longest_ms = histogram.get_highest_equivalent_value(histogram.get_max_value()) / 1000
+        assert math.isclose(text.Value.iloc[-1], longest_ms, abs_tol=0.001), f"{run_id} {metric}"
+        texts_compared += 1
 assert compared > 0, "no percentile to compare"
 
 texts = {"arm": "string", "assumption_broken": "string"}
@@ -96,7 +102,6 @@ within = judged.residual_ratio.abs() <= judged.tolerance_ratio + 1e-6
 # Where nothing is predicted there is no ratio.
 assert (within == (judged.verdict == "pass"))[judged.residual_ratio.notna()].all(), "verdicts contradict their numbers"
 
-checks = pandas.read_csv(folder / "checks.csv")
 assert set(checks.verdict) <= {"pass", "fail", "unresolved", "not-measured"}, set(checks.verdict)
 assert pandas.api.types.is_numeric_dtype(checks.left) and pandas.api.types.is_numeric_dtype(checks.right)
 failed = checks[(checks.verdict == "fail") & ~checks.check.str.startswith("threshold")]
@@ -107,5 +112,5 @@ assert set(series.run_id) == set(runs.run_id) and series.t_s.between(-1, 1e6).al
 assert pandas.api.types.is_numeric_dtype(series.value) and series.value.notna().all()
 
 print(runs[["transport", "verdict", "requests_count", "delivery_latency_us_p50", "lost_count"]].to_string(index=False))
-print(f"{len(runs)} runs read from {folder.name}, {compared} percentiles found again in their histograms")
+print(f"{len(runs)} runs read from {folder.name}, {compared} percentiles found again in their histograms, {texts_compared} texts")
 print(f"{len(judged)} predictions judged, {len(theory) - len(judged)} reported; {len(checks)} gates; {len(series)} points")

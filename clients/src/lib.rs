@@ -23,7 +23,7 @@ mod http;
 mod http2;
 mod ladder;
 pub mod meter;
-mod options;
+pub mod options;
 pub mod os;
 mod poll_schedule;
 pub mod recording;

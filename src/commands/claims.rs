@@ -8,7 +8,7 @@ use wirelab_clients::harness::two_way;
 
 use super::{Exit, Failure, remark, results_folder, run, say};
 use crate::commands::cli;
-use crate::report::claims::{self, Claims, PLAN, Worst};
+use crate::report::claims::{self, Claims, PLAN};
 use crate::report::{self, File};
 use wirelab_clients::harness::plan_files;
 
@@ -17,13 +17,13 @@ pub async fn run(arguments: cli::Claims) -> Result<Exit, Failure> {
     if let Some(folder) = &arguments.from {
         let claims = judge(folder)?;
         tell(&claims, folder)?;
-        return Ok(exit_code(&claims));
+        return Ok(claims.ending().into());
     }
     let plan = plan_files::find(PLAN, arguments.size.into(), &arguments.data).map_err(Failure::usage)?;
     let program = std::env::current_exe().map_err(Failure::environment)?;
     let both_ways = two_way::find_out(program).await.map_err(Failure::environment)?;
     let (folder, exit) = run::measure_plan(plan, &arguments.data, &arguments.results).await?;
-    write(&folder, &claims::two_way_file(&both_ways).map_err(Failure::environment)?)?;
+    write(&folder, &[claims::two_way_file(&both_ways)])?;
     if exit == Exit::Interrupted {
         remark(&format!("then judge it with `wirelab claims --from {}`", folder.display()));
         return Ok(exit);
@@ -39,22 +39,11 @@ fn judge(folder: &Path) -> Result<Claims, Failure> {
 }
 
 fn tell(claims: &Claims, folder: &Path) -> Result<(), Failure> {
-    let files = claims.files().map_err(Failure::environment)?;
-    write(folder, &files)?;
+    write(folder, &claims.files())?;
     say(&format!("{}\nfiles: {}\n", claims.render(), folder.display())).map(|_| ())
 }
 
 fn write(folder: &Path, files: &[File]) -> Result<(), Failure> {
     results_folder::write(folder, files)
         .map_err(|error| Failure::environment(format!("{error}; make the folder writable, or copy it")))
-}
-
-/// As those runs would end: of a folder there are only its rows.
-fn exit_code(claims: &Claims) -> Exit {
-    match claims.worst() {
-        Worst::Nothing => Exit::Ok,
-        Worst::Defect => Exit::Delivery,
-        Worst::Theory => Exit::Theory,
-        Worst::Invalid => Exit::Invalid,
-    }
 }

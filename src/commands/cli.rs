@@ -12,7 +12,6 @@ use wirelab_clients::wire::{From as Position, Transport};
 
 use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN};
 use crate::exchange::compression::Compression;
-use crate::report::Format;
 use crate::report::changes::Tolerated;
 
 /// Where a server listens unless told otherwise, and where the clients look for it.
@@ -317,9 +316,24 @@ pub struct Report {
     /// A results folder: results/PLAN/UTC-COMMIT, as `run` names it at its end.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// html is written into the folder, the others to the standard output.
-    #[arg(long, value_enum, default_value_t = Format::Html)]
-    pub format: Format,
+    /// What to make: html and hgrm are written into the folder, the others to the standard output.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
+    pub format: ReportFormat,
+}
+
+/// What a report can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// The page, report.html, written into the folder.
+    Html,
+    /// One long table: a row per transport, arm and figure.
+    Csv,
+    /// The finding, the figures, theory and checks, for programs.
+    Json,
+    /// The finding and its tables, for a README.
+    Md,
+    /// Percentile texts for HdrHistogram's plotters, written into the folder, one beside each log in hdr/.
+    Hgrm,
 }
 
 const COMPARE_RULES: &str = "\

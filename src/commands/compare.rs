@@ -17,7 +17,7 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
         CompareFormat::Csv => Format::Csv,
         CompareFormat::Json => Format::Json,
     };
-    say(&changes.render(format).map_err(Failure::environment)?)?;
+    say(&changes.render(format))?;
     let Some(tolerated) = arguments.fail_above else { return Ok(Exit::Ok) };
     let unclaimed = changes.unclaimed_count();
     if unclaimed > 0 {

@@ -23,6 +23,7 @@ use std::thread;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::os::exit_code;
 
 /// How a process ends.
@@ -44,6 +45,18 @@ pub enum Exit {
     Environment,
     /// Ctrl-C.
     Interrupted,
+}
+
+impl From<Ending> for Exit {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Good => Self::Ok,
+            Ending::Delivery => Self::Delivery,
+            Ending::Theory => Self::Theory,
+            Ending::Invalid => Self::Invalid,
+            Ending::Environment => Self::Environment,
+        }
+    }
 }
 
 impl Exit {

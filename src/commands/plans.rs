@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use wirelab_clients::harness::metrics::data_dictionary;
+use wirelab_clients::harness::dictionary::data_dictionary;
 use wirelab_clients::harness::plan::{Plan, Size};
 
 use super::{Exit, Failure, say};

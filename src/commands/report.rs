@@ -1,29 +1,57 @@
 //! `wirelab report`: makes the report again, from the files of a results folder alone.
 
 use super::{Exit, Failure, results_folder, say};
-use crate::commands::cli::Report;
-use crate::report::{self, Format};
+use crate::commands::cli::{Report, ReportFormat};
+use crate::report::{self, File, Folder, TextFormat};
 
-/// Writes the page into the folder and says where it is; other formats go to the standard output.
+/// Writes the page, or the percentile texts, into the folder and says where they are; other formats go to the standard
+/// output.
 pub fn run(arguments: &Report) -> Result<Exit, Failure> {
-    let folder = &arguments.folder;
-    let files = results_folder::read(folder, &[report::HDR_FOLDER], report::is_source).map_err(|error| {
-        Failure::usage(format!("{error}; name a folder that `wirelab run` wrote, such as results/sample"))
-    })?;
-    let refused = |error| Failure::usage(format!("{}: {error}", folder.display()));
+    let text = |format| {
+        let bytes =
+            report::report(&folder(arguments)?, format).map_err(|error| refused(arguments, &error))?;
+        say(&String::from_utf8_lossy(&bytes)).map(|_| ())
+    };
     match arguments.format {
-        Format::Html => {
-            let page = report::page(&files).map_err(refused)?;
-            let path = folder.join(&page.path);
-            results_folder::write(folder, &[page]).map_err(|error| {
-                Failure::environment(format!("{error}; make the folder writable, or copy it"))
-            })?;
-            say(&format!("{}\n", path.display()))?;
+        ReportFormat::Html => {
+            let page = report::page(&folder(arguments)?).map_err(|error| refused(arguments, &error))?;
+            write(arguments, &[page])
         }
-        Format::Csv | Format::Json | Format::Md => {
-            let bytes = report::report(&files, arguments.format).map_err(refused)?;
-            say(&String::from_utf8_lossy(&bytes))?;
+        ReportFormat::Hgrm => {
+            let logs = files(arguments, report::is_log)?;
+            let texts = report::hgrm_files(&logs).map_err(|error| refused(arguments, &error))?;
+            if texts.is_empty() {
+                let what = "there is no interval log in hdr/; name a folder that `wirelab run` wrote";
+                return Err(refused(arguments, &what));
+            }
+            write(arguments, &texts)
         }
-    }
+        ReportFormat::Csv => text(TextFormat::Csv),
+        ReportFormat::Json => text(TextFormat::Json),
+        ReportFormat::Md => text(TextFormat::Md),
+    }?;
     Ok(Exit::Ok)
+}
+
+fn refused(arguments: &Report, what: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!("{}: {what}", arguments.folder.display()))
+}
+
+fn files(arguments: &Report, wanted: fn(&str) -> bool) -> Result<Vec<File>, Failure> {
+    results_folder::read(&arguments.folder, &[report::HDR_FOLDER], wanted).map_err(|error| {
+        Failure::usage(format!("{error}; name a folder that `wirelab run` wrote, such as results/sample"))
+    })
+}
+
+fn folder(arguments: &Report) -> Result<Folder, Failure> {
+    let files = files(arguments, report::is_source)?;
+    Folder::read(&files).map_err(|error| refused(arguments, &error))
+}
+
+/// Writes the files and says where they are, one per line.
+fn write(arguments: &Report, files: &[File]) -> Result<(), Failure> {
+    results_folder::write(&arguments.folder, files)
+        .map_err(|error| Failure::environment(format!("{error}; make the folder writable, or copy it")))?;
+    let paths = files.iter().map(|file| format!("{}\n", arguments.folder.join(&file.path).display()));
+    say(&paths.collect::<String>()).map(|_| ())
 }

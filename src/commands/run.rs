@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use wirelab_clients::api::Api;
 use wirelab_clients::harness::calibration::{CalibrationError, calibrate};
 use wirelab_clients::harness::cell::{Cell, Server};
+use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::harness::plan::Plan;
 use wirelab_clients::harness::run::run as run_cell;
 use wirelab_clients::harness::run_error::RunError;
-use wirelab_clients::harness::{gates, theory, thresholds};
+use wirelab_clients::harness::{theory, thresholds};
 use wirelab_clients::os;
 
 use super::{Exit, Failure, StdinEnd, Stop, remark};
@@ -84,9 +85,21 @@ pub(super) async fn measure_plan(
     Ok((experiment.folder, exit))
 }
 
-/// Makes the runs that are left, and writes what they say. `stop` is one for the whole command: a signal that comes
-/// between two runs must not be missed.
+/// Makes the runs that are left and writes what they say, at last the page: also of what an interruption or a failure
+/// left.
 async fn measure(
+    experiment: &mut Experiment,
+    progress: ProgressFormat,
+    stop: &mut Stop,
+) -> Result<Exit, Failure> {
+    let ended = make_runs(experiment, progress, stop).await;
+    let page = experiment.write_page();
+    ended.and_then(|exit| page.map(|()| exit))
+}
+
+/// Makes the runs that are left, and writes the rows after each. `stop` is one for the whole command: a signal that comes
+/// between two runs must not be missed.
+async fn make_runs(
     experiment: &mut Experiment,
     progress: ProgressFormat,
     stop: &mut Stop,
@@ -133,13 +146,7 @@ async fn measure(
     experiment.write()?;
     let results = &experiment.results;
     let judged = thresholds::judge(&results.plan.thresholds, &results.runs);
-    Ok(match gates::exit_code(&results.runs, &judged) {
-        gates::EXIT_OK => Exit::Ok,
-        gates::EXIT_DELIVERY => Exit::Delivery,
-        gates::EXIT_THEORY => Exit::Theory,
-        gates::EXIT_INVALID => Exit::Invalid,
-        _ => Exit::Environment,
-    })
+    Ok(Ending::of(&results.runs, &judged).into())
 }
 
 fn check_descriptors(plan: &Plan) -> Result<(), Failure> {

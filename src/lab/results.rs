@@ -18,6 +18,8 @@ use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
 use super::child::off_the_worker;
+use wirelab_clients::harness::rows::Garbled;
+
 use crate::context::Context;
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::{get, no_store, resource};
@@ -196,7 +198,7 @@ fn listed(root: &Path, folder: String) -> ResultsFolder {
     let (runs, verdicts) =
         glance.as_ref().map(|glance| (glance.runs, glance.verdicts.clone())).unwrap_or_default();
     let (plan, question) = glance.as_ref().map(|g| (g.plan.clone(), g.question.clone())).unzip();
-    let started = glance.and_then(|glance| glance.started);
+    let started = glance.map(|glance| glance.started);
     ResultsFolder { folder, plan, question, started, runs, verdicts, files, problem }
 }
 
@@ -205,7 +207,7 @@ fn glanced(folder: &Path, files: &[String]) -> Result<Vec<report::File>, FolderE
     let there = GLANCED.into_iter().filter(|name| files.iter().any(|file| file == name));
     there
         .map(|name| {
-            let garbled = |what: String| FolderError::Garbled { file: name.to_owned(), what };
+            let garbled = |what: String| FolderError::from(Garbled::new(name, what));
             let bytes = bytes(&folder.join(name)).map_err(|error| garbled(error.to_string()))?;
             Ok(report::File { path: name.to_owned(), bytes })
         })

@@ -5,26 +5,24 @@
 //! [`wirelab_clients::harness::statistics`]; under six runs there is none, and the points stand for themselves. The
 //! A/A pair, the same cell measured twice in each block, is the noise that every difference has to exceed.
 
+use wirelab_clients::harness::rows::{RunRow, Twin};
 use wirelab_clients::harness::statistics::{
     Contrast, Interval, Runs, contrast_interval, contrast_of, median, median_interval, paired_by_block,
 };
 use wirelab_clients::wire::Transport;
 
-use super::figures::{Figure, Origin};
-use super::folder::{Folder, Run, Twin};
-
-/// What intervals are drawn with where the manifest names no seed.
-const SEED_DEFAULT: u64 = 1;
+use super::figures::{Factor, Figure, Origin};
+use super::folder::Folder;
 
 /// The runs of a transport and an arm.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
     /// What it is called: the transport, and the arm where there is one.
     pub(super) label: String,
-    pub(super) transport: &'a str,
+    pub(super) transport: Transport,
     pub(super) arm: &'a str,
     /// Every run, in the order of blocks.
-    pub(super) runs: Vec<&'a Run>,
+    pub(super) runs: Vec<&'a RunRow>,
     /// By [`Figure::index`].
     summaries: Vec<Option<Summary>>,
     /// The same over all runs, where none is believed: plots mark it, nothing else uses it.
@@ -96,11 +94,11 @@ impl Summary {
 }
 
 impl<'a> Group<'a> {
-    fn of(label: String, runs: Vec<&'a Run>, seed: u64) -> Self {
-        let believed: Vec<&Run> = runs.iter().copied().filter(|run| run.is_believed()).collect();
+    fn of(label: String, runs: Vec<&'a RunRow>, seed: u64) -> Self {
+        let believed: Vec<&RunRow> = runs.iter().copied().filter(|run| run.is_believed()).collect();
         let summaries = summaries_of(&believed, seed);
         let doubted = if believed.is_empty() { summaries_of(&runs, seed) } else { Vec::new() };
-        Self { label, transport: &runs[0].transport, arm: &runs[0].arm, runs, summaries, doubted }
+        Self { label, transport: runs[0].transport, arm: &runs[0].arm, runs, summaries, doubted }
     }
 
     /// The figure over its believed runs. `None` where there is no such run, or one that does not have it.
@@ -115,7 +113,7 @@ impl<'a> Group<'a> {
     }
 
     /// Runs that something may be claimed from.
-    pub(super) fn believed(&self) -> impl Iterator<Item = &'a Run> {
+    pub(super) fn believed(&self) -> impl Iterator<Item = &'a RunRow> {
         self.runs.iter().copied().filter(|run| run.is_believed())
     }
 
@@ -126,27 +124,20 @@ impl<'a> Group<'a> {
 
     /// How late the harness was at worst in a believed run, ms: nothing smaller is told apart.
     pub(super) fn lateness_ms(&self) -> f64 {
-        self.believed().filter_map(|run| run.lateness_us).fold(0.0, f64::max) / 1e3
+        self.believed().filter_map(RunRow::lateness_us).fold(0.0, f64::max) / 1e3
     }
 
     /// Its label, and that it is invalid, if it is.
     pub(super) fn label_in_plots(&self) -> String {
         if self.is_believed() { self.label.clone() } else { format!("{}, invalid", self.label) }
     }
-
-    /// Where it stands among the others: transports as the project lists them, then numbers, then names.
-    fn rank(&self) -> (usize, &'a str) {
-        let known = Transport::ALL.iter().position(|transport| transport.name() == self.transport);
-        (known.unwrap_or(usize::MAX), self.transport)
-    }
 }
 
 /// Every figure that all of these runs have.
-fn summaries_of(runs: &[&Run], seed: u64) -> Vec<Option<Summary>> {
+fn summaries_of(runs: &[&RunRow], seed: u64) -> Vec<Option<Summary>> {
     let summary = |figure: Figure| {
-        let values = runs.iter().map(|run| run.figure(figure)).collect::<Option<Vec<_>>>()?;
-        let blocks = runs.iter().enumerate().map(|(i, run)| run.block.unwrap_or(i as u64 + 1));
-        let blocks = blocks.map(|block| u32::try_from(block).unwrap_or(u32::MAX)).collect();
+        let values = runs.iter().map(|run| figure.of(run)).collect::<Option<Vec<_>>>()?;
+        let blocks = runs.iter().map(|run| run.block).collect();
         Summary::of(values, blocks, seed, figure.origin())
     };
     Figure::ALL.into_iter().map(summary).collect()
@@ -155,10 +146,10 @@ fn summaries_of(runs: &[&Run], seed: u64) -> Vec<Option<Summary>> {
 impl<'a> Aggregate<'a> {
     /// The groups of a folder.
     pub(super) fn of(folder: &'a Folder) -> Self {
-        let seed = folder.manifest.get("seed").and_then(serde_json::Value::as_u64).unwrap_or(SEED_DEFAULT);
-        let mut keyed: Vec<(Key<'a>, Vec<&'a Run>)> = Vec::new();
-        for run in &folder.runs {
-            let key = (run.transport.as_str(), run.arm.as_str(), run.twin);
+        let seed = folder.manifest.seed;
+        let mut keyed: Vec<(Key<'a>, Vec<&'a RunRow>)> = Vec::new();
+        for run in &folder.rows.runs {
+            let key = (run.transport, run.arm.as_str(), run.is_aa);
             match keyed.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, runs)) => runs.push(run),
                 None => keyed.push((key, vec![run])),
@@ -173,9 +164,9 @@ impl<'a> Aggregate<'a> {
         let mut groups: Vec<Group> =
             plain.into_iter().chain(alone).map(|(key, runs)| Group::of(label(key), runs, seed)).collect();
         groups.sort_by(|a, b| {
-            let numbers = |group: &Group| group.runs[0].factors.clone();
+            let numbers = |group: &Group| Factor::all_of(group.runs[0]);
             let by_number = numbers(a).partial_cmp(&numbers(b)).unwrap_or(std::cmp::Ordering::Equal);
-            a.rank().cmp(&b.rank()).then(by_number).then(a.arm.cmp(b.arm))
+            a.transport.cmp(&b.transport).then(by_number).then(a.arm.cmp(b.arm))
         });
         let pair = twins.into_iter().next().and_then(|(key, runs)| {
             let of = groups.iter().position(|group| (group.transport, group.arm) == (key.0, key.1))?;
@@ -214,13 +205,13 @@ impl<'a> Aggregate<'a> {
     }
 }
 
-type Key<'a> = (&'a str, &'a str, Twin);
+type Key<'a> = (Transport, &'a str, Twin);
 
 /// The transport and the arm; the arm alone where it begins with the transport's name.
 fn label((transport, arm, _): Key) -> String {
     if arm.is_empty() {
-        transport.to_owned()
-    } else if arm.starts_with(transport) {
+        transport.to_string()
+    } else if arm.starts_with(transport.name()) {
         arm.to_owned()
     } else {
         format!("{transport} ({arm})")
@@ -233,7 +224,7 @@ mod tests {
     use crate::report::synthetic::{self, Cell};
 
     fn folder(cells: &[Cell]) -> Folder {
-        Folder::read(&synthetic::files(cells, 1)).unwrap()
+        synthetic::folder(cells, 1)
     }
 
     #[test]
@@ -246,7 +237,6 @@ mod tests {
             poll("slow", 1_000),
             poll("fast", 200),
             poll("also-fast", 200),
-            Cell::of("flask", 1.0, 1),
             Cell::of("long-poll", 1.0, 1),
         ];
         let folder = folder(&cells);
@@ -254,14 +244,7 @@ mod tests {
         let labels: Vec<&str> = aggregate.groups.iter().map(|group| group.label.as_str()).collect();
         assert_eq!(
             labels,
-            [
-                "short-poll (also-fast)",
-                "short-poll (fast)",
-                "short-poll (slow)",
-                "long-poll",
-                "websocket",
-                "flask"
-            ]
+            ["short-poll (also-fast)", "short-poll (fast)", "short-poll (slow)", "long-poll", "websocket"]
         );
     }
 

@@ -12,20 +12,21 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Value;
+use wirelab_clients::harness::results::Manifest;
+use wirelab_clients::harness::rows::{RunRow, Twin};
 use wirelab_clients::harness::statistics::{
     Contrast, Interval, RUNS_MIN, Runs, contrast_interval, contrast_of, median, noise_floor, paired_by_block,
 };
 use wirelab_clients::wire::Transport;
 
 use super::comparison::lateness_floor;
-use super::csv_file::CsvFile;
-use super::figures::{Figure as Of, Origin};
-use super::folder::{Folder, FolderError, text};
+use super::figures::{Figure, Origin};
+use super::folder::Folder;
 use super::{File, ReportError};
 
 /// A figure that is compared; less of it is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Figure {
+struct Compared {
     /// The column of `runs.csv`.
     column: &'static str,
     /// The same for people, with its unit.
@@ -37,28 +38,28 @@ struct Figure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// By the ratio of medians.
-    Measured(Of),
+    Measured(Figure),
     /// A count of defects, which should be 0: by their difference. One where there was none is no noise.
     Defects,
 }
 
-const fn measured(of: Of, title: &'static str) -> Figure {
-    Figure { column: of.name(), title, kind: Kind::Measured(of) }
+const fn measured(of: Figure, title: &'static str) -> Compared {
+    Compared { column: of.name(), title, kind: Kind::Measured(of) }
 }
 
-const fn defects_of(column: &'static str, title: &'static str) -> Figure {
-    Figure { column, title, kind: Kind::Defects }
+const fn defects_of(column: &'static str, title: &'static str) -> Compared {
+    Compared { column, title, kind: Kind::Defects }
 }
 
-const FIGURES: [Figure; 11] = [
-    measured(Of::LatencyP50, "delivery latency p50 (µs)"),
-    measured(Of::LatencyP99, "delivery latency p99 (µs)"),
-    measured(Of::Cpu, "server CPU per line (µs)"),
-    measured(Of::L7Bytes, "l7 bytes per line"),
-    measured(Of::WireBytes, "wire bytes per line"),
-    measured(Of::Requests, "requests per line"),
-    measured(Of::Memory, "server memory (bytes)"),
-    measured(Of::MemoryPerConnection, "server memory per connection (bytes)"),
+const FIGURES: [Compared; 11] = [
+    measured(Figure::LatencyP50, "delivery latency p50 (µs)"),
+    measured(Figure::LatencyP99, "delivery latency p99 (µs)"),
+    measured(Figure::Cpu, "server CPU per line (µs)"),
+    measured(Figure::L7Bytes, "l7 bytes per line"),
+    measured(Figure::WireBytes, "wire bytes per line"),
+    measured(Figure::Requests, "requests per line"),
+    measured(Figure::Memory, "server memory (bytes)"),
+    measured(Figure::MemoryPerConnection, "server memory per connection (bytes)"),
     defects_of("lost_count", "lost lines"),
     defects_of("censored_count", "censored lines"),
     defects_of("duplicated_count", "duplicated lines"),
@@ -102,7 +103,7 @@ struct Difference {
 /// One figure of one transport and arm.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Change {
-    transport: String,
+    transport: Transport,
     arm: String,
     metric: &'static str,
     #[serde(skip)]
@@ -172,10 +173,11 @@ pub enum Format {
 }
 
 impl Changes {
-    /// Of two folders' files, with their names.
+    /// Compares the files of two folders, each with the folder's name.
     pub fn between(a: (&str, &[File]), b: (&str, &[File])) -> Result<Self, ReportError> {
-        let read = |(name, files): (&str, &[File])| {
-            Experiment::read(files).map_err(|error| ReportError::Compared { folder: name.to_owned(), error })
+        let read = |(name, files): (&str, &[File])| match Folder::read(files) {
+            Ok(folder) => Ok(Experiment { folder }),
+            Err(error) => Err(ReportError::Compared { folder: name.to_owned(), error }),
         };
         let (first, second) = (read(a)?, read(b)?);
         let (groups, others) = (first.groups(), second.groups());
@@ -195,11 +197,11 @@ impl Changes {
     }
 
     /// The text in that format.
-    pub fn render(&self, format: Format) -> Result<String, ReportError> {
+    pub fn render(&self, format: Format) -> String {
         match format {
-            Format::Markdown => Ok(render::markdown(self)),
+            Format::Markdown => render::markdown(self),
             Format::Csv => render::csv(self),
-            Format::Json => Ok(render::json(self)),
+            Format::Json => render::json(self),
         }
     }
 
@@ -221,134 +223,81 @@ impl Changes {
 /// What the runs of a group have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
-    /// Transports stand in the order in which the project lists them.
-    rank: usize,
-    transport: String,
+    transport: Transport,
     arm: String,
 }
 
 impl Group {
-    fn of(transport: &str, arm: &str) -> Self {
-        let known = Transport::ALL.iter().position(|known| known.name() == transport);
-        let rank = known.unwrap_or(Transport::ALL.len());
-        Self { rank, transport: transport.to_owned(), arm: arm.to_owned() }
+    fn of(run: &RunRow) -> Self {
+        Self { transport: run.transport, arm: run.arm.clone() }
     }
 }
 
-fn name(transport: &str, arm: &str) -> String {
-    if arm.is_empty() { transport.to_owned() } else { format!("{transport}/{arm}") }
+fn name(transport: Transport, arm: &str) -> String {
+    if arm.is_empty() { transport.to_string() } else { format!("{transport}/{arm}") }
 }
 
 fn names<'a>(groups: impl IntoIterator<Item = &'a Group>) -> Vec<String> {
-    groups.into_iter().map(|group| name(&group.transport, &group.arm)).collect()
+    groups.into_iter().map(|group| name(group.transport, &group.arm)).collect()
 }
 
 fn named(groups: &BTreeSet<Group>) -> String {
     if groups.is_empty() { "no run".to_owned() } else { names(groups).join(", ") }
 }
 
-/// What is compared of one folder.
+/// One folder, as it is compared.
 struct Experiment {
     folder: Folder,
-    seed: u64,
-    runs: Vec<Run>,
-}
-
-/// One row of `runs.csv`.
-struct Run {
-    group: Group,
-    run_id: String,
-    block: u32,
-    twin: Twin,
-    trust: Trust,
-    /// How late the harness was, µs.
-    lateness_us: Option<f64>,
-    /// In the order of [`FIGURES`].
-    figures: Vec<Option<f64>>,
-}
-
-/// Whether a run is the second of an A/A pair.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Twin {
-    Repeated,
-    No,
-}
-
-/// Whether a run may be used.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    Valid,
-    Invalid,
 }
 
 impl Experiment {
-    fn read(files: &[File]) -> Result<Self, FolderError> {
-        let folder = Folder::read(files)?;
-        let table =
-            CsvFile::read("runs.csv", text(files, "runs.csv")?, &["transport", "arm", "is_aa", "block"])?;
-        let mut runs = Vec::new();
-        for row in table.rows() {
-            let figures = FIGURES.iter().map(|figure| row.later_number(figure.column));
-            let run_id = row.text("run_id")?;
-            runs.push(Run {
-                lateness_us: folder.run(run_id).and_then(|run| run.lateness_us),
-                group: Group::of(row.text("transport")?, row.text("arm")?),
-                run_id: run_id.to_owned(),
-                block: row.count("block")?.and_then(|block| u32::try_from(block).ok()).unwrap_or_default(),
-                twin: if row.text("is_aa")? == "true" { Twin::Repeated } else { Twin::No },
-                trust: if row.text("verdict")? == "invalid" { Trust::Invalid } else { Trust::Valid },
-                figures: figures.collect::<Result<_, _>>()?,
-            });
-        }
-        let seed = folder.manifest.get("seed").and_then(Value::as_u64).unwrap_or_default();
-        Ok(Self { folder, seed, runs })
-    }
-
     fn groups(&self) -> BTreeSet<Group> {
-        self.runs.iter().map(|run| run.group.clone()).collect()
+        self.folder.rows.runs.iter().map(Group::of).collect()
     }
 
     /// The runs of a group that may be used.
-    fn used(&self, group: &Group, twin: Twin) -> impl Iterator<Item = &Run> {
-        let is_used = move |run: &&Run| run.group == *group && run.twin == twin && run.trust == Trust::Valid;
-        self.runs.iter().filter(is_used)
+    fn used(&self, group: &Group, twin: Twin) -> impl Iterator<Item = &RunRow> {
+        let is_used = move |run: &&RunRow| Group::of(run) == *group && run.is_aa == twin && run.is_believed();
+        self.folder.rows.runs.iter().filter(is_used)
     }
 
     /// The figure of each run that may be used, with its block. A run that did not measure it is left out.
-    fn values(&self, group: &Group, figure: usize, twin: Twin) -> Vec<(u32, f64)> {
-        self.used(group, twin).filter_map(|run| Some((run.block, run.figures[figure]?))).collect()
+    fn values(&self, group: &Group, compared: &Compared, twin: Twin) -> Vec<(u32, f64)> {
+        let used = self.used(group, twin);
+        used.filter_map(|run| Some((run.block, run.number(compared.column)?))).collect()
     }
 
     /// Whether a run that may be used lacks the figure.
-    fn lacks(&self, group: &Group, figure: usize) -> bool {
-        self.used(group, Twin::No).any(|run| run.figures[figure].is_none())
+    fn lacks(&self, group: &Group, compared: &Compared) -> bool {
+        self.used(group, Twin::No).any(|run| run.number(compared.column).is_none())
     }
 
     /// How late the harness was at worst in a run that is used, ms.
     fn lateness_ms(&self, group: &Group) -> f64 {
-        self.used(group, Twin::No).filter_map(|run| run.lateness_us).fold(0.0, f64::max) / 1e3
+        self.used(group, Twin::No).filter_map(RunRow::lateness_us).fold(0.0, f64::max) / 1e3
     }
 
     /// What the A/A pairs of all groups differ by at most in a figure.
-    fn noise_ratio(&self, figure: usize) -> Option<f64> {
+    fn noise_ratio(&self, compared: &Compared) -> Option<f64> {
         let floor = |group: &Group| {
             let (once, again) =
-                (self.values(group, figure, Twin::No), self.values(group, figure, Twin::Repeated));
+                (self.values(group, compared, Twin::No), self.values(group, compared, Twin::Aa));
             let pairs = paired_by_block(&once, &again);
             let (once, again) = (without_blocks(&once), without_blocks(&again));
             let runs = pairs.as_deref().map_or(Runs::Apart(&once, &again), Runs::Paired);
-            noise_floor(runs, self.seed).map(|floor| floor.difference_ratio.abs())
+            noise_floor(runs, self.folder.manifest.seed).map(|floor| floor.difference_ratio.abs())
         };
         self.groups().iter().filter_map(floor).reduce(f64::max)
     }
 
     fn side<'a>(&self, folder: &str, only_here: impl Iterator<Item = &'a Group>) -> Side {
-        let invalid = self.runs.iter().filter(|run| run.trust == Trust::Invalid);
+        let invalid = self.folder.rows.runs.iter().filter(|run| !run.is_believed());
+        let Manifest { started_utc, commit, .. } = &self.folder.manifest;
         Side {
             folder: folder.to_owned(),
-            plan: self.folder.plan.clone(),
-            started_utc: shown(self.folder.manifest.get("started_utc")),
-            commit: shown(self.folder.manifest.get("commit")),
+            plan: self.folder.plan.name.clone(),
+            started_utc: started_utc.clone(),
+            commit: commit.clone().unwrap_or_else(|| NOTHING.to_owned()),
             invalid_runs: invalid.map(|run| run.run_id.clone()).collect(),
             only_here: names(only_here),
         }
@@ -360,14 +309,13 @@ fn without_blocks(values: &[(u32, f64)]) -> Vec<f64> {
 }
 
 /// `None` where neither side has measured the figure.
-fn change(group: &Group, figure: &Figure, first: &Experiment, second: &Experiment) -> Option<Change> {
-    let index = FIGURES.iter().position(|known| known == figure).expect("it comes from there");
+fn change(group: &Group, figure: &Compared, first: &Experiment, second: &Experiment) -> Option<Change> {
     let origin = match figure.kind {
         Kind::Measured(of) => of.origin(),
         Kind::Defects => Origin::EachRun,
     };
     let values = |side: &Experiment| {
-        let values = without_blocks(&side.values(group, index, Twin::No));
+        let values = without_blocks(&side.values(group, figure, Twin::No));
         match origin {
             Origin::EachRun => values,
             Origin::ManyRuns => each_once(values),
@@ -379,10 +327,10 @@ fn change(group: &Group, figure: &Figure, first: &Experiment, second: &Experimen
     }
     // Blocks of two invocations have nothing in common.
     let runs = Runs::Apart(&a, &b);
-    let interval = |contrast| contrast_interval(contrast, runs, first.seed);
+    let interval = |contrast| contrast_interval(contrast, runs, first.folder.manifest.seed);
     let noise_ratio = match origin {
         Origin::EachRun => {
-            [first, second].into_iter().filter_map(|side| side.noise_ratio(index)).reduce(f64::max)
+            [first, second].into_iter().filter_map(|side| side.noise_ratio(figure)).reduce(f64::max)
         }
         Origin::ManyRuns => None,
     };
@@ -395,7 +343,7 @@ fn change(group: &Group, figure: &Figure, first: &Experiment, second: &Experimen
         Finding::OneSideOnly
     } else if origin == Origin::ManyRuns {
         Finding::OneNumber
-    } else if first.lacks(group, index) || second.lacks(group, index) {
+    } else if first.lacks(group, figure) || second.lacks(group, figure) {
         Finding::MissingInARun
     } else {
         match figure.kind {
@@ -408,7 +356,7 @@ fn change(group: &Group, figure: &Figure, first: &Experiment, second: &Experimen
         }
     };
     Some(Change {
-        transport: group.transport.clone(),
+        transport: group.transport,
         arm: group.arm.clone(),
         metric: figure.column,
         title: figure.title,
@@ -478,10 +426,12 @@ const CIRCUMSTANCES: [&str; 5] = ["machine", "commit", "wirelab_version", "rustc
 fn differences(first: &Experiment, second: &Experiment) -> Vec<Difference> {
     let of = |side: &Experiment| {
         let mut said = Vec::new();
+        let manifest =
+            serde_json::to_value(&side.folder.manifest).expect("a manifest has no key that JSON refuses");
         for member in CIRCUMSTANCES {
-            flatten(member, side.folder.manifest.get(member).unwrap_or(&Value::Null), &mut said);
+            flatten(member, &manifest[member], &mut said);
         }
-        let plan = side.folder.plan_toml.parse::<toml::Table>().expect("the folder was read");
+        let plan = side.folder.plan.toml.parse::<toml::Table>().expect("the folder was read");
         let plan = serde_json::to_value(plan).expect("a table is an object");
         flatten("plan", &plan, &mut said);
         said
@@ -511,14 +461,6 @@ fn flatten(path: &str, value: &Value, into: &mut Vec<(String, String)>) {
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
             into.push((path.to_owned(), value.to_string()))
         }
-    }
-}
-
-fn shown(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => NOTHING.to_owned(),
-        Some(other) => other.to_string(),
     }
 }
 

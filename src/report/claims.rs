@@ -12,14 +12,16 @@ mod runs;
 mod text_only;
 mod two_way;
 
+use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::harness::plan::Size;
+use wirelab_clients::harness::results::Manifest;
+use wirelab_clients::harness::rows::csv_text;
 
-use super::details::{TheoryRow, TheoryVerdict};
-use super::folder::{Folder, Run};
-use super::{File, ReportError, csv_of, is_source};
+use super::folder::Folder;
+use super::{File, ReportError, is_source};
 use catalogue::{CLAIMS, Claim};
 pub use ruling::Ruling;
-use runs::{Measured, Runs, Trust};
+use runs::{Evidence, Observations};
 pub use two_way::file as two_way_file;
 
 /// The plan whose runs are judged.
@@ -36,23 +38,10 @@ pub struct Claims {
     /// When it was measured, and of which commit.
     origin: String,
     size: Size,
-    /// Runs that were left out.
+    /// Observations that were left out.
     invalid: Vec<String>,
-    worst: Worst,
+    ending: Ending,
     answers: Vec<Answer>,
-}
-
-/// The worst that became of a run, as far as the files say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Worst {
-    /// Nothing bad.
-    Nothing,
-    /// A line was lost, censored, repeated or out of order.
-    Defect,
-    /// Theory failed.
-    Theory,
-    /// A run is invalid.
-    Invalid,
 }
 
 /// One row.
@@ -61,9 +50,9 @@ struct Answer {
     claim: &'static str,
     about: &'static str,
     /// What decides.
-    deciding: Vec<Measured>,
+    deciding: Vec<Evidence>,
     /// What does not.
-    beside: Vec<Measured>,
+    beside: Vec<Evidence>,
     ruling: Ruling,
     why: Option<String>,
 }
@@ -72,19 +61,20 @@ impl Claims {
     /// Of a results folder's files.
     pub fn judge(files: &[File]) -> Result<Self, ReportError> {
         let folder = Folder::read(files)?;
-        if folder.plan != PLAN {
-            return Err(ReportError::OtherPlan { found: folder.plan });
+        if folder.plan.name != PLAN {
+            return Err(ReportError::OtherPlan { found: folder.plan.name });
         }
-        let runs = Runs::read(&folder, files)?;
-        let member =
-            |name: &str| folder.manifest.get(name).and_then(serde_json::Value::as_str).unwrap_or("?");
-        let of = |trust: Trust| runs.runs.iter().filter(move |run| run.trust == trust);
+        let Manifest { seed, started_utc, commit, .. } = &folder.manifest;
+        let ending = Ending::of_rows(&folder.rows);
+        let invalid = folder.rows.runs.iter().filter(|run| !run.is_believed());
+        let invalid = invalid.map(|run| run.run_id.clone()).collect();
+        let observed = Observations { runs: folder.rows.runs, seed: *seed, two_way: two_way::read(files)? };
         Ok(Self {
-            origin: format!("{}, commit {}", member("started_utc"), member("commit")),
-            size: size(&folder),
-            invalid: of(Trust::Invalid).map(|run| run.run_id.clone()).collect(),
-            worst: worst(&folder),
-            answers: CLAIMS.iter().map(|claim| answer(claim, &runs)).collect(),
+            origin: format!("{started_utc}, commit {}", commit.as_deref().unwrap_or("unknown")),
+            size: folder.plan.size,
+            invalid,
+            ending,
+            answers: CLAIMS.iter().map(|claim| answer(claim, &observed)).collect(),
         })
     }
 
@@ -94,46 +84,17 @@ impl Claims {
     }
 
     /// `claims.csv` and `claims.md`.
-    pub fn files(&self) -> Result<Vec<File>, ReportError> {
-        let mut files = csv_of("claims.csv", render::rows(self))?;
-        files.push(File::new("claims.md", self.render()));
-        Ok(files)
+    pub fn files(&self) -> Vec<File> {
+        vec![File::new("claims.csv", csv_text(render::rows(self))), File::new("claims.md", self.render())]
     }
 
-    /// What the exit code says of the runs.
-    pub fn worst(&self) -> Worst {
-        self.worst
+    /// Returns what the runs came to, as far as their rows say it.
+    pub fn ending(&self) -> Ending {
+        self.ending
     }
 }
 
-/// As `plan.toml` says; folders that do not say it are of the time before there were two.
-fn size(folder: &Folder) -> Size {
-    let plan: Option<toml::Table> = folder.plan_toml.parse().ok();
-    let is_smoke =
-        plan.is_some_and(|plan| plan.get("size").and_then(toml::Value::as_str) == Some(Size::Smoke.name()));
-    if is_smoke { Size::Smoke } else { Size::Full }
-}
-
-fn worst(folder: &Folder) -> Worst {
-    let defects = |run: &Run| {
-        [run.lost, run.censored, run.duplicated, run.out_of_order]
-            .into_iter()
-            .flatten()
-            .any(|count| count > 0)
-    };
-    let failed = |row: &TheoryRow| row.verdict == TheoryVerdict::Fail;
-    if folder.runs.iter().any(|run| !run.is_believed()) {
-        Worst::Invalid
-    } else if folder.theory.iter().flatten().any(failed) {
-        Worst::Theory
-    } else if folder.runs.iter().any(defects) {
-        Worst::Defect
-    } else {
-        Worst::Nothing
-    }
-}
-
-fn answer(claim: &Claim, runs: &Runs) -> Answer {
+fn answer(claim: &Claim, runs: &Observations) -> Answer {
     let ruled = claim.test.rule(runs);
     let beside = claim.beside.iter().map(|figure| figure.measure(runs));
     Answer {

@@ -2,6 +2,8 @@
 //!
 //! To add one: a variant, and a line in each match, which the compiler asks for.
 
+use wirelab_clients::harness::rows::RunRow;
+
 /// A figure of a run. Less is better, for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Figure {
@@ -59,6 +61,26 @@ impl Figure {
         Self::Memory,
         Self::MemoryPerConnection,
     ];
+
+    /// Its value in a run, in [`Self::unit`]s.
+    pub(super) fn of(self, run: &RunRow) -> Option<f64> {
+        let value = match self {
+            Self::LatencyP50
+            | Self::LatencyP90
+            | Self::LatencyP99
+            | Self::LatencyMax
+            | Self::StalenessMean
+            | Self::Requests
+            | Self::L7Bytes
+            | Self::WireBytes
+            | Self::Cpu
+            | Self::Memory
+            | Self::MemoryPerConnection => run.number(self.name()),
+            Self::AppBytes => per_line(run, run.app_bytes?),
+            Self::IpBytes => per_line(run, run.ip_up_bytes? + run.ip_down_bytes?),
+        };
+        value.map(|value| value * self.scale())
+    }
 
     /// Its place in [`Self::ALL`].
     pub(super) fn index(self) -> usize {
@@ -175,6 +197,13 @@ impl Figure {
     }
 }
 
+/// What went through the sockets is told in all and per line: their ratio is the number of lines that the other layers
+/// are divided by.
+fn per_line(run: &RunRow, bytes: u64) -> Option<f64> {
+    let l7 = (run.l7_up_bytes + run.l7_down_bytes) as f64;
+    (l7 > 0.0).then_some(bytes as f64 / l7 * run.l7_per_line_bytes?)
+}
+
 /// A number that a plan may vary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Factor {
@@ -208,6 +237,11 @@ impl Factor {
         Self::Payload,
         Self::Heartbeat,
     ];
+
+    /// Every factor that is a number in a run, with its value.
+    pub(super) fn all_of(run: &RunRow) -> Vec<(Self, f64)> {
+        Self::ALL.into_iter().filter_map(|factor| Some((factor, run.number(factor.column())?))).collect()
+    }
 
     /// Its column of `runs.csv`.
     pub(super) const fn column(self) -> &'static str {
@@ -248,8 +282,14 @@ impl Factor {
     }
 }
 
+/// Every factor that is a word in a run: its column and the word.
+pub(super) fn words_of(run: &RunRow) -> Vec<(&'static str, String)> {
+    let word = |column| Some((column, run.text(column).filter(|word| !word.is_empty())?));
+    WORDS.into_iter().filter_map(word).collect()
+}
+
 /// Factors that are words; with the transport they tell the series of a sweep apart.
-pub(super) const WORDS: [&str; 9] = [
+const WORDS: [&str; 9] = [
     "line_process",
     "poll_schedule",
     "poll_phase",

@@ -83,7 +83,7 @@ fn sentence(topic: Topic, tone: Tone, text: String) -> Sentence {
 
 /// What the folder found, most important first.
 pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Sweep>) -> Vec<Sentence> {
-    if folder.runs.is_empty() {
+    if folder.rows.runs.is_empty() {
         return vec![sentence(Topic::Validity, Tone::Bad, "No run has ended yet.".to_owned())];
     }
     let mut told: Vec<Sentence> = size(folder).into_iter().collect();

@@ -12,11 +12,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
-use wirelab_clients::harness::metrics::Distribution;
+use wirelab_clients::harness::distributions::Distribution;
 use wirelab_clients::harness::results::utc;
 use wirelab_clients::harness::run_result::RunResult;
 
-use super::{File, ReportError, RunExporter};
+use super::{File, ReportError};
 
 /// The folder of histograms below the results folder.
 pub const FOLDER: &str = "hdr";
@@ -24,20 +24,16 @@ pub const FOLDER: &str = "hdr";
 const LEGEND: &str =
     "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
 
-/// Renders `hdr/*.hlog`.
-pub(super) struct HdrLogs;
-
-impl RunExporter for HdrLogs {
-    fn render(&self, run: &RunResult) -> Result<Vec<File>, ReportError> {
-        let of = |metric: &Distribution| {
-            let path = path(&run.cell.run_id, metric.name);
-            match encode(run, metric) {
-                Ok(bytes) => Ok(File::new(path, bytes)),
-                Err(error) => Err(ReportError::Histogram { path, reason: error.to_string() }),
-            }
-        };
-        Distribution::of(run).map(of).collect()
-    }
+/// Returns a log for each distribution of the run.
+pub(super) fn files(run: &RunResult) -> Result<Vec<File>, ReportError> {
+    let of = |metric: &Distribution| {
+        let path = path(&run.cell.run_id, metric.name);
+        match encode(run, metric) {
+            Ok(bytes) => Ok(File::new(path, bytes)),
+            Err(error) => Err(ReportError::Histogram { path, reason: error.to_string() }),
+        }
+    };
+    Distribution::of(run).map(of).collect()
 }
 
 /// Where a run's distribution is, below the results folder.
@@ -45,9 +41,14 @@ pub(super) fn path(run_id: &str, metric: &str) -> String {
     format!("{FOLDER}/{run_id}.{metric}.hlog")
 }
 
-/// Whether this is where some run's distribution is.
+/// Whether a file is the log of a distribution.
+pub fn is_log(path: &str) -> bool {
+    path.starts_with(FOLDER) && path.ends_with(".hlog")
+}
+
+/// Whether a file is the log of this distribution.
 pub(super) fn is_log_of(path: &str, metric: &str) -> bool {
-    path.starts_with(FOLDER) && path.ends_with(&format!(".{metric}.hlog"))
+    is_log(path) && path.ends_with(&format!(".{metric}.hlog"))
 }
 
 fn encode(run: &RunResult, metric: &Distribution) -> Result<Vec<u8>, impl fmt::Display + use<>> {
@@ -100,12 +101,12 @@ pub(super) fn add(all: &mut Histogram<u64>, more: &Histogram<u64>) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wirelab_clients::harness::distributions::QUANTILES;
     use wirelab_clients::harness::example;
-    use wirelab_clients::harness::metrics::QUANTILES;
 
     fn render() -> Vec<(String, String)> {
         let runs = example::result_set().runs;
-        let files = runs.iter().flat_map(|run| HdrLogs.render(run).unwrap());
+        let files = runs.iter().flat_map(|run| files(run).unwrap());
         files.map(|file| (file.path, String::from_utf8(file.bytes).unwrap())).collect()
     }
 

@@ -1,27 +1,22 @@
 //! `hdr/<run_id>.<metric>.hgrm`: the percentile text that HdrHistogram's plotters take. Values in milliseconds.
 
 use hdrhistogram::Histogram;
-use wirelab_clients::harness::metrics::Distribution;
-use wirelab_clients::harness::run_result::RunResult;
+use wirelab_clients::harness::rows::Garbled;
 
-use super::hdr_log::FOLDER;
-use super::{File, ReportError, RunExporter};
+use super::{File, FolderError, ReportError, hdr_log};
 
 /// Rows between two halvings of what is left to 100 %: what HdrHistogram itself takes.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
 const US_PER_MS: f64 = 1_000.0;
 
-/// Renders `hdr/*.hgrm`.
-pub(super) struct Hgrms;
-
-impl RunExporter for Hgrms {
-    fn render(&self, run: &RunResult) -> Result<Vec<File>, ReportError> {
-        let of = |metric: &Distribution| {
-            let path = format!("{FOLDER}/{}.{}.hgrm", run.cell.run_id, metric.name);
-            File::new(path, text((metric.histogram)(run).histogram()))
-        };
-        Ok(Distribution::of(run).map(of).collect())
-    }
+/// Returns a text beside each interval log among `files`.
+pub(super) fn files(files: &[File]) -> Result<Vec<File>, ReportError> {
+    let of = |log: &File| {
+        let samples = hdr_log::decode(&log.bytes).map_err(|what| Garbled::new(&log.path, what));
+        let path = log.path.strip_suffix(".hlog").unwrap_or(&log.path);
+        Ok(File::new(format!("{path}.hgrm"), text(&samples.map_err(FolderError::from)?)))
+    };
+    files.iter().filter(|file| hdr_log::is_log(&file.path)).map(of).collect()
 }
 
 /// As `HdrHistogram.outputPercentileDistribution` prints it.
@@ -52,6 +47,7 @@ fn text(histogram: &Histogram<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wirelab_clients::harness::distributions::Distribution;
     use wirelab_clients::harness::example;
 
     #[test]
@@ -83,11 +79,11 @@ mod tests {
 
     #[test]
     fn there_is_a_text_per_distribution_and_it_counts_every_sample() {
-        let results = example::result_set();
-        let files = Hgrms.render(&results.runs[0]).unwrap();
-        assert_eq!(files.len(), Distribution::of(&results.runs[0]).count());
-        assert_eq!(files[0].path, "hdr/short-poll-1.delivery_latency.hgrm");
-        let text = String::from_utf8(files[0].bytes.clone()).unwrap();
+        let run = &example::result_set().runs[0];
+        let texts = files(&crate::report::files_of_run(run).unwrap()).unwrap();
+        assert_eq!(texts.len(), Distribution::of(run).count());
+        assert_eq!(texts[0].path, "hdr/short-poll-1.delivery_latency.hgrm");
+        let text = String::from_utf8(texts[0].bytes.clone()).unwrap();
         assert!(text.contains(", Total count    =         1000]"), "{text}");
     }
 }

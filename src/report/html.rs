@@ -5,11 +5,10 @@
 //! nothing but the files beside it.
 
 use askama::Template;
-use serde_json::Value;
 
 use super::aggregate::Aggregate;
 use super::finding::{Sentence, Topic};
-use super::folder::{Folder, Histograms};
+use super::folder::{Folder, SOURCES};
 use super::plots::{self, Data, Figure, Section};
 use super::summary::Summary;
 use super::tables::{self, Look, Mark, Table};
@@ -22,6 +21,8 @@ pub(super) const FILE: &str = "report.html";
 #[template(path = "report.html")]
 struct Page<'a> {
     folder: &'a Folder,
+    /// The files that the page links to.
+    files: [&'static str; SOURCES.len()],
     /// What is known, and what to be careful about.
     claims: Vec<&'a Sentence>,
     reservations: Vec<&'a Sentence>,
@@ -43,12 +44,11 @@ struct Page<'a> {
     command: Option<String>,
 }
 
-/// The page of these files.
-pub(super) fn render(files: &[File]) -> Result<File, ReportError> {
-    let folder = Folder::read(files)?;
-    let aggregate = Aggregate::of(&folder);
-    let summary = Summary::of(&folder, &aggregate);
-    let data = Data { folder: &folder, aggregate: &aggregate, sweep: summary.sweep.as_ref() };
+/// The page of a folder.
+pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
+    let aggregate = Aggregate::of(folder);
+    let summary = Summary::of(folder, &aggregate);
+    let data = Data { folder, aggregate: &aggregate, sweep: summary.sweep.as_ref() };
     let is_claim = |sentence: &&Sentence| match sentence.topic {
         Topic::Latency | Topic::Sweep | Topic::Cost => true,
         Topic::Theory | Topic::Delivery | Topic::Validity | Topic::Caution => false,
@@ -65,20 +65,18 @@ pub(super) fn render(files: &[File]) -> Result<File, ReportError> {
         of_cost: of(Section::Cost),
         of_time: of(Section::Time),
         of_theory: of(Section::Theory),
-        no_curves: no_curves(&folder),
+        no_curves: no_curves(folder),
         cells: tables::cells(&summary),
         runs: tables::runs(&summary),
-        reasons: tables::reasons(&folder),
+        reasons: tables::reasons(folder),
         percentiles: tables::percentiles(&summary),
         theory: tables::theory(&summary),
         checks: tables::checks(&summary),
-        calibration: match folder.manifest.get("calibration") {
-            Some(Value::Object(constants)) => tables::manifest(constants),
-            Some(_) | None => Vec::new(),
-        },
+        calibration: tables::calibrations(&folder.manifest),
         manifest: tables::manifest(&folder.manifest),
         command: summary.command(),
-        folder: &folder,
+        folder,
+        files: SOURCES,
     };
     let html = page.render().map_err(|error| ReportError::Page(error.to_string()))?;
     Ok(File::new(FILE, html))
@@ -86,13 +84,12 @@ pub(super) fn render(files: &[File]) -> Result<File, ReportError> {
 
 /// Why there are no percentile curves, if that needs a word.
 fn no_curves(folder: &Folder) -> Option<&'static str> {
-    match folder.histograms {
-        Histograms::Kept => None,
-        Histograms::Missing if folder.runs.is_empty() => Some("No run has ended yet."),
-        Histograms::Missing => Some(
-            "There are no percentile curves: this folder has no histograms (hdr/), which the first version did not \
-             write.",
-        ),
+    match (folder.histograms.is_empty(), folder.rows.runs.is_empty()) {
+        (false, _) => None,
+        (true, true) => Some("No run has ended yet."),
+        (true, false) => {
+            Some("There are no percentile curves: the folder hdr, with the histograms, is not there.")
+        }
     }
 }
 
@@ -106,8 +103,7 @@ mod tests {
     use wirelab_clients::harness::run_result::Verdict;
 
     fn page(results: &ResultSet) -> String {
-        let files = report::render(results).unwrap();
-        String::from_utf8(render(&files).unwrap().bytes).unwrap()
+        String::from_utf8(render(&Folder::of(results)).unwrap().bytes).unwrap()
     }
 
     #[test]
@@ -190,13 +186,30 @@ mod tests {
 
     #[test]
     fn what_theory_was_calibrated_with_stands_beside_it() {
-        let mut files = synthetic::files(&[Cell::of("sse", 0.5, 1)], 1);
-        let manifest = files.iter_mut().find(|file| file.path == "manifest.json").unwrap();
-        let json = String::from_utf8(manifest.bytes.clone()).unwrap();
-        manifest.bytes = json.replace("}", ", \"calibration\": {\"one_way_us\": 31.5}}").into_bytes();
-        let page = String::from_utf8(render(&files).unwrap().bytes).unwrap();
+        let mut results = example::result_set();
+        results.manifest.calibrations = vec![example::calibration()];
+        results.runs[0].theory = vec![example::prediction()];
+        let page = page(&results);
         let theory = page.split("Does theory hold?").nth(1).unwrap();
-        assert!(theory.contains("<th scope=\"row\">one_way_us</th><td>31.5</td>"), "{page}");
+        for expected in [
+            "<th scope=\"row\">wirelab: round trip</th><td>0.100 ms on average (standard error",
+            "<th scope=\"row\">wirelab, short-poll over HTTP/1.1, keep-alive, conditional: a poll</th>",
+        ] {
+            assert!(theory.contains(expected), "{expected} is not in {theory}");
+        }
+        let manifest = page.split("<h2>The files").nth(1).unwrap();
+        assert!(!manifest.contains("calibrations") && manifest.contains("<td>0123abc</td>"), "{manifest}");
+    }
+
+    /// A run renders the page from memory, `wirelab report` from bytes.
+    #[test]
+    fn the_page_is_the_same_from_memory_and_from_files() {
+        let mut results = example::result_set();
+        results.manifest.calibrations = vec![example::calibration()];
+        results.runs[0].theory = vec![example::prediction()];
+        let read = Folder::read(&report::render(&results).unwrap()).unwrap();
+        assert_eq!(Folder::of(&results), read);
+        assert_eq!(render(&Folder::of(&results)).unwrap(), render(&read).unwrap());
     }
 
     #[test]
@@ -211,8 +224,9 @@ mod tests {
     fn a_folder_without_histograms_says_why_there_are_no_curves() {
         let mut files = report::render(&example::result_set()).unwrap();
         files.retain(|file| !file.path.starts_with("hdr/"));
-        let page = String::from_utf8(render(&files).unwrap().bytes).unwrap();
-        assert!(page.contains("There are no percentile curves: this folder has no histograms"), "{page}");
+        let folder = Folder::read(&files).unwrap();
+        let page = String::from_utf8(render(&folder).unwrap().bytes).unwrap();
+        assert!(page.contains("There are no percentile curves: the folder hdr"), "{page}");
         assert!(!page.contains("href=\"hdr/\"") && page.contains("<th scope=\"row\">sse</th>"), "{page}");
     }
 
@@ -223,7 +237,7 @@ mod tests {
             files.iter().filter(|file| report::is_source(&file.path)).cloned().collect();
         other.reverse();
         assert!(other.len() < files.len());
-        assert_eq!(render(&other).unwrap(), render(&files).unwrap());
+        assert_eq!(Folder::read(&other).unwrap(), Folder::read(&files).unwrap());
     }
 
     /// Run with `WIRELAB_REPORT_PAGES=DIR` to look at them.
@@ -246,7 +260,7 @@ mod tests {
             ("single", vec![Cell::of("sse", 0.5, 1)]),
         ];
         for (name, cells) in folders {
-            let page = String::from_utf8(render(&synthetic::files(&cells, 1)).unwrap().bytes).unwrap();
+            let page = String::from_utf8(render(&synthetic::folder(&cells, 1)).unwrap().bytes).unwrap();
             for wrong in ["NaN", "inf", "Some(", "None"] {
                 assert!(
                     !page.contains(&format!(">{wrong}")) && !page.contains(&format!(" {wrong} ")),

@@ -3,10 +3,12 @@
 //! Figures have the names and units of `runs.csv`.
 
 use serde::Serialize;
+use wirelab_clients::harness::results::Manifest;
+use wirelab_clients::harness::rows::RunRow;
+use wirelab_clients::wire::Transport;
 
 use super::ReportError;
 use super::aggregate::{Group, Summary as Median};
-use super::details::{CheckVerdict, TheoryVerdict};
 use super::figures::Figure;
 use super::finding::Sentence;
 use super::long_csv::unit;
@@ -27,15 +29,15 @@ struct Document<'a> {
     cells: Vec<Cell<'a>>,
     aa: Option<Cell<'a>>,
     sweep: Option<SweepOf<'a>>,
-    theory: Option<Vec<Theory<'a>>>,
-    checks: Option<Vec<Check<'a>>>,
-    manifest: &'a serde_json::Map<String, serde_json::Value>,
+    theory: Vec<Theory<'a>>,
+    checks: Vec<Check<'a>>,
+    manifest: &'a Manifest,
 }
 
 #[derive(Serialize)]
 struct Cell<'a> {
     label: &'a str,
-    transport: &'a str,
+    transport: Transport,
     arm: &'a str,
     runs: Vec<Run<'a>>,
     figures: Vec<FigureOf<'a>>,
@@ -46,10 +48,10 @@ struct Run<'a> {
     run_id: &'a str,
     verdict: &'static str,
     verdict_reasons: &'a [String],
-    lost_count: Option<u64>,
-    duplicated_count: Option<u64>,
-    censored_count: Option<u64>,
-    out_of_order_count: Option<u64>,
+    lost_count: u64,
+    duplicated_count: u64,
+    censored_count: u64,
+    out_of_order_count: u64,
 }
 
 #[derive(Serialize)]
@@ -112,10 +114,10 @@ pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
     let folder = summary.folder;
     let document = Document {
         report_version: REPORT_VERSION,
-        plan: &folder.plan,
-        question: &folder.question,
-        prediction: folder.prediction.as_deref(),
-        size: folder.size.name(),
+        plan: &folder.plan.name,
+        question: &folder.plan.question,
+        prediction: folder.plan.prediction.as_deref(),
+        size: folder.plan.size.name(),
         finding: &summary.finding,
         cells: summary.aggregate.groups.iter().map(cell).collect(),
         aa: summary.aggregate.pair.as_ref().map(|(_, twin)| cell(twin)),
@@ -131,14 +133,14 @@ pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
 }
 
 fn cell<'a>(group: &'a Group<'a>) -> Cell<'a> {
-    let run = |run: &&'a super::folder::Run| Run {
+    let run = |run: &&'a RunRow| Run {
         run_id: &run.run_id,
         verdict: run.verdict.name(),
-        verdict_reasons: &run.reasons,
-        lost_count: run.lost,
-        duplicated_count: run.duplicated,
-        censored_count: run.censored,
-        out_of_order_count: run.out_of_order,
+        verdict_reasons: &run.verdict_reasons,
+        lost_count: run.lost_count,
+        duplicated_count: run.duplicated_count,
+        censored_count: run.censored_count,
+        out_of_order_count: run.out_of_order_count,
     };
     let figures = Figure::ALL.into_iter();
     Cell {
@@ -176,39 +178,35 @@ fn sweep<'a>(summary: &'a Summary) -> Option<SweepOf<'a>> {
     Some(SweepOf { factor: sweep.factor.column(), series: series.collect() })
 }
 
-fn theory<'a>(summary: &'a Summary) -> Option<Vec<Theory<'a>>> {
-    let rows = summary.folder.theory.as_ref()?.iter();
-    Some(
-        rows.map(|row| Theory {
-            run_id: &row.run_id,
-            formula: &row.formula,
-            quantity: &row.quantity,
-            unit: &row.unit,
-            predicted: row.predicted,
-            measured: row.measured,
-            residual_ratio: row.residual_ratio,
-            tolerance_ratio: row.tolerance_ratio,
-            verdict: TheoryVerdict::name(row.verdict),
-            assumption_broken: &row.assumption_broken,
-        })
-        .collect(),
-    )
+fn theory<'a>(summary: &'a Summary) -> Vec<Theory<'a>> {
+    let rows = summary.folder.rows.theory.iter();
+    rows.map(|row| Theory {
+        run_id: &row.run_id,
+        formula: &row.formula,
+        quantity: &row.quantity,
+        unit: &row.unit,
+        predicted: row.predicted,
+        measured: row.measured,
+        residual_ratio: row.residual_ratio,
+        tolerance_ratio: row.tolerance_ratio,
+        verdict: row.verdict.name(),
+        assumption_broken: &row.assumption_broken,
+    })
+    .collect()
 }
 
-fn checks<'a>(summary: &'a Summary) -> Option<Vec<Check<'a>>> {
-    let rows = summary.folder.checks.as_ref()?.iter();
-    Some(
-        rows.map(|row| Check {
-            run_id: &row.run_id,
-            check: &row.check,
-            left: row.left,
-            right: row.right,
-            unit: &row.unit,
-            tolerance: row.tolerance,
-            verdict: CheckVerdict::name(row.verdict),
-        })
-        .collect(),
-    )
+fn checks<'a>(summary: &'a Summary) -> Vec<Check<'a>> {
+    let rows = summary.folder.rows.checks.iter();
+    rows.map(|row| Check {
+        run_id: &row.run_id,
+        check: &row.check,
+        left: row.left,
+        right: row.right,
+        unit: &row.unit,
+        tolerance: row.tolerance,
+        verdict: row.verdict.name(),
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -216,10 +214,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::report::synthetic::{self, Cell};
-    use crate::report::{Format, report};
+    use crate::report::{Folder, TextFormat, report};
 
     fn document(cells: &[Cell]) -> Value {
-        serde_json::from_slice(&report(&synthetic::files(cells, 1), Format::Json).unwrap()).unwrap()
+        serde_json::from_slice(&report(&synthetic::folder(cells, 1), TextFormat::Json).unwrap()).unwrap()
     }
 
     #[test]
@@ -247,7 +245,7 @@ mod tests {
     fn a_smoke_run_says_that_it_is_one() {
         let mut files = synthetic::files(&[Cell::of("sse", 0.5, 1)], 1);
         let document = |files: &[crate::report::File]| -> Value {
-            serde_json::from_slice(&report(files, Format::Json).unwrap()).unwrap()
+            serde_json::from_slice(&report(&Folder::read(files).unwrap(), TextFormat::Json).unwrap()).unwrap()
         };
         assert_eq!(document(&files)["size"], "full");
         let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();

@@ -1,9 +1,10 @@
 //! `wirelab report --format csv`: one long, tidy table, a row per transport, arm and figure.
 
+use wirelab_clients::harness::rows::csv_text;
+
 use super::aggregate::Group;
 use super::figures::{Figure, Origin};
 use super::summary::Summary;
-use super::{ReportError, csv_of};
 
 const HEADER: [&str; 11] = [
     "plan",
@@ -20,7 +21,7 @@ const HEADER: [&str; 11] = [
 ];
 
 /// The table. Numbers are in the unit beside them; without a believed run there is no row.
-pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
+pub(super) fn render(summary: &Summary) -> Vec<u8> {
     let aggregate = summary.aggregate;
     let plain = aggregate.groups.iter().map(|group| (group, "false"));
     let twin = aggregate.pair.iter().map(|(_, twin)| (twin, "true"));
@@ -28,8 +29,7 @@ pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
     let rows = plain.chain(twin).flat_map(|(group, is_aa)| {
         figures.clone().filter_map(move |figure| row(summary, group, is_aa, figure))
     });
-    let files = csv_of("report.csv", std::iter::once(HEADER.map(str::to_owned).into()).chain(rows))?;
-    Ok(files.into_iter().flat_map(|file| file.bytes).collect())
+    csv_text(std::iter::once(HEADER.map(str::to_owned).into()).chain(rows))
 }
 
 fn row(summary: &Summary, group: &Group, is_aa: &str, figure: Figure) -> Option<Vec<String>> {
@@ -41,7 +41,8 @@ fn row(summary: &Summary, group: &Group, is_aa: &str, figure: Figure) -> Option<
         (Origin::EachRun, Some(_)) => (Some(spread), "ci95"),
         (Origin::EachRun, None) => (Some(spread), "range"),
     };
-    let texts = [&summary.folder.plan, group.transport, group.arm, is_aa, figure.name(), unit(figure)];
+    let texts =
+        [&summary.folder.plan.name, group.transport.name(), group.arm, is_aa, figure.name(), unit(figure)];
     let numbers = [Some(median.median), ends.map(|ends| ends.low), ends.map(|ends| ends.high)]
         .map(|value| value.map_or(String::new(), |value| number(value / figure.scale())));
     let texts = texts.into_iter().map(str::to_owned);
@@ -69,10 +70,10 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use crate::report::synthetic::{self, Cell};
-    use crate::report::{Format, report};
+    use crate::report::{TextFormat, report};
 
     fn rows(cells: &[Cell]) -> Vec<String> {
-        let text = String::from_utf8(report(&synthetic::files(cells, 1), Format::Csv).unwrap()).unwrap();
+        let text = String::from_utf8(report(&synthetic::folder(cells, 1), TextFormat::Csv).unwrap()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 

@@ -6,8 +6,8 @@ use super::tables::{self, Look, Mark, Table};
 /// The document.
 pub(super) fn render(summary: &Summary) -> String {
     let folder = summary.folder;
-    let mut text = format!("## {}\n\n", safe(&folder.question));
-    if let Some(prediction) = &folder.prediction {
+    let mut text = format!("## {}\n\n", safe(&folder.plan.question));
+    if let Some(prediction) = &folder.plan.prediction {
         text += &format!("**Predicted:** {}\n\n", safe(prediction));
     }
     text += "**Finding**\n\n";
@@ -64,13 +64,13 @@ fn safe(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::report::synthetic::{self, Cell};
-    use crate::report::{File, Format, report};
+    use crate::report::{File, Folder, TextFormat, report};
 
     fn rendered(cells: &[Cell], question: &str) -> String {
         let mut files = synthetic::files(cells, 1);
         let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
         plan.bytes = format!("name = \"made-up\"\nquestion = {question:?}\n").into_bytes();
-        String::from_utf8(report(&files, Format::Md).unwrap()).unwrap()
+        String::from_utf8(report(&Folder::read(&files).unwrap(), TextFormat::Md).unwrap()).unwrap()
     }
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
             "\n| --- | --: | --: |",
             "\n| short-poll | 6 of 6 | ",
             "\n| ~~ndjson~~ (invalid) | 0 of 6 | ",
-            "plan: made-up · runs: 18 of 3 cells",
+            "plan: made-up · started: 2026-01-02T03:04:05Z · runs: 18 of 3 cells",
             "\n```sh\nwirelab run made-up\n```\n",
         ] {
             assert!(text.contains(expected), "{expected} is not in {text}");
@@ -94,7 +94,9 @@ mod tests {
     #[test]
     fn a_smoke_run_is_not_for_citing() {
         let mut files = synthetic::files(&[Cell::of("sse", 0.5, 6)], 1);
-        let text = |files: &[File]| String::from_utf8(report(files, Format::Md).unwrap()).unwrap();
+        let text = |files: &[File]| {
+            String::from_utf8(report(&Folder::read(files).unwrap(), TextFormat::Md).unwrap()).unwrap()
+        };
         assert!(!text(&files).contains("smoke"));
         let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
         plan.bytes.extend(b"size = \"smoke\"\n");

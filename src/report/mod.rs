@@ -7,11 +7,8 @@
 
 mod aggregate;
 pub mod changes;
-mod checks_csv;
 pub mod claims;
 mod comparison;
-mod csv_file;
-mod details;
 mod figures;
 mod finding;
 mod folder;
@@ -21,32 +18,26 @@ mod hgrm;
 mod html;
 mod json;
 mod long_csv;
-mod manifest_json;
 mod markdown;
-mod percentiles_csv;
-mod plan_toml;
 mod plots;
 mod prediction;
-mod runs_csv;
 mod saved_run;
 mod summary;
 mod sweep;
 #[cfg(test)]
 mod synthetic;
-pub mod table;
 mod tables;
-mod theory_csv;
+pub mod terminal;
 mod theory_held;
-mod timeseries_csv;
 mod wording;
 
-use wirelab_clients::harness::results::ResultSet;
+use wirelab_clients::harness::results::{Manifest, ResultSet};
 
 use wirelab_clients::harness::run_result::RunResult;
 
-pub use folder::FolderError;
+pub use folder::{Folder, FolderError};
 pub use glance::{GLANCED, Glance, glance};
-pub use hdr_log::FOLDER as HDR_FOLDER;
+pub use hdr_log::{FOLDER as HDR_FOLDER, is_log};
 pub use saved_run::{FOLDER as RUNS_FOLDER, restore};
 
 /// One file of a results folder.
@@ -64,69 +55,44 @@ impl File {
     }
 }
 
-/// Renders one file of all runs together.
-pub trait Exporter: Sync {
-    /// The file, with its bytes.
-    fn render(&self, results: &ResultSet) -> Result<Vec<File>, ReportError>;
-}
-
-/// Renders files of one run, which are written once: no later run changes them.
-pub trait RunExporter: Sync {
-    /// The files, each with its bytes.
-    fn render(&self, run: &RunResult) -> Result<Vec<File>, ReportError>;
-}
-
-/// Every file of all runs together, in the order of writing.
-pub const EXPORTERS: &[&dyn Exporter] = &[
-    &plan_toml::PlanToml,
-    &manifest_json::ManifestJson,
-    &percentiles_csv::PercentilesCsv,
-    &theory_csv::TheoryCsv,
-    &checks_csv::ChecksCsv,
-    &timeseries_csv::TimeseriesCsv,
-    &runs_csv::RunsCsv,
-];
-
-/// Every kind of file of one run, in the order of writing.
-pub const RUN_EXPORTERS: &[&dyn RunExporter] = &[
-    &hdr_log::HdrLogs,
-    &hgrm::Hgrms,
+/// Returns the files of one run, in the order of writing: before the rows that count its samples. They are written
+/// once, as no later run changes them.
+pub fn files_of_run(run: &RunResult) -> Result<Vec<File>, ReportError> {
+    let mut files = hdr_log::files(run)?;
     // Last: a run that has this file has all of its own.
-    &saved_run::SavedRuns,
-];
-
-/// The files of one run, in the order of writing: before the rows that count its samples.
-pub fn render_run(run: &RunResult) -> Result<Vec<File>, ReportError> {
-    let files: Result<Vec<_>, _> = RUN_EXPORTERS.iter().map(|exporter| exporter.render(run)).collect();
-    Ok(files?.concat())
-}
-
-/// The files of all runs together, in the order of writing.
-pub fn render_all(results: &ResultSet) -> Result<Vec<File>, ReportError> {
-    let files: Result<Vec<_>, _> = EXPORTERS.iter().map(|exporter| exporter.render(results)).collect();
-    Ok(files?.concat())
-}
-
-/// Every file of a results folder, in the order of writing.
-pub fn render(results: &ResultSet) -> Result<Vec<File>, ReportError> {
-    let mut files: Vec<File> = Vec::new();
-    for run in &results.runs {
-        files.extend(render_run(run)?);
-    }
-    files.extend(render_all(results)?);
+    files.push(saved_run::file(run)?);
     Ok(files)
 }
 
-/// `report.html`, made of the other files: by a run when it has written them, and by `wirelab report` from a folder.
-pub fn page(files: &[File]) -> Result<File, ReportError> {
-    html::render(files)
+/// Returns the files of all runs together, in the order of writing: the plan, the manifest and the CSV files.
+pub fn files_of_all(results: &ResultSet) -> Vec<File> {
+    folder::files_of(results)
 }
 
-/// What a report can be written as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// The page, report.html, written into the folder.
-    Html,
+/// Returns every file of a results folder but the page, in the order of writing.
+pub fn render(results: &ResultSet) -> Result<Vec<File>, ReportError> {
+    let of_runs: Result<Vec<_>, _> = results.runs.iter().map(files_of_run).collect();
+    Ok(of_runs?.into_iter().flatten().chain(files_of_all(results)).collect())
+}
+
+/// Reads `manifest.json` of a folder's files, and refuses one of another version.
+pub fn manifest(files: &[File]) -> Result<Manifest, FolderError> {
+    folder::manifest(files)
+}
+
+/// Returns `report.html`.
+pub fn page(folder: &Folder) -> Result<File, ReportError> {
+    html::render(folder)
+}
+
+/// Returns the percentile texts of a folder's interval logs, for HdrHistogram's plotters.
+pub fn hgrm_files(files: &[File]) -> Result<Vec<File>, ReportError> {
+    hgrm::files(files)
+}
+
+/// What a report can be written as, besides the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextFormat {
     /// One long table: a row per transport, arm and figure.
     Csv,
     /// The finding, the figures, theory and checks, for programs.
@@ -135,44 +101,31 @@ pub enum Format {
     Md,
 }
 
-/// The report on a results folder, as text for a pipe; the page as it would be written.
-pub fn report(files: &[File], format: Format) -> Result<Vec<u8>, ReportError> {
-    let folder = folder::Folder::read(files)?;
-    let aggregate = aggregate::Aggregate::of(&folder);
-    let summary = summary::Summary::of(&folder, &aggregate);
+/// Returns the report on a results folder as text for a pipe.
+pub fn report(folder: &Folder, format: TextFormat) -> Result<Vec<u8>, ReportError> {
+    let aggregate = aggregate::Aggregate::of(folder);
+    let summary = summary::Summary::of(folder, &aggregate);
     match format {
-        Format::Html => html::render(files).map(|file| file.bytes),
-        Format::Csv => long_csv::render(&summary),
-        Format::Json => json::render(&summary),
-        Format::Md => Ok(markdown::render(&summary).into_bytes()),
+        TextFormat::Csv => Ok(long_csv::render(&summary)),
+        TextFormat::Json => json::render(&summary),
+        TextFormat::Md => Ok(markdown::render(&summary).into_bytes()),
     }
 }
 
 /// Whether the report is made of this file of a results folder.
 pub fn is_source(path: &str) -> bool {
-    folder::SOURCES.contains(&path)
-        || folder::LATER_SOURCES.contains(&path)
-        || hdr_log::is_log_of(path, folder::METRIC)
+    folder::SOURCES.contains(&path) || hdr_log::is_log_of(path, folder::METRIC)
 }
 
 /// Whether an experiment that goes on needs this file of its results folder.
 pub fn is_resumed_from(path: &str) -> bool {
     let saved = path.starts_with(RUNS_FOLDER) && path.ends_with(".json");
-    saved || is_source(path) || matches!(path, "plan.toml" | "manifest.json")
+    saved || is_source(path)
 }
 
 /// Why a file could not be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The CSV writer refused a row.
-    #[error("cannot render {file}: {error}")]
-    Csv {
-        /// Which file.
-        file: &'static str,
-        /// Why.
-        #[source]
-        error: csv::Error,
-    },
     /// A histogram could not be serialized.
     #[error("cannot render {path}: {reason}")]
     Histogram {
@@ -193,7 +146,7 @@ pub enum ReportError {
     /// The files of a folder are not those of a run.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// One of two folders is none of a run.
+    /// One of the two folders of a comparison is not a results folder.
     #[error("{folder}: {error}")]
     Compared {
         /// Which.
@@ -227,24 +180,13 @@ pub enum ReportError {
     Page(String),
 }
 
-/// A CSV file of these rows; the first is the header.
-fn csv_of(file: &'static str, rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<File>, ReportError> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.write_record(row).map_err(|error| ReportError::Csv { file, error })?;
-    }
-    let bytes =
-        writer.into_inner().map_err(|error| ReportError::Csv { file, error: error.into_error().into() })?;
-    Ok(vec![File::new(file, bytes)])
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use wirelab_clients::harness::dictionary::data_dictionary;
     use wirelab_clients::harness::example;
-    use wirelab_clients::harness::metrics::data_dictionary;
 
     #[test]
     fn a_results_folder_holds_each_file_once() {

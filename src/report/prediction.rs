@@ -1,9 +1,10 @@
 //! What theory predicts of a group's figures, where `theory.csv` has it.
 
+use wirelab_clients::harness::rows::TheoryRow;
 use wirelab_clients::harness::statistics::median;
+use wirelab_clients::harness::theory::TheoryVerdict;
 
 use super::aggregate::Group;
-use super::details::{TheoryRow, TheoryVerdict};
 use super::figures::Figure;
 use super::folder::Folder;
 
@@ -11,7 +12,7 @@ use super::folder::Folder;
 /// formula, since several share the names of their quantities: the first that was judged, or else reported. What a run
 /// did not fulfil the assumptions of predicts nothing.
 pub(super) fn predicted(folder: &Folder, group: &Group, figure: Figure) -> Option<f64> {
-    let rows = folder.theory.as_ref()?;
+    let rows = &folder.rows.theory;
     let is_of = |row: &&TheoryRow| group.runs.iter().any(|run| run.run_id == row.run_id);
     let holding: Vec<(&TheoryRow, f64)> = rows
         .iter()

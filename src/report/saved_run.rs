@@ -6,24 +6,20 @@
 use wirelab_clients::harness::cell::Cell;
 use wirelab_clients::harness::run_result::RunResult;
 
-use super::{File, ReportError, RunExporter};
+use super::{File, ReportError};
 
 /// The folder of saved runs below the results folder.
 pub const FOLDER: &str = "runs";
 
-/// Renders `runs/*.json`.
-pub(super) struct SavedRuns;
-
-impl RunExporter for SavedRuns {
-    fn render(&self, run: &RunResult) -> Result<Vec<File>, ReportError> {
-        let path = format!("{FOLDER}/{}.json", run.cell.run_id);
-        match serde_json::to_vec(run) {
-            Ok(mut bytes) => {
-                bytes.push(b'\n');
-                Ok(vec![File::new(path, bytes)])
-            }
-            Err(error) => Err(ReportError::Histogram { path, reason: error.to_string() }),
+/// Returns the file of a run.
+pub(super) fn file(run: &RunResult) -> Result<File, ReportError> {
+    let path = format!("{FOLDER}/{}.json", run.cell.run_id);
+    match serde_json::to_vec(run) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            Ok(File::new(path, bytes))
         }
+        Err(error) => Err(ReportError::Histogram { path, reason: error.to_string() }),
     }
 }
 
@@ -44,17 +40,17 @@ mod tests {
     fn a_saved_run_is_the_run() {
         let results = example::result_set();
         for run in &results.runs {
-            let files = SavedRuns.render(run).unwrap();
+            let files = vec![file(run).unwrap()];
             let restored = restore(&run.cell, &files).unwrap().unwrap();
             assert_eq!(
-                crate::report::render_run(&restored).unwrap(),
-                crate::report::render_run(run).unwrap()
+                crate::report::files_of_run(&restored).unwrap(),
+                crate::report::files_of_run(run).unwrap()
             );
             assert_eq!(restored.delivery.distinct_lines_count(), run.delivery.distinct_lines_count());
             assert_eq!(restored.delivery, run.delivery);
         }
         let runs: Vec<RunResult> = results.runs.clone();
-        let files: Vec<File> = runs.iter().flat_map(|run| SavedRuns.render(run).unwrap()).collect();
+        let files: Vec<File> = runs.iter().map(|run| file(run).unwrap()).collect();
         let restored: Vec<RunResult> =
             runs.iter().map(|run| restore(&run.cell, &files).unwrap().unwrap()).collect();
         assert_eq!(restored, runs);
@@ -63,7 +59,7 @@ mod tests {
     #[test]
     fn half_a_file_is_refused_by_its_name() {
         let run = example::result_set().runs.remove(0);
-        let mut files = SavedRuns.render(&run).unwrap();
+        let mut files = vec![file(&run).unwrap()];
         files[0].bytes.truncate(100);
         let said = restore(&run.cell, &files).unwrap().unwrap_err().to_string();
         assert!(said.starts_with("runs/short-poll-1.json: "), "{said}");

@@ -1,6 +1,7 @@
 //! The report without its looks: what every format says in its own way.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
 use wirelab_clients::harness::plan::Size;
 
 use super::aggregate::Aggregate;
@@ -8,7 +9,7 @@ use super::figures::Figure;
 use super::finding::{Sentence, finding};
 use super::folder::Folder;
 use super::sweep::Sweep;
-use super::wording::{counted, list, plain};
+use super::wording::{counted, grouped, list};
 
 /// Everything that formats share.
 pub(super) struct Summary<'a> {
@@ -35,27 +36,22 @@ impl<'a> Summary<'a> {
     /// What a reader wants to know before the numbers: name and value.
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let manifest = &self.folder.manifest;
-        let told = |key: &str| manifest.get(key).and_then(Value::as_str).map(str::to_owned);
-        let machine = |key: &str| match manifest.get("machine").and_then(|machine| machine.get(key)) {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(Value::Number(number)) => Some(number.to_string()),
-            Some(_) | None => None,
-        };
-        let processors = machine("cores_count").map(|cores| format!("{cores} processors"));
-        let machine = [machine("cpu_model"), processors, machine("os"), machine("kernel")];
-        let seed = manifest.get("seed").and_then(Value::as_u64).map(|seed| seed.to_string());
-        let size = match self.folder.size {
+        let machine = &manifest.machine;
+        let processors = machine.cores_count.map(|cores| format!("{cores} processors"));
+        let machine =
+            [machine.cpu_model.clone(), processors, Some(machine.os.clone()), machine.kernel.clone()];
+        let size = match self.folder.plan.size {
             Size::Smoke => Some("smoke, not for citing".to_owned()),
             Size::Full => None,
         };
         let facts = [
-            ("plan", Some(self.folder.plan.clone())),
+            ("plan", Some(self.folder.plan.name.clone())),
             ("size", size),
-            ("started", told("started_utc")),
+            ("started", Some(manifest.started_utc.clone())),
             ("runs", Some(self.runs())),
             ("subscribers", self.subscribers()),
-            ("commit", told("commit")),
-            ("seed", seed),
+            ("commit", manifest.commit.clone()),
+            ("seed", Some(manifest.seed.to_string())),
             ("machine", Some(machine.into_iter().flatten().collect::<Vec<_>>().join(", "))),
         ];
         let some = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
@@ -64,7 +60,7 @@ impl<'a> Summary<'a> {
 
     fn runs(&self) -> String {
         let groups = self.aggregate.groups.len();
-        let runs = self.folder.runs.len();
+        let runs = self.folder.rows.runs.len();
         if groups == runs {
             runs.to_string()
         } else {
@@ -73,22 +69,15 @@ impl<'a> Summary<'a> {
     }
 
     fn subscribers(&self) -> Option<String> {
-        let factors = self.folder.runs.iter().flat_map(|run| &run.factors);
-        let mut counts: Vec<f64> = factors
-            .filter(|(factor, _)| *factor == super::figures::Factor::Subscribers)
-            .map(|(_, count)| *count)
-            .collect();
-        counts.sort_by(f64::total_cmp);
-        counts.dedup();
-        let told: Vec<String> = counts.into_iter().map(plain).collect();
+        let counts: BTreeSet<u64> = self.folder.rows.runs.iter().map(|run| run.subscribers_count).collect();
+        let told: Vec<String> = counts.into_iter().map(grouped).collect();
         (!told.is_empty()).then(|| list(&told))
     }
 
     /// The command that made the folder, as it was typed.
     pub(super) fn command(&self) -> Option<String> {
-        let argv = self.folder.manifest.get("argv")?.as_array()?;
-        let words: Vec<&str> = argv.iter().filter_map(Value::as_str).collect();
-        (!words.is_empty()).then(|| words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
+        let argv = &self.folder.manifest.argv;
+        (!argv.is_empty()).then(|| argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
     }
 }
 

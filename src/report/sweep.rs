@@ -4,8 +4,11 @@
 //! in a word, such as the poll schedule, are series of their own; transports to which the factor does not apply are
 //! references, drawn across.
 
+use wirelab_clients::harness::rows::RunRow;
+use wirelab_clients::wire::Transport;
+
 use super::aggregate::{Aggregate, Group};
-use super::figures::Factor;
+use super::figures::{Factor, words_of};
 
 /// Fewest values of a factor that make a line.
 const LEVELS_MIN: usize = 2;
@@ -36,7 +39,7 @@ impl<'a> Sweep<'a> {
         if varied.next().is_some() {
             return None;
         }
-        let mut series: Vec<(Key<'a>, Series<'a>)> = Vec::new();
+        let mut series: Vec<(Key, Series<'a>)> = Vec::new();
         let mut references = Vec::new();
         for group in &aggregate.groups {
             let Some(level) = level(group, factor) else {
@@ -47,7 +50,7 @@ impl<'a> Sweep<'a> {
             match series.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, series)) => series.points.push((level, group)),
                 None => {
-                    let label = group.transport.to_owned();
+                    let label = group.transport.to_string();
                     series.push((key, Series { label, points: vec![(level, group)] }));
                 }
             }
@@ -67,10 +70,10 @@ impl<'a> Sweep<'a> {
 }
 
 /// What tells the lines of a sweep apart.
-type Key<'a> = (&'a str, Vec<(&'static str, String)>);
+type Key = (Transport, Vec<(&'static str, String)>);
 
-fn key<'a>(group: &Group<'a>) -> Key<'a> {
-    (group.transport, group.runs[0].words.clone())
+fn key(group: &Group) -> Key {
+    (group.transport, words_of(group.runs[0]))
 }
 
 /// The transport, and the words that tell it from its other series.
@@ -83,7 +86,7 @@ fn label(series: &[(Key, Series)], i: usize) -> String {
         .collect();
     let own = words.iter().filter(|word| others.iter().any(|(_, others)| !others.contains(word)));
     let own: Vec<String> = own.map(spoken).collect();
-    if own.is_empty() { (*transport).to_owned() } else { format!("{transport} ({})", own.join(", ")) }
+    if own.is_empty() { transport.to_string() } else { format!("{transport} ({})", own.join(", ")) }
 }
 
 /// A word that says nothing without its column brings it along.
@@ -96,16 +99,14 @@ fn spoken((column, word): &(&'static str, String)) -> String {
 
 /// The value of the factor, where all runs of the group share it.
 fn level(group: &Group, factor: Factor) -> Option<f64> {
-    let of_run = |run: &super::folder::Run| {
-        run.factors.iter().find(|(known, _)| *known == factor).map(|(_, value)| *value)
-    };
+    let of_run = |run: &RunRow| run.number(factor.column());
     let first = of_run(group.runs[0])?;
     group.runs.iter().all(|run| of_run(run) == Some(first)).then_some(first)
 }
 
 /// Whether a transport was measured at several values of it.
 fn varies(aggregate: &Aggregate, factor: Factor) -> bool {
-    let values = |transport: &str| {
+    let values = |transport: Transport| {
         let mut values: Vec<f64> = aggregate
             .groups
             .iter()
@@ -122,12 +123,11 @@ fn varies(aggregate: &Aggregate, factor: Factor) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::folder::Folder;
     use crate::report::synthetic::{self, Cell};
 
     /// The factor, its series with their levels, and the references.
     fn told(cells: &[Cell]) -> Option<(Factor, Vec<String>, usize)> {
-        let folder = Folder::read(&synthetic::files(cells, 1)).unwrap();
+        let folder = synthetic::folder(cells, 1);
         let aggregate = Aggregate::of(&folder);
         let sweep = Sweep::of(&aggregate)?;
         let series = sweep.series.iter().map(|series| {

@@ -1,12 +1,16 @@
 //! Results folders that nobody measured: what the report is tested with. Only tests use them.
 
+use std::sync::LazyLock;
+
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
+use wirelab_clients::harness::example;
+use wirelab_clients::harness::rows::{self, Row, RunRow, SCHEMA_VERSION};
 
-use super::{File, hdr_log};
+use super::{File, Folder, hdr_log};
 
 /// Distinct lines of every run: enough for p99.
 const LINES: u64 = 500;
@@ -90,20 +94,90 @@ impl Cell {
     }
 }
 
-const RUNS_HEADER: &str = "schema_version,run_id,block,transport,arm,is_aa,verdict,verdict_reasons,subscribers_count,\
-    distinct_lines_count,expected_count,delivered_count,lost_count,censored_count,duplicated_count,out_of_order_count,\
-    requests_count,requests_per_line_ratio,delivery_latency_us_p50,delivery_latency_us_p90,delivery_latency_us_p99,\
-    delivery_latency_us_max,server_cpu_per_line_us,app_bytes,l7_up_bytes,l7_down_bytes,ip_up_bytes,ip_down_bytes,\
-    wire_per_line_bytes,l7_per_line_bytes,server_pss_anon_bytes,send_lateness_us_p99";
+/// What stands in a column that every run fills, unless a cell says something else.
+fn default(column: &str) -> String {
+    let text = match column {
+        "schema_version" => return SCHEMA_VERSION.to_string(),
+        "plan" => "made-up",
+        "run_id" => "run",
+        "transport" => "sse",
+        "is_aa" => "false",
+        "verdict" => "ok",
+        "line_process" => "poisson",
+        "http_version" => "1.1",
+        "compression" => "identity",
+        "subscribers_count" => "10",
+        "block" | "position" | "repetition" | "seed" | "deployments_count" | "measured_s" => "1",
+        column if is_needed(column) => "0",
+        _ => "",
+    };
+    text.to_owned()
+}
+
+/// Whether an empty cell is refused: nothing else tells a count that is always known from one that may not be.
+fn is_needed(column: &str) -> bool {
+    let of = example::result_set().runs.remove(0);
+    let mut row = RunRow::of(&of).cells();
+    let place = RunRow::COLUMNS.iter().position(|known| known.name == column);
+    place.is_some_and(|place| {
+        row[place].clear();
+        rows::read::<RunRow>(&csv::<RunRow>(&[row])).is_err()
+    })
+}
+
+fn csv<R: Row>(lines: &[Vec<String>]) -> String {
+    let header = R::COLUMNS.iter().map(|column| column.name.to_owned()).collect();
+    let bytes = rows::csv_text(std::iter::once(header).chain(lines.iter().cloned()));
+    String::from_utf8(bytes).expect("the cells are text")
+}
+
+/// The only row of a file with this line.
+fn parsed(line: Vec<String>) -> RunRow {
+    let rows = rows::read(&csv::<RunRow>(&[line])).unwrap_or_else(|error| panic!("{error}"));
+    let [row] = rows.try_into().expect("one line is one row");
+    row
+}
+
+/// A row of `runs.csv` with these cells.
+pub(super) fn row(cells: impl IntoIterator<Item = (&'static str, String)>) -> RunRow {
+    static DEFAULTS: LazyLock<Vec<String>> =
+        LazyLock::new(|| RunRow::COLUMNS.iter().map(|column| default(column.name)).collect());
+    let mut line = DEFAULTS.clone();
+    for (column, text) in cells {
+        line[place(column)] = text;
+    }
+    parsed(line)
+}
+
+/// The row with another value in one column.
+pub(super) fn with(row: &RunRow, column: &str, value: impl ToString) -> RunRow {
+    let mut line = row.cells();
+    line[place(column)] = value.to_string();
+    parsed(line)
+}
+
+/// A number as this column of `runs.csv` takes it: most count whole things.
+pub(super) fn cell(column: &str, number: f64) -> String {
+    let is_whole = ["_count", "_bytes", "_us"].iter().any(|end| column.contains(end))
+        && !column.contains("per_line")
+        && column != "kernel_slab_bytes";
+    if is_whole { number.round().to_string() } else { rows::number_text(number) }
+}
+
+fn place(column: &str) -> usize {
+    let place = RunRow::COLUMNS.iter().position(|known| known.name == column);
+    place.unwrap_or_else(|| panic!("runs.csv has no column {column}"))
+}
+
+/// The folder with these cells; `seed` decides the noise.
+pub(super) fn folder(cells: &[Cell], seed: u64) -> Folder {
+    Folder::read(&files(cells, seed)).unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// The files of a folder with these cells; `seed` decides the noise.
 pub(super) fn files(cells: &[Cell], seed: u64) -> Vec<File> {
-    let mut further: Vec<&str> =
-        cells.iter().flat_map(|cell| cell.columns.iter().map(|(name, _)| *name)).collect();
-    further.sort_unstable();
-    further.dedup();
     let mut random = Pcg64::seed_from_u64(seed);
-    let mut runs = [&[RUNS_HEADER], further.as_slice()].concat().join(",") + "\n";
+    let mut runs = Vec::new();
     let mut percentiles =
         "run_id,transport,arm,metric,quantile,value_us,samples_count,ci_low_us,ci_high_us\n".to_owned();
     let mut theory =
@@ -113,47 +187,56 @@ pub(super) fn files(cells: &[Cell], seed: u64) -> Vec<File> {
     let mut series = "run_id,transport,arm,t_s,metric,value,unit\n".to_owned();
     let mut checks = "run_id,check,left,right,unit,tolerance,verdict\n".to_owned();
     let mut files = Vec::new();
-    for cell in cells {
-        for (run, verdict) in cell.verdicts.iter().enumerate() {
-            let run_id = cell.run_id(run);
-            let mut noise = || 1.0 + cell.noise_ratio * random.random_range(-1.0..1.0);
-            let (p50, p99) = (cell.p50_ms * 1e3 * noise(), cell.p99_ms * 1e3 * noise());
-            let (cpu, bytes) = (cell.cpu_us * noise(), cell.l7_per_line);
-            let memory = (cell.memory_mib * noise() * 1048576.0) as u64;
-            let reason = if *verdict == "ok" { "" } else { "a made-up reason" };
-            let (arm, transport) = (&cell.arm, cell.transport);
-            let delivered = LINES - cell.lost;
-            runs += &format!(
-                "1,{run_id},{block},{transport},{arm},{aa},{verdict},{reason},10,{LINES},{LINES},{delivered},{lost},0,0,0,\
-                 {requests},{per_line},{p50},{p90},{p99},{max},{cpu},{app},{up},{down},{ip_up},{ip_down},{wire},{bytes},\
-                 {memory},40",
-                block = run + 1,
-                aa = cell.is_aa,
-                lost = cell.lost,
-                requests = (cell.requests_per_line * LINES as f64).ceil(),
-                per_line = cell.requests_per_line,
-                p90 = (p50 + p99) / 2.0,
-                max = p99 * 1.1,
-                app = 68.0 * LINES as f64,
-                up = bytes * 0.2 * LINES as f64,
-                down = bytes * 0.8 * LINES as f64,
-                ip_up = bytes * 0.4 * LINES as f64,
-                ip_down = bytes * 1.0 * LINES as f64,
-                wire = bytes * 1.5,
-            );
-            for column in &further {
-                let value =
-                    cell.columns.iter().find(|(name, _)| name == column).map_or("", |(_, value)| value);
-                runs += &format!(",{value}");
-            }
-            runs += "\n";
+    for made_up in cells {
+        for (run, verdict) in made_up.verdicts.iter().enumerate() {
+            let run_id = made_up.run_id(run);
+            let mut noise = || 1.0 + made_up.noise_ratio * random.random_range(-1.0..1.0);
+            let (p50, p99) =
+                ((made_up.p50_ms * 1e3 * noise()).round(), (made_up.p99_ms * 1e3 * noise()).round());
+            let (cpu, bytes) = (made_up.cpu_us * noise(), made_up.l7_per_line);
+            let memory = made_up.memory_mib * noise() * 1_048_576.0;
+            let (arm, transport) = (&made_up.arm, made_up.transport);
+            let lines = LINES as f64;
+            let words = [
+                ("run_id", run_id.clone()),
+                ("block", (run + 1).to_string()),
+                ("transport", transport.to_owned()),
+                ("arm", arm.clone()),
+                ("is_aa", made_up.is_aa.to_string()),
+                ("verdict", (*verdict).to_owned()),
+                ("verdict_reasons", if *verdict == "ok" { "" } else { "a made-up reason" }.to_owned()),
+            ];
+            let numbers = [
+                ("distinct_lines_count", lines),
+                ("expected_count", lines),
+                ("delivered_count", lines - made_up.lost as f64),
+                ("lost_count", made_up.lost as f64),
+                ("requests_count", (made_up.requests_per_line * lines).ceil()),
+                ("requests_per_line_ratio", made_up.requests_per_line),
+                ("delivery_latency_us_p50", p50),
+                ("delivery_latency_us_p90", (p50 + p99) / 2.0),
+                ("delivery_latency_us_p99", p99),
+                ("delivery_latency_us_max", p99 * 1.1),
+                ("server_cpu_per_line_us", cpu),
+                ("app_bytes", 68.0 * lines),
+                ("l7_up_bytes", bytes * 0.2 * lines),
+                ("l7_down_bytes", bytes * 0.8 * lines),
+                ("ip_up_bytes", bytes * 0.4 * lines),
+                ("ip_down_bytes", bytes * lines),
+                ("wire_per_line_bytes", bytes * 1.5),
+                ("l7_per_line_bytes", bytes),
+                ("server_pss_anon_bytes", memory),
+                ("send_lateness_us_p99", 40.0),
+            ];
+            let numbers = numbers.map(|(column, number)| (column, cell(column, number)));
+            runs.push(row(words.into_iter().chain(numbers).chain(made_up.columns.iter().cloned())).cells());
             let of = format!("{run_id},{transport},{arm}");
-            for (quantile, value) in [("0.5", p50), ("0.99", p99), ("1", p99 * 1.1)] {
+            for (quantile, value) in [("0.5", p50), ("0.99", p99), ("1", (p99 * 1.1).round())] {
                 percentiles += &format!("{of},delivery_latency,{quantile},{value},{LINES},,\n");
             }
-            let requests = cell.requests_per_line;
+            let requests = made_up.requests_per_line;
             for (formula, quantity, unit, predicted, measured) in [
-                ("F1", "delivery latency p50", "us", cell.p50_ms * 1e3, p50),
+                ("F1", "delivery latency p50", "us", made_up.p50_ms * 1e3, p50),
                 ("F3", "requests per line", "ratio", requests, requests * 1.01),
                 ("F9", "wire bytes per line", "bytes", bytes * 1.5 * 1.03, bytes * 1.5),
             ] {
@@ -170,24 +253,23 @@ pub(super) fn files(cells: &[Cell], seed: u64) -> Vec<File> {
                 let (t, wave) = (f64::from(second) * 0.5, 1.0 + 0.2 * (f64::from(second) * 0.7).sin());
                 series += &format!("{of},{t},delivery_latency_mean,{},µs\n", p50 * wave);
                 series += &format!("{of},{t},delivery_latency_max,{},µs\n", p99 * wave);
-                series += &format!("{of},{t},requests,{},1/s\n", cell.requests_per_line * 50.0 * wave);
+                series += &format!("{of},{t},requests,{},1/s\n", made_up.requests_per_line * 50.0 * wave);
             }
             checks += &format!("{run_id},requests,1200,1200,count,10,pass\n");
             files.push(histogram(&run_id, p50, p99, random.random()));
         }
     }
+    let mut manifest = example::result_set().manifest;
+    (manifest.plan, manifest.seed) = ("made-up".to_owned(), 7);
+    manifest.argv = ["wirelab", "run", "made-up"].map(str::to_owned).into();
     let named = [
         (
             "plan.toml",
             "name = \"made-up\"\nquestion = \"What does a shorter interval buy?\"\n".to_owned()
                 + "prediction = \"Half the interval, half the latency, twice the requests.\"\n",
         ),
-        (
-            "manifest.json",
-            "{\"schema_version\": 1, \"seed\": 7, \"argv\": [\"wirelab\", \"run\", \"made-up\"]}\n"
-                .to_owned(),
-        ),
-        ("runs.csv", runs),
+        ("manifest.json", manifest.to_json()),
+        ("runs.csv", csv::<RunRow>(&runs)),
         ("percentiles.csv", percentiles),
         ("theory.csv", theory),
         ("timeseries.csv", series),

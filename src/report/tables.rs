@@ -1,15 +1,20 @@
 //! The tables of the report: rows of text, for whichever format.
 
 use serde_json::Value;
+use wirelab_clients::harness::results::Manifest;
+use wirelab_clients::harness::rows::{CheckRow, PercentileRow, RunRow, TheoryRow};
+use wirelab_clients::harness::run_result::{CheckVerdict, Verdict};
 use wirelab_clients::harness::statistics::{distinct_lines_needed, median};
+use wirelab_clients::harness::theory::TheoryVerdict;
+use wirelab_clients::harness::theory::calibration::{Arm, ArmCalibration, MessageBytes, Sizes};
+use wirelab_clients::harness::theory::spread::Spread;
+use wirelab_clients::options::{Compression, Condition};
 
 use super::aggregate::{Group, Summary as Median};
-use super::details::{CheckVerdict, PercentileRow, TheoryVerdict};
 use super::figures::Figure;
-use super::folder::{Folder, Run, Verdict};
+use super::folder::Folder;
 use super::summary::Summary;
-use super::table::grouped;
-use super::wording::{digits, percent_signed, plain};
+use super::wording::{digits, grouped, percent_signed, plain};
 
 /// What is not known.
 pub(super) const UNKNOWN: &str = "–";
@@ -124,7 +129,7 @@ fn with_spread(median: &Median) -> Cell {
 fn missing(group: &Group, figure: Figure) -> String {
     let Some(quantile) = figure.quantile() else { return UNKNOWN.to_owned() };
     let needed = distinct_lines_needed(quantile);
-    let is_short = |run: &&Run| run.distinct_lines.is_some_and(|lines| lines < needed);
+    let is_short = |run: &&RunRow| run.distinct_lines_count < needed;
     if group.runs.iter().any(is_short) { format!("n < {}", grouped(needed)) } else { UNKNOWN.to_owned() }
 }
 
@@ -142,39 +147,36 @@ pub(super) fn runs(summary: &Summary) -> Table {
     let titles = FIGURES.iter().map(|figure| figure.title_with_unit());
     let defects = ["lost", "duplicated", "censored", "out of order", "verdict"].map(str::to_owned);
     let header = header(["run".to_owned(), "requests".to_owned()].into_iter().chain(titles).chain(defects));
-    let count = |count: Option<u64>| count.map_or(UNKNOWN.to_owned(), grouped);
-    let row = |run: &Run| {
+    let row = |run: &RunRow| {
         let told = FIGURES.iter().map(|figure| {
-            number(match run.figure(*figure) {
+            number(match figure.of(run) {
                 Some(value) => digits(value),
                 None => missing_in_run(run, *figure),
             })
         });
-        let defects = [run.lost, run.duplicated, run.censored, run.out_of_order].map(|defect| Cell {
-            text: count(defect),
+        let defects = [run.lost_count, run.duplicated_count, run.censored_count, run.out_of_order_count];
+        let defects = defects.map(|defect| Cell {
+            text: grouped(defect),
             spread: String::new(),
-            look: if defect == Some(0) { Look::Number } else { Look::Defect },
+            look: if defect == 0 { Look::Number } else { Look::Defect },
         });
-        let cells = std::iter::once(number(count(run.requests))).chain(told).chain(defects);
+        let cells = std::iter::once(number(grouped(run.requests_count))).chain(told).chain(defects);
         TableRow {
             name: run.run_id.clone(),
             cells: cells.chain([words(run.verdict.name())]).collect(),
             mark: mark(run),
         }
     };
-    Table { header, rows: summary.folder.runs.iter().map(row).collect() }
+    Table { header, rows: summary.folder.rows.runs.iter().map(row).collect() }
 }
 
-fn missing_in_run(run: &Run, figure: Figure) -> String {
+fn missing_in_run(run: &RunRow, figure: Figure) -> String {
     let Some(quantile) = figure.quantile() else { return UNKNOWN.to_owned() };
     let needed = distinct_lines_needed(quantile);
-    match run.distinct_lines {
-        Some(lines) if lines < needed => format!("n < {}", grouped(needed)),
-        Some(_) | None => UNKNOWN.to_owned(),
-    }
+    if run.distinct_lines_count < needed { format!("n < {}", grouped(needed)) } else { UNKNOWN.to_owned() }
 }
 
-fn mark(run: &Run) -> Mark {
+fn mark(run: &RunRow) -> Mark {
     match run.verdict {
         Verdict::Ok | Verdict::Unresolved => Mark::None,
         Verdict::Invalid => Mark::Invalid,
@@ -183,18 +185,18 @@ fn mark(run: &Run) -> Mark {
 
 /// The runs with reasons.
 pub(super) fn reasons(folder: &Folder) -> Vec<Reasons> {
-    let with = folder.runs.iter().filter(|run| !run.reasons.is_empty());
+    let with = folder.rows.runs.iter().filter(|run| !run.verdict_reasons.is_empty());
     with.map(|run| Reasons {
         run_id: run.run_id.clone(),
         verdict: run.verdict.name(),
-        reasons: run.reasons.clone(),
+        reasons: run.verdict_reasons.clone(),
     })
     .collect()
 }
 
 /// Every distribution: the median over valid runs of each percentile, ms.
 pub(super) fn percentiles(summary: &Summary) -> Table {
-    let rows = &summary.folder.percentiles;
+    let rows = &summary.folder.rows.percentiles;
     let mut quantiles: Vec<f64> = rows.iter().map(|row| row.quantile).collect();
     quantiles.sort_by(f64::total_cmp);
     quantiles.dedup();
@@ -216,7 +218,8 @@ pub(super) fn percentiles(summary: &Summary) -> Table {
         for metric in metrics.iter().filter(|_| group.is_believed()) {
             let cells = quantiles.iter().map(|quantile| {
                 let here = |row: &&&PercentileRow| row.metric == *metric && row.quantile == *quantile;
-                let values: Option<Vec<f64>> = of_group.iter().filter(here).map(|row| row.value_us).collect();
+                let values: Option<Vec<f64>> =
+                    of_group.iter().filter(here).map(|row| Some(row.value_us? as f64)).collect();
                 // The runs that lack it had too few lines: the others do not speak for them.
                 let middle = values.and_then(|values| median(&values));
                 number(middle.map_or(UNKNOWN.to_owned(), |us| digits(us / 1e3)))
@@ -229,9 +232,12 @@ pub(super) fn percentiles(summary: &Summary) -> Table {
     table
 }
 
-/// Every prediction; `None` without `theory.csv`.
+/// Every prediction; `None` where there is none.
 pub(super) fn theory(summary: &Summary) -> Option<Table> {
-    let rows = summary.folder.theory.as_ref()?;
+    let rows = &summary.folder.rows.theory;
+    if rows.is_empty() {
+        return None;
+    }
     let header = header([
         "run",
         "formula",
@@ -243,7 +249,7 @@ pub(super) fn theory(summary: &Summary) -> Option<Table> {
         "tolerance",
         "verdict",
     ]);
-    let row = |row: &super::details::TheoryRow| {
+    let row = |row: &TheoryRow| {
         let run = summary.folder.run(&row.run_id);
         let verdict = match row.verdict {
             TheoryVerdict::AssumptionBroken if !row.assumption_broken.is_empty() => {
@@ -274,11 +280,14 @@ pub(super) fn theory(summary: &Summary) -> Option<Table> {
     Some(Table { header, rows: rows.iter().map(row).collect() })
 }
 
-/// Every gate; `None` without `checks.csv`.
+/// Every gate; `None` where there is none.
 pub(super) fn checks(summary: &Summary) -> Option<Table> {
-    let rows = summary.folder.checks.as_ref()?;
+    let rows = &summary.folder.rows.checks;
+    if rows.is_empty() {
+        return None;
+    }
     let header = header(["run", "check", "left", "right", "tolerance", "unit", "verdict"]);
-    let row = |row: &super::details::CheckRow| {
+    let row = |row: &CheckRow| {
         let run = summary.folder.run(&row.run_id);
         let value = |value: Option<f64>| number(value.map_or(UNKNOWN.to_owned(), plain_or_long));
         let verdict = match row.verdict {
@@ -312,24 +321,85 @@ fn plain_or_long(number: f64) -> String {
     }
 }
 
-/// Every member with the path to it.
-pub(super) fn manifest(members: &serde_json::Map<String, Value>) -> Vec<(String, String)> {
+/// Every member of the manifest with the path to it; calibrations have a table of their own.
+pub(super) fn manifest(manifest: &Manifest) -> Vec<(String, String)> {
+    let manifest = Manifest { calibrations: Vec::new(), ..manifest.clone() };
     let mut rows = Vec::new();
-    for (key, value) in members {
-        match value {
-            Value::Object(members) => {
-                let inner = manifest(members).into_iter();
-                rows.extend(inner.map(|(inner, value)| (format!("{key}.{inner}"), value)));
-            }
-            Value::Array(values) => {
-                rows.push((key.clone(), values.iter().map(text_of).collect::<Vec<_>>().join(", ")));
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                rows.push((key.clone(), text_of(value)));
+    flatten("", &serde_json::to_value(manifest).expect("a manifest has no key that JSON refuses"), &mut rows);
+    rows.retain(|(name, _)| name != "calibrations");
+    rows
+}
+
+/// Every constant that was calibrated, per server and way to ask it.
+pub(super) fn calibrations(manifest: &Manifest) -> Vec<(String, String)> {
+    let time = |spread: &Spread| {
+        let (mean, error) = (digits(spread.mean_s * 1e3), digits(spread.error_s * 1e3));
+        format!("{mean} ms on average (standard error {error} ms, {} samples)", grouped(spread.samples_count))
+    };
+    let mut rows = Vec::new();
+    for calibration in &manifest.calibrations {
+        let server = &calibration.server;
+        for (what, spread) in [
+            ("round trip", &calibration.round_trip_s),
+            ("connecting", &calibration.connect_s),
+            ("lateness of a timer", &calibration.timer_late_s),
+            ("due time until visible", &calibration.visible_s),
+        ] {
+            rows.push((format!("{server}: {what}"), time(spread)));
+        }
+        let write = calibration.write_s.map(|seconds| format!("{} µs", digits(seconds * 1e6)));
+        rows.push((format!("{server}: one more subscriber"), write.unwrap_or_else(|| UNKNOWN.to_owned())));
+        for ArmCalibration { arm, exchange_s, cycle_s, held_s, sizes } in &calibration.arms {
+            let asked = asked(arm);
+            let times = [("a poll", exchange_s), ("from poll to poll", cycle_s), ("a held line", held_s)];
+            let times = times.into_iter().filter_map(|(what, spread)| Some((what, time(spread.as_ref()?))));
+            rows.extend(times.map(|(what, told)| (format!("{server}, {asked}: {what}"), told)));
+            let bytes = |what: &str, size: &MessageBytes| {
+                (format!("{server}, {asked}: {what}"), format!("{} bytes beside seqs", digits(size.plain)))
+            };
+            match sizes {
+                Sizes::Poll { question, answer, empty, line } => rows.extend([
+                    bytes("a question", question),
+                    bytes("an answer without its lines", answer),
+                    bytes("an empty answer", empty),
+                    bytes("a line without its text", line),
+                ]),
+                Sizes::Stream { line } => rows.push(bytes("a line without its text", line)),
             }
         }
     }
     rows
+}
+
+/// How an arm asks: `short-poll over HTTP/1.1, kept alive, with If-None-Match`.
+fn asked(arm: &Arm) -> String {
+    let Arm { transport, http, connections, compression, condition } = arm;
+    let mut text = format!("{transport} over HTTP/{http}, {connections}");
+    if *compression != Compression::Identity {
+        text += &format!(", {compression}");
+    }
+    if *condition == Condition::IfNoneMatch {
+        text += ", conditional";
+    }
+    text
+}
+
+/// Every value below `value` with the path to it.
+fn flatten(path: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&path, value, rows);
+            }
+        }
+        Value::Array(values) => {
+            rows.push((path.to_owned(), values.iter().map(text_of).collect::<Vec<_>>().join(", ")));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            rows.push((path.to_owned(), text_of(value)));
+        }
+    }
 }
 
 fn text_of(value: &Value) -> String {

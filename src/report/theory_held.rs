@@ -1,9 +1,10 @@
 //! Whether theory held: how many of the judged predictions were within their tolerance, and which were not.
 
 use super::aggregate::Aggregate;
-use super::details::{TheoryRow, TheoryVerdict};
 use super::folder::Folder;
 use super::wording::{counted, percent_signed, plain};
+use wirelab_clients::harness::rows::{RunRow, TheoryRow};
+use wirelab_clients::harness::theory::TheoryVerdict;
 
 /// Misses that a sentence lists.
 const LISTED_MAX: usize = 4;
@@ -46,9 +47,8 @@ impl Held {
             failures: Vec::new(),
             broken: Vec::new(),
         };
-        let believed =
-            |row: &&TheoryRow| folder.run(&row.run_id).is_some_and(super::folder::Run::is_believed);
-        let rows: Vec<&TheoryRow> = folder.theory.as_ref()?.iter().filter(believed).collect();
+        let believed = |row: &&TheoryRow| folder.run(&row.run_id).is_some_and(RunRow::is_believed);
+        let rows: Vec<&TheoryRow> = folder.rows.theory.iter().filter(believed).collect();
         if rows.is_empty() {
             return None;
         }

@@ -59,8 +59,12 @@ pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
 
 /// `1 run`, `2 runs`.
 pub(super) fn counted(count: usize, one: &str, several: &str) -> String {
-    let count_text = grouped_text(&count.to_string());
-    format!("{count_text} {}", if count == 1 { one } else { several })
+    format!("{} {}", grouped(count as u64), if count == 1 { one } else { several })
+}
+
+/// A count in groups of three digits: `12,345`.
+pub(super) fn grouped(count: u64) -> String {
+    grouped_text(&count.to_string())
 }
 
 fn grouped_text(whole: &str) -> String {

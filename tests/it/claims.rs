@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use tempfile::TempDir;
-use wirelab_clients::harness::metrics::{CLAIMS_COLUMNS, TWO_WAY_COLUMNS};
+use wirelab_clients::harness::rows::{CLAIMS_COLUMNS, TWO_WAY_COLUMNS};
 
 use crate::server::wirelab;
 
@@ -134,7 +134,15 @@ fn a_folder_without_runs_of_an_arm_says_so_and_one_lost_line_ends_with_3() {
     // The shipped sample is of another plan: under this one's name it has none of its arms.
     let sample = Path::new(PROJECT).join("results/sample");
     let copy = TempDir::new().unwrap();
-    for name in ["plan.toml", "manifest.json", "runs.csv", "percentiles.csv"] {
+    for name in [
+        "plan.toml",
+        "manifest.json",
+        "runs.csv",
+        "percentiles.csv",
+        "theory.csv",
+        "checks.csv",
+        "timeseries.csv",
+    ] {
         fs::copy(sample.join(name), copy.path().join(name)).unwrap();
     }
     let plan = fs::read_to_string(copy.path().join("plan.toml")).unwrap();

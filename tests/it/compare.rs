@@ -86,14 +86,14 @@ fn a_folder_that_cannot_be_compared_is_named_with_the_remedy() {
             |b| {
                 let file = b.join("manifest.json");
                 let json = fs::read_to_string(&file).unwrap();
-                fs::write(file, json.replace("\"schema_version\": 1", "\"schema_version\": 9")).unwrap();
+                fs::write(file, json.replace("\"schema_version\": 2", "\"schema_version\": 9")).unwrap();
             },
             "schema_version 9 is not known",
         ),
         (
             "garbled",
             |b| fs::write(b.join("percentiles.csv"), "run_id\n").unwrap(),
-            "percentiles.csv: column metric is missing",
+            "percentiles.csv: column transport is missing",
         ),
         (
             "without a run",

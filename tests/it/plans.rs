@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
-use wirelab_clients::harness::metrics::{
-    CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS,
-};
+use wirelab_clients::harness::rows::{CheckRow, PercentileRow, Row, RunRow, SeriesRow, TheoryRow};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -75,13 +73,16 @@ fn smoke(plan: &str) {
     let mut folders = fs::read_dir(results.path().join(plan)).unwrap().map(|entry| entry.unwrap().path());
     let folder = folders.next().unwrap();
     let header = |columns: &[&str]| columns.join(",");
-    let runs =
-        table(&folder, "runs.csv", &header(&COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>()));
+    let runs = table(
+        &folder,
+        "runs.csv",
+        &header(&RunRow::COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>()),
+    );
     for (file, columns) in [
-        ("percentiles.csv", PERCENTILES_COLUMNS),
-        ("timeseries.csv", TIMESERIES_COLUMNS),
-        ("theory.csv", THEORY_COLUMNS),
-        ("checks.csv", CHECKS_COLUMNS),
+        ("percentiles.csv", PercentileRow::COLUMNS),
+        ("timeseries.csv", SeriesRow::COLUMNS),
+        ("theory.csv", TheoryRow::COLUMNS),
+        ("checks.csv", CheckRow::COLUMNS),
     ] {
         let names: Vec<_> = columns.iter().map(|column| column.name).collect();
         assert!(!table(&folder, file, &header(&names)).is_empty(), "{file} has no row: {said}");
@@ -89,7 +90,7 @@ fn smoke(plan: &str) {
     assert!(!runs.is_empty(), "{said}");
     for run in &runs {
         let cell = |name: &str| {
-            let index = COLUMNS.iter().position(|column| column.name == name).unwrap();
+            let index = RunRow::COLUMNS.iter().position(|column| column.name == name).unwrap();
             run[index].to_owned()
         };
         let id = cell("run_id");

@@ -59,10 +59,8 @@ fn report_makes_the_page_of_a_run_again_byte_by_byte_from_its_files_alone() {
     assert!(text(&page).contains("<svg") && text(&page).contains("short-poll"));
     for transport in ["sse-1", "short-poll-1"] {
         for metric in ["delivery_latency", "send_lateness", "append"] {
-            for kind in ["hlog", "hgrm"] {
-                let file = folder.join(format!("hdr/{transport}.{metric}.{kind}"));
-                assert!(file.is_file(), "{}", file.display());
-            }
+            let file = folder.join(format!("hdr/{transport}.{metric}.hlog"));
+            assert!(file.is_file(), "{}", file.display());
         }
     }
 
@@ -109,11 +107,51 @@ fn the_other_formats_go_to_the_standard_output_and_touch_no_file() {
     assert_eq!(fs::read_to_string(sample.path().join("report.html")).unwrap(), "the old page");
 }
 
+/// A folder of before has other columns; it says so instead of showing a page that lacks something.
+#[test]
+fn a_folder_of_an_earlier_version_is_refused_and_says_what_can_read_it() {
+    let sample = copy(&Path::new(PROJECT).join("results/sample"));
+    let path = sample.path().join("manifest.json");
+    let manifest = fs::read_to_string(&path).unwrap();
+    fs::write(&path, manifest.replace("\"schema_version\": 2", "\"schema_version\": 1")).unwrap();
+    for arguments in [vec!["report"], vec!["claims", "--from"], vec!["run", "--resume"]] {
+        let output = wirelab().args(&arguments).arg(sample.path()).output().unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        let said =
+            "manifest.json: schema_version 1 is not known, this wirelab reads 2; use the wirelab that wrote";
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn percentile_texts_are_made_on_demand_one_beside_each_log() {
+    let sample = copy(&Path::new(PROJECT).join("results/sample"));
+    let names = |kind: &str| {
+        let files = fs::read_dir(sample.path().join("hdr")).unwrap().map(|entry| entry.unwrap().path());
+        let of_kind = files.filter(|path| path.extension().is_some_and(|extension| extension == kind));
+        let mut names: Vec<_> = of_kind.map(|path| path.with_extension("")).collect();
+        names.sort();
+        names
+    };
+    assert!(names("hgrm").is_empty());
+    let output = wirelab().arg("report").arg(sample.path()).args(["--format", "hgrm"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!names("hlog").is_empty());
+    assert_eq!(names("hgrm"), names("hlog"));
+    assert_eq!(text(&output.stdout).lines().count(), names("hgrm").len());
+
+    let empty = TempDir::new().unwrap();
+    let output = wirelab().arg("report").arg(empty.path()).args(["--format", "hgrm"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("there is no interval log in hdr/"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn theory_checks_and_time_series_are_read_where_they_are() {
     let sample = copy(&Path::new(PROJECT).join("results/sample"));
     let theory = "run_id,transport,arm,formula,quantity,unit,predicted,measured,residual_ratio,tolerance_ratio,verdict,\
-                  assumption_broken\nsse-1,sse,,F8,delivery latency p50,us,400,394,-0.015,0.05,pass,\n";
+                  assumption_broken\nshort-poll-1,short-poll,,F1,delivery latency p50,us,400,394,-0.015,0.05,pass,\n";
     fs::write(sample.path().join("theory.csv"), theory).unwrap();
     assert_eq!(report(sample.path()).status.code(), Some(0));
     let page = fs::read_to_string(sample.path().join("report.html")).unwrap();
@@ -155,7 +193,7 @@ fn a_damaged_file_is_named_and_the_old_page_stays() {
         ("runs.csv", |text| text[..text.len() - 9].into(), "runs.csv: "),
         (
             "manifest.json",
-            |text| text.replace("version\": 1", "version\": 7"),
+            |text| text.replace("version\": 2", "version\": 7"),
             "schema_version 7 is not known",
         ),
         ("plan.toml", |_| "[".into(), "plan.toml: "),

@@ -6,10 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use wirelab_clients::harness::metrics::{
-    CHECKS_COLUMNS, COLUMNS, PERCENTILES_COLUMNS, THEORY_COLUMNS, TIMESERIES_COLUMNS,
-};
 use wirelab_clients::harness::plan::{Plan, Size};
+use wirelab_clients::harness::rows::{CheckRow, PercentileRow, Row, RunRow, SeriesRow, TheoryRow};
 use wirelab_clients::recording::Recording;
 use wirelab_clients::targets::profile::{Profile, ProfileError, ServerOf};
 use wirelab_clients::wire::Transport;
@@ -339,7 +337,12 @@ fn pure_modules_read_no_clock_no_file_and_no_socket() {
         "gzip",
         "harness/connection_memory",
         "harness/gates",
-        "harness/metrics",
+        "harness/distributions",
+        "harness/ending",
+        "harness/cell",
+        "harness/due_table",
+        "harness/rows",
+        "harness/run_result",
         "harness/plan",
         "harness/schedule",
         "harness/series",
@@ -360,6 +363,36 @@ fn pure_modules_read_no_clock_no_file_and_no_socket() {
     };
     assert!(sources().iter().any(|source| concerns(&source.path)), "there is nothing pure to check");
     none(uses(&["Instant::now", "SystemTime", "std::fs", "std::net", "tokio::fs", "tokio::net"], concerns));
+}
+
+/// Reasons, remarks and problems are sentences for people. A program goes by a check's name, a verdict or a column.
+#[test]
+fn no_program_reads_prose() {
+    let prose = ["reason", "remark", "said", "problem"];
+    let reading =
+        [".starts_with(", ".ends_with(", ".contains(", ".strip_prefix(", ".split_once(", "str.startswith("];
+    let is_program = |path: &str| path.starts_with("src/") || path.starts_with("clients/src/");
+    let mut code: Vec<(String, String)> = sources()
+        .iter()
+        .filter(|source| is_program(&source.path) && !source.path.ends_with("tests.rs"))
+        .map(|source| (source.path.clone(), source.code()))
+        .collect();
+    code.push(("scripts/read_csv.py".to_owned(), read("scripts/read_csv.py")));
+    let mut offences = Vec::new();
+    for (path, text) in &code {
+        for (i, line) in text.lines().enumerate() {
+            // Texts are not programs.
+            let line: String = line.split('"').step_by(2).collect();
+            for call in reading {
+                let Some((before, _)) = line.split_once(call) else { continue };
+                let subject = before.rsplit([' ', '(', '!', '&', '|']).next().unwrap_or_default();
+                if prose.iter().any(|word| subject.contains(word)) {
+                    offences.push(format!("{path}:{} reads prose: {subject}{call}…)", i + 1));
+                }
+            }
+        }
+    }
+    none(offences);
 }
 
 #[test]
@@ -412,11 +445,11 @@ fn nothing_tells_where_it_was_written() {
 /// The registry's own tests see to it that a column's suffix is its unit; here no file has a column of its own.
 #[test]
 fn every_csv_column_is_in_the_registry() {
-    let known: Vec<_> = COLUMNS
+    let known: Vec<_> = RunRow::COLUMNS
         .iter()
         .map(|column| column.name)
         .chain(
-            [PERCENTILES_COLUMNS, TIMESERIES_COLUMNS, CHECKS_COLUMNS, THEORY_COLUMNS]
+            [PercentileRow::COLUMNS, SeriesRow::COLUMNS, CheckRow::COLUMNS, TheoryRow::COLUMNS]
                 .into_iter()
                 .flatten()
                 .map(|column| column.name),

@@ -9,15 +9,19 @@ use super::cell::{Cell, Given, LineProcess};
 use super::due_table::DueTable;
 use super::kernel_memory::KernelMemory;
 use super::latency::LatencyHistogram;
-use super::metrics::SCHEMA_VERSION;
 use super::plan::{AdHoc, Plan};
 use super::process_sampler::ProcessSample;
 use super::recorder::{Delivery, Recorder};
 use super::results::{Machine, Manifest, ResultSet};
+use super::rows::SCHEMA_VERSION;
 use super::run_result::{RunResult, Verdict};
 use super::schedule::Generated;
 use super::series::{Sample, Sampler, SeriesPoint};
 use super::shared_record::SharedRecord;
+use super::theory::calibration::{Arm, ArmCalibration, Calibration, MessageBytes, Sizes};
+use super::theory::spread::Spread;
+use super::theory::{TheoryRow, TheoryVerdict};
+use crate::options::{Compression, Condition, Connections, HttpVersion};
 use crate::timing::Timing;
 use crate::traffic::{Packets, Requests, Traffic};
 use crate::wire::Transport;
@@ -190,4 +194,50 @@ fn histogram_of(samples: u64, latency: impl Fn(u64) -> Duration) -> LatencyHisto
     let mut histogram = LatencyHistogram::default();
     (0..samples).for_each(|n| histogram.record(latency(n)));
     histogram
+}
+
+/// Returns a made-up calibration of wirelab's own server, of short polls only.
+pub fn calibration() -> Calibration {
+    let spread = |s| Spread::of(vec![s; 20]).expect("there are samples");
+    let arm = Arm {
+        transport: Transport::ShortPoll,
+        http: HttpVersion::Http1,
+        connections: Connections::KeepAlive,
+        compression: Compression::Identity,
+        condition: Condition::IfNoneMatch,
+    };
+    Calibration {
+        server: "wirelab".to_owned(),
+        round_trip_s: spread(0.000_1),
+        connect_s: spread(0.000_2),
+        timer_late_s: spread(0.000_5),
+        visible_s: spread(0.000_3),
+        write_s: None,
+        arms: vec![ArmCalibration {
+            arm,
+            exchange_s: Some(spread(0.000_4)),
+            cycle_s: None,
+            held_s: None,
+            sizes: Sizes::Poll {
+                question: MessageBytes { plain: 120.0, seqs: 1.0 },
+                answer: MessageBytes { plain: 310.0, seqs: 2.0 },
+                empty: MessageBytes { plain: 190.0, seqs: 1.0 },
+                line: MessageBytes { plain: 50.0, seqs: 1.0 },
+            },
+        }],
+    }
+}
+
+/// Returns a made-up prediction that holds.
+pub fn prediction() -> TheoryRow {
+    TheoryRow {
+        formula: "F1".into(),
+        quantity: "delivery latency p50".to_owned(),
+        unit: "us".into(),
+        predicted: 100_300.0,
+        measured: Some(101_303.0),
+        tolerance_ratio: Some(0.062_5),
+        verdict: TheoryVerdict::Pass,
+        assumption_broken: None,
+    }
 }

@@ -1,12 +1,10 @@
-//! Gates: whether a run's numbers may be believed, and what the program exits with.
+//! Gates: whether a run's numbers may be believed.
 //!
 //! Pure: a result in, checks out, and from the checks alone the verdict, its reasons and `checks.csv`. A run that
 //! measured its own harness, or whose books do not balance, is invalid; its row is kept. To add a gate: one function
 //! in a file of `gates/` and its entry in that file's list.
 
 use super::run_result::{Check, CheckVerdict, RunResult, Verdict};
-use super::theory::TheoryVerdict;
-use super::thresholds::Judgement;
 
 mod books;
 mod lateness;
@@ -14,16 +12,7 @@ mod littles_law;
 mod saturation;
 mod two_sides;
 
-/// Every line arrived once and in order, and the numbers may be believed.
-pub const EXIT_OK: u8 = 0;
-/// A line was lost, censored, reordered or duplicated, or a threshold of the plan was missed.
-pub const EXIT_DELIVERY: u8 = 3;
-/// A run contradicts the theory.
-pub const EXIT_THEORY: u8 = 4;
-/// A run is invalid.
-pub const EXIT_INVALID: u8 = 5;
-/// The server or the environment failed.
-pub const EXIT_ENVIRONMENT: u8 = 6;
+pub use lateness::{SEND_LATENESS, SEND_LATENESS_SHARE};
 
 /// One gate: what it compares, and the function that does.
 #[derive(Debug, Clone, Copy)]
@@ -124,33 +113,11 @@ pub fn reasons(run: &RunResult) -> Vec<String> {
     spoke.sort_by_key(|check| std::cmp::Reverse(check.verdict));
     let mut reasons: Vec<String> = Vec::new();
     for reason in spoke.into_iter().filter_map(|check| check.said.clone()).chain(books::remarks(run)) {
-        if !reasons.contains(&reason) {
+        if reasons.iter().all(|known| *known != reason) {
             reasons.push(reason);
         }
     }
     reasons
-}
-
-/// What the program exits with after these runs and what the plan's thresholds said of them; the highest wins.
-pub fn exit_code(runs: &[RunResult], thresholds: &[Judgement]) -> u8 {
-    let of_run = |run: &RunResult| {
-        if run.problem.is_some() {
-            EXIT_ENVIRONMENT
-        } else if run.verdict == Verdict::Invalid {
-            EXIT_INVALID
-        } else if run.theory.iter().any(|row| row.verdict == TheoryVerdict::Fail) {
-            EXIT_THEORY
-        } else if !run.delivery.whole.flawless() || !run.subscriber_problems.is_empty() {
-            EXIT_DELIVERY
-        } else {
-            EXIT_OK
-        }
-    };
-    let of_threshold = |judgement: &Judgement| match judgement.check.verdict {
-        CheckVerdict::Pass => EXIT_OK,
-        CheckVerdict::NotMeasured | CheckVerdict::Unresolved | CheckVerdict::Fail => EXIT_DELIVERY,
-    };
-    runs.iter().map(of_run).chain(thresholds.iter().map(of_threshold)).max().unwrap_or(EXIT_OK)
 }
 
 #[cfg(test)]

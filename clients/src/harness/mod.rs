@@ -8,7 +8,7 @@
 //! `server_under_test` is the server of a run, ours or not, and [`network`] what happens to its connections.
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`staleness`], [`shared_record`],
-//! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`metrics`]. At the rim:
+//! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`distributions`], [`rows`]. At the rim:
 //! [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`], [`kernel_memory`], [`server_process`]. [`results`]
 //! holds what a run found out; only its description of the machine reads files. [`two_way`] answers one question of
 //! `wirelab claims` by a server of its own. [`crowd`] follows what somebody else feeds. [`example`] is a made-up result for tests.
@@ -17,14 +17,16 @@ pub mod calibration;
 pub mod cell;
 pub mod connection_memory;
 pub mod crowd;
+pub mod dictionary;
+pub mod distributions;
 pub mod due_table;
+pub mod ending;
 pub mod example;
 mod followers;
 pub mod gates;
 pub mod hiccup;
 pub mod kernel_memory;
 pub mod latency;
-pub mod metrics;
 pub mod network;
 pub mod plan;
 pub mod plan_files;
@@ -32,6 +34,7 @@ pub mod process_sampler;
 pub mod publisher;
 pub mod recorder;
 pub mod results;
+pub mod rows;
 pub mod run;
 pub mod run_error;
 pub mod run_result;

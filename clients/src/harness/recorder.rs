@@ -48,6 +48,23 @@ impl Counts {
         self.delivered == self.expected && self.duplicated == 0 && self.out_of_order == 0
     }
 
+    /// Lines that did not arrive once and in order.
+    pub fn defects(&self) -> u64 {
+        self.lost + self.censored + self.duplicated + self.out_of_order
+    }
+
+    /// These lines without those of `part`.
+    pub fn without(&self, part: &Self) -> Self {
+        Self {
+            expected: self.expected.saturating_sub(part.expected),
+            delivered: self.delivered.saturating_sub(part.delivered),
+            lost: self.lost.saturating_sub(part.lost),
+            censored: self.censored.saturating_sub(part.censored),
+            duplicated: self.duplicated.saturating_sub(part.duplicated),
+            out_of_order: self.out_of_order.saturating_sub(part.out_of_order),
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         self.expected += other.expected;
         self.delivered += other.delivered;
@@ -228,6 +245,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// What became of the lines before the cohort.
+    pub fn warm_up(&self) -> Counts {
+        self.whole.without(&self.cohort)
+    }
+
     /// Adds one subscriber of the same log.
     pub fn merge(&mut self, subscriber: &SubscriberDelivery) {
         self.subscribers_count += 1;

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::{self, SCHEMA_VERSION};
 use super::plan::Plan;
+use super::rows::{Row, RunRow, SCHEMA_VERSION};
 use super::run_result::RunResult;
 use super::theory::Calibration;
 use crate::os;
@@ -129,13 +129,13 @@ impl Manifest {
 
     /// Lists the columns that no run filled, and those that no run of an arm did.
     pub fn note_what_was_not_measured(&mut self, runs: &[RunResult]) {
-        self.not_measured = metrics::empty_columns(runs).map(str::to_owned).collect();
-        let arms: BTreeSet<_> = runs.iter().filter_map(|run| run.cell.arm.clone()).collect();
-        let empty_of = |arm: String| {
-            let of_arm = runs.iter().filter(|run| run.cell.arm.as_ref() == Some(&arm));
-            let empty = metrics::empty_columns_of(of_arm).map(str::to_owned);
-            let empty: Vec<_> = empty.filter(|name| !self.not_measured.contains(name)).collect();
-            (!empty.is_empty()).then_some((arm, empty))
+        let rows: Vec<RunRow> = runs.iter().map(RunRow::of).collect();
+        self.not_measured = empty_columns(rows.iter());
+        let arms: BTreeSet<_> = rows.iter().map(|row| &row.arm).filter(|arm| !arm.is_empty()).collect();
+        let empty_of = |arm: &String| {
+            let mut empty = empty_columns(rows.iter().filter(|row| row.arm == *arm));
+            empty.retain(|name| !self.not_measured.contains(name));
+            (!empty.is_empty()).then(|| (arm.clone(), empty))
         };
         self.not_measured_of = arms.into_iter().filter_map(empty_of).collect();
     }
@@ -146,6 +146,20 @@ impl Manifest {
         json.push('\n');
         json
     }
+}
+
+/// Names of the columns that are empty in all `rows`.
+fn empty_columns<'a>(rows: impl Iterator<Item = &'a RunRow>) -> Vec<String> {
+    let mut empty: Vec<&str> = RunRow::COLUMNS.iter().map(|column| column.name).collect();
+    for row in rows {
+        let cells = row.cells();
+        let filled = |name: &str| {
+            let place = RunRow::COLUMNS.iter().position(|column| column.name == name);
+            place.is_some_and(|place| !cells[place].is_empty())
+        };
+        empty.retain(|name| !filled(name));
+    }
+    empty.into_iter().map(str::to_owned).collect()
 }
 
 /// `<plan>/<UTC>-<commit>`: where a result set goes, below the results folder. `nogit` without a commit.

@@ -132,6 +132,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict, the best first.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Unresolved, Self::Invalid];
+
     /// The name in CSV files.
     pub const fn name(self) -> &'static str {
         match self {
@@ -176,6 +179,9 @@ pub enum CheckVerdict {
 }
 
 impl CheckVerdict {
+    /// Every verdict, from harmless to fatal.
+    pub const ALL: [Self; 4] = [Self::Pass, Self::NotMeasured, Self::Unresolved, Self::Fail];
+
     /// The name in CSV files.
     pub const fn name(self) -> &'static str {
         match self {

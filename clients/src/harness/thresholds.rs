@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::cell::Cell;
-use super::metrics::{COLUMNS, Column, Value};
+use super::rows::{Column, Row, RunRow, number_text};
 use super::run_result::RunResult;
 use super::run_result::{Check, CheckVerdict};
 use crate::wire::{Transport, UnknownTransport};
@@ -237,11 +237,12 @@ impl Threshold {
     }
 
     fn check(&self, run: &RunResult) -> Check {
-        let (value, column) = (number((self.column.cell)(run)), self.column.name);
+        let column = self.column.name;
+        let value = RunRow::of(run).number(column);
         let missed = match value {
             None => Some(format!("{column} was not measured")),
             Some(value) if self.comparison.holds(value, self.limit) => None,
-            Some(value) => Some(format!("{column} is {}", Value::Number(value))),
+            Some(value) => Some(format!("{column} is {}", number_text(value))),
         };
         self.checked(value, missed.map(|missed| format!("threshold {self}: {missed}")))
     }
@@ -266,15 +267,7 @@ pub fn judge(thresholds: &[Threshold], runs: &[RunResult]) -> Vec<Judgement> {
 
 /// Columns with a unit: what was measured or set, and no names, seeds or counters of runs.
 fn numbers() -> impl Iterator<Item = &'static Column> {
-    COLUMNS.iter().filter(|column| !column.unit.is_empty())
-}
-
-fn number(value: Option<Value>) -> Option<f64> {
-    match value? {
-        Value::Count(count) => Some(count as f64),
-        Value::Number(number) => Some(number),
-        Value::Text(_) => None,
-    }
+    RunRow::COLUMNS.iter().filter(|column| !column.unit.is_empty())
 }
 
 fn nearest(column: &str) -> Vec<&'static str> {

@@ -18,7 +18,7 @@ use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 
 use super::super::{Failure, results_folder, say};
-use crate::report::{self, File, table};
+use crate::report::{self, Folder, terminal};
 use wirelab_clients::harness::plan_files;
 
 /// A plan with what was measured of it, and where that is.
@@ -28,8 +28,6 @@ pub(super) struct Experiment {
     /// What is still to be run, in order.
     pub(super) left: Vec<Cell>,
     recordings: BTreeMap<String, Arc<Recording>>,
-    /// Files of single runs: written once, and read by the page.
-    run_files: Vec<File>,
 }
 
 impl Experiment {
@@ -44,7 +42,7 @@ impl Experiment {
         manifest.rustc = Some(env!("WIRELAB_RUSTC").to_owned());
         manifest.order = cells.iter().map(|cell| cell.run_id.clone()).collect();
         let results = ResultSet { plan, manifest, runs: Vec::new() };
-        let mut experiment = Self { folder, results, left: cells, recordings, run_files: Vec::new() };
+        let mut experiment = Self { folder, results, left: cells, recordings };
         experiment.write()?;
         Ok(experiment)
     }
@@ -72,8 +70,7 @@ impl Experiment {
             plan_files::profile(name, data)
         })
         .map_err(|error| Failure::usage(in_folder(&error)))?;
-        let manifest: Manifest = serde_json::from_str(&text("manifest.json")?)
-            .map_err(|error| Failure::usage(in_folder(&format!("manifest.json: {error}"))))?;
+        let manifest = report::manifest(&files).map_err(|error| Failure::usage(in_folder(&error)))?;
         same_build_and_machine(&manifest).map_err(|why| Failure::usage(in_folder(&why)))?;
         let recordings = recordings(&plan, data)?;
 
@@ -87,9 +84,8 @@ impl Experiment {
                 None => left.push(cell),
             }
         }
-        let run_files = files.into_iter().filter(|file| file.path.contains('/')).collect();
         let results = ResultSet { plan, manifest, runs };
-        Ok(Self { folder: folder.to_owned(), results, left, recordings, run_files })
+        Ok(Self { folder: folder.to_owned(), results, left, recordings })
     }
 
     /// The due times of each deployment of a cell.
@@ -99,28 +95,28 @@ impl Experiment {
 
     /// Keeps a run, and writes everything that follows from it.
     pub(super) fn keep(&mut self, run: RunResult) -> Result<(), Failure> {
-        let files = report::render_run(&run).map_err(Failure::environment)?;
+        let files = report::files_of_run(&run).map_err(Failure::environment)?;
         results_folder::write(&self.folder, &files).map_err(refused)?;
-        self.run_files.extend(files);
         self.results.runs.push(run);
         self.write()
     }
 
-    /// Writes what all runs together say.
+    /// Writes what all runs together say: the manifest and the rows.
     pub(super) fn write(&mut self) -> Result<(), Failure> {
         note_slopes(&mut self.results.runs);
-        self.results.manifest.note_what_was_not_measured(&self.results.runs);
-        let mut files = report::render_all(&self.results).map_err(Failure::environment)?;
-        results_folder::write(&self.folder, &files).map_err(refused)?;
-        files.extend(self.run_files.iter().filter(|file| report::is_source(&file.path)).cloned());
-        // Last: it never speaks of a file that is not there.
-        let page = report::page(&files).map_err(Failure::environment)?;
+        let files = report::files_of_all(&self.results);
+        results_folder::write(&self.folder, &files).map_err(refused)
+    }
+
+    /// Writes the page. Between runs there is none to render: the machine is for what is measured next.
+    pub(super) fn write_page(&self) -> Result<(), Failure> {
+        let page = report::page(&Folder::of(&self.results)).map_err(Failure::environment)?;
         results_folder::write(&self.folder, &[page]).map_err(refused)
     }
 
     /// Prints the table and where the files are.
     pub(super) fn conclude(&self) -> Result<(), Failure> {
-        let text = format!("{}\nfiles: {}\n", table::render(&self.results), self.folder.display());
+        let text = format!("{}\nfiles: {}\n", terminal::render(&self.results), self.folder.display());
         say(&text).map(|_| ())
     }
 }

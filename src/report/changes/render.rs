@@ -4,9 +4,10 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use wirelab_clients::harness::statistics::RUNS_MIN;
 
-use super::super::table::{grouped, readable};
+use wirelab_clients::harness::rows::csv_text;
+
+use super::super::wording::{digits, grouped};
 use super::{Change, Changes, Difference, Finding, Side};
-use crate::report::{ReportError, csv_of};
 
 /// Points of one side that a cell shows; more are told by their range.
 const POINTS_MAX: usize = RUNS_MIN;
@@ -146,7 +147,7 @@ fn table(changes: &Changes) -> Table {
 }
 
 fn group(change: &Change) -> String {
-    super::name(&change.transport, &change.arm)
+    super::name(change.transport, &change.arm)
 }
 
 /// The median where something may be claimed, the points where not.
@@ -161,7 +162,7 @@ fn values(change: &Change, values: &[f64], median: Option<f64>) -> String {
 
 /// Counts are whole numbers, and look like it.
 fn told(value: f64) -> String {
-    if value.fract() == 0.0 { grouped(value as u64) } else { readable(value) }
+    if value.fract() == 0.0 { grouped(value as u64) } else { digits(value) }
 }
 
 /// One change that is claimed.
@@ -189,12 +190,12 @@ fn percent(ratio: f64) -> String {
     format!("{:+.1} %", (ratio - 1.0) * 100.0)
 }
 
-pub(super) fn csv(changes: &Changes) -> Result<String, ReportError> {
+pub(super) fn csv(changes: &Changes) -> String {
     let number = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
     let points = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
     let row = |change: &Change| {
         vec![
-            change.transport.clone(),
+            change.transport.to_string(),
             change.arm.clone(),
             change.metric.to_owned(),
             change.a.len().to_string(),
@@ -210,9 +211,8 @@ pub(super) fn csv(changes: &Changes) -> Result<String, ReportError> {
         ]
     };
     let header = CSV_HEADER.map(str::to_owned).to_vec();
-    let mut files = csv_of("changes.csv", std::iter::once(header).chain(changes.changes.iter().map(row)))?;
-    let bytes = files.pop().expect("it makes one").bytes;
-    Ok(String::from_utf8(bytes).expect("it is made of texts"))
+    let bytes = csv_text(std::iter::once(header).chain(changes.changes.iter().map(row)));
+    String::from_utf8(bytes).expect("it is made of texts")
 }
 
 pub(super) fn json(changes: &Changes) -> String {

@@ -37,7 +37,7 @@ fn between(a: &ResultSet, b: &ResultSet) -> Changes {
 }
 
 fn finding(changes: &Changes, metric: &str) -> Finding {
-    let of = |change: &&Change| change.transport == "sse" && change.metric == metric;
+    let of = |change: &&Change| change.transport == Transport::Sse && change.metric == metric;
     changes.changes.iter().find(of).unwrap().finding
 }
 
@@ -49,7 +49,7 @@ fn equal_runs_show_no_difference() {
     assert!(changes.differences.is_empty(), "{:?}", changes.differences);
     assert!(changes.changes.iter().all(|change| change.finding == Finding::NotShown), "{changes:?}");
     assert!(changes.changes.len() >= 2 * 8, "{}", changes.changes.len());
-    let text = changes.render(Format::Markdown).unwrap();
+    let text = changes.render(Format::Markdown);
     assert!(text.contains("Machine, commit and plan are the same."), "{text}");
     assert!(text.contains("No figure changed beyond the noise."), "{text}");
     assert!(changes.regressions("0%".parse().unwrap()).is_empty());
@@ -75,7 +75,7 @@ fn of_five_runs_nothing_is_claimed_and_the_points_are_shown() {
     let changes = between(&results(5, same), &results(6, cpu_times(3.0)));
     assert_eq!(finding(&changes, CPU), Finding::TooFewRuns);
     assert!(changes.regressions("0%".parse().unwrap()).is_empty());
-    let text = changes.render(Format::Markdown).unwrap();
+    let text = changes.render(Format::Markdown);
     assert!(text.contains("9.14, 9.18, 9.23, 9.27, 9.32"), "{text}");
     assert!(text.contains("too few runs for a claim") && text.contains("repetitions = 6"), "{text}");
     assert!(changes.unclaimed_count() > 0);
@@ -101,7 +101,7 @@ fn what_equal_runs_differ_by_is_no_change() {
     };
     let noise = changes(1.2);
     assert_eq!(finding(&noise, CPU), Finding::NotShown);
-    assert!(noise.render(Format::Markdown).unwrap().contains("± 30.0 %"));
+    assert!(noise.render(Format::Markdown).contains("± 30.0 %"));
     assert_eq!(finding(&changes(1.5), CPU), Finding::MoreInB);
 }
 
@@ -117,7 +117,7 @@ fn memory_per_connection_is_one_number_of_many_runs_and_shown_without_a_claim() 
     assert_eq!((change.a.as_slice(), change.b.as_slice()), (&[2_000.0][..], &[3_000.0][..]));
     assert_eq!((change.ratio, change.ci_low_ratio, change.ci_high_ratio), (Some(1.5), None, None));
     assert!(changes.regressions("0%".parse().unwrap()).is_empty());
-    let text = changes.render(Format::Markdown).unwrap();
+    let text = changes.render(Format::Markdown);
     assert!(text.contains("one number of many runs, no claim"), "{text}");
 }
 
@@ -189,7 +189,7 @@ fn invalid_runs_are_left_out_and_named() {
     };
     let changes = between(&results(6, one_invalid), &results(6, same));
     assert_eq!(finding(&changes, CPU), Finding::TooFewRuns);
-    let text = changes.render(Format::Markdown).unwrap();
+    let text = changes.render(Format::Markdown);
     assert!(text.contains("left out as invalid: short-poll-6, sse-6"), "{text}");
 }
 
@@ -200,7 +200,7 @@ fn what_is_not_the_same_is_named_before_any_figure() {
     b.manifest.commit = Some("fedcba9".into());
     b.manifest.machine.cpu_model = Some("Another CPU".into());
     b.plan.base.subscribers = 3;
-    let text = between(&a, &b).render(Format::Markdown).unwrap();
+    let text = between(&a, &b).render(Format::Markdown);
     for line in
         ["- commit: 0123abc → fedcba9", "- machine.cpu_model: – → Another CPU", "- plan.subscribers: 2 → 3"]
     {
@@ -215,8 +215,8 @@ fn a_transport_of_one_side_only_is_named_and_nothing_in_common_is_refused() {
     let mut b = results(1, same);
     b.runs.remove(0);
     let changes = between(&a, &b);
-    assert!(changes.changes.iter().all(|change| change.transport == "sse"));
-    assert!(changes.render(Format::Markdown).unwrap().contains("only here: short-poll"));
+    assert!(changes.changes.iter().all(|change| change.transport == Transport::Sse));
+    assert!(changes.render(Format::Markdown).contains("only here: short-poll"));
     let mut c = results(1, same);
     c.runs.remove(1);
     let (b, c) = (files_of(&b).unwrap(), files_of(&c).unwrap());
@@ -227,10 +227,10 @@ fn a_transport_of_one_side_only_is_named_and_nothing_in_common_is_refused() {
 #[test]
 fn programs_get_every_point() {
     let changes = between(&results(2, same), &results(2, cpu_times(2.0)));
-    let csv = changes.render(Format::Csv).unwrap();
+    let csv = changes.render(Format::Csv);
     let row = csv.lines().find(|line| line.starts_with("sse,,server_cpu_per_line_us,")).unwrap();
     assert!(row.starts_with("sse,,server_cpu_per_line_us,2,2,9.1"), "{row}");
-    let json: Value = serde_json::from_str(&changes.render(Format::Json).unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&changes.render(Format::Json)).unwrap();
     let change = json["changes"].as_array().unwrap().iter().find(|change| change["metric"] == CPU).unwrap();
     assert_eq!((change["a"].as_array().unwrap().len(), &change["finding"]), (2, &"too-few-runs".into()));
     assert_eq!(change["ci_low_ratio"], Value::Null);

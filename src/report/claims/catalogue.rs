@@ -6,7 +6,9 @@ use wirelab_clients::wire::Transport;
 
 use super::code_lines::Half;
 use super::ruling::{Reach, Test};
-use super::runs::{Figure, MILLISECONDS, Of, Run};
+use wirelab_clients::harness::rows::RunRow;
+
+use super::runs::{MILLISECONDS, Of, Quantity};
 
 /// A claim and its test.
 #[derive(Clone, Copy)]
@@ -17,7 +19,7 @@ pub(super) struct Claim {
     pub(super) about: &'static str,
     pub(super) test: Test,
     /// Shown too; decides nothing.
-    pub(super) beside: &'static [Figure],
+    pub(super) beside: &'static [Quantity],
 }
 
 /// What one does not notice waiting for (Nielsen, "Response Times: The 3 Important Limits", 1993).
@@ -32,12 +34,12 @@ const HALF_OF_THE_TIME: f64 = 0.5;
 /// Requests per connection of whoever opens one for each: a tenth off, for a request that was cut.
 const ONE_EACH: (f64, f64) = (f64::MIN_POSITIVE, 1.1);
 
-const fn of(arm: &'static str, transport: Transport, named: Named) -> Figure {
-    Figure { what: named.what, unit: named.unit, transport, of: Of::Arm(arm, named.value) }
+const fn of(arm: &'static str, transport: Transport, named: Named) -> Quantity {
+    Quantity { what: named.what, unit: named.unit, transport, of: Of::Arm(arm, named.value) }
 }
 
-const fn per_connection(transport: Transport) -> Figure {
-    Figure {
+const fn per_connection(transport: Transport) -> Quantity {
+    Quantity {
         what: "server memory",
         unit: "KiB per connection",
         transport,
@@ -45,8 +47,8 @@ const fn per_connection(transport: Transport) -> Figure {
     }
 }
 
-const fn kernel_per_connection(transport: Transport) -> Figure {
-    Figure {
+const fn kernel_per_connection(transport: Transport) -> Quantity {
+    Quantity {
         what: "kernel memory of both ends",
         unit: "KiB per connection",
         transport,
@@ -54,27 +56,27 @@ const fn kernel_per_connection(transport: Transport) -> Figure {
     }
 }
 
-const fn defects(arm: &'static str, transport: Transport) -> Figure {
+const fn defects(arm: &'static str, transport: Transport) -> Quantity {
     let what = "lines missed, repeated or out of order";
-    Figure { what, unit: "lines", transport, of: Of::Defects(arm) }
+    Quantity { what, unit: "lines", transport, of: Of::Defects(arm) }
 }
 
-const fn code(transport: Transport, half: Half) -> Figure {
+const fn code(transport: Transport, half: Half) -> Quantity {
     let what = match half {
         Half::Rust => "client half in Rust",
         Half::Browser => "browser half",
     };
-    Figure { what, unit: "lines of code", transport, of: Of::Sources(half) }
+    Quantity { what, unit: "lines of code", transport, of: Of::Sources(half) }
 }
 
-const fn answered(transport: Transport) -> Figure {
+const fn answered(transport: Transport) -> Quantity {
     let what = "commands answered on the connection that brings lines";
-    Figure { what, unit: "%", transport, of: Of::TwoWay }
+    Quantity { what, unit: "%", transport, of: Of::TwoWay }
 }
 
-const fn bytes_through_an_event() -> Figure {
+const fn bytes_through_an_event() -> Quantity {
     let what = "values of a byte that come through";
-    Figure { what, unit: "of 256", transport: Sse, of: Of::TextOnly }
+    Quantity { what, unit: "of 256", transport: Sse, of: Of::TextOnly }
 }
 
 /// A figure of a run, of whatever run.
@@ -82,7 +84,7 @@ const fn bytes_through_an_event() -> Figure {
 struct Named {
     what: &'static str,
     unit: &'static str,
-    value: fn(&Run) -> Option<f64>,
+    value: fn(&RunRow) -> Option<f64>,
 }
 
 const EMPTY: Named =

@@ -2,12 +2,12 @@
 
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
-use wirelab_clients::harness::metrics::{CLAIMS_COLUMNS, Value};
 use wirelab_clients::harness::plan::Size;
+use wirelab_clients::harness::rows::{CLAIMS_COLUMNS, Field};
 use wirelab_clients::harness::statistics::{Interval, RUNS_MIN};
 
-use super::super::table::{grouped, readable};
-use super::runs::{Measured, Sample};
+use super::super::wording::{digits, grouped};
+use super::runs::{Evidence, Sample};
 use super::{Answer, Claims, Ruling};
 
 /// Points that a cell shows; with more there is an interval.
@@ -69,7 +69,7 @@ pub(super) fn evidence(answer: &Answer) -> String {
 }
 
 /// `empty answers: short-poll 82.1 [80.2, 84.0] %`; all are of one figure.
-fn told(measured: &[Measured], between: &str) -> String {
+fn told(measured: &[Evidence], between: &str) -> String {
     let values: Vec<String> =
         measured.iter().map(|measured| format!("{} {}", measured.transport, value(measured))).collect();
     let named = measured.first().map(|first| (first.what, first.unit)).unwrap_or_default();
@@ -77,7 +77,7 @@ fn told(measured: &[Measured], between: &str) -> String {
 }
 
 /// The median with its interval, or the points where there is none; what the worst run has with how many have any.
-fn value(measured: &Measured) -> String {
+fn value(measured: &Evidence) -> String {
     let Some(known) = measured.value else { return "(not measured)".to_owned() };
     // Equal in every run: a count.
     if measured.points.iter().all(|point| *point == known) {
@@ -99,7 +99,7 @@ fn value(measured: &Measured) -> String {
 /// Whole numbers as they are.
 fn number(value: f64) -> String {
     let size = value.abs();
-    let told = if size.fract() == 0.0 { grouped(size as u64) } else { readable(size) };
+    let told = if size.fract() == 0.0 { grouped(size as u64) } else { digits(size) };
     if value < 0.0 { format!("−{told}") } else { told }
 }
 
@@ -138,10 +138,9 @@ pub(super) fn rows(claims: &Claims) -> impl Iterator<Item = Vec<String>> {
 }
 
 fn row(answer: &Answer) -> Vec<String> {
-    let cell =
-        |number: Option<f64>| number.and_then(Value::number).map_or(String::new(), |value| value.to_string());
-    let figure = |measured: Option<&Measured>| {
-        let of = |value: fn(&Measured) -> Option<f64>| cell(measured.and_then(value));
+    let cell = |number: Option<f64>| number.rounded().text();
+    let figure = |measured: Option<&Evidence>| {
+        let of = |value: fn(&Evidence) -> Option<f64>| cell(measured.and_then(value));
         let what =
             measured.map_or(String::new(), |measured| format!("{} {}", measured.transport, measured.what));
         [

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use wirelab_clients::harness::statistics::{Interval, Order, RUNS_MIN, order};
 
-use super::runs::{Figure, MILLISECONDS, Measured, Runs, Sample};
+use super::runs::{Evidence, MILLISECONDS, Observations, Quantity, Sample};
 
 /// What may be said of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,29 +51,29 @@ pub(super) enum Reach {
 #[derive(Clone, Copy)]
 pub(super) enum Test {
     /// Each run has a value in the range: counts, which are not estimated, so that one run is enough.
-    Each { figure: Figure, low: f64, high: f64, reach: Reach },
+    Each { figure: Quantity, low: f64, high: f64, reach: Reach },
     /// Each run of each of these has none of what is counted; the most is named first.
-    NoneOf { figures: &'static [Figure], reach: Reach },
+    NoneOf { figures: &'static [Quantity], reach: Reach },
     /// The median lies above, interval and all.
-    Above { figure: Figure, limit: f64, reach: Reach },
+    Above { figure: Quantity, limit: f64, reach: Reach },
     /// The median lies below, interval and all.
-    Below { figure: Figure, limit: f64, reach: Reach },
+    Below { figure: Quantity, limit: f64, reach: Reach },
     /// One is smaller than the other, and the intervals do not overlap.
-    Smaller { first: Figure, second: Figure, reach: Reach },
+    Smaller { first: Quantity, second: Quantity, reach: Reach },
     /// Nothing here decides it: why.
     Nothing(&'static str),
 }
 
 /// Figures, a ruling, and why if it is not plain.
 pub(super) struct Ruled {
-    pub(super) figures: Vec<Measured>,
+    pub(super) figures: Vec<Evidence>,
     pub(super) ruling: Ruling,
     pub(super) why: Option<String>,
 }
 
 impl Test {
     /// What these runs say.
-    pub(super) fn rule(&self, runs: &Runs) -> Ruled {
+    pub(super) fn rule(&self, runs: &Observations) -> Ruled {
         match self {
             Self::Each { figure, low, high, reach } => {
                 let measured = figure.measure(runs);
@@ -81,8 +81,8 @@ impl Test {
                 Ruled::of(vec![measured], ruled)
             }
             Self::NoneOf { figures, reach } => {
-                let mut measured: Vec<Measured> = figures.iter().map(|figure| figure.measure(runs)).collect();
-                let most = |measured: &Measured| measured.value.unwrap_or_default();
+                let mut measured: Vec<Evidence> = figures.iter().map(|figure| figure.measure(runs)).collect();
+                let most = |measured: &Evidence| measured.value.unwrap_or_default();
                 measured.sort_by(|one, other| most(other).total_cmp(&most(one)));
                 let ruled = each(&measured.iter().collect::<Vec<_>>(), 0.0..=0.0, *reach);
                 Ruled::of(measured, ruled)
@@ -114,7 +114,7 @@ impl Test {
 }
 
 impl Ruled {
-    fn of(figures: Vec<Measured>, ruled: Result<Ruling, String>) -> Self {
+    fn of(figures: Vec<Evidence>, ruled: Result<Ruling, String>) -> Self {
         match ruled {
             Ok(ruling) => Self { figures, ruling, why: None },
             Err(why) => Self { figures, ruling: Ruling::NotMeasurableHere, why: Some(why) },
@@ -130,7 +130,7 @@ const fn seen(reach: Reach) -> Ruling {
 }
 
 /// One value outside decides against it, whatever the others are.
-fn each(figures: &[&Measured], range: RangeInclusive<f64>, reach: Reach) -> Result<Ruling, String> {
+fn each(figures: &[&Evidence], range: RangeInclusive<f64>, reach: Reach) -> Result<Ruling, String> {
     if figures.iter().flat_map(|measured| &measured.points).any(|point| !range.contains(point)) {
         return Ok(Ruling::DoesNotHold);
     }
@@ -141,7 +141,7 @@ fn each(figures: &[&Measured], range: RangeInclusive<f64>, reach: Reach) -> Resu
 fn beside_limit(
     (as_claimed, opposite): (bool, bool),
     limit: f64,
-    measured: &Measured,
+    measured: &Evidence,
     reach: Reach,
 ) -> Result<Ruling, String> {
     let distance = measured.value.map(|value| (value - limit).abs());
@@ -153,7 +153,7 @@ fn beside_limit(
     }
 }
 
-fn compared([first, second]: &[Measured; 2], reach: Reach) -> Result<Ruling, String> {
+fn compared([first, second]: &[Evidence; 2], reach: Reach) -> Result<Ruling, String> {
     let intervals = (interval_of(first)?, interval_of(second)?);
     let order = order(Some(intervals.0), Some(intervals.1));
     let difference = first.value.zip(second.value).map(|(first, second)| (second - first).abs());
@@ -170,14 +170,14 @@ fn compared([first, second]: &[Measured; 2], reach: Reach) -> Result<Ruling, Str
 const LATE: &str = "the difference is smaller than the harness's own error";
 
 /// Whether a difference may be the harness's own: only latencies are off by what it was late.
-fn is_lateness(figures: &[&Measured], difference: Option<f64>) -> bool {
+fn is_lateness(figures: &[&Evidence], difference: Option<f64>) -> bool {
     let error_us = figures.iter().filter_map(|measured| measured.error_us).reduce(f64::max);
     let in_ms = figures.iter().all(|measured| measured.unit == MILLISECONDS);
     in_ms && difference.zip(error_us).is_some_and(|(difference_ms, error_us)| difference_ms * 1e3 <= error_us)
 }
 
-/// Measured in a run, and in every run that is not invalid: a latency that is withheld for missing lines is a long one.
-fn known(measured: &Measured) -> Result<(), String> {
+/// Evidence in a run, and in every run that is not invalid: a latency that is withheld for missing lines is a long one.
+fn known(measured: &Evidence) -> Result<(), String> {
     if measured.points.is_empty() {
         return Err(no_run(measured));
     }
@@ -191,7 +191,7 @@ fn known(measured: &Measured) -> Result<(), String> {
 }
 
 /// Of the sources there is one value, and it has no error.
-fn interval_of(measured: &Measured) -> Result<Interval, String> {
+fn interval_of(measured: &Evidence) -> Result<Interval, String> {
     if let ([point], Sample::Exact) = (measured.points.as_slice(), measured.sample) {
         return Ok(Interval { low: *point, high: *point });
     }
@@ -202,7 +202,7 @@ fn interval_of(measured: &Measured) -> Result<Interval, String> {
     })
 }
 
-fn no_run(measured: &Measured) -> String {
+fn no_run(measured: &Evidence) -> String {
     match measured.invalid.len() {
         0 => format!("no run measured it: {}", measured.what),
         count => format!("no run measured it that is not invalid: {}, {count} left out", measured.what),

@@ -2,23 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use wirelab_clients::harness::metrics::TWO_WAY_COLUMNS;
+use wirelab_clients::harness::rows::{CsvFile, TWO_WAY_COLUMNS, csv_text};
 use wirelab_clients::harness::two_way::TwoWay;
 
-use super::super::csv_file::CsvFile;
+use super::super::File;
 use super::super::folder::{FolderError, text};
-use super::super::{File, ReportError, csv_of};
 
 /// Its name. A folder without it was not asked.
 pub(super) const FILE: &str = "two_way.csv";
 
 /// The file, one row per transport.
-pub fn file(found: &[TwoWay]) -> Result<Vec<File>, ReportError> {
+pub fn file(found: &[TwoWay]) -> File {
     let header = TWO_WAY_COLUMNS.iter().map(|column| column.name.to_owned()).collect();
     let row = |found: &TwoWay| {
         vec![found.transport.to_string(), found.sent_count.to_string(), found.answered_count.to_string()]
     };
-    csv_of(FILE, std::iter::once(header).chain(found.iter().map(row)))
+    File::new(FILE, csv_text(std::iter::once(header).chain(found.iter().map(row))))
 }
 
 /// Answered commands by transport, in percent.
@@ -27,12 +26,11 @@ pub(super) fn read(files: &[File]) -> Result<BTreeMap<String, f64>, FolderError>
     if files.iter().all(|file| file.path != FILE) {
         return Ok(answered);
     }
-    let table = CsvFile::read(FILE, text(files, FILE)?, &["transport", "sent_count", "answered_count"])?;
-    for row in table.rows() {
-        if let Some((sent, answers)) = row.count("sent_count")?.zip(row.count("answered_count")?)
-            && sent > 0
-        {
-            answered.insert(row.text("transport")?.to_owned(), 100.0 * answers as f64 / sent as f64);
+    let file = CsvFile::read(FILE, text(files, FILE)?)?;
+    for record in file.records() {
+        let (sent, answers): (u64, u64) = (record.field("sent_count")?, record.field("answered_count")?);
+        if sent > 0 {
+            answered.insert(record.field("transport")?, 100.0 * answers as f64 / sent as f64);
         }
     }
     Ok(answered)

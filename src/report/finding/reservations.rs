@@ -1,20 +1,21 @@
 //! What the finding says besides its claims: what they rest on, and what is not claimed.
 
 use wirelab_clients::harness::plan::Size;
+use wirelab_clients::harness::rows::RunRow;
+use wirelab_clients::harness::run_result::Verdict;
 
 use crate::report::aggregate::{Aggregate, Group};
 use crate::report::comparison::RUNS_NEEDED;
 use crate::report::figures::Figure;
-use crate::report::folder::{Folder, Run, Verdict};
-use crate::report::table::grouped;
+use crate::report::folder::Folder;
 use crate::report::theory_held::Held;
-use crate::report::wording::{counted, list, percent_signed};
+use crate::report::wording::{counted, grouped, list, percent_signed};
 
 use super::words::words;
 use super::{NAMED_MAX, Sentence, Tone, Topic, capital, sentence};
 
 /// A count of a run.
-type Count = fn(&Run) -> Option<u64>;
+type Count = fn(&RunRow) -> u64;
 
 /// Why nobody is named.
 pub(super) fn too_few_runs(aggregate: &Aggregate) -> Option<Sentence> {
@@ -101,36 +102,30 @@ pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence>
 /// Whether every line arrived once and in order, in all runs: those with defects may be invalid for that very reason.
 /// Of invalid runs alone nothing good is said.
 pub(super) fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence> {
-    let sum = |of: Count| folder.runs.iter().map(of).sum::<Option<u64>>();
-    let receipts = match sum(|run| run.expected) {
-        Some(expected) => format!("{} receipts expected: ", grouped(expected)),
-        None => String::new(),
-    };
+    let sum = |of: Count| folder.rows.runs.iter().map(of).sum::<u64>();
+    let receipts = format!("{} receipts expected: ", grouped(sum(|run| run.expected_count)));
     let culprits = |of: Count| {
         let groups = aggregate.groups.iter().chain(aggregate.aa().map(|(_, twin)| twin));
         let with: Vec<&str> = groups
-            .filter(|group| group.runs.iter().any(|run| of(run) != Some(0)))
+            .filter(|group| group.runs.iter().any(|run| of(run) != 0))
             .map(|group| group.label.as_str())
             .collect();
         list(&with)
     };
     let kinds: [(Count, &str); 4] = [
-        (|run| run.lost, "lost"),
-        (|run| run.duplicated, "duplicated"),
-        (|run| run.censored, "not arrived when the drain ended"),
-        (|run| run.out_of_order, "out of order"),
+        (|run| run.lost_count, "lost"),
+        (|run| run.duplicated_count, "duplicated"),
+        (|run| run.censored_count, "not arrived when the drain ended"),
+        (|run| run.out_of_order_count, "out of order"),
     ];
     let defects: Vec<String> = kinds
         .into_iter()
-        .filter(|(of, _)| sum(*of) != Some(0))
-        .map(|(of, what)| {
-            let count = sum(of).map_or("an unknown number".to_owned(), grouped);
-            format!("{count} {what} with {}", culprits(of))
-        })
+        .filter(|(of, _)| sum(*of) != 0)
+        .map(|(of, what)| format!("{} {what} with {}", grouped(sum(of)), culprits(of)))
         .collect();
     if !defects.is_empty() {
-        let is_defective = |run: &&Run| kinds.iter().any(|(of, _)| of(run) != Some(0));
-        let invalid = folder.runs.iter().filter(is_defective).filter(|run| !run.is_believed());
+        let is_defective = |run: &&RunRow| kinds.iter().any(|(of, _)| of(run) != 0);
+        let invalid = folder.rows.runs.iter().filter(is_defective).filter(|run| !run.is_believed());
         let invalid = match named(invalid.map(|run| run.run_id.clone()).collect()) {
             names if names.is_empty() => String::new(),
             names => format!(" Of the runs with these, invalid: {names}."),
@@ -138,7 +133,7 @@ pub(super) fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentenc
         let text = capital(&format!("{receipts}{}.{invalid}", list(&defects)));
         return Some(sentence(Topic::Delivery, Tone::Bad, text));
     }
-    folder.runs.iter().any(Run::is_believed).then(|| {
+    folder.rows.runs.iter().any(RunRow::is_believed).then(|| {
         let text = format!("{receipts}every measured line arrived once and in order.");
         sentence(Topic::Delivery, Tone::Good, capital(&text))
     })
@@ -155,7 +150,7 @@ fn named(mut names: Vec<String>) -> String {
 
 /// What a short run is good for.
 pub(super) fn size(folder: &Folder) -> Option<Sentence> {
-    match folder.size {
+    match folder.plan.size {
         Size::Full => None,
         Size::Smoke => {
             let text =
@@ -166,9 +161,9 @@ pub(super) fn size(folder: &Folder) -> Option<Sentence> {
 }
 
 pub(super) fn validity(folder: &Folder, aggregate: &Aggregate) -> Sentence {
-    let count = |verdict| folder.runs.iter().filter(|run| run.verdict == verdict).count();
+    let count = |verdict| folder.rows.runs.iter().filter(|run| run.verdict == verdict).count();
     let (ok, unresolved, invalid) = (count(Verdict::Ok), count(Verdict::Unresolved), count(Verdict::Invalid));
-    let all = folder.runs.len();
+    let all = folder.rows.runs.len();
     let mut told = vec![format!("{ok} ok")];
     if unresolved > 0 {
         let why = "small differences are not claimed from them";

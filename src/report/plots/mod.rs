@@ -82,7 +82,7 @@ mod tests {
 
     /// Every drawing of a folder with these cells, by section.
     fn drawn(cells: &[Cell]) -> Vec<(Section, String)> {
-        let folder = Folder::read(&synthetic::files(cells, 1)).unwrap();
+        let folder = synthetic::folder(cells, 1);
         let aggregate = Aggregate::of(&folder);
         let sweep = Sweep::of(&aggregate);
         let data = Data { folder: &folder, aggregate: &aggregate, sweep: sweep.as_ref() };
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn bytes_that_were_compressed_are_not_stacked_on_their_text() {
         let squeezed = Cell { l7_per_line: 40.0, ..Cell::of("sse", 0.5, 1) };
-        let folder = Folder::read(&synthetic::files(&[squeezed], 1)).unwrap();
+        let folder = synthetic::folder(&[squeezed], 1);
         let aggregate = Aggregate::of(&folder);
         let figures = all(&Data { folder: &folder, aggregate: &aggregate, sweep: None }).unwrap();
         let remarks: Vec<&String> = figures.iter().flat_map(|figure| &figure.remarks).collect();

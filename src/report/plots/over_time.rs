@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use plotters::prelude::*;
+use wirelab_clients::harness::rows::SeriesRow;
 use wirelab_clients::harness::statistics::median;
 
 use super::canvas::{Axis, PlotError, WIDTH, dashed, drawing, scale_for};
 use super::frame::{Frame, Said, Sample, legend, legend_height};
 use super::{Data, Figure, Section};
-use crate::report::details::SeriesRow;
 use crate::report::wording::counted;
 
 /// Panels of one drawing: each has to be readable when projected.
@@ -94,7 +94,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
 
 /// A panel per metric, in the order of the file.
 fn panels(data: &Data) -> Vec<Panel> {
-    let Some(rows) = &data.folder.series else { return Vec::new() };
+    let rows = &data.folder.rows.series;
     let mut panels: Vec<(&str, Panel)> = Vec::new();
     for row in rows {
         if !panels.iter().any(|(metric, _)| *metric == row.metric) {

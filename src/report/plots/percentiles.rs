@@ -7,13 +7,15 @@
 
 use hdrhistogram::Histogram;
 use plotters::prelude::*;
+use wirelab_clients::harness::rows::RunRow;
 use wirelab_clients::harness::statistics::quantile_resolved;
+use wirelab_clients::wire::Transport;
 
 use super::canvas::{Axis, Drawn, PlotError, Root, Scale, WIDTH, dashed, drawing, label_width, solid};
 use super::frame::{Frame, Said};
 use super::{Data, Figure, Section, labels};
 use crate::report::aggregate::Group;
-use crate::report::folder::{Histograms, Run};
+use crate::report::folder::Folder;
 use crate::report::hdr_log;
 use crate::report::wording::{counted, plain};
 
@@ -27,10 +29,10 @@ const POINTS: u32 = 320;
 
 /// One curve.
 #[derive(Debug)]
-struct Curve<'a> {
+struct Curve {
     /// Its colour and dashes.
     series: usize,
-    transport: &'a str,
+    transport: Transport,
     label: String,
     /// Delivery latencies, µs; at least one.
     histogram: Histogram<u64>,
@@ -39,12 +41,12 @@ struct Curve<'a> {
 }
 
 pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
-    if data.folder.histograms == Histograms::Missing {
+    if data.folder.histograms.is_empty() {
         return Ok(None);
     }
     let (mut curves, mut remarks) = (Vec::new(), Vec::new());
     for (series, group) in data.aggregate.groups.iter().enumerate() {
-        match curve(series, group)? {
+        match curve(data.folder, series, group)? {
             Ok(curve) => curves.push(curve),
             Err(why) => remarks.push(format!("{}: {why}", group.label)),
         }
@@ -73,11 +75,12 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
 
 /// All believed runs of a group as one curve, or why there is none. Invalid runs are left out unless there is no other;
 /// then the label says so.
-fn curve<'a>(series: usize, group: &Group<'a>) -> Result<Result<Curve<'a>, &'static str>, PlotError> {
-    let runs: Vec<&Run> = if group.is_believed() { group.believed().collect() } else { group.runs.clone() };
+fn curve(folder: &Folder, series: usize, group: &Group) -> Result<Result<Curve, &'static str>, PlotError> {
+    let runs: Vec<&RunRow> =
+        if group.is_believed() { group.believed().collect() } else { group.runs.clone() };
     let label = group.label_in_plots();
     let mut all: Option<Histogram<u64>> = None;
-    for histogram in runs.iter().filter_map(|run| run.histogram.as_ref()) {
+    for histogram in runs.iter().filter_map(|run| folder.histograms.get(&run.run_id)) {
         match &mut all {
             None => all = Some(histogram.clone()),
             Some(all) => hdr_log::add(all, histogram)?,
@@ -97,12 +100,12 @@ fn curve<'a>(series: usize, group: &Group<'a>) -> Result<Result<Curve<'a>, &'sta
 
 /// The last quantile that a run supports: by its distinct lines, and by what arrived at all, since what did not would
 /// have been slowest.
-fn run_resolves(run: &Run) -> f64 {
-    let arrived = match (run.delivered, run.expected) {
-        (Some(delivered), Some(expected)) if expected > 0 => delivered as f64 / expected as f64,
-        _ => 0.0,
+fn run_resolves(run: &RunRow) -> f64 {
+    let arrived = match run.expected_count {
+        0 => 0.0,
+        expected => run.delivered_count as f64 / expected as f64,
     };
-    quantile_resolved(run.distinct_lines.unwrap_or(0)).min(arrived)
+    quantile_resolved(run.distinct_lines_count).min(arrived)
 }
 
 /// What every drawing shares.
@@ -161,7 +164,7 @@ impl Axes {
     }
 }
 
-impl Curve<'_> {
+impl Curve {
     /// Latencies are cut to whole microseconds: none is told apart below one.
     fn ms(&self, quantile: f64) -> f64 {
         self.histogram.value_at_quantile(quantile).max(1) as f64 / 1e3
@@ -192,41 +195,40 @@ fn percent(nines: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report;
     use crate::report::aggregate::Aggregate;
-    use crate::report::folder::{Folder, Verdict};
     use wirelab_clients::harness::example;
+    use wirelab_clients::harness::run_result::Verdict;
 
     fn folder() -> Folder {
-        Folder::read(&report::render(&example::result_set()).unwrap()).unwrap()
+        Folder::of(&example::result_set())
     }
 
     /// Of 500 lines, p99.5 would hide the 1.2 % that never came; 98.8 % is where the curve ends.
     #[test]
     fn a_curve_ends_before_the_lines_that_did_not_arrive() {
         let mut folder = folder();
-        let run = &mut folder.runs[0];
+        let run = &mut folder.rows.runs[0];
         assert!((run_resolves(run) - quantile_resolved(500)).abs() < 1e-12);
-        run.delivered = Some(988);
+        run.delivered_count = 988;
         assert!((run_resolves(run) - 0.988).abs() < 1e-12);
-        run.delivered = None;
+        run.expected_count = 0;
         assert_eq!(run_resolves(run), 0.0);
     }
 
     #[test]
     fn runs_of_one_transport_and_arm_are_one_curve_without_the_invalid_ones() {
         let mut folder = folder();
-        folder.runs.iter_mut().for_each(|run| run.transport = "sse".into());
+        folder.rows.runs.iter_mut().for_each(|run| run.transport = Transport::Sse);
         let drawn = |folder: &Folder| {
-            let curve = curve(0, &Aggregate::of(folder).groups[0]).unwrap().unwrap();
+            let curve = curve(folder, 0, &Aggregate::of(folder).groups[0]).unwrap().unwrap();
             (curve.label, curve.histogram.len())
         };
         assert_eq!(drawn(&folder), ("sse".to_owned(), 2_000));
-        folder.runs[1].verdict = Verdict::Invalid;
+        folder.rows.runs[1].verdict = Verdict::Invalid;
         assert_eq!(drawn(&folder), ("sse".to_owned(), 1_000));
-        folder.runs[0].verdict = Verdict::Invalid;
+        folder.rows.runs[0].verdict = Verdict::Invalid;
         assert_eq!(drawn(&folder), ("sse, invalid".to_owned(), 2_000));
-        folder.runs.iter_mut().for_each(|run| run.arm = "gzip".into());
+        folder.rows.runs.iter_mut().for_each(|run| run.arm = "gzip".into());
         assert_eq!(drawn(&folder), ("sse (gzip), invalid".to_owned(), 2_000));
     }
 
@@ -235,8 +237,13 @@ mod tests {
         let axes = |quantile_max| {
             let mut histogram = Histogram::new(3).unwrap();
             [100, 200, 300].iter().for_each(|us| histogram.record(*us).unwrap());
-            let curve =
-                Curve { series: 0, transport: "sse", label: "few".to_owned(), histogram, quantile_max };
+            let curve = Curve {
+                series: 0,
+                transport: Transport::Sse,
+                label: "few".to_owned(),
+                histogram,
+                quantile_max,
+            };
             Axes::of(std::slice::from_ref(&curve)).draw(&[&curve]).unwrap()
         };
         let svg = axes(0.95);

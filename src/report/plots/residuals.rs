@@ -1,6 +1,8 @@
 //! Theory residuals: how far each prediction was off, beside the band that it may be off.
 
 use plotters::prelude::*;
+use wirelab_clients::harness::rows::TheoryRow;
+use wirelab_clients::harness::theory::TheoryVerdict;
 
 use super::canvas::{
     Align, Axis, BAND, Drawn, INK, PAPER, PlotError, Root, WIDTH, Weight, area, drawing, label_width, line,
@@ -8,7 +10,6 @@ use super::canvas::{
 };
 use super::frame::{Frame, Said};
 use super::{Data, Figure, Section};
-use crate::report::details::{TheoryRow, TheoryVerdict};
 use crate::report::wording::{counted, percent_signed};
 
 /// Rows of one drawing: the worst of more.
@@ -111,7 +112,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
 }
 
 fn rows<'a>(data: &Data<'a>) -> Vec<Row<'a>> {
-    let Some(theory) = &data.folder.theory else { return Vec::new() };
+    let theory = &data.folder.rows.theory;
     let mut rows: Vec<Row> = Vec::new();
     for (series, group) in data.aggregate.groups.iter().enumerate() {
         let is_of = |row: &&TheoryRow| group.believed().any(|run| run.run_id == row.run_id);

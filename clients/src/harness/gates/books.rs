@@ -111,12 +111,12 @@ fn balanced(which: &str, counts: &Counts) -> Found {
 /// What no gate judges: the row's counts are the cohort's, and what happened to warm-up lines or to a subscriber would
 /// be seen nowhere else.
 pub(super) fn remarks(run: &RunResult) -> impl Iterator<Item = String> {
-    let (whole, cohort) = (&run.delivery.whole, &run.delivery.cohort);
+    let warm_up = run.delivery.warm_up();
     [
-        (whole.lost.saturating_sub(cohort.lost), "lost"),
-        (whole.censored.saturating_sub(cohort.censored), "censored"),
-        (whole.out_of_order.saturating_sub(cohort.out_of_order), "out of order"),
-        (whole.duplicated.saturating_sub(cohort.duplicated), "received again"),
+        (warm_up.lost, "lost"),
+        (warm_up.censored, "censored"),
+        (warm_up.out_of_order, "out of order"),
+        (warm_up.duplicated, "received again"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

@@ -11,15 +11,21 @@ use crate::harness::statistics::distinct_lines_needed;
 /// Differences below this share of the delivery p99 are lost in the harness's own lateness.
 const LATENESS_RATIO_MAX: f64 = 0.1;
 
+/// Name of the gate that fails, or leaves a doubt, when the publisher sent late.
+pub const SEND_LATENESS: &str = "send-lateness";
+
+/// Name of the gate that leaves a doubt when the publisher sent late beside what was measured.
+pub const SEND_LATENESS_SHARE: &str = "send-lateness-share";
+
 pub(super) const GATES: &[Gate] = &[
     Gate {
-        name: "send-lateness",
+        name: SEND_LATENESS,
         unit: "µs",
         definition: "Left: p99 of actual send − due time. Right: p50 of delivery latency, which it must not exceed.",
         find: |run| above_the_median(run, "send lateness", &run.send_lateness),
     },
     Gate {
-        name: "send-lateness-share",
+        name: SEND_LATENESS_SHARE,
         unit: "µs",
         definition: "Left: p99 of actual send − due time. Right: 10 % of the p99 of delivery latency. Above it, \
                      smaller differences are not claimed.",

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::harness::cell::Server;
+use crate::harness::ending::Ending;
 use crate::harness::latency::LatencyHistogram;
 use crate::harness::network::Fault;
-use crate::harness::theory::TheoryRow;
+use crate::harness::theory::{TheoryRow, TheoryVerdict};
 use crate::harness::thresholds::Threshold;
-use crate::harness::{example, metrics};
+use crate::harness::{distributions, example};
 use crate::traffic::{Packets, Traffic};
 use crate::wire::Transport;
 
@@ -330,7 +331,7 @@ fn missing_lines_leave_a_run_unresolved_and_their_quantiles_out() {
     assert_eq!(run.verdict, Verdict::Unresolved, "{:?}", run.verdict_reasons);
     assert!(run.verdict_reasons[0].starts_with("100 lines are missing"), "{:?}", run.verdict_reasons);
     // A tenth never came: the slowest tenth of what should have come is not known.
-    let quantile = |quantile| metrics::quantile_us(&run, &run.delivery.latency, quantile);
+    let quantile = |quantile| distributions::delivery_quantile_us(&run, &run.delivery.latency, quantile);
     assert!(quantile(0.5).is_some() && quantile(0.9).is_some());
     assert_eq!((quantile(0.99), quantile(1.0)), (None, None));
 }
@@ -382,7 +383,7 @@ fn a_server_without_counts_is_unresolved_for_that_reason_and_may_repeat_lines() 
     let mut run = run();
     (run.cell.server, run.delivery.whole.duplicated) = (profile(), 3);
     judge(&mut run);
-    assert_eq!(exit_code(&[run], &[]), EXIT_DELIVERY);
+    assert_eq!(Ending::of(&[run], &[]), Ending::Delivery);
 }
 
 #[test]
@@ -421,7 +422,7 @@ fn with_theory(verdict: TheoryVerdict) -> RunResult {
 }
 
 #[test]
-fn the_highest_exit_code_wins() {
+fn the_gravest_ending_wins() {
     let judged = |change: fn(&mut RunResult)| {
         let mut run = run();
         change(&mut run);
@@ -436,20 +437,20 @@ fn the_highest_exit_code_wins() {
     let reordered = judged(|run| run.delivery.whole.out_of_order = 1);
     let invalid = judged(|run| run.delivery.negative_count = 1);
     let broken = judged(|run| run.problem = Some("gone".into()));
-    assert_eq!(exit_code(&[], &[]), EXIT_OK);
-    assert_eq!(exit_code(std::slice::from_ref(&fine), &[]), EXIT_OK);
-    assert_eq!(exit_code(&[fine.clone(), lossy.clone()], &[]), EXIT_DELIVERY);
-    assert_eq!(exit_code(&[reordered, fine.clone()], &[]), EXIT_DELIVERY);
-    assert_eq!(exit_code(&[invalid.clone(), lossy.clone()], &[]), EXIT_INVALID);
+    assert_eq!(Ending::of(&[], &[]), Ending::Good);
+    assert_eq!(Ending::of(std::slice::from_ref(&fine), &[]), Ending::Good);
+    assert_eq!(Ending::of(&[fine.clone(), lossy.clone()], &[]), Ending::Delivery);
+    assert_eq!(Ending::of(&[reordered, fine.clone()], &[]), Ending::Delivery);
+    assert_eq!(Ending::of(&[invalid.clone(), lossy.clone()], &[]), Ending::Invalid);
     let forgiven = [TheoryVerdict::AssumptionBroken, TheoryVerdict::Reported].map(with_theory);
-    assert_eq!(exit_code(&forgiven, &[]), EXIT_OK);
+    assert_eq!(Ending::of(&forgiven, &[]), Ending::Good);
     let contradicting = with_theory(TheoryVerdict::Fail);
-    assert_eq!(exit_code(&[contradicting.clone(), lossy], &[]), EXIT_THEORY);
-    assert_eq!(exit_code(&[contradicting, invalid.clone()], &[]), EXIT_INVALID);
-    assert_eq!(exit_code(&[fine.clone(), invalid.clone(), broken], &[]), EXIT_ENVIRONMENT);
+    assert_eq!(Ending::of(&[contradicting.clone(), lossy], &[]), Ending::Theory);
+    assert_eq!(Ending::of(&[contradicting, invalid.clone()], &[]), Ending::Invalid);
+    assert_eq!(Ending::of(&[fine.clone(), invalid.clone(), broken], &[]), Ending::Environment);
     let judged = |text: &str| text.parse::<Threshold>().unwrap().judge(std::slice::from_ref(&fine));
     let (kept, missed) = (judged("*.lost_count == 0"), judged("*.lost_count > 0"));
-    assert_eq!(exit_code(std::slice::from_ref(&fine), &kept), EXIT_OK);
-    assert_eq!(exit_code(std::slice::from_ref(&fine), &missed), EXIT_DELIVERY);
-    assert_eq!(exit_code(&[invalid], &missed), EXIT_INVALID);
+    assert_eq!(Ending::of(std::slice::from_ref(&fine), &kept), Ending::Good);
+    assert_eq!(Ending::of(std::slice::from_ref(&fine), &missed), Ending::Delivery);
+    assert_eq!(Ending::of(&[invalid], &missed), Ending::Invalid);
 }

@@ -25,6 +25,9 @@ pub enum TheoryVerdict {
 }
 
 impl TheoryVerdict {
+    /// Every verdict.
+    pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::AssumptionBroken, Self::Reported];
+
     /// The name in CSV files.
     pub const fn name(self) -> &'static str {
         match self {

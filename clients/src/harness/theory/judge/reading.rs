@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::harness::cell::{Cell, LineProcess, Server};
+use crate::harness::distributions;
 use crate::harness::latency::LatencyHistogram;
-use crate::harness::metrics;
 use crate::harness::network::Fault;
 use crate::harness::run_result::{RunResult, Verdict};
 use crate::harness::theory::calibration::{Arm, digits_mean};
@@ -154,7 +154,7 @@ pub fn server_name(cell: &Cell) -> String {
 impl Reading {
     /// Of a run.
     pub fn of(run: &RunResult) -> Self {
-        let quantile = |quantile| metrics::quantile_us(run, &run.delivery.latency, quantile);
+        let quantile = |quantile| distributions::delivery_quantile_us(run, &run.delivery.latency, quantile);
         let seconds = |us: u64| us as f64 / 1e6;
         let cohort = &run.delivery.cohort;
         let subscribers = run.delivery.subscribers_count.max(1);

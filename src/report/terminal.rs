@@ -8,13 +8,16 @@
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use wirelab_clients::harness::cell::{Cell, Server};
-use wirelab_clients::harness::metrics::quantile_us;
+use wirelab_clients::harness::distributions::delivery_quantile_us;
+use wirelab_clients::harness::gates::{SEND_LATENESS, SEND_LATENESS_SHARE};
 use wirelab_clients::harness::network::Fault;
 use wirelab_clients::harness::results::ResultSet;
-use wirelab_clients::harness::run_result::{RunResult, Verdict};
+use wirelab_clients::harness::run_result::{Check, RunResult, Verdict};
 use wirelab_clients::harness::statistics::distinct_lines_needed;
 use wirelab_clients::harness::thresholds;
 use wirelab_clients::traffic::Traffic;
+
+use super::wording::{digits, grouped};
 
 /// A column: its header, and what stands in a row.
 type Column = (&'static str, fn(&RunResult) -> String);
@@ -64,7 +67,6 @@ const CPU: Column = ("server CPU (µs per line)", |run| {
 });
 const VERDICT: Column = ("verdict", |run| run.verdict.name().to_owned());
 
-const LATE: &str = "send lateness";
 const LATENESS_REMEDY: &str = "\
 Send lateness is this machine's own delay, not the transport's: close other programs and run again, or trust only
 differences that are larger. Requests, bytes and losses hold all the same.
@@ -108,7 +110,9 @@ pub fn render(results: &ResultSet) -> String {
         let run_id = judgement.run_id.map_or(String::new(), |run_id| format!("{run_id}: "));
         Some(format!("{run_id}{said}\n"))
     }));
-    if results.runs.iter().any(|run| remarks(run).iter().any(|remark| remark.starts_with(LATE))) {
+    let is_late =
+        |check: &Check| [SEND_LATENESS, SEND_LATENESS_SHARE].contains(&&*check.name) && check.said.is_some();
+    if results.runs.iter().any(|run| run.checks.iter().any(is_late)) {
         text += LATENESS_REMEDY;
     }
     text
@@ -139,20 +143,20 @@ fn in_plan_order(results: &ResultSet) -> Vec<&RunResult> {
 fn steady_per_line(run: &RunResult, amount: fn(&Traffic) -> u64) -> String {
     match run.steady() {
         (_, 0) => String::new(),
-        (traffic, delivered) => readable(amount(&traffic) as f64 / delivered as f64),
+        (traffic, delivered) => digits(amount(&traffic) as f64 / delivered as f64),
     }
 }
 
 fn per_line(run: &RunResult, amount: f64) -> String {
     match run.delivery.whole.delivered {
         0 => String::new(),
-        delivered => readable(amount / delivered as f64),
+        delivered => digits(amount / delivered as f64),
     }
 }
 
 fn latency_ms(run: &RunResult, quantile: f64) -> String {
-    match quantile_us(run, &run.delivery.latency, quantile) {
-        Some(us) => readable(us as f64 / 1e3),
+    match delivery_quantile_us(run, &run.delivery.latency, quantile) {
+        Some(us) => digits(us as f64 / 1e3),
         // Lines are missing, and they would be the slowest.
         None if run.delivery.distinct_lines_count() >= distinct_lines_needed(quantile) => "–".to_owned(),
         None => format!("n < {}", distinct_lines_needed(quantile)),
@@ -176,36 +180,6 @@ fn remarks(run: &RunResult) -> Vec<String> {
     run.verdict_reasons.iter().cloned().chain(told).collect()
 }
 
-/// Three significant digits below 1 000, whole numbers above.
-pub(super) fn readable(number: f64) -> String {
-    if number == 0.0 {
-        "0".to_owned()
-    } else if number >= 999.5 {
-        grouped(number.round() as u64)
-    } else if number >= 99.95 {
-        format!("{number:.0}")
-    } else if number >= 9.995 {
-        format!("{number:.1}")
-    } else if number >= 0.9995 {
-        format!("{number:.2}")
-    } else {
-        format!("{number:.3}")
-    }
-}
-
-/// `12,345`.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,7 +189,7 @@ mod tests {
 | transport  | requests | requests per line | p50 (ms) | p90 (ms) | p99 (ms) | max (ms) | bytes per line | lost / duplicated | server CPU (µs per line) | verdict |
 |------------|----------|-------------------|----------|----------|----------|----------|----------------|-------------------|--------------------------|---------|
 | short-poll |      200 |             0.182 |      101 |      175 |      198 |      200 |            230 |             0 / 0 |                     40.0 |      ok |
-| sse        |        2 |             0.002 |     1.20 |     1.40 |     1.45 |     1.45 |            150 |             0 / 0 |                     10.0 |      ok |
+| sse        |        2 |           0.00182 |     1.20 |     1.40 |     1.45 |     1.45 |            150 |             0 / 0 |                     10.0 |      ok |
 ";
 
     #[test]
@@ -289,13 +263,5 @@ mod tests {
             last,
             "sse-1: the server went away; 1,234 lines had not arrived when the drain ended; 2 lines came out of order"
         );
-    }
-
-    #[test]
-    fn numbers_have_three_digits_and_groups() {
-        let numbers = [0.0, 0.01234, 0.9999, 1.234, 9.999, 12.34, 99.99, 123.4, 999.9, 12_345.6];
-        let told = ["0", "0.012", "1.00", "1.23", "10.0", "12.3", "100", "123", "1,000", "12,346"];
-        assert_eq!(numbers.map(readable), told);
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -1,16 +1,16 @@
 //! The data dictionary: `results/README.md`, generated from the registry.
 
-use super::{
-    CHECKS_COLUMNS, CLAIMS_COLUMNS, COLUMNS, DISTRIBUTIONS, PERCENTILES_COLUMNS, THEORY_COLUMNS,
-    TIMESERIES_COLUMNS, TWO_WAY_COLUMNS,
+use super::distributions::DISTRIBUTIONS;
+use super::gates::gates;
+use super::rows::{
+    CLAIMS_COLUMNS, CheckRow, Column, PercentileRow, Row, RunRow, SeriesRow, TWO_WAY_COLUMNS, TheoryRow,
 };
-use crate::harness::gates::gates;
-use crate::harness::series::SERIES;
+use super::series::SERIES;
 
 const HEAD: &str = "\
 # What the files of a run say
 
-Generated from the metric registry (`clients/src/harness/metrics/`); do not edit it here.
+Generated from the rows' types (`clients/src/harness/rows/`); do not edit it here.
 
 Every invocation of `wirelab run` writes one folder, `results/<plan>/<UTC>-<commit>/`, again after each run, so that \
 an interrupted experiment keeps what it measured. `results/sample/` is one such folder, committed; all others are \
@@ -28,8 +28,7 @@ ignored by git.
 | `two_way.csv` | of the plan `claims`: whether a server answers on the connection that brings its lines |
 | `claims.csv`, `claims.md` | of the plan `claims`, made by `wirelab claims` of the files above: one row per claim |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
-| `hdr/<run_id>.<metric>.hgrm` | the same as percentile text for HdrHistogram's plotters; ms |
-| `report.html` | the question, the table and the latencies to look at, offline; `wirelab report` makes it again from the other files |
+| `report.html` | the question, the table and the latencies to look at, offline; written when the experiment ends, and made again from the other files by `wirelab report` |
 
 An empty cell was not measured, does not apply, or would say more than the number of lines allows; it is never a 0. \
 A quantile Q needs at least ln 0.025 / ln Q distinct lines: 6 for the median, 36 for p90, 368 for p99, 3 688 for \
@@ -59,31 +58,38 @@ The highest wins.
 | 130 | interrupted with Ctrl-C; what was measured is written |
 ";
 
-/// The text of `results/README.md`.
+fn row(name: &str, unit: &str, definition: &str) -> String {
+    format!("| `{name}` | {unit} | {definition} |\n")
+}
+
+fn columns(columns: &[Column]) -> String {
+    columns.iter().map(|column| row(column.name, column.unit, column.definition)).collect()
+}
+
+/// Returns the text of `results/README.md`.
 pub fn data_dictionary() -> String {
     let mut page = HEAD.to_owned();
-    let row = |name: &str, unit: &str, definition: &str| format!("| `{name}` | {unit} | {definition} |\n");
     page += "\n## `runs.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
-    page.extend(COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += &columns(RunRow::COLUMNS);
     page += "\n## `percentiles.csv`\n\n| metric | definition |\n|---|---|\n";
     page.extend(
         DISTRIBUTIONS.iter().map(|metric| format!("| `{}` | {} |\n", metric.name, metric.definition)),
     );
     page += "\n| column | unit | definition |\n|---|---|---|\n";
-    page.extend(PERCENTILES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += &columns(PercentileRow::COLUMNS);
     page += "\n## `theory.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
-    page.extend(THEORY_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += &columns(TheoryRow::COLUMNS);
     page += "\n## `checks.csv`\n\n| check | unit | definition |\n|---|---|---|\n";
     page.extend(gates().map(|gate| row(gate.name, gate.unit, gate.definition)));
     page += "\n| column | unit | definition |\n|---|---|---|\n";
-    page.extend(CHECKS_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += &columns(CheckRow::COLUMNS);
     page += "\n## `timeseries.csv`\n\n| metric | unit | definition |\n|---|---|---|\n";
     page.extend(SERIES.iter().map(|series| row(series.name, series.unit, series.definition)));
     page += "\n| column | unit | definition |\n|---|---|---|\n";
-    page.extend(TIMESERIES_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += &columns(SeriesRow::COLUMNS);
     page += "\n## `two_way.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
-    page.extend(TWO_WAY_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += &columns(TWO_WAY_COLUMNS);
     page += "\n## `claims.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
-    page.extend(CLAIMS_COLUMNS.iter().map(|column| row(column.name, column.unit, column.definition)));
+    page += &columns(CLAIMS_COLUMNS);
     page
 }

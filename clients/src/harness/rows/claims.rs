@@ -1,9 +1,9 @@
 //! The columns of `claims.csv` and `two_way.csv`, which `wirelab claims` writes: no run fills them.
 
-use super::ColumnText;
+use super::Column;
 
 /// The columns of `claims.csv`.
-pub const CLAIMS_COLUMNS: &[ColumnText] = &[
+pub const CLAIMS_COLUMNS: &[Column] = &[
     explained("claim", "", "The claim, as people say it."),
     explained("about", "", "Of what, in which circumstances, and what is taken for it."),
     explained("figure", "", "Transport and figure that decide it; empty where nothing here can."),
@@ -44,12 +44,12 @@ pub const CLAIMS_COLUMNS: &[ColumnText] = &[
 ];
 
 /// The columns of `two_way.csv`.
-pub const TWO_WAY_COLUMNS: &[ColumnText] = &[
+pub const TWO_WAY_COLUMNS: &[Column] = &[
     explained("transport", "", "How lines come on that connection."),
     explained("sent_count", "count", "Appends that the client sent on it while lines came."),
     explained("answered_count", "count", "Those that the server answered on it while lines went on coming."),
 ];
 
-const fn explained(name: &'static str, unit: &'static str, definition: &'static str) -> ColumnText {
-    ColumnText { name, unit, definition }
+const fn explained(name: &'static str, unit: &'static str, definition: &'static str) -> Column {
+    Column { name, unit, definition }
 }

@@ -1,0 +1,58 @@
+//! What an experiment came to, in one word: what `wirelab run` and `wirelab claims` exit with follows from it.
+
+use super::rows::{Rows, RunRow};
+use super::run_result::{CheckVerdict, RunResult, Verdict};
+use super::theory::TheoryVerdict;
+use super::thresholds::Judgement;
+
+/// What runs came to; of several the gravest, which is the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// Every line arrived once and in order, and the numbers may be believed.
+    Good,
+    /// A line was lost, censored, reordered or duplicated, or a threshold of the plan was missed.
+    Delivery,
+    /// A run contradicts the theory.
+    Theory,
+    /// A run is invalid.
+    Invalid,
+    /// The server or the environment failed.
+    Environment,
+}
+
+impl Ending {
+    /// Returns what these runs came to, and what the plan's thresholds said of them.
+    pub fn of(runs: &[RunResult], thresholds: &[Judgement]) -> Self {
+        let of_run = |run: &RunResult| {
+            if run.problem.is_some() {
+                Self::Environment
+            } else if run.verdict == Verdict::Invalid {
+                Self::Invalid
+            } else if run.theory.iter().any(|row| row.verdict == TheoryVerdict::Fail) {
+                Self::Theory
+            } else if !run.delivery.whole.flawless() || !run.subscriber_problems.is_empty() {
+                Self::Delivery
+            } else {
+                Self::Good
+            }
+        };
+        let of_threshold = |judgement: &Judgement| match judgement.check.verdict {
+            CheckVerdict::Pass => Self::Good,
+            CheckVerdict::NotMeasured | CheckVerdict::Unresolved | CheckVerdict::Fail => Self::Delivery,
+        };
+        let endings = runs.iter().map(of_run).chain(thresholds.iter().map(of_threshold));
+        endings.max().unwrap_or(Self::Good)
+    }
+
+    /// Returns what the runs of a folder came to, as far as its rows say it.
+    pub fn of_rows(rows: &Rows) -> Self {
+        let of_run = |run: &RunRow| match (run.is_believed(), run.defects_count()) {
+            (false, _) => Self::Invalid,
+            (true, 0) => Self::Good,
+            (true, _) => Self::Delivery,
+        };
+        let contradicted = rows.theory.iter().any(|row| row.verdict == TheoryVerdict::Fail);
+        let of_theory = if contradicted { Self::Theory } else { Self::Good };
+        rows.runs.iter().map(of_run).max().unwrap_or(Self::Good).max(of_theory)
+    }
+}
