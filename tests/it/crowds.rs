@@ -245,7 +245,7 @@ fn a_crowd_that_cannot_be_is_refused_with_the_reason() {
     for (id, transport, subscribers, status, said) in [
         (running, "sse", 0, 400, "1 to 2000 subscribers, this one has 0"),
         (running, "sse", 2_001, 400, "1 to 2000 subscribers, this one has 2001"),
-        (running, "websocket", 1, 400, "websocket is not served here; there is sse, ndjson"),
+        (running, "websocket", 1, 400, "websocket is not served here; choose one of sse, ndjson"),
         (running, "sock", 1, 400, "unknown transport \"sock\""),
         ("no id", "sse", 1, 400, "8 to 26 characters"),
         ("0123456789", "sse", 1, 404, "0123456789"),

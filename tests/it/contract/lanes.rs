@@ -515,7 +515,7 @@ async fn what_is_no_handshake_or_comes_from_another_origin_is_refused() {
     let path = ledgers_path(PAGE);
     let plain = server.get(&path).problem().unwrap();
     assert_eq!(
-        (plain.status, plain.detail.contains("is a WebSocket: ask with Upgrade")),
+        (plain.status, plain.detail.contains("is a WebSocket; send `Upgrade: websocket`")),
         (400, true),
         "{plain:?}"
     );
