@@ -94,7 +94,7 @@ pub(super) async fn off_the_worker<T: Send + 'static>(
 mod tests {
     use super::*;
 
-    /// What a shell's script says, and how it ended.
+    /// Returns what a shell script prints, and its exit code.
     async fn watched(script: &str, stop: CancellationToken) -> (Vec<String>, u8) {
         let arguments = ["-c", script].map(OsString::from);
         let child = start(Path::new("sh"), &arguments).unwrap();
@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(line, "ready");
             stop.cancel();
         };
-        // 128 + SIGKILL, as a shell would say.
+        // 128 + SIGKILL, as a shell reports it.
         assert_eq!(watch(child, stop.clone(), Duration::from_millis(50), said).await, 137);
     }
 
