@@ -1,8 +1,8 @@
 //! wirelab: one deployment log, every transport, delivery measured.
 //!
-//! A deployment is a named log of text lines, such as the output of a rollout. A transport is a way in which lines
-//! reach subscribers. This crate holds the server that is measured, the reports and the command line. The crate
-//! `wirelab-clients` measures; it knows nothing of this crate. The modules, from the top floor down:
+//! A deployment is one run of a build or a release; its log holds the lines that it prints. A transport is a way in
+//! which lines reach subscribers. This crate holds the server that is measured, the reports and the command line. The
+//! crate `wirelab-clients` measures; it knows nothing of this crate. The modules, from the top floor down:
 //!
 //! - [`commands`]: the command line, one file per command
 //! - [`server`]: assembles the modules below into a running service; serves the page and `/openapi.json`

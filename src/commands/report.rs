@@ -1,10 +1,10 @@
-//! `wirelab report`: makes the report again, from the files of a results folder alone.
+//! `wirelab report`: makes the report again from the files of a results folder alone.
 
 use super::{Exit, Failure, results_folder, say};
 use crate::commands::cli::Report;
 use crate::report::{self, Format};
 
-/// Writes the page into the folder and says where it is; other formats go to the standard output.
+/// Writes the page into the folder and prints its path; other formats go to the standard output.
 pub fn run(arguments: &Report) -> Result<Exit, Failure> {
     let folder = &arguments.folder;
     let files = results_folder::read(folder, &[report::HDR_FOLDER], report::is_source).map_err(|error| {

@@ -1,7 +1,7 @@
 //! The operations on deployments: create, open a reader, append, finish, list, delete.
 //!
-//! A deployment is a named log of lines. The API uses all operations; a transport gets readers only. A deployment may
-//! have a source, by which the server itself feeds it.
+//! A deployment is one run of a build or a release; its log holds the lines that it prints. The API uses all
+//! operations; a transport gets readers only. A deployment may have a source, by which the server itself feeds it.
 
 pub mod sources;
 

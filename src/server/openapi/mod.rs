@@ -25,9 +25,10 @@ const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
 const ABOUT: &str = "\
-A *deployment* is a named log of text lines; a *transport* is a way in which lines reach a subscriber. Every error is a \
-problem document (RFC 9457) whose `detail` names the thing and the remedy. A method that a path does not allow is \
-answered 405 with `Allow`, a path that is not listed 404. Unknown query parameters and JSON members are ignored.\n\n\
+A *deployment* is one run of a build or a release, with a log of text lines; a *transport* is how lines reach a \
+subscriber. Every error is a problem document (RFC 9457) whose `detail` names the thing and the remedy. A method that a \
+path does not allow is answered 405 with `Allow`, a path that is not listed 404. Unknown query parameters and JSON \
+members are ignored.\n\n\
 A *cursor* is `<epoch>.<seq>`: it names the last line seen and is the same on every transport. Reading starts after it.";
 
 /// Returns the document of a server with these options.
