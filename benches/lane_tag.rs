@@ -1,10 +1,10 @@
 //! Measures what a lane costs a request, and that a request without one pays nothing: `cargo bench --bench lane_tag`.
 //!
 //! A lane is a part of a page; its requests carry a tag, and the server counts them on the lane's ledger. The bench
-//! makes the smallest call to a server in this process, on one kept connection, in turns: without a lane, with a lane
-//! whose page has no socket, and with a lane whose ledger is streamed as well. All queries have the same length.
-//! Allocations are those of the whole process, whose client makes none; the median request has no timer in it. Fails if
-//! a request with a lane allocates more than one without.
+//! makes the smallest call to a server in this process, on one kept connection. Three kinds of calls take turns:
+//! without a lane, with a lane whose page has no socket, and with a lane whose ledger is streamed as well. All queries
+//! have the same length. Allocations are those of the whole process, whose client makes none; the median request has no
+//! timer in it. Fails if a request with a lane allocates more than one without.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;

@@ -54,8 +54,8 @@ pub(crate) const POLL_ADVICE_MIN: Duration = Duration::from_secs(1);
 /// Longest interval advised by `Retry-After`: clients poll again after five minutes, whatever they are told.
 pub(crate) const POLL_ADVICE_MAX: Duration = Duration::from_secs(300);
 
-/// Longest linger. It is below the heartbeat of streams (15 s) and the default hold of long polls (25 s): both would
-/// otherwise end before a line is sent.
+/// Longest linger. A longer one could exceed the heartbeat of streams (15 s) or the default hold of long polls (25 s),
+/// which would then come before any line.
 pub const LINGER_MAX: Duration = Duration::from_secs(10);
 
 impl Default for Options {

@@ -166,7 +166,7 @@ impl Reader {
 
     /// Waits like [`wait`](Self::wait), then gathers lines for `linger` after the first one.
     ///
-    /// Gathering is cut short by the end of the log, its deletion, or [`BATCH_LINES_MAX`] lines; the bound in bytes and
+    /// Gathering is cut short by the end of the log, its deletion, or [`BATCH_LINES_MAX`] lines. The bound in bytes and
     /// a smaller limit of the read are not considered. Lines that were there before this reader caught up are not
     /// delayed. Cancel-safe: a repeated call counts `linger` from the same first line.
     pub async fn wait_and_gather(&mut self, linger: Duration) {

@@ -179,7 +179,7 @@ async fn health() -> HttpResponse {
     no_store(HttpResponse::Ok()).json(Health { status: "ok" })
 }
 
-/// Answers 503 after a write has failed: the log that failed takes no more lines until the server is restarted, so no
+/// Answers 503 after a write has failed. The log that failed takes no more lines until the server is restarted, so no
 /// publisher should be sent here.
 async fn ready(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let unavailable = |error: StoreError| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());

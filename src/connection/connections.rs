@@ -1,8 +1,8 @@
 //! All open connections of a server: their bound, and cutting them off.
 //!
 //! A connection is entered by its stream when it opens and removed when it ends. The lab announces outages. Every
-//! connection's future is wrapped in its abort handle from the start. So a running connection checks nothing, and no
-//! protocol or transport has to know of outages: the future of a cut connection is dropped where it is.
+//! connection's future is wrapped in its abort handle from the start, and a cut drops the future where it is. So a
+//! running connection checks nothing, and no protocol or transport has to know of outages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

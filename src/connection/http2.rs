@@ -1,12 +1,12 @@
 //! HTTP/2 on one connection: many requests at once, each answered by the application.
 //!
 //! Drives the `h2` crate itself, because the HTTP/2 half of actix-http 3.20 has five faults. It accepts any number of
-//! open requests, lets a held request outlive its client, waits for ever for a reader that grants no window, hangs on
-//! an empty piece of a body and sends no goodbye. This module depends on no path and no transport. WebSockets stay with
-//! HTTP/1.1, so extended CONNECT (RFC 8441) is not offered.
+//! open requests and lets a held request outlive its client. It waits for ever for a reader that grants no window,
+//! hangs on an empty piece of a body, and sends no goodbye. This module depends on no path and no transport. WebSockets
+//! stay with HTTP/1.1, so extended CONNECT (RFC 8441) is not offered.
 //!
-//! A client may open and reset streams in a flood (CVE-2023-44487). Two bounds hold: the crate ends a connection with
-//! more than 20 streams that were reset before they were accepted, and a request that is reset here ends at once.
+//! A client may open and reset streams in a flood (CVE-2023-44487). Two bounds hold. The crate ends a connection with
+//! more than 20 streams that were reset before they were accepted. A request that is reset here ends at once.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -1,9 +1,9 @@
 //! One TCP connection of the server: its bytes are counted, its stalls bounded.
 //!
 //! actix does not show the bytes of a socket, so the server is built on a counting stream. Bytes read belong to the
-//! request that follows them: they are kept until that request is known, or until its answer is written. They are
-//! booked twice: on the metrics of the request's transport, and on the ledger of the request's lane if it has one. (A
-//! lane is a part of a page that shows one transport.)
+//! request that follows them: they are kept until that request is known, or until its answer is written. All bytes are
+//! booked on the metrics of the request's transport, and on the ledger of the request's lane if it has one. (A lane is
+//! a part of a page that shows one transport.)
 
 mod connections;
 pub(crate) mod http2;

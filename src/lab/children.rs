@@ -16,8 +16,8 @@ pub(crate) struct Children {
 }
 
 impl Children {
-    /// Makes the state without any process. Later ones are told to stop when `shutdown` is cancelled. Must be called
-    /// inside a tokio runtime that lives as long as the server.
+    /// Makes an empty set of processes. Processes that are started later are told to stop when `shutdown` is cancelled.
+    /// Must be called inside a tokio runtime that lives as long as the server.
     pub(crate) fn new(shutdown: CancellationToken) -> Self {
         let runtime = Handle::current();
         Self { crowds: Crowds::new(runtime.clone(), shutdown.clone()), runs: Runs::new(runtime, shutdown) }

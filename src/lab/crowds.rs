@@ -93,7 +93,7 @@ impl Listed {
 }
 
 impl Crowds {
-    /// Makes the state without any crowd. The processes of later ones are watched on `runtime`.
+    /// Makes an empty set of crowds. The processes of later crowds are watched on `runtime`.
     pub(super) fn new(runtime: Handle, shutdown: CancellationToken) -> Self {
         Self { runtime, shutdown, listed: Mutex::default() }
     }

@@ -1,6 +1,6 @@
 //! The results of runs, as the page lists and opens them.
 //!
-//! Reads only the folder that the server was started with: names must be plain, and links are resolved before a file is
+//! Reads only the folder that the server was started with. Names must be plain, and links are resolved before a file is
 //! opened, so that neither `..` nor a link leaves the folder. Never writes. A folder that cannot be read is listed with
 //! its problem: a broken run must not hide the others.
 

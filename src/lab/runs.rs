@@ -71,7 +71,7 @@ pub(crate) struct NewRun {
 pub(crate) struct LabRun {
     /// Name of the plan.
     plan: String,
-    /// How it ended; null while it is under way.
+    /// How the run ended; null while it is under way.
     ended: Option<RunEnded>,
 }
 
@@ -107,7 +107,7 @@ impl Newest {
 }
 
 impl Runs {
-    /// Makes the state without any run. The process of a later one is watched on `runtime`.
+    /// Makes the state before any run. The process of a later run is watched on `runtime`.
     pub(super) fn new(runtime: Handle, shutdown: CancellationToken) -> Self {
         Self { runtime, shutdown, newest: Mutex::default() }
     }
@@ -382,7 +382,7 @@ async fn progress(context: web::Data<Context>, children: web::Data<Children>) ->
     });
     no_store(HttpResponse::Ok())
         .content_type("text/event-stream")
-        // nginx would keep events back to fill its buffers.
+        // nginx would otherwise buffer events.
         .insert_header(("x-accel-buffering", HeaderValue::from_static("no")))
         .streaming(body)
 }

@@ -43,7 +43,7 @@ fn tags_alone_take_no_more_than_the_room_there_is() {
     assert!((1..PAGES_MAX).all(|number| found(number, now)));
     assert!(!found(PAGES_MAX, now), "another page makes no room for a tag");
     assert_eq!(lanes.pages.lock().unwrap().len(), PAGES_MAX);
-    assert!(lanes.watch("another0", now).is_ok(), "one that nobody watches makes room for a socket");
+    assert!(lanes.watch("another0", now).is_ok(), "a page without a socket makes room for a socket");
     assert!(lanes.find(tag("k3x9q2w7"), now).is_some(), "one with a socket stays");
     assert!(found(PAGES_MAX, now + GRACE), "as does one that is over");
     drop(watched);

@@ -115,7 +115,7 @@ impl From<Vec<NewLine>> for AppendRequest {
 pub enum Stored {
     /// The lines are new in the log.
     Fresh(Appended),
-    /// The key was used for these lines before. They stand here, and nothing was appended.
+    /// The key was used for these lines before: they are in the log already, and nothing was appended.
     Repeated(Appended),
 }
 
@@ -188,7 +188,7 @@ pub enum StoreError {
     #[error("there is no deployment {0}; GET /api/deployments lists those that exist")]
     NotFound(DeploymentId),
     /// The log has ended.
-    #[error("deployment {id} has ended ({status}); nothing can be added to it")]
+    #[error("deployment {id} has ended ({status}) and takes no more lines; use another deployment")]
     Ended {
         /// Id of the deployment.
         id: DeploymentId,
@@ -239,7 +239,7 @@ pub enum StoreError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Error of the operating system.
+        /// Error of the access.
         #[source]
         error: std::io::Error,
     },

@@ -1,9 +1,9 @@
 //! A response that does not end before its log does: the common part of SSE and NDJSON.
 //!
 //! Both wait for ever and differ only in how they write a line, so each is a [`Framing`] and this module is the rest.
-//! It sends the first bytes at once, a batch whenever the log has grown, a sign of life in silence, and at last the
-//! reason of the end. The position is kept in the reader. A client that reads slowly is polled less often, and nothing
-//! is queued for it.
+//! It sends the first bytes at once, a batch whenever the log has grown, and a sign of life in silence. The last bytes
+//! tell the reason of the end. The position is kept in the reader. A client that reads slowly is polled less often, and
+//! nothing is queued for it.
 
 use std::convert::Infallible;
 use std::time::Duration;

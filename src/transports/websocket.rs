@@ -1,9 +1,9 @@
 //! WebSocket: the server waits for ever, on a connection that both sides may write to.
 //!
 //! One HTTP request is upgraded (RFC 6455). From then on each line of the log is one JSON text frame, and the client
-//! may send commands: enter and leave rooms (the deployments that a socket follows), pause, publish. This engine is a
-//! streaming body over cursors: it reads the logs when the socket can take more, so a client that reads slowly costs
-//! one batch of memory and delays no other. The meaning of frames is in `session`, which the engine on actors uses too.
+//! may send commands: enter and leave rooms (other deployments), pause, publish. This engine is a streaming body over
+//! cursors: it reads the logs when the socket can take more. So a client that reads slowly costs one batch of memory
+//! and delays no other client. The meaning of frames is in `session`, which the engine on actors uses too.
 
 mod rooms;
 pub(super) mod session;

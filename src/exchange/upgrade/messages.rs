@@ -183,7 +183,7 @@ fn close(payload: &[u8]) -> Result<Option<CloseReason>, Violation> {
 mod tests {
     use super::*;
 
-    /// A masked frame with its length in `length_bytes` (0: in the seven bits).
+    /// Makes a masked frame whose length takes `length_bytes` (0: in the seven bits).
     fn frame_with_length(first: u8, length_bytes: usize, length: u64, payload: &[u8]) -> Vec<u8> {
         let seven = match length_bytes {
             0 => length as u8,
@@ -234,7 +234,7 @@ mod tests {
         let bytes = [
             frame(0x81, b"one"),
             frame(0x01, "f\u{fc}".as_bytes()),
-            // A control frame may stand between fragments, and a code point be split over them.
+            // A control frame may stand between fragments, and a code point may be split over them.
             frame(0x89, b"are you there"),
             frame(0x00, &"\u{1f600}".as_bytes()[..2]),
             frame(0x80, &"\u{1f600}".as_bytes()[2..]),
@@ -290,8 +290,8 @@ mod tests {
             ("close code 1006", frame(0x88, &1006_u16.to_be_bytes()), 1002),
             ("close code 2999", frame(0x88, &2999_u16.to_be_bytes()), 1002),
             ("close code 5000", frame(0x88, &5000_u16.to_be_bytes()), 1002),
-            ("a close reason that is no text", frame(0x88, &[3, 0xe8, 0xff]), 1007),
-            ("text that is none", frame(0x81, &[0xff]), 1007),
+            ("a close reason that is not UTF-8", frame(0x88, &[3, 0xe8, 0xff]), 1007),
+            ("text that is not UTF-8", frame(0x81, &[0xff]), 1007),
             ("half a code point", frame(0x81, &[0xc3]), 1007),
             ("a surrogate", frame(0x81, &[0xed, 0xa0, 0x80]), 1007),
             ("a frame that is too big, by its head alone", head_of(0x81, big), 1009),

@@ -74,7 +74,7 @@ fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
 pub(crate) struct Inbox {
     payload: web::Payload,
     messages: Messages,
-    /// Whether the protocol was violated. Bytes after a violation have no meaning but are still read: closing TCP with
+    /// Whether the protocol was violated. Bytes after a violation have no meaning but are still read. Closing TCP with
     /// unread bytes would reset it, and the client could lose our close frame.
     is_broken: bool,
 }

@@ -1,9 +1,9 @@
 //! One log on disk: its queue, its writer and its readers.
 //!
 //! Appends of all callers gather in one batch while the batch before is written: group commit. The writer is a plain
-//! loop on a blocking thread (write, fdatasync, then move the head, then answer), so a caller that goes away never
-//! stalls the others. There are three locks: `queue` for appenders, `kept` for readers, `writer` for the code that
-//! changes files. `writer` is taken before another; the other two are never held together.
+//! loop on a blocking thread: write, fdatasync, then move the head, then answer. A caller that goes away never stalls
+//! the others. There are three locks: `queue` for appenders, `kept` for readers, `writer` for the code that changes
+//! files. `writer` is taken before another; the other two are never held together.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -40,8 +40,8 @@ use super::{DeploymentLog, LogStore, StoreError, new_epoch, new_id, now_us};
 use log::{DiskLog, Home};
 use manifest::Manifest;
 
-/// Size at which a segment takes no further batch. Small enough that retention frees space in time and that a start can
-/// read a segment into memory; large enough that a million lines are a dozen files.
+/// Size at which a segment takes no further batch. It is small enough that retention frees space in time and that a
+/// start can read a segment into memory. It is large enough that a million lines are a dozen files.
 const SEGMENT_BYTES: u64 = 16 << 20;
 
 const CREATING: &str = ".creating-";
@@ -186,7 +186,7 @@ impl Shared {
         self.logs.write().expect("no holder panics").remove(id);
         // The deployment is deleted even if its space is not free yet: the next start removes what stays.
         if let Err(error) = fs::remove_dir_all(&grave) {
-            eprintln!("a deleted deployment still takes space: {}: {error}", grave.display());
+            eprintln!("a deleted deployment takes space until the next start: {}: {error}", grave.display());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Reads lines from segment files, for subscribers that are behind the tail in memory.
 //!
-//! A read starts at the index entry before the first wanted line and checks every record on the way, so a line that has
+//! A read starts at the index entry before the first wanted line and checks every record on the way. A line that has
 //! decayed on disk is an error, never an answer. One file is open at a time and only while it is read. So a read costs
 //! one descriptor, and there are at most as many reads as blocking threads (512 in tokio's default).
 

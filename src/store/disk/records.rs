@@ -256,8 +256,8 @@ pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
     scan
 }
 
-/// Tells whether a whole record begins anywhere at or after `from`, not only after a line end: a damaged line end hides
-/// the record that follows it.
+/// Tells whether a whole record begins anywhere at or after `from`. Line ends are not trusted: a damaged one hides the
+/// record that follows it.
 fn has_whole_record(bytes: &[u8], from: usize) -> bool {
     (from..bytes.len())
         .filter(|&at| bytes[at..].starts_with(b"{\""))
