@@ -92,7 +92,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens a log at a position. Reading starts after the position: the line that it names is not read again.
+    /// Opens a log at a position; lines with a larger seq follow (docs/protocol.md, "Position").
     pub fn open(log: Arc<dyn DeploymentLog>, position: Position) -> Result<Self, OpenError> {
         let info = log.info();
         let (id, epoch) = (info.id, info.next.epoch);
@@ -204,7 +204,7 @@ mod tests {
         log.append(AppendRequest { lines: vec![NewLine::plain("x")], key: None }).await.unwrap();
     }
 
-    /// The clock is paused: a missed wake-up would sleep for ever, so the timeout fires at once.
+    /// L4. The clock is paused: a missed wake-up would sleep for ever, so the timeout fires at once.
     #[tokio::test(start_paused = true)]
     async fn an_append_between_check_and_park_is_not_missed() {
         for turns in 0..4 {
