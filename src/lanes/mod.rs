@@ -135,7 +135,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Returns the id of the page's counts. After another id than before, all counts have begun at zero.
+    /// Returns the id of the page's counts. When the id changes, all counts have begun again at zero.
     pub(crate) fn ledgers_id(&self) -> String {
         self.page.id.clone()
     }
