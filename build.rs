@@ -1,5 +1,5 @@
-//! Records which compiler builds wirelab, for the manifest of a run, and sees to it that a release carries every
-//! file of the page.
+//! Records the version of the compiler for the manifest of a run, and rebuilds a release when a file of the page is
+//! added.
 
 use std::process::Command;
 
@@ -8,7 +8,8 @@ fn main() {
     let output = Command::new(rustc).arg("--version").output().expect("the compiler that compiled this runs");
     println!("cargo:rustc-env=WIRELAB_RUSTC={}", String::from_utf8_lossy(&output.stdout).trim());
     println!("cargo:rerun-if-changed=build.rs");
-    // Changed files are noticed anyway, new ones are not. A debug build reads the folder when it runs.
+    // A change of a known file triggers a rebuild anyway; a new file does not. A debug build reads the folder at run
+    // time.
     if std::env::var("PROFILE").as_deref() == Ok("release") {
         println!("cargo:rerun-if-changed=static");
     }

@@ -1,8 +1,8 @@
-//! What the harness itself costs per delivered line: `cargo bench --bench harness_line`.
+//! Measures what the harness itself costs per delivered line: `cargo bench --bench harness_line`.
 //!
-//! A finished log is read from its first line by each client half, recorded as a run records it, and by the baseline: a
-//! raw socket on NDJSON whose bytes are thrown away, which is a harness that does nothing. CPU time is this process's
-//! alone; the server is another process. Bulk reading is the cheapest case: paced lines pay for a wake-up each, which
+//! Each client half reads a finished log from its first line and records it as in a run. The baseline is a raw socket
+//! on NDJSON whose bytes are thrown away: a harness that does nothing. CPU time is that of this process alone; the
+//! server is another process. Bulk reading is the cheapest case: paced lines cost a wake-up each, which
 //! `harness_cpu_ratio` of `wirelab run e00-honest-bench` shows.
 
 use std::error::Error;
@@ -20,12 +20,12 @@ use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{From as Position, NewLine, Status, Transport};
 use wirelab_clients::{Options, Polling, ServerUrl, Target, connect, os};
 
-/// 20 appends of 5,000 lines.
+/// Number of appends, each of 5,000 lines.
 const APPENDS: usize = 20;
 const LINES: usize = 5_000;
 const LINES_ALL: u64 = (APPENDS * LINES) as u64;
 const LINE_BYTES: usize = 100;
-/// Each reader is run so often, in turns.
+/// Number of rounds; each round runs every reader once.
 const ROUNDS: usize = 5;
 
 #[tokio::main(flavor = "current_thread")]
@@ -70,7 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// CPU time of a reader that looks at nothing.
+/// Returns the CPU time of a reader that throws its bytes away.
 async fn null(target: &Target) -> Result<Duration, Box<dyn Error>> {
     let before = os::own_cpu().ok_or("no CPU clock")?;
     let mut socket = TcpStream::connect(target.server.authority()).await?;
@@ -89,7 +89,7 @@ async fn null(target: &Target) -> Result<Duration, Box<dyn Error>> {
     Ok(os::own_cpu().ok_or("no CPU clock")? - before)
 }
 
-/// CPU time of a client half and a recorder.
+/// Returns the CPU time of a client half with a recorder.
 async fn follow(transport: Transport, target: &Target) -> Result<Duration, Box<dyn Error>> {
     let due = vec![Duration::ZERO; LINES_ALL as usize];
     let table = Arc::new(DueTable::new(Instant::now(), due, Duration::ZERO));

@@ -1,9 +1,10 @@
-//! What a lane costs a request, and that a request without one pays nothing: `cargo bench --bench lane_tag`.
+//! Measures what a lane costs a request, and that a request without one pays nothing: `cargo bench --bench lane_tag`.
 //!
-//! The smallest call of a server in this process, on one kept connection, in turns: without a lane, with a lane of a page
-//! that nobody watches, and with one whose ledger is streamed as well. Queries have one length. Allocations are those of the
-//! whole process, whose client makes none; the median request has no timer in it. Fails when a lane allocates more than none
-//! at all.
+//! A lane is a part of a page; its requests carry a tag, and the server counts them on the lane's ledger. The bench
+//! makes the smallest call to a server in this process, on one kept connection. Three kinds of calls take turns:
+//! without a lane, with a lane whose page has no socket, and with a lane whose ledger is streamed as well. All queries
+//! have the same length. Allocations are those of the whole process, whose client makes none; the median request has no
+//! timer in it. Fails if a request with a lane allocates more than one without.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;
@@ -19,13 +20,13 @@ use wirelab::deployments::Deployments;
 use wirelab::server;
 use wirelab::store::memory::MemoryStore;
 
-/// Of each kind.
+/// Number of measured requests of each kind.
 const REQUESTS: usize = 20_000;
-/// Before any counts: buffers grow, pools fill.
+/// Number of requests of each kind that are not counted: buffers grow and pools fill first.
 const WARM_UP: usize = 500;
 const KINDS: [(&str, &str); 3] = [
     ("no lane", "nale=k3x9q2w7.1"),
-    ("a lane that nobody watches", "lane=nobody00.1"),
+    ("a lane without a socket", "lane=nobody00.1"),
     ("a lane that is streamed", "lane=k3x9q2w7.1"),
 ];
 

@@ -1,9 +1,9 @@
-//! What a stalled reader costs: `cargo bench --bench stalled_reader`.
+//! Measures what a stalled reader costs: `cargo bench --bench stalled_reader`.
 //!
-//! A server with a log of 64 MiB; subscribers that ask for all of it over raw sockets and never read. The server's
-//! memory is read before, when every socket is full, and after more lines were appended: a design that queues per
-//! subscriber grows there. Memory is anonymous PSS per reader, in KiB; what the kernel keeps in socket buffers is
-//! not in it.
+//! A server has a log of 64 MiB. Subscribers ask for all of it over raw sockets and never read. The server's memory is
+//! read three times: before, when every socket is full, and after more lines were appended. A design with a queue per
+//! subscriber grows in the last step. Memory is anonymous PSS per reader, in KiB; it does not include the socket
+//! buffers of the kernel.
 
 use std::error::Error;
 use std::io::Write;
@@ -18,11 +18,11 @@ use wirelab_clients::harness::server_process::{ServerCommand, ServerProcess};
 use wirelab_clients::wire::{DeploymentId, NewLine, Transport};
 
 const READERS: i64 = 100;
-/// 64 MiB of text in appends of 1 MiB.
+/// Number of appends of 1 MiB: 64 MiB of text.
 const APPENDS: usize = 64;
 const LINES: usize = 1_024;
 const LINE_BYTES: usize = 1_024;
-/// Memory that no longer changes between two looks is settled.
+/// Time between two looks at the memory: it is settled when it no longer changes.
 const LOOK: Duration = Duration::from_millis(500);
 
 #[tokio::main]
@@ -47,7 +47,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let id = api.create("stalled", None).await?.id;
         append(&mut api, &id, APPENDS).await?;
 
-        // What the log itself takes for as much, so that it is not taken for the readers' cost.
+        // The memory of the appended lines themselves is measured first, so that it is not counted as the readers'
+        // cost.
         let empty = settled(server.pid()).await;
         append(&mut api, &id, APPENDS / 4).await?;
         let before = settled(server.pid()).await;
@@ -78,8 +79,8 @@ async fn append(api: &mut Api, id: &DeploymentId, appends: usize) -> Result<(), 
     Ok(())
 }
 
-/// A connection whose request was sent and whose answer is never read. A long poll asks again and again, as many
-/// requests as fit: each is answered with a batch.
+/// Opens a connection, sends a request and never reads the answer. A long poll repeats its request as often as fits;
+/// each one is answered with a batch.
 fn stalled(server: &ServerProcess, transport: Transport, id: &DeploymentId) -> std::io::Result<TcpStream> {
     let mut socket = TcpStream::connect(server.addr())?;
     let path = transport.path().replace("{id}", id.as_str());

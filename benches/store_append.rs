@@ -1,9 +1,9 @@
-//! What durability costs: `cargo bench --bench store_append`.
+//! Measures what durability costs: `cargo bench --bench store_append`.
 //!
-//! Appends to both stores in one run, as ratios to the memory store: one writer and sixteen, one line and a hundred
-//! per append. The disk store's appends are durable when they return (fdatasync), so its figures are the disk's as
-//! much as ours; the sixteen writers show what group commit makes of that. Then the whole log is read back in
-//! batches of the contract's size.
+//! Appends to both stores in one run and prints ratios to the memory store: one writer and sixteen, one line and a
+//! hundred per append. Appends to the disk store are durable when they return (fdatasync), so its figures depend on the
+//! disk as much as on this code. Sixteen writers show the effect of group commit. Then the whole log is read back in
+//! batches of the size that the wire allows.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use wirelab::store::memory::MemoryStore;
 use wirelab::store::{AppendRequest, DeploymentLog, LogStore};
 use wirelab_clients::wire::NewLine;
 
-/// How long each case runs: long enough for thousands of fdatasyncs.
+/// Duration of each case: long enough for thousands of fdatasyncs.
 const CASE: Duration = Duration::from_secs(2);
 const LINE_BYTES: usize = 110;
 

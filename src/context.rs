@@ -1,6 +1,6 @@
-//! What every handler is given: the deployments, the counters, the bounds of this server.
+//! The state that every handler receives: the deployments, the counters, the bounds of this server.
 //!
-//! Made by `server` when it starts; transports, calls and the lab read it. Knows none of them.
+//! `server` makes it at the start; transports, calls and the lab read it. It depends on none of them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,42 +20,42 @@ use crate::exchange::problem::Refusal;
 use crate::lanes::Lanes;
 use crate::metrics::{Caller, Metrics};
 
-/// The bounds of one server; every one is a flag of `wirelab serve`.
+/// The bounds of one server. Each is an option of `wirelab serve`, except `workers`.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Open connections; one more is answered 503.
+    /// Largest number of open connections; a request on one more is answered 503.
     pub connections_max: usize,
-    /// Silence after which a stream sends a sign of life.
+    /// Silence on a stream after which the server sends a sign of life.
     pub heartbeat: Duration,
     /// Longest hold of a long poll.
     pub hold_max: Duration,
-    /// A write without progress for this long closes the connection.
+    /// Time without progress in a write after which the connection is closed.
     pub write_timeout: Duration,
-    /// How long an idle connection is kept for its next request.
+    /// Time for which an idle connection is kept open for its next request.
     pub keep_alive: Duration,
-    /// Other origins that browsers may call from, such as `https://lab.example`.
+    /// Other origins whose pages may use this server, such as `https://lab.example`.
     pub allow_origins: Vec<String>,
-    /// Threads.
+    /// Number of worker threads.
     pub workers: usize,
-    /// What is served; the path of another transport is as unknown as any.
+    /// Transports that are served; the path of any other transport is unknown (404).
     pub transports: Vec<Transport>,
-    /// How bodies that carry lines may be coded.
+    /// Coding of bodies that carry lines.
     pub compression: Compression,
-    /// How long a waiting answer gathers lines behind a first one; at most [`LINGER_MAX`].
+    /// Time for which a waiting answer gathers more lines after a first one; at most [`LINGER_MAX`].
     pub linger: Duration,
-    /// The interval that pollers without news are advised, in whole seconds.
+    /// Interval advised to pollers that found no line, in whole seconds; `None`: no advice.
     pub poll_advice: Option<Duration>,
-    /// What the lab works with; `None`: there is no lab.
+    /// Folders and program of the lab; `None`: there is no lab.
     pub lab: Option<Lab>,
 }
 
-/// Shortest advice that `Retry-After` can give, but 0, which would be a busy loop.
+/// Shortest interval advised by `Retry-After`, which has whole seconds. 0 would advise a busy loop.
 pub(crate) const POLL_ADVICE_MIN: Duration = Duration::from_secs(1);
-/// Longest advice: clients look again after five minutes, whatever they are told.
+/// Longest interval advised by `Retry-After`: clients poll again after five minutes, whatever they are told.
 pub(crate) const POLL_ADVICE_MAX: Duration = Duration::from_secs(300);
 
-/// Longest linger: below the heartbeat of streams (15 s) and the default hold of polls (25 s), which would otherwise
-/// come before any line.
+/// Longest linger. A longer one could exceed the heartbeat of streams (15 s) or the default hold of long polls (25 s),
+/// which would then come before any line.
 pub const LINGER_MAX: Duration = Duration::from_secs(10);
 
 impl Default for Options {
@@ -77,49 +77,49 @@ impl Default for Options {
     }
 }
 
-/// What every handler is given.
+/// The state that every handler receives.
 pub struct Context {
-    /// The deployments.
+    /// The deployments of this server.
     pub deployments: Deployments,
-    /// The counters.
+    /// The counters behind `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// The bounds.
+    /// The bounds of this server.
     pub options: Options,
-    /// Rooms that sockets enter beside that of their path: as many as there may be connections, so that a server
-    /// full of sockets can double what it follows and no more.
+    /// Permits for rooms: deployments that a WebSocket follows beside that of its path. There are as many permits as
+    /// connections are allowed, so a server full of sockets can at most double the number of logs it follows.
     pub rooms: Arc<Semaphore>,
-    /// Cancelled when the server says goodbye.
+    /// Cancelled when the server stops.
     pub shutdown: CancellationToken,
-    /// The lanes of pages, each with its ledger.
+    /// The lanes of pages, each with the server's counts for it.
     pub(crate) lanes: Arc<Lanes>,
-    /// What is open, for the lab to cut.
+    /// The open connections, which the lab can cut.
     pub(crate) connections: Arc<Connections>,
-    /// `/openapi.json`.
+    /// The body of `/openapi.json`.
     pub(crate) description: String,
-    /// Where the server listens.
+    /// The address on which the server listens.
     pub(crate) address: SocketAddr,
 }
 
-/// What the lab works with; every one is a flag of `wirelab serve`.
+/// Folders and program of the lab. The folders are options of `wirelab serve`.
 #[derive(Debug, Clone)]
 pub struct Lab {
-    /// The folder that runs are written to.
+    /// The folder to which runs are written.
     pub results: PathBuf,
-    /// The folder with plans, and what they name.
+    /// The folder with plans and the recordings that they replay.
     pub data: PathBuf,
-    /// wirelab itself: what crowds and runs are processes of.
+    /// The `wirelab` program, which the lab starts for each crowd and run.
     pub program: PathBuf,
 }
 
 impl Default for Lab {
     fn default() -> Self {
-        // Without a path of its own nothing can be started, which is told to whoever asks.
+        // Without the path of this program the lab can start no process; its calls then answer with the error.
         let program = std::env::current_exe().unwrap_or_default();
         Self { results: "results".into(), data: "data".into(), program }
     }
 }
 
-/// 404, with what there is instead.
+/// Answers 404; `detail` says what exists instead.
 pub(crate) async fn no_such_path(
     request: HttpRequest,
     context: web::Data<Context>,
@@ -127,10 +127,10 @@ pub(crate) async fn no_such_path(
     let detail = match Caller::of_path(request.path()).transport() {
         Some(transport) if !context.options.transports.contains(&transport) => {
             let served: Vec<_> = context.options.transports.iter().map(|served| served.name()).collect();
-            format!("{transport} is not served here; there is {}", served.join(", "))
+            format!("{transport} is not served here; choose one of {}", served.join(", "))
         }
         _ => {
-            format!("there is nothing at {}; the calls start with /api/, see /api/transports", request.path())
+            format!("there is nothing at {}; GET /openapi.json lists the calls", request.path())
         }
     };
     Err(Refusal::new(StatusCode::NOT_FOUND, detail))

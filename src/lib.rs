@@ -1,17 +1,19 @@
 //! wirelab: one deployment log, every transport, delivery measured.
 //!
-//! This crate is what is measured: the server, the reports and the command line. What measures is the crate
-//! `wirelab-clients`, which knows nothing of this one. From the top floor down:
+//! A deployment is one run of a build or a release; its log holds the lines that it prints. A transport is a way in
+//! which lines reach subscribers. This crate holds the server that is measured, the reports and the command line. The
+//! crate `wirelab-clients` measures; it knows nothing of this crate. The modules, from the top floor down:
 //!
-//! - [`commands`]: the command line; one file per command
-//! - [`server`]: assembles the rest into a running service; its page and its description of itself
-//! - [`api`]: the regular calls; [`transports`]: how lines leave the log; [`lab`]: what a teacher does to the server
-//! - [`context`]: what every handler is given
-//! - [`deployments`]: create, read, append, finish, delete, and what feeds a deployment; [`reader`]: a cursor on a log,
-//!   all that a transport may use
-//! - `lanes`: what the server counted for one lane of a page; `connection`: HTTP/1.1 and HTTP/2 on one port, bytes
-//!   counted; [`metrics`]: the counters
-//! - [`exchange`]: what a request says, how it is refused, how an answer is coded
+//! - [`commands`]: the command line, one file per command
+//! - [`server`]: assembles the modules below into a running service; serves the page and `/openapi.json`
+//! - [`api`]: the calls on deployments and lines; [`transports`]: how lines leave a log; [`lab`]: what a teacher does
+//!   to the server
+//! - [`context`]: the state that every handler receives
+//! - [`deployments`]: create, read, append, finish, delete, and the sources that feed a deployment; [`reader`]: a
+//!   cursor on a log, all that a transport may use
+//! - `lanes`: the server's counts for each lane of a page, where a lane shows one transport; `connection`: HTTP/1.1 and
+//!   HTTP/2 on one port, with bytes counted; [`metrics`]: the counters for Prometheus
+//! - [`exchange`]: what a request says, how a request is refused, how an answer is coded
 //! - [`store`]: where logs live; `clock`: the time of day, for people
 //! - [`report`]: results in, bytes out
 

@@ -1,4 +1,4 @@
-//! `wirelab`: parse, dispatch, exit code.
+//! The program `wirelab`: parses the command line, runs one command, exits with its code.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,8 @@ fn main() -> ExitCode {
             Command::Dictionary => commands::plans::dictionary(),
         }
     });
-    // A replay that is still being fed, or a read of stdin, must not keep the process.
+    // Ends without waiting for the runtime: a replay that is still fed, or a read of stdin, must not keep the process
+    // alive.
     runtime.shutdown_background();
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// `wirelab` alone is `wirelab run`.
+/// Returns the command of `wirelab` without arguments: `wirelab run`.
 fn default_command() -> Command {
     Cli::parse_from(["wirelab", "run"]).command.expect("run is a command")
 }

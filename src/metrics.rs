@@ -1,7 +1,7 @@
-//! What the server counts, in Prometheus text under `/metrics`.
+//! The server's counters, in OpenMetrics text under `/metrics`.
 //!
-//! The same words and rules as the clients' own counts, so that a run can compare the two. A call that belongs
-//! to no transport counts as `api`; a connection belongs to its last request.
+//! Names and rules are those of the clients' own counts, so that a run can compare both. A request that belongs to no
+//! transport counts as `api`. A connection belongs to the transport of its last request.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,15 +19,15 @@ use crate::store::Head;
 
 type Labels = Vec<(&'static str, &'static str)>;
 
-/// Whom a request is counted for: a transport, or everything else.
+/// The owner of a count: a transport, or `api` for all other requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller(Option<Transport>);
 
 impl Caller {
-    /// Every caller, in the order of the counters.
+    /// Number of callers: each transport and `api`.
     const ALL_COUNT: usize = Transport::ALL.len() + 1;
 
-    /// A request to `path`.
+    /// Returns the caller that a request to `path` counts for.
     pub fn of_path(path: &str) -> Self {
         let transport = path
             .strip_prefix("/api/deployments/")
@@ -36,7 +36,7 @@ impl Caller {
         Self(transport)
     }
 
-    /// The transport, if the request was for one.
+    /// Returns the transport; `None` for `api`.
     pub fn transport(self) -> Option<Transport> {
         self.0
     }
@@ -80,7 +80,7 @@ pub struct CallerMetrics {
 }
 
 impl CallerMetrics {
-    /// One request ended.
+    /// Counts one request that ended with `outcome`.
     pub fn count(&self, outcome: Outcome) {
         let index = Outcome::ALL.iter().position(|o| *o == outcome).expect("ALL holds every outcome");
         self.outcomes[index].inc();
@@ -95,7 +95,7 @@ pub struct Metrics {
     next_waiting: AtomicU64,
 }
 
-/// One held poll or open stream: where it is and how far the log has gone.
+/// One held poll or open stream: the last seq that was sent, and the head of its log.
 struct Waited {
     caller: Caller,
     after: AtomicU64,
@@ -103,7 +103,7 @@ struct Waited {
 }
 
 impl Metrics {
-    /// Counters at zero, beside the one that the deployments keep.
+    /// Makes all counters at zero, and registers `lines_appended`, which the deployments count.
     pub fn new(lines_appended: Counter) -> Arc<Self> {
         let mut registry = Registry::default();
         let requests = family::<Counter>(&mut registry, "wirelab_requests", "Requests by outcome");
@@ -121,7 +121,7 @@ impl Metrics {
         let lag = family::<Gauge>(
             &mut registry,
             "wirelab_subscriber_lag_lines",
-            "Lines the slowest waiter is behind",
+            "Lines that the slowest waiter is behind",
         );
         registry.register("wirelab_lines_appended", "Lines appended and acknowledged", lines_appended);
 
@@ -142,12 +142,12 @@ impl Metrics {
         Arc::new(Self { registry, callers, waiting: Mutex::default(), next_waiting: AtomicU64::new(0) })
     }
 
-    /// The counters of one caller.
+    /// Returns the counters of one caller.
     pub fn of(&self, caller: impl Into<Caller>) -> &CallerMetrics {
         &self.callers[caller.into().index()]
     }
 
-    /// Counts a held poll or an open stream until the guard is dropped.
+    /// Counts a held poll or an open stream as waiting until the returned guard is dropped.
     pub fn wait(
         self: &Arc<Self>,
         caller: impl Into<Caller>,
@@ -162,7 +162,7 @@ impl Metrics {
         Waiting { metrics: self.clone(), key, waited }
     }
 
-    /// The Prometheus text exposition format.
+    /// Renders all counters in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut lags = [0_i64; Caller::ALL_COUNT];
         for waited in self.waiting.lock().expect("no holder panics").values() {
@@ -179,7 +179,7 @@ impl Metrics {
     }
 }
 
-/// A held poll or an open stream, counted while this lives.
+/// A held poll or an open stream, counted as waiting until it is dropped.
 pub struct Waiting {
     metrics: Arc<Metrics>,
     key: u64,
@@ -187,7 +187,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Lines up to `after` were handed to the socket: `lines` more.
+    /// Counts `lines` as delivered: everything up to the seq `after` was handed to the socket.
     pub fn delivered(&self, after: Seq, lines: usize) {
         self.waited.after.store(after, Ordering::Relaxed);
         self.metrics.of(self.waited.caller).lines_delivered.inc_by(lines as u64);

@@ -1,7 +1,7 @@
-//! A cursor on a log: read and wait. All that a transport may use of a store.
+//! A cursor on a log that can read and wait: all that a transport may use of a store.
 //!
-//! Each connection pulls by its own cursor when the head moves; nothing is queued per subscriber. So a slow
-//! reader slows only itself, a resumed one misses nothing, and a burst is read in batches.
+//! Each connection reads from its own cursor when the head of the log moves; nothing is queued per subscriber. A slow
+//! reader slows only itself, a resumed reader misses nothing, and a burst is read in batches.
 
 use std::sync::Arc;
 
@@ -14,24 +14,24 @@ use wirelab_clients::wire::{
 
 use crate::store::{DeploymentLog, EncodedLine, Head, ReadLimit, StoreError};
 
-/// The largest batch: what one read returns at most.
+/// Bound on one batch, which is what one read returns at most.
 pub const BATCH_LIMIT: ReadLimit = ReadLimit { lines: BATCH_LINES_MAX, bytes: BATCH_BYTES_MAX };
 
-/// Lines as they go out: encoded already, shared with every other reader.
+/// A batch of lines that are already encoded and shared with every other reader.
 #[derive(Debug, Clone)]
 pub struct EncodedBatch {
-    /// Lines after the cursor, in order.
+    /// Lines after the reader's cursor, in order.
     pub lines: Vec<Arc<EncodedLine>>,
-    /// The cursor after them.
+    /// Cursor after the last line of the batch.
     pub next: Cursor,
-    /// The batch was cut at its bound.
+    /// Whether more lines could be read at once: the batch was cut at its bound.
     pub more: bool,
-    /// How the log ended, if it did and `next` is its last cursor.
+    /// How the log ended, if it has ended and `next` is its last cursor.
     pub finished: Option<Status>,
 }
 
 impl EncodedBatch {
-    /// The batch as the wire has it: `{"lines":[…],"next":"k3x9.42","more":false,"finished":false}`.
+    /// Encodes the batch as JSON: `{"lines":[…],"next":"k3x9.42","more":false,"finished":false}`.
     pub fn json(&self) -> Bytes {
         let lines_bytes: usize = self.lines.iter().map(|line| line.json.len() + 1).sum();
         let mut json = BytesMut::with_capacity(lines_bytes + 96);
@@ -53,24 +53,24 @@ impl EncodedBatch {
     }
 }
 
-/// Why a position cannot be read from.
+/// Error of opening a reader at a position.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Another epoch, dropped by retention, or beyond the end.
+    /// The position has another epoch, lies before the first kept line, or lies beyond the end.
     Gone {
-        /// What can be read.
+        /// Range of the log that can be read.
         gap: Gap,
-        /// What was asked for.
+        /// Cursor from the request.
         asked: Cursor,
     },
-    /// The store refused.
+    /// The store could not open the log.
     Store(StoreError),
 }
 
-/// Why reading cannot go on.
+/// Error that ends reading.
 #[derive(Debug)]
 pub enum ReadError {
-    /// Retention overtook this reader.
+    /// Retention dropped lines that this reader had not read yet.
     Gap(Gap),
     /// The deployment was deleted.
     Deleted(DeploymentId),
@@ -85,9 +85,9 @@ pub struct Reader {
     epoch: Epoch,
     after: Seq,
     head: watch::Receiver<Head>,
-    /// Whether everything was read that there was when this reader last looked.
+    /// Whether the last read reached the end of the log as it was at that moment.
     is_at_tail: bool,
-    /// While lines gather behind a first one.
+    /// Until when lines gather after a first one; `None` while none has come.
     gathers_until: Option<Instant>,
 }
 
@@ -114,30 +114,31 @@ impl Reader {
         Ok(Self { log, id, epoch, after, head, is_at_tail, gathers_until: None })
     }
 
-    /// The deployment being read.
+    /// Returns the id of the deployment that is read.
     pub fn id(&self) -> &DeploymentId {
         &self.id
     }
 
-    /// Where this reader is.
+    /// Returns the cursor of this reader: the last line that it has read.
     pub fn cursor(&self) -> Cursor {
         Cursor { epoch: self.epoch.clone(), after: self.after }
     }
 
-    /// How the log ended, if it did and this reader is at its end.
+    /// Returns how the log ended, if it has ended and this reader has read all of it.
     pub fn finished(&self) -> Option<Status> {
         let head = *self.head.borrow();
         head.ended.filter(|_| self.after == head.last)
     }
 
-    /// A watch on the log's head, for whoever measures how far readers are behind.
+    /// Returns a watch on the log's head, by which the metrics tell how far readers are behind.
     pub fn head(&self) -> watch::Receiver<Head> {
         self.head.clone()
     }
 
-    /// What there is after the cursor, at most `limit`, and moves the cursor behind it. Never waits for lines.
+    /// Reads the lines after the cursor, at most `limit`, and moves the cursor behind them. Never waits for lines.
     pub async fn read(&mut self, limit: ReadLimit) -> Result<EncodedBatch, ReadError> {
-        // Taken before the read: all lines up to it are readable, so fewer means the batch was cut.
+        // The head is taken before the read: all lines up to it are readable, so fewer lines mean that the batch was
+        // cut.
         let head = *self.head.borrow_and_update();
         if head.deleted {
             return Err(ReadError::Deleted(self.id.clone()));
@@ -154,7 +155,7 @@ impl Reader {
         Ok(EncodedBatch { lines, next: self.cursor(), more: !self.is_at_tail, finished })
     }
 
-    /// Waits until there is a line after the cursor, or the end, or the deletion. Cancel-safe.
+    /// Waits until there is a line after the cursor, or the log has ended or was deleted. Cancel-safe.
     pub async fn wait(&mut self) {
         let after = self.after;
         self.head
@@ -163,10 +164,11 @@ impl Reader {
             .expect("the log, which this reader holds, holds the sender");
     }
 
-    /// Waits like [`wait`](Self::wait), then lets more lines gather for `linger` behind the first one. What was
-    /// there before this reader had read everything is not kept back, nor the end, the deletion or as many lines as a
-    /// batch may hold (its bound in bytes, and a smaller `limit`, are not looked at).
-    /// Cancel-safe: asked again, the same first line counts.
+    /// Waits like [`wait`](Self::wait), then gathers lines for `linger` after the first one.
+    ///
+    /// Gathering is cut short by the end of the log, its deletion, or [`BATCH_LINES_MAX`] lines. The bound in bytes and
+    /// a smaller limit of the read are not considered. Lines that were there before this reader caught up are not
+    /// delayed. Cancel-safe: a repeated call counts `linger` from the same first line.
     pub async fn wait_and_gather(&mut self, linger: Duration) {
         self.wait().await;
         if linger.is_zero() || !self.is_at_tail {
@@ -175,7 +177,7 @@ impl Reader {
         let until = *self.gathers_until.get_or_insert_with(|| Instant::now() + linger);
         let full = self.after + BATCH_LINES_MAX as u64;
         let enough = self.head.wait_for(|head| head.ended.is_some() || head.deleted || head.last >= full);
-        // Either way there is something to read.
+        // Whichever comes first, there is something to read.
         let _ = timeout_at(until, enough).await;
     }
 }

@@ -1,7 +1,6 @@
-//! The regular API: deployments, lines, transports, recordings, health, metrics.
+//! The calls on deployments, lines, transports, recordings, theory, health and metrics.
 //!
-//! Each call is one handler. Works with all verbs of [`Deployments`](crate::deployments::Deployments); the
-//! endpoints that stream live in [`transports`](crate::transports).
+//! One handler for each call. Endpoints that stream lines are in [`transports`](crate::transports).
 
 mod lanes;
 pub(crate) mod theory;
@@ -24,13 +23,13 @@ use crate::exchange::request::{self, deployment_id, one_header, parameter};
 use crate::exchange::route::{get, json_body, no_store, resource};
 use crate::store::{AppendRequest, IdempotencyKey, StoreError};
 
-/// Of `/metrics`.
+/// Content type of `/metrics`.
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answer of `/healthz`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Health {
-    /// `ok`: there would be no answer otherwise.
+    /// Always `ok`: a server that is not well does not answer.
     status: &'static str,
 }
 
@@ -43,7 +42,7 @@ pub(crate) struct Ready {
     durable: bool,
 }
 
-/// Every path with its methods.
+/// Mounts every path with its methods.
 pub fn mount(config: &mut web::ServiceConfig) {
     config
         .service(
@@ -77,7 +76,7 @@ async fn create(payload: web::Payload, context: web::Data<Context>) -> Result<Ht
     let chars = new.name.chars().count();
     if !(1..=NAME_CHARS_MAX).contains(&chars) {
         return Err(Refusal::bad_request(format!(
-            "a name has 1 to {NAME_CHARS_MAX} characters, this one has {chars}"
+            "the name has {chars} characters; give it 1 to {NAME_CHARS_MAX}"
         )));
     }
     let created = context.deployments.create(new.name, new.source).await.map_err(|error| match error {
@@ -106,7 +105,7 @@ async fn delete(request: HttpRequest, context: web::Data<Context>) -> Result<Htt
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The snapshot a page loads first; its `next` is where a stream goes on.
+/// Answers with the first batch of a log, which a page loads before it opens a stream at `next`.
 async fn lines(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let (id, limit) = (deployment_id(&request)?, request::limit(&request)?);
     let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
@@ -132,7 +131,7 @@ async fn append(
         _ => {
             return Err(Refusal::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                format!("content type {kind:?} is not known; send text/plain or application/x-ndjson"),
+                format!("content type {kind:?} is not supported; send text/plain or application/x-ndjson"),
             ));
         }
     };
@@ -168,7 +167,7 @@ async fn list_transports(context: web::Data<Context>) -> HttpResponse {
 }
 
 async fn list_recordings(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    // Reads files: off the worker's thread, so that streams go on.
+    // Files are read on a thread of their own, so that streams go on.
     let recordings = web::block(move || context.deployments.recordings())
         .await
         .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))?
@@ -180,7 +179,8 @@ async fn health() -> HttpResponse {
     no_store(HttpResponse::Ok()).json(Health { status: "ok" })
 }
 
-/// A store that failed takes no more lines until somebody restarts the server: nobody should be sent here.
+/// Answers 503 after a write has failed. The log that failed takes no more lines until the server is restarted, so no
+/// publisher should be sent here.
 async fn ready(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let unavailable = |error: StoreError| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
     context.deployments.check().map_err(unavailable)?;
@@ -202,6 +202,6 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Refusal> {
         return Ok(Some(key.to_owned()));
     }
     Err(Refusal::bad_request(format!(
-        "an idempotency key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"
+        "the idempotency key is not valid; give 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"
     )))
 }

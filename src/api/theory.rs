@@ -1,7 +1,8 @@
-//! `/api/theory`: what the formulas say that one client will see, for a page that compares it with what was seen.
+//! `/api/theory`: what the formulas predict for one client, for a page that compares it with what was seen.
 //!
-//! A thin edge around the pure functions of `wirelab_clients::harness::theory`: it parses, calls and names what it
-//! called with. Measures nothing; the constants that a run would calibrate are taken as nothing unless they are given.
+//! A thin layer over the pure functions of `wirelab_clients::harness::theory`: it parses the parameters, calls the
+//! functions and names their arguments. Measures nothing. A constant that a run would calibrate counts as 0 unless it
+//! is given.
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -13,7 +14,7 @@ use wirelab_clients::wire::{Transport, UnknownTransport, WAIT_S_DEFAULT};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::parameter;
 
-/// A parameter that is a number, with what makes sense of it.
+/// A numeric parameter with its range and its default.
 struct Number {
     name: &'static str,
     min: f64,
@@ -21,17 +22,17 @@ struct Number {
     default: Option<f64>,
 }
 
-/// From the quickest poll that a browser's timer keeps to, to a day.
+/// Poll interval: from the shortest that a browser's timer keeps, to a day.
 const INTERVAL_S: Number = Number { name: "interval_s", min: 0.001, max: 86_400.0, default: None };
-/// As a source may generate: the formulas need a line now and then.
+/// Line rate, in the range of a generated source: the formulas need a line now and then.
 const RATE_HZ: Number = Number { name: "rate_hz", min: 0.01, max: 10_000.0, default: None };
-/// To a day.
+/// Length of the window, up to a day.
 const DURATION_S: Number = Number { name: "duration_s", min: 0.001, max: 86_400.0, default: None };
-/// Holds of an hour are longer than any proxy allows.
+/// Hold of a long poll, up to an hour, which is longer than any proxy allows.
 const HOLD_S: Number = Number { name: "hold_s", min: 0.001, max: 3_600.0, default: Some(WAIT_S_DEFAULT) };
-/// A server here has less room.
+/// Number of clients; a server has room for fewer than the upper bound.
 const SUBSCRIBERS: Number = Number { name: "subscribers", min: 1.0, max: 1_000_000.0, default: Some(1.0) };
-/// A minute is farther than the moon.
+/// Round trip, up to a minute; light needs less than 3 s to the moon and back.
 const ROUND_TRIP_MS: Number = Number { name: "round_trip_ms", min: 0.0, max: 60_000.0, default: Some(0.0) };
 
 impl Number {
@@ -39,66 +40,66 @@ impl Number {
         self.given(request)?.or(self.default).ok_or_else(|| self.missing())
     }
 
-    /// As it was given, if it was.
+    /// Returns the number if it was given; refuses one that is out of range.
     fn given(&self, request: &HttpRequest) -> Result<Option<f64>, Refusal> {
         let Self { name, min, max, .. } = self;
         let Some(text) = parameter(request, name)? else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (*min..=*max).contains(number));
         number.map(Some).ok_or_else(|| {
-            Refusal::bad_request(format!("{name} is a number from {min} to {max}, not {text:?}"))
+            Refusal::bad_request(format!("{name} {text:?} is not valid; give a number from {min} to {max}"))
         })
     }
 
     fn missing(&self) -> Refusal {
         let Self { name, min, max, .. } = self;
-        Refusal::bad_request(format!("parameter {name} is missing; give {min} to {max}"))
+        Refusal::bad_request(format!("parameter {name} is missing; give a number from {min} to {max}"))
     }
 }
 
 /// Answer of `/api/theory`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Theory {
-    /// What it is about.
+    /// Transport that the prediction is for.
     #[schema(value_type = String)]
     transport: Transport,
-    /// The formulas, as `docs/theory.md` numbers them.
+    /// Names of the formulas in `docs/theory.md`.
     formulas: Vec<&'static str>,
-    /// What they were called with.
+    /// Constants that the formulas were called with.
     constants: TheoryConstants,
-    /// Requests of one client in a window of that length once it polls; of a stream 1, its opening.
+    /// Requests of one client in the window once it polls; 1 for a stream, its opening.
     requests: f64,
-    /// The same of all clients.
+    /// Requests of all clients in the window.
     requests_of_all: f64,
-    /// Share of answers without a line: polls that find nothing, holds that expire.
+    /// Share of answers without a line: polls that find no line, holds that expire.
     empty_ratio: f64,
     /// Requests of one client per line.
     requests_per_line: f64,
-    /// From a line's due time to its receipt.
+    /// Delivery latency: from a line's due time to its receipt.
     latency_ms: TheoryLatency,
 }
 
-/// The constants of the formulas; those that a transport has no use for are null.
+/// Constants of the formulas; null where a transport does not use them.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct TheoryConstants {
-    /// λ: lines at Poisson times, 1/s.
+    /// λ: rate of lines at Poisson times, 1/s.
     rate_hz: f64,
-    /// For how long, s.
+    /// Length of the window, s.
     duration_s: f64,
-    /// N.
+    /// N: number of clients.
     subscribers: f64,
-    /// T': from one poll to the next, s.
+    /// T': time from one poll to the next, s.
     interval_s: Option<f64>,
-    /// H, s.
+    /// H: hold of a long poll, s.
     hold_s: Option<f64>,
-    /// g: from an answer to the next question, s; a round trip.
+    /// g: time from an answer to the next request, s; a round trip.
     gap_s: Option<f64>,
-    /// What the server needs to write a line to one subscriber, s: nothing, since it was not measured.
+    /// Time to write a line to one subscriber, s; 0, since it was not measured.
     write_s: Option<f64>,
-    /// d: half of the round trip, s.
+    /// d: one-way delay, half of the round trip, s.
     one_way_s: f64,
 }
 
-/// Latencies, ms.
+/// Delivery latencies, ms.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct TheoryLatency {
     mean: f64,
@@ -112,15 +113,15 @@ impl TheoryLatency {
     }
 }
 
-/// The formulas of one transport.
+/// Answers `/api/theory` with the formulas of one transport.
 pub(crate) async fn predict(request: HttpRequest) -> Result<HttpResponse, Refusal> {
     let transport = parameter(&request, "transport")?.ok_or_else(|| {
-        Refusal::bad_request("parameter transport is missing; GET /api/transports lists them")
+        Refusal::bad_request("parameter transport is missing; GET /api/transports lists the names")
     })?;
     let transport: Transport =
         transport.parse().map_err(|error: UnknownTransport| Refusal::bad_request(error.to_string()))?;
     let (rate_hz, duration_s) = (RATE_HZ.of(&request)?, DURATION_S.of(&request)?);
-    // Looked at wherever it is given: a mistake is one, also where nothing follows from it.
+    // Checked even for transports that do not use them: an invalid value is refused in any case.
     let (hold_s, interval_s) = (HOLD_S.of(&request)?, INTERVAL_S.given(&request)?);
     let subscribers = SUBSCRIBERS.of(&request)?;
     let round_trip_s = ROUND_TRIP_MS.of(&request)? / 1e3;
@@ -138,8 +139,8 @@ pub(crate) async fn predict(request: HttpRequest) -> Result<HttpResponse, Refusa
         Transport::ShortPoll => {
             let interval_s = interval_s.ok_or_else(|| INTERVAL_S.missing())?;
             if round_trip_s >= interval_s {
-                let detail = "round_trip_ms must be below the interval: polls would be skipped, which no formula here \
-                              allows for";
+                let detail = "round_trip_ms is not below interval_s, so polls would be skipped, which no formula \
+                              covers; give a longer interval_s";
                 return Err(Refusal::bad_request(detail));
             }
             short_poll(TheoryConstants { interval_s: Some(interval_s), ..constants }, interval_s)
@@ -197,7 +198,7 @@ fn stream(transport: Transport, constants: TheoryConstants) -> Theory {
         requests_of_all: requests * subscribers,
         empty_ratio: 0.0,
         requests_per_line: requests / (rate_hz * duration_s),
-        // A write that costs nothing reaches everybody at once.
+        // A write that costs nothing reaches all subscribers at once.
         latency_ms: TheoryLatency::of(latency_s, |_| latency_s),
         constants,
     }

@@ -1,6 +1,7 @@
-//! `wirelab claims`: what people say about polling, SSE and WebSocket, beside what was measured.
+//! `wirelab claims`: tests common claims about polling, SSE and WebSocket by measurement.
 //!
-//! Runs the plan `claims` as `run` would, or takes a folder that is there; the judging sees the folder's files alone.
+//! Runs the plan `claims` like `run`, or reads an existing folder. The claims are judged by the files of the folder
+//! alone.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use crate::report::claims::{self, Claims, PLAN};
 use crate::report::{self, File};
 use wirelab_clients::harness::plan_files;
 
-/// Prints the table and writes it into the folder. The exit code is that of the runs.
+/// Prints the table of claims and writes it into the folder. The exit code is that of the runs.
 pub async fn run(arguments: cli::Claims) -> Result<Exit, Failure> {
     if let Some(folder) = &arguments.from {
         let claims = judge(folder)?;
@@ -25,7 +26,7 @@ pub async fn run(arguments: cli::Claims) -> Result<Exit, Failure> {
     let (folder, exit) = run::measure_plan(plan, &arguments.data, &arguments.results).await?;
     write(&folder, &[claims::two_way_file(&both_ways)])?;
     if exit == Exit::Interrupted {
-        remark(&format!("then judge it with `wirelab claims --from {}`", folder.display()));
+        remark(&format!("then judge the claims with `wirelab claims --from {}`", folder.display()));
         return Ok(exit);
     }
     tell(&judge(&folder)?, &folder)?;

@@ -1,6 +1,6 @@
-//! What a command prints, line by line, while it is still shown.
+//! The output of a command, line by line, while it is still shown.
 //!
-//! `record` and `publish` both watch a command: its two outputs through pipes, each line with the moment it was
+//! `record` and `publish` both watch a command: they read its two outputs through pipes and note when each line was
 //! complete. A full queue makes the command wait, as a slow terminal would.
 
 use std::io;
@@ -16,23 +16,23 @@ use wirelab_clients::wire::{LINE_BYTES_MAX, NewLine, Stream};
 
 use crate::commands::{Interrupt, remark};
 
-/// Lines read but not yet taken: enough for a burst, and a bound on memory.
+/// Lines that are read but not yet taken: enough for a burst, and a bound on memory.
 const QUEUE_LINES_MAX: usize = 1_024;
 
 /// One line of output.
 #[derive(Debug)]
 pub struct OutputLine {
-    /// When its line end was read.
+    /// When the line end was read.
     pub at: Instant,
-    /// The line. Invalid bytes are U+FFFD by now.
+    /// The line. Invalid bytes are already replaced by U+FFFD.
     pub line: NewLine,
-    /// Whether bytes had to be replaced.
+    /// Whether bytes were replaced.
     pub replaced: bool,
-    /// Whether this is a piece of a line above the bound, which goes on in the next.
+    /// Whether this is a piece of a line above the bound, which goes on in the next piece.
     pub cut: bool,
 }
 
-/// What had to be done to lines, to be told at the end.
+/// Counts of repaired lines, to be reported at the end.
 #[derive(Debug, Default)]
 pub struct Repairs {
     replaced: usize,
@@ -40,32 +40,32 @@ pub struct Repairs {
 }
 
 impl Repairs {
-    /// Takes note of one line.
+    /// Counts the repairs of one line.
     pub fn note(&mut self, line: &OutputLine) {
         self.replaced += usize::from(line.replaced);
         self.cut += usize::from(line.cut);
     }
 
-    /// Says on stderr what was done, if anything was.
+    /// Reports the repairs on stderr, if there were any.
     pub fn tell(&self) {
         let Self { replaced, cut } = self;
         if *replaced > 0 {
             remark(&format!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD"));
         }
         if *cut > 0 {
-            remark(&format!("{cut} pieces of lines above the bound became lines of their own"));
+            remark(&format!("{cut} pieces of lines above {LINE_BYTES_MAX} bytes became lines of their own"));
         }
     }
 }
 
-/// A command that runs, or stdin that is read.
+/// A running command, or stdin.
 pub struct CommandOutput {
     lines: mpsc::Receiver<io::Result<OutputLine>>,
     child: Option<Child>,
 }
 
 impl CommandOutput {
-    /// Starts a command. Its outputs are shown on ours; it keeps our stdin.
+    /// Starts a command. Its outputs are shown on ours; its stdin is ours.
     pub fn spawn(command: &[String]) -> io::Result<Self> {
         let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut child = Command::new(program)
@@ -89,24 +89,24 @@ impl CommandOutput {
         Self { lines, child: None }
     }
 
-    /// The next line; `None` when all outputs are closed. Cancel-safe.
+    /// Returns the next line; `None` when all outputs are closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<io::Result<OutputLine>> {
         self.lines.recv().await
     }
 
-    /// A line that has arrived already.
+    /// Returns a line that has already arrived.
     pub fn try_next(&mut self) -> Option<io::Result<OutputLine>> {
         self.lines.try_recv().ok()
     }
 
-    /// Tells the command what we were told. False for stdin, where there is nobody to tell.
+    /// Passes a signal on to the command. Returns false for stdin, which has no command.
     pub(crate) fn pass_on(&self, interrupt: Interrupt) -> bool {
         let Some(child) = &self.child else { return false };
         match (interrupt, child.id().and_then(|pid| i32::try_from(pid).ok())) {
-            // The terminal has told it already, and some programs take a second Ctrl-C for more than a first.
+            // The terminal has told the command already, and some programs end early after a second Ctrl-C.
             (Interrupt::CtrlC, _) => {}
             (Interrupt::Terminate, Some(pid)) => {
-                // Gone already is as good as told.
+                // An error means that the command has ended already.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
             (Interrupt::Terminate, None) => {}
@@ -114,7 +114,7 @@ impl CommandOutput {
         true
     }
 
-    /// Kills the command and says how it ended; `None` for stdin.
+    /// Kills the command and returns how it ended; `None` for stdin.
     pub async fn end(mut self) -> io::Result<Option<ExitStatus>> {
         if let Some(child) = &mut self.child {
             child.start_kill()?;
@@ -122,7 +122,7 @@ impl CommandOutput {
         self.wait().await
     }
 
-    /// How the command ended; `None` for stdin.
+    /// Waits for the end of the command and returns how it ended; `None` for stdin.
     pub async fn wait(self) -> io::Result<Option<ExitStatus>> {
         match self.child {
             Some(mut child) => child.wait().await.map(Some),
@@ -147,7 +147,7 @@ async fn follow(
         let end = match read_piece(&mut output, &mut piece).await {
             Ok(end) => end,
             Err(error) => {
-                // Nobody listening is no reason to complain about a pipe.
+                // The receiver is gone, so the error needs no report.
                 let _ = lines.send(Err(error)).await;
                 return;
             }
@@ -156,13 +156,13 @@ async fn follow(
         if end == PieceEnd::Bound {
             carried = piece.split_off(piece.len() - unfinished_bytes(&piece));
         }
-        // A closed terminal must not stop what is being published.
+        // A closed terminal must not stop publishing.
         let _ = shown.write_all(&piece).await;
         if end == PieceEnd::LineFeed {
             let _ = shown.write_all(b"\n").await;
         }
         let _ = shown.flush().await;
-        // The end of a line whose last piece was exactly as long as the bound says nothing new.
+        // An empty piece is dropped if it only ends a line whose last piece had exactly the length of the bound.
         let nothing_new = piece.is_empty() && (goes_on || end == PieceEnd::Output);
         if !nothing_new {
             let text = String::from_utf8_lossy(&piece);
@@ -182,17 +182,17 @@ async fn follow(
     }
 }
 
-/// What ended a piece of output.
+/// The end of a piece of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PieceEnd {
     LineFeed,
-    /// The line is longer than the contract allows and goes on in the next piece.
+    /// The line is longer than the bound and goes on in the next piece.
     Bound,
-    /// There is nothing more.
+    /// The output has ended.
     Output,
 }
 
-/// Reads on to the next LF, until `piece` has [`LINE_BYTES_MAX`] bytes.
+/// Reads to the next LF, or until `piece` has [`LINE_BYTES_MAX`] bytes.
 async fn read_piece(
     output: &mut (impl AsyncBufReadExt + Unpin),
     piece: &mut Vec<u8>,
@@ -200,7 +200,7 @@ async fn read_piece(
     loop {
         let available = output.fill_buf().await?;
         let room = LINE_BYTES_MAX - piece.len();
-        // One more than there is room for: a line exactly as long as the bound ends with its LF.
+        // The search covers one byte more than there is room for: a line of exactly the bound ends with its LF.
         match memchr::memchr(b'\n', &available[..available.len().min(room + 1)]) {
             Some(end) => {
                 piece.extend_from_slice(&available[..end]);
@@ -218,17 +218,17 @@ async fn read_piece(
     }
 }
 
-/// Bytes at the end that begin a character of UTF-8 without finishing it.
+/// Returns the number of bytes at the end that begin a UTF-8 character without finishing it.
 fn unfinished_bytes(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => bytes.len() - error.valid_up_to(),
-        // Whole, or broken elsewhere: then the end is as good as any.
+        // The text is whole, or broken elsewhere, so any end is good.
         Ok(_) | Err(_) => 0,
     }
 }
 
-/// Pieces of text within the bound on a line, and whether each is the last: U+FFFD takes three bytes where one was
-/// invalid, so the text may have grown beyond it.
+/// Splits text into pieces within the bound on a line, each with whether it is the last. U+FFFD takes three bytes in
+/// place of one invalid byte, so the text may have grown beyond the bound.
 fn within_bound(text: &str) -> impl Iterator<Item = (&str, bool)> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {

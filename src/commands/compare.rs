@@ -1,4 +1,4 @@
-//! `wirelab compare`: what changed between two results folders, beyond the noise.
+//! `wirelab compare`: prints what changed between two results folders, beyond the noise.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::commands::cli::{Compare, CompareFormat};
 use crate::report::changes::{Changes, Format};
 use crate::report::{self, File};
 
-/// Prints what changed; the exit code says whether something got worse by more than is tolerated.
+/// Prints what changed. The exit code says whether a figure got worse by more than is tolerated.
 pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
     let (a, b) = (files(&arguments.run_a)?, files(&arguments.run_b)?);
     let (name_a, name_b) = (arguments.run_a.display().to_string(), arguments.run_b.display().to_string());
@@ -22,7 +22,7 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
     let unclaimed = changes.unclaimed_count();
     if unclaimed > 0 {
         remark(&format!(
-            "{unclaimed} figures have too few runs for a claim, a run without them, or one number for many runs: \
+            "{unclaimed} figures have too few runs for a claim, are missing in a run, or are one number for many runs: \
              --fail-above looks at the others"
         ));
     }

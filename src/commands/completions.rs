@@ -1,11 +1,11 @@
-//! `wirelab completions`: a shell's completions, on stdout.
+//! `wirelab completions`: prints the completions of a shell.
 
 use clap::CommandFactory;
 
 use super::{Exit, Failure, say};
 use crate::commands::cli::{Cli, Completions};
 
-/// Prints the script of a shell.
+/// Prints the completion script of a shell.
 pub fn run(arguments: &Completions) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "wirelab", &mut script);

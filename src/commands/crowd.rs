@@ -1,4 +1,4 @@
-//! `wirelab crowd`: many subscribers of one deployment, and what they see, once a second.
+//! `wirelab crowd`: runs many subscribers of one deployment and prints what they see, once a second.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use wirelab_clients::{Options, Polling, ServerUrl, SubscribeError, Target, conne
 use super::{Exit, Failure, Reader, StdinEnd, Stop, say};
 use crate::commands::cli;
 
-/// Between two lines of figures.
+/// Time between two lines of figures.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
-/// Descriptors that are no connections: runtime, stdin and stdout, the call that finds the deployment.
+/// File descriptors besides the connections: runtime, stdin and stdout, the call that finds the deployment.
 const OTHER_DESCRIPTORS: u64 = 64;
 
-/// Prints figures until the log is over or deleted, everybody gave up or somebody wants an end. The exit code says whether every
-/// line came once.
+/// Prints figures until the log is over or deleted, all subscribers have given up, or the command is told to stop. The
+/// exit code says whether every line arrived once.
 pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
     let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
     let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
@@ -25,7 +25,7 @@ pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
     let mut api = Api::new(server.clone());
     let found = tokio::select! {
         found = api.find(&arguments.deployment) => found.map_err(Failure::environment)?,
-        // A server that does not answer keeps nobody here.
+        // A server that does not answer must not keep this process alive.
         () = stop.asked() => {
             let nothing = Figures { subscribers: arguments.subscribers.into(), ended: true, ..Figures::default() };
             tell(&nothing)?;
@@ -39,7 +39,7 @@ pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
         ))
     })?;
     let id = deployment.id.clone();
-    // All begin at the same line, so that they are to see the same.
+    // All subscribers begin after the same line, so that they must see the same lines.
     let after = deployment.next.after;
     let target = Target { server, deployment: deployment.id, from: Position::After(deployment.next) };
     let options = Options { polling: Polling::every(arguments.poll_interval), ..Options::default() };
@@ -63,7 +63,8 @@ pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
     }
     let mut figures = Figures { ended: true, ..crowd.figures() };
     if figures.gave_up > 0 {
-        // A poll of what was deleted is refused like one of what never was; whoever looks can tell.
+        // The server answers a poll of a deleted deployment like one of an unknown deployment. A call tells which it
+        // was.
         let is_deleted = tokio::select! {
             found = api.find(id.as_str()) => matches!(found, Ok(None)),
             () = stop.asked() => false,
@@ -75,9 +76,9 @@ pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
     }
     tell(&figures)?;
     if figures.gave_up > 0 {
-        let problem = figures.problem.as_deref().unwrap_or("nobody knows why");
+        let problem = figures.problem.as_deref().unwrap_or("unknown");
         return Err(Failure::environment(format!(
-            "{} of {} subscribers gave up, the first because {problem}",
+            "{} of {} subscribers gave up; the first problem: {problem}",
             figures.gave_up, figures.subscribers
         )));
     }
@@ -88,8 +89,8 @@ fn check_descriptors(subscribers: u32) -> Result<(), Failure> {
     let needed = u64::from(subscribers) + OTHER_DESCRIPTORS;
     match os::raise_open_files() {
         Some(limit) if limit < needed => Err(Failure::usage(format!(
-            "{subscribers} subscribers need {needed} open files, and this process may have {limit}; raise it with \
-             `ulimit -n`, or start fewer"
+            "{subscribers} subscribers need {needed} open files, and this process may have {limit}; raise the limit \
+             with `ulimit -n`, or start fewer subscribers"
         ))),
         Some(_) | None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! `wirelab man`: the manual page, on stdout: the program with every command in it, or one command alone.
+//! `wirelab man`: prints the manual page of the program with all its commands, or of one command.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::commands::cli::{Cli, ManPage};
 /// Prints the page as roff, which `man -l -` shows.
 pub fn run(arguments: &ManPage) -> Result<Exit, Failure> {
     let mut program = Cli::command();
-    // Names the commands in full, and gives them the help of the whole.
+    // Building the program gives commands their full names and the global options.
     program.build();
     let page = match &arguments.command {
         None => whole(&program),
@@ -30,7 +30,7 @@ pub fn run(arguments: &ManPage) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// The commands that have something to tell: not `help`, which clap adds.
+/// Returns the commands without `help`, which clap adds.
 fn commands(program: &Command) -> impl Iterator<Item = &Command> {
     program.get_subcommands().filter(|command| command.get_name() != "help")
 }
@@ -42,12 +42,12 @@ fn one(command: &Command) -> io::Result<Vec<u8>> {
 }
 
 fn man(command: &Command) -> Man {
-    // Of the page, not of the program: `wirelab-run(1)` belongs to `wirelab run`.
+    // Title of the page: `wirelab-run(1)` describes `wirelab run`.
     let title = command.get_display_name().unwrap_or(command.get_name()).to_owned();
     Man::new(command.clone()).title(title).manual("wirelab")
 }
 
-/// The program's page, with a section for each command behind it.
+/// Renders the program's page with a section for each command.
 fn whole(program: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     let of_program = man(program);
@@ -71,7 +71,7 @@ fn whole(program: &Command) -> io::Result<Vec<u8>> {
     Ok(once(&page))
 }
 
-/// With the lines that begin a page only where it begins: each piece brings its own.
+/// Keeps the lines that begin a page only at its start: each rendered piece brings its own.
 fn once(page: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(page);
     let begins = |line: &str| line.starts_with(".ie ") || line.starts_with(".el ");

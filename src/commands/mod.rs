@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The commands of `wirelab`, one file each, and what they share: exit codes, failures, signals, output.
 
 pub mod claims;
 pub mod cli;
@@ -26,12 +26,12 @@ use tokio_util::sync::CancellationToken;
 use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::os::exit_code;
 
-/// How a process ends.
+/// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// All is well.
     Ok,
-    /// With the code of a command that was run, or of the deployment that was followed.
+    /// The exit code of a command that was run, or of the deployment that was followed.
     Command(u8),
     /// The command line or a plan is wrong.
     Usage,
@@ -60,7 +60,7 @@ impl From<Ending> for Exit {
 }
 
 impl Exit {
-    /// The process exit code. Of several reasons the higher one is given.
+    /// Returns the exit code of the process. If there are several reasons, the highest code is used.
     pub const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -75,7 +75,7 @@ impl Exit {
     }
 }
 
-/// With the code of the command that ended.
+/// Returns the exit of a command that ended with `status`.
 pub(crate) fn ended_as(status: ExitStatus) -> Exit {
     match exit_code(status) {
         0 => Exit::Ok,
@@ -83,40 +83,40 @@ pub(crate) fn ended_as(status: ExitStatus) -> Exit {
     }
 }
 
-/// Why a command ended early: one sentence for people, and the exit code.
+/// Reason why a command ended early: one sentence for people, and the exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     /// The exit code.
     pub exit: Exit,
-    /// What is wrong, and the remedy.
+    /// What went wrong, and the remedy.
     pub message: String,
 }
 
 impl Failure {
-    /// The command line or a plan is wrong.
+    /// Makes a failure with [`Exit::Usage`]: the command line or a plan is wrong.
     pub fn usage(message: impl ToString) -> Self {
         Self { exit: Exit::Usage, message: message.to_string() }
     }
 
-    /// A server or the environment failed.
+    /// Makes a failure with [`Exit::Environment`]: a server or the environment failed.
     pub fn environment(message: impl ToString) -> Self {
         Self { exit: Exit::Environment, message: message.to_string() }
     }
 }
 
-/// Ctrl-C and SIGTERM, from the moment this is made: one that comes while nobody waits is not missed.
+/// Catches Ctrl-C and SIGTERM from the moment it is made, even while no task waits for them.
 pub(crate) struct Interrupts {
     ctrl_c: Signal,
     terminate: Signal,
 }
 
-/// What somebody wants us to end with.
+/// The signal that asks the process to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interrupt {
-    /// From a terminal, which tells our children too.
+    /// Ctrl-C in a terminal, which tells child processes too.
     CtrlC,
-    /// To us alone.
+    /// SIGTERM, which this process alone receives.
     Terminate,
 }
 
@@ -126,7 +126,7 @@ impl Interrupts {
         Self { ctrl_c: on(SignalKind::interrupt()), terminate: on(SignalKind::terminate()) }
     }
 
-    /// Waits for the next one. Cancel-safe.
+    /// Waits for the next signal. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Interrupt {
         tokio::select! {
             _ = self.ctrl_c.recv() => Interrupt::CtrlC,
@@ -135,7 +135,8 @@ impl Interrupts {
     }
 }
 
-/// Whether the end of stdin ends a command too. A pipe ends with whoever holds its other end, however that ended.
+/// Whether the end of stdin ends the command. The pipe is closed when the process at its other end is gone, for
+/// whatever reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StdinEnd {
     Ignored,
@@ -143,30 +144,30 @@ pub(crate) enum StdinEnd {
 }
 
 impl StdinEnd {
-    /// What `--stop-at-stdin-end` says.
+    /// Returns the meaning of `--stop-at-stdin-end`.
     pub(crate) fn of_flag(stop_at_stdin_end: bool) -> Self {
         if stop_at_stdin_end { Self::Stops } else { Self::Ignored }
     }
 }
 
-/// Whether somebody wants an end of it: by a signal or by the end of stdin, from the moment this is made.
+/// Catches a request to stop, by a signal or by the end of stdin, from the moment it is made.
 pub(crate) struct Stop {
     interrupts: Interrupts,
     stdin_ended: CancellationToken,
 }
 
 impl Stop {
-    /// From now on. Must be called inside a tokio runtime.
+    /// Starts to listen. Must be called inside a tokio runtime.
     pub(crate) fn listen(stdin: StdinEnd) -> Self {
         let stdin_ended = CancellationToken::new();
         match stdin {
             StdinEnd::Ignored => {}
             StdinEnd::Stops => {
                 let ended = stdin_ended.clone();
-                // A thread of its own: a runtime that is busy with subscribers would see the end late. It ends with
-                // the process.
+                // Stdin has its own thread: a runtime that is busy with subscribers would see the end late. The thread
+                // ends with the process.
                 thread::spawn(move || {
-                    // What it says is of no interest. An error, like the end, means that nobody is there.
+                    // The content of stdin is ignored. An error counts like the end.
                     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
                     ended.cancel();
                 });
@@ -175,7 +176,7 @@ impl Stop {
         Self { interrupts: Interrupts::listen(), stdin_ended }
     }
 
-    /// Waits until somebody does. Cancel-safe.
+    /// Waits for a request to stop. Cancel-safe.
     pub(crate) async fn asked(&mut self) {
         tokio::select! {
             _ = self.interrupts.next() => {}
@@ -184,15 +185,15 @@ impl Stop {
     }
 }
 
-/// Whether anybody reads our stdout.
+/// Whether stdout is still read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reader {
     There,
-    /// As `… | head` leaves it: it wants no more, which is no failure.
+    /// The reader has closed the pipe, as `… | head` does, which is not a failure.
     Gone,
 }
 
-/// Prints on stdout.
+/// Prints a text on stdout.
 pub(crate) fn say(text: &str) -> Result<Reader, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -202,8 +203,8 @@ pub(crate) fn say(text: &str) -> Result<Reader, Failure> {
     }
 }
 
-/// Prints a line on stderr, if anybody reads it.
+/// Prints a line on stderr; a closed stderr is ignored.
 pub(crate) fn remark(text: &str) {
-    // Not eprintln!, which panics when stderr is closed; there is nobody to tell.
+    // eprintln! would panic when stderr is closed.
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! `wirelab plans`: which experiments there are, and what they ask.
+//! `wirelab plans`: lists the experiments with their questions. `wirelab dictionary`: explains the columns.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub fn run(arguments: &Plans) -> Result<Exit, Failure> {
         let full = duration(&plan, &arguments.data)?;
         let smoke = match plan_files::read(&name, &path, Size::Smoke, &arguments.data) {
             Ok(plan) => format!(", {} as --size smoke", duration(&plan, &arguments.data)?),
-            // A plan need not have one.
+            // The plan has no short form.
             Err(_) => String::new(),
         };
         let runs = plan.cells().len();
@@ -26,13 +26,13 @@ pub fn run(arguments: &Plans) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// About how long a plan takes, in whole seconds.
+/// Estimates how long a plan takes, in whole seconds.
 fn duration(plan: &Plan, data: &Path) -> Result<humantime::FormattedDuration, Failure> {
     let duration = plan_files::duration(plan, data).map_err(Failure::usage)?;
     Ok(humantime::format_duration(Duration::from_secs(duration.as_secs_f64().round() as u64)))
 }
 
-/// Prints what every column of a run's files means: `results/README.md`.
+/// Prints the meaning of every column of a run's files: `results/README.md`.
 pub fn dictionary() -> Result<Exit, Failure> {
     say(&data_dictionary())?;
     Ok(Exit::Ok)

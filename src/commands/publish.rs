@@ -1,6 +1,7 @@
-//! `wirelab publish`: a command's output, or stdin, streamed live into a deployment while it is still shown.
+//! `wirelab publish`: streams a command's output, or stdin, into a deployment while it is still shown.
 //!
-//! The command comes first: whatever becomes of the server, it runs to its own end and its code is ours.
+//! The command has priority: whatever happens to the server, the command runs to its own end, and its exit code is
+//! passed on.
 
 use std::time::Duration;
 
@@ -13,16 +14,16 @@ use super::{Exit, Failure, Interrupts, ended_as, remark};
 use crate::commands::cli::Publish;
 use crate::commands::command_output::{CommandOutput, OutputLine, Repairs};
 
-/// Lines per append when they come faster than the server takes them.
+/// Lines per append when they come faster than the server accepts them.
 const APPEND_LINES_MAX: usize = 512;
-/// JSON of one line at most: every byte escaped as `\u0000`, and its member names.
+/// Largest JSON of one byte of a line: escaped as `\u0000`. The frame holds the member names.
 const JSON_BYTES_PER_BYTE_MAX: usize = 6;
 const JSON_FRAME_BYTES_MAX: usize = 64;
-/// How often a server that is away or overloaded is asked again before the rest is given up.
+/// Attempts at a server that is away or overloaded before publishing is given up.
 const RETRIES: u32 = 60;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Publishes until the command or stdin ends; then finishes the deployment, unless it is to stay open.
+/// Publishes until the command or stdin ends. Then finishes the deployment, unless it is to stay open.
 pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
     let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
     let mut api = Api::new(server);
@@ -39,7 +40,7 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
     let id = deployment.id;
     remark(&format!("publishing to {}/api/deployments/{id} ({})", api.server(), deployment.name));
 
-    // Before the command runs: whoever sees its first line may tell us to end.
+    // Signals are caught before the command runs: a program that sees its first line may send one.
     let mut interrupts = Interrupts::listen();
     let started = match arguments.command.split_first() {
         None => Ok(CommandOutput::stdin()),
@@ -49,7 +50,7 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
     let mut output = match started {
         Ok(output) => output,
         Err(failure) => {
-            // Nobody will feed it: left running it would be taken for this one at the next try.
+            // The new deployment gets no lines. If it stayed open, the next attempt would publish into it.
             if created && !arguments.keep_open {
                 api.finish(&id, Status::Failed).await.map_err(self::failure)?;
             }
@@ -59,7 +60,7 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
     let (mut repairs, mut unpublished) = (Repairs::default(), 0);
     let mut was_interrupted = false;
     let mut held_back = None;
-    // Once the server has refused for good nothing more is sent, but the command goes on and is still shown.
+    // After a final refusal nothing more is sent, but the command goes on and is still shown.
     let mut refused: Option<ApiError> = None;
     let ended = loop {
         let first = match held_back.take() {
@@ -68,7 +69,8 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
                 let next = tokio::select! {
                     next = output.next() => next,
                     interrupt = interrupts.next() => {
-                        // The command may clean up and say so. Asked twice, or reading stdin, there is no more.
+                        // The command may clean up and print. A second signal ends it, and so does the first while
+                        // stdin is read.
                         if was_interrupted || !output.pass_on(interrupt) {
                             was_interrupted = true;
                             break output.end().await;
@@ -124,8 +126,8 @@ pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// What has piled up meanwhile goes along: one append per round trip, however fast lines come. A line that would
-/// make the body too large is held back for the next.
+/// Gathers the lines that have piled up into one append: one append per round trip, however fast lines come. A line
+/// that would make the body too large is held back for the next append.
 fn gather(
     first: OutputLine,
     output: &mut CommandOutput,
@@ -148,7 +150,7 @@ fn gather(
     Ok(lines)
 }
 
-/// Appends once, however often it must be tried: the key tells the server that it is the same append.
+/// Appends lines exactly once, even after retries: the key tells the server that it is the same append.
 async fn append(api: &mut Api, id: &DeploymentId, lines: &[NewLine]) -> Result<(), ApiError> {
     let key = format!("{:032x}", rand::rng().random::<u128>());
     let mut retries = 0;

@@ -1,4 +1,4 @@
-//! `wirelab record`: a command's output with its own gaps, bursts and silences, as a recording.
+//! `wirelab record`: writes a command's output with its own gaps, bursts and silences as a recording.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -11,37 +11,39 @@ use super::{Exit, Failure, Interrupts, ended_as, remark};
 use crate::commands::cli::Record;
 use crate::commands::command_output::{CommandOutput, Repairs};
 
-/// Runs the command, shows what it prints, writes it down, and exits with the command's code.
+/// Runs the command, shows what it prints, records it, and exits with the command's code.
 pub async fn run(arguments: Record) -> Result<Exit, Failure> {
     let path = path_in(&arguments.recordings, &arguments.name).map_err(Failure::usage)?;
     let shown = path.display();
     if path.exists() && !arguments.force {
-        return Err(Failure::usage(format!("{shown} exists; choose another --name, or add --force")));
+        return Err(Failure::usage(format!(
+            "{shown} exists already; choose another --name, or add --force to overwrite it"
+        )));
     }
     let cannot_write = |error| Failure::environment(format!("{shown}: {error}"));
     fs::create_dir_all(&arguments.recordings).map_err(cannot_write)?;
-    // Written aside first: a recording that was interrupted must not look like one.
+    // Written under another name first: an interrupted recording must not look complete.
     let unfinished = path.with_extension("unfinished");
     let file = File::create(&unfinished).map_err(cannot_write)?;
     let mut writer = RecordingWriter::new(shown.to_string(), BufWriter::new(file));
 
-    // Before the command runs: whoever sees its first line may tell us to end.
+    // Signals are caught before the command runs: a program that sees its first line may send one.
     let mut interrupts = Interrupts::listen();
     let start = Instant::now();
     let mut output = CommandOutput::spawn(&arguments.command).map_err(|error| {
-        // Empty, and in nobody's way if it stays.
+        // An error leaves an empty file that does no harm.
         let _ = fs::remove_file(&unfinished);
         Failure::usage(format!("cannot run {:?}: {error}", arguments.command[0]))
     })?;
     let (mut lines, mut repairs) = (0_u64, Repairs::default());
-    // Two pipes are read by two tasks: their lines may reach us in the other order by a hair.
+    // Two tasks read two pipes, so lines that are close together may arrive here in the other order.
     let mut latest = std::time::Duration::ZERO;
     let mut was_interrupted = false;
     let ended = loop {
         let next = tokio::select! {
             next = output.next() => next,
             interrupt = interrupts.next() => {
-                // The command may clean up, which belongs to the recording. Asked twice it is ended.
+                // The command may clean up, which belongs to the recording. A second signal ends it.
                 if was_interrupted || !output.pass_on(interrupt) {
                     break output.end().await;
                 }

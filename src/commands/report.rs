@@ -1,4 +1,4 @@
-//! `wirelab report`: makes the report again, from the files of a results folder alone.
+//! `wirelab report`: makes the report again from the files of a results folder alone.
 
 use super::{Exit, Failure, results_folder, say};
 use crate::commands::cli::{Report, ReportFormat};

@@ -1,4 +1,4 @@
-//! A results folder on disk: what `run` writes and `report` reads again. Knows no file by name.
+//! A results folder on disk, which `run` writes and other commands read. Depends on no file name.
 
 use std::fs;
 use std::io::{self, Read};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::report::File;
 
-/// What is read of one file: a row of `runs.csv` has less than 1 KiB, a log less than 100 KiB.
+/// Bytes that are read of one file: a row of `runs.csv` has less than 1 KiB, a log less than 100 KiB.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// A file or folder that the operating system refused.
+/// Error of the operating system at a file or folder.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}", path.display())]
 pub(super) struct Refused {
@@ -18,8 +18,8 @@ pub(super) struct Refused {
     error: io::Error,
 }
 
-/// The `wanted` files of the folder and of the folders `inner` in it, in the order of their paths. What else is there
-/// is not touched.
+/// Reads the `wanted` files of a folder and of its folders `inner`, in the order of their paths. Other files are not
+/// opened.
 pub(super) fn read(folder: &Path, inner: &[&str], wanted: fn(&str) -> bool) -> Result<Vec<File>, Refused> {
     let mut paths = names(folder)?;
     for inner in inner.iter().filter(|inner| folder.join(inner).is_dir()) {
@@ -30,7 +30,7 @@ pub(super) fn read(folder: &Path, inner: &[&str], wanted: fn(&str) -> bool) -> R
     paths.into_iter().map(|path| Ok(File { bytes: bytes(&folder.join(&path))?, path })).collect()
 }
 
-/// Names that are not UTF-8 are none of ours.
+/// Returns the names in a folder. Names that are not UTF-8 are left out: no run writes one.
 fn names(folder: &Path) -> Result<Vec<String>, Refused> {
     let refused = |error| Refused { path: folder.to_owned(), error };
     let entries = fs::read_dir(folder).map_err(refused)?.collect::<Result<Vec<_>, _>>().map_err(refused)?;
@@ -40,19 +40,21 @@ fn names(folder: &Path) -> Result<Vec<String>, Refused> {
 fn bytes(path: &Path) -> Result<Vec<u8>, Refused> {
     let refused = |error| Refused { path: path.to_owned(), error };
     let mut bytes = Vec::new();
-    // A pipe under a file's name would not even open.
+    // Opening a pipe would block.
     if !fs::metadata(path).map_err(refused)?.is_file() {
-        return Err(refused(io::Error::other("it is no file")));
+        return Err(refused(io::Error::other("it is not a file")));
     }
     let file = fs::File::open(path).map_err(refused)?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(refused)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(refused(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes"))));
+        return Err(refused(io::Error::other(format!(
+            "it has more than {FILE_BYTES_MAX} bytes, which is the limit"
+        ))));
     }
     Ok(bytes)
 }
 
-/// Writes the files in their order. Each is written aside and renamed: a reader never sees half of one.
+/// Writes the files in their order. Each is written under another name and renamed: a reader never sees a part of one.
 pub(super) fn write(folder: &Path, files: &[File]) -> Result<(), Refused> {
     let refused = |path: &Path| {
         let path = path.to_owned();
@@ -67,7 +69,7 @@ pub(super) fn write(folder: &Path, files: &[File]) -> Result<(), Refused> {
         let aside = parent.join(format!(".{name}"));
         let written = fs::write(&aside, &file.bytes).and_then(|()| fs::rename(&aside, &path));
         if let Err(error) = written {
-            // Half a file is nobody's; that it could not be removed says no more than the error does.
+            // Removes the unfinished file. A failure here adds nothing to the error that is returned.
             let _ = fs::remove_file(&aside);
             return Err(Refused { path, error });
         }

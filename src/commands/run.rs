@@ -1,7 +1,7 @@
-//! `wirelab run`: a plan, or flags, become runs; the runs become a table and files.
+//! `wirelab run`: makes runs from a plan or from options, and a table and files from the runs.
 //!
-//! Everything is written again after each run, so that an interrupted experiment keeps what it measured, and
-//! `--resume` goes on with it.
+//! All files are written again after each run, so that an interrupted experiment keeps what it measured and `--resume`
+//! can continue it.
 
 mod asked;
 mod experiment;
@@ -26,7 +26,7 @@ use progress::Shown;
 
 /// Measures, prints the table and where the files are. The exit code says whether every line arrived.
 pub async fn run(arguments: Run) -> Result<Exit, Failure> {
-    // Before anything else: stdin may have ended already.
+    // First of all: stdin may have ended already.
     let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
     let progress = arguments.progress;
     let begun = tokio::select! {
@@ -50,9 +50,10 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     ended
 }
 
-/// The experiment that was asked for, new or gone on with.
+/// Begins a new experiment or continues an old one, as the arguments ask.
 async fn begin(arguments: Run) -> Result<Experiment, Failure> {
-    // Before the machine is described: an experiment that goes on compares its limits with those of its begin.
+    // The limit is raised before the machine is described: a continued experiment compares its limits with those at its
+    // start.
     os::raise_open_files();
     match &arguments.resume {
         Some(folder) => {
@@ -69,7 +70,7 @@ async fn begin(arguments: Run) -> Result<Experiment, Failure> {
     }
 }
 
-/// Runs the plan and writes its files; prints no table.
+/// Runs a plan and writes its files; prints no table.
 pub(super) async fn measure_plan(
     plan: Plan,
     data: &Path,
@@ -85,8 +86,8 @@ pub(super) async fn measure_plan(
     Ok((experiment.folder, exit))
 }
 
-/// Makes the runs that are left and writes what they say, at last the page: also of what an interruption or a failure
-/// left.
+/// Makes the runs that are left and writes their results, at last the page: also when the runs were interrupted or
+/// failed.
 async fn measure(
     experiment: &mut Experiment,
     progress: ProgressFormat,
@@ -110,13 +111,13 @@ async fn make_runs(
     let folder = experiment.folder.clone();
     let shown = Shown { format: progress, plan: &name, runs: all, folder: &folder };
     shown.begin(&experiment.results.plan.question)?;
-    // An experiment that is gone on with keeps the constants that its first runs were judged by.
+    // A continued experiment keeps the constants by which its first runs were judged.
     if experiment.results.manifest.calibrations.is_empty() {
         match calibrate(program.clone(), &experiment.left, stop.asked()).await {
             Err(CalibrationError::Interrupted) => return Ok(Exit::Interrupted),
             Ok(calibrations) => experiment.results.manifest.calibrations = calibrations,
             Err(error) => {
-                remark(&format!("nothing is held against the theory: {error}"));
+                remark(&format!("no run is compared with the theory, since the calibration failed: {error}"));
                 experiment.results.manifest.calibration_problem = Some(error.to_string());
             }
         }
@@ -136,7 +137,7 @@ async fn make_runs(
             Err(RunError::Interrupted) => {
                 let folder = experiment.folder.display();
                 remark(&format!(
-                    "interrupted: {done} of {all} runs are written; go on with `wirelab run --resume {folder}`"
+                    "interrupted: {done} of {all} runs are written; continue with `wirelab run --resume {folder}`"
                 ));
                 return Ok(Exit::Interrupted);
             }
@@ -156,7 +157,7 @@ fn check_descriptors(plan: &Plan) -> Result<(), Failure> {
     }
 }
 
-/// The runs that can be made: a server that is running may lack some of the transports, which is told.
+/// Returns the runs that can be made. A server that is already running may lack some transports, which is reported.
 async fn possible(cells: Vec<Cell>) -> Result<Vec<Cell>, Failure> {
     let mut possible = Vec::new();
     let mut offered: Vec<(Server, Vec<String>)> = Vec::new();
@@ -181,7 +182,7 @@ async fn possible(cells: Vec<Cell>) -> Result<Vec<Cell>, Failure> {
     match possible.is_empty() {
         false => Ok(possible),
         true => {
-            Err(Failure::environment("no target has any of these transports; name others with --transport"))
+            Err(Failure::environment("no target has any of these transports; choose others with --transport"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `wirelab serve`: a store, a listener and a signal handler around the server.
+//! `wirelab serve`: opens a store and a listener, and runs the server until a signal.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,16 +19,16 @@ use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore, StoreError};
 
-/// Connections that the kernel completes before they are accepted: a reconnect storm of thousands must not lose its
+/// Connections that the kernel completes before they are accepted. A reconnect storm of thousands must not lose its
 /// SYNs, which would show as latencies of a second. The kernel's own limit (somaxconn) may be lower.
 const BACKLOG: u32 = 4_096;
-/// actix reckons with a clock of half-second steps: a connection kept for less could be closed under the request that
-/// comes at once.
+/// Shortest keep-alive. The clock of actix has steps of half a second: a shorter time could close a connection under a
+/// request that comes at once.
 const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
-/// Descriptors that are no connections: listener, log files, runtime. Of few, half.
+/// File descriptors besides the connections: listener, log files, runtime. If the limit is low, half of it.
 const OTHER_DESCRIPTORS: u64 = 512;
 
-/// Serves until Ctrl-C or SIGTERM.
+/// Serves until Ctrl-C, SIGTERM or, with `--stop-at-stdin-end`, the end of stdin.
 pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let mut options = Options {
         connections_max: arguments.connections_max,
@@ -48,7 +48,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
         ..Options::default()
     };
     if !arguments.transports.is_empty() {
-        // In the order in which they are always listed, each once.
+        // Transports keep their fixed order, each once.
         options.transports.retain(|transport| arguments.transports.contains(transport));
     }
     if options.heartbeat.is_zero() || options.write_timeout.is_zero() || options.connections_max == 0 {
@@ -56,7 +56,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
     }
     if options.keep_alive < KEEP_ALIVE_MIN {
         return Err(Failure::usage(format!(
-            "--keep-alive must be at least {} s: shorter ones are not kept to",
+            "--keep-alive must be at least {} s; the server cannot keep a shorter time",
             KEEP_ALIVE_MIN.as_secs()
         )));
     }
@@ -65,7 +65,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
         if options.connections_max > possible {
             remark(&format!(
                 "serving at most {possible} connections instead of {}: this process may open {descriptors} \
-                 files; raise it with `ulimit -n`",
+                 files; raise the limit with `ulimit -n`",
                 options.connections_max
             ));
             options.connections_max = possible;
@@ -74,7 +74,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
 
     let listener = listen(arguments.bind).map_err(|error| {
         Failure::environment(format!(
-            "cannot listen on {}: {error}; choose another --bind, or port 0 for a free one",
+            "cannot listen on {}: {error}; choose another address with --bind, or port 0 for a free port",
             arguments.bind
         ))
     })?;
@@ -85,7 +85,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
             let opened = DiskStore::open(arguments.data, arguments.retain_lines);
             Arc::new(opened.map_err(|error| match error {
                 StoreError::Io { .. } => Failure::environment(format!(
-                    "{error}; make it readable and writable for this user, or name another folder with --data"
+                    "{error}; make it readable and writable for this user, or choose another folder with --data"
                 )),
                 error => Failure::environment(error),
             })?)
@@ -107,7 +107,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restarted server must not wait for its predecessor's connections to be forgotten.
+    // A restarted server must not wait until the kernel forgets the connections of the last one.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()

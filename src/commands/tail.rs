@@ -1,4 +1,4 @@
-//! `wirelab tail`: follows a deployment in the terminal, over any transport.
+//! `wirelab tail`: follows a deployment in the terminal over any transport.
 
 use wirelab_clients::api::Api;
 use wirelab_clients::meter::Meter;
@@ -8,7 +8,7 @@ use wirelab_clients::{Options, Polling, ServerUrl, Target, connect};
 use super::{Exit, Failure, Interrupts, Reader, remark, say};
 use crate::commands::cli::Tail;
 
-/// Prints lines until the deployment ends, exits 0 if it succeeded and 1 otherwise.
+/// Prints lines until the deployment ends. Exits with 0 if it succeeded and with 1 otherwise.
 pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
     let (server, name) = located(&arguments)?;
     let server: ServerUrl = server.parse().map_err(Failure::usage)?;
@@ -32,7 +32,7 @@ pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
             tokio::select! {
                 received = &mut next => break received.map_err(Failure::environment)?,
                 _ = interrupts.next() => return Ok(Exit::Interrupted),
-                // Once per outage: the reason changes only from none to one and back.
+                // One message per outage: the reason changes only from none to one and back.
                 Ok(()) = outage.changed() => {
                     if let Some(why) = outage.borrow_and_update().as_deref() {
                         remark(&format!("reconnecting: {why}"));
@@ -58,7 +58,7 @@ async fn status(api: &mut Api, id: &DeploymentId) -> Result<Exit, Failure> {
     Ok(if ended == Some(Status::Succeeded) { Exit::Ok } else { Exit::Command(1) })
 }
 
-/// Server and deployment, from a URL such as `http://host:port/api/deployments/01k3…` or from two flags.
+/// Returns server and deployment, from a URL such as `http://host:port/api/deployments/01k3…` or from the two options.
 fn located(arguments: &Tail) -> Result<(String, String), Failure> {
     let given = &arguments.deployment;
     let Some(rest) = given.strip_prefix("http://") else {
@@ -68,7 +68,7 @@ fn located(arguments: &Tail) -> Result<(String, String), Failure> {
     match parts[..] {
         [authority, "api", "deployments", id] => Ok((format!("http://{authority}"), id.to_owned())),
         _ => Err(Failure::usage(format!(
-            "{given:?} is no deployment's URL: write http://host:port/api/deployments/ID"
+            "{given:?} is not a deployment's URL; write http://host:port/api/deployments/ID"
         ))),
     }
 }

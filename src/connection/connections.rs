@@ -1,15 +1,15 @@
-//! All open connections of a server: how many there may be, and cutting them off.
+//! All open connections of a server: their bound, and cutting them off.
 //!
-//! Each is entered by its stream when it opens and leaves when it ends; the lab announces outages. An outage is
-//! something that every connection's future is wrapped in from its start, so that nothing is asked while it runs and
-//! no protocol or transport has to know: a cut one is dropped where it stands.
+//! A connection is entered by its stream when it opens and removed when it ends. The lab announces outages. Every
+//! connection's future is wrapped in its abort handle from the start, and a cut drops the future where it is. So a
+//! running connection checks nothing, and no protocol or transport has to know of outages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 
-/// Open connections of one server, against its bound. Touched when one opens or ends, never in between.
+/// The open connections of one server, with their bound. Locked only when a connection opens or ends.
 pub(crate) struct Connections {
     open: Mutex<Open>,
     max: usize,
@@ -21,14 +21,14 @@ struct Open {
     outage: OutageStage,
 }
 
-/// How far an outage is.
+/// Stage of an outage.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OutageStage {
-    /// There is none.
+    /// There is no outage.
     None,
-    /// Announced: nothing is cut yet.
+    /// An outage is announced; no connection is cut yet.
     Announced,
-    /// Whatever connects is cut.
+    /// Every new connection is cut.
     Refusing,
 }
 
@@ -38,7 +38,7 @@ impl Connections {
         Arc::new(Self { open: Mutex::new(open), max })
     }
 
-    /// `None` while there is another outage.
+    /// Announces an outage; `None` while there is another one.
     pub(crate) fn announce_outage(self: &Arc<Self>) -> Option<Outage> {
         let mut open = self.open.lock().expect("no holder panics");
         (open.outage == OutageStage::None).then(|| {
@@ -47,7 +47,7 @@ impl Connections {
         })
     }
 
-    /// A connection opens; during an outage it is cut already.
+    /// Enters a connection that opens. During an outage it is cut at once.
     pub(crate) fn enter(&self) -> Entered {
         let (cut, registration) = AbortHandle::new_pair();
         let mut open = self.open.lock().expect("no holder panics");
@@ -60,28 +60,28 @@ impl Connections {
         Entered { key, beyond: open.cuts.len() > self.max, cut, registration }
     }
 
-    /// The connection of this key has ended.
+    /// Removes the connection with this key, which has ended.
     pub(crate) fn leave(&self, key: u64) {
         self.open.lock().expect("no holder panics").cuts.remove(&key);
     }
 }
 
-/// One more connection.
+/// A connection that was entered.
 pub(crate) struct Entered {
     pub(crate) key: u64,
-    /// Whether it is one too many.
+    /// Whether the connection is beyond the bound.
     pub(crate) beyond: bool,
-    /// Cuts it.
+    /// Handle that cuts the connection.
     pub(crate) cut: AbortHandle,
-    /// For whoever serves it, to be ended when it is cut.
+    /// Registration for the future that serves the connection: it ends when the connection is cut.
     pub(crate) registration: AbortRegistration,
 }
 
-/// A time in which the server is as good as unplugged; over when this is dropped.
+/// An outage: while it lasts, the server is as good as unplugged. Dropping it ends the outage.
 pub(crate) struct Outage(Arc<Connections>);
 
 impl Outage {
-    /// Cuts every open connection and, from now on, whatever connects.
+    /// Cuts every open connection and, from now on, every new one.
     pub(crate) fn begin(&self) {
         let mut open = self.0.open.lock().expect("no holder panics");
         open.outage = OutageStage::Refusing;

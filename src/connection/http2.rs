@@ -1,12 +1,12 @@
 //! HTTP/2 on one connection: many requests at once, each answered by the application.
 //!
-//! Drives the `h2` crate itself. actix's own half (actix-http 3.20) takes any number of open requests, lets a held
-//! one outlive its client, waits for ever for a reader without window, hangs on an empty piece of a body and says no
-//! goodbye. Knows no path and no transport; WebSockets stay with HTTP/1.1, so extended CONNECT (RFC 8441) is not
-//! offered.
+//! Drives the `h2` crate itself, because the HTTP/2 half of actix-http 3.20 has five faults. It accepts any number of
+//! open requests and lets a held request outlive its client. It waits for ever for a reader that grants no window,
+//! hangs on an empty piece of a body, and sends no goodbye. This module depends on no path and no transport. WebSockets
+//! stay with HTTP/1.1, so extended CONNECT (RFC 8441) is not offered.
 //!
-//! A flood of streams that are opened and reset at once (CVE-2023-44487) is bounded twice: the crate ends a connection
-//! with more than 20 that were reset before they were accepted, and a request that is reset here ends at once.
+//! A client may open and reset streams in a flood (CVE-2023-44487). Two bounds hold. The crate ends a connection with
+//! more than 20 streams that were reset before they were accepted. A request that is reset here ends at once.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -34,31 +34,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::MeteredStream;
 
-/// Open requests of one connection; RFC 9113 §6.5.2 advises at least this many. One more is refused by the crate.
+/// Open requests of one connection; RFC 9113 §6.5.2 advises at least this many. The crate refuses one more.
 const REQUESTS_MAX: u32 = 100;
-/// Decoded header fields of a request; more is answered 431. Cookies and tokens of others fit several times.
+/// Bytes of a request's decoded header fields; more is answered 431. Usual cookies and tokens fit several times.
 const HEADERS_BYTES_MAX: u32 = 64 << 10;
 /// Bytes of one answer that wait in the crate for the socket, however large a window the client grants.
 const UNSENT_BYTES_MAX: usize = 64 << 10;
-/// Most that a DATA frame holds unless the client allows more (RFC 9113 §4.2); progress is seen in these steps.
+/// Largest DATA frame unless the client allows more (RFC 9113 §4.2). Progress of a write is noticed in these steps.
 const FRAME_BYTES_MAX: usize = 16 << 10;
-/// How long a client may take to acknowledge a goodbye before the connection is closed under it.
+/// Time for the client to acknowledge a goodbye before the connection is closed.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
-/// What one connection is held to.
+/// Time limits of one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
-    /// For the client's first request, as long as for the first bytes before it.
+    /// Time for the first bytes of a connection, and again for its first request.
     pub(crate) head_timeout: Duration,
-    /// Without an open request for so long, the connection ends.
+    /// Time without an open request after which the connection ends.
     pub(crate) keep_alive: Duration,
-    /// An answer that the client gives no window for so long is reset.
+    /// Time without any window from the client after which an answer is reset.
     pub(crate) write_timeout: Duration,
-    /// Cancelled when the server says goodbye.
+    /// Cancelled when the server stops.
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Serves one connection to its end. An error says why it was cut.
+/// Serves one connection until it ends. An error says why it was cut.
 pub(crate) async fn serve<S, B>(
     stream: MeteredStream,
     peer: Option<SocketAddr>,
@@ -131,7 +131,7 @@ where
     }
 }
 
-/// The requests of one connection that are not yet answered to the end.
+/// The requests of one connection whose answers are not complete.
 struct OpenRequests {
     count: Cell<usize>,
     idle_since: Cell<Instant>,
@@ -144,7 +144,7 @@ impl OpenRequests {
     }
 }
 
-/// One of them, until it is dropped.
+/// An open request, counted until it is dropped.
 struct Opened(Rc<OpenRequests>);
 
 impl Drop for Opened {
@@ -154,7 +154,7 @@ impl Drop for Opened {
     }
 }
 
-/// The request as the application knows it.
+/// Converts a request of the `h2` crate to one of the application.
 fn request_of(request: http::Request<RecvStream>, peer: Option<SocketAddr>) -> Request {
     let (parts, body) = request.into_parts();
     let body: BoxedPayloadStream = Box::pin(stream::unfold(body, |mut body| async move {
@@ -168,7 +168,7 @@ fn request_of(request: http::Request<RecvStream>, peer: Option<SocketAddr>) -> R
     let mut request = Request::with_payload(Payload::Stream { payload: body });
     let head = request.head_mut();
     head.headers = parts.headers.into();
-    // What HTTP/1.1 says in `Host` stands in `:authority` (RFC 9113 §8.3.1).
+    // `:authority` stands for `Host` of HTTP/1.1 (RFC 9113 §8.3.1).
     if let Some(authority) = parts.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
@@ -181,14 +181,14 @@ fn request_of(request: http::Request<RecvStream>, peer: Option<SocketAddr>) -> R
     request
 }
 
-/// One stream of the connection, on its way to an answer.
+/// One stream of a connection, waiting for its answer.
 struct Answered {
     is_head: bool,
     respond: SendResponse<Bytes>,
 }
 
 impl Answered {
-    /// Ends early when the client takes its request back or is gone.
+    /// Answers the request. Ends early when the client resets the stream or is gone.
     async fn by<S, B>(
         mut self,
         app: Rc<S>,
@@ -221,14 +221,14 @@ impl Answered {
         if has_body {
             send(body, size, &mut stream, write_timeout).await;
         }
-        // Over HTTP/1.1 it would say so in a header.
+        // HTTP/1.1 would say so in a header; here the connection is closed gracefully.
         if answer.head().connection_type() == ConnectionType::Close {
             leaving.cancel();
         }
     }
 }
 
-/// Some answers have no body, whatever their builder says (RFC 9110 §6.4.1).
+/// Returns the size of the body. Some answers have none, whatever their builder says (RFC 9110 §6.4.1).
 fn body_size(status: StatusCode, size: BodySize) -> BodySize {
     match status {
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => BodySize::None,
@@ -236,7 +236,7 @@ fn body_size(status: StatusCode, size: BodySize) -> BodySize {
     }
 }
 
-/// The head without what belongs to a connection of HTTP/1.1 (RFC 9113 §8.2.2).
+/// Makes the head of an answer without the fields that belong to a connection of HTTP/1.1 (RFC 9113 §8.2.2).
 fn head_of(head: &ResponseHead, size: BodySize) -> http::Response<()> {
     let of_connection = [
         CONNECTION,
@@ -262,7 +262,7 @@ fn head_of(head: &ResponseHead, size: BodySize) -> http::Response<()> {
     response
 }
 
-/// Sends a body piece by piece, never more than the client has window for.
+/// Sends a body piece by piece, within the window that the client grants.
 async fn send(body: BoxBody, size: BodySize, stream: &mut SendStream<Bytes>, write_timeout: Duration) {
     let mut body = pin!(body);
     let mut sent = 0;
@@ -275,7 +275,7 @@ async fn send(body: BoxBody, size: BodySize, stream: &mut SendStream<Bytes>, wri
             Some(Ok(piece)) => piece,
             Some(Err(_)) => return stream.send_reset(Reason::INTERNAL_ERROR),
             None => {
-                // The client may have gone: nobody is left to be told.
+                // An error means that the client has gone, so it needs no end of the stream.
                 let _ = stream.send_data(Bytes::new(), true);
                 return;
             }
@@ -287,7 +287,8 @@ async fn send(body: BoxBody, size: BodySize, stream: &mut SendStream<Bytes>, wri
                 capacity => Ok(Some(Ok(capacity))),
             };
             let capacity = match capacity {
-                // Assigned and taken away again before this was polled: an empty frame would help nobody.
+                // The capacity was assigned and taken away again before this poll; an empty frame would bring no
+                // progress.
                 Ok(Some(Ok(0))) => continue,
                 Ok(Some(Ok(capacity))) => capacity,
                 Ok(Some(Err(_)) | None) => return,

@@ -1,8 +1,9 @@
-//! One TCP connection of the server: its bytes counted, its stalls bounded.
+//! One TCP connection of the server: its bytes are counted, its stalls bounded.
 //!
-//! actix shows no socket bytes, so the server is built on a counting stream. Bytes read belong to the request
-//! they precede: they are kept until that request is known, or until the answer is written. They are booked twice: on
-//! the metrics of the caller, and on the ledger of the request's lane if it has one.
+//! actix does not show the bytes of a socket, so the server is built on a counting stream. Bytes read belong to the
+//! request that follows them: they are kept until that request is known, or until its answer is written. All bytes are
+//! booked on the metrics of the request's transport, and on the ledger of the request's lane if it has one. (A lane is
+//! a part of a page that shows one transport.)
 
 mod connections;
 pub(crate) mod http2;
@@ -26,31 +27,31 @@ use self::connections::Entered;
 use crate::lanes::Lane;
 use crate::metrics::{Caller, Metrics};
 
-/// Lanes of which a connection remembers that it has carried them; a connection that has carried more may be counted again
-/// for the first of them. Browsers share a connection among the lanes of a page, which shows far fewer at once.
+/// Number of lanes that a connection remembers it has carried. A connection that carries more may be counted again for
+/// the oldest of them. Browsers share a connection among the lanes of a page, which shows far fewer at once.
 const LANES_REMEMBERED_MAX: usize = 64;
 
-/// What is known of one connection: who uses it, and which bytes are not yet anybody's.
+/// The account of one connection: its last user, and the bytes that belong to no request yet.
 pub(crate) struct Ledger {
     metrics: Arc<Metrics>,
     connections: Arc<Connections>,
-    /// Among the connections.
+    /// Key of this connection among the open connections.
     key: u64,
     cut: AbortHandle,
     user: Mutex<User>,
     unclaimed_up: AtomicU64,
-    /// HTTP/2 says its settings before anybody asks.
+    /// Bytes written before the first request: HTTP/2 sends its settings unasked.
     unclaimed_down: AtomicU64,
-    /// Accepted beyond the bound: every request on it is refused.
+    /// Whether the connection is beyond the bound: then every request on it is refused.
     refused: AtomicBool,
 }
 
-/// Whose a connection is: the caller and the lane of its last request.
+/// The user of a connection: the caller and the lane of its last request.
 #[derive(Default)]
 struct User {
     caller: Option<Caller>,
     lane: Option<Arc<Lane>>,
-    /// Nothing, and no memory, as long as no request has a lane.
+    /// Lanes that the connection has carried; takes no memory as long as no request has a lane.
     lanes_carried: Vec<Weak<Lane>>,
 }
 
@@ -99,7 +100,7 @@ impl Ledger {
         (Arc::new(ledger), registration)
     }
 
-    /// A request begins: the connection and the bytes read since the last answer are `caller`'s, and the lane's.
+    /// Assigns the connection to `caller` and `lane`, whose request begins, with the bytes since the last answer.
     pub(crate) fn claim(&self, caller: Caller, lane: Option<Arc<Lane>>) {
         let mut user = self.user.lock().expect("no holder panics");
         if user.caller != Some(caller) {
@@ -118,13 +119,13 @@ impl Ledger {
         self.book(caller, user.lane.as_deref());
     }
 
-    /// Of the connection that a request came on, whichever protocol it speaks.
+    /// Returns the ledger of the connection that carries `request`, over HTTP/1.1 or HTTP/2.
     pub(crate) fn of(request: &HttpRequest) -> Arc<Self> {
         let of_http1 = request.conn_data::<Arc<Self>>().cloned();
         of_http1.or_else(|| request.extensions().get::<Arc<Self>>().cloned()).expect("both protocols set it")
     }
 
-    /// Whether this connection is one too many.
+    /// Tells whether this connection is beyond the bound.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
     }
@@ -154,7 +155,7 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         let User { caller, lane, .. } = std::mem::take(self.user.get_mut().expect("no holder panics"));
-        // Booked before the gauges fall: whoever sees no connection sees all of its bytes.
+        // Bytes are booked before the gauges fall: when a connection is no longer counted, all of its bytes are.
         self.book(caller.unwrap_or(Caller::of_path("")), lane.as_deref());
         if let Some(caller) = caller {
             self.metrics.of(caller).connections.dec();
@@ -166,7 +167,7 @@ impl Drop for Ledger {
     }
 }
 
-/// A socket that counts into a ledger and fails when a write makes no progress for too long.
+/// A socket that counts its bytes in a ledger. It fails when a write makes no progress for too long.
 pub(crate) struct MeteredStream {
     socket: TcpStream,
     ledger: Arc<Ledger>,
@@ -175,7 +176,7 @@ pub(crate) struct MeteredStream {
 }
 
 impl MeteredStream {
-    /// The stream, and what ends whoever serves it when the connection is cut.
+    /// Makes the stream, and the registration that ends its future when the connection is cut.
     pub(crate) fn new(
         socket: TcpStream,
         metrics: Arc<Metrics>,
@@ -186,7 +187,7 @@ impl MeteredStream {
         (Self { socket, ledger, write_timeout, stalled: None }, cut)
     }
 
-    /// The socket, to look at and not to read from: what is read past this is not counted.
+    /// Returns the socket for a look at it. Bytes that are read from it directly are not counted.
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.socket
     }
@@ -218,8 +219,8 @@ impl MeteredStream {
 impl Drop for MeteredStream {
     fn drop(&mut self) {
         if self.ledger.cut.is_aborted() {
-            // Closed as by a cable that was pulled: no goodbye, what is unsent is lost, and the client is told by RST.
-            // It may have gone already.
+            // The connection is closed as by a pulled cable: no goodbye, unsent bytes are lost, and the client gets
+            // RST. The socket may be closed already.
             let _ = self.socket.set_zero_linger();
         }
     }

@@ -1,8 +1,8 @@
-//! Which protocol a new connection speaks: HTTP/1.1, or HTTP/2 by prior knowledge.
+//! Finds the protocol of a new connection: HTTP/1.1, or HTTP/2 with prior knowledge.
 //!
-//! Both share one port without TLS: a client that knows that it may speak HTTP/2 begins with its preface (RFC 9113
-//! §3.3). The first bytes are looked at in the kernel's buffer and stay there, so that whoever speaks the protocol
-//! reads, and counts, all of them. Nothing is answered here.
+//! Both share one port without TLS: a client that knows that the server speaks HTTP/2 begins with the preface (RFC 9113
+//! §3.3). The first bytes are looked at in the kernel's buffer and stay there, so that the protocol's own code reads
+//! and counts all of them. Nothing is answered here.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -13,21 +13,21 @@ use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::Interest;
 use tokio::time::timeout;
 
-/// RFC 9113 §3.4. The shortest start that no method of HTTP/1.1 shares is `PRI `.
+/// Preface of HTTP/2 (RFC 9113 §3.4). No method of HTTP/1.1 begins with `PRI `.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What the first bytes say.
+/// The protocol that the first bytes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spoken {
-    /// HTTP/1.1, or something that its parser will refuse.
+    /// HTTP/1.1, or bytes that its parser will refuse.
     Http1,
-    /// The whole preface is there.
+    /// HTTP/2: the whole preface is there.
     Http2,
-    /// Neither in time.
+    /// Too few bytes came in time.
     Nothing,
 }
 
-/// Waits for enough bytes to tell, at most `patience`.
+/// Waits at most `patience` for enough bytes to tell the protocol.
 pub(crate) async fn spoken(socket: &TcpStream, patience: Duration) -> io::Result<Spoken> {
     timeout(patience, told(socket)).await.unwrap_or(Ok(Spoken::Nothing))
 }
@@ -38,12 +38,13 @@ async fn told(socket: &TcpStream) -> io::Result<Spoken> {
         let looked_at = socket.try_io(Interest::READABLE, || {
             let mut first = [0; PREFACE.len()];
             let count = recv(socket.as_raw_fd(), &mut first, MsgFlags::MSG_PEEK)?;
-            // What was looked at is still there: waiting for more must not find the same again at once.
+            // The bytes stay in the buffer. `WouldBlock` makes the socket wait for more instead of finding the same
+            // bytes at once.
             recognised(&first[..count]).ok_or_else(|| io::ErrorKind::WouldBlock.into())
         });
         match looked_at {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // A side that has closed stays ready: this would turn for ever, and no more bytes will come.
+                // A closed side stays ready, so this loop would turn for ever, and no more bytes will come.
                 if ready.is_read_closed() {
                     return Ok(Spoken::Http1);
                 }
@@ -53,7 +54,7 @@ async fn told(socket: &TcpStream) -> io::Result<Spoken> {
     }
 }
 
-/// `None`: too early to tell. No bytes at all are the end of the connection.
+/// Returns the protocol; `None` if more bytes are needed. No bytes at all mean the end of the connection.
 fn recognised(first: &[u8]) -> Option<Spoken> {
     if first == PREFACE {
         Some(Spoken::Http2)

@@ -1,6 +1,7 @@
-//! The verbs on deployments: create, open a reader, append, finish, list, delete.
+//! The operations on deployments: create, open a reader, append, finish, list, delete.
 //!
-//! The API works with all of them; a transport is given readers only. Feeds deployments that have a source.
+//! A deployment is one run of a build or a release; its log holds the lines that it prints. The API uses all
+//! operations; a transport gets readers only. A deployment may have a source, by which the server itself feeds it.
 
 pub mod sources;
 
@@ -20,11 +21,11 @@ use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};
 use crate::store::{self, AppendRequest, DeploymentLog, LogStore, StoreError};
 
-/// Every deployment of one server.
+/// All deployments of one server.
 pub struct Deployments {
     store: Arc<dyn LogStore>,
     recordings: PathBuf,
-    /// Runs the feeders: they outlive the request that created them.
+    /// Runtime of the feeders: they outlive the request that created them.
     runtime: Handle,
     feeders: Feeders,
     appended: Counter,
@@ -32,31 +33,31 @@ pub struct Deployments {
 
 type Feeders = Arc<Mutex<HashMap<DeploymentId, AbortHandle>>>;
 
-/// Why a deployment was not created.
+/// Error of creating a deployment.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// Its source cannot be.
+    /// The source of the deployment is not valid.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The store refused.
+    /// The store could not create the log.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Why lines were not appended.
+/// Error of appending lines.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The server itself feeds this deployment.
-    #[error("deployment {0} is fed by its source; append to a deployment created without one")]
+    /// The deployment has a source, so only the server appends to it.
+    #[error("deployment {0} is fed by its source; append to a deployment that was created without a source")]
     Sourced(DeploymentId),
-    /// The store refused.
+    /// The store could not append the lines.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Deployments {
-    /// The deployments of a store. Those that were being fed when the last server died are cancelled: nobody
-    /// feeds them any more. Must be called inside a tokio runtime, which then runs the feeders.
+    /// Opens the deployments of a store. Deployments that had a source when the last server stopped are finished as
+    /// cancelled, since they are no longer fed. Must be called inside a tokio runtime, which then runs the feeders.
     pub async fn new(store: Arc<dyn LogStore>, recordings: PathBuf) -> Result<Self, StoreError> {
         for log in store.list(usize::MAX).await? {
             if log.source().is_some() && log.info().ended.is_none() {
@@ -74,12 +75,13 @@ impl Deployments {
 
     /// Creates a deployment and, if it has a source, starts feeding it.
     ///
-    /// Runs to its end also when the caller goes away: a deployment that nobody feeds would run for ever.
+    /// Goes on to its end even if the caller drops the future: a deployment with a source but without a feeder would
+    /// run for ever.
     pub async fn create(&self, name: String, source: Option<Source>) -> Result<Deployment, CreateError> {
         let (store, recordings) = (self.store.clone(), self.recordings.clone());
         let (feeders, appended) = (self.feeders.clone(), self.appended.clone());
         let created = self.runtime.spawn(async move {
-            // Before anything is created: a source that cannot be leaves nothing behind.
+            // Loaded before anything is created: an invalid source leaves nothing behind.
             let feed = match source.clone() {
                 Some(source) => Some(load(source, recordings).await?),
                 None => None,
@@ -94,12 +96,12 @@ impl Deployments {
         created.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
-    /// A cursor on a deployment's log.
+    /// Opens a reader on a deployment's log.
     pub async fn reader(&self, id: &DeploymentId, position: Position) -> Result<Reader, OpenError> {
         Reader::open(self.log(id).await.map_err(OpenError::Store)?, position)
     }
 
-    /// Appends lines for somebody outside.
+    /// Appends lines of a publisher.
     pub async fn append(&self, id: &DeploymentId, request: AppendRequest) -> Result<Appended, AppendError> {
         let log = self.log(id).await?;
         if log.source().is_some() {
@@ -108,7 +110,7 @@ impl Deployments {
         Ok(store::append(&*log, request, &self.appended).await?)
     }
 
-    /// Ends a deployment.
+    /// Finishes a deployment with a status and stops its feeder.
     pub async fn finish(&self, id: &DeploymentId, status: Status) -> Result<Deployment, StoreError> {
         let log = self.log(id).await?;
         log.finish(status).await?;
@@ -116,39 +118,39 @@ impl Deployments {
         Ok(log.info())
     }
 
-    /// One deployment as it is now.
+    /// Returns one deployment as it is now.
     pub async fn get(&self, id: &DeploymentId) -> Result<Deployment, StoreError> {
         Ok(self.log(id).await?.info())
     }
 
-    /// The newest deployments, newest first.
+    /// Returns the newest deployments, newest first, at most `limit`.
     pub async fn list(&self, limit: usize) -> Result<Vec<Deployment>, StoreError> {
         Ok(self.store.list(limit).await?.iter().map(|log| log.info()).collect())
     }
 
-    /// Forgets a deployment; its feeder stops, its readers are told.
+    /// Deletes a deployment. Its feeder stops; its readers see the deletion.
     pub async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
         self.store.delete(id).await?;
         self.stop_feeder(id);
         Ok(())
     }
 
-    /// What a replay can name. Files that are no recordings are left out.
+    /// Lists the recordings that a replay can name. Files that are not recordings are skipped.
     pub fn recordings(&self) -> Result<Vec<RecordingInfo>, RecordingError> {
         Ok(recording::list(&self.recordings)?.recordings)
     }
 
-    /// The store's name and whether what it acknowledges survives power loss.
+    /// Returns the store's name and whether its acknowledged lines survive power loss.
     pub fn store(&self) -> (&'static str, bool) {
         (self.store.name(), self.store.durable())
     }
 
-    /// Whether every deployment can be written; else which one cannot, and why.
+    /// Checks that every deployment can be written. The error names one that cannot, and why.
     pub fn check(&self) -> Result<(), StoreError> {
         self.store.check()
     }
 
-    /// Lines appended and acknowledged since the start, by anybody.
+    /// Returns the counter of lines that were appended and acknowledged since the start, by publishers and sources.
     pub fn lines_appended(&self) -> Counter {
         self.appended.clone()
     }
@@ -164,7 +166,7 @@ impl Deployments {
     }
 }
 
-/// Reads a recording of any size: on a thread where no stream waits behind it.
+/// Loads a source on a blocking thread: a recording may be large, and no stream should wait for it.
 async fn load(source: Source, recordings: PathBuf) -> Result<Feed, SourceError> {
     let loaded = tokio::task::spawn_blocking(move || sources::feed(&source, &recordings)).await;
     loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
@@ -173,7 +175,7 @@ async fn load(source: Source, recordings: PathBuf) -> Result<Feed, SourceError> 
 fn feed_in_background(feed: Feed, log: Arc<dyn DeploymentLog>, feeders: Feeders, appended: Counter) {
     let id = log.info().id;
     let (others, own_id) = (feeders.clone(), id.clone());
-    // The lock is held until the handle is in, so a feeder that ends at once still finds it to remove.
+    // The lock is held until the handle is stored, so that a feeder that ends at once finds the handle to remove.
     let mut running = others.lock().expect("no holder panics");
     let task = tokio::spawn(async move {
         sources::run(feed, &*log, &appended).await;

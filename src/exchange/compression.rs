@@ -1,8 +1,9 @@
-//! Content coding: gzip for whoever accepts it, when the server was started to offer it.
+//! Content coding: gzip for clients that accept it, if the server was started to offer it.
 //!
-//! Used by what carries lines: both polls, the snapshot, SSE and NDJSON. Each piece of a stream is flushed, so that an
-//! event leaves at once (actix-web's own middleware would hand pieces over 1 KiB to another thread, and sends neither
-//! `Vary` with an answer that was not coded nor a weak entity tag with one that was). WebSocket frames are never coded.
+//! All answers that carry lines use it: both polls, the snapshot, SSE and NDJSON. Each piece of a stream is flushed, so
+//! that an event leaves at once. The middleware of actix-web is not used: it hands pieces over 1 KiB to another thread.
+//! It also sends neither `Vary` with an answer that is not coded nor a weak entity tag with one that is. WebSocket
+//! frames are never coded.
 
 use std::io::Write;
 
@@ -13,34 +14,35 @@ use clap::ValueEnum;
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 
-/// As proxies compress on the fly (nginx's `gzip_comp_level 1`): most of the saving for the least time.
+/// Compression level of proxies that compress on the fly (nginx's `gzip_comp_level 1`): most of the saving for the
+/// least time.
 const LEVEL: Level = Level::fast();
 const TO_MEMORY: &str = "writing to memory does not fail";
 
-/// What a server offers.
+/// The coding that a server offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Compression {
-    /// Bodies as they are. The default: short lines sent one by one hardly shrink, while each open stream would hold
-    /// some 200 KiB of dictionary and tables, and each line would be compressed once per subscriber.
+    /// Bodies as they are; WebSocket frames never change. Short lines sent one by one hardly shrink.
     #[default]
     Identity,
-    /// gzip for clients that accept it, each event flushed.
+    /// gzip for clients that accept it, each event flushed. An open stream takes some 200 KiB; each line is compressed
+    /// once per subscriber.
     Gzip,
 }
 
-/// How one answer's body goes out.
+/// The coding of one answer's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
-    /// As it is, whatever anybody accepts.
+    /// No coding: the server offers none.
     Never,
-    /// As it is, since this client does not accept gzip.
+    /// No coding: this client does not accept gzip.
     NotAccepted,
-    /// In gzip.
+    /// Coded in gzip.
     Gzip,
 }
 
 impl Coding {
-    /// By `Accept-Encoding` (RFC 9110 §12.5.3); one that cannot be understood accepts nothing.
+    /// Chooses the coding by `Accept-Encoding` (RFC 9110 §12.5.3). A header that cannot be parsed accepts no coding.
     pub(crate) fn agreed(request: &HttpRequest, offered: Compression) -> Self {
         match offered {
             Compression::Identity => Self::Never,
@@ -53,7 +55,8 @@ impl Coding {
         }
     }
 
-    /// A tag names one sequence of bytes unless it is weak, and gzip makes others (RFC 9110 §8.8.1).
+    /// Returns the entity tag of this coding. A strong tag stands for one sequence of bytes, and gzip makes others, so
+    /// the tag of a coded answer is weak (RFC 9110 §8.8.1).
     pub(crate) fn tag(self, tag: String) -> String {
         match self {
             Self::Never | Self::NotAccepted => tag,
@@ -61,7 +64,7 @@ impl Coding {
         }
     }
 
-    /// Tells caches that the answer depends on what is accepted.
+    /// Tells caches by `Vary` that the answer depends on `Accept-Encoding`, if it does.
     pub(crate) fn vary(self, response: &mut HttpResponseBuilder) {
         match self {
             Self::Never => {}
@@ -71,7 +74,7 @@ impl Coding {
         }
     }
 
-    /// The answer with a whole body.
+    /// Finishes the response with a body that is there as a whole.
     pub(crate) fn whole(self, response: &mut HttpResponseBuilder, body: Bytes) -> HttpResponse {
         let (mut encoder, mut body) = (self.start(response), body);
         if let Encoder::Gzip(gzip) = &mut encoder {
@@ -81,7 +84,7 @@ impl Coding {
         response.body(body)
     }
 
-    /// Says in the head how the body goes out, which the encoder then makes.
+    /// Sets `Content-Encoding` and returns the encoder for the body.
     pub(crate) fn start(self, response: &mut HttpResponseBuilder) -> Encoder {
         match self {
             Self::Never | Self::NotAccepted => Encoder::Identity,
@@ -93,18 +96,18 @@ impl Coding {
     }
 }
 
-/// The body of one answer, piece by piece.
+/// Encodes the body of one answer, piece by piece.
 pub(crate) enum Encoder {
-    /// Each piece is what was put in.
+    /// Returns each piece as it is.
     Identity,
-    /// One gzip member over all pieces. Over once its end was taken.
+    /// Codes all pieces as one gzip member, until its end was taken.
     Gzip(GzEncoder<Vec<u8>>),
-    /// Nothing more comes.
+    /// Has returned the end: no piece follows.
     Ended,
 }
 
 impl Encoder {
-    /// A piece that the client can decode without what follows (RFC 1951: a sync flush ends at a byte).
+    /// Encodes one piece so that the client can decode it without what follows (RFC 1951: a sync flush ends at a byte).
     pub(crate) fn piece(&mut self, bytes: Bytes) -> Bytes {
         match self {
             Self::Gzip(gzip) if !bytes.is_empty() => {
@@ -115,7 +118,7 @@ impl Encoder {
         }
     }
 
-    /// What follows the last piece, once: the trailer that tells an end from a cut.
+    /// Returns what follows the last piece, on the first call only: the gzip trailer, which tells an end from a cut.
     pub(crate) fn end(&mut self) -> Option<Bytes> {
         match std::mem::replace(self, Self::Ended) {
             Self::Gzip(gzip) => Some(gzip.finish().expect(TO_MEMORY).into()),

@@ -1,6 +1,6 @@
-//! One HTTP exchange: what a request says, what its body holds, how it is refused, how an answer is coded.
+//! One HTTP exchange: parsing of requests and bodies, refusals, coding of answers.
 //!
-//! What every handler needs, whatever it answers. Knows neither the server's state nor a log.
+//! Every handler needs these parts, whatever it answers. They depend neither on the server's state nor on a log.
 
 pub mod compression;
 pub(crate) mod new_lines;

@@ -1,7 +1,6 @@
-//! Refusals: every error the server answers, as an RFC 9457 problem document.
+//! Refusals: every error that the server answers, as a problem document (RFC 9457).
 //!
-//! Handlers return [`Refusal`]; where an error of another seam becomes an HTTP status is decided here and
-//! nowhere else.
+//! Handlers return [`Refusal`]. This file alone decides which HTTP status stands for an error of another module.
 
 use std::fmt;
 
@@ -14,7 +13,7 @@ use crate::deployments::AppendError;
 use crate::reader::{OpenError, ReadError};
 use crate::store::StoreError;
 
-/// A problem document on its way to the client.
+/// A problem document with its headers, on its way to the client.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     problem: Box<Problem>,
@@ -22,7 +21,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with a status and a sentence that names the thing and the remedy.
+    /// Makes a refusal from a status and a sentence. The sentence names the thing and the remedy.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             problem: Box::new(Problem {
@@ -37,12 +36,12 @@ impl Refusal {
         }
     }
 
-    /// 400: what was asked cannot be understood.
+    /// Makes a refusal with 400: the request cannot be understood.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 410 with the cursors that still work.
+    /// Makes a refusal with 410 and the cursors that still work.
     pub fn gone(gap: Gap, detail: impl Into<String>) -> Self {
         let mut refusal = Self::new(StatusCode::GONE, detail);
         refusal.problem.earliest = Some(gap.earliest);
@@ -50,13 +49,13 @@ impl Refusal {
         refusal
     }
 
-    /// The same refusal with one more header, such as `Allow` or `Retry-After`.
+    /// Adds a header, such as `Allow` or `Retry-After`.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// The document.
+    /// Returns the problem document.
     pub fn problem(&self) -> &Problem {
         &self.problem
     }
@@ -120,7 +119,7 @@ impl From<OpenError> for Refusal {
         match error {
             OpenError::Gone { gap, asked } => {
                 let detail = format!(
-                    "cursor {asked} is not in this log: it keeps what follows {}, up to {}; start from either",
+                    "cursor {asked} is not in this log, which keeps the lines after {} up to {}; start from one of these two cursors",
                     gap.earliest, gap.latest
                 );
                 Self::gone(gap, detail)
@@ -134,10 +133,8 @@ impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Gap(gap) => {
-                let detail = format!(
-                    "lines were dropped by retention while they were being read: go on from {}",
-                    gap.earliest
-                );
+                let detail =
+                    format!("retention dropped lines before they were read; go on from {}", gap.earliest);
                 Self::gone(gap, detail)
             }
             ReadError::Deleted(id) => StoreError::NotFound(id).into(),

@@ -1,4 +1,4 @@
-//! What a request asks for: query parameters, positions, bounds. Parsed here once, trusted afterwards.
+//! Parses requests: query parameters, headers, positions, bounds. Parsed here once, trusted afterwards.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, IF_NONE_MATCH};
@@ -11,7 +11,8 @@ use wirelab_clients::wire::{
 use crate::exchange::problem::Refusal;
 use crate::store::ReadLimit;
 
-/// A query parameter, decoded; given twice it is refused, since two positions are none.
+/// Returns a query parameter, decoded. A parameter that is given twice is refused, since one of the values would be
+/// ignored.
 pub(crate) fn parameter(request: &HttpRequest, name: &str) -> Result<Option<String>, Refusal> {
     let mut values = form_urlencoded::parse(request.query_string().as_bytes())
         .filter(|(key, _)| key == name)
@@ -23,19 +24,19 @@ pub(crate) fn parameter(request: &HttpRequest, name: &str) -> Result<Option<Stri
     }
 }
 
-/// The deployment of the path. A malformed id is as unknown as a missing one.
+/// Returns the deployment's id in the path. A malformed id is answered like an unknown one.
 pub(crate) fn deployment_id(request: &HttpRequest) -> Result<DeploymentId, Refusal> {
     parse_deployment_id(request.match_info().query("id"))
 }
 
-/// A deployment's id, wherever it was named.
+/// Parses a deployment's id from any part of a request; an invalid one is refused with 404.
 pub(crate) fn parse_deployment_id(id: &str) -> Result<DeploymentId, Refusal> {
     id.parse().map_err(|error: InvalidToken| {
-        Refusal::new(StatusCode::NOT_FOUND, format!("there is no such deployment: {error}"))
+        Refusal::new(StatusCode::NOT_FOUND, format!("there is no deployment with this id: {error}"))
     })
 }
 
-/// Where to start: `Last-Event-ID` wins over `from`; absent both, the first kept line.
+/// Returns the position at which to start: `Last-Event-ID` if it is there, else `from`, else the first kept line.
 pub(crate) fn position(request: &HttpRequest) -> Result<Position, Refusal> {
     if let Some(id) = one_header(request.headers(), "last-event-id")?
         && !id.is_empty()
@@ -45,12 +46,12 @@ pub(crate) fn position(request: &HttpRequest) -> Result<Position, Refusal> {
     parse_position(parameter(request, "from")?.as_deref())
 }
 
-/// What `from` says, wherever it was given.
+/// Parses the value of `from` from any part of a request; without it reading starts at the first kept line.
 pub(crate) fn parse_position(from: Option<&str>) -> Result<Position, Refusal> {
     from.map_or(Ok(Position::Start), |from| Ok(from.parse()?))
 }
 
-/// How many lines a poll wants: 1 to [`BATCH_LINES_MAX`], larger is clamped.
+/// Returns how many lines a poll wants: 1 to [`BATCH_LINES_MAX`]; a larger number counts as the largest.
 pub(crate) fn limit(request: &HttpRequest) -> Result<ReadLimit, Refusal> {
     let lines = match parameter(request, "limit")? {
         None => BATCH_LINES_MAX,
@@ -59,58 +60,60 @@ pub(crate) fn limit(request: &HttpRequest) -> Result<ReadLimit, Refusal> {
     Ok(ReadLimit { lines, bytes: BATCH_BYTES_MAX })
 }
 
-/// A whole number from 1; one too large for the machine is as good as the largest.
+/// Parses a whole number from 1. A number too large for `usize` counts as the largest `usize`.
 pub(crate) fn count(text: &str, name: &str) -> Result<usize, Refusal> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let count = if digits { text.parse().unwrap_or(usize::MAX) } else { 0 };
     match count {
-        0 => Err(Refusal::bad_request(format!("{name} {text:?} is not valid: a whole number from 1"))),
+        0 => Err(Refusal::bad_request(format!("{name} {text:?} is not valid; give a whole number from 1"))),
         count => Ok(count),
     }
 }
 
-/// A header that may stand once.
+/// Returns a header that may be given once.
 pub(crate) fn one_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name);
     let value = values.next();
     if values.next().is_some() {
         return Err(Refusal::bad_request(format!("header {name} is given twice; give it once")));
     }
-    value
-        .map(|value| value.to_str())
-        .transpose()
-        .map_err(|_| Refusal::bad_request(format!("header {name} holds bytes other than visible ASCII")))
+    value.map(|value| value.to_str()).transpose().map_err(|_| {
+        Refusal::bad_request(format!("header {name} holds bytes other than visible ASCII; remove them"))
+    })
 }
 
-/// The whole body, at most [`BODY_BYTES_MAX`].
+/// Reads the whole body, at most [`BODY_BYTES_MAX`].
 pub(crate) async fn body(payload: web::Payload) -> Result<web::Bytes, Refusal> {
     match payload.to_bytes_limited(BODY_BYTES_MAX).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(Refusal::bad_request(format!("the body did not arrive whole: {error}"))),
+        Ok(Err(error)) => Err(Refusal::bad_request(format!(
+            "the body did not arrive as a whole: {error}; send the request again"
+        ))),
         Err(_) => Err(too_large(format!(
             "the body is larger than {BODY_BYTES_MAX} bytes; send it in several requests"
         ))),
     }
 }
 
-/// A value written as a JSON object. serde alone would also take an array, member by member.
+/// Parses a JSON object. serde alone would also accept an array and assign its values to the members in order.
 pub(crate) fn json_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
     if json.trim_ascii_start().starts_with(b"{") {
         serde_json::from_slice(json)
     } else {
-        Err(serde::de::Error::custom("it is no JSON object"))
+        Err(serde::de::Error::custom("it is not a JSON object"))
     }
 }
 
-/// 413.
+/// Makes a refusal with 413.
 pub(crate) fn too_large(detail: String) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
-/// Whether the asker has the answer of this tag already, by `If-None-Match`: a list of tags compared weakly, or `*` (RFC 9110 §13.1.2).
+/// Tells whether the client has the answer of this tag already. `If-None-Match` holds a list of tags, which are
+/// compared weakly, or `*` (RFC 9110 §13.1.2).
 pub(crate) fn knows(request: &HttpRequest, tag: &str) -> bool {
     let values = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
-    // Our tags hold no comma, so splitting there cannot split one of ours.
+    // No tag of ours holds a comma, so splitting at commas cannot split one.
     values
         .flat_map(|value| value.split(','))
         .map(str::trim)

@@ -1,6 +1,7 @@
-//! Routes: which methods a path allows, and the body and head that several calls share.
+//! Routes: the methods that a path allows, and the bodies and headers that several calls share.
 //!
-//! Used by everything that is mounted: calls, transports, lanes, the lab, the page. Knows no state of the server.
+//! Everything that is mounted uses it: calls, transports, lanes, the lab, the page. It depends on no state of the
+//! server.
 
 use actix_web::guard::{self, Guard};
 use actix_web::http::StatusCode;
@@ -11,10 +12,10 @@ use serde::de::DeserializeOwned;
 use super::problem::Refusal;
 use super::request;
 
-/// A resource whose other methods are refused with 405 and what it allows.
+/// Makes a resource that answers 405 with `Allow` to methods other than those in `allowed`.
 pub(crate) fn resource(path: &str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
-        let detail = format!("{} is not for {}; it allows {allowed}", request.path(), request.method());
+        let detail = format!("{} does not allow {}; use {allowed}", request.path(), request.method());
         Err::<HttpResponse, _>(
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, detail)
                 .with_header(ALLOW, HeaderValue::from_static(allowed)),
@@ -22,23 +23,23 @@ pub(crate) fn resource(path: &str, allowed: &'static str) -> Resource {
     }))
 }
 
-/// GET, and HEAD, which is GET without the body.
+/// Makes a route for GET and for HEAD, which is GET without the body.
 pub(crate) fn get() -> Route {
     web::route().guard(guard::fn_guard(|context| guard::Get().check(context) || guard::Head().check(context)))
 }
 
-/// A JSON object as this call takes it; `example` is shown to whoever sends something else.
+/// Parses the body as the JSON object of a call; a refusal shows `example`.
 pub(crate) async fn json_body<T: DeserializeOwned>(
     payload: web::Payload,
     example: &str,
 ) -> Result<T, Refusal> {
     let body = request::body(payload).await?;
     request::json_object(&body).map_err(|error| {
-        Refusal::bad_request(format!("the body is not what this call takes: {error}; such as {example}"))
+        Refusal::bad_request(format!("the body is not valid for this call: {error}; an example: {example}"))
     })
 }
 
-/// An answer with nothing to cache, for streams and snapshots.
+/// Tells caches not to keep the answer. For streams and snapshots.
 pub(crate) fn no_store(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response.insert_header((CACHE_CONTROL, "no-store"));
     response

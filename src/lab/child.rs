@@ -1,8 +1,8 @@
-//! A child of the server: wirelab itself, with another command.
+//! Child processes of the server: `wirelab` itself with another command.
 //!
-//! For crowds and runs, which measure from a process of their own. Its stdin is a pipe that the server holds and never
-//! writes to: closed it tells the child to stop, and a server that is gone, however that happened, has closed it. What
-//! it says on stdout is handed on line by line; what it remarks stays on the server's stderr.
+//! Crowds and runs measure from a process of their own. The child's stdin is a pipe into which the server never writes.
+//! When the server closes it, or is gone for whatever reason, the child stops. The child's stdout is handed on line by
+//! line; its stderr is the server's.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -21,23 +21,25 @@ use tokio_util::sync::CancellationToken;
 use crate::exchange::problem::Refusal;
 use wirelab_clients::os::exit_code;
 
-/// Bytes in one line of a child. Its objects have a few hundred; longer lines are left out.
+/// Longest line of a child, in bytes. Its JSON objects have a few hundred; longer lines are skipped.
 const LINE_BYTES_MAX: usize = 64 << 10;
-/// When nothing is to happen.
+/// Delay of a timer that must not fire.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
-/// Starts `program` with these arguments. Must be called inside a tokio runtime.
+/// Starts `program` with `arguments`. Must be called inside a tokio runtime.
 pub(super) fn start(program: &Path, arguments: &[OsString]) -> Result<Child, Refusal> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     command.spawn().map_err(|error| {
-        let detail = format!("cannot start {}: {error}; is it still where it was?", program.display());
+        let detail =
+            format!("cannot start {}: {error}; check that the file is still there", program.display());
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     })
 }
 
-/// Hands on every line until the child has ended; tells it to stop when `stop` says so, and kills it when
-/// it takes longer than `stop_max`. Its exit code.
+/// Hands every line of the child to `heard` until the child has ended, and returns its exit code.
+///
+/// Tells the child to stop when `stop` is cancelled, and kills it if it then takes longer than `stop_max`.
 pub(super) async fn watch(
     mut child: Child,
     stop: CancellationToken,
@@ -51,16 +53,16 @@ pub(super) async fn watch(
     let mut killed_at = Instant::now() + NEVER;
     loop {
         tokio::select! {
-            // What it has said comes before its end.
+            // All output of the child is handed on before its end.
             biased;
             line = lines.next(), if !has_said_all => match line {
                 Some(Ok(line)) => heard(&line),
                 Some(Err(LinesCodecError::MaxLineLengthExceeded)) => left_out = true,
-                // A line that is no text.
+                // The line is not UTF-8.
                 Some(Err(LinesCodecError::Io(error))) if error.kind() == ErrorKind::InvalidData => {
                     left_out = true;
                 }
-                // The codec ends once after a line that it left out, and goes on behind it.
+                // The codec returns `None` once after a skipped line and goes on behind it.
                 None if left_out => left_out = false,
                 Some(Err(LinesCodecError::Io(_))) | None => has_said_all = true,
             },
@@ -69,7 +71,7 @@ pub(super) async fn watch(
                 killed_at = Instant::now() + stop_max;
             }
             () = sleep_until(killed_at) => {
-                // Already gone is as good.
+                // An error means that the child is already gone.
                 let _ = child.start_kill();
                 killed_at = Instant::now() + NEVER;
             }
@@ -80,7 +82,7 @@ pub(super) async fn watch(
     }
 }
 
-/// Reads files: off the worker's thread, so that streams go on.
+/// Runs `read`, which reads files, on a thread of its own, so that streams go on.
 pub(super) async fn off_the_worker<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -92,7 +94,7 @@ pub(super) async fn off_the_worker<T: Send + 'static>(
 mod tests {
     use super::*;
 
-    /// What a shell's script says, and how it ended.
+    /// Returns what a shell script prints, and its exit code.
     async fn watched(script: &str, stop: CancellationToken) -> (Vec<String>, u8) {
         let arguments = ["-c", script].map(OsString::from);
         let child = start(Path::new("sh"), &arguments).unwrap();
@@ -132,7 +134,7 @@ mod tests {
             assert_eq!(line, "ready");
             stop.cancel();
         };
-        // 128 + SIGKILL, as a shell would say.
+        // 128 + SIGKILL, as a shell reports it.
         assert_eq!(watch(child, stop.clone(), Duration::from_millis(50), said).await, 137);
     }
 

@@ -1,6 +1,6 @@
-//! What the lab has started: crowds and runs, each a process beside the server.
+//! The processes that the lab has started: crowds and runs, beside the server.
 //!
-//! Lives in the lab's own scope; the rest of the server knows nothing of it.
+//! The state belongs to the lab's own scope; the rest of the server does not depend on it.
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -16,8 +16,8 @@ pub(crate) struct Children {
 }
 
 impl Children {
-    /// None yet; all are told to stop when `shutdown` is cancelled. Must be called inside a tokio runtime that lives as
-    /// long as the server.
+    /// Makes an empty set of processes. Processes that are started later are told to stop when `shutdown` is cancelled.
+    /// Must be called inside a tokio runtime that lives as long as the server.
     pub(crate) fn new(shutdown: CancellationToken) -> Self {
         let runtime = Handle::current();
         Self { crowds: Crowds::new(runtime.clone(), shutdown.clone()), runs: Runs::new(runtime, shutdown) }

@@ -1,7 +1,7 @@
-//! Crowds: harness subscribers beside the page, each crowd a process of its own.
+//! Crowds: groups of harness subscribers that the page starts, each group a process of its own.
 //!
-//! The page asks for them at `/api/lab/crowds` and sees their latest figures there. Every one is `wirelab crowd`, over
-//! real connections to this server. Nothing here follows a log.
+//! The page starts crowds at `/api/lab/crowds` and reads their latest figures there. Each one is `wirelab crowd`, over
+//! real connections to this server. No log is followed in this process.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -24,23 +24,23 @@ use crate::context::{Context, Lab};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::{get, json_body, no_store, resource};
 
-/// Crowds that run at the same time: one beside each lane of a page, and more share the machine with nobody's gain.
+/// Crowds that run at the same time: one for each lane of a page. More would only compete for the machine.
 pub(crate) const CROWDS_MAX: usize = 4;
-/// Crowds in the listing, ended ones included; the oldest of those make room.
+/// Crowds in the listing, ended ones included; the oldest ended crowd is removed for a new one.
 const LISTED_MAX: usize = 16;
-/// How long a crowd that was told to stop may take to say its last figures; then it is killed.
+/// Time for a crowd that was told to stop to print its last figures; then it is killed.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Body of `POST /api/lab/crowds`.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct NewCrowd {
-    /// Whom it follows, from the newest line on.
+    /// Deployment that the crowd follows from its newest line on.
     #[schema(value_type = String)]
     deployment: DeploymentId,
-    /// How.
+    /// Transport of all subscribers.
     #[schema(value_type = String)]
     transport: Transport,
-    /// How many subscribers.
+    /// Number of subscribers.
     #[schema(minimum = 1, maximum = 2_000)]
     subscribers: u32,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Crowd {
 #[derive(Debug)]
 pub(crate) struct Crowds {
     runtime: Handle,
-    /// The goodbye of the server, which is theirs too.
+    /// Cancelled when the server stops, which stops all crowds.
     shutdown: CancellationToken,
     listed: Mutex<Listing>,
 }
@@ -81,7 +81,7 @@ struct Listed {
 }
 
 impl Listed {
-    /// Whether its process is there. The process's task holds the other end.
+    /// Tells whether the crowd's process still runs: its task holds the sender of the figures.
     fn runs(&self) -> bool {
         self.figures.has_changed().is_ok()
     }
@@ -93,12 +93,12 @@ impl Listed {
 }
 
 impl Crowds {
-    /// None yet. Their processes are watched on `runtime`.
+    /// Makes an empty set of crowds. The processes of later crowds are watched on `runtime`.
     pub(super) fn new(runtime: Handle, shutdown: CancellationToken) -> Self {
         Self { runtime, shutdown, listed: Mutex::default() }
     }
 
-    /// Starts one at the server that listens on `address`, with room for `connections_max`.
+    /// Starts a crowd that follows the server at `address`; crowds may take half of its `connections_max`.
     fn start(
         &self,
         lab: &Lab,
@@ -112,17 +112,17 @@ impl Crowds {
         if running().count() >= CROWDS_MAX {
             let ids: Vec<_> = running().map(|crowd| format!("{PREFIX}/crowds/{}", crowd.id)).collect();
             return conflict(format!(
-                "{CROWDS_MAX} crowds run already; end one first: DELETE one of {}",
+                "{CROWDS_MAX} crowds run already, which is the limit; end one first: DELETE one of {}",
                 ids.join(", ")
             ));
         }
-        // The other half is for the page, which could not even end a crowd that had them all.
+        // The other half is kept for the page: without a free connection it could not even end a crowd.
         let (taken, room) =
             (running().map(|crowd| crowd.what.subscribers as usize).sum::<usize>(), connections_max / 2);
         if taken + what.subscribers as usize > room {
             return conflict(format!(
                 "crowds may hold {room} connections, half of what the server allows, and {taken} are taken; start \
-                 fewer subscribers, or the server with a larger --connections-max"
+                 fewer subscribers, or start the server with a larger --connections-max"
             ));
         }
         let arguments = [
@@ -155,12 +155,12 @@ impl Crowds {
         self.listing().crowds.iter().map(Listed::show).collect()
     }
 
-    /// Tells one to stop and waits for its last figures. `None`: there is no such crowd.
+    /// Tells a crowd to stop and waits for its last figures. `None`: there is no such crowd.
     async fn end(&self, id: &str) -> Option<Crowd> {
         let found = self.listing().crowds.iter().find(|crowd| crowd.id.to_string() == id).cloned();
         let mut crowd = found?;
         crowd.stop.cancel();
-        // Bounded: a child that does not end is killed.
+        // The wait is bounded: a child that does not end is killed.
         while crowd.figures.changed().await.is_ok() {}
         self.listing().crowds.retain(|listed| listed.id != crowd.id);
         Some(crowd.show())
@@ -171,7 +171,7 @@ impl Crowds {
     }
 }
 
-/// Keeps the latest figures until the process has ended.
+/// Keeps the latest figures of a crowd until its process has ended.
 async fn listen(process: tokio::process::Child, stop: CancellationToken, latest: watch::Sender<Figures>) {
     let exit = child::watch(process, stop, STOP_MAX, |line| {
         if let Ok(figures) = serde_json::from_str(line) {
@@ -185,14 +185,16 @@ async fn listen(process: tokio::process::Child, stop: CancellationToken, latest:
             figures.ended = true;
             figures.connected = 0;
             figures.problem.get_or_insert_with(|| {
-                format!("the crowd's process ended with {exit}; the server's terminal may say why")
+                format!(
+                    "the crowd's process ended with code {exit}; see the server's terminal for the reason"
+                )
             });
         }
         !ended_by_itself
     });
 }
 
-/// Where a process of this machine finds the server.
+/// Returns the address at which a process on this machine reaches the server.
 fn reachable(address: SocketAddr) -> SocketAddr {
     use std::net::{Ipv4Addr, Ipv6Addr};
     match address {
@@ -202,7 +204,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The paths of crowds, relative to the lab's.
+/// Mounts the calls on crowds, relative to the lab's path.
 pub(super) fn mount(config: &mut web::ServiceConfig) {
     config
         .service(resource("/crowds", "GET, HEAD, POST").route(get().to(list)).route(web::post().to(start)))
@@ -222,7 +224,7 @@ async fn start(
     let what: NewCrowd = json_body(payload, example).await?;
     if !(1..=SUBSCRIBERS_MAX).contains(&what.subscribers) {
         return Err(Refusal::bad_request(format!(
-            "a crowd has 1 to {SUBSCRIBERS_MAX} subscribers, this one has {}",
+            "a crowd of {} subscribers is not possible; give 1 to {SUBSCRIBERS_MAX}",
             what.subscribers
         )));
     }
@@ -230,7 +232,7 @@ async fn start(
     if !served.contains(&what.transport) {
         let served: Vec<_> = served.iter().map(|served| served.name()).collect();
         return Err(Refusal::bad_request(format!(
-            "{} is not served here; there is {}",
+            "{} is not served here; choose one of {}",
             what.transport,
             served.join(", ")
         )));
@@ -239,9 +241,7 @@ async fn start(
     if let Some(status) = deployment.ended {
         return Err(Refusal::new(
             StatusCode::CONFLICT,
-            format!(
-                "the deployment has {status}: nobody can follow what is still to come; name a running one"
-            ),
+            format!("the deployment has {status}, so no more lines will come; name a running one"),
         ));
     }
     let lab = context.options.lab.as_ref().expect("the lab is mounted");

@@ -1,12 +1,16 @@
-//! Who may use the lab: somebody at this machine, at a page of this server, with nobody in between.
+//! The guard of the lab: it admits only requests from this machine, from a page of this server, without a proxy in
+//! between.
 //!
-//! Wraps every path of the lab; called by nobody else. Looks at the connection and at what a browser says that its
-//! pages cannot change. Never asks for a password: a lab that is reached from elsewhere is a mistake, not a feature.
+//! It wraps every path of the lab and nothing else. It checks the connection and those headers of a browser that a page
+//! cannot change. It never asks for a password: a lab that is reachable from elsewhere is a mistake, not a feature.
 //!
-//! Each rule closes one way in. The peer: the network. The name in `Host`: a name of somebody else's that was made to
-//! lead here (DNS rebinding). Marks of a proxy, and HTTP/1.0, which nginx spoke by itself until 1.29.7: a proxy on this
-//! machine, whose every client would look like one of ours; one that leaves no mark is not noticed. `Origin` and `Sec-Fetch-Site`: a page of another
-//! server, in a browser on this machine.
+//! Each rule closes one way in:
+//!
+//! - The peer's address keeps out other machines.
+//! - The name in `Host` keeps out foreign names that were made to lead here (DNS rebinding).
+//! - Marks of a proxy, and HTTP/1.0, keep out proxies here, whose clients all look local. nginx spoke HTTP/1.0
+//!   to its upstreams until 1.29.7. A proxy that leaves no mark is not noticed.
+//! - `Origin` and `Sec-Fetch-Site` keep out pages of other servers in a browser on this machine.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -19,10 +23,10 @@ use actix_web::{Error, HttpRequest, ResponseError};
 
 use crate::exchange::problem::Refusal;
 
-/// Fields that only proxies add, beside all that begin with [`FORWARDED_PREFIX`].
+/// Header fields that only proxies add, apart from those that begin with [`FORWARDED_PREFIX`].
 const FORWARDED: [&str; 3] = ["forwarded", "via", "x-real-ip"];
 const FORWARDED_PREFIX: &str = "x-forwarded-";
-/// What browsers may say of who asks: a page of this server, or a person who typed the address.
+/// Allowed values of `Sec-Fetch-Site`: a page of this server, or a person who typed the address.
 const FETCH_SITES: [&str; 2] = ["same-origin", "none"];
 
 /// Lets a request through, or answers 403 with the rule that it breaks.
@@ -38,22 +42,22 @@ pub(super) async fn admit(
         return Ok(request.into_response(Refusal::new(StatusCode::FORBIDDEN, detail).error_response()));
     }
     let mut response = next.call(request).await?.map_into_boxed_body();
-    // Nor may another page embed what it cannot read.
+    // No other page may embed what it cannot read.
     let policy = HeaderName::from_static("cross-origin-resource-policy");
     response.headers_mut().insert(policy, HeaderValue::from_static("same-origin"));
     Ok(response)
 }
 
-/// The first rule that is broken, in words.
+/// Checks the rules; the error says in words which one is broken.
 fn check(request: &HttpRequest) -> Result<(), String> {
     let headers = request.headers();
     match request.peer_addr().map(|peer| peer.ip().to_canonical()) {
         Some(peer) if peer.is_loopback() => {}
         Some(peer) => return Err(format!("this request comes from {peer}")),
-        None => return Err("it cannot be told where this request comes from".to_owned()),
+        None => return Err("the peer of this request is not known".to_owned()),
     }
     if request.version() < Version::HTTP_11 {
-        return Err("this request is of HTTP/1.0, as proxies speak it".to_owned());
+        return Err("this request uses HTTP/1.0, as proxies do".to_owned());
     }
     let host = of_this_machine(request)?;
     if let Some(name) = headers.keys().find(|name| is_of_a_proxy(name)) {
@@ -61,30 +65,32 @@ fn check(request: &HttpRequest) -> Result<(), String> {
     }
     let own = format!("http://{host}");
     if let Some(origin) = values(headers, ORIGIN.as_str()).find(|origin| !origin.eq_ignore_ascii_case(&own)) {
-        return Err(format!("the page that asks is of {origin:?} instead of {own:?}"));
+        return Err(format!("the page that asks has the origin {origin:?} instead of {own:?}"));
     }
     let mut sites = values(headers, "sec-fetch-site");
     if let Some(site) = sites.find(|site| !FETCH_SITES.contains(site)) {
-        return Err(format!("the page that asks is of another site: Sec-Fetch-Site is {site:?}"));
+        return Err(format!("the page that asks belongs to another site: Sec-Fetch-Site is {site:?}"));
     }
     Ok(())
 }
 
-/// The one name that the server was called by, if that is a name of the loopback.
+/// Returns the name in `Host` if there is one and it is a name of the loopback.
 fn of_this_machine(request: &HttpRequest) -> Result<&str, String> {
     let mut hosts = values(request.headers(), HOST.as_str());
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err("this request does not say once by which Host it calls the server".to_owned());
+        return Err("this request does not have exactly one Host field".to_owned());
     };
-    // A target that is a whole address has a name of its own (RFC 9112 §3.2.2).
+    // A request target in absolute form names the server, too (RFC 9112 §3.2.2).
     let target = request.uri().authority().map(|authority| authority.as_str());
     match [Some(host), target].into_iter().flatten().find(|name| !is_loopback(name)) {
-        Some(name) => Err(format!("this request calls the server {name:?}, which may be anybody's name")),
+        Some(name) => {
+            Err(format!("this request calls the server {name:?}, which is not a name of the loopback"))
+        }
         None => Ok(host),
     }
 }
 
-/// `localhost`, `127.0.0.0/8` or `[::1]`, with any port. Written in another way it is refused.
+/// Tells whether a name is `localhost`, `127.0.0.0/8` or `[::1]`, with or without a port. Other spellings are refused.
 fn is_loopback(authority: &str) -> bool {
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -99,7 +105,7 @@ fn is_of_a_proxy(name: &HeaderName) -> bool {
     FORWARDED.contains(&name.as_str()) || name.as_str().starts_with(FORWARDED_PREFIX)
 }
 
-/// What stands in the fields of that name; bytes that are no text are no value that a rule allows.
+/// Returns the values of all fields with this name. Bytes that are not text become a value that no rule allows.
 fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).map(|value| value.to_str().unwrap_or("\u{fffd}"))
 }

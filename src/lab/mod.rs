@@ -1,7 +1,7 @@
 //! The lab: what a teacher does to the server itself, for the class to see.
 //!
-//! Mounted by the server under `/api/lab`, all of it behind one `guard`: only who sits at this machine may ask, and
-//! with `--no-lab` nobody. Knows no transport; nothing here is needed to serve a log.
+//! The server mounts it under `/api/lab`, all of it behind one `guard`: only a request from this machine is admitted,
+//! and none with `--no-lab`. It depends on no transport, and serving a log does not depend on it.
 
 mod child;
 mod children;
@@ -26,23 +26,23 @@ pub(crate) use children::Children;
 pub(crate) use outage::OutageTerms;
 pub(crate) use results::ResultsFolder;
 
-/// Where the lab is; the paths below are relative to it.
+/// Path of the lab; the paths of its calls are relative to it.
 pub(crate) const PREFIX: &str = "/api/lab";
 
-const NONE: &str = "this server has no lab: it was started with --no-lab; start it without to have one";
+const NONE: &str = "this server has no lab, since it was started with --no-lab; start it without that option";
 
-/// Answer of `/api/lab`: what there is, with its bounds.
+/// Answer of `/api/lab`: the bounds of the lab's calls.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct LabBounds {
     /// Shortest outage, s.
     outage_s_min: f64,
     /// Longest outage, s.
     outage_s_max: f64,
-    /// Folders in `/api/lab/results`, the newest.
+    /// Folders that `/api/lab/results` lists, the newest.
     results_listed_max: usize,
-    /// Crowds at the same time.
+    /// Crowds that may run at the same time.
     crowds_max: usize,
-    /// Subscribers of one crowd.
+    /// Subscribers that one crowd may have.
     crowd_subscribers_max: u32,
 }
 
@@ -58,7 +58,8 @@ impl Default for LabBounds {
     }
 }
 
-/// The lab's calls behind their guard with what it has started, or the one sentence that there is no lab.
+/// Mounts the lab's calls behind their guard, with what it has started. Without a lab, every path below the prefix
+/// answers 404 with the reason.
 pub(crate) fn mount(config: &mut web::ServiceConfig, children: Option<web::Data<Children>>) {
     match children {
         None => config.service(web::scope(PREFIX).default_service(web::to(there_is_none))),

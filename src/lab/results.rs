@@ -1,8 +1,8 @@
-//! The results that runs have written, as the page lists and opens them.
+//! The results of runs, as the page lists and opens them.
 //!
-//! Reads the folder that the server was started with, and nothing outside it: names are plain, and what they lead to
-//! is looked up before it is opened, so that neither `..` nor a link leaves it. Never writes. A folder that cannot be
-//! read is listed with its problem: one broken run must not hide the others.
+//! Reads only the folder that the server was started with. Names must be plain, and links are resolved before a file is
+//! opened, so that neither `..` nor a link leaves the folder. Never writes. A folder that cannot be read is listed with
+//! its problem: a broken run must not hide the others.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -25,18 +25,19 @@ use crate::exchange::problem::Refusal;
 use crate::exchange::route::{get, no_store, resource};
 use crate::report::{self, FolderError, GLANCED};
 
-/// Folders in one listing, the newest: nobody looks for an older one in a page.
+/// Folders in one listing, the newest; a longer list would not be read in a page.
 pub(super) const LISTED_MAX: usize = 100;
-/// What is read of one file for the listing. A row of `runs.csv` has less than 1 KiB, and plans have tens of runs.
+/// Bytes that are read of one file for the listing. A row of `runs.csv` has less than 1 KiB, and plans have tens of
+/// runs.
 const GLANCED_BYTES_MAX: u64 = 4 << 20;
-/// Bytes of a file name; ours have less than 100.
+/// Longest file name, in bytes; the names that runs write have less than 100.
 const NAME_BYTES_MAX: usize = 200;
 
-/// What a page made of files may do: show itself. No script, and nothing from anywhere, which is what it was made for.
+/// Content security policy of report pages: no script, and nothing from other hosts. Reports are made to work so.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'self'";
 
-/// The paths of results, relative to the lab's.
+/// Mounts the calls on results, relative to the lab's path.
 pub(super) fn mount(config: &mut web::ServiceConfig) {
     config
         .service(resource("/results", "GET, HEAD").route(get().to(list)))
@@ -45,35 +46,35 @@ pub(super) fn mount(config: &mut web::ServiceConfig) {
         .service(resource("/results/{plan}/{run}/{folder}/{file}", "GET, HEAD").route(get().to(file)));
 }
 
-/// One results folder, as listed.
+/// One results folder in the listing.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ResultsFolder {
-    /// Where its files are, below `/api/lab/results/`.
+    /// Path of the folder below `/api/lab/results/`.
     folder: String,
-    /// The plan's name.
+    /// Name of the plan.
     plan: Option<String>,
-    /// What the plan asks.
+    /// Question of the plan.
     question: Option<String>,
-    /// When it began, RFC 3339.
+    /// Start of the experiment, RFC 3339.
     started: Option<String>,
-    /// Runs that were written.
+    /// Number of runs that were written.
     runs: usize,
-    /// How many of them have each verdict.
+    /// Number of runs for each verdict.
     verdicts: BTreeMap<String, usize>,
-    /// What can be opened, without the files of single runs.
+    /// Files that can be opened, without those of single runs.
     files: Vec<String>,
-    /// Why nothing more can be said of it.
+    /// Why the folder cannot be read, if it cannot.
     problem: Option<String>,
 }
 
-/// Newest first.
+/// Lists the results folders, newest first.
 async fn list(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let root = root(&context)?.to_owned();
     let listed = off_the_worker(move || folders(&root)).await?;
     Ok(no_store(HttpResponse::Ok()).json(listed))
 }
 
-/// One file of a folder, or of a folder in it.
+/// Answers with one file of a results folder or of a folder in it.
 async fn file(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let root = root(&context)?.to_owned();
     let names: Vec<String> = request.match_info().iter().map(|(_, name)| name.to_owned()).collect();
@@ -89,7 +90,7 @@ async fn file(request: HttpRequest, context: web::Data<Context>) -> Result<HttpR
     if kind.opens == Opens::InAnotherProgram {
         response.insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")));
     }
-    // No more than was announced, should the file grow meanwhile.
+    // At most the announced length is sent, even if the file grows meanwhile.
     let bytes = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(file), length);
     Ok(response.body(SizedStream::new(length, ReaderStream::new(bytes))))
 }
@@ -100,11 +101,11 @@ fn root(context: &Context) -> Result<&Path, Refusal> {
 }
 
 fn not_there(path: &str) -> Refusal {
-    let detail = format!("there is no file {path:?} of a run; GET /api/lab/results lists what there is");
+    let detail = format!("there is no file {path:?} of a run; GET /api/lab/results lists the files");
     Refusal::new(StatusCode::NOT_FOUND, detail)
 }
 
-/// How a file is shown.
+/// How a browser shows a file.
 struct Kind {
     content_type: &'static str,
     opens: Opens,
@@ -116,7 +117,7 @@ enum Opens {
     InAnotherProgram,
 }
 
-/// By the ending; of a file that no run writes, `None`.
+/// Returns the kind of a file by the end of its name; `None` for a file that no run writes.
 fn kind(name: &str) -> Option<Kind> {
     let (content_type, opens) = match name.rsplit_once('.')?.1 {
         "html" => ("text/html; charset=utf-8", Opens::InTheBrowser),
@@ -128,17 +129,17 @@ fn kind(name: &str) -> Option<Kind> {
     Some(Kind { content_type, opens })
 }
 
-/// A name that is a name on every system and in every header: no way up, nothing hidden, no escape.
+/// Tells whether a name is valid on every system and in every header: no way up, not hidden, no escapes.
 fn is_plain(name: &str) -> bool {
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphanumeric());
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     starts_well && name.len() <= NAME_BYTES_MAX && name.bytes().all(plain)
 }
 
-/// A file below `root`, wherever links lead.
+/// Opens a file below `root`; a link that leads out of `root` is refused.
 fn open(root: &Path, path: &str) -> io::Result<(File, u64)> {
     let path = root.join(path).canonicalize()?;
-    // A pipe under a file's name would not even open.
+    // Opening a pipe would block.
     if !path.starts_with(root.canonicalize()?) || !fs::metadata(&path)?.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
@@ -147,15 +148,15 @@ fn open(root: &Path, path: &str) -> io::Result<(File, u64)> {
     Ok((file, length))
 }
 
-/// All folders of runs: those with a plan in them, and one level deeper, where `run` puts them.
+/// Lists all results folders: those that hold a plan, and those one level deeper, where `run` puts them.
 fn folders(root: &Path) -> Result<Vec<ResultsFolder>, Refusal> {
     let outer = match names(root, fs::FileType::is_dir) {
         Ok(names) => names,
-        // Nothing was run yet.
+        // No run was made yet.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
             let detail =
-                format!("the folder of results cannot be read: {error}; name another with --results");
+                format!("the folder of results cannot be read: {error}; name another one with --results");
             return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail));
         }
     };
@@ -165,18 +166,18 @@ fn folders(root: &Path) -> Result<Vec<ResultsFolder>, Refusal> {
             found.push((String::new(), plan));
             continue;
         }
-        // A folder that cannot be read has nothing to list.
+        // A folder that cannot be read has no entries.
         let runs = names(&root.join(&plan), fs::FileType::is_dir).unwrap_or_default();
         found.extend(runs.into_iter().map(|run| (format!("{plan}/"), run)));
     }
-    // `run` begins a folder's name with its time; one that was named by hand is as old as can be.
+    // `run` begins a folder's name with the time. A folder that was named by hand counts as older than all of these.
     let is_dated = |run: &str| run.starts_with(|first: char| first.is_ascii_digit());
     found.sort_by_cached_key(|(plan, run)| Reverse((is_dated(run), run.clone(), plan.clone())));
     found.truncate(LISTED_MAX);
     Ok(found.into_iter().map(|(plan, run)| listed(root, format!("{plan}{run}"))).collect())
 }
 
-/// The plain names in a folder, of files or of folders. Links are neither.
+/// Returns the plain names of the files or folders in a folder. Links are left out.
 fn names(folder: &Path, wanted: fn(&fs::FileType) -> bool) -> io::Result<Vec<String>> {
     let entries = fs::read_dir(folder)?.filter_map(Result::ok);
     let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| wanted(&kind)));
@@ -202,7 +203,7 @@ fn listed(root: &Path, folder: String) -> ResultsFolder {
     ResultsFolder { folder, plan, question, started, runs, verdicts, files, problem }
 }
 
-/// The files that a glance needs; one that is not there is the glance's to name.
+/// Reads the files that a glance needs. If one is missing, the glance itself names it.
 fn glanced(folder: &Path, files: &[String]) -> Result<Vec<report::File>, FolderError> {
     let there = GLANCED.into_iter().filter(|name| files.iter().any(|file| file == name));
     there
@@ -218,7 +219,9 @@ fn bytes(path: &PathBuf) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(GLANCED_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > GLANCED_BYTES_MAX {
-        return Err(io::Error::other(format!("it has more than {GLANCED_BYTES_MAX} bytes")));
+        return Err(io::Error::other(format!(
+            "it has more than {GLANCED_BYTES_MAX} bytes, which is the limit"
+        )));
     }
     Ok(bytes)
 }

@@ -1,50 +1,50 @@
-//! What `wirelab run --progress json` says, one JSON object per line: how far it is, and at last how it ended.
+//! The output of `wirelab run --progress json`: one JSON object per line, with the progress and at last the end.
 //!
-//! Written by the command, read by the server when it started the command for its page. Values only.
+//! The command writes these values. The server reads them when it has started the command for its page.
 
 use serde::{Deserialize, Serialize};
 
-/// How far the runs of a plan are.
+/// Progress of the runs of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct RunProgress {
-    /// The plan.
+    /// Name of the plan.
     pub(crate) plan: String,
-    /// The run that is made. Empty before the first.
+    /// Id of the current run. Empty before the first run.
     pub(crate) run_id: String,
-    /// Which one that is, from 1. 0 before the first, while the machine is calibrated.
+    /// Number of the current run, from 1. 0 before the first run, during the calibration.
     pub(crate) run: usize,
-    /// How many there are.
+    /// Number of runs of the plan.
     pub(crate) runs: usize,
-    /// Lines × subscribers that arrived in this run.
+    /// Lines × subscribers that have arrived in this run.
     pub(crate) received: u64,
-    /// Lines × subscribers that should.
+    /// Lines × subscribers that are expected in this run.
     pub(crate) expected: u64,
-    /// Where the files are, from the process's first line on, so that it is known however the run ends.
+    /// Folder of the results. Known from the first line on, so that it is known however the process ends.
     pub(crate) folder: Option<String>,
 }
 
-/// How it ended.
+/// How an experiment ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct RunEnded {
-    /// The exit code of `wirelab run`.
+    /// Exit code of `wirelab run`.
     pub(crate) exit: u8,
-    /// What that exit code means.
+    /// Meaning of the exit code.
     pub(crate) meaning: String,
-    /// What went wrong, of a failure.
+    /// What went wrong, if the command failed.
     pub(crate) problem: Option<String>,
-    /// Where the files are, if any were written.
+    /// Folder of the results, if any were written.
     pub(crate) folder: Option<String>,
 }
 
-/// One line.
+/// One line of the output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum RunLine {
-    /// The last one.
+    /// The last line.
     Ended {
-        /// How.
+        /// How the experiment ended.
         ended: RunEnded,
     },
-    /// Any other.
+    /// Every other line.
     Progress(RunProgress),
 }

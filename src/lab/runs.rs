@@ -1,7 +1,8 @@
 //! Runs that the page starts: one plan at a time, in a process of its own, with its progress as events.
 //!
-//! The page asks for plans at `/api/lab/plans`, for a run at `/api/lab/runs` and follows it at `/api/lab/runs/progress`.
-//! The process is `wirelab run`, as a person would type it. Nothing here measures.
+//! The page reads the plans at `/api/lab/plans`, starts a run at `/api/lab/runs` and follows it at
+//! `/api/lab/runs/progress`. The process is `wirelab run`, as a person would type it. Nothing is measured in this
+//! process.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -30,24 +31,24 @@ use crate::exchange::route::{get, json_body, no_store, resource};
 use crate::lab::run_progress::{RunEnded, RunLine, RunProgress};
 use wirelab_clients::harness::plan_files::{self, PlanFilesError};
 
-/// How long a run that was told to stop may take; then it is killed. It writes all files once more, which takes long on
-/// a slow disk, and waits for the calls that it has at servers.
+/// Time for a run that was told to stop; then it is killed. The run writes all its files once more, which takes long on
+/// a slow disk, and waits for its open calls to servers.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
-/// One plan that the page can start, or why it cannot.
+/// One plan that the page can start, or the reason why it cannot.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub(crate) struct LabPlan {
-    /// Its name.
+    /// Name of the plan.
     name: String,
-    /// What it finds out.
+    /// Question of the plan.
     question: Option<String>,
-    /// `smoke`: made short; `full`: as it is written, since it is short or cannot be made so.
+    /// Size of the run: `smoke` if the plan has a short form, else `full`.
     size: Option<&'static str>,
-    /// How many runs it makes.
+    /// Number of runs of the plan.
     runs: Option<usize>,
-    /// About how long it takes, s.
+    /// Estimated duration, s.
     estimate_s: Option<f64>,
-    /// Why it cannot be started; all else is null then.
+    /// Why the plan cannot be started; all members but `name` are then null.
     problem: Option<String>,
 }
 
@@ -61,31 +62,31 @@ impl LabPlan {
 /// Body of `POST /api/lab/runs`.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct NewRun {
-    /// A plan of `/api/lab/plans`.
+    /// Name of a plan in `/api/lab/plans`.
     plan: String,
 }
 
-/// A run that the page started.
+/// A plan that the page has run, or runs.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub(crate) struct LabRun {
-    /// The plan.
+    /// Name of the plan.
     plan: String,
-    /// How it ended; null while it is under way.
+    /// How the run ended; null while it is under way.
     ended: Option<RunEnded>,
 }
 
-/// How far the newest run is, or how it ended.
+/// Progress of the newest run, or its end.
 #[derive(Debug, Clone)]
 enum State {
     Runs(RunProgress),
     Ended(RunEnded),
 }
 
-/// The run of a server.
+/// The newest run that the lab has started.
 #[derive(Debug)]
 pub(crate) struct Runs {
     runtime: Handle,
-    /// The goodbye of the server, which is theirs too.
+    /// Cancelled when the server stops, which stops the run.
     shutdown: CancellationToken,
     newest: Mutex<Option<Newest>>,
 }
@@ -98,7 +99,7 @@ struct Newest {
 }
 
 impl Newest {
-    /// Whether it goes on. A task that is gone without a word holds the other end no more.
+    /// Tells whether the run is under way. A task that is gone no longer holds the sender of the state.
     fn runs(&self) -> bool {
         let is_told = matches!(*self.state.borrow(), State::Ended(_));
         !is_told && self.state.has_changed().is_ok()
@@ -106,19 +107,19 @@ impl Newest {
 }
 
 impl Runs {
-    /// None yet. The process is watched on `runtime`.
+    /// Makes the state before any run. The process of a later run is watched on `runtime`.
     pub(super) fn new(runtime: Handle, shutdown: CancellationToken) -> Self {
         Self { runtime, shutdown, newest: Mutex::default() }
     }
 
-    /// Starts a plan; one at a time, since two would measure each other.
+    /// Starts a plan. Only one at a time, since two would disturb each other's measurement.
     fn start(&self, lab: &Lab, plan: &Chosen) -> Result<RunProgress, Refusal> {
         let mut newest = self.newest();
         if newest.as_ref().is_some_and(Newest::runs) {
             return Err(Refusal::new(
                 StatusCode::CONFLICT,
                 format!(
-                    "a run is under way, and two would measure each other; wait, or DELETE {PREFIX}/runs"
+                    "a run is under way, and two would disturb each other; wait, or stop it: DELETE {PREFIX}/runs"
                 ),
             ));
         }
@@ -135,7 +136,7 @@ impl Runs {
             "--stop-at-stdin-end".into(),
             option("--results", &lab.results),
             option("--data", &lab.data),
-            // Whatever a file is called, its name is no option.
+            // A plan's file name may begin with a dash; it must not be read as an option.
             "--".into(),
             plan.name.clone().into(),
         ];
@@ -157,7 +158,7 @@ impl Runs {
         Ok(first)
     }
 
-    /// The newest one, if any was started.
+    /// Returns the newest run in a list, which is empty if none was started.
     fn listed(&self) -> Vec<LabRun> {
         let newest = self.newest();
         let listed = newest.iter().map(|Newest { plan, state, .. }| {
@@ -170,7 +171,7 @@ impl Runs {
         listed.collect()
     }
 
-    /// Tells the run to stop; what becomes of it is told by its progress.
+    /// Tells the run to stop. Its progress tells when and how it has ended.
     fn cancel(&self) -> Result<(), Refusal> {
         match self.newest().as_ref().filter(|newest| newest.runs()) {
             Some(newest) => {
@@ -190,7 +191,7 @@ fn none_yet(what: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("{what}; POST {PREFIX}/runs starts one"))
 }
 
-/// Keeps the latest state until the process has ended.
+/// Keeps the latest state of a run until its process has ended.
 async fn listen(
     process: tokio::process::Child,
     stop: CancellationToken,
@@ -213,22 +214,22 @@ async fn listen(
         None => RunEnded {
             exit,
             meaning: "the run's process ended early".to_owned(),
-            problem: Some("it did not say how it ended; the server's terminal may say why".to_owned()),
+            problem: Some("it did not say how it ended; see the server's terminal for the reason".to_owned()),
             folder: known,
         },
     };
-    // Only now that its process is gone: who hears it may start the next.
+    // Sent only after the process is gone: a reader may start the next run at once.
     latest.send_replace(State::Ended(ended));
 }
 
-/// As the lab's results are named: from their folder on.
+/// Returns a results folder relative to the lab's folder of results.
 fn below(results: &Path, folder: &str) -> String {
     let below = Path::new(folder).strip_prefix(results);
     below.map_or_else(|_| folder.to_owned(), |below| below.display().to_string())
 }
 
-/// The plans that can be started: every one that has a short size, and those of this server alone that have none. One
-/// that cannot be read is listed with its problem: it must not hide the others.
+/// Lists the plans that can be started: all that measure this program alone, in their short form if they have one. A
+/// plan that cannot be read is listed with its problem: it must not hide the others.
 fn plans(data: &Path) -> Result<Vec<LabPlan>, PlanFilesError> {
     let mut plans = Vec::new();
     for (name, path) in plan_files::all(data)? {
@@ -242,10 +243,10 @@ fn plans(data: &Path) -> Result<Vec<LabPlan>, PlanFilesError> {
     Ok(plans)
 }
 
-/// The plan in a file, as short as it can be; `None` if it needs other servers than this program.
+/// Reads a plan in its short form if it has one; `None` if it needs other servers than this program.
 fn offered(name: &str, path: &Path, data: &Path) -> Result<Option<Plan>, PlanFilesError> {
     let plan = match plan_files::read(name, path, Size::Smoke, data) {
-        // Only then: a mistake in the short form must not start the long one.
+        // Any other error must not start the long form: it may be a mistake in the short one.
         Err(PlanFilesError::Plan(PlanError::NoSmoke { .. })) => {
             plan_files::read(name, path, Size::Full, data)
         }
@@ -254,7 +255,7 @@ fn offered(name: &str, path: &Path, data: &Path) -> Result<Option<Plan>, PlanFil
     Ok(Some(plan).filter(|plan| plan.targets.iter().all(|target| *target == Server::Wirelab)))
 }
 
-/// All but the name, which is its file's.
+/// Describes a plan. The name is replaced by that of its file.
 fn described(plan: &Plan, data: &Path) -> Result<LabPlan, PlanFilesError> {
     Ok(LabPlan {
         name: plan.name.clone(),
@@ -266,7 +267,7 @@ fn described(plan: &Plan, data: &Path) -> Result<LabPlan, PlanFilesError> {
     })
 }
 
-/// What is to be run, by the name of its file alone: what is wrong with another plan is no concern of this one.
+/// A plan that was chosen by the name of its file. Other plans are not read: their problems do not matter here.
 #[derive(Debug)]
 struct Chosen {
     name: String,
@@ -276,7 +277,7 @@ struct Chosen {
 
 fn chosen(wanted: &str, data: &Path) -> Result<Chosen, Refusal> {
     let files = plan_files::all(data).map_err(|error| refusal(&error))?;
-    // By name only: a path would let the page read any file.
+    // A plan is found by name only: a path would let the page read any file.
     let Some((name, path)) = files.iter().find(|(name, _)| name == wanted) else {
         let known: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
         return Err(Refusal::bad_request(format!("unknown plan {wanted:?}; one of {}", known.join(", "))));
@@ -284,7 +285,7 @@ fn chosen(wanted: &str, data: &Path) -> Result<Chosen, Refusal> {
     match offered(name, path, data).map_err(|error| refusal(&error))? {
         Some(plan) => Ok(Chosen { name: name.clone(), size: plan.size, runs: plan.cells().len() }),
         None => Err(Refusal::bad_request(format!(
-            "plan {name:?} measures other servers, which the lab does not start; run it with `wirelab run {name}`"
+            "plan {name:?} measures other servers, which the lab does not start; use `wirelab run {name}`"
         ))),
     }
 }
@@ -302,7 +303,7 @@ fn refusal(error: &PlanFilesError) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
 }
 
-/// The paths of runs, relative to the lab's.
+/// Mounts the calls on plans and runs, relative to the lab's path.
 pub(super) fn mount(config: &mut web::ServiceConfig) {
     config
         .service(resource("/plans", "GET, HEAD").route(get().to(list_plans)))
@@ -319,14 +320,14 @@ fn lab(context: &Context) -> &Lab {
     context.options.lab.as_ref().expect("the lab is mounted")
 }
 
-/// As they are on disk now, where somebody may be writing them.
+/// Lists the plans as they are on disk now: a person may be editing them.
 async fn list_plans(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let data = lab(&context).data.clone();
     let plans = off_the_worker(move || plans(&data).map_err(|error| refusal(&error))).await?;
     Ok(no_store(HttpResponse::Ok()).json(plans))
 }
 
-/// Unlike the progress, no error when there is none: a page asks for it before it knows.
+/// Lists the newest run. An empty list is no error: the page asks before it knows whether there is a run.
 async fn list(children: web::Data<Children>) -> HttpResponse {
     no_store(HttpResponse::Ok()).json(children.runs.listed())
 }
@@ -350,14 +351,14 @@ async fn cancel(children: web::Data<Children>) -> Result<HttpResponse, Refusal> 
     Ok(no_store(HttpResponse::Accepted()).finish())
 }
 
-/// What is yet to be said of a run.
+/// What the progress stream sends next.
 enum Told {
     Now,
     Changes,
     All,
 }
 
-/// The state at once, and whenever it changes; ends with the run. Who reads slowly misses states in between.
+/// Streams the state at once and at each change until the run has ended. A slow reader misses states in between.
 async fn progress(context: web::Data<Context>, children: web::Data<Children>) -> HttpResponse {
     let newest = children.runs.newest().clone();
     let Some(Newest { state, .. }) = newest else {
@@ -371,7 +372,7 @@ async fn progress(context: web::Data<Context>, children: web::Data<Children>) ->
                 changed = timeout(context.options.heartbeat, state.changed()) => match changed {
                     Ok(Ok(())) => event(&state.borrow_and_update()),
                     Ok(Err(_)) => return None,
-                    // A comment, as a sign of life.
+                    // The comment is a sign of life.
                     Err(_) => (Bytes::from_static(b":\n\n"), Told::Changes),
                 },
                 () = context.shutdown.cancelled() => return None,
@@ -381,12 +382,12 @@ async fn progress(context: web::Data<Context>, children: web::Data<Children>) ->
     });
     no_store(HttpResponse::Ok())
         .content_type("text/event-stream")
-        // nginx would keep events back to fill its buffers.
+        // nginx would otherwise buffer events.
         .insert_header(("x-accel-buffering", HeaderValue::from_static("no")))
         .streaming(body)
 }
 
-/// A state as an event, and what is told after it.
+/// Encodes a state as an event, and says what follows it.
 fn event(state: &State) -> (Bytes, Told) {
     let (name, data, told) = match state {
         State::Runs(progress) => ("progress", serde_json::to_string(progress), Told::Changes),

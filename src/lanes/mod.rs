@@ -1,9 +1,9 @@
-//! The ledgers of a page's lanes: what each has asked, by the server's own count.
+//! The ledgers of a page's lanes: the server's own counts for each lane.
 //!
-//! A page that shows transports side by side tags what it asks with `lane=<page>.<n>` and reads the counts from the
-//! socket in `api::lanes`. `server` finds the lane of each request here, `connection` books bytes and connections on it. A
-//! page is kept from its first tag or socket on, while it has a socket, and a while longer. The counters of `/metrics`
-//! know nothing of this.
+//! A page shows several transports side by side, each in a lane. It tags the requests of a lane with `lane=<page>.<n>`
+//! and reads the counts from the socket in `api::lanes`. `server` finds the lane of each request here; `connection`
+//! books bytes and connections on it. A page is kept from its first tag or socket on, as long as it has a socket, and
+//! for a while after that. The counters of `/metrics` do not depend on lanes.
 
 pub(crate) mod tag;
 
@@ -21,19 +21,19 @@ use wirelab_clients::wire::{LaneLedger, Outcome};
 use self::tag::Tag;
 use crate::exchange::problem::Refusal;
 
-/// Pages that are kept: a lecture hall has as many. A lane takes 192 bytes at most, with its place in the tree, so pages
-/// with a lane for every number of a tag take 256 × 999 × 192 B = 47 MiB; their sockets come to that.
+/// Pages that are kept: a lecture hall has as many. A lane takes at most 192 bytes with its place in the tree. If every
+/// page uses every number of a tag, lanes take 256 × 999 × 192 B = 47 MiB; their sockets come on top of that.
 const PAGES_MAX: usize = 256;
-/// Open sockets of one page: it has one, and two that the server has not yet seen break. Each may keep a buffer for the
-/// longest frame that it sent, which tells every lane in 256 bytes at most: 256 × 3 × 999 × 256 B = 188 MiB.
+/// Open sockets of one page: the one in use, and two that the server does not yet know to be broken. Each may keep a
+/// buffer for the longest frame that it sent, with at most 256 bytes per lane: 256 × 3 × 999 × 256 B = 188 MiB.
 const SOCKETS_MAX: usize = 3;
-/// How long a page is kept without a socket, so that one that connects finds its counts: after the longest outage that
-/// the lab makes (30 s) and the longest wait of a page's back-off behind it (30 s), with time to spare.
+/// Time for which a page without a socket is kept, so that it finds its counts when it reconnects. It covers the
+/// longest outage of the lab (30 s) and the longest back-off of a page after it (30 s), with time to spare.
 const GRACE: Duration = Duration::from_secs(90);
-/// `Retry-After` when there is no room for another page or socket, s: until one may have been found dead.
+/// `Retry-After` when there is no room for another page or socket, s: by then a dead socket may have been found.
 const RETRY_AFTER_S: u64 = 30;
 
-/// Below it are the ledgers' sockets.
+/// Path below which the sockets of ledgers are.
 const PATH: &str = "/api/lanes/";
 
 /// The pages of one server.
@@ -41,11 +41,11 @@ pub(crate) struct Lanes {
     pages: Mutex<HashMap<Box<str>, Kept>>,
 }
 
-/// A page, and for how long.
+/// A page with the state that decides how long it is kept.
 struct Kept {
     page: Arc<Page>,
     sockets: usize,
-    /// When the last socket went, or the first tag came before any; of no meaning while there is a socket.
+    /// When the last socket closed, or when the first tag came before any socket. Unused while a socket is open.
     left: Instant,
 }
 
@@ -64,17 +64,18 @@ impl Lanes {
         Arc::new(Self { pages: Mutex::default() })
     }
 
-    /// The lane of a request with this path and query, if it has a tag and there is room for its page. A malformed tag is
-    /// refused, whether anybody would have counted or not. A socket of ledgers has no lane: its own bytes would be news to
-    /// tell, and so on for ever.
+    /// Returns the lane of a request with this path and query, if it has a tag and there is room for its page.
+    ///
+    /// A malformed tag is refused whether or not there is room. The socket of ledgers has no lane: its own bytes would
+    /// change the ledgers, which would be sent again, without end.
     pub(crate) fn of(&self, path: &str, query: &str) -> Result<Option<Arc<Lane>>, Refusal> {
         let Some(given) = tag::given(query)? else { return Ok(None) };
         let tag = Tag::parse(&given)?;
         Ok(if path.starts_with(PATH) { None } else { self.find(tag, Instant::now()) })
     }
 
-    /// A stream that comes back to a server that was restarted may be there before its page's socket is: it is counted all
-    /// the same. For a tag alone no other page makes room.
+    /// Finds or makes the lane of a tag. A page that is not known yet is counted, too: after a restart of the server, a
+    /// stream may come back before its page's socket. A tag alone removes no other page to make room.
     fn find(&self, tag: Tag<'_>, now: Instant) -> Option<Arc<Lane>> {
         let mut pages = self.pages.lock().expect("no holder panics");
         let page = match pages.get(tag.page).filter(|kept| !kept.is_over(now)) {
@@ -91,7 +92,7 @@ impl Lanes {
         Some(page.lane(tag.lane))
     }
 
-    /// A socket opens: the page is kept until it is closed, and [`GRACE`] longer.
+    /// Registers an open socket. The page is kept until the socket is closed, and [`GRACE`] longer.
     pub(crate) fn watch(self: &Arc<Self>, page: &str, now: Instant) -> Result<Watched, Refusal> {
         let mut pages = self.pages.lock().expect("no holder panics");
         pages.retain(|_, kept| !kept.is_over(now));
@@ -99,14 +100,14 @@ impl Lanes {
             let left = pages.iter().filter(|(_, kept)| kept.sockets == 0);
             let oldest = left.min_by_key(|(_, kept)| kept.left).map(|(page, _)| page.clone());
             let oldest = oldest.ok_or_else(|| {
-                busy(format!("the server counts for {PAGES_MAX} pages, and all are open; close one of them"))
+                busy(format!("{PAGES_MAX} pages are open, which is the limit; close one of them"))
             })?;
             pages.remove(&oldest);
         }
         let kept = pages.entry(page.into()).or_insert_with(|| Kept::new(now));
         if kept.sockets == SOCKETS_MAX {
             return Err(busy(format!(
-                "page {page} has {SOCKETS_MAX} of these sockets open; close one of them"
+                "page {page} has {SOCKETS_MAX} sockets open, which is the limit; close one of them"
             )));
         }
         kept.sockets += 1;
@@ -134,17 +135,17 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Names the page's counts: another value than before has counted from nothing.
+    /// Returns the id of the page's counts. When the id changes, all counts have begun again at zero.
     pub(crate) fn ledgers_id(&self) -> String {
         self.page.id.clone()
     }
 
-    /// Wakes when a ledger of the page may have changed.
+    /// Returns a watch that wakes when a ledger of the page may have changed.
     pub(crate) fn changed(&self) -> watch::Receiver<()> {
         self.page.changed.subscribe()
     }
 
-    /// Returns the ledgers that changed since they were `told`.
+    /// Returns the ledgers that changed since the last call with `told`.
     pub(crate) fn news(&self, told: &mut Told) -> Vec<LaneLedger> {
         self.page.news(told)
     }
@@ -156,9 +157,10 @@ impl Drop for Watched {
     }
 }
 
-/// One page's lanes, from the moment that the page is known until it is forgotten.
+/// The lanes of one page, from its first tag or socket until it is forgotten.
 struct Page {
-    /// Random: whoever reconnects must not take these counts for those of a page that was forgotten, or of another process.
+    /// A random id: after a reconnect, a page must not take these counts for those of a forgotten page or of another
+    /// process.
     id: String,
     lanes: Mutex<BTreeMap<u16, Arc<Lane>>>,
     changed: watch::Sender<()>,
@@ -179,12 +181,12 @@ impl Page {
         lane.clone()
     }
 
-    /// The ledgers that changed since they were `told`. Of the others none is locked: while one lane is busy, its
-    /// page's many cost a look each.
+    /// Returns the ledgers that changed since the last call with `told`. Unchanged ledgers are not locked, so a page
+    /// with many lanes and one busy one costs one comparison per lane.
     fn news(&self, told: &mut Told) -> Vec<LaneLedger> {
         let lanes = self.lanes.lock().expect("no holder panics");
         let news = lanes.iter().filter_map(|(&number, lane)| {
-            // Before the ledger is read: what changes in between is told once more, and never left out.
+            // Loaded before the ledger is read: a change in between is sent twice, never lost.
             let changes = lane.changes.load(Ordering::Acquire);
             told.is_news(number, changes).then(|| *lane.ledger.lock().expect("no holder panics"))
         });
@@ -192,12 +194,13 @@ impl Page {
     }
 }
 
-/// How often each lane had changed when it was told last, by its number: all that a socket remembers of lanes.
+/// The number of changes of each lane when it was sent last, by the lane's number: all that a socket remembers of
+/// lanes.
 #[derive(Default)]
 pub(crate) struct Told(Vec<u32>);
 
 impl Told {
-    /// Whether the lane has changed since, which counts as told from now on.
+    /// Tells whether the lane has changed since it was sent last, and remembers it as sent.
     fn is_news(&mut self, number: u16, changes: u32) -> bool {
         let index = usize::from(number);
         if self.0.len() <= index {
@@ -207,21 +210,21 @@ impl Told {
     }
 }
 
-/// One lane: its ledger, and whoever waits for it to change.
+/// One lane: its ledger, and the watch that tells of changes.
 pub(crate) struct Lane {
     ledger: Mutex<LaneLedger>,
-    /// How often the ledger changed, round and round: compared with what it was a moment ago.
+    /// Number of changes of the ledger, modulo 2^32: it is compared only with its value a moment ago.
     changes: AtomicU32,
     changed: watch::Sender<()>,
 }
 
 impl Lane {
-    /// A request begins.
+    /// Counts a request that begins.
     pub(crate) fn asked(&self) {
         self.change(|ledger| ledger.requests += 1);
     }
 
-    /// A request that was counted with [`Self::asked`] is answered, or will not be.
+    /// Counts the outcome of a request that was counted with [`Self::asked`].
     pub(crate) fn answered(&self, outcome: Outcome) {
         self.change(|ledger| {
             *match outcome {
@@ -234,7 +237,7 @@ impl Lane {
         });
     }
 
-    /// A connection that never carried this lane becomes its own.
+    /// Counts a connection that carries a request of this lane for the first time.
     pub(crate) fn connected(&self) {
         self.change(|ledger| {
             ledger.connections += 1;
@@ -242,17 +245,17 @@ impl Lane {
         });
     }
 
-    /// A connection is the lane's again, after another's.
+    /// Counts a connection as open that carries this lane again, after another lane.
     pub(crate) fn regained(&self) {
         self.change(|ledger| ledger.connections_open += 1);
     }
 
-    /// A connection ended, or is another's from now on.
+    /// Counts a connection that has ended, or now carries another lane, as no longer open.
     pub(crate) fn lost(&self) {
         self.change(|ledger| ledger.connections_open -= 1);
     }
 
-    /// Bytes went through the lane's sockets.
+    /// Counts bytes on the lane's connections.
     pub(crate) fn moved(&self, bytes_up: u64, bytes_down: u64) {
         self.change(|ledger| {
             ledger.bytes_up += bytes_up;

@@ -1,18 +1,18 @@
-//! The tag `lane=<page>.<n>` of a request: whose ledger it is for.
+//! The tag `lane=<page>.<n>` of a request: the lane on whose ledger the request is counted.
 //!
-//! Read for every request, so one without a tag costs a look at its query and no memory.
+//! The tag is read for every request. A request without a tag costs a search in its query and no memory.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use crate::exchange::problem::Refusal;
 
-/// Characters of a page's id: enough to be met by nobody else's, and as many as 128 bits take in base 36 and one.
+/// Length of a page's id in characters: long enough to be unique, at most one more than 128 bits take in base 36.
 const PAGE_CHARS: RangeInclusive<usize> = 8..=26;
-/// Lanes of one page: three digits. A page that shows some at a time does not come to the end of them in a lesson.
+/// Largest number of a lane: three digits. A page does not use up so many in a lesson.
 const LANE_MAX: u16 = 999;
 
-/// A page and one of its lanes.
+/// A tag: a page and one of its lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tag<'a> {
     pub(super) page: &'a str,
@@ -20,7 +20,7 @@ pub(super) struct Tag<'a> {
 }
 
 impl<'a> Tag<'a> {
-    /// `<page>.<n>`.
+    /// Parses `<page>.<n>`.
     pub(super) fn parse(text: &'a str) -> Result<Self, Refusal> {
         let parsed = text.split_once('.').and_then(|(page, lane)| {
             let is_canonical = !lane.starts_with('0') && lane.bytes().all(|b| b.is_ascii_digit());
@@ -29,32 +29,32 @@ impl<'a> Tag<'a> {
         });
         parsed.ok_or_else(|| {
             Refusal::bad_request(format!(
-                "lane {text:?} is not valid: a page's id, a dot and a number from 1 to {LANE_MAX}, such as \
+                "lane {text:?} is not valid; give a page's id, a dot and a number from 1 to {LANE_MAX}, such as \
                  lane=k3x9q2w7.1"
             ))
         })
     }
 }
 
-/// Whether `text` may be a page's id.
+/// Tells whether `text` is a valid id of a page.
 fn is_page(text: &str) -> bool {
     PAGE_CHARS.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// A page's id, as a path names it.
+/// Checks a page's id in a path.
 pub(crate) fn parse_page(text: &str) -> Result<&str, Refusal> {
     is_page(text).then_some(text).ok_or_else(|| {
         Refusal::bad_request(format!(
-            "page {text:?} is not valid: {} to {} of a to z and 0 to 9, chosen at random by the page",
+            "page {text:?} is not valid; give {} to {} random characters of a to z and 0 to 9",
             PAGE_CHARS.start(),
             PAGE_CHARS.end()
         ))
     })
 }
 
-/// The value of the parameter `lane` in a query; given twice it is refused, since a request is one lane's.
+/// Returns the value of the parameter `lane` in a query. A second one is refused, since a request belongs to one lane.
 pub(super) fn given(query: &str) -> Result<Option<Cow<'_, str>>, Refusal> {
-    // By hand: a decoder would copy whatever another parameter has escaped.
+    // The query is searched by hand: a decoder would copy every escaped parameter.
     let mut tags = query.split('&').filter(|pair| *pair == "lane" || pair.starts_with("lane="));
     let Some(pair) = tags.next() else { return Ok(None) };
     if tags.next().is_some() {

@@ -1,4 +1,4 @@
-//! What is kept, for how long, and how much of it: with a clock of the test's own.
+//! Tests which pages are kept, for how long and how many, with a clock of the test's own.
 
 use super::*;
 
@@ -8,12 +8,12 @@ fn tag(page: &str) -> Tag<'_> {
     Tag { page, lane: 1 }
 }
 
-/// What a new socket is told.
+/// Returns the ledgers that a new socket is sent.
 fn all(watched: &Watched) -> Vec<LaneLedger> {
     watched.page.news(&mut Told::default())
 }
 
-/// A page leaves at a moment of the test's choosing.
+/// Closes a page's socket at the moment `now`.
 fn leave(watched: Watched, now: Instant) {
     let (lanes, id) = (watched.lanes.clone(), watched.id.clone());
     drop(watched);
@@ -28,7 +28,7 @@ fn what_is_asked_before_the_socket_opens_is_counted() {
     lanes.find(tag("k3x9q2w7"), almost).unwrap().asked();
     assert_eq!(all(&lanes.watch("k3x9q2w7", almost).unwrap())[0].requests, 2);
 
-    // One whose socket never comes is forgotten, however long it goes on asking.
+    // A page whose socket never opens is forgotten, however long its requests go on.
     lanes.find(tag("nobody00"), now).unwrap().asked();
     let over = now + GRACE;
     lanes.find(tag("nobody00"), over).unwrap().asked();
@@ -43,7 +43,7 @@ fn tags_alone_take_no_more_than_the_room_there_is() {
     assert!((1..PAGES_MAX).all(|number| found(number, now)));
     assert!(!found(PAGES_MAX, now), "another page makes no room for a tag");
     assert_eq!(lanes.pages.lock().unwrap().len(), PAGES_MAX);
-    assert!(lanes.watch("another0", now).is_ok(), "one that nobody watches makes room for a socket");
+    assert!(lanes.watch("another0", now).is_ok(), "a page without a socket makes room for a socket");
     assert!(lanes.find(tag("k3x9q2w7"), now).is_some(), "one with a socket stays");
     assert!(found(PAGES_MAX, now + GRACE), "as does one that is over");
     drop(watched);
@@ -136,7 +136,7 @@ fn each_socket_is_told_the_lanes_that_changed_since_it_was_told() {
 
 #[test]
 fn a_lane_takes_no_more_than_the_bounds_say() {
-    // Two counts before what an `Arc` owns, a head of the allocator's, and a node of 11 keys and pointers at half use.
+    // An `Arc` has two counts; the allocator has a head; a node of the tree has 11 keys and pointers at half use.
     let (counts, head) = (2 * size_of::<usize>(), 2 * size_of::<usize>());
     let place = 2 * (size_of::<u16>() + 2 * size_of::<usize>());
     let lane = size_of::<Lane>() + counts + head + place;

@@ -1,7 +1,8 @@
-//! The actix server: a listener, the deployments, bounds and a shutdown token become a running service.
+//! The HTTP server: makes a running service from a listener, the deployments, the options and a shutdown token.
 //!
-//! Knows no transport by name. What holds for every request stands here: counting, overload, origins, the
-//! headers all answers share, and a shutdown that takes under two seconds with streams open.
+//! Depends on no single transport except for the overload answer of SSE. Here is what holds for every request:
+//! counting, overload, origins, and the headers of every answer. A shutdown takes less than two seconds, even with open
+//! streams.
 
 pub mod openapi;
 mod page;
@@ -47,19 +48,19 @@ use crate::lanes::{Lane, Lanes};
 use crate::metrics::{Caller, Metrics};
 use crate::{api, lab, transports};
 
-/// Connections accepted beyond the bound, only to be told 503. Without them an overloaded server would look
-/// like one that hangs.
+/// Connections that are accepted beyond the bound, only to be answered 503. Without them an overloaded server would
+/// look like one that hangs.
 const REFUSED_CONNECTIONS_MAX: usize = 256;
-/// Seconds actix waits for open requests once it was told to stop; ours end by the token, at once.
+/// Seconds that actix waits for open requests after it was told to stop. The shutdown token ends ours at once.
 const SHUTDOWN_S_MAX: u64 = 1;
-/// How long a client may take to send a request head.
+/// Time for a client to send a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a client is told that began too little to tell its protocol.
+/// Answer to a client whose first bytes, for [`HEAD_TIMEOUT`], do not tell its protocol.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 /// `Retry-After` of an overloaded server, s.
 const RETRY_AFTER_S: u64 = 5;
 
-/// Starts serving on `listener`. The future ends when `shutdown` is cancelled and the connections are gone.
+/// Starts serving on `listener`. The returned future ends when `shutdown` is cancelled and all connections are closed.
 pub fn start(
     listener: TcpListener,
     deployments: Deployments,
@@ -69,7 +70,7 @@ pub fn start(
     let metrics = Metrics::new(deployments.lines_appended());
     let connections = Connections::new(options.connections_max);
     let stopping = shutdown.clone();
-    // actix counts per worker; which worker gets a connection is its affair, so each may have them all.
+    // actix counts connections per worker and chooses the worker by itself, so each worker may have all of them.
     let accepted_max = options.connections_max + REFUSED_CONNECTIONS_MAX;
     let builder = Server::build()
         .workers(options.workers)
@@ -106,7 +107,7 @@ pub fn start(
                     })
                     .keep_alive(KeepAlive::Timeout(context.options.keep_alive))
                     .client_request_timeout(HEAD_TIMEOUT)
-                    // A client's FIN ends its request, or a held poll would outlive its client.
+                    // A client's FIN ends its request; otherwise a held poll would outlive its client.
                     .h1_allow_half_closed(false)
                     .on_connect_ext(|stream: &MeteredStream, extensions| {
                         extensions.insert(stream.ledger());
@@ -132,7 +133,7 @@ pub fn start(
                         );
                         let (http1, http2, terms) = (http1.clone(), http2.clone(), terms.clone());
                         let served = Abortable::new(serve(stream, http1, http2, terms), cut);
-                        // Of a connection that was cut there is nothing more to say.
+                        // A connection that was cut ends without an error.
                         async move { served.await.unwrap_or(Ok(())) }
                     }))
                 }
@@ -147,21 +148,21 @@ pub fn start(
     Ok(server)
 }
 
-/// One connection, to its end, in the protocol that its first bytes speak.
+/// Serves one connection until it ends, in the protocol of its first bytes.
 async fn serve(
     mut stream: MeteredStream,
     http1: Rc<impl Service<(MeteredStream, Protocol, Option<SocketAddr>), Error = DispatchError>>,
     http2: Rc<impl Service<Request, Response = ServiceResponse<BoxBody>, Error = HttpResponse> + 'static>,
     terms: http2::Terms,
 ) -> Result<(), DispatchError> {
-    // Each line leaves at once; batching is the reader's decision, not the kernel's.
+    // Each line leaves at once: the reader decides about batches, not the kernel.
     stream.socket().set_nodelay(true)?;
     let peer = stream.socket().peer_addr().ok();
     let spoken = tokio::select! {
-        // A request that is there already is answered, also at goodbye.
+        // A request that has arrived is answered, even during a shutdown.
         biased;
         spoken = protocol::spoken(stream.socket(), terms.head_timeout) => spoken?,
-        // Nothing was asked that could be answered.
+        // No request has arrived, so nothing needs an answer.
         () = terms.shutdown.cancelled() => return Ok(()),
     };
     match spoken {
@@ -175,7 +176,7 @@ async fn serve(
     Ok(())
 }
 
-/// The application as both protocols call it.
+/// Makes the application in the form that both protocols call.
 fn application(
     context: web::Data<Context>,
     children: Option<web::Data<Children>>,
@@ -192,7 +193,7 @@ fn application(
     map_config(app, |()| AppConfig::default())
 }
 
-/// The application: routes, and around them what holds for every request.
+/// Makes the application: routes, and around them what holds for every request.
 fn app(
     context: web::Data<Context>,
     children: Option<web::Data<Children>>,
@@ -214,12 +215,12 @@ fn app(
         .configure(page::mount)
         .default_service(web::to(no_such_path))
         .wrap(from_fn(refuse_some))
-        // Around the refusals: a page of an allowed origin must be able to read them.
+        // Wraps the refusals: a page of an allowed origin must be able to read them.
         .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
         .wrap(from_fn(every_request))
 }
 
-/// CORS headers for the listed origins only; what scripts there may read.
+/// Sets CORS headers for the listed origins only: what scripts of their pages may send and read.
 fn cors(origins: &[String]) -> Cors {
     let cors = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
     cors.allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
@@ -239,7 +240,7 @@ fn cors(origins: &[String]) -> Cors {
         .max_age(600)
 }
 
-/// Counts a request, also when its client vanishes before the answer.
+/// Counts a request when it is dropped, even if its client has gone before the answer.
 struct Counted<'a> {
     metrics: &'a Metrics,
     caller: Caller,
@@ -256,7 +257,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// What is wrong with a request's lane, on its way to [`refuse_some`].
+/// The refusal of a request's lane, on its way to [`refuse_some`].
 struct UnknownLane(Refusal);
 
 async fn every_request(
@@ -265,7 +266,7 @@ async fn every_request(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let context = request.app_data::<web::Data<Context>>().expect("set in app()").clone();
     let caller = Caller::of_path(request.path());
-    // As routing reads it, with its escapes undone.
+    // The path as routing reads it, with its escapes decoded.
     let path = request.match_info().as_str();
     let lane = context.lanes.of(path, request.query_string()).unwrap_or_else(|refusal| {
         request.extensions_mut().insert(UnknownLane(refusal));
@@ -275,7 +276,7 @@ async fn every_request(
         lane.asked();
     }
     Ledger::of(request.request()).claim(caller, lane.clone());
-    // HTTP/1.0 has no chunks: a body without length ends with its connection (RFC 9112 §6.1, §6.3).
+    // HTTP/1.0 has no chunks: a body without a length ends with its connection (RFC 9112 §6.1, §6.3).
     let knows_chunks = request.version() >= Version::HTTP_11;
     let mut counted = Counted { metrics: &context.metrics, caller, lane, outcome: Outcome::Error };
     let mut response = next.call(request).await?.map_into_boxed_body();
@@ -289,7 +290,7 @@ async fn every_request(
     Ok(response)
 }
 
-/// Overload, lanes that are none, and origins that may not do what they ask.
+/// Refuses requests beyond the bound on connections, with an invalid lane, or of an origin that is not allowed.
 async fn refuse_some(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -309,7 +310,7 @@ async fn refuse_some(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-/// A handler that knows better says so in an extension; else the status decides.
+/// Returns the outcome that the handler has set in an extension; without one the status decides.
 fn outcome(response: &HttpResponse) -> Outcome {
     let told = response.extensions().get::<Outcome>().copied();
     told.unwrap_or_else(|| {
@@ -319,7 +320,7 @@ fn outcome(response: &HttpResponse) -> Outcome {
     })
 }
 
-/// 503, except on `/sse`: a browser gives an EventSource up for good on anything but 200.
+/// Answers 503, except on `/sse`: a browser gives up an EventSource for good after any status but 200.
 fn overloaded(caller: Caller) -> HttpResponse {
     let mut response = match caller.transport() {
         Some(Transport::Sse) => transports::sse::overloaded(),
@@ -335,7 +336,7 @@ fn overloaded(caller: Caller) -> HttpResponse {
     response
 }
 
-/// Writes and WebSocket upgrades come from the server's own pages, from listed origins, or from programs.
+/// Checks that writes and WebSocket upgrades come from the server's own pages, from listed origins, or from programs.
 fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
     let upgrade = request.headers().contains_key(header::UPGRADE);
     let reads_only = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -348,14 +349,15 @@ fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal
         return Ok(());
     }
     let remedy = match request.path().starts_with(lab::PREFIX) {
-        // Its guard allows no origin but the server's own, so that there is nothing to start it with.
+        // The lab's guard allows no origin but the server's own, so no option of the server helps.
         true => "open the page that this server serves".to_owned(),
-        false => format!("start the server with --allow-origin {origin} to let it"),
+        false => format!("start the server with --allow-origin {origin} to allow it"),
     };
-    Err(Refusal::new(StatusCode::FORBIDDEN, format!("origin {origin:?} may not do this; {remedy}")))
+    Err(Refusal::new(StatusCode::FORBIDDEN, format!("origin {origin:?} is not allowed to do this; {remedy}")))
 }
 
-/// Host and port must agree; the scheme may not, since a proxy may have ended TLS.
+/// Tells whether `origin` is the server's own. Host and port must agree; the scheme may differ, since a proxy may have
+/// ended TLS.
 fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let Ok(origin) = origin.parse::<Uri>() else { return false };

@@ -1,7 +1,7 @@
-//! The page: the files of `static/`, carried by the binary, served at `/`.
+//! The page: the files of `static/`, which the binary carries, served at `/`.
 //!
-//! The server mounts each file at its own path, so nothing else can be asked for. They are plain ES modules that
-//! use the same API as everybody; this file knows nothing of deployments.
+//! Each file is mounted at its own path, so no other file can be read. The files are plain ES modules that use the same
+//! API as every client. This module depends on no deployment.
 
 use std::borrow::Cow;
 
@@ -14,21 +14,21 @@ use crate::exchange::problem::Refusal;
 use crate::exchange::request;
 use crate::exchange::route::{get, resource};
 
-/// In the binary of a release; a debug build reads the folder of its sources at each request, wherever it runs,
-/// so that a reload shows an edit.
+/// The files of the page. A release carries them in its binary. A debug build reads `static/` of its sources at each
+/// request, wherever it runs, so that a reload shows an edit.
 #[derive(RustEmbed)]
 #[folder = "static/"]
 struct Files;
 
 const INDEX: &str = "index.html";
 
-/// What the page may do: load its own files and ask its own server, WebSockets included. No inline script or
-/// style, no other host, no frame around it. Trusted types make a browser refuse every way to turn text into
-/// markup (`innerHTML` and the like), whatever a script tries.
+/// Content security policy of the page: it may load its own files and call its own server, WebSockets included. Inline
+/// scripts and styles, other hosts and frames around the page are forbidden. With trusted types a browser refuses every
+/// way to turn text into markup (such as `innerHTML`).
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Every file at its path, the index at `/`.
+/// Mounts every file at its path, and the index at `/`.
 pub(crate) fn mount(config: &mut web::ServiceConfig) {
     for name in Files::iter() {
         let path = if name == INDEX { "/".to_owned() } else { format!("/{name}") };
@@ -39,11 +39,11 @@ pub(crate) fn mount(config: &mut web::ServiceConfig) {
 }
 
 async fn answer(name: Cow<'static, str>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
-    // Only a debug build can miss it: the file was deleted after the start.
+    // Only a debug build can fail here: the file was deleted after the start.
     let Some(EmbeddedFile { data, metadata }) = Files::get(&name) else {
         return Err(Refusal::new(
             StatusCode::NOT_FOUND,
-            format!("static/{name} is gone; restart the server"),
+            format!("static/{name} is gone; restore the file or restart the server"),
         ));
     };
     let digest: String = metadata.sha256_hash().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -52,10 +52,10 @@ async fn answer(name: Cow<'static, str>, request: HttpRequest) -> Result<HttpRes
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((ETAG, tag))
-        // Kept by the browser, asked for again each time: a newer server never meets an older script.
+        // The browser keeps the file but asks for it each time, so a newer server never meets an older script.
         .insert_header((CACHE_CONTROL, "no-cache"))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        // No page of another origin may load these files as its own.
+        // No page of another origin may load these files.
         .insert_header(("cross-origin-resource-policy", "same-origin"));
     if is_known {
         return Ok(response.finish());
@@ -63,7 +63,7 @@ async fn answer(name: Cow<'static, str>, request: HttpRequest) -> Result<HttpRes
     Ok(response.content_type(content_type(&name)).body(data.into_owned()))
 }
 
-/// By the ending. A file of an unknown kind is offered for download, not guessed at.
+/// Returns the content type by the end of the name. A file of an unknown kind is offered for download.
 fn content_type(name: &str) -> &'static str {
     match name.rsplit('.').next().unwrap_or_default() {
         "html" => "text/html; charset=utf-8",

@@ -1,4 +1,4 @@
-//! What every store promises, as one list of tests.
+//! Tests of what every store promises.
 //!
 //! Each promise is one function over a fresh store; `promises_of!` makes one named test per promise and store.
 
@@ -11,12 +11,12 @@ use wirelab_clients::wire::{NewLine, Status};
 
 use super::{AppendRequest, DeploymentLog, IdempotencyKey, LogStore, ReadLimit, StoreError, Stored};
 
-/// A store under test, and how to make one that keeps only the newest lines.
+/// Makes stores for tests; with `retain_lines` above 0 a store keeps only the newest lines.
 pub(super) trait StoreUnderTest {
     fn store(&self, retain_lines: u64) -> Arc<dyn LogStore>;
 }
 
-/// One named test per promise for the store that `$make` gives.
+/// Makes one named test per promise for the store that `$make` gives.
 macro_rules! promises_of {
     ($make:expr) => {
         $crate::store::conformance::promises_of!($make;
@@ -52,7 +52,7 @@ macro_rules! promises_of {
 pub(super) use promises_of;
 
 const ALL: ReadLimit = ReadLimit { lines: usize::MAX, bytes: usize::MAX };
-/// Nothing here takes long; a promise that hangs must fail.
+/// Time limit of one step: no step takes long, and a promise that hangs must fail.
 const SOON: Duration = Duration::from_secs(10);
 
 async fn soon<F: Future>(what: &str, future: F) -> F::Output {
@@ -260,7 +260,7 @@ pub(super) async fn listing_is_newest_first_and_limited(under_test: &dyn StoreUn
     let mut ids = Vec::new();
     for _ in 0..5 {
         ids.insert(0, new_log(&*store).await.info().id);
-        // Ids and creation times have µs and ms grains: give each deployment its own.
+        // Ids and creation times have a resolution of ms and µs: each deployment needs its own.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let listed: Vec<_> = store.list(4).await.unwrap().iter().map(|log| log.info().id).collect();

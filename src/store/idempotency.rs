@@ -1,7 +1,7 @@
-//! Idempotency keys: what makes repeating an append safe.
+//! Idempotency keys, which make it safe to repeat an append.
 //!
-//! Each log remembers its newest keys with the answer they got. Both stores keep them here; how a key becomes
-//! durable is the store's affair.
+//! Each log remembers its newest keys with their answers. Both stores keep them in this type; a durable store also
+//! writes them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,19 +9,19 @@ use wirelab_clients::wire::Seq;
 
 use super::StoreError;
 
-/// Keys remembered per log: a publisher that repeats an append does so within its last few thousand.
+/// Keys that are remembered per log. A publisher that repeats an append does so within its last few thousand.
 pub const KEYS_MAX: usize = 10_000;
 
-/// A client's name for one append, and what it was used for.
+/// A client's name for one append, with a digest of what it was used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// 1 to 64 visible ASCII characters.
+    /// The key: 1 to 64 visible ASCII characters.
     pub key: String,
-    /// SHA-256 of content type and body: tells a repetition from a misuse.
+    /// SHA-256 of content type and body, which tells a repetition from another use of the key.
     pub digest: [u8; 32],
 }
 
-/// The newest [`KEYS_MAX`] keys of one log.
+/// The newest [`KEYS_MAX`] keys of one log, with their answers.
 #[derive(Debug, Default)]
 pub struct IdempotencyKeys {
     answers: HashMap<String, ([u8; 32], Seq, Seq)>,
@@ -29,7 +29,7 @@ pub struct IdempotencyKeys {
 }
 
 impl IdempotencyKeys {
-    /// The seqs (first, last) that `key` got before; `None` if it is new.
+    /// Returns the seqs (first, last) that `key` got before; `None` if it is new.
     pub fn find(&self, key: &IdempotencyKey) -> Result<Option<(Seq, Seq)>, StoreError> {
         match self.answers.get(&key.key) {
             None => Ok(None),
@@ -38,7 +38,7 @@ impl IdempotencyKeys {
         }
     }
 
-    /// Remembers what `key` got, forgetting the oldest beyond the bound.
+    /// Remembers the seqs that `key` got, and forgets the oldest key beyond the bound.
     pub fn insert(&mut self, key: IdempotencyKey, first: Seq, last: Seq) {
         if self.answers.insert(key.key.clone(), (key.digest, first, last)).is_none() {
             self.oldest_first.push_back(key.key);

@@ -1,7 +1,7 @@
 //! The memory store: logs that live as long as the process.
 //!
-//! The default of experiments, because an append costs nothing but the copy. An acknowledged line is readable,
-//! not durable.
+//! It is the default of experiments, because an append costs only a copy. An acknowledged line can be read but is not
+//! durable.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -15,7 +15,7 @@ use super::{
     Stored, new_epoch, new_id, now_us,
 };
 
-/// Logs in memory. Bounded by `--retain-lines` per log; without it, by what publishers send.
+/// A store in memory. Its size is bounded by `--retain-lines` per log; without it, by what publishers send.
 #[derive(Default)]
 pub struct MemoryStore {
     logs: RwLock<HashMap<DeploymentId, Arc<MemoryLog>>>,
@@ -23,7 +23,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// A store that keeps the newest `retain_lines` of each log; 0 keeps all.
+    /// Makes a store that keeps the newest `retain_lines` of each log; 0 keeps all.
     pub fn new(retain_lines: u64) -> Self {
         Self { logs: RwLock::default(), retain_lines }
     }
@@ -67,7 +67,7 @@ impl LogStore for MemoryStore {
     async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
         let removed = self.logs.write().expect("no holder panics").remove(id);
         let log = removed.ok_or_else(|| StoreError::NotFound(id.clone()))?;
-        // Under the log's lock, so that no append can succeed after the deletion was announced.
+        // The deletion is announced under the log's lock, so that no append can succeed after it.
         let _kept = log.lock();
         log.head.send_modify(|head| head.deleted = true);
         Ok(())
@@ -81,7 +81,7 @@ impl LogStore for MemoryStore {
         false
     }
 
-    /// Memory takes every line.
+    /// Always succeeds: memory takes every line.
     fn check(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -100,7 +100,7 @@ struct MemoryLog {
 
 #[derive(Default)]
 struct Kept {
-    /// Lines `head.first + 1 ..= head.last`.
+    /// The kept lines: `head.first + 1 ..= head.last`.
     lines: VecDeque<Arc<EncodedLine>>,
     keys: IdempotencyKeys,
     finished_us: Option<u64>,

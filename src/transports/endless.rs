@@ -1,8 +1,9 @@
-//! A response that never ends by itself: what SSE and NDJSON have in common.
+//! A response that does not end before its log does: the common part of SSE and NDJSON.
 //!
-//! Both wait for ever and differ only in how a line is written down, so each is a [`Framing`] and this is the
-//! rest: first bytes at once, a batch whenever the log has grown, a sign of life in silence, an end that says
-//! why. Position lives in the reader; a client that reads slowly is polled less, and nothing queues up for it.
+//! Both wait for ever and differ only in how they write a line, so each is a [`Framing`] and this module is the rest.
+//! It sends the first bytes at once, a batch whenever the log has grown, and a sign of life in silence. The last bytes
+//! tell the reason of the end. The position is kept in the reader. A client that reads slowly is polled less often, and
+//! nothing is queued for it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -21,28 +22,28 @@ use crate::exchange::route::no_store;
 use crate::metrics::Waiting;
 use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
 
-/// How a stream writes things down. Everything it returns is flushed as one piece.
+/// How a stream encodes what it sends. Each returned value is flushed as one piece.
 pub(super) trait Framing: 'static {
     const TRANSPORT: Transport;
     const CONTENT_TYPE: &'static str;
 
-    /// The first bytes, sent at once even on a silent log.
+    /// Encodes the first bytes, which are sent at once even on a silent log.
     fn hello(&self, hello: &Hello) -> Bytes;
-    /// One event or record per line.
+    /// Encodes a batch: one event or record per line.
     fn batch(&self, batch: &EncodedBatch) -> Bytes;
-    /// The log has ended and all of it was sent.
+    /// Encodes the end of the log, after its last line was sent.
     fn finished(&self, finished: &Finished) -> Bytes;
-    /// Lines the reader wanted are gone.
+    /// Encodes a gap: lines after the reader's cursor are no longer kept.
     fn gap(&self, gap: &Gap) -> Bytes;
-    /// The deployment is gone.
+    /// Encodes the deletion of the deployment.
     fn deleted(&self) -> Bytes;
-    /// A sign of life that no parser mistakes for a line.
+    /// Encodes a sign of life that no parser takes for a line.
     fn heartbeat(&self) -> Bytes;
-    /// The last bytes before the server stops.
+    /// Encodes the last bytes before the server stops.
     fn goodbye(&self) -> Bytes;
 }
 
-/// Answers with the rest of the log, for ever.
+/// Answers with the lines after the reader's cursor, until the log ends.
 pub(super) fn respond<F: Framing>(
     request: &HttpRequest,
     reader: Reader,
@@ -56,7 +57,7 @@ pub(super) fn respond<F: Framing>(
     let mut response = no_store(HttpResponse::Ok());
     response
         .content_type(F::CONTENT_TYPE)
-        // nginx would keep events back to fill its buffers.
+        // nginx would otherwise buffer events.
         .insert_header(("x-accel-buffering", HeaderValue::from_static("no")));
     coding.vary(&mut response);
     let encoder = coding.start(&mut response);
@@ -87,7 +88,7 @@ enum Next {
 }
 
 impl<F: Framing> Endless<F> {
-    /// The next bytes to flush; `None` ends the body.
+    /// Returns the next bytes to flush; `None` ends the body.
     async fn next(&mut self) -> Option<Bytes> {
         match std::mem::replace(&mut self.next, Next::Lines) {
             Next::Hello => Some(self.framing.hello(&Hello { cursor: self.reader.cursor() })),
@@ -119,7 +120,8 @@ impl<F: Framing> Endless<F> {
             Ok(batch) => {
                 self.waiting.delivered(batch.next.after, batch.lines.len());
                 if batch.more {
-                    // Who catches up always has a batch ready: the others on this thread get a turn between two.
+                    // A reader that catches up always has a batch ready; other streams of this thread get a turn
+                    // between two batches.
                     tokio::task::yield_now().await;
                 }
                 let finished = batch.finished.map(|status| Finished { cursor: batch.next.clone(), status });
@@ -139,7 +141,7 @@ impl<F: Framing> Endless<F> {
                 match error {
                     ReadError::Gap(gap) => self.framing.gap(&gap),
                     ReadError::Deleted(_) => self.framing.deleted(),
-                    // Neither finished nor gap: the client reconnects from its cursor.
+                    // Without `finished` or `gap` the client reconnects from its cursor.
                     ReadError::Store(error) => {
                         eprintln!("a stream ended early: {error}");
                         Bytes::new()
@@ -150,7 +152,7 @@ impl<F: Framing> Endless<F> {
     }
 }
 
-/// The cursor behind each line of a batch: what an event's id says.
+/// Returns the cursor after the line `seq` of a batch, which is the id of its event.
 pub(super) fn cursor_at(batch: &EncodedBatch, seq: u64) -> Cursor {
     Cursor { epoch: batch.next.epoch.clone(), after: seq }
 }

@@ -1,9 +1,9 @@
 //! Long polling: the server waits once.
 //!
-//! The client asks for lines after its cursor. If there are none, the handler holds the request until the log
-//! grows or the hold expires; an expired hold answers 204. A server that lingers answers a first line a little later,
-//! with what came behind it, but never after the hold. No state is kept between requests: all position
-//! lives in the client's cursor.
+//! The client asks for lines after its cursor. If there are none, the handler holds the request until the log grows or
+//! the hold expires; an expired hold is answered 204. A server that lingers answers a first line a little later,
+//! together with the lines that followed it, but never after the hold. No state is kept between requests: the position
+//! is in the client's cursor.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use crate::exchange::compression::Coding;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, parameter};
 
-/// An answer is true for the moment it was given only.
+/// No cache may keep an answer: it is valid only at the moment it is given.
 const CACHE_CONTROL: &str = "no-store";
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// `GET …/long-poll?from=&wait=&limit=`: 200 with a batch, or 204 when the hold expired.
+/// Answers `GET …/long-poll?from=&wait=&limit=`: 200 with a batch, or 204 when the hold has expired.
 pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let (id, limit) = (request::deployment_id(&request)?, request::limit(&request)?);
     let wait = Wait::asked(&request, context.options.hold_max)?;
@@ -30,9 +30,9 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
 
     let waiting = context.metrics.wait(Transport::LongPoll, reader.cursor().after, reader.head());
     tokio::select! {
-        // On goodbye the poll ends as if its hold had expired: the client asks again, elsewhere or later.
+        // During a shutdown the poll ends as if its hold had expired; the client asks again later.
         () = context.shutdown.cancelled() => {}
-        // Which of line and expiry ended the wait shows in what there is to read.
+        // What can be read afterwards shows whether a line or the hold ended the wait.
         _ = timeout(wait.hold, reader.wait_and_gather(context.options.linger)) => {}
     }
     let batch = reader.read(limit).await?;
@@ -57,7 +57,7 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
     Ok(response)
 }
 
-/// How long to hold, and whether to tell: the client asked by `Prefer`.
+/// The hold of one request, and whether the answer must confirm it: the client asked for it by `Prefer`.
 #[derive(Debug, PartialEq)]
 struct Wait {
     hold: Duration,
@@ -65,7 +65,8 @@ struct Wait {
 }
 
 impl Wait {
-    /// The smaller of `wait` (bad: 400) and `Prefer: wait` (RFC 7240 §4.3; bad: ignored), at most `hold_max`.
+    /// Returns the smaller of `wait` (400 if invalid) and `Prefer: wait` (RFC 7240 §4.3; ignored if invalid), at most
+    /// `hold_max`.
     fn asked(request: &HttpRequest, hold_max: Duration) -> Result<Self, Refusal> {
         let parameter = parameter(request, "wait")?.map(|wait| decimal_seconds(&wait)).transpose()?;
         let preference = request
@@ -84,12 +85,12 @@ impl Wait {
             (Some(parameter), Some(preference)) => parameter.min(preference),
         };
         let hold = asked.min(hold_max);
-        // The header has whole seconds only (RFC 7240 §4.3): half a second cannot be said in it.
+        // The header has whole seconds only (RFC 7240 §4.3), so a hold of half a second cannot be confirmed in it.
         Ok(Self { hold, preferred: preference.is_some() && hold.subsec_nanos() == 0 })
     }
 }
 
-/// Digits with at most one dot: `f64`'s own parser would also take `inf`, `1e9` and signs.
+/// Parses decimal seconds: digits with at most one dot. The parser of `f64` would also accept `inf`, `1e9` and signs.
 fn decimal_seconds(text: &str) -> Result<Duration, Refusal> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
         && text.starts_with(|c: char| c.is_ascii_digit());
@@ -97,7 +98,7 @@ fn decimal_seconds(text: &str) -> Result<Duration, Refusal> {
     seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.min(f64::from(u32::MAX))).ok()).ok_or_else(
         || {
             Refusal::bad_request(format!(
-                "wait {text:?} is not valid: decimal seconds from 0, such as 25 or 0.5"
+                "wait {text:?} is not valid; give decimal seconds from 0, such as 25 or 0.5"
             ))
         },
     )

@@ -1,7 +1,7 @@
-//! The server halves of the transports: how lines leave the log.
+//! The server halves of the transports: how lines leave a log.
 //!
-//! Every transport is an answer to one question: who waits? One file each, opened by the client half with the
-//! same stem in `clients/src/transports/`. All they may use is a [`Reader`](crate::reader::Reader).
+//! Transports differ in one question: who waits for the next line? Each is one file; its client half has the same stem
+//! in `clients/src/transports/`. A transport uses nothing of the store but a [`Reader`](crate::reader::Reader).
 
 mod endless;
 pub mod long_poll;
@@ -19,7 +19,7 @@ use crate::exchange::compression::Coding;
 use crate::exchange::route::{get, resource};
 use crate::reader::EncodedBatch;
 
-/// The transports that are served, each at its path.
+/// Mounts the transports that are served, each at its path.
 pub fn mount(config: &mut web::ServiceConfig, served: &[Transport]) {
     for transport in served {
         let path = transport.path();
@@ -34,14 +34,14 @@ pub fn mount(config: &mut web::ServiceConfig, served: &[Transport]) {
     }
 }
 
-/// What both polls answer with 200: the batch and its entity tag.
+/// Makes the 200 answer of both polls: the batch and its entity tag.
 fn batch_answer(batch: &EncodedBatch, cache_control: &'static str, coding: Coding) -> HttpResponse {
     let outcome = if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data };
     let mut response = tagged(HttpResponse::Ok(), batch, cache_control, coding);
     counted(coding.whole(response.content_type("application/json"), batch.json()), outcome)
 }
 
-/// A poll's answer with the entity tag that tells the client where it is, weak if the body is coded.
+/// Adds to a poll's answer the entity tag that holds the client's next cursor. The tag is weak if the body is coded.
 fn tagged(
     mut response: HttpResponseBuilder,
     batch: &EncodedBatch,
@@ -55,7 +55,7 @@ fn tagged(
     response
 }
 
-/// Tells the counters how this request ended, where the status alone does not.
+/// Sets the outcome of a request for the counters, where the status alone does not tell it.
 fn counted(mut response: HttpResponse, outcome: Outcome) -> HttpResponse {
     response.extensions_mut().insert(outcome);
     response

@@ -1,7 +1,7 @@
 //! NDJSON: the server waits for ever, one JSON object per line of an endless body.
 //!
-//! The first record says where the stream starts, then every line of the log is one record; the last one says
-//! why it ended. A blank line is a sign of life. A body that stops without such a record was cut: the client
+//! The first record tells where the stream starts; then every line of the log is one record; the last record tells why
+//! the stream ended. A blank line is a sign of life. A body that ends without such a last record was cut: the client
 //! reconnects from its cursor.
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,7 +14,7 @@ use crate::exchange::problem::Refusal;
 use crate::exchange::request;
 use crate::reader::EncodedBatch;
 
-/// `GET …/ndjson?from=`.
+/// Answers `GET …/ndjson?from=` with a stream.
 pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let id = request::deployment_id(&request)?;
     let reader = context.deployments.reader(&id, request::position(&request)?).await?;
@@ -58,7 +58,7 @@ impl Framing for Ndjson {
     }
 
     fn goodbye(&self) -> Bytes {
-        // A clean end of the body says all there is to say.
+        // A clean end of the body is enough.
         Bytes::new()
     }
 }

@@ -1,7 +1,7 @@
 //! Short polling: the client waits, between requests.
 //!
-//! Every request is answered at once with what there is after the client's cursor, often nothing. A client that
-//! sends back the entity tag of its last answer gets 304 without a body instead of an empty batch.
+//! Every request is answered at once with the lines after the client's cursor, often none. A client that sends back the
+//! entity tag of its last answer gets 304 without a body instead of an empty batch.
 
 use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,10 +14,10 @@ use crate::exchange::problem::Refusal;
 use crate::exchange::request;
 use crate::reader::EncodedBatch;
 
-/// Caches may keep the answer but must ask each time (RFC 9111 §5.2.2.4).
+/// Caches may keep the answer but must validate it each time (RFC 9111 §5.2.2.4).
 const CACHE_CONTROL: &str = "no-cache";
 
-/// `GET …/short-poll?from=&limit=`: 200 with a batch, or 304.
+/// Answers `GET …/short-poll?from=&limit=`: 200 with a batch, or 304.
 pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let (id, limit) = (request::deployment_id(&request)?, request::limit(&request)?);
     let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
@@ -31,8 +31,8 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
     Ok(advised(batch_answer(&batch, CACHE_CONTROL, coding), &batch, &context.options))
 }
 
-/// With the interval that the server asks pollers to keep, where there was no news and more may come. `Retry-After` is
-/// standard for 503 and redirects; on 200 and 304 it is this server's own word.
+/// Adds the interval that the server advises to pollers, if there was no line and more may come. `Retry-After` is
+/// standard for 503 and redirects; on 200 and 304 it is an extension of this server.
 fn advised(mut response: HttpResponse, batch: &EncodedBatch, options: &Options) -> HttpResponse {
     if let Some(interval) = options.poll_advice
         && batch.lines.is_empty()

@@ -1,8 +1,8 @@
 //! Server-sent events: the server waits for ever, and browsers reconnect by themselves.
 //!
-//! One endless response of text events (WHATWG HTML §9.2). Each line of the log is an unnamed event whose id is
-//! the cursor behind it, so the browser's own `Last-Event-ID` resumes exactly. After the end the answer is 204,
-//! the one status that tells an EventSource to stop.
+//! One endless response of text events (WHATWG HTML §9.2). Each line of the log is an unnamed event whose id is the
+//! cursor after it, so that the browser's own `Last-Event-ID` resumes exactly. After the end of the log the answer is
+//! 204, the one status that tells an EventSource to stop.
 
 use std::fmt::Display;
 
@@ -21,12 +21,13 @@ use crate::exchange::route::no_store;
 use crate::reader::EncodedBatch;
 
 const CONTENT_TYPE: &str = "text/event-stream";
-/// Reconnection time of a healthy stream, ms: a spread, or all clients of a restarted server return at once.
+/// Range of the reconnection time of a healthy stream, ms. It is random: otherwise all clients of a restarted server
+/// would return at once.
 const RETRY_MS: std::ops::Range<u64> = 500..1_500;
-/// Reconnection time when the server is overloaded or stopping, ms.
+/// Range of the reconnection time when the server is overloaded or stopping, ms.
 const RETRY_LATER_MS: std::ops::Range<u64> = 1_000..5_000;
 
-/// `GET …/sse?from=`, with `Last-Event-ID` as browsers send it.
+/// Answers `GET …/sse?from=` with a stream; browsers send `Last-Event-ID`.
 pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let id = request::deployment_id(&request)?;
     let reader = context.deployments.reader(&id, request::position(&request)?).await?;
@@ -36,7 +37,7 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
     Ok(endless::respond(&request, reader, Sse, context))
 }
 
-/// What an overloaded server answers: a stream that only says when to come back.
+/// Makes the answer of an overloaded server: a stream that only says when to come back.
 pub fn overloaded() -> HttpResponse {
     no_store(HttpResponse::Ok()).content_type(CONTENT_TYPE).body(retry(RETRY_LATER_MS))
 }
@@ -69,7 +70,7 @@ impl Framing for Sse {
     }
 
     fn gap(&self, gap: &Gap) -> Bytes {
-        // No id: the client's cursor stays where its lines end.
+        // The event has no id: the client's cursor stays after its last line.
         one_event("gap", None, gap)
     }
 
@@ -86,7 +87,7 @@ impl Framing for Sse {
     }
 }
 
-/// Digits only, or the field is ignored.
+/// Encodes a random reconnection time in digits only: browsers ignore the field otherwise.
 fn retry(range_ms: std::ops::Range<u64>) -> String {
     format!("retry: {}\n\n", rand::rng().random_range(range_ms))
 }
@@ -101,8 +102,8 @@ fn one_event(name: &str, id: Option<&dyn Display>, data: &impl Serialize) -> Byt
     text.into()
 }
 
-/// Writes one event. Data is split at LF, CR and CRLF, since each of them ends a line of the stream; JSON has
-/// none of them raw, but this does not rely on it. Names and ids are ours and hold none.
+/// Writes one event. Data is split at LF, CR and CRLF, since each of them ends a line of the stream. JSON has none of
+/// them raw, but this function does not rely on it. Names and ids are the server's own and have no line end.
 fn event(text: &mut String, name: Option<&str>, id: Option<&dyn Display>, data: &str) {
     use std::fmt::Write;
     if let Some(name) = name {
@@ -113,7 +114,7 @@ fn event(text: &mut String, name: Option<&str>, id: Option<&dyn Display>, data: 
     }
     let mut rest = data;
     loop {
-        // Both are ASCII, so a byte is enough, and this is the hot path of a long log.
+        // Both line ends are single bytes. A search for bytes is fast, and this is the hot path of a long log.
         let end = memchr::memchr2(b'\r', b'\n', rest.as_bytes()).unwrap_or(rest.len());
         text.push_str("data: ");
         text.push_str(&rest[..end]);

@@ -1,9 +1,9 @@
 //! WebSocket: the server waits for ever, on a connection that both sides may write to.
 //!
-//! One HTTP request is upgraded (RFC 6455); from then on each line of the log is one JSON text frame, and the
-//! client may send commands: enter and leave rooms, pause, publish. This engine is a streaming body over
-//! cursors: it asks the logs when the socket can take more, so a client that reads slowly costs one batch of
-//! memory and delays nobody. What the frames mean is in `session`, shared with the engine that runs on actors.
+//! One HTTP request is upgraded (RFC 6455). From then on each line of the log is one JSON text frame, and the client
+//! may send commands: enter and leave rooms (other deployments), pause, publish. This engine is a streaming body over
+//! cursors: it reads the logs when the socket can take more. So a client that reads slowly costs one batch of memory
+//! and delays no other client. The meaning of frames is in `session`, which the engine on actors uses too.
 
 mod rooms;
 pub(super) mod session;
@@ -28,7 +28,7 @@ use crate::exchange::request;
 use crate::exchange::upgrade::{self, CLOSE_TIMEOUT};
 use crate::reader::EncodedBatch;
 
-/// `GET …/websocket?from=` with an upgrade.
+/// Answers `GET …/websocket?from=` with an upgrade.
 pub async fn answer(
     request: HttpRequest,
     payload: web::Payload,
@@ -43,8 +43,7 @@ pub async fn answer(
     Ok(counted(response.streaming(body), Outcome::Data))
 }
 
-/// The start of a 101 answer and the socket behind it. Everything that can be refused is refused before, as plain
-/// HTTP.
+/// Starts a 101 answer and opens the socket behind it. Every refusal happens before the upgrade, as plain HTTP.
 pub(super) async fn enter(
     request: &HttpRequest,
     payload: web::Payload,
@@ -58,16 +57,16 @@ pub(super) async fn enter(
     Ok((response, Socket::new(reader, payload, transport, context)))
 }
 
-/// A socket as a body: polled when TCP can take more.
+/// A socket as a streaming body: polled when TCP can take more.
 struct Connection {
     socket: Socket,
-    /// When something was last sent.
+    /// When the last bytes were sent.
     silent_since: Instant,
     context: web::Data<Context>,
 }
 
 impl Connection {
-    /// The next bytes to flush; `None` ends the connection, the server's side first.
+    /// Returns the next bytes to flush; `None` ends the connection from the server's side.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let mut out = BytesMut::new();
@@ -81,7 +80,7 @@ impl Connection {
             match self.socket.session.phase() {
                 Phase::Open => self.turn().await,
                 Phase::Closing => {
-                    // Answered or not, the connection ends now.
+                    // The connection ends now, with or without an answer.
                     let _ = timeout(CLOSE_TIMEOUT, self.await_close()).await;
                     return None;
                 }
@@ -90,7 +89,7 @@ impl Connection {
         }
     }
 
-    /// Waits for whichever comes first, and has the session take it.
+    /// Waits for the next event, a heartbeat or the shutdown, and passes it to the session.
     async fn turn(&mut self) {
         let Self { socket, silent_since, context } = self;
         let heartbeat = *silent_since + context.options.heartbeat;
@@ -115,7 +114,7 @@ impl Connection {
     }
 }
 
-/// Appends a frame's bytes.
+/// Appends the bytes of a frame to `out`.
 fn encode(outgoing: Outgoing, out: &mut BytesMut) {
     let mut frame = |payload: &[u8], opcode| Parser::write_message(out, payload, opcode, true, false);
     match outgoing {
@@ -130,10 +129,10 @@ fn encode(outgoing: Outgoing, out: &mut BytesMut) {
     }
 }
 
-/// A line's JSON goes into its frame as it is: nothing is encoded twice.
+/// Appends one frame per line. The JSON of a line goes into its frame as it is: nothing is encoded twice.
 fn line_frames(deployment: &DeploymentId, batch: &EncodedBatch, out: &mut BytesMut) {
     let head = line_head(deployment);
-    // Two bytes of opcode and length, at most eight more of length, a brace.
+    // Each frame adds two bytes of opcode and length, at most eight more of length, and a brace.
     out.reserve(batch.lines.iter().map(|line| head.len() + line.json.len() + 11).sum());
     let mut json = BytesMut::new();
     for line in &batch.lines {
@@ -145,7 +144,7 @@ fn line_frames(deployment: &DeploymentId, batch: &EncodedBatch, out: &mut BytesM
     }
 }
 
-/// What stands before a line's own JSON in its frame; a `}` stands behind it.
+/// Returns what precedes a line's own JSON in its frame; a `}` follows it.
 pub(super) fn line_head(deployment: &DeploymentId) -> String {
     format!("{{\"type\":\"line\",\"deployment\":\"{deployment}\",\"line\":")
 }

@@ -459,7 +459,7 @@ fn without_a_lab_no_outage_is_begun_and_the_server_says_why() {
     let page = Page::of(&server);
     open(&page, 3);
     page.click("#lesson-run");
-    wait_to_hear(&page, "The lesson stopped: this server has no lab: it was started with --no-lab");
+    wait_to_hear(&page, "The lesson stopped: this server has no lab, since it was started with --no-lab");
     assert!(page.is_enabled("#lesson-run") && deployments(&server).is_empty());
     leave(&page, &server);
     page.says_nothing_but(|said| said.contains("status of 404"));

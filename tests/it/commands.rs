@@ -213,9 +213,9 @@ fn a_run_killed_with_kill_9_is_gone_on_with_and_keeps_what_it_had() {
         fs::write(&path, good).unwrap();
     }
     fs::remove_file(folder.join("plan.toml")).unwrap();
-    assert!(text(&resume().stderr).contains("plan.toml is missing; an experiment cannot go on"));
+    assert!(text(&resume().stderr).contains("plan.toml is missing; the experiment cannot be continued"));
     let nowhere = output(wirelab().args(["run", "--resume", "/nowhere"]));
-    assert!(text(&nowhere.stderr).contains("name a folder that `wirelab run` wrote"), "{nowhere:?}");
+    assert!(text(&nowhere.stderr).contains("name the folder of an interrupted `wirelab run`"), "{nowhere:?}");
 }
 
 #[test]

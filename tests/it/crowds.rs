@@ -243,9 +243,9 @@ fn a_crowd_that_cannot_be_is_refused_with_the_reason() {
     server.finish(&ended, Status::Failed);
     let (running, ended) = (running.as_str(), ended.as_str());
     for (id, transport, subscribers, status, said) in [
-        (running, "sse", 0, 400, "1 to 2000 subscribers, this one has 0"),
-        (running, "sse", 2_001, 400, "1 to 2000 subscribers, this one has 2001"),
-        (running, "websocket", 1, 400, "websocket is not served here; there is sse, ndjson"),
+        (running, "sse", 0, 400, "a crowd of 0 subscribers is not possible; give 1 to 2000"),
+        (running, "sse", 2_001, 400, "a crowd of 2001 subscribers is not possible; give 1 to 2000"),
+        (running, "websocket", 1, 400, "websocket is not served here; choose one of sse, ndjson"),
         (running, "sock", 1, 400, "unknown transport \"sock\""),
         ("no id", "sse", 1, 400, "8 to 26 characters"),
         ("0123456789", "sse", 1, 404, "0123456789"),

@@ -245,5 +245,5 @@ fn what_is_no_file_and_what_is_too_large_is_not_read() {
     assert!(Command::new("mkfifo").arg(&runs).status().unwrap().success());
     let output = report(folder.path());
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("runs.csv: it is no file"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("runs.csv: it is not a file"), "{}", text(&output.stderr));
 }

@@ -1,4 +1,4 @@
-//! What `wirelab run` is asked for: a plan that is there, or one made of flags.
+//! The plan that the arguments of `wirelab run` ask for: an existing one, or one made of options.
 
 use wirelab_clients::harness::cell::{AD_HOC_LINES, Given, LineProcess, ServeOptions, Server, StoreKind};
 use wirelab_clients::harness::network::Fault;
@@ -20,10 +20,10 @@ impl From<cli::Size> for Size {
     }
 }
 
-/// The plan of `wirelab run` without one.
+/// Plan of `wirelab run` without arguments.
 const DEFAULT_PLAN: &str = "quick";
 
-/// The plan that was named, or the one that the flags make, on the targets that were named.
+/// Returns the named plan, or the plan made of options, on the named targets.
 pub(super) fn plan(arguments: &Run) -> Result<Plan, Failure> {
     let target = |given: &String| {
         Server::parse(given, |name| plan_files::profile(name, &arguments.data)).map_err(Failure::usage)
@@ -31,12 +31,12 @@ pub(super) fn plan(arguments: &Run) -> Result<Plan, Failure> {
     let targets: Vec<Server> = arguments.target.iter().map(target).collect::<Result<_, _>>()?;
     if arguments.store.is_some() && targets.iter().any(|target| *target != Server::Wirelab) {
         return Err(Failure::usage(
-            "--store says where wirelab's own server keeps its logs, and --target names another; leave one out",
+            "--store applies only to wirelab's own server, and --target names another; leave one of them out",
         ));
     }
     let profiles_only = targets.iter().all(|target| matches!(target, Server::Profile(_)));
     if !targets.is_empty() && profiles_only && !arguments.transport.is_empty() {
-        return Err(Failure::usage("a profile has a transport of its own; leave --transport out"));
+        return Err(Failure::usage("a profile has its own transport; leave --transport out"));
     }
     if let Some(given) = &arguments.plan {
         let found = plan_files::find(given, arguments.size.into(), &arguments.data);

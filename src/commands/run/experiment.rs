@@ -1,7 +1,7 @@
-//! An experiment on disk: begun in a new folder, or gone on with in an old one.
+//! An experiment on disk: begun in a new folder, or continued in an old one.
 //!
-//! Whatever a run found out is written before the next one starts, so that an experiment that was interrupted, or whose
-//! machine went down, keeps what it measured.
+//! The results of a run are written before the next run starts. So an experiment that is interrupted, or whose machine
+//! fails, keeps what it measured.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,17 +21,17 @@ use super::super::{Failure, results_folder, say};
 use crate::report::{self, Folder, terminal};
 use wirelab_clients::harness::plan_files;
 
-/// A plan with what was measured of it, and where that is.
+/// A plan with the results measured so far, and their folder.
 pub(super) struct Experiment {
     pub(super) folder: PathBuf,
     pub(super) results: ResultSet,
-    /// What is still to be run, in order.
+    /// Runs that are still to be made, in order.
     pub(super) left: Vec<Cell>,
     recordings: BTreeMap<String, Arc<Recording>>,
 }
 
 impl Experiment {
-    /// Begins in a new folder below `results`, with the runs `cells` of a plan.
+    /// Begins an experiment in a new folder below `results`, with the runs `cells` of a plan.
     pub(super) fn begin(plan: Plan, cells: Vec<Cell>, data: &Path, results: &Path) -> Result<Self, Failure> {
         let recordings = recordings(&plan, data)?;
         let started = SystemTime::now();
@@ -47,10 +47,10 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// Goes on with what is in `folder`, by the same build on the same machine: runs of two are not one experiment.
+    /// Continues the experiment in `folder`. Build and machine must be the same: runs of two are not one experiment.
     pub(super) fn resume(folder: &Path, data: &Path) -> Result<Self, Failure> {
         let unreadable = |error: results_folder::Refused| {
-            Failure::usage(format!("{error}; name a folder that `wirelab run` wrote and did not finish"))
+            Failure::usage(format!("{error}; name the folder of an interrupted `wirelab run`"))
         };
         let wanted = |path: &str| report::is_resumed_from(path);
         let files = results_folder::read(folder, &[report::HDR_FOLDER, report::RUNS_FOLDER], wanted)
@@ -60,7 +60,7 @@ impl Experiment {
             let file = files.iter().find(|file| file.path == name);
             let file = file.ok_or_else(|| {
                 Failure::usage(in_folder(&format!(
-                    "{name} is missing; an experiment cannot go on without it"
+                    "{name} is missing; the experiment cannot be continued without it"
                 )))
             })?;
             String::from_utf8(file.bytes.clone())
@@ -88,12 +88,12 @@ impl Experiment {
         Ok(Self { folder: folder.to_owned(), results, left, recordings })
     }
 
-    /// The due times of each deployment of a cell.
+    /// Returns the due times of the lines, for each deployment of a cell.
     pub(super) fn schedules(&self, cell: &Cell) -> Vec<Schedule> {
         plan_files::schedules(cell, &self.recordings)
     }
 
-    /// Keeps a run, and writes everything that follows from it.
+    /// Adds a run and writes all files that depend on it.
     pub(super) fn keep(&mut self, run: RunResult) -> Result<(), Failure> {
         let files = report::files_of_run(&run).map_err(Failure::environment)?;
         results_folder::write(&self.folder, &files).map_err(refused)?;
@@ -114,7 +114,7 @@ impl Experiment {
         results_folder::write(&self.folder, &[page]).map_err(refused)
     }
 
-    /// Prints the table and where the files are.
+    /// Prints the table and the path of the files.
     pub(super) fn conclude(&self) -> Result<(), Failure> {
         let text = format!("{}\nfiles: {}\n", terminal::render(&self.results), self.folder.display());
         say(&text).map(|_| ())
@@ -122,10 +122,11 @@ impl Experiment {
 }
 
 fn refused(error: results_folder::Refused) -> Failure {
-    Failure::environment(format!("{error}; name another folder with --results"))
+    Failure::environment(format!("{error}; choose another folder with --results"))
 }
 
-/// The recordings that the plan replays; a schedule without a line in its cohort is refused.
+/// Loads the recordings that the plan replays. Refuses a schedule without a line in its cohort, the lines that are
+/// measured.
 fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recording>>, Failure> {
     let recordings = plan_files::recordings(plan, data).map_err(Failure::usage)?;
     for cell in plan.cells() {
@@ -136,10 +137,10 @@ fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recording
     Ok(recordings)
 }
 
-/// Why an experiment cannot go on here, if it cannot.
+/// Checks that the experiment was begun with this build on this machine; the error says what differs.
 fn same_build_and_machine(manifest: &Manifest) -> Result<(), String> {
     let (version, commit, machine) = (env!("CARGO_PKG_VERSION"), commit(), Machine::describe());
-    let remedy = "start anew, so that all runs are of one build on one machine";
+    let remedy = "start a new experiment, so that all runs are of one build on one machine";
     let differ = |what: &str, there: &dyn std::fmt::Debug, here: &dyn std::fmt::Debug| {
         Err(format!("{what} was {there:?} and is {here:?}; {remedy}"))
     };
@@ -155,7 +156,7 @@ fn same_build_and_machine(manifest: &Manifest) -> Result<(), String> {
     Ok(())
 }
 
-/// The commit that this was built from, as far as its source is still there; `-dirty` when the tree was changed.
+/// Returns the commit of this build, if its source is still there; with `-dirty` if the tree was changed.
 fn commit() -> Option<String> {
     let source = env!("CARGO_MANIFEST_DIR");
     let describe = ["describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"];

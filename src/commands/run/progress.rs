@@ -1,7 +1,7 @@
-//! How far `wirelab run` is: a bar for people, or lines of JSON for a program that started it.
+//! The progress of `wirelab run`: a bar for people, or lines of JSON for a program.
 //!
-//! Shows what it is told and decides nothing. With JSON, stdout holds these lines and nothing else: one before the first
-//! run, one at each run's begin and end, some in between, and a last one that says how it all ended.
+//! With JSON, stdout holds these lines and nothing else: one before the first run, one at each run's start and end,
+//! some in between, and a last one that says how everything ended.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -14,10 +14,10 @@ use super::super::{Exit, Failure, say};
 use crate::commands::cli::ProgressFormat;
 use crate::lab::run_progress::{RunEnded, RunLine, RunProgress};
 
-/// Between two lines of JSON while a run goes on: often enough for a picture that moves.
+/// Time between two lines of JSON during a run: short enough for a picture that moves.
 const LINES_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Shows how far the runs of one plan are.
+/// Shows the progress of the runs of one plan.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown<'a> {
     pub(super) format: ProgressFormat,
@@ -27,7 +27,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    /// Before the first run.
+    /// Shows the start, before the first run.
     pub(super) fn begin(self, question: &str) -> Result<(), Failure> {
         match self.format {
             ProgressFormat::Bar => say(&format!("{}: {question}\n", self.plan)).map(|_| ()),
@@ -35,7 +35,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// Run number `run` begins.
+    /// Shows the start of run number `run`.
     pub(super) fn run(self, run: usize, run_id: &'a str) -> Result<ShownRun<'a>, Failure> {
         let progress = Progress { received: 0, expected: 0 };
         let kind = match self.format {
@@ -60,7 +60,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Shows how far one run is.
+/// Shows the progress of one run.
 #[derive(Debug)]
 pub(super) struct ShownRun<'a> {
     shown: Shown<'a>,
@@ -76,7 +76,7 @@ enum Kind {
 }
 
 impl ShownRun<'_> {
-    /// So far it is, many times a second.
+    /// Shows the progress; called many times a second.
     pub(super) fn look(&self, progress: Progress) {
         match &self.kind {
             Kind::Bar(bar) => {
@@ -87,14 +87,14 @@ impl ShownRun<'_> {
                 newest.set(progress);
                 if said.get().elapsed() >= LINES_INTERVAL {
                     said.set(Instant::now());
-                    // Whether it can be said is asked again at the end of the run.
+                    // An error is ignored here; the line at the end of the run reports it.
                     let _ = self.shown.line(self.run, self.run_id, progress);
                 }
             }
         }
     }
 
-    /// The run is over.
+    /// Shows the end of the run.
     pub(super) fn end(self) -> Result<(), Failure> {
         match self.kind {
             Kind::Bar(bar) => {
@@ -106,7 +106,7 @@ impl ShownRun<'_> {
     }
 }
 
-/// The last line: how it ended, and where the files are.
+/// Prints the last line: how the command ended, and where the files are.
 pub(super) fn say_end(ended: &Result<Exit, Failure>, folder: Option<&Path>) -> Result<(), Failure> {
     let (exit, problem) = match ended {
         Ok(exit) => (*exit, None),
@@ -127,11 +127,11 @@ fn meaning(exit: Exit) -> &'static str {
         Exit::Theory => "a run contradicts the theory",
         Exit::Invalid => "a run is invalid",
         Exit::Environment => "the server or the environment failed",
-        Exit::Interrupted => "stopped early, with what was measured written",
+        Exit::Interrupted => "stopped early; what was measured is written",
     }
 }
 
-/// To whoever reads; when that is nobody any more, the runs go on as they do behind a closed terminal.
+/// Prints one line. If stdout is no longer read, the runs go on as they do behind a closed terminal.
 fn json_line(line: &RunLine) -> Result<(), Failure> {
     let json = serde_json::to_string(line).map_err(Failure::environment)?;
     say(&(json + "\n")).map(|_| ())

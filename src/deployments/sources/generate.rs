@@ -8,10 +8,10 @@ use wirelab_clients::wire::NewLine;
 
 use crate::store::{AppendRequest, DeploymentLog, StoreError, append};
 
-/// Lines made up for in one append after a pause: a second's worth at the highest rate.
+/// Lines in one append after a pause: a second's worth at the highest rate.
 const APPEND_LINES_MAX: usize = 10_000;
 
-/// How many lines a second.
+/// A source of numbered lines at `rate_hz` lines per second.
 #[derive(Debug)]
 pub struct Generate {
     pub(super) rate_hz: f64,
@@ -24,8 +24,8 @@ impl Generate {
         let mut next = 1;
         loop {
             sleep_until(due(next)).await;
-            // Whatever has become due goes into one append: the timer has a grain of 1 ms, and a disk takes its
-            // time, but the rate is kept.
+            // All lines that are due go into one append. The timer has steps of 1 ms and a disk takes time, but the
+            // rate is kept.
             let now = Instant::now();
             let mut lines = Vec::new();
             while due(next) <= now && lines.len() < APPEND_LINES_MAX {

@@ -1,7 +1,7 @@
-//! What feeds a deployment when the server does it itself.
+//! Sources: what feeds a deployment when the server does it itself.
 //!
-//! One file per kind. A source is prepared before its deployment exists, so that a bad one leaves nothing
-//! behind; then one task feeds the log until the source ends, the deployment ends or it is deleted.
+//! One file per kind. A source is prepared before its deployment exists, so that an invalid one leaves nothing behind.
+//! Then one task feeds the log until the source ends, or the deployment ends or is deleted.
 
 mod generate;
 mod replay;
@@ -14,22 +14,22 @@ use wirelab_clients::wire::Source;
 
 use crate::store::{AppendRequest, DeploymentLog, StoreError};
 
-/// Replay speeds that make sense: a day in 86 s up, a second in 100 s down.
+/// Range of replay speeds: from a second that takes 100 s to a day that takes 86 s.
 const SPEED: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
-/// Rates that one task can feed, line by line.
+/// Range of rates that one task can feed.
 const RATE_HZ: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
 
-/// Why a source cannot be.
+/// Error of preparing a source.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// A number outside its range.
-    #[error("source {what} {given} is out of range; it must be {} to {}", range.start(), range.end())]
+    /// A number is outside its range.
+    #[error("the source's {what} {given} is out of range; give {} to {}", range.start(), range.end())]
     OutOfRange {
-        /// Which number.
+        /// Name of the member.
         what: &'static str,
-        /// What was given.
+        /// Value that was given.
         given: f64,
-        /// What is allowed.
+        /// Range that is allowed.
         range: std::ops::RangeInclusive<f64>,
     },
     /// The recording cannot be read.
@@ -37,7 +37,7 @@ pub enum SourceError {
     Recording(#[from] RecordingError),
 }
 
-/// A source ready to run.
+/// A source that is ready to run.
 #[derive(Debug)]
 pub enum Feed {
     /// A recording with its own timing.
@@ -66,9 +66,9 @@ pub async fn run(feed: Feed, log: &dyn DeploymentLog, appended: &Counter) {
         Feed::Generate(generate) => generate.run(log, appended).await,
     };
     match fed {
-        // Somebody finished or deleted the deployment: that is how a source is stopped.
+        // A source is stopped by finishing or deleting its deployment.
         Ok(()) | Err(StoreError::Ended { .. } | StoreError::NotFound(_)) => {}
-        Err(error) => eprintln!("a source stopped: {error}"),
+        Err(error) => eprintln!("the source of a deployment stopped: {error}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Replay: a recording fed to a log with its own gaps, bursts and silences.
+//! Replay: feeds a recording to a log with its own gaps, bursts and silences.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use wirelab_clients::recording::{Recording, RecordingError};
 use super::one;
 use crate::store::{DeploymentLog, StoreError, append};
 
-/// A recording and how fast it runs.
+/// A recording with the speed of its replay.
 #[derive(Debug)]
 pub struct Replay {
     recording: Recording,
@@ -24,7 +24,7 @@ impl Replay {
     pub(super) async fn run(self, log: &dyn DeploymentLog, appended: &Counter) -> Result<(), StoreError> {
         let start = Instant::now();
         for recorded in self.recording.lines {
-            // Absolute, so that the time an append takes does not add up.
+            // Times are absolute, so that the durations of appends do not add up.
             sleep_until(start + recorded.offset.div_f64(self.speed)).await;
             append(log, one(recorded.line), appended).await?;
         }

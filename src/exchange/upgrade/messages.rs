@@ -1,36 +1,36 @@
-//! Messages out of bytes: what a WebSocket client sent, and every rule that fails its connection.
+//! Parses bytes into WebSocket messages and checks every rule whose violation fails the connection.
 //!
-//! Pure. Every socket reads through this, so all reassemble fragments and refuse the same things. The library's
-//! parser knows masks, opcodes and reserved bits; what it lets through is checked here (RFC 6455 §5).
+//! Pure. Every socket reads through it, so all sockets reassemble fragments and refuse violations alike. The library's
+//! parser checks masks, opcodes and reserved bits; the remaining rules of RFC 6455 §5 are checked here.
 
 use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser, ProtocolError};
 use bytes::{Bytes, BytesMut};
 use wirelab_clients::wire::BODY_BYTES_MAX;
 
-/// Payload of a control frame (RFC 6455 §5.5), as the 7-bit length tells it.
+/// Longest payload of a control frame (RFC 6455 §5.5), as its 7-bit length says it.
 const CONTROL_BYTES_MAX: u8 = 125;
 
-/// What arrived, whole.
+/// A whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// Text, valid UTF-8.
+    /// A text message, valid UTF-8.
     Text(String),
-    /// Bytes; no command is one.
+    /// A binary message. No command is binary, so its payload is dropped.
     Binary,
-    /// To be answered with the same bytes.
+    /// A Ping, to be answered with the same bytes.
     Ping(Bytes),
-    /// A sign of life.
+    /// A Pong: a sign of life.
     Pong,
-    /// The client's close frame.
+    /// The client's Close frame.
     Close(Option<CloseReason>),
 }
 
-/// Why the connection fails.
+/// Violation of the protocol that fails the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// What the close frame says (RFC 6455 §7.4.1).
+    /// Code in the close frame (RFC 6455 §7.4.1).
     pub(crate) code: CloseCode,
-    /// The same for people.
+    /// Reason in the close frame, for people.
     pub(crate) reason: &'static str,
 }
 
@@ -40,7 +40,7 @@ impl Violation {
     }
 
     const fn not_utf8() -> Self {
-        Self { code: CloseCode::Invalid, reason: "text is UTF-8" }
+        Self { code: CloseCode::Invalid, reason: "text must be UTF-8" }
     }
 
     const fn too_big(longest: Longest) -> Self {
@@ -48,21 +48,21 @@ impl Violation {
     }
 }
 
-/// The longest message that a socket takes.
+/// Bound on a message that a socket accepts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Longest {
-    /// Of its payload, all fragments together. At least the 125 of a control frame.
+    /// Bytes of payload in all fragments together; at least the 125 of a control frame.
     pub(crate) bytes: usize,
-    /// What the close frame says of a longer one.
+    /// Reason in the close frame after a longer message.
     pub(crate) reason: &'static str,
 }
 
 impl Longest {
-    /// For sockets on which lines are published: as a body.
+    /// Bound of sockets on which lines are published: that of an HTTP body.
     pub(crate) const BODY: Self = Self { bytes: BODY_BYTES_MAX, reason: "a message has at most 8 MiB" };
 }
 
-/// Bytes in, messages out. After a [`Violation`] the rest of the bytes means nothing.
+/// Reassembles messages from bytes. After a [`Violation`] the rest of the bytes has no meaning.
 #[derive(Debug)]
 pub(super) struct Messages {
     longest: Longest,
@@ -70,7 +70,7 @@ pub(super) struct Messages {
     fragments: Option<Fragments>,
 }
 
-/// A message of which not all frames are there.
+/// A message whose last frame has not arrived.
 #[derive(Debug)]
 struct Fragments {
     opcode: OpCode,
@@ -82,12 +82,12 @@ impl Messages {
         Self { longest, received: BytesMut::new(), fragments: None }
     }
 
-    /// Takes what a read brought, cut anywhere.
+    /// Adds the bytes of one read, which may end anywhere in a frame.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
     }
 
-    /// The next whole message; `None` until more bytes come.
+    /// Returns the next whole message; `None` until more bytes arrive.
     pub(super) fn next(&mut self) -> Result<Option<Message>, Violation> {
         loop {
             check_head(&self.received, self.longest)?;
@@ -99,20 +99,24 @@ impl Messages {
         }
     }
 
-    /// One frame; a message if it is the last of one.
+    /// Adds one frame. Returns the message if the frame is its last or a control frame.
     fn frame(&mut self, last: bool, opcode: OpCode, payload: BytesMut) -> Result<Option<Message>, Violation> {
         match (opcode, &mut self.fragments) {
             (OpCode::Ping, _) => return Ok(Some(Message::Ping(payload.freeze()))),
             (OpCode::Pong, _) => return Ok(Some(Message::Pong)),
             (OpCode::Close, _) => return close(&payload).map(|reason| Some(Message::Close(reason))),
-            (OpCode::Continue, None) => return Err(Violation::protocol("a continuation of nothing")),
+            (OpCode::Continue, None) => {
+                return Err(Violation::protocol("a continuation frame without a first frame"));
+            }
             (OpCode::Continue, Some(fragments)) => {
                 if fragments.bytes.len() + payload.len() > self.longest.bytes {
                     return Err(Violation::too_big(self.longest));
                 }
                 fragments.bytes.unsplit(payload);
             }
-            (_, Some(_)) => return Err(Violation::protocol("a new message inside a fragmented one")),
+            (_, Some(_)) => {
+                return Err(Violation::protocol("a new message before the last fragment of another"));
+            }
             (opcode, fragments) => *fragments = Some(Fragments { opcode, bytes: payload }),
         }
         match self.fragments.take_if(|_| last) {
@@ -126,30 +130,30 @@ impl Messages {
     }
 }
 
-/// What the parser does not look at, or only once the whole payload is there. A head that is not whole yet is
-/// looked at again.
+/// Checks what the library's parser does not check, or checks only once the whole payload is there. A head that is not
+/// whole yet is checked again.
 fn check_head(bytes: &[u8], longest: Longest) -> Result<(), Violation> {
     let &[first, second, ref rest @ ..] = bytes else { return Ok(()) };
     let (is_last, is_control, length) = (first & 0x80 != 0, first & 0x08 != 0, second & 0x7f);
     if is_control && length > CONTROL_BYTES_MAX {
-        return Err(Violation::protocol("a control frame has at most 125 bytes"));
+        return Err(Violation::protocol("a control frame must have at most 125 bytes"));
     }
     if is_control && !is_last {
-        return Err(Violation::protocol("a control frame is not fragmented"));
+        return Err(Violation::protocol("a control frame must not be fragmented"));
     }
     let (length, shortest) = match (length, rest) {
         (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 126),
         (127, [a, b, c, d, e, f, g, h, ..]) => {
             (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 1 << 16)
         }
-        // Seven bits, or a length that is not whole yet.
+        // The length has seven bits, or is not whole yet.
         _ => return Ok(()),
     };
     if length < shortest {
-        return Err(Violation::protocol("a length takes the fewest bytes that hold it"));
+        return Err(Violation::protocol("a length must take the fewest bytes that hold it"));
     }
     if length >> 63 != 0 {
-        return Err(Violation::protocol("a length has 63 bits"));
+        return Err(Violation::protocol("a length must fit into 63 bits"));
     }
     if length > longest.bytes as u64 {
         return Err(Violation::too_big(longest));
@@ -159,19 +163,19 @@ fn check_head(bytes: &[u8], longest: Longest) -> Result<(), Violation> {
 
 fn violation(error: ProtocolError) -> Violation {
     Violation::protocol(match error {
-        ProtocolError::UnmaskedFrame => "a client masks its frames",
+        ProtocolError::UnmaskedFrame => "a client must mask its frames",
         ProtocolError::InvalidOpcode(_) => "the opcode is reserved",
-        // Of a parse, only reserved bits are reported so.
+        // Of all errors of a parse, only reserved bits are reported as `Io`.
         ProtocolError::Io(_) => "a reserved bit is set",
-        _ => "this is no WebSocket frame",
+        _ => "this is not a WebSocket frame",
     })
 }
 
-/// RFC 6455 §7.4: nothing, or a code that may be sent and a reason in UTF-8.
+/// Parses the payload of a close frame: empty, or a code that may be sent and a reason in UTF-8 (RFC 6455 §7.4).
 fn close(payload: &[u8]) -> Result<Option<CloseReason>, Violation> {
     Parser::try_parse_close_payload(payload).map_err(|_| match payload {
         [_, _, reason @ ..] if std::str::from_utf8(reason).is_err() => Violation::not_utf8(),
-        _ => Violation::protocol("the close code is none that may be sent"),
+        _ => Violation::protocol("this close code must not be sent"),
     })
 }
 
@@ -179,7 +183,7 @@ fn close(payload: &[u8]) -> Result<Option<CloseReason>, Violation> {
 mod tests {
     use super::*;
 
-    /// A masked frame with its length in `length_bytes` (0: in the seven bits).
+    /// Makes a masked frame whose length takes `length_bytes` (0: in the seven bits).
     fn frame_with_length(first: u8, length_bytes: usize, length: u64, payload: &[u8]) -> Vec<u8> {
         let seven = match length_bytes {
             0 => length as u8,
@@ -203,7 +207,7 @@ mod tests {
         frame_with_length(first, length_bytes, payload.len() as u64, payload)
     }
 
-    /// What comes out when the bytes arrive in pieces of `size`.
+    /// Returns the messages of `bytes` that arrive in pieces of `size`.
     fn messages(bytes: &[u8], size: usize) -> Result<Vec<Message>, Violation> {
         messages_of(Longest::BODY, bytes, size)
     }
@@ -230,7 +234,7 @@ mod tests {
         let bytes = [
             frame(0x81, b"one"),
             frame(0x01, "f\u{fc}".as_bytes()),
-            // A control frame may stand between fragments, and a code point be split over them.
+            // A control frame may stand between fragments, and a code point may be split over them.
             frame(0x89, b"are you there"),
             frame(0x00, &"\u{1f600}".as_bytes()[..2]),
             frame(0x80, &"\u{1f600}".as_bytes()[2..]),
@@ -286,8 +290,8 @@ mod tests {
             ("close code 1006", frame(0x88, &1006_u16.to_be_bytes()), 1002),
             ("close code 2999", frame(0x88, &2999_u16.to_be_bytes()), 1002),
             ("close code 5000", frame(0x88, &5000_u16.to_be_bytes()), 1002),
-            ("a close reason that is no text", frame(0x88, &[3, 0xe8, 0xff]), 1007),
-            ("text that is none", frame(0x81, &[0xff]), 1007),
+            ("a close reason that is not UTF-8", frame(0x88, &[3, 0xe8, 0xff]), 1007),
+            ("text that is not UTF-8", frame(0x81, &[0xff]), 1007),
             ("half a code point", frame(0x81, &[0xc3]), 1007),
             ("a surrogate", frame(0x81, &[0xed, 0xa0, 0x80]), 1007),
             ("a frame that is too big, by its head alone", head_of(0x81, big), 1009),

@@ -1,7 +1,7 @@
-//! From HTTP to a WebSocket: the handshake, then messages and commands out of what arrives (RFC 6455).
+//! The upgrade from HTTP to a WebSocket: the handshake, then parsing of messages and commands (RFC 6455).
 //!
-//! Used by the transports on WebSockets and by the ledgers of lanes. What a message means, and what is answered, is
-//! theirs to decide: nothing is sent from here.
+//! The WebSocket transports and the ledgers of lanes use it. They decide what a message means and what is answered:
+//! nothing is sent from here.
 
 mod command;
 mod messages;
@@ -24,12 +24,12 @@ pub(crate) use self::messages::{Longest, Message, Violation};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::no_store;
 
-/// How long the client may take to answer our close frame before TCP is closed under it.
+/// Time for the client to answer our close frame before the TCP connection is closed.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Heartbeats without anything from the client before the socket is given up.
+/// Heartbeats without any message from the client after which the socket is closed.
 pub(crate) const UNANSWERED_PINGS_MAX: u32 = 2;
 
-/// The start of a 101 answer, or why there is none, as plain HTTP.
+/// Checks the handshake and starts the 101 answer, or refuses it with plain HTTP.
 pub(crate) fn accept(request: &HttpRequest) -> Result<HttpResponseBuilder, Refusal> {
     check_handshake(request)?;
     let key = request.headers().get(SEC_WEBSOCKET_KEY).expect("checked with the handshake");
@@ -39,43 +39,48 @@ pub(crate) fn accept(request: &HttpRequest) -> Result<HttpResponseBuilder, Refus
     Ok(response)
 }
 
-/// RFC 6455 §4.2.1: HTTP/1.1, the upgrade headers, a key of 16 bytes, version 13.
+/// Checks the handshake (RFC 6455 §4.2.1): HTTP/1.1, the upgrade headers, a key of 16 bytes, version 13.
 fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
     if request.version() != Version::HTTP_11 {
-        return Err(Refusal::bad_request("a WebSocket starts from HTTP/1.1; send the request with it"));
+        return Err(Refusal::bad_request("a WebSocket needs a request in HTTP/1.1; send it in that version"));
     }
-    // The library looks for the word anywhere in the first field, but hands the bytes over only where it stands
-    // alone: an upgrade offered among others would be answered and then be dead.
+    // The library searches the whole first field for the word, but hands the bytes over only if it stands alone. An
+    // upgrade that is offered among others would be accepted and then never answered.
     let mut offered = request.headers().get_all(UPGRADE);
     let websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
     if offered.next().is_some_and(|value| !websocket(value)) || offered.next().is_some() {
-        return Err(Refusal::bad_request("send one Upgrade: websocket, and no other protocol in it"));
+        return Err(Refusal::bad_request(
+            "the Upgrade header offers another protocol than websocket; send one `Upgrade: websocket`",
+        ));
     }
     ws::verify_handshake(request.head()).map_err(|error| match error {
-        HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => {
-            Refusal::new(StatusCode::UPGRADE_REQUIRED, "only Sec-WebSocket-Version 13 is spoken here")
-                .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
-                .with_header(UPGRADE, HeaderValue::from_static("websocket"))
-        }
+        HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => Refusal::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "only Sec-WebSocket-Version 13 is supported; send that version",
+        )
+        .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+        .with_header(UPGRADE, HeaderValue::from_static("websocket")),
         HandshakeError::NoWebsocketUpgrade => Refusal::bad_request(format!(
-            "{} is a WebSocket: ask with Upgrade: websocket, as a browser's WebSocket does",
+            "{} is a WebSocket; send `Upgrade: websocket`, as a browser's WebSocket does",
             request.path()
         )),
-        error => Refusal::bad_request(format!("this is no WebSocket handshake: {error}")),
+        error => Refusal::bad_request(format!(
+            "the WebSocket handshake is not valid: {error}; follow RFC 6455 §4.1"
+        )),
     })
 }
 
-/// The client's messages. Ends when the client is gone.
+/// A stream of the client's messages. It ends when the connection has ended.
 pub(crate) struct Inbox {
     payload: web::Payload,
     messages: Messages,
-    /// After a violation bytes mean nothing, but are still read: closing TCP with bytes unread would reset it,
-    /// and the client could lose our close frame.
+    /// Whether the protocol was violated. Bytes after a violation have no meaning but are still read. Closing TCP with
+    /// unread bytes would reset it, and the client could lose our close frame.
     is_broken: bool,
 }
 
 impl Inbox {
-    /// What arrives behind an accepted handshake, no message longer than `longest`.
+    /// Reads messages from what follows an accepted handshake; no message may be longer than `longest`.
     pub(crate) fn of(payload: web::Payload, longest: Longest) -> Self {
         Self { payload, messages: Messages::new(longest), is_broken: false }
     }

@@ -1,4 +1,4 @@
-//! The regular API: deployments, lines, what there is, and how the server does.
+//! Descriptions of the calls on deployments, on lines and on the server.
 
 use utoipa::openapi::Required;
 use utoipa::openapi::path::ParameterIn;
@@ -19,12 +19,12 @@ const DEPLOYMENTS: &str = "deployments";
 const LINES: &str = "lines";
 const SERVER: &str = "server";
 
-/// A body of nothing holds no line.
+/// Pattern of a body with at least one character: an empty body holds no line.
 const ONE_CHARACTER: &str = r"[\s\S]";
-const BODY: &str = "The body, or a parameter, cannot be understood; `detail` says where and why.";
-const BODY_TOO_LARGE: &str = "The body, or a line in it, is larger than allowed; nothing of it is kept.";
-const KEY: &str = "Makes the append safe to repeat: the same key with the same body gets the same answer and appends \
-                   nothing again, with another body 422.";
+const BODY: &str = "The body or a parameter is not valid; `detail` says where and why.";
+const BODY_TOO_LARGE: &str = "The body or a line in it is larger than allowed; nothing of it is kept.";
+const KEY: &str = "Makes the append safe to repeat. The same key with the same body gets the same answer and appends \
+                   nothing; with another body it is refused with 422.";
 
 pub(super) fn paths() -> Vec<Described> {
     vec![
@@ -43,19 +43,25 @@ pub(super) fn paths() -> Vec<Described> {
 }
 
 fn list() -> Call {
-    Call::new("list_deployments", DEPLOYMENTS, "The newest deployments, newest first")
+    Call::new("list_deployments", DEPLOYMENTS, "List the newest deployments, newest first")
         .parameter(limit(LIST_MAX))
         .answer(200, json_of(list_of::<Deployment>(), "The deployments."))
-        .refused(400, "The limit is no whole number from 1, or another parameter cannot be understood.")
+        .refused(400, "`limit` is not a whole number from 1, or another parameter is not valid.")
         .refused(500, "The store failed.")
 }
 
 fn create() -> Call {
     let created = json_of(reference::<Deployment>(), "The deployment was created.");
     of_writer(Call::new("create_deployment", DEPLOYMENTS, "Create a deployment"))
-        .about("Without a source, whoever appends feeds it; with one, the server does.")
-        .body([(JSON, reference::<NewDeployment>())], "Its name, and what feeds it.")
-        .answer(201, with_header(created, "Location", text("^/api/deployments/"), "Where it is."))
+        .about("With a source, the server feeds the deployment. Without one, publishers append its lines.")
+        .body(
+            [(JSON, reference::<NewDeployment>())],
+            "The name of the deployment, and its source if it has one.",
+        )
+        .answer(
+            201,
+            with_header(created, "Location", text("^/api/deployments/"), "The path of the deployment."),
+        )
         .refused(400, BODY)
         .refused(413, BODY_TOO_LARGE)
         .refused(500, "The store failed.")
@@ -67,26 +73,26 @@ fn show() -> Call {
 }
 
 fn delete() -> Call {
-    of_writer(of_deployment(Call::new("delete_deployment", DEPLOYMENTS, "Forget a deployment for good")))
-        .about("Ends its source; held polls end with 404, streams say `deleted`.")
-        .answer(204, nothing("It is gone."))
+    of_writer(of_deployment(Call::new("delete_deployment", DEPLOYMENTS, "Delete a deployment for good")))
+        .about("Its source stops; held polls are answered 404, and streams end with `deleted`.")
+        .answer(204, nothing("The deployment is deleted."))
 }
 
 fn lines() -> Call {
-    of_position(Call::new("read_lines", LINES, "The log so far"))
-        .about("The initial log. A stream that starts from its `next` loses nothing in between.")
+    of_position(Call::new("read_lines", LINES, "Read a batch of the log"))
+        .about("A page loads the log with it before it follows. A stream that starts from `next` misses no line.")
         .parameter(limit(BATCH_LINES_MAX))
         .answer(200, coded(json_of(reference::<Batch>(), "Lines after the position, at most one batch.")))
 }
 
 fn append() -> Call {
     let about = format!(
-        "Lines to append: all or none, at most {APPEND_LINES_MAX}. Plain text is split at LF, one LF at the end ends \
-         the last line; NDJSON has one object per line."
+        "Lines to append, at most {APPEND_LINES_MAX}; all are appended or none. Plain text is split at LF, and one LF \
+         at the end belongs to the last line. NDJSON has one object per line."
     );
     let key = text(&format!("^[!-~]{{1,{IDEMPOTENCY_KEY_BYTES_MAX}}}$"));
     of_writer(of_deployment(Call::new("append_lines", LINES, "Append lines")))
-        .about("Answered once the lines are readable and, from a durable store, would survive power loss.")
+        .about("Answered once the lines can be read and, with a durable store, survive power loss.")
         .parameter(parameter("Idempotency-Key", ParameterIn::Header, KEY).schema(Some(key)))
         .body(
             [("text/plain", text(ONE_CHARACTER).into()), ("application/x-ndjson", reference::<NewLine>())],
@@ -96,26 +102,37 @@ fn append() -> Call {
         .refused(400, BODY)
         .refused(409, "The deployment has ended, or the server feeds it.")
         .refused(413, BODY_TOO_LARGE)
-        .refused(415, "The content type is neither of the two.")
+        .refused(415, "The content type is neither `text/plain` nor `application/x-ndjson`.")
         .refused(422, "The idempotency key was used with another body.")
 }
 
 fn finish() -> Call {
     of_writer(of_deployment(Call::new("finish_deployment", DEPLOYMENTS, "End a deployment")))
-        .body([(JSON, reference::<Finish>())], "How it ended.")
-        .answer(200, json_of(reference::<Deployment>(), "It has ended; said again, nothing changes."))
+        .body([(JSON, reference::<Finish>())], "The status with which the deployment ends.")
+        .answer(
+            200,
+            json_of(
+                reference::<Deployment>(),
+                "The deployment has ended. A repeated call with the same status changes nothing.",
+            ),
+        )
         .refused(400, BODY)
-        .refused(409, "It has ended in another way.")
+        .refused(409, "The deployment has ended with another status.")
         .refused(413, BODY_TOO_LARGE)
 }
 
 fn transports() -> Call {
-    Call::new("list_transports", SERVER, "The transports of this server")
-        .answer(200, json_of(list_of::<TransportInfo>(), "Each with its path and who waits."))
+    Call::new("list_transports", SERVER, "List the transports of this server").answer(
+        200,
+        json_of(
+            list_of::<TransportInfo>(),
+            "The transports, each with its path and who waits for the next line.",
+        ),
+    )
 }
 
 fn recordings() -> Call {
-    Call::new("list_recordings", SERVER, "What a replay can name")
+    Call::new("list_recordings", SERVER, "List the recordings that a replay can name")
         .answer(200, json_of(list_of::<RecordingInfo>(), "The recordings."))
         .refused(500, "The folder of recordings cannot be read.")
 }
@@ -128,44 +145,44 @@ fn theory() -> Call {
     let needed = |name: &str, about: &str| number(name, about).required(Required::True);
     let transport =
         parameter("transport", ParameterIn::Query, "A transport's name.").required(Required::True);
-    Call::new("predict", SERVER, "What the formulas say that one client will see")
+    Call::new("predict", SERVER, "Predict by formulas what one client will see")
         .about(
-            "Lines at Poisson times; nothing lingers, adapts or is lost. Computed, not measured. `requests` is for a \
-             window of `duration_s` once the client polls; a stream's 1 is its opening.",
+            "Computed, not measured: lines come at Poisson times; nothing lingers, adapts or is lost. `requests` counts \
+             those in a window of `duration_s` once the client polls; for a stream it is 1, its opening.",
         )
         .parameter(transport.schema(Some(text(ANY))))
         .parameter(needed("rate_hz", "Lines per second."))
-        .parameter(needed("duration_s", "For how long."))
-        .parameter(number("interval_s", "Of a short poll, which needs it."))
-        .parameter(number("hold_s", "Of a long poll; default 25."))
-        .parameter(number("subscribers", "Clients; default 1."))
-        .parameter(number("round_trip_ms", "There and back; default 0."))
-        .answer(200, json_of(reference::<Theory>(), "With the formulas and their constants."))
-        .refused(400, "A parameter is missing, no number, or out of bounds; `detail` says which.")
+        .parameter(needed("duration_s", "Length of the window in seconds."))
+        .parameter(number("interval_s", "Poll interval in seconds; required for short-poll."))
+        .parameter(number("hold_s", "Hold of a long poll in seconds; default 25."))
+        .parameter(number("subscribers", "Number of clients; default 1."))
+        .parameter(number("round_trip_ms", "Round trip in milliseconds; default 0."))
+        .answer(200, json_of(reference::<Theory>(), "The prediction, with its formulas and their constants."))
+        .refused(400, "A parameter is missing, not a number, or out of range; `detail` says which.")
 }
 
 fn health() -> Call {
-    Call::new("health", SERVER, "Whether the server answers")
-        .answer(200, json_of(reference::<Health>(), "It does."))
+    Call::new("health", SERVER, "Ask whether the server answers")
+        .answer(200, json_of(reference::<Health>(), "The server answers."))
 }
 
 fn ready() -> Call {
-    Call::new("ready", SERVER, "Whether the server can do its work")
-        .answer(200, json_of(reference::<Ready>(), "It can, with this store."))
+    Call::new("ready", SERVER, "Ask whether the server can take lines")
+        .answer(200, json_of(reference::<Ready>(), "The server is ready, with this store."))
         .refused(
             503,
-            "The store failed: `detail` says which deployment takes no more lines, and why. Or as elsewhere.",
+            "A write failed: `detail` says which deployment takes no more lines, and why. Also as for every call.",
         )
 }
 
 fn metrics() -> Call {
     let media_type = METRICS_TYPE.split(';').next().unwrap_or(METRICS_TYPE);
-    Call::new("metrics", SERVER, "Counters and gauges for Prometheus")
+    Call::new("metrics", SERVER, "Read the counters and gauges for Prometheus")
         .answer(200, text_of(media_type, "OpenMetrics text."))
 }
 
 fn openapi() -> Call {
     let any = utoipa::openapi::schema::Schema::default();
-    Call::new("openapi", SERVER, "This description")
+    Call::new("openapi", SERVER, "Read this description")
         .answer(200, json_of(any.into(), "An OpenAPI 3.1 document."))
 }

@@ -1,4 +1,4 @@
-//! The lab: what the page at the server's own machine may ask for.
+//! Descriptions of the lab's calls, which only a page at the server's own machine may use.
 
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::{Content, Required, ResponseBuilder};
@@ -14,7 +14,7 @@ use crate::lab::runs::{LabPlan, LabRun, NewRun};
 use crate::lab::{LabBounds, OutageTerms, PREFIX, ResultsFolder};
 
 const LAB: &str = "lab";
-const BODY: &str = "The body cannot be understood; `detail` says where and why.";
+const BODY: &str = "The body is not valid; `detail` says where and why.";
 const BODY_TOO_LARGE: &str = "The body is larger than allowed.";
 
 pub(super) fn paths() -> Vec<Described> {
@@ -38,35 +38,35 @@ fn at(path: &str) -> Described {
     Described::new(format!("{PREFIX}{path}"))
 }
 
-/// What the guard refuses stands in each call.
+/// Makes a call with the refusal of the lab's guard.
 fn call(id: &str, summary: &str) -> Call {
     Call::new(id, LAB, summary).refused(
         403,
-        "Asked from another machine, by a name that is not the loopback's, through a proxy or from a page of another \
-         origin; `detail` says which.",
+        "The request comes from another machine, through a proxy or from a page of another origin, or its `Host` is \
+         not a name of the loopback; `detail` says which.",
     )
 }
 
 fn show() -> Call {
-    call("show_lab", "What the lab has")
-        .answer(200, json_of(reference::<LabBounds>(), "Each with its bounds."))
+    call("show_lab", "Read the bounds of the lab's calls")
+        .answer(200, json_of(reference::<LabBounds>(), "The bounds."))
 }
 
 fn outage() -> Call {
     call("begin_outage", "Cut every connection and refuse new ones for a while")
         .about(
-            "Begins once this answer is on its way. Open connections, this one too, end without goodbye (RST), and so \
-             does whatever connects before it is over. What feeds deployments goes on.",
+            "Begins once this answer is on its way. All open connections, this one included, end without goodbye (RST), \
+             and so does every connection that opens before the end of the outage. Sources of deployments go on.",
         )
-        .body([(JSON, reference::<OutageTerms>())], "For how long.")
-        .answer(202, json_of(reference::<OutageTerms>(), "It begins."))
-        .refused(400, "The body cannot be understood, or the time is out of bounds.")
-        .refused(409, "There is one already.")
+        .body([(JSON, reference::<OutageTerms>())], "The length of the outage.")
+        .answer(202, json_of(reference::<OutageTerms>(), "The outage begins."))
+        .refused(400, "The body is not valid, or the time is out of range.")
+        .refused(409, "Another outage is under way.")
         .refused(413, BODY_TOO_LARGE)
 }
 
 fn results() -> Call {
-    call("list_results", "What runs have written, newest first")
+    call("list_results", "List the results folders, newest first")
         .about("A folder that cannot be read has a `problem` instead of what it holds.")
         .answer(200, json_of(list_of::<ResultsFolder>(), "The folders."))
         .refused(500, "The folder of results cannot be read.")
@@ -77,12 +77,16 @@ fn file(id: &str, names: &[&str]) -> Call {
         ResponseBuilder::new().description("The file. CSV files are offered for download."),
         |answer, media_type| answer.content(media_type, Content::new(Some(text(ANY)))),
     );
-    let answer =
-        with_header(answer, "Content-Security-Policy", text(ANY), "No script, and nothing from anywhere.");
-    let call = call(id, "A file of a results folder")
-        .about("Below the folder that `serve --results` names, and never outside it.")
+    let answer = with_header(
+        answer,
+        "Content-Security-Policy",
+        text(ANY),
+        "Forbids scripts and everything from other hosts.",
+    );
+    let call = call(id, "Read a file of a results folder")
+        .about("Only files below the folder that `serve --results` names.")
         .answer(200, answer)
-        .refused(404, "There is no such file of a run.");
+        .refused(404, "No run has written this file.");
     names.iter().fold(call, |call, name| {
         let name = parameter(name, ParameterIn::Path, "A plain name.").required(Required::True);
         call.parameter(name.schema(Some(text("^[A-Za-z0-9][A-Za-z0-9._-]*$"))))
@@ -90,24 +94,35 @@ fn file(id: &str, names: &[&str]) -> Call {
 }
 
 fn list_crowds() -> Call {
-    call("list_crowds", "The crowds, with what they have seen so far")
-        .about("Ended ones too, until they are deleted or make room. Figures are a second old at most.")
+    call("list_crowds", "List the crowds with what they have seen so far")
+        .about("A crowd is a group of subscribers. Ended crowds stay until they are deleted or displaced. Figures are at most a second old.")
         .answer(200, json_of(list_of::<Crowd>(), "The crowds, oldest first."))
 }
 
 fn start_crowd() -> Call {
     let about = format!(
-        "Each subscriber has a connection of its own and follows the deployment from its newest line on, in a process \
-         beside the server. At most {CROWDS_MAX} crowds at a time, of at most {SUBSCRIBERS_MAX} subscribers."
+        "Each subscriber has its own connection and follows the deployment from its newest line on, in a process beside \
+         the server. At most {CROWDS_MAX} crowds at a time, each of at most {SUBSCRIBERS_MAX} subscribers."
     );
     let started = json_of(reference::<Crowd>(), "The crowd is being started.");
-    call("start_crowd", "Let a crowd follow a deployment")
+    call("start_crowd", "Start a crowd of subscribers of a deployment")
         .about(&about)
-        .body([(JSON, reference::<NewCrowd>())], "Whom, how, and how many.")
-        .answer(201, with_header(started, "Location", text("^/api/lab/crowds/"), "Where it is ended."))
+        .body(
+            [(JSON, reference::<NewCrowd>())],
+            "The deployment, the transport and the number of subscribers.",
+        )
+        .answer(
+            201,
+            with_header(
+                started,
+                "Location",
+                text("^/api/lab/crowds/"),
+                "The path of the crowd, by which it is ended.",
+            ),
+        )
         .refused(400, BODY)
-        .refused(404, "There is no such deployment.")
-        .refused(409, "The deployment has ended, or there are as many crowds or subscribers as may be.")
+        .refused(404, "No deployment has this id.")
+        .refused(409, "The deployment has ended, or the limit of crowds or of their connections is reached.")
         .refused(413, BODY_TOO_LARGE)
         .refused(500, "The crowd's process cannot be started, or the store failed.")
 }
@@ -119,33 +134,33 @@ fn end_crowd() -> Call {
                 .required(Required::True)
                 .schema(Some(text(".+"))),
         )
-        .answer(200, json_of(reference::<Crowd>(), "It has ended; its last figures."))
-        .refused(404, "There is no such crowd.")
+        .answer(200, json_of(reference::<Crowd>(), "The crowd has ended; these are its last figures."))
+        .refused(404, "No crowd has this id.")
 }
 
 fn list_plans() -> Call {
-    call("list_plans", "The plans that can be run")
+    call("list_plans", "List the plans that can be run")
         .about(
-            "Made short where that is possible; of the others, those that measure this server alone. One whose file \
-             cannot be read has a `problem` instead of the rest.",
+            "Plans that measure this program alone, in their short form if they have one. A plan whose file cannot be \
+             read has a `problem` instead of the other members.",
         )
         .answer(200, json_of(list_of::<LabPlan>(), "The plans, by name."))
         .refused(500, "The folder of plans cannot be read; `detail` names it.")
 }
 
 fn list_runs() -> Call {
-    call("list_runs", "The newest run, if one was started")
-        .about("One at most. While it is under way, its progress has more.")
+    call("list_runs", "List the newest run, if one was started")
+        .about("At most one run. While it is under way, its progress tells more.")
         .answer(200, json_of(list_of::<LabRun>(), "The run."))
 }
 
 fn start_run() -> Call {
     let started = json_of(reference::<RunProgress>(), "The run is being started.");
     call("start_run", "Run a plan")
-        .about("As `wirelab run` does, in a process beside the server and against servers of its own. One at a time.")
-        .body([(JSON, reference::<NewRun>())], "Which plan.")
-        .answer(201, with_header(started, "Location", text("^/api/lab/runs/"), "Where its progress is."))
-        .refused(400, "The body cannot be understood, or there is no such plan; `detail` names those there are.")
+        .about("Starts `wirelab run` in a process beside the server; it measures servers of its own. One at a time.")
+        .body([(JSON, reference::<NewRun>())], "The name of the plan.")
+        .answer(201, with_header(started, "Location", text("^/api/lab/runs/"), "The path of its progress."))
+        .refused(400, "The body is not valid, or no plan has this name; `detail` lists the names.")
         .refused(409, "A run is under way.")
         .refused(413, BODY_TOO_LARGE)
         .refused(500, "The plan cannot be read, or the process cannot be started; `detail` says why.")
@@ -153,17 +168,16 @@ fn start_run() -> Call {
 
 fn cancel_run() -> Call {
     call("cancel_run", "Stop the run")
-        .about("As Ctrl-C does: what was measured is written. The progress tells when it is over.")
-        .answer(202, nothing("It was told to stop."))
+        .about("Stops it as Ctrl-C does: what was measured is written. Its progress tells when it has ended.")
+        .answer(202, nothing("The run was told to stop."))
         .refused(404, "No run is under way.")
 }
 
 fn run_progress() -> Call {
-    call("follow_run", "How far the newest run is")
+    call("follow_run", "Follow the progress of the newest run")
         .about(
-            "An event stream. The state as it is, at once, then what changes: `event: progress`, whose data is a \
-             `RunProgress`, and at last `event: ended`, whose data is a `RunEnded`; then the stream ends. Comments are \
-             signs of life.",
+            "An event stream with the state at once and then at each change. `event: progress` carries a `RunProgress`; \
+             the last event, `event: ended`, carries a `RunEnded`. Comments are signs of life.",
         )
         .answer(200, text_of("text/event-stream", "The stream."))
         .refused(404, "No run was started.")

@@ -1,8 +1,8 @@
 //! `/openapi.json`: every call described for programs, in OpenAPI 3.1.
 //!
-//! Schemas are the wire's own types; the calls stand in `calls` (the regular API), `transports` (one per transport),
-//! `lanes` and `lab`, in the order of the document. A test asks a real server for every path and method and compares.
-//! The page at `/` and its files are no calls and are left out.
+//! The schemas are the types of the wire. The calls are in `calls` (deployments, lines and the server), `transports`
+//! (one call each), `lanes` and `lab`, in the order of the document. A test asks a real server for every path and
+//! method and compares. The page at `/` and its files are not calls and are left out.
 
 mod calls;
 mod lab;
@@ -25,12 +25,13 @@ const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
 const ABOUT: &str = "\
-One deployment log over every transport. Every error is a problem document (RFC 9457) whose `detail` names the thing and \
-the remedy. A method that a path does not have is answered 405 with `Allow`; a path that is not listed, 404. Unknown query \
-parameters and JSON members are ignored.\n\n\
-A *cursor* is `<epoch>.<seq>`: what was seen last, and the same on every transport. Reading starts after it.";
+A *deployment* is one run of a build or a release, with a log of text lines; a *transport* is how lines reach a \
+subscriber. Every error is a problem document (RFC 9457) whose `detail` names the thing and the remedy. A method that a \
+path does not allow is answered 405 with `Allow`, a path that is not listed 404. Unknown query parameters and JSON \
+members are ignored.\n\n\
+A *cursor* is `<epoch>.<seq>`: it names the last line seen and is the same on every transport. Reading starts after it.";
 
-/// The document, as a server with these options sends it.
+/// Returns the document of a server with these options.
 pub fn json(options: &Options) -> String {
     document(options).to_pretty_json().expect("a document has no key that JSON refuses")
 }
@@ -60,7 +61,7 @@ fn document(options: &Options) -> OpenApi {
         .build()
 }
 
-/// A type with all those that it is made of.
+/// Adds the schema of a type and of all types in it.
 fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
     T::schemas(schemas);
     schemas.push((T::name().into_owned(), T::schema()));
@@ -98,18 +99,18 @@ fn components() -> Components {
     ComponentsBuilder::new().schemas_from_iter(schemas).build()
 }
 
-/// One path with its calls.
+/// A path with its calls.
 struct Described {
     path: String,
     calls: Vec<(HttpMethod, Operation)>,
 }
 
-/// Whether a path that has GET has HEAD too.
+/// Whether a path that has GET also has HEAD.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Head {
-    /// It is GET without the body.
+    /// HEAD is answered like GET, without the body.
     Answered,
-    /// It is refused: a stream has nothing to say without its body.
+    /// HEAD is refused: a stream says nothing without its body.
     Refused,
 }
 
@@ -146,16 +147,16 @@ impl Described {
     }
 }
 
-/// One method of a path.
+/// The call of one method of a path.
 struct Call(OperationBuilder);
 
 impl Call {
     fn new(id: &str, tag: &str, summary: &str) -> Self {
         let operation = OperationBuilder::new().operation_id(Some(id)).tag(tag).summary(Some(summary));
-        // Of every call: a lane of the page that asks, and one connection too many.
+        // Every call may name a lane of its page, and may be one connection too many.
         Self(operation)
             .parameter(parameter("lane", ParameterIn::Query, LANE).schema(Some(text(TAG))))
-            .refused(400, "The lane is no `<page>.<n>`, or is given twice.")
+            .refused(400, "The lane is not `<page>.<n>`, or is given twice.")
             .refused(503, "The server has as many connections as it allows, or is stopping.")
     }
 
@@ -167,12 +168,12 @@ impl Call {
         Self(self.0.parameter(parameter))
     }
 
-    /// One answer; a later one with the same status replaces it.
+    /// Adds an answer; it replaces an earlier one with the same status.
     fn answer(self, status: u16, response: impl Into<Response>) -> Self {
         Self(self.0.response(status.to_string(), response.into()))
     }
 
-    /// A problem document.
+    /// Adds an answer that is a problem document.
     fn refused(self, status: u16, when: &str) -> Self {
         let response = ResponseBuilder::new().description(when);
         let response = response.content(PROBLEM, Content::new(Some(reference::<Problem>())));
@@ -205,29 +206,29 @@ impl Call {
     }
 }
 
-/// What is read of a deployment: 404 without it, 500 from a store that cannot.
+/// Adds what every call on a deployment has: its id, 404 without it, 500 when the store fails.
 fn of_deployment(call: Call) -> Call {
     call.parameter(
         parameter("id", ParameterIn::Path, "The deployment's id.")
             .required(Required::True)
             .schema(Some(reference::<DeploymentId>())),
     )
-    .refused(404, "There is no such deployment.")
+    .refused(404, "No deployment has this id.")
     .refused(500, "The store failed.")
 }
 
-/// What changes something: not from the pages of other origins.
+/// Adds the refusal of calls that change something: pages of other origins may not.
 fn of_writer(call: Call) -> Call {
-    call.refused(403, "The page that asks is of another origin, which the server was not started to allow.")
+    call.refused(403, "The page that asks has an origin that `--allow-origin` does not list.")
 }
 
-/// What becomes a WebSocket: not for the pages of other origins.
+/// Adds what every upgrade to a WebSocket has; pages of other origins may not upgrade.
 fn of_upgrade(call: Call) -> Call {
     let version = with_header(
-        nothing("The protocol changes to WebSocket: JSON text frames, each with its `type`."),
+        nothing("The protocol changes to WebSocket: JSON text frames, each with a `type`."),
         "Upgrade",
         text("^websocket$"),
-        "What it changes to.",
+        "The new protocol.",
     );
     let header = |name: &str, about: &str| {
         parameter(name, ParameterIn::Header, about).required(Required::True).schema(Some(text(ANY)))
@@ -237,30 +238,41 @@ fn of_upgrade(call: Call) -> Call {
         .parameter(header("Sec-WebSocket-Version", "`13`."))
         .parameter(header("Sec-WebSocket-Key", "16 random bytes in base64."))
         .answer(101, version)
-        .refused(400, "No WebSocket handshake, or a parameter that cannot be understood.")
-        .refused(426, "Another version than 13; `Sec-WebSocket-Version` names the one that is spoken.")
+        .refused(400, "The WebSocket handshake or a parameter is not valid.")
+        .refused(426, "The version is not 13; `Sec-WebSocket-Version` names the supported one.")
 }
 
-/// What starts at a position of a log.
+/// Adds what every call that starts at a position of a log has.
 fn of_position(call: Call) -> Call {
     of_deployment(call)
-        .parameter(parameter("from", ParameterIn::Query, FROM).schema(Some(text(POSITION))).example(Some("now".into())))
-        .parameter(parameter("Last-Event-ID", ParameterIn::Header, LAST_EVENT_ID).schema(Some(text(CURSOR_OR_EMPTY))))
-        .refused(400, "A parameter cannot be understood, or is given twice.")
-        .refused(410, "The log no longer keeps that position, or has another epoch; `earliest` and `latest` still work.")
+        .parameter(
+            parameter("from", ParameterIn::Query, FROM)
+                .schema(Some(text(POSITION)))
+                .example(Some("now".into())),
+        )
+        .parameter(
+            parameter("Last-Event-ID", ParameterIn::Header, LAST_EVENT_ID)
+                .schema(Some(text(CURSOR_OR_EMPTY))),
+        )
+        .refused(400, "A parameter is not valid, or is given twice.")
+        .refused(
+            410,
+            "The log no longer keeps that position, or has another epoch; start from `earliest` or `latest`.",
+        )
 }
 
-const LANE: &str = "Whose ledger this request is for: a page's random id, a dot, the number of one of its lanes. Counted from \
-                    the page's first tag or socket on; forgotten when the page has had no socket for 90 s.";
+const LANE: &str = "The lane on whose ledger this request counts: a page's random id, a dot and the number of the lane. \
+                    Counts begin with the page's first tag or socket. They are kept until the page has had no socket \
+                    for 90 s.";
 const PAGE: &str = "^[a-z0-9]{8,26}$";
 const TAG: &str = r"^[a-z0-9]{8,26}\.[1-9][0-9]{0,2}$";
 const POSITION: &str = r"^(now|[a-z0-9]{1,16}\.(0|[1-9][0-9]{0,15}))$";
 const CURSOR_OR_EMPTY: &str = r"^([a-z0-9]{1,16}\.(0|[1-9][0-9]{0,15}))?$";
-/// Text that may be anything.
+/// Pattern of text that may be anything.
 const ANY: &str = "";
-const FROM: &str = "Start after this cursor, or at `now`; absent: at the first kept line.";
-const LAST_EVENT_ID: &str =
-    "A cursor, as browsers send it when an EventSource reconnects. Wins over `from`; empty counts as absent.";
+const FROM: &str =
+    "Start after this cursor, or after the newest line with `now`. Without it: at the first kept line.";
+const LAST_EVENT_ID: &str = "A cursor, which a browser sends when an EventSource reconnects. It wins over `from`; an empty one counts as absent.";
 
 fn parameter(name: &str, place: ParameterIn, about: &str) -> ParameterBuilder {
     let builder = ParameterBuilder::new().name(name).parameter_in(place);
@@ -268,7 +280,7 @@ fn parameter(name: &str, place: ParameterIn, about: &str) -> ParameterBuilder {
 }
 
 fn limit(most: usize) -> ParameterBuilder {
-    let about = format!("Items at most; a larger number counts as {most}.");
+    let about = format!("Largest number of items; above {most} it counts as {most}.");
     parameter("limit", ParameterIn::Query, &about).schema(Some(count_from_1()))
 }
 
@@ -302,17 +314,17 @@ fn nothing(about: &str) -> ResponseBuilder {
     ResponseBuilder::new().description(about)
 }
 
-/// A header of an answer.
+/// Adds a header to an answer.
 fn with_header(response: ResponseBuilder, name: &str, schema: Schema, about: &str) -> ResponseBuilder {
     response.header(name, HeaderBuilder::new().schema(Some(schema)).description(Some(about)).build())
 }
 
-/// An answer that depends on `Accept-Encoding`, where the server was started to compress.
+/// Adds `Vary` to an answer that depends on `Accept-Encoding` if the server was started to compress.
 fn varied(response: ResponseBuilder) -> ResponseBuilder {
     with_header(response, "Vary", text(ANY), "`accept-encoding`, if the server was started to compress.")
 }
 
-/// An answer whose body may be in gzip.
+/// Adds the headers of an answer whose body may be coded in gzip.
 fn coded(response: ResponseBuilder) -> ResponseBuilder {
     let about = "`gzip`, if the server was started to compress and `Accept-Encoding` names it.";
     with_header(varied(response), "Content-Encoding", text("^gzip$"), about)

@@ -1,4 +1,4 @@
-//! The transports: one path each, in the order in which they are served.
+//! Descriptions of the transports: one path each, in the order in which they are served.
 
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
@@ -12,7 +12,7 @@ use super::{
 
 const TAG: &str = "transports";
 const ETAG: &str = "^(W/)?\"[a-z0-9]{1,16}\\.[0-9]{1,16}(\\.end)?\"$";
-const ETAG_ABOUT: &str = "The cursor to ask with next, in quotes; `.end` when the log is finished there. Weak where the body is coded.";
+const ETAG_ABOUT: &str = "The cursor for the next request, in quotes; with `.end` when the log is finished there. Weak if the body is coded.";
 
 pub(super) fn paths(served: &[Transport]) -> Vec<Described> {
     let described = |&transport: &Transport| {
@@ -41,20 +41,21 @@ fn batch(about: &str) -> ResponseBuilder {
     tagged(coded(json_of(reference::<Batch>(), about)))
 }
 
-/// The interval that the server advises, if it was started to.
+/// Adds the poll interval that the server advises if it was started to.
 fn advised(response: ResponseBuilder) -> ResponseBuilder {
-    let about = "Seconds to stay away, where there was no news and the server was started to advise pollers.";
+    let about =
+        "Seconds until the next poll, if there was no new line and the server was started to advise pollers.";
     with_header(response, "Retry-After", count_from_1(), about)
 }
 
 fn short_poll(call: Call) -> Call {
-    let tags = "The entity tag of the last answer, a list of them, or `*`.";
+    let tags = "The entity tag of the last answer, a list of entity tags, or `*`.";
     call.parameter(limit(BATCH_LINES_MAX))
         .parameter(parameter("If-None-Match", ParameterIn::Header, tags).schema(Some(text(ANY))))
-        .answer(200, advised(batch("What there is after the position, often nothing.")))
+        .answer(200, advised(batch("The lines after the position, often none.")))
         .answer(
             304,
-            advised(varied(tagged(nothing("Nothing changed since the answer with that entity tag.")))),
+            advised(varied(tagged(nothing("Nothing has changed since the answer with this entity tag.")))),
         )
 }
 
@@ -63,40 +64,46 @@ fn long_poll(call: Call) -> Call {
         ObjectBuilder::new().schema_type(SchemaType::Type(kind)).minimum(Some(0.0)).into()
     };
     let wait = format!(
-        "Seconds to be held, decimals allowed; default {WAIT_S_DEFAULT}. More than the server's longest hold counts as \
-         that."
+        "Seconds for which the server may hold the request, decimals allowed; default {WAIT_S_DEFAULT}. More than the \
+         server's longest hold counts as that hold."
     );
-    let prefer = "`wait=25`, whole seconds (RFC 7240). Given with `wait`, the smaller one holds.";
-    let applied = "The hold in whole seconds, when `Prefer` asked for one.";
+    let prefer = "`wait=25`, in whole seconds (RFC 7240). If `wait` is given too, the smaller one counts.";
+    let applied = "The hold in whole seconds, if `Prefer` asked for one.";
     let applied = |response| with_header(response, "Preference-Applied", text("^wait=[0-9]+$"), applied);
     call.parameter(limit(BATCH_LINES_MAX))
         .parameter(parameter("wait", ParameterIn::Query, &wait).schema(Some(seconds(Type::Number))))
         .parameter(parameter("Prefer", ParameterIn::Header, prefer).schema(Some(text(ANY))))
-        .answer(200, applied(batch("Lines, as soon as there is one; or the end of the log.")))
-        .answer(204, applied(tagged(nothing("The hold expired; the entity tag says where the client is."))))
+        .answer(200, applied(batch("Lines, as soon as there is one, or the end of the log.")))
+        .answer(
+            204,
+            applied(tagged(nothing(
+                "The hold expired without a line; the entity tag holds the client's cursor.",
+            ))),
+        )
 }
 
 fn sse(call: Call) -> Call {
     call.about(
-        "An event stream as browsers read it. First `event: hello` with the cursor, then one unnamed event per line whose \
-         data is the line and whose id is its cursor; last `finished`, `gap` or `deleted`. Comments are signs of life. \
-         An overloaded server answers 200 with `retry:` alone: a browser gives up on anything else.",
+        "An event stream for browsers. First comes `event: hello` with the cursor, then one unnamed event per line: its \
+         data is the line, its id the cursor after it. The last event is `finished`, `gap` or `deleted`. Comments are \
+         signs of life. An overloaded server answers 200 with `retry:` alone, because a browser gives up after any \
+         other status.",
     )
     .answer(200, coded(text_of("text/event-stream", "The stream.")))
-    .answer(204, nothing("The log is finished at this position: an EventSource stops."))
+    .answer(204, nothing("The log is finished at this position; the status makes an EventSource stop."))
 }
 
 fn ndjson(call: Call) -> Call {
     let stream = ResponseBuilder::new()
-        .description("The stream; blank lines are signs of life. The schema is that of one record.")
+        .description("The stream. Blank lines are signs of life. The schema describes one record.")
         .content("application/x-ndjson", Content::new(Some(reference::<NdjsonRecord>())));
-    call.about("One record per LF: `hello`, then lines, last `finished`, `gap` or `deleted`.")
+    call.about("One record per LF: first `hello`, then the lines, last `finished`, `gap` or `deleted`.")
         .answer(200, coded(stream))
 }
 
 fn websocket(call: Call) -> Call {
     of_upgrade(call).about(
-        "The handshake of RFC 6455, over HTTP/1.1. The server sends `hello`, `subscribed`, then a `line` frame per \
-         line, last `finished`, `gap` or `deleted`.",
+        "The handshake of RFC 6455, over HTTP/1.1. The server sends `hello`, `subscribed`, then one `line` frame per \
+         line, and last `finished`, `gap` or `deleted`.",
     )
 }

@@ -1,9 +1,9 @@
 //! One log on disk: its queue, its writer and its readers.
 //!
-//! Appends of all callers gather in one batch while the batch before is written: group commit. The writer is a
-//! plain loop on a blocking thread (write, fdatasync, then move the head, then answer), so a caller that goes
-//! away never stalls the others. Three locks: the *queue* belongs to appenders, what is *kept* to readers, the
-//! *writer* to whoever changes files. The writer's is taken before another; the other two never together.
+//! Appends of all callers gather in one batch while the batch before is written: group commit. The writer is a plain
+//! loop on a blocking thread: write, fdatasync, then move the head, then answer. A caller that goes away never stalls
+//! the others. There are three locks: `queue` for appenders, `kept` for readers, `writer` for the code that changes
+//! files. `writer` is taken before another; the other two are never held together.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -25,19 +25,19 @@ use crate::store::{
     AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, ReadLimit, StoreError, Stored,
 };
 
-/// What a log is made of and where it lives.
+/// Description and place of a log.
 pub(super) struct Home {
     pub(super) manifest: Manifest,
     pub(super) folder: PathBuf,
-    /// Newest lines kept; 0 keeps all.
+    /// Number of newest lines that are kept; 0 keeps all.
     pub(super) retain_lines: u64,
-    /// A segment that has grown to this takes no further batch.
+    /// Size at which a segment takes no further batch.
     pub(super) segment_bytes: u64,
-    /// The store's lock, held for as long as anybody can write.
+    /// The store's lock, held as long as this log can be written.
     pub(super) _lock: Arc<File>,
 }
 
-/// One deployment's log: a handle that the writer's thread can share.
+/// The log of one deployment: a handle that is shared with the writer's thread.
 pub(super) struct DiskLog(Arc<Log>);
 
 struct Log {
@@ -46,12 +46,12 @@ struct Log {
     queue: Mutex<Queue>,
     pending_bytes: Arc<Semaphore>,
     kept: Mutex<Kept>,
-    /// The file that takes appends. Opened by the first append after a start and closed at the end: descriptors
-    /// are spent on logs that grow, not on all that ever lived.
+    /// The file that takes appends. The first append after a start opens it, the end of the log closes it: only logs
+    /// that grow hold a descriptor.
     writer: Mutex<Option<File>>,
 }
 
-/// What can be read.
+/// The lines that can be read, and when the log ended.
 struct Kept {
     segments: Segments,
     tail: Tail,
@@ -59,13 +59,13 @@ struct Kept {
 }
 
 impl DiskLog {
-    /// The log of a deployment whose folder was just made.
+    /// Makes the log of a deployment whose folder was just made.
     pub(super) fn new(home: Home) -> Self {
         let segments = Segments::new(home.folder.clone());
         Self::with(home, Loaded { segments, keys: IdempotencyKeys::default(), finished: None })
     }
 
-    /// Reads and checks a log.
+    /// Reads and checks an existing log.
     pub(super) fn load(home: Home) -> Result<Self, StoreError> {
         let loaded = Segments::load(home.folder.clone())?;
         let log = Self::with(home, loaded);
@@ -92,15 +92,15 @@ impl DiskLog {
         &self.0.home.manifest
     }
 
-    /// Whether the log can be written, as far as its last write told.
+    /// Checks that no write of this log has failed.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         self.0.queue().refuse_failed()
     }
 
-    /// Moves the log's folder to `grave`, for good, and tells its readers. Blocks.
+    /// Moves the log's folder to `grave` for good, and tells its readers. Blocks.
     pub(super) fn bury(&self, grave: &Path) -> Result<(), StoreError> {
         let log = &*self.0;
-        // First of all: the writer's lock is not fair, so a busy publisher could keep it for ever.
+        // Set before the writer's lock is taken: that lock is not fair, so a busy publisher could keep it for ever.
         if std::mem::replace(&mut log.queue().deleted, true) {
             return Err(StoreError::NotFound(self.manifest().id.clone()));
         }
@@ -111,13 +111,13 @@ impl DiskLog {
         }
         let synced = sync_folder(grave.parent().expect("a grave lies in the store's folder"));
         *writer = None;
-        // Under the lock of what is kept, as every change of the head.
+        // Every change of the head happens under the lock of `kept`.
         let _kept = log.kept();
         log.head.send_modify(|head| head.deleted = true);
         synced
     }
 
-    /// Starts the writer unless it runs.
+    /// Starts the writer unless it already runs.
     fn start_writer(&self, queue: &mut Queue) {
         if queue.claim_writer() {
             let log = self.0.clone();
@@ -125,7 +125,7 @@ impl DiskLog {
         }
     }
 
-    /// Waits until a batch is durable, or says why it never will be.
+    /// Waits until a batch is durable; the error says why it never will be.
     async fn settled(&self, mut committed: Committed) -> Result<(), StoreError> {
         let outcome = committed.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         outcome.unwrap_or_else(|| Outcome::Failed(PANICKED.to_owned())).into_result(&self.manifest().id)
@@ -138,7 +138,7 @@ const PANICKED: &str = "its writer panicked";
 impl DeploymentLog for DiskLog {
     async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError> {
         assert!(!request.lines.is_empty(), "an append has at least one line");
-        // An append that is above the bound by itself waits until nothing else is pending.
+        // An append that exceeds the bound by itself waits until nothing else is pending.
         let bytes = records_bytes_max(&request).min(PENDING_BYTES_MAX) as u32;
         let permit = self.0.pending_bytes.clone().acquire_many_owned(bytes).await;
         let enqueued = {
@@ -223,13 +223,13 @@ impl Log {
         self.writer.lock().expect("no holder panics")
     }
 
-    /// The writer's turn: batch after batch until nothing is pending.
+    /// Writes batch after batch until nothing is pending.
     fn commit_pending(&self) {
         let _abandon = AbandonOnPanic(self);
         loop {
             let mut writer = self.writer();
             let Some((batch, failed)) = self.queue().take() else { return };
-            // A log is deleted under the writer's lock: what comes later must not be acknowledged.
+            // A log is deleted under the writer's lock: a batch that comes later must not be acknowledged.
             let outcome = if self.head.borrow().deleted {
                 Outcome::Deleted
             } else if let Some(reason) = failed {
@@ -241,7 +241,7 @@ impl Log {
                         Outcome::Durable
                     }
                     Err(error) => {
-                        // Publishers are told one by one; this is for whoever can make room.
+                        // Each publisher gets the error; this line is for the person who can repair the disk.
                         eprintln!("deployment {} takes no more lines: {error}", self.home.manifest.id);
                         Outcome::Failed(error.to_string())
                     }
@@ -255,7 +255,7 @@ impl Log {
         }
     }
 
-    /// Makes a batch durable: whole, in one segment, or not at all.
+    /// Makes a batch durable: as a whole in one segment, or not at all.
     fn write(&self, writer: &mut Option<File>, batch: &Batch) -> Result<(), StoreError> {
         let (mut path, mut bytes) = self.kept().segments.end();
         if bytes >= self.home.segment_bytes {
@@ -270,15 +270,15 @@ impl Log {
             None => writer.insert(OpenOptions::new().write(true).open(&path).map_err(at(&path))?),
         };
         file.write_all_at(&batch.records, bytes).and_then(|()| file.sync_data()).map_err(|error| {
-            // Some of it may have reached the file. Nobody is told that it is there, so after a restart it must
-            // not be: a publisher that repeats the refused lines would have them twice. Where this fails too,
-            // opening finds whole appends nobody was promised, or a torn one that it cuts.
+            // Part of the batch may be in the file. Its publishers get an error and may repeat the lines, so after a
+            // restart the file must not hold them. If this cut fails too, the next start finds whole appends that were
+            // never acknowledged, or a torn one that it cuts.
             let _ = file.set_len(bytes);
             at(&path)(error)
         })
     }
 
-    /// Makes a durable batch readable: lines first, then the head, so that nobody is woken for what is not there.
+    /// Makes a durable batch readable: first the lines, then the head, so that a woken reader finds them.
     fn publish(&self, batch: &Batch) {
         let mut kept = self.kept();
         kept.segments.extend(batch.records.len() as u64, batch.lines.iter().map(|(offset, _)| *offset));
@@ -297,13 +297,13 @@ impl Log {
         });
     }
 
-    /// Removes the files of lines that retention dropped. A file that cannot be removed is tried again after the
-    /// next batch; younger ones wait for it, because a hole between segments is damage.
+    /// Removes the files whose lines retention has dropped. A file that cannot be removed is tried again after the next
+    /// batch; younger files wait for it, because a hole between segments is damage.
     fn remove_dropped_segments(&self) {
         let first = self.head.borrow().first;
         while let Some(path) = { self.kept().segments.oldest_up_to(first) } {
             if let Err(error) = segments::remove(&path) {
-                eprintln!("lines that are no longer kept still take space: {error}");
+                eprintln!("cannot remove lines that are no longer kept: {error}");
                 return;
             }
             self.kept().segments.forget_oldest();
@@ -312,7 +312,7 @@ impl Log {
 
     fn read_disk(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {
         let read = DiskRead::new(after, limit).run(|seq, lines| self.kept().segments.place(seq, lines));
-        // The lines may have gone since the read began.
+        // The lines may have been removed since the read began.
         let head = *self.head.borrow();
         match read {
             Ok(lines) if lines.is_empty() && after < head.first => {
@@ -331,7 +331,7 @@ impl Log {
     }
 }
 
-/// The seq before the first line that stays.
+/// Returns the seq before the first line that is kept.
 fn first_kept(first: Seq, last: Seq, retain_lines: u64) -> Seq {
     match retain_lines {
         0 => first,
@@ -339,7 +339,7 @@ fn first_kept(first: Seq, last: Seq, retain_lines: u64) -> Seq {
     }
 }
 
-/// Without it, a panic of the writer would leave later appenders waiting for a writer that never comes.
+/// Gives up the queue when the writer panics: later appenders would otherwise wait for a writer that never comes.
 struct AbandonOnPanic<'a>(&'a Log);
 
 impl Drop for AbandonOnPanic<'_> {
@@ -363,7 +363,7 @@ mod tests {
     use super::*;
     use crate::store::{IdempotencyKey, LogStore, disk::DiskStore};
 
-    /// 18 MiB of JSON in 3 MiB of text: two of them are more than may be pending.
+    /// Makes an append of 18 MiB of JSON in 3 MiB of text: two of them exceed the bound of pending bytes.
     fn large() -> AppendRequest {
         AppendRequest { lines: vec![NewLine::plain("\0".repeat(1 << 20)); 3], key: None }
     }
@@ -373,7 +373,7 @@ mod tests {
         AppendRequest { lines: vec![NewLine::plain("a")], key }
     }
 
-    /// An empty log, and what it lives in.
+    /// Makes an empty log, with its store and folder.
     async fn new_log() -> (tempfile::TempDir, DiskStore, Arc<DiskLog>) {
         let data = tempfile::TempDir::new().unwrap();
         let store = DiskStore::open(data.path().to_owned(), 0).unwrap();
@@ -382,7 +382,7 @@ mod tests {
         (data, store, log)
     }
 
-    /// Lets no write through until the returned function is called.
+    /// Blocks every write until the returned function is called.
     fn slow_disk(log: &DiskLog) -> impl FnOnce() {
         let (blocked, is_blocked) = mpsc::channel();
         let (go_on, may_go_on) = mpsc::channel();
@@ -414,7 +414,7 @@ mod tests {
             timeout(Duration::from_secs(60), append).await.unwrap().unwrap();
         }
         assert_eq!(log.0.head.borrow().last, 12);
-        // A batch is dropped, and with it what it reserved, under the queue's lock.
+        // A batch is dropped under the queue's lock, and its reservation with it.
         let _queue = log.0.queue();
         assert_eq!(log.0.pending_bytes.available_permits(), PENDING_BYTES_MAX);
     }

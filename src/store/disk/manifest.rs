@@ -1,4 +1,4 @@
-//! `deployment.json`: what a deployment is, apart from its lines. Written once, before its folder appears.
+//! `deployment.json`: the description of a deployment without its lines. Written once, before its folder appears.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,10 +10,10 @@ use wirelab_clients::wire::{DeploymentId, Epoch, Source};
 use super::at;
 use crate::store::StoreError;
 
-/// The file's name in a deployment's folder.
+/// Name of the file in a deployment's folder.
 const FILE_NAME: &str = "deployment.json";
 
-/// What never changes about a deployment.
+/// The part of a deployment that never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub(super) id: DeploymentId,
@@ -24,7 +24,7 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Writes it into `folder`, durably.
+    /// Writes the manifest into `folder`, durably.
     pub(super) fn write(&self, folder: &Path) -> Result<(), StoreError> {
         let path = folder.join(FILE_NAME);
         let mut json = serde_json::to_vec(self).expect("a manifest has no key that JSON refuses");
@@ -33,7 +33,7 @@ impl Manifest {
         File::create_new(&path).and_then(write).map_err(at(&path))
     }
 
-    /// Reads that of the deployment `id` in `folder`.
+    /// Reads the manifest of the deployment `id` in `folder`.
     pub(super) fn read(folder: &Path, id: &DeploymentId) -> Result<Self, StoreError> {
         let path = folder.join(FILE_NAME);
         let json = fs::read(&path).map_err(at(&path))?;
@@ -41,8 +41,10 @@ impl Manifest {
         match serde_json::from_slice::<Self>(&json) {
             Ok(manifest) if manifest.id == *id => Ok(manifest),
             Ok(manifest) => corrupt(0, format!("the manifest of another deployment, {},", manifest.id)),
-            // One line, so the column is the offset: it counts from 1, and is 0 at an end of file.
-            Err(error) => corrupt(error.column().saturating_sub(1) as u64, format!("no manifest ({error})")),
+            // The file has one line, so the column is the offset: it counts from 1, and is 0 at an end of file.
+            Err(error) => {
+                corrupt(error.column().saturating_sub(1) as u64, format!("an invalid manifest ({error})"))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The disk store: logs that survive a crash, as files that people can read.
+//! The disk store: logs that survive a crash, in files that people can read.
 //!
-//! The server's default. An append is acknowledged once it would survive power loss. What it leaves:
+//! It is the server's default. An append is acknowledged once it would survive power loss. The files:
 //!
 //! ```text
 //! data/deployments/
@@ -10,10 +10,10 @@
 //!   .creating-…  .deleted-…       what a crash interrupted; removed at the next start
 //! ```
 //!
-//! What was acknowledged is never changed or cut: damage is refused at the start, with file and byte. The one
-//! thing cut is an append at the very end that a crash left incomplete.
+//! Acknowledged lines are never changed or cut: damage is refused at the start, with file and byte. Only one thing is
+//! cut: an append at the very end that a crash left incomplete.
 //!
-//! Descriptors: one per log that runs and was written since the start, one per read under way, one for the lock.
+//! File descriptors: one per running log that was written since the start, one per read, one for the lock.
 
 mod index;
 mod log;
@@ -40,14 +40,14 @@ use super::{DeploymentLog, LogStore, StoreError, new_epoch, new_id, now_us};
 use log::{DiskLog, Home};
 use manifest::Manifest;
 
-/// A segment takes no further batch once it has this size: small enough that retention frees space in time and
-/// that opening reads one into memory, large enough that a million lines are a dozen files.
+/// Size at which a segment takes no further batch. It is small enough that retention frees space in time and that a
+/// start can read a segment into memory. It is large enough that a million lines are a dozen files.
 const SEGMENT_BYTES: u64 = 16 << 20;
 
 const CREATING: &str = ".creating-";
 const DELETED: &str = ".deleted-";
 
-/// Logs in a folder.
+/// A store in a folder.
 pub struct DiskStore {
     shared: Arc<Shared>,
 }
@@ -61,10 +61,11 @@ struct Shared {
 }
 
 impl DiskStore {
-    /// Opens the logs in `path`, or begins with none: keeps the newest `retain_lines` of each; 0 keeps all.
+    /// Opens the logs in the folder `path`, which is made if it is missing. Keeps the newest `retain_lines` of each
+    /// log; 0 keeps all.
     ///
-    /// Blocks while it reads and checks every log. Errors if another server uses the folder, if it cannot be
-    /// written, or if a file is damaged.
+    /// Blocks while it reads and checks every log. Fails if another server uses the folder, if it cannot be written, or
+    /// if a file is damaged.
     pub fn open(path: PathBuf, retain_lines: u64) -> Result<Self, StoreError> {
         Self::with_segment_bytes(path, retain_lines, SEGMENT_BYTES)
     }
@@ -149,8 +150,8 @@ impl Shared {
         Home { manifest, folder, retain_lines, segment_bytes, _lock: self.lock.clone() }
     }
 
-    /// Makes a deployment under a name that opening ignores, and gives it its real one when it is complete and
-    /// durable: after a crash it is there or not, never half.
+    /// Makes a deployment under a name that opening ignores, and renames it when it is complete and durable. After a
+    /// crash it is there as a whole or not at all.
     fn create(&self, name: String, source: Option<Source>) -> Result<Arc<DiskLog>, StoreError> {
         let created_us = now_us();
         let id = new_id(created_us);
@@ -162,7 +163,7 @@ impl Shared {
             sync_folder(&self.folder)
         });
         if let Err(error) = made {
-            // A full disk should not be filled further; what stays is removed at the next start.
+            // Frees the space on a full disk; the next start removes what stays.
             let _ = fs::remove_dir_all(&making);
             return Err(error);
         }
@@ -172,7 +173,7 @@ impl Shared {
     fn make(&self, folder: &Path, manifest: &Manifest) -> Result<(), StoreError> {
         fs::create_dir(folder).map_err(at(folder))?;
         manifest.write(folder)?;
-        // The first segment exists from the begin, so that its absence is always damage.
+        // The first segment is made now, so that its absence is always damage.
         let segment = segments::segment_path(folder, 1);
         File::create_new(&segment).and_then(|file| file.sync_all()).map_err(at(&segment))?;
         sync_folder(folder)
@@ -183,15 +184,15 @@ impl Shared {
         let grave = self.folder.join(format!("{DELETED}{id}"));
         log.bury(&grave)?;
         self.logs.write().expect("no holder panics").remove(id);
-        // It is deleted whether or not its space is free already: the next start removes what stays.
+        // The deployment is deleted even if its space is not free yet: the next start removes what stays.
         if let Err(error) = fs::remove_dir_all(&grave) {
-            eprintln!("a deleted deployment still takes space: {}: {error}", grave.display());
+            eprintln!("a deleted deployment takes space until the next start: {}: {error}", grave.display());
         }
         Ok(())
     }
 
-    /// Removes what a crash left of creations and deletions and returns the ids of all deployments. Other files
-    /// are left alone: a folder whose name is no id is a way to put a damaged deployment aside.
+    /// Removes what a crash left of creations and deletions, and returns the ids of all deployments. Other files are
+    /// left alone: to put a damaged deployment aside, its folder can be renamed to something that is not an id.
     fn ids_after_clean_up(&self) -> Result<Vec<DeploymentId>, StoreError> {
         let mut ids = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(at(&self.folder))? {
@@ -211,7 +212,7 @@ impl Shared {
     }
 }
 
-/// Two servers that append to one log would give a seq twice.
+/// Locks the folder: two servers that append to one log would give a seq twice.
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
@@ -222,8 +223,8 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Better refused at the start than by the first publisher's append. The lock file says nothing about it: it may
-/// have been made by somebody else.
+/// Checks at the start that the folder can be written, before a publisher's append fails. The lock file proves nothing:
+/// another user may have made it.
 fn check_writable(folder: &Path) -> Result<(), StoreError> {
     let probe = folder.join(format!("{CREATING}probe"));
     match fs::create_dir(&probe) {
@@ -232,18 +233,18 @@ fn check_writable(folder: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes the names in a folder durable: a file's own fsync does not.
+/// Makes the names in a folder durable, which an fsync of a file does not.
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
 
-/// Names the file in an error of the operating system.
+/// Makes an error of the operating system name its file.
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     let path = path.to_owned();
     |error| StoreError::Io { path, error }
 }
 
-/// Runs what waits for the disk on a thread where nobody else waits behind it.
+/// Runs work that waits for the disk on a blocking thread, where no stream waits behind it.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

@@ -1,6 +1,6 @@
-//! What waits to be written to one log: appends gather in a batch, and a batch has one fate.
+//! The queue of one log: appends gather in a batch, which is written and answered as one.
 //!
-//! Pure bookkeeping under the log's queue lock; writing the batch is `log`'s affair.
+//! Pure bookkeeping under the log's queue lock; `log` writes the batch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use wirelab_clients::wire::{DeploymentId, NewLine, Seq, Status};
 use super::records::{self, Control};
 use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, StoreError, now_us};
 
-/// Bytes of records that may wait for the disk, per log: four requests of the largest size. Appenders beyond it
-/// wait in line, so a disk that is slower than its publishers costs them time, not the server memory. In memory
-/// a pending line counts twice: as record and as line of the tail.
+/// Bytes of records that may wait for the disk, per log: four requests of the largest size. Appenders beyond it wait,
+/// so a slow disk costs its publishers time instead of costing the server memory. In memory a pending line counts
+/// twice: as record and as line of the tail.
 pub(super) const PENDING_BYTES_MAX: usize = 32 << 20;
 
-/// What became of a batch.
+/// Result of a batch.
 #[derive(Debug, Clone)]
 pub(super) enum Outcome {
     Durable,
     Deleted,
-    /// With the log's first failure.
+    /// A write failed; holds the log's first failure.
     Failed(String),
 }
 
@@ -35,21 +35,21 @@ impl Outcome {
     }
 }
 
-/// Tells the outcome of a batch once there is one.
+/// A watch on the outcome of a batch.
 pub(super) type Committed = watch::Receiver<Option<Outcome>>;
 
 fn already(outcome: Outcome) -> Committed {
     watch::Sender::new(Some(outcome)).subscribe()
 }
 
-/// Whether an append brings lines, or its key had brought them before.
+/// Whether an append brings new lines, or its key has brought them before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Novelty {
     Fresh,
     Repeated,
 }
 
-/// The place of an append in the log, and when it is sure.
+/// The place of an append in the log, and a watch on its outcome.
 pub(super) struct Enqueued {
     pub(super) novelty: Novelty,
     pub(super) first: Seq,
@@ -60,7 +60,7 @@ pub(super) struct Enqueued {
 /// Appends that are written together.
 pub(super) struct Batch {
     pub(super) records: Vec<u8>,
-    /// Each line with the offset of its record in `records`.
+    /// Lines, each with the offset of its record in `records`.
     pub(super) lines: Vec<(u64, Arc<EncodedLine>)>,
     pub(super) finished: Option<(Status, u64)>,
     keys: Vec<(IdempotencyKey, Seq, Seq)>,
@@ -84,17 +84,17 @@ impl Batch {
 /// The appenders' side of a log.
 pub(super) struct Queue {
     id: DeploymentId,
-    /// The seq that the next line gets: ahead of the head by what is pending or being written.
+    /// Seq of the next line. It is ahead of the head by the lines that are pending or being written.
     next: Seq,
     pending: Option<Batch>,
-    /// The writer runs; it will come for what is pending.
+    /// Whether the writer runs and will take what is pending.
     committing: bool,
     /// Keys whose append is not durable yet, by name.
     in_flight: HashMap<String, InFlight>,
     keys: IdempotencyKeys,
     ended: Option<(Status, Committed)>,
     pub(super) deleted: bool,
-    /// The log's first failure.
+    /// First failure of a write, if one has failed.
     failed: Option<String>,
 }
 
@@ -106,7 +106,7 @@ struct InFlight {
 }
 
 impl Queue {
-    /// The queue of a log that ends with `last`.
+    /// Makes the queue of a log whose last line is `last`.
     pub(super) fn new(id: DeploymentId, last: Seq, keys: IdempotencyKeys, ended: Option<Status>) -> Self {
         Self {
             id,
@@ -121,7 +121,7 @@ impl Queue {
         }
     }
 
-    /// Gives the lines their seqs and encodes them; or finds what their key got before.
+    /// Gives the lines their seqs and encodes them, or finds the seqs that their key got before.
     pub(super) fn append(
         &mut self,
         request: AppendRequest,
@@ -179,7 +179,7 @@ impl Queue {
         }
     }
 
-    /// Ends the log behind what is pending.
+    /// Ends the log after all pending lines.
     pub(super) fn finish(&mut self, status: Status) -> Result<Committed, StoreError> {
         self.refuse_deleted()?;
         match &self.ended {
@@ -202,20 +202,21 @@ impl Queue {
         if self.deleted { Outcome::Deleted.into_result(&self.id) } else { Ok(()) }
     }
 
-    /// The log's first failure, for everything that would write.
+    /// Returns the log's first failure as an error, for every operation that would write.
     pub(super) fn refuse_failed(&self) -> Result<(), StoreError> {
         let failed = self.failed.clone().map(Outcome::Failed);
         failed.map_or(Ok(()), |failed| failed.into_result(&self.id))
     }
 
-    /// Whether the caller must start the writer: something is pending and nobody will come for it.
+    /// Tells whether the caller must start the writer: something is pending and no writer runs.
     pub(super) fn claim_writer(&mut self) -> bool {
         let claimed = self.pending.is_some() && !self.committing;
         self.committing |= claimed;
         claimed
     }
 
-    /// What is to be written next, and whether an earlier failure forbids it. `None` ends the writer's turn.
+    /// Returns the batch to write next, and the earlier failure that forbids it if there is one. `None` ends the
+    /// writer's loop.
     pub(super) fn take(&mut self) -> Option<(Batch, Option<String>)> {
         let batch = self.pending.take();
         self.committing = batch.is_some();
@@ -227,7 +228,7 @@ impl Queue {
         self.pending.as_ref().map_or(0, |batch| batch.lines.len())
     }
 
-    /// Tells everybody who waits for `batch` what became of it.
+    /// Tells all callers that wait for `batch` its outcome.
     pub(super) fn settle(&mut self, batch: Batch, outcome: Outcome) {
         for (key, first, last) in batch.keys {
             self.in_flight.remove(&key.key);
@@ -241,7 +242,7 @@ impl Queue {
         batch.outcome.send_replace(Some(outcome));
     }
 
-    /// The writer is gone for good; whoever waits learns it from the dropped batches.
+    /// Fails the log because its writer is gone. Waiting callers learn it from the dropped batches.
     pub(super) fn abandon(&mut self, reason: &str) {
         self.failed.get_or_insert_with(|| reason.to_owned());
         self.pending = None;
@@ -249,11 +250,11 @@ impl Queue {
     }
 }
 
-/// The most that an append's records can take: every byte of text as long as JSON may make it.
+/// Returns the most bytes that an append's records can take: every byte of text in its longest JSON form.
 pub(super) fn records_bytes_max(request: &AppendRequest) -> usize {
-    /// Member names, braces, checksum, line end and two numbers of 20 digits.
+    /// Bytes around a line: member names, braces, checksum, line end and two numbers of 20 digits.
     const LINE_FRAME_BYTES_MAX: usize = 128;
-    /// The same for a header, with a key and a digest.
+    /// Bytes of a header with a key and a digest.
     const HEADER_BYTES_MAX: usize = 512;
     let line = |line: &NewLine| {
         let level = line.level.as_deref().unwrap_or_default();
@@ -262,7 +263,7 @@ pub(super) fn records_bytes_max(request: &AppendRequest) -> usize {
     HEADER_BYTES_MAX + request.lines.iter().map(line).sum::<usize>()
 }
 
-/// A control character becomes `\u0000`, a quote or backslash two bytes.
+/// Returns the most bytes of `text` in JSON: a control character becomes `\u0000`, a quote or backslash two bytes.
 fn json_bytes_max(text: &str) -> usize {
     text.bytes()
         .map(|byte| match byte {

@@ -1,8 +1,8 @@
-//! Reading lines from segment files: for subscribers that are behind the tail in memory.
+//! Reads lines from segment files, for subscribers that are behind the tail in memory.
 //!
-//! Starts at the index entry before the first wanted line and checks every record on the way, so a line that
-//! decayed on disk is an error, never an answer. One file is open at a time and only while it is read: a read
-//! costs one descriptor, and there are at most as many as blocking threads (512 in tokio's default).
+//! A read starts at the index entry before the first wanted line and checks every record on the way. A line that has
+//! decayed on disk is an error, never an answer. One file is open at a time and only while it is read. So a read costs
+//! one descriptor, and there are at most as many reads as blocking threads (512 in tokio's default).
 
 use std::fs::File;
 use std::io;
@@ -18,11 +18,11 @@ use super::records::{self, Flaw, Record};
 
 use crate::store::{EncodedLine, ReadLimit, StoreError};
 
-/// Bytes per read call. Lines share the buffer they came in and keep it alive, so a read without limit is done
-/// in pieces.
+/// Bytes per read call. Lines share the buffer of their read and keep it alive, so a read without a limit is done in
+/// pieces.
 const PIECE_BYTES_MAX: usize = 1 << 20;
 
-/// A read under way.
+/// A read of lines from disk.
 pub(super) struct DiskRead {
     next: Seq,
     limit: ReadLimit,
@@ -36,8 +36,8 @@ impl DiskRead {
         Self { next: after + 1, limit, bytes: 0, full: false, lines: Vec::new() }
     }
 
-    /// Reads until the limit or the last line. `place` says where a line and about so many more are to be found;
-    /// `None` if there is no such line.
+    /// Reads until the limit or the last line. `place` returns where a line and about so many more are; `None` if there
+    /// is no such line.
     pub(super) fn run(
         mut self,
         place: impl Fn(Seq, usize) -> Option<Place>,
@@ -48,14 +48,14 @@ impl DiskRead {
             let (due, path, end) = (self.next, place.path.clone(), place.end);
             self.read(place)?;
             if self.next == due && !self.full {
-                let what = format!("no line with seq {due}, which was acknowledged,");
+                let what = format!("no line with seq {due}, although it was acknowledged,");
                 return Err(StoreError::Corrupt { path, offset: end, what });
             }
         }
         Ok(self.lines)
     }
 
-    /// Reads one stretch, in pieces, until its end or the limit.
+    /// Reads one range in pieces until its end or the limit.
     fn read(&mut self, mut place: Place) -> Result<(), StoreError> {
         let file = File::open(&place.path).map_err(at(&place.path))?;
         let mut piece_bytes = 0;
@@ -65,14 +65,14 @@ impl DiskRead {
             let piece_end = place.end.min(place.offset + piece_bytes as u64);
             let piece = read_piece(&file, &place, piece_end)?;
             let used = self.take(piece, &mut place)?;
-            // A piece without a whole record holds the begin of a line that is larger than the piece.
+            // A piece without a whole record holds the start of a line that is larger than the piece.
             piece_bytes = if used == 0 { 2 * piece_bytes } else { 0 };
         }
         Ok(())
     }
 
-    /// Takes the wanted lines out of the piece at the begin of `place` and moves `place` behind it. Returns how
-    /// many of the bytes were whole records.
+    /// Takes the wanted lines from the piece that begins at `place`, and moves `place` behind them. Returns the number
+    /// of bytes in whole records.
     fn take(&mut self, mut piece: Vec<u8>, place: &mut Place) -> Result<usize, StoreError> {
         let is_last = place.offset + piece.len() as u64 == place.end;
         let mut wanted = Vec::new();
@@ -122,7 +122,7 @@ fn read_piece(file: &File, place: &Place, end: u64) -> Result<Vec<u8>, StoreErro
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(StoreError::Corrupt {
             path: place.path.clone(),
             offset: file.metadata().map_or(place.offset, |metadata| metadata.len()),
-            what: "the end of the file, before lines that were acknowledged".to_owned(),
+            what: "the end of the file, before acknowledged lines".to_owned(),
         }),
         Err(error) => Err(at(&place.path)(error)),
     }

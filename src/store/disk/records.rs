@@ -1,7 +1,7 @@
 //! The records of a segment file: one JSON object per LF, each with its checksum as last member.
 //!
-//! Pure: bytes in, records out. A line's record is its wire object plus the checksum, so `tail` and `jq` read a
-//! log, and a reader gets the wire object back by overwriting one comma:
+//! Pure: bytes in, records out. A line's record is its wire object plus the checksum, so `tail` and `jq` can read a
+//! log. A reader gets the wire object back by overwriting one comma:
 //!
 //! ```text
 //! {"append":{"first":42,"last":43,"key":"k1","digest":"0f…"},"crc":"5d0c11aa"}
@@ -10,8 +10,8 @@
 //! {"finished":{"status":"succeeded","at_us":1732260000000123},"crc":"11d09f3e"}
 //! ```
 //!
-//! `append` stands before the lines of an append that has a key or several lines: it makes them one, so that a
-//! write torn by a crash leaves all of them or none.
+//! `append` precedes the lines of an append that has a key or several lines. It joins them, so that a write torn by a
+//! crash leaves all of them or none.
 
 use std::io::BufRead;
 
@@ -21,10 +21,10 @@ use wirelab_clients::wire::{Seq, Status};
 use super::index::SparseIndex;
 use crate::store::IdempotencyKey;
 
-/// `,"crc":"` + 8 hex digits + `"}`: what a record has in place of the wire object's last `}`.
+/// End of a record in place of the wire object's last `}`: `,"crc":"` + 8 hex digits + `"}`.
 const CRC_MEMBER: [u8; 18] = *br#","crc":"00000000"}"#;
 const CRC_DIGITS: std::ops::Range<usize> = 8..16;
-/// How every line's record begins. Quotes inside a text are escaped, so no text can contain it.
+/// Start of every line's record. Quotes inside a text are escaped, so no text can contain it.
 const LINE_START: &[u8] = br#"{"seq":"#;
 
 /// A record that is not a line.
@@ -42,11 +42,11 @@ pub(super) enum Control {
     Finished { status: Status, at_us: u64 },
 }
 
-/// An idempotency key as a file has it.
+/// An idempotency key as a file holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct KeyRecord {
     key: String,
-    /// 64 hex digits.
+    /// Digest in 64 hex digits.
     digest: String,
 }
 
@@ -67,21 +67,21 @@ impl KeyRecord {
     }
 }
 
-/// What one record says.
+/// The content of one record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Record {
     Line(Seq),
     Control(Control),
 }
 
-/// What is wrong with a record.
+/// Flaw of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
-    /// The file ends inside it.
+    /// The file ends inside the record.
     Unended,
-    /// Its bytes are not those that were written.
+    /// The checksum does not match the bytes.
     Checksum,
-    /// It is whole, but says nothing that this version understands.
+    /// The record is whole, but this version does not know its kind.
     Unknown,
 }
 
@@ -116,7 +116,7 @@ fn crc_member(crc: u32) -> [u8; CRC_MEMBER.len()] {
     member
 }
 
-/// The record that begins at `at` and the offset after its LF.
+/// Parses the record that begins at `at`. Returns it with the offset after its LF.
 pub(super) fn record_at(bytes: &[u8], at: usize) -> Result<(Record, usize), Flaw> {
     let mut rest = &bytes[at..];
     // The standard library's only byte search that uses vector instructions.
@@ -125,8 +125,8 @@ pub(super) fn record_at(bytes: &[u8], at: usize) -> Result<(Record, usize), Flaw
     Ok((parse(record)?, at + length))
 }
 
-/// Makes the record in `bytes[at..end]`, checked by [`record_at`], the wire object again, and says where that
-/// ends.
+/// Turns the record that ends at `end` back into the wire object, and returns where that ends. The record must have
+/// been checked by [`record_at`].
 pub(super) fn strip_checksum(bytes: &mut [u8], end: usize) -> usize {
     let brace = end - b"\n".len() - CRC_MEMBER.len();
     bytes[brace] = b'}';
@@ -144,7 +144,7 @@ fn parse(record: &[u8]) -> Result<Record, Flaw> {
     serde_json::from_slice(&json).map(Record::Control).map_err(|_| Flaw::Unknown)
 }
 
-/// The record without its checksum and last `}`, if the checksum is right.
+/// Returns the record without its checksum and last `}`, if the checksum is right.
 fn checked(record: &[u8]) -> Option<&[u8]> {
     let (open, member) = record.split_at_checked(record.len().checked_sub(CRC_MEMBER.len())?)?;
     let mut hasher = crc32fast::Hasher::new();
@@ -153,32 +153,32 @@ fn checked(record: &[u8]) -> Option<&[u8]> {
     (member == crc_member(hasher.finalize())).then_some(open)
 }
 
-/// What a segment holds, up to its end or its first damage.
+/// Content of a segment, up to its end or its first damage.
 #[derive(Debug)]
 pub(super) struct Scan {
-    /// The seq after the last whole append.
+    /// Seq after the last whole append.
     pub(super) next: Seq,
-    /// Where the last whole append ends.
+    /// Offset of the end of the last whole append.
     pub(super) whole_bytes: u64,
     pub(super) index: SparseIndex,
-    /// Keys with the first and last seq they got, oldest first.
+    /// Keys with their first and last seq, oldest first.
     pub(super) keys: Vec<(IdempotencyKey, Seq, Seq)>,
     /// How the log ended, and when.
     pub(super) finished: Option<(Status, u64)>,
     pub(super) damage: Option<Damage>,
 }
 
-/// Where a segment stops making sense.
+/// The first damage of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Damage {
     pub(super) offset: u64,
     pub(super) what: String,
-    /// A whole record stands there or behind. What a crash tears has nothing whole behind it, so this is damage
-    /// of another kind, and cutting would lose acknowledged lines.
+    /// Whether a whole record is there or after it. A crash never leaves a whole record after torn bytes. So this is
+    /// other damage, and cutting would lose acknowledged lines.
     pub(super) followed: bool,
 }
 
-/// Reads a segment whose first line is `first`.
+/// Scans a segment whose first line is `first`.
 pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
     let mut scan = Scan {
         next: first,
@@ -188,7 +188,7 @@ pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
         finished: None,
         damage: None,
     };
-    // The append whose lines are being read: its header's offset, first and last seq, and key.
+    // The append whose lines are being scanned: its header's offset, first and last seq, and key.
     let mut open: Option<(usize, Seq, Seq, Option<IdempotencyKey>)> = None;
     let mut at = 0;
     while at < bytes.len() {
@@ -196,8 +196,8 @@ pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
         let (record, end) = match record_at(bytes, at) {
             Ok(found) => found,
             Err(flaw) => {
-                // A write that a crash tore leaves a beginning of what was written: its last record has no line end.
-                // One that has it was written whole, and may have been acknowledged.
+                // A write that a crash tore leaves a beginning of its bytes: the last record has no line end. A record
+                // with a line end was written as a whole and may have been acknowledged.
                 let followed = flaw != Flaw::Unended || has_whole_record(bytes, at + 1);
                 scan.damage = damage(flaw.what().to_owned(), followed);
                 break;
@@ -256,8 +256,8 @@ pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
     scan
 }
 
-/// Whether a whole record begins anywhere at or after `from`. Not only behind a line end: a damaged line end
-/// hides the record that follows it.
+/// Tells whether a whole record begins anywhere at or after `from`. Line ends are not trusted: a damaged one hides the
+/// record that follows it.
 fn has_whole_record(bytes: &[u8], from: usize) -> bool {
     (from..bytes.len())
         .filter(|&at| bytes[at..].starts_with(b"{\""))

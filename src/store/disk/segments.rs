@@ -1,7 +1,7 @@
-//! The segment files of one log: finding and checking them, and where in them a line stands.
+//! The segment files of one log: finding and checking them, and where in them a line is.
 //!
-//! A segment is named after its first seq. Nothing here writes but the cut of a torn end and the removal of files
-//! that retention gave up: appending is `log`'s affair, reading lines is `read`'s.
+//! A segment is named after its first seq. This module writes only to cut a torn end and to remove files that retention
+//! has given up: `log` appends, `read` reads lines.
 
 use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
@@ -15,11 +15,11 @@ use super::records;
 use super::{at, sync_folder};
 use crate::store::{IdempotencyKeys, StoreError};
 
-/// One file.
+/// One segment file.
 #[derive(Debug)]
 struct Segment {
     first: Seq,
-    /// Length of its durable part.
+    /// Length of the durable part, in bytes.
     bytes: u64,
     index: SparseIndex,
 }
@@ -29,11 +29,11 @@ struct Segment {
 pub(super) struct Segments {
     folder: PathBuf,
     list: VecDeque<Segment>,
-    /// The seq after the last durable line.
+    /// Seq after the last durable line.
     next: Seq,
 }
 
-/// What the segments say about their log.
+/// What was read from a log's segments.
 pub(super) struct Loaded {
     pub(super) segments: Segments,
     pub(super) keys: IdempotencyKeys,
@@ -41,14 +41,14 @@ pub(super) struct Loaded {
 }
 
 impl Segments {
-    /// The segments of a new log, whose first, empty file exists.
+    /// Makes the segments of a new log, whose first, empty file exists.
     pub(super) fn new(folder: PathBuf) -> Self {
         let first = Segment { first: 1, bytes: 0, index: SparseIndex::default() };
         Self { folder, list: VecDeque::from([first]), next: 1 }
     }
 
-    /// Reads and checks all segments in `folder`. A torn end is cut off; any other damage is refused, with
-    /// nothing changed.
+    /// Reads and checks all segments in `folder`. A torn end is cut off. Any other damage is refused, and nothing is
+    /// changed.
     pub(super) fn load(folder: PathBuf) -> Result<Loaded, StoreError> {
         let firsts = segment_firsts(&folder)?;
         let (&oldest, &newest) = firsts.first().zip(firsts.last()).ok_or_else(|| StoreError::Corrupt {
@@ -83,23 +83,23 @@ impl Segments {
         self.list.back().expect("there is always a segment")
     }
 
-    /// The file that takes the next append, and its durable length.
+    /// Returns the file that takes the next append, and its durable length.
     pub(super) fn end(&self) -> (PathBuf, u64) {
         let newest = self.newest();
         (segment_path(&self.folder, newest.first), newest.bytes)
     }
 
-    /// The file that a rotation makes.
+    /// Returns the path of the file that a rotation makes.
     pub(super) fn next_path(&self) -> PathBuf {
         segment_path(&self.folder, self.next)
     }
 
-    /// From now on, appends go to the file at [`Self::next_path`].
+    /// Adds the segment at [`Self::next_path`], which takes the appends from now on.
     pub(super) fn rotate(&mut self) {
         self.list.push_back(Segment { first: self.next, bytes: 0, index: SparseIndex::default() });
     }
 
-    /// Takes note of `bytes` that became durable; `offsets` is where in them each further line stands.
+    /// Notes `bytes` that became durable; `offsets` holds the offset of each new line in them.
     pub(super) fn extend(&mut self, bytes: u64, offsets: impl Iterator<Item = u64>) {
         let newest = self.list.back_mut().expect("there is always a segment");
         for offset in offsets {
@@ -109,7 +109,7 @@ impl Segments {
         newest.bytes += bytes;
     }
 
-    /// The oldest file if none of its lines is above `seq`. The newest file always stays.
+    /// Returns the oldest file if all its lines are up to `seq`. The newest file always stays.
     pub(super) fn oldest_up_to(&self, seq: Seq) -> Option<PathBuf> {
         let second = self.list.get(1)?;
         (second.first - 1 <= seq).then(|| segment_path(&self.folder, self.oldest().first))
@@ -119,8 +119,8 @@ impl Segments {
         self.list.pop_front();
     }
 
-    /// Where the line `seq` and, if they stand in the same file, about `lines` lines from it on are to be read;
-    /// `None` if there is no such line yet. `seq` must not lie before the first segment.
+    /// Returns where to read the line `seq` and, as far as they are in the same file, about `lines` lines from it on;
+    /// `None` if there is no such line yet. `seq` must not be before the first segment.
     pub(super) fn place(&self, seq: Seq, lines: usize) -> Option<Place> {
         if seq >= self.next {
             return None;
@@ -176,15 +176,14 @@ impl Loaded {
     }
 }
 
-/// Shortens a file for good. Left in place, the torn bytes would stand between whole records after the next
-/// append, which is what real damage looks like.
+/// Shortens a file for good. Without it, the torn bytes would be between whole records after the next append, which is
+/// what real damage looks like.
 fn cut(path: &Path, bytes: u64) -> Result<(), StoreError> {
     let file = OpenOptions::new().write(true).open(path).map_err(at(path))?;
     file.set_len(bytes).and_then(|()| file.sync_all()).map_err(at(path))
 }
 
-/// Removes a segment. Made durable before the next one goes, so that a crash never leaves a hole between two
-/// segments.
+/// Removes a segment durably before the next one is removed, so that a crash never leaves a hole between two segments.
 pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
@@ -196,7 +195,7 @@ pub(super) fn segment_path(folder: &Path, first: Seq) -> PathBuf {
     folder.join(format!("{first:020}.ndjson"))
 }
 
-/// The first seqs of the segments in `folder`, ascending. Other files are none of the store's business.
+/// Returns the first seqs of the segments in `folder`, ascending. Other files are ignored.
 fn segment_firsts(folder: &Path) -> Result<Vec<Seq>, StoreError> {
     let mut firsts = Vec::new();
     for entry in fs::read_dir(folder).map_err(at(folder))? {

@@ -1,4 +1,4 @@
-//! The newest lines of one log, in memory: what wakes and serves readers that have caught up without a disk read.
+//! The newest lines of one log in memory: readers that have caught up get them without a disk read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use wirelab_clients::wire::Seq;
 
 use crate::store::{EncodedLine, ReadLimit};
 
-/// What the tail of one log may hold; the oldest lines leave first.
+/// Bound on the tail of one log; the oldest lines leave first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TailBound {
     lines: usize,
     bytes: usize,
 }
 
-/// While the log runs: eight batches, so that a subscriber some batches behind still reads from memory.
+/// Bound while the log runs: eight batches, so that a subscriber some batches behind still reads from memory.
 pub(super) const TAIL_RUNNING: TailBound = TailBound { lines: 4_096, bytes: 4 << 20 };
-/// After its end: one batch, which whoever follows to the end has yet to read.
+/// Bound after the end of the log: one batch, which its last followers have yet to read.
 pub(super) const TAIL_ENDED: TailBound = TailBound { lines: 512, bytes: 256 << 10 };
 
-/// The lines up to the log's last, without gap; none after a restart.
+/// The last lines of a log without a gap; empty after a restart.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     lines: VecDeque<Arc<EncodedLine>>,
@@ -27,7 +27,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Adds the log's next line.
+    /// Adds the next line of the log.
     pub(super) fn push(&mut self, line: Arc<EncodedLine>) {
         self.bytes += line.json.len();
         self.lines.push_back(line);
@@ -44,7 +44,8 @@ impl Tail {
         }
     }
 
-    /// Lines after `after`, which is below the log's last seq; `None` if the first of them has left.
+    /// Returns the lines after `after`, which is below the log's last seq; `None` if the first of them is no longer
+    /// here.
     pub(super) fn read_after(&self, after: Seq, limit: ReadLimit) -> Option<Vec<Arc<EncodedLine>>> {
         let first = self.lines.front()?.seq;
         let skip = (after + 1).checked_sub(first)? as usize;

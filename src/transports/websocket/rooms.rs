@@ -1,7 +1,7 @@
-//! The rooms of one socket: a reader for each deployment it follows, pulled one batch at a time.
+//! The rooms of one socket: a reader for each deployment that the socket follows, read one batch at a time.
 //!
-//! Both engines pull from here, and only when the socket can take more. Nothing queues up: a room that is behind
-//! reads on from its own cursor when its turn comes.
+//! Both engines read from here, and only when the socket can take more. Nothing is queued: a room that is behind reads
+//! on from its own cursor when its turn comes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use wirelab_clients::wire::{DeploymentId, Transport};
 use crate::metrics::{Metrics, Waiting};
 use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
 
-/// What a room reads: a batch, or why there will be none.
+/// Result of a room's read: a batch, or the reason why no more will come.
 type Read = Result<EncodedBatch, ReadError>;
 
-/// Live rooms. As a stream: what the next one to have something read; every room has its turn.
+/// The live rooms. As a stream, it yields the next batch of any room; every room gets its turn.
 pub(super) struct Rooms {
     streams: StreamMap<DeploymentId, BoxStream<'static, Read>>,
     paused: watch::Sender<bool>,
@@ -28,13 +28,13 @@ pub(super) struct Rooms {
     linger: Duration,
 }
 
-/// What keeps one room.
+/// The state of one room.
 struct Room {
     reader: Reader,
     paused: watch::Receiver<bool>,
     waiting: Waiting,
     linger: Duration,
-    /// Its share of the server's bound on rooms; the room of the path needs none.
+    /// Permit from the server's bound on rooms; the room of the path needs none.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -43,7 +43,7 @@ impl Rooms {
         Self { streams: StreamMap::new(), paused: watch::Sender::new(false), transport, metrics, linger }
     }
 
-    /// Follows a log.
+    /// Starts to follow a log.
     pub(super) fn enter(&mut self, reader: Reader, permit: Option<OwnedSemaphorePermit>) {
         let id = reader.id().clone();
         let waiting = self.metrics.wait(self.transport, reader.cursor().after, reader.head());
@@ -52,22 +52,22 @@ impl Rooms {
         self.streams.insert(id, stream::unfold(Some(room), Room::next).boxed());
     }
 
-    /// Follows a log no more.
+    /// Stops following a log.
     pub(super) fn leave(&mut self, id: &DeploymentId) {
         self.streams.remove(id);
     }
 
-    /// Follows nothing any more.
+    /// Stops following all logs.
     pub(super) fn leave_all(&mut self) {
         self.streams.clear();
     }
 
-    /// No room reads while paused; one that was reading keeps its batch until then.
+    /// Stops all rooms from reading. A room that is reading keeps its batch until [`Self::resume`].
     pub(super) fn pause(&mut self) {
         self.paused.send_replace(true);
     }
 
-    /// Goes on where [`Self::pause`] stopped.
+    /// Lets all rooms go on where [`Self::pause`] stopped them.
     pub(super) fn resume(&mut self) {
         self.paused.send_replace(false);
     }
@@ -76,24 +76,25 @@ impl Rooms {
 impl Stream for Rooms {
     type Item = (DeploymentId, Read);
 
-    /// `None`: there is no room now.
+    /// Polls the rooms; `None` if there is no room now.
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
         self.streams.poll_next_unpin(task)
     }
 }
 
 impl Room {
-    /// What the room reads next; after the end, or an error, nothing.
+    /// Reads the next batch of a room; `None` after the end or an error.
     async fn next(room: Option<Self>) -> Option<(Read, Option<Self>)> {
         let mut room = room?;
         room.unpaused().await;
         room.reader.wait_and_gather(room.linger).await;
         let read = room.reader.read(BATCH_LIMIT).await;
         if read.as_ref().is_ok_and(|batch| batch.more) {
-            // Who catches up always has a batch ready: the others on this thread get a turn between two.
+            // A room that catches up always has a batch ready; other streams of this thread get a turn between two
+            // batches.
             tokio::task::yield_now().await;
         }
-        // A pause may have come meanwhile, and promises that nothing follows.
+        // A pause may have begun meanwhile; after it no line may be sent.
         room.unpaused().await;
         let over = match &read {
             Ok(batch) => {
@@ -106,7 +107,7 @@ impl Room {
     }
 
     async fn unpaused(&mut self) {
-        // An error means that the rooms are gone, and this one with them.
+        // An error means that all rooms are gone, with this one.
         let _ = self.paused.wait_for(|paused| !paused).await;
     }
 }

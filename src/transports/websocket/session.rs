@@ -1,8 +1,8 @@
 //! A WebSocket session as data: commands in, frames out.
 //!
-//! Both engines run it; it does no I/O, reads no clock and waits for nothing. What only I/O can do comes back as
-//! an [`Ask`], whose [`Answer`] is given in again before the next command: commands are handled in order. It
-//! knows which rooms are live and how far each was sent, and so when the socket is over.
+//! Both engines run it. It does no I/O, reads no clock and waits for nothing. What needs I/O is returned as an [`Ask`];
+//! its [`Answer`] is passed in before the next command, so commands are handled in order. The session knows the live
+//! rooms (the deployments that the socket follows), the cursor of each, and when the socket is over.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use crate::exchange::request;
 use crate::exchange::upgrade::{self, Message, REPEATED_CHARS_MAX, UNANSWERED_PINGS_MAX, Violation};
 use crate::reader::{EncodedBatch, ReadError};
 
-/// Rooms of one socket. Each may hold one batch while the socket is paused: 8 MiB at most.
+/// Largest number of rooms of one socket. Each may hold one batch while the socket is paused: 8 MiB in total.
 pub(super) const ROOMS_MAX: usize = 32;
-/// What goes out next.
+/// Something to be sent.
 #[derive(Debug, Clone)]
 pub(crate) enum Outgoing {
     /// A JSON text frame.
@@ -36,51 +36,51 @@ pub(crate) enum Outgoing {
     Close(Option<CloseReason>),
 }
 
-/// What a command wants that the session cannot do by itself.
+/// I/O that a command needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// Open a reader.
+    /// Opens a reader.
     Subscribe(DeploymentId, Position, Reference),
-    /// Append.
+    /// Appends lines.
     Publish(DeploymentId, Vec<NewLine>, Reference),
 }
 
-/// What became of an [`Ask`].
+/// Result of an [`Ask`].
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// A reader stands at the cursor.
+    /// A reader was opened at the cursor, or refused.
     Subscribed(DeploymentId, Result<Cursor, Problem>, Reference),
-    /// Lines were appended.
+    /// Lines were appended, or refused.
     Published(DeploymentId, Result<Appended, Problem>, Reference),
-    /// The server follows as many logs as it may.
+    /// The server already follows as many logs as it may.
     Overloaded,
 }
 
-/// What a message means for the rooms.
+/// Effect of a message on the rooms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// I/O, before the next message.
+    /// Needs I/O before the next message.
     Ask(Ask),
-    /// No lines of this room any more.
+    /// Ends the lines of this room.
     Leave(DeploymentId),
-    /// No lines until [`Effect::Resume`].
+    /// Stops all lines until [`Effect::Resume`].
     Pause,
-    /// Lines again.
+    /// Lets lines go on.
     Resume,
 }
 
-/// How far a session is.
+/// Phase of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Lines go out as they come.
+    /// Lines are sent as they come.
     Open,
-    /// Our close frame is out; the client's answer is awaited.
+    /// The server's close frame is sent; the client's answer is awaited.
     Closing,
     /// Nothing more will be sent or read.
     Closed,
 }
 
-/// One socket's session.
+/// The session of one socket.
 #[derive(Debug)]
 pub(crate) struct Session {
     rooms: Vec<Room>,
@@ -90,16 +90,16 @@ pub(crate) struct Session {
     output: Vec<Outgoing>,
 }
 
-/// A live room.
+/// A live room: a deployment that the socket follows.
 #[derive(Debug)]
 struct Room {
     deployment: DeploymentId,
-    /// Behind the last line that was sent.
+    /// Cursor after the last line that was sent.
     cursor: Cursor,
 }
 
 impl Session {
-    /// The session of a socket whose path names a deployment: that room is live at once.
+    /// Starts the session of a socket whose path names a deployment, which is the first live room.
     pub(super) fn greet(deployment: DeploymentId, cursor: Cursor, heartbeat: Duration) -> Self {
         let hello = ServerFrame::Hello { heartbeat_s: heartbeat.as_secs() };
         let mut session = Self {
@@ -113,21 +113,21 @@ impl Session {
         session
     }
 
-    /// How far it is.
+    /// Returns the phase of the session.
     pub(crate) fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// What goes out now, in order.
+    /// Returns what is to be sent now, in order.
     pub(crate) fn take_output(&mut self) -> Vec<Outgoing> {
         std::mem::take(&mut self.output)
     }
 
-    /// A message of the client.
+    /// Handles a message of the client.
     pub(super) fn receive(&mut self, message: Message, now_us: u64) -> Option<Effect> {
         self.unanswered_pings = 0;
         if self.phase != Phase::Open {
-            // Our close frame is out: only the client's is of interest.
+            // The server's close frame is sent: only the client's matters now.
             if matches!(message, Message::Close(_)) {
                 self.phase = Phase::Closed;
             }
@@ -139,7 +139,7 @@ impl Session {
             Message::Ping(payload) => self.output.push(Outgoing::Pong(payload)),
             Message::Pong => {}
             Message::Close(reason) => {
-                // The code comes back; whoever sent it knows why.
+                // The code is echoed; the client knows its own reason.
                 let echo = reason.map(|reason| reason.code.into());
                 self.output.push(Outgoing::Close(echo));
                 self.phase = Phase::Closed;
@@ -148,17 +148,17 @@ impl Session {
         None
     }
 
-    /// The client broke the protocol.
+    /// Closes the socket because the client broke the protocol.
     pub(super) fn violate(&mut self, violation: Violation) {
         self.close(violation.code, violation.reason);
     }
 
-    /// The client is gone without a close frame: nobody is left to answer.
+    /// Ends the session because the client is gone without a close frame.
     pub(crate) fn vanish(&mut self) {
         self.phase = Phase::Closed;
     }
 
-    /// What became of the last [`Ask`].
+    /// Handles the result of the last [`Ask`].
     pub(super) fn answer(&mut self, answer: Answer) {
         match answer {
             Answer::Subscribed(deployment, Ok(cursor), reference) => {
@@ -178,7 +178,7 @@ impl Session {
         }
     }
 
-    /// What a live room's reader says.
+    /// Handles what the reader of a live room has read.
     pub(super) fn deliver(&mut self, deployment: DeploymentId, read: Result<EncodedBatch, ReadError>) {
         let Some(index) = self.rooms.iter().position(|room| room.deployment == deployment) else { return };
         let over = match read {
@@ -202,18 +202,21 @@ impl Session {
         self.frame(over);
     }
 
-    /// Whether nothing will come any more: a room is over and none is live. Then [`Self::settle`], once every
-    /// command that was received is answered. A socket whose rooms were only left stays open.
+    /// Tells whether no more lines can come: at least one room is over and none is live.
+    ///
+    /// The engine then calls [`Self::settle`], once every received command is answered. A socket whose rooms were only
+    /// left stays open.
     pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Open && self.a_room_is_over && self.rooms.is_empty()
     }
 
-    /// Says goodbye to a client whose rooms are over.
+    /// Closes a socket whose rooms are over.
     pub(crate) fn settle(&mut self) {
         self.close(CloseCode::Normal, "");
     }
 
-    /// Nothing was sent for a heartbeat.
+    /// Handles a heartbeat in which nothing was sent: sends a Ping, or closes the socket if the last ones were not
+    /// answered.
     pub(crate) fn fall_silent(&mut self) {
         if self.phase != Phase::Open {
             return;
@@ -225,7 +228,7 @@ impl Session {
         self.output.push(Outgoing::Ping);
     }
 
-    /// The server stops.
+    /// Closes the socket because the server stops.
     pub(crate) fn shut_down(&mut self) {
         self.close(CloseCode::Away, "the server is stopping");
     }
@@ -310,7 +313,7 @@ impl Session {
         self.output.push(Outgoing::Frame(frame));
     }
 
-    /// Our close frame; the rooms are over with it.
+    /// Sends the close frame and ends all rooms.
     fn close(&mut self, code: CloseCode, reason: &str) {
         if self.phase != Phase::Open {
             return;

@@ -1,7 +1,7 @@
-//! One WebSocket connection: its session, its rooms, and what it received.
+//! One WebSocket connection: its session, its rooms, and the messages it has received.
 //!
-//! Everything that both engines share. An engine decides when to look for a message or a batch and how frames
-//! become bytes; what they mean is decided here and in the session.
+//! Both engines use it. An engine decides when to look for a message or a batch and how frames become bytes; this
+//! module and the session decide what they mean.
 
 use std::task::{Context as Task, Poll};
 
@@ -17,27 +17,27 @@ use crate::exchange::problem::Refusal;
 use crate::exchange::upgrade::{Inbox, Longest, Message, Violation};
 use crate::reader::{EncodedBatch, ReadError, Reader};
 
-/// What an engine runs.
+/// The socket that an engine runs.
 pub(crate) struct Socket {
     pub(crate) session: Session,
     rooms: Rooms,
     inbox: Inbox,
-    /// The inbox was found empty, and the connection had its turn to fill it since.
+    /// Whether the inbox was found empty, and the connection has had a turn to fill it since.
     was_quiet: bool,
 }
 
-/// What a socket turns to next.
+/// The next thing for a socket to handle.
 pub(crate) enum Event {
-    /// The client sent something; `None`: it is gone.
+    /// The client sent a message or broke the protocol; `None`: it is gone.
     Received(Option<Result<Message, Violation>>),
-    /// Every command is answered, and every room over.
+    /// Every command is answered, and every room is over.
     Over,
-    /// A room read something.
+    /// A room has read a batch, or failed.
     Read(DeploymentId, Result<EncodedBatch, ReadError>),
 }
 
 impl Socket {
-    /// A socket whose path named the deployment of `reader`.
+    /// Makes a socket whose path named the deployment of `reader`.
     pub(super) fn new(
         reader: Reader,
         payload: web::Payload,
@@ -50,7 +50,7 @@ impl Socket {
         Self { session, rooms, inbox: Inbox::of(payload, Longest::BODY), was_quiet: false }
     }
 
-    /// The next event. What was received comes first: a command is answered before later lines, and before the
+    /// Polls for the next event. Received messages come first: a command is answered before later lines, and before the
     /// goodbye of a socket whose rooms are over.
     pub(crate) fn poll_event(&mut self, task: &mut Task<'_>) -> Poll<Event> {
         if let Poll::Ready(received) = self.inbox.poll_next_unpin(task) {
@@ -58,7 +58,8 @@ impl Socket {
             return Poll::Ready(Event::Received(received));
         }
         if self.session.is_over() {
-            // The connection feeds at most 32 KiB at a time: what it has read beyond that comes after its next turn.
+            // The connection passes on at most 32 KiB at a time; what it has read beyond that comes after its next
+            // turn.
             if !std::mem::replace(&mut self.was_quiet, true) {
                 task.waker().wake_by_ref();
                 return Poll::Pending;
@@ -67,12 +68,12 @@ impl Socket {
         }
         match self.rooms.poll_next_unpin(task) {
             Poll::Ready(Some((deployment, read))) => Poll::Ready(Event::Read(deployment, read)),
-            // No room at all: only the client can change that.
+            // Without any room only the client can bring the next event.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
-    /// What the event means. An [`Ask`] is to be answered before the next event.
+    /// Handles an event. A returned [`Ask`] must be answered before the next event.
     pub(crate) fn handle(&mut self, event: Event) -> Option<Ask> {
         match event {
             Event::Received(Some(Ok(message))) => match self.session.receive(message, now_us())? {
@@ -94,7 +95,7 @@ impl Socket {
         None
     }
 
-    /// Takes what became of an [`Ask`].
+    /// Handles the result of an [`Ask`].
     pub(crate) fn answered(&mut self, done: Done) {
         if let Some((reader, permit)) = done.entered {
             self.rooms.enter(reader, Some(permit));
@@ -102,25 +103,25 @@ impl Socket {
         self.session.answer(done.answer);
     }
 
-    /// Reads nothing more of any log: the close frame is out.
+    /// Stops reading all logs, because the close frame is sent.
     pub(crate) fn leave_rooms(&mut self) {
         self.rooms.leave_all();
     }
 }
 
-/// An [`Ask`] that was carried out.
+/// Result of an [`Ask`] that was carried out.
 pub(crate) struct Done {
     answer: Answer,
     entered: Option<(Reader, tokio::sync::OwnedSemaphorePermit)>,
 }
 
 impl Ask {
-    /// Opens a reader, or appends.
+    /// Opens a reader or appends lines.
     pub(crate) async fn carry_out(self, context: &Context) -> Done {
         match self {
             Self::Subscribe(deployment, position, reference) => {
                 let opened = context.deployments.reader(&deployment, position).await;
-                // Only a room that there would be needs a place.
+                // Only an existing deployment takes a permit.
                 match (opened, context.rooms.clone().try_acquire_owned()) {
                     (Ok(reader), Ok(permit)) => Done {
                         answer: Answer::Subscribed(deployment, Ok(reader.cursor()), reference),

@@ -515,7 +515,7 @@ async fn what_is_no_handshake_or_comes_from_another_origin_is_refused() {
     let path = ledgers_path(PAGE);
     let plain = server.get(&path).problem().unwrap();
     assert_eq!(
-        (plain.status, plain.detail.contains("is a WebSocket: ask with Upgrade")),
+        (plain.status, plain.detail.contains("is a WebSocket; send `Upgrade: websocket`")),
         (400, true),
         "{plain:?}"
     );
@@ -542,7 +542,7 @@ fn a_page_has_three_sockets_at_most_and_a_closed_one_makes_room() {
     let refused = server.websocket(&ledgers_path(PAGE), &[]).map(drop).unwrap_err();
     let problem = refused.problem().unwrap();
     assert_eq!((problem.status, refused.header("retry-after")), (503, Some("30")));
-    assert!(problem.detail.contains("3 of these sockets"), "{}", problem.detail);
+    assert!(problem.detail.contains("3 sockets open"), "{}", problem.detail);
     server.websocket(&ledgers_path("another00"), &[]).unwrap();
 
     server.get(&format!("/healthz?{}", lane(1)));

@@ -56,7 +56,10 @@ fn a_transport_that_is_not_served_is_as_unknown_as_any_path() {
         let answer = server.ask("GET", &path(transport, &id, ""), crate::http::upgrade(transport), b"");
         let problem = answer.problem().unwrap();
         assert_eq!(problem.status, 404, "{transport}");
-        assert_eq!(problem.detail, format!("{transport} is not served here; there is short-poll, ndjson"));
+        assert_eq!(
+            problem.detail,
+            format!("{transport} is not served here; choose one of short-poll, ndjson")
+        );
         let refused = format!("wirelab_requests_total{{transport=\"{transport}\",outcome=\"refused\"}}");
         assert_eq!(server.metric(&refused), 1);
     }

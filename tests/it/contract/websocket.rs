@@ -143,7 +143,7 @@ fn http_1_0_is_not_upgraded() {
         let mut answer = String::new();
         connection.socket.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.0 400 "), "{engine}: {answer}");
-        assert!(answer.contains("a WebSocket starts from HTTP/1.1"), "{engine}: {answer}");
+        assert!(answer.contains("a WebSocket needs a request in HTTP/1.1"), "{engine}: {answer}");
     }
 }
 

@@ -1,10 +1,10 @@
-//! Damaged files: what a crash tears is cut, everything else is refused and left as it is.
+//! Tests of damaged files: what a crash tears is cut; all other damage is refused and left as it is.
 
 use std::fs;
 
 use super::*;
 
-/// Where each record of a segment begins and ends.
+/// Returns where each record of a segment begins and ends.
 fn record_bounds(segment: &[u8]) -> Vec<(usize, usize)> {
     let mut end = 0;
     let mut bounds = Vec::new();
@@ -37,7 +37,7 @@ async fn an_append_torn_at_any_byte_is_gone_and_the_next_takes_its_place() {
             let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
             assert_eq!(texts(&*log, 0, ALL).await, kept, "cut at {length}");
             assert_eq!(fs::read(&segment).unwrap(), whole, "cut at {length}");
-            // The torn append's key is new again.
+            // The key of the torn append counts as new.
             let next = log.append(request(&["e", "f"], Some("torn"))).await.unwrap();
             assert_eq!(next.into_appended().first, kept.len() as u64 + 1);
             drop(log);
@@ -59,7 +59,7 @@ async fn a_large_torn_append_leaves_no_trace_in_the_index() {
     for text in &expected[1..] {
         log.append(request(&[text], None)).await.unwrap();
     }
-    // From disk: the tail in memory does not have the first line.
+    // Read from disk: the tail in memory does not have the first line.
     assert_eq!(texts(&*log, 0, ALL).await, expected);
 }
 
@@ -107,7 +107,7 @@ async fn one_changed_byte_is_refused_and_nothing_is_touched() {
     let records = record_bounds(&good);
     assert_eq!(records.len(), 11);
     for &(begin, end) in &records {
-        // Without its last line end the file looks as a crash may leave it.
+        // Without its last line end the file looks like one after a crash.
         for position in begin..end.min(good.len() - 1) {
             for damaged in [good[position] ^ 1, good[position] ^ 0x20, good[position] ^ 0x80, b'\n', 0] {
                 if damaged == good[position] {
@@ -153,7 +153,7 @@ async fn a_line_that_decays_while_the_server_runs_is_an_error_not_an_answer() {
     fs::write(&segment, &good[..good.len() - 10]).unwrap();
     assert!(matches!(log.read_after(0, ALL).await, Err(StoreError::Corrupt { .. })));
 
-    // Whole records, but not those that are due.
+    // The records are whole, but in the wrong order.
     fs::write(&segment, [&good[record as usize..], &good[..record as usize]].concat()).unwrap();
     assert!(matches!(log.read_after(0, ALL).await, Err(StoreError::Corrupt { offset: 0, .. })));
 }

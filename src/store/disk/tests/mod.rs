@@ -1,4 +1,4 @@
-//! What the disk store promises beyond every store: what survives, what is freed, who is refused.
+//! Tests of what only the disk store promises: what survives, what is freed, what is refused.
 
 mod damage;
 mod model;
@@ -33,7 +33,7 @@ fn folder() -> TempDir {
     TempDir::new().unwrap()
 }
 
-/// Opens a store again as soon as the writer of the last one, which may still be on its way out, let go of it.
+/// Opens a store again as soon as the writer of the last one, which may still be ending, has released it.
 fn reopen(path: &Path, retain_lines: u64, segment_bytes: u64) -> Result<DiskStore, StoreError> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -59,14 +59,14 @@ async fn texts(log: &dyn DeploymentLog, after: u64, limit: ReadLimit) -> Vec<Str
     (after + 1..).zip(&read).map(text).collect()
 }
 
-/// The only log of a store.
+/// Returns the only log of a store.
 async fn only(store: &DiskStore) -> Arc<dyn DeploymentLog> {
     let logs = store.list(2).await.unwrap();
     assert_eq!(logs.len(), 1);
     logs[0].clone()
 }
 
-/// A closed store with one log of these appends, and the log's folder.
+/// Makes and closes a store with one log of these appends. Returns its folder and the log's.
 async fn closed_log(segment_bytes: u64, appends: &[AppendRequest]) -> (TempDir, PathBuf) {
     let data = folder();
     let store = reopen(data.path(), 0, segment_bytes).unwrap();
@@ -164,7 +164,7 @@ async fn retention_frees_whole_segments_and_holds_after_a_restart() {
         log.append(request(&[format!("line {i}")], Some(&format!("k{i}")))).await.unwrap();
     }
     assert_eq!((log.head().borrow().first, log.head().borrow().last), (90, 100));
-    // The writer removes files after it has answered, so those of this append may still be there.
+    // The writer removes files after it has answered, so the files that this append drops may still be there.
     let kept = log.append(request(&["line 100"], Some("k100"))).await.unwrap().into_appended();
     let (info, names) = (log.info(), segment_names(&log_folder));
     assert!(names.len() <= 12 && names[0] > format!("{:020}.ndjson", 80), "{names:?}");
@@ -178,7 +178,7 @@ async fn retention_frees_whole_segments_and_holds_after_a_restart() {
     assert_eq!(log.append(request(&["line 100"], Some("k100"))).await.unwrap(), Stored::Repeated(kept));
     drop((store, log));
 
-    // Without retention, all that is still on disk counts.
+    // Without retention, all lines that are still on disk are kept.
     let log = only(&reopen(data.path(), 0, 400).unwrap()).await;
     let first = log.head().borrow().first;
     assert!((80..=91).contains(&first));

@@ -1,4 +1,4 @@
-//! Any sequence of appends, reads and restarts, compared with a `Vec` of lines.
+//! Tests that a log equals a `Vec` of lines after any sequence of appends, reads and restarts.
 
 use std::collections::HashMap;
 
@@ -24,16 +24,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a log must hold, by the simplest means.
+/// A simple model of what a log must hold.
 #[derive(Default)]
 struct Model {
     lines: Vec<String>,
-    /// Per key: the sizes it was used with, and the first and last seq they got.
+    /// Sizes of lines that each key was used with, and the first and last seq that it got.
     keys: HashMap<u8, (Vec<usize>, u64, u64)>,
 }
 
 impl Model {
-    /// What appending gives: first and last seq, or that the key was used for another body.
+    /// Appends to the model. Returns the first and last seq, or `None` if the key was used for another body.
     fn append(&mut self, sizes: &[usize], key: Option<u8>) -> Option<(u64, u64)> {
         if let Some((before, first, last)) = key.and_then(|key| self.keys.get(&key)) {
             return (before == sizes).then_some((*first, *last));

@@ -1,4 +1,4 @@
-//! The session's rules, as data: what a client sends and what becomes of it, without any socket.
+//! Tests of the session's rules as data: what a client sends and what follows, without a socket.
 
 use std::sync::Arc;
 
@@ -19,20 +19,20 @@ fn cursor(after: u64) -> Cursor {
     Cursor { epoch: "k3x9".parse().unwrap(), after }
 }
 
-/// A session in room `ONE` at `k3x9.0`, its greeting taken.
+/// Makes a session in room `ONE` at `k3x9.0` whose greeting is already taken.
 fn session() -> Session {
     let mut session = Session::greet(id(ONE), cursor(0), Duration::from_secs(15));
     session.take_output();
     session
 }
 
-/// What the session says to a command, and what it wants done.
+/// Sends a command. Returns what the session sends and its effect on the rooms.
 fn told(session: &mut Session, command: Value) -> (Vec<Value>, Option<Effect>) {
     let effect = session.receive(Message::Text(command.to_string()), 7);
     (said(session), effect)
 }
 
-/// Everything it says now: JSON frames as they are, the others in a word.
+/// Returns all that the session sends now: JSON frames as they are, other frames as a word.
 fn said(session: &mut Session) -> Vec<Value> {
     let word = |outgoing| match outgoing {
         Outgoing::Frame(frame) => serde_json::to_value(frame).unwrap(),
@@ -50,7 +50,7 @@ fn status_of(frame: &Value) -> u64 {
     frame["problem"]["status"].as_u64().unwrap()
 }
 
-/// A command that asks for I/O, and the answer to it.
+/// Sends a command that needs I/O, passes in the answer, and returns what the session sends.
 fn carried_out(session: &mut Session, command: Value, answer: impl FnOnce(Ask) -> Answer) -> Vec<Value> {
     match told(session, command) {
         (said, Some(Effect::Ask(ask))) if said.is_empty() => session.answer(answer(ask)),
@@ -101,7 +101,7 @@ fn a_room_is_entered_and_left_and_the_answers_carry_the_ref() {
     let unsubscribe = json!({"type": "unsubscribe", "deployment": TWO, "ref": 0});
     let left = json!({"type": "unsubscribed", "deployment": TWO, "cursor": "k3x9.9", "ref": 0});
     assert_eq!(told(&mut session, unsubscribe.clone()), (vec![left], Some(Effect::Leave(id(TWO)))));
-    // What was read before is not sent any more.
+    // Lines that were read before are no longer sent.
     session.deliver(id(TWO), batch(10, 1, None));
     assert!(session.take_output().is_empty());
     assert_eq!(status_of(&told(&mut session, unsubscribe).0[0]), 404, "it is not followed any more");
@@ -133,7 +133,7 @@ fn every_refused_command_is_an_error_frame_with_status_and_ref() {
         assert_eq!(status_of(&said[0]), status, "{command:.80}: {}", said[0]);
         assert_eq!(said[0]["ref"], "r", "{command:.80}");
     }
-    // What comes back is bounded, whatever was sent.
+    // The answer is bounded, whatever was sent.
     let long = "\u{200b}".repeat(1 << 20);
     for long in [
         json!({"type": long}),
@@ -222,7 +222,7 @@ fn a_socket_ends_when_a_room_is_over_and_none_is_live() {
         session.deliver(id(TWO), batch(0, 0, Some(Status::Succeeded)));
         assert!(session.is_over());
         session.take_output();
-        // A command that is here already is answered, and may even enter a room.
+        // A command that has already arrived is answered, and may even enter a room.
         carried_out(&mut session, json!({"type": "subscribe", "deployment": ONE}), subscribed_at(0));
         assert!(!session.is_over());
         session.deliver(id(ONE), batch(0, 0, Some(Status::Succeeded)));
@@ -285,7 +285,7 @@ fn each_way_to_close_has_its_code() {
         close(&mut session);
         assert_eq!(said(&mut session).last(), Some(&json!({"close": code})));
         assert_eq!(session.phase(), Phase::Closing);
-        // Nothing more is said or done, until the client answers.
+        // Nothing more is sent or done until the client answers.
         session.shut_down();
         session.fall_silent();
         assert_eq!(told(&mut session, json!({"type": "ping"})), (vec![], None));
