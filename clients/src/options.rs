@@ -120,7 +120,7 @@ pub enum Adaptation {
     None,
     /// The interval doubles with each answer that brings no line, and falls back as soon as one does.
     Idle {
-    /// Longest interval.
+        /// Longest interval.
         interval_max: Duration,
     },
     /// The server decides: its `Retry-After` with a 200 or 304 is the time to the next poll (an extension: RFC 9110

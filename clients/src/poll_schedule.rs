@@ -38,14 +38,14 @@ pub(crate) struct Poll {
 pub(crate) enum Brought {
     /// Lines, and no more follow them yet.
     Lines {
-    /// The server's `Retry-After`, if the answer has one.
+        /// The server's `Retry-After`, if the answer has one.
         advised: Option<Duration>,
     },
     /// As many lines as one answer may hold: the rest is asked for at once.
     Part,
     /// No line.
     Nothing {
-    /// The server's `Retry-After`, if the answer has one.
+        /// The server's `Retry-After`, if the answer has one.
         advised: Option<Duration>,
     },
     /// No answer, or a refusal. The back-off adds its own delay to the schedule.

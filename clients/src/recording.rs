@@ -88,9 +88,9 @@ pub enum RecordingError {
     /// The file could not be read or written.
     #[error("recording {file}: {error}")]
     Io {
-    /// Name of the file, as given.
+        /// Name of the file, as given.
         file: String,
-    /// Error of the operating system.
+        /// Error of the operating system.
         #[source]
         error: io::Error,
     },
@@ -98,9 +98,7 @@ pub enum RecordingError {
 
 fn one_of(known: &[String]) -> String {
     match known {
-        [] => {
-            "the recordings folder is empty; make one with `wirelab record --name NAME -- COMMAND`".into()
-        }
+        [] => "the recordings folder is empty; make one with `wirelab record --name NAME -- COMMAND`".into(),
         names => format!("one of {}", names.join(", ")),
     }
 }
