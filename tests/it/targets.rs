@@ -115,7 +115,7 @@ fn somebody_else_on_a_running_server_is_noticed() {
     let reasons = rows(results.path())[0]("verdict_reasons");
     assert!(
         reasons.contains(
-            "somebody else uses the server too: clients counted 2 requests with data, the server 3"
+            "another client uses the server too: clients counted 2 requests with data, the server 3"
         ),
         "{reasons}"
     );

@@ -120,9 +120,9 @@ impl fmt::Display for StoreKind {
 pub enum LineProcess {
     /// A recording with its own timing.
     Replay {
-    /// Name of the recording in the recordings folder.
+        /// Name of the recording in the recordings folder.
         recording: String,
-    /// Speed; 2 is twice as fast.
+        /// Speed; 2 is twice as fast.
         speed: f64,
     },
     /// Lines at equal gaps of 1/rate.
