@@ -162,10 +162,10 @@ lines = { process = "poisson", rate_hz = 50, duration = "4s" }
             (
                 "\"peer\"]",
                 "\"pear\"]",
-                "naming \"pear\"; unknown target \"pear\"; one of wirelab, http://host:port, peer",
+                "a list with \"pear\"; unknown target \"pear\"; one of wirelab, http://host:port, peer",
             ),
             ("http://127.0.0.1:2", "https://x", "\"https://x\" is not a server URL"),
-            ("\"peer\"]", "\"wirelab\"]", "targets is naming wirelab twice"),
+            ("\"peer\"]", "\"wirelab\"]", "targets is a list with wirelab twice"),
             ("[\"wirelab\", \"http://127.0.0.1:2\", \"peer\"]", "[]", "targets is empty; a list of wirelab"),
             ("\"1s\", ", "\"1001ms\", ", "cut_at is 3s; must be 2s or more after the one before, 1s 1ms"),
             ("\"1s\", ", "\"1\", ", "cut_at is \"1\"; time unit needed"),
