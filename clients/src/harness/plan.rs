@@ -29,27 +29,27 @@ const SEED_DEFAULT: u64 = 1;
 /// One experiment, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-/// Name of the plan and of its results folder.
+    /// Name of the plan and of its results folder.
     pub name: String,
-/// Question of the experiment, in one sentence.
+    /// Question of the experiment, in one sentence.
     pub question: String,
-/// Expected answer, written before it was measured.
+    /// Expected answer, written before it was measured.
     pub prediction: Option<String>,
-/// Size of the plan: the experiment itself, or a short run that only shows that it works.
+    /// Size of the plan: the experiment itself, or a short run that only shows that it works.
     pub size: Size,
-/// Seed that schedules and the order of runs follow from.
+    /// Seed that schedules and the order of runs follow from.
     pub seed: u64,
-/// Servers that are measured.
+    /// Servers that are measured.
     pub targets: Vec<Server>,
-/// Number of blocks: every cell is run once in each.
+    /// Number of blocks: every cell is run once in each.
     pub repetitions: u32,
-/// Whether one cell of every block is run twice.
+    /// Whether one cell of every block is run twice.
     pub noise_floor: NoiseFloor,
-/// Limits that the results must keep.
+    /// Limits that the results must keep.
     pub thresholds: Vec<Threshold>,
-/// Factors of every arm that does not say otherwise.
+    /// Factors of every arm that does not say otherwise.
     pub base: Factors,
-/// Arms of the plan. Empty: the base is the only arm, and has no name.
+    /// Arms of the plan. Empty: the base is the only arm, and has no name.
     pub arms: Vec<Arm>,
 }
 
@@ -202,7 +202,9 @@ impl Plan {
                 "warm_up",
                 text_of(cell.warm_up),
                 match last {
-                    None => "there is no line at all; choose a recording with lines, or more of them".to_owned(),
+                    None => {
+                        "there is no line at all; choose a recording with lines, or more of them".to_owned()
+                    }
                     Some(last) => format!("the last line is due at {}; make it shorter", text_of(last)),
                 },
             )),

@@ -17,7 +17,7 @@ pub const AWAY: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration
 /// Fault that cuts connections at given times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-/// Times of the cuts, increasing, counted as due times are.
+    /// Times of the cuts, increasing, counted as due times are.
     pub at: Vec<Duration>,
 }
 

@@ -26,9 +26,9 @@ pub enum Fault {
 
 /// Parts of a run that a fault can reach.
 pub(crate) struct Reach {
-/// Meters of the measured subscribers, which can cut their connections.
+    /// Meters of the measured subscribers, which can cut their connections.
     pub(crate) meters: Vec<Arc<Meter>>,
-/// Pid of the server, if this program started it.
+    /// Pid of the server, if this program started it.
     pub(crate) server: Option<u32>,
 }
 

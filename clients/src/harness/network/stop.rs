@@ -12,9 +12,9 @@ use nix::unistd::Pid;
 /// Fault that stops the server's process for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
-/// Time of the stop, counted as due times are.
+    /// Time of the stop, counted as due times are.
     pub at: Duration,
-/// Time from SIGSTOP to SIGCONT.
+    /// Time from SIGSTOP to SIGCONT.
     pub duration: Duration,
 }
 

@@ -311,7 +311,10 @@ impl Factors {
         let Some(last) = cut_at.last() else { return Ok(()) };
         let refused = |given: Duration, must: String| Err(refusals.refused("cut_at", text_of(given), must));
         if cut_at.len() > CUTS_MAX {
-            return refused(*last, format!("that is cut number {}; at most {CUTS_MAX} are allowed", cut_at.len()));
+            return refused(
+                *last,
+                format!("that is cut number {}; at most {CUTS_MAX} are allowed", cut_at.len()),
+            );
         }
         if let Some(pair) = cut_at.windows(2).find(|pair| pair[0] + CUT_REST_MIN > pair[1]) {
             let rest = text_of(CUT_REST_MIN);
@@ -323,7 +326,8 @@ impl Factors {
         self.check_before_the_end("cut_at", *last, refusals)?;
         if self.drain < CUT_REST_MIN {
             let rest = text_of(CUT_REST_MIN);
-            let must = format!("with cut_at at least {rest}: subscribers that come back need the lines they missed");
+            let must =
+                format!("with cut_at at least {rest}: subscribers that come back need the lines they missed");
             return Err(refusals.refused("drain", text_of(self.drain), must));
         }
         Ok(())
