@@ -54,7 +54,7 @@ pub enum ApiError {
     Contract {
         /// Server that was called.
         server: ServerUrl,
-        /// What the server did instead.
+        /// Description of what the server did instead.
         why: String,
     },
 }

@@ -1,8 +1,8 @@
 //! Event-stream parser: bytes of a `text/event-stream` body in, dispatched events out.
 //!
-//! The SSE client feeds it each chunk as it arrives. It follows WHATWG HTML §9.2.5–9.2.6 ("Parsing" and
-//! "Interpreting an event stream") and never waits, reconnects, or looks at HTTP: status, content type and
-//! the delay before a reconnect belong to the caller.
+//! The SSE client feeds the parser each chunk as it arrives. The parser follows WHATWG HTML §9.2.5–9.2.6 ("Parsing" and
+//! "Interpreting an event stream"). It never waits, reconnects, or looks at HTTP: status, content type and the delay
+//! before a reconnect belong to the caller.
 //!
 //! "Line" here means a line of the event stream, one field; the log's lines travel inside `data`.
 //!
@@ -79,11 +79,11 @@ pub struct EventStreamParser {
 /// Place of the next byte in the stream, as far as the bytes before it decide how it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// In the first line, which may open with a byte order mark.
+    /// The next byte is in the first line, which may open with a byte order mark.
     FirstLine,
-    /// In or before a later line.
+    /// The next byte is in a later line, or starts one.
     LaterLine,
-    /// After a CR that ended a chunk: an LF would be the second half of that line end.
+    /// The last chunk ended with a CR: an LF would be the second half of that line end.
     AfterCarriageReturn,
 }
 
@@ -112,8 +112,8 @@ impl EventStreamParser {
         }
     }
 
-    /// Bounds, in bytes, a line (without its end, with a byte order mark) and the decoded data of one event.
-    /// The default is 8 MiB.
+    /// Sets the bound, in bytes, of a line (without its end, with a byte order mark) and of the decoded data of one
+    /// event. The default is 8 MiB.
     pub fn with_line_bytes_max(self, line_bytes_max: usize) -> Self {
         Self { line_bytes_max, ..self }
     }

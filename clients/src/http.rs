@@ -42,7 +42,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// When the last byte of the answer was read.
+    /// Time at which the last byte of the answer was read.
     pub(crate) at: Instant,
 }
 

@@ -1,6 +1,6 @@
 //! The ladder: a subscriber that steps down to a plainer transport when the one it is on does not get through.
 //!
-//! Proxies stand between a server and its clients: one holds a stream back until it ends, one strips `Upgrade`, one
+//! Proxies stand between a server and its clients. One holds a stream back until it ends, one strips `Upgrade`, one
 //! answers for a path that it does not know. A client that must read a log all the same begins on the best transport,
 //! its first rung (SSE, say). Plainer transports are the rungs below: long poll, then short poll, since an answer that
 //! ends gets through everywhere. The ladder steps down
@@ -40,9 +40,9 @@ pub struct Ladder {
     rung: Transport,
     below: VecDeque<Transport>,
     subscriber: Box<dyn Subscriber>,
-    /// When a stream must have said hello. `None`: no batch was asked for yet.
+    /// Time by which a stream must have said hello. `None`: no batch was asked for yet.
     hello_by: Option<Instant>,
-    /// What to follow; its position is where the next rung starts.
+    /// Target of the subscription; its position is where the next rung starts.
     target: Target,
     options: Options,
     meter: Arc<Meter>,

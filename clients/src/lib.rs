@@ -73,7 +73,7 @@ pub trait Subscriber: Send {
 pub struct Received {
     /// Lines that arrived, and the cursor after them.
     pub batch: Batch,
-    /// When the read returned that completed the batch, before it was parsed. Some lines may have come in earlier reads
+    /// Time at which the read returned that completed the batch, before parsing. Some lines may have come in earlier reads
     /// of the same answer; they were of no use before it was whole.
     pub at: Instant,
 }

@@ -94,7 +94,7 @@ fn last_packets_of(socket: Open, read_bytes: u64) -> Option<Packets> {
     Some(packets)
 }
 
-/// How well a subscriber is served on its transport.
+/// State of a subscriber on its transport: whether it is served, and its failures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// Whether the server has answered well: a stream said hello, or a poll got its answer.

@@ -15,9 +15,9 @@ use crate::wire;
 /// Everything that a client decides by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Options {
-    /// When a short poll asks, and with which condition.
+    /// Schedule and condition of a short poll.
     pub polling: Polling,
-    /// How long a long poll asks to be held.
+    /// Hold that a long poll asks for.
     pub hold: Duration,
     /// Long poll: the client's own time between an answer and its next request. The server holds no request meanwhile.
     pub turn: Duration,
@@ -57,13 +57,13 @@ impl Default for Options {
 pub struct Polling {
     /// Time from one short poll to the next.
     pub interval: Duration,
-    /// What the interval is counted from.
+    /// Start of each interval.
     pub schedule: PollSchedule,
-    /// When the first poll is sent.
+    /// Phase: when the first poll is sent.
     pub phase: PollPhase,
     /// Jitter: each gap is uniform within interval · (1 ± this ratio). 0 to 1; 0: every gap is the interval.
     pub jitter_ratio: f64,
-    /// What may change the interval while the client polls.
+    /// Adaptation of the interval while the client polls.
     pub adaptation: Adaptation,
     /// Whether a request says what the client has seen.
     pub condition: Condition,
@@ -101,7 +101,7 @@ pub enum PollSchedule {
     Pause,
 }
 
-/// When the first short poll of a client is sent.
+/// Phase of a client: when its first short poll is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PollPhase {
@@ -112,7 +112,7 @@ pub enum PollPhase {
     Aligned,
 }
 
-/// What may change the interval between two short polls.
+/// Adaptation of the interval between two short polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Adaptation {
@@ -123,8 +123,8 @@ pub enum Adaptation {
         /// Longest interval.
         interval_max: Duration,
     },
-    /// The server decides: its `Retry-After` with a 200 or 304 is the time to the next poll (an extension: RFC 9110
-    /// §10.2.3 has it for 503 and redirects).
+    /// The server decides: its `Retry-After` with a 200 or 304 is the time to the next poll. This is an extension: RFC
+    /// 9110 §10.2.3 has the field for 503 and redirects.
     Server,
 }
 
@@ -159,7 +159,7 @@ pub enum Connections {
     PerRequest,
 }
 
-/// How an answer's body may be encoded.
+/// Encoding of answers that the client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compression {

@@ -24,16 +24,16 @@ pub(crate) struct Timetable {
 /// Times of one poll, and what it brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Poll {
-    /// When the poll was due.
+    /// Due time of the poll.
     pub(crate) intended: Instant,
-    /// When the poll was sent.
+    /// Time at which the poll was sent.
     pub(crate) left: Instant,
-    /// When its answer came.
+    /// Time at which its answer came.
     pub(crate) answered: Instant,
     pub(crate) brought: Brought,
 }
 
-/// What the answer to a poll brought.
+/// Content of the answer to a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Brought {
     /// Lines, and no more follow them yet.

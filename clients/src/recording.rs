@@ -49,7 +49,7 @@ pub struct RecordedLine {
     pub line: NewLine,
 }
 
-/// How a recorded command ended, and when.
+/// End of a recorded command: its status, and when it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedEnd {
     /// Time after the command's start.
@@ -68,7 +68,7 @@ pub enum RecordingError {
         file: String,
         /// Number of the line, counted from 1.
         line: usize,
-        /// What is wrong with the record, and what to do.
+        /// Description of the mistake, and the remedy.
         what: String,
     },
     /// There is no recording with that name.

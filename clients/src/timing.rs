@@ -44,7 +44,7 @@ pub struct Timing {
     /// Answer read → next request written, for polls that the server may hold: no request waits for news meanwhile. Not
     /// recorded after a failure, when the client stays away on purpose.
     pub rearm_gap: LatencyHistogram,
-    /// Time to connect: begin of connecting → connected for polls, → head of the answer (or 101) for streams.
+    /// Time to connect: connecting begins → connected for polls, → head of the answer (or 101) for streams.
     pub handshake: LatencyHistogram,
 }
 
@@ -98,11 +98,11 @@ impl SharedTiming {
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     question: Option<Question>,
-    /// When the request was written; `None`: not yet.
+    /// Time at which the request was written; `None`: not yet.
     written: Option<Instant>,
-    /// When the last answer was read, if nothing failed since.
+    /// Time at which the last answer was read, if nothing failed since.
     answered: Option<Instant>,
-    /// When connecting began, until it is recorded.
+    /// Time at which connecting began, until it is recorded.
     connecting: Option<Instant>,
 }
 

@@ -9,7 +9,7 @@ pub(crate) struct Place {
     pub(crate) line: usize,
     /// Key on that line, if there is one.
     pub(crate) key: Option<String>,
-    /// What is wrong, with the allowed keys or types.
+    /// Description of the mistake, with the allowed keys or types.
     pub(crate) what: String,
 }
 

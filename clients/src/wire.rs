@@ -214,7 +214,8 @@ pub fn cursor_of_entity_tag(tag: &str) -> Option<Cursor> {
     tag.strip_suffix(".end").unwrap_or(tag).parse().ok()
 }
 
-/// How lines reach a subscriber. A closed set: the compiler lists what a new one still lacks.
+/// A transport: the way in which lines reach a subscriber. A closed set: the compiler lists what a new transport still
+/// lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
     /// The client asks again and again; no request waits on the server.

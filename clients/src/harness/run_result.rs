@@ -70,7 +70,7 @@ pub struct RunResult {
     pub hiccup: LatencyHistogram,
     /// Age of the subscribers' newest lines, over the cohort. `None` without a cohort.
     pub staleness: Option<Staleness>,
-    /// Time to the first line per subscriber, from the begin of connecting, or from the first due time if that was
+    /// Time to the first line per subscriber, from the start of connecting, or from the first due time if that was
     /// later.
     pub first_line: LatencyHistogram,
     /// Last − first receipt among the subscribers, per line of the cohort that two or more got.

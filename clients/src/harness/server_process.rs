@@ -38,7 +38,7 @@ const STDERR_LINES_MAX: usize = 20;
 /// Most bytes of one line of output; the rest becomes lines of its own.
 const OUTPUT_LINE_BYTES_MAX: u64 = 4 << 10;
 
-/// Begin of the server's first line, before its address.
+/// First characters of the server's first line, before its address.
 const LISTENING: &str = "listening on http://";
 
 /// Command that starts a server.

@@ -130,7 +130,7 @@ impl Timeline {
         }
     }
 
-    /// Returns the points of the time series, each at the begin of its bin. A bin in which nothing arrived has a count
+    /// Returns the points of the time series, each at the start of its bin. A bin in which nothing arrived has a count
     /// and no latency.
     pub fn points(&self) -> Vec<SeriesPoint> {
         let mut points = Vec::new();

@@ -75,7 +75,7 @@ pub struct Outcome {
     pub packets: Option<Packets>,
     /// Times of the subscribers' requests.
     pub timing: Timing,
-    /// Time to the first line of each subscriber that got one. It counts from the begin of connecting, or from the
+    /// Time to the first line of each subscriber that got one. It counts from the start of connecting, or from the
     /// first due time if that was later.
     pub first_line: LatencyHistogram,
     /// Last − first receipt of each line of the cohort.

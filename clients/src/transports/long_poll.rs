@@ -28,7 +28,7 @@ pub struct LongPoll {
     target: Target,
     hold: Duration,
     turn: Duration,
-    /// When the next request is due.
+    /// Due time of the next request.
     intended: Instant,
     ended: Option<Received>,
     http: Http,

@@ -1,8 +1,9 @@
 //! Short polling: the client waits, between requests.
 //!
 //! The client asks, gets an answer at once, sleeps, and asks again. The server holds nothing open. The price: most
-//! answers have no news, and news waits for the next request. [`Timetable`] says when that is: at fixed times or after
-//! a pause, in step with other clients or not, less often while nothing happens, or as the server advises.
+//! answers have no news, and news waits for the next request. [`Timetable`] decides when to ask: at fixed times or
+//! after a pause, in step with other clients or not. It may ask less often while nothing happens, or as the server
+//! advises.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 pub struct ShortPoll {
     target: Target,
     timetable: Timetable,
-    /// When the next poll is due.
+    /// Due time of the next poll.
     intended: Instant,
     condition: Condition,
     /// The entity tag of the last answer: "tell me only if something changed since".

@@ -68,7 +68,7 @@ pub struct Factors {
 pub struct Extra {
     /// Subscribers per deployment.
     pub subscribers: u32,
-    /// When they stop reading or join, counted as due times are.
+    /// Time at which the subscribers stop reading or join, counted as due times are.
     pub at: Duration,
 }
 
