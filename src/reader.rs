@@ -92,7 +92,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens a log at a position (PROTOCOL: `from` is exclusive).
+    /// Opens a log at a position; lines with a larger seq follow (docs/protocol.md, "Position").
     pub fn open(log: Arc<dyn DeploymentLog>, position: Position) -> Result<Self, OpenError> {
         let info = log.info();
         let (id, epoch) = (info.id, info.next.epoch);

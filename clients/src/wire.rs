@@ -1,7 +1,8 @@
 //! The wire: everything that crosses the network, and nothing else.
 //!
-//! Server and clients both import these types, so the contract exists once. JSON is UTF-8, names are
-//! kebab-case, unknown members are ignored on both sides. Nothing here reads a clock, a file or a socket.
+//! Server and clients both import these types, so the contract exists once; docs/protocol.md says what they mean.
+//! JSON is UTF-8, names are kebab-case, unknown members are ignored on both sides. Nothing here reads a clock, a file
+//! or a socket.
 
 mod lanes;
 

@@ -1,4 +1,4 @@
-//! What every transport promises (PROTOCOL §2): one named test per promise and transport.
+//! What every transport promises (docs/protocol.md, "Promises"): one named test per promise and transport.
 //!
 //! A promise is one function over a server. It returns why it was broken instead of panicking, so that `broken`
 //! can run it against a server that breaks it.

@@ -1,4 +1,4 @@
-//! Every call of the contract (PROTOCOL §1.3 to §1.7), byte by byte.
+//! Every call of docs/protocol.md, byte by byte.
 
 mod appends;
 mod bounds;

@@ -1,4 +1,4 @@
-//! What the SSE client does with answers that are no stream (PROTOCOL Q12, Q13), against canned ones.
+//! What the SSE client does with answers that are no stream (Q12, Q13 of docs/protocol.md), against canned ones.
 
 use std::sync::mpsc;
 use std::time::Duration;

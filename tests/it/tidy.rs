@@ -137,6 +137,106 @@ fn every_transport_has_three_halves_with_one_title() {
     }
 }
 
+/// The document that promises are written in.
+const PROTOCOL_DOCUMENT: &str = "docs/protocol.md";
+/// First letters of their codes.
+const PROMISE_FAMILIES: &str = "XPLSQWN";
+/// No family has as many, and a percentile has a larger number.
+const PROMISE_NUMBER_MAX: u32 = 19;
+
+/// The code of a promise that a word is, such as `X9`; in lower case as names of tests have it.
+fn promise(word: &str) -> Option<String> {
+    let code = word.to_ascii_uppercase();
+    let digits = code.strip_prefix(|family| PROMISE_FAMILIES.contains(family))?;
+    let is_canonical = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    let number: u32 = digits.parse().ok().filter(|_| is_canonical)?;
+    (number <= PROMISE_NUMBER_MAX).then_some(code)
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c != '_' && !c.is_alphanumeric())
+}
+
+/// What stands in the comment of a line, if it has one. Stars begin a line of a comment in scripts and style sheets.
+fn comment(line: &str) -> &str {
+    let begins = ["//", "/*", "<!--"].iter().filter_map(|mark| line.find(mark)).min();
+    let goes_on = line.trim_start().starts_with("* ").then_some(0);
+    begins.or(goes_on).map_or("", |begin| &line[begin..])
+}
+
+/// The promises that the comment of a line names.
+fn promises_in_comment(line: &str) -> impl Iterator<Item = String> {
+    let capital = |word: &&str| word.starts_with(|c: char| c.is_ascii_uppercase());
+    words(comment(line)).filter(capital).filter_map(promise)
+}
+
+/// The promises that names of functions begin with. A test that a macro makes is found by its `x`.
+fn promises_in_names(line: &str) -> impl Iterator<Item = String> {
+    let mut before = "";
+    let names = words(line).filter(move |word| {
+        let is_function = std::mem::replace(&mut before, *word) == "fn";
+        is_function || word.starts_with('x')
+    });
+    // As many parts as have another behind them: `x1` alone is a variable.
+    names.flat_map(|name| name.split('_').take(name.matches('_').count()).map_while(promise))
+}
+
+#[test]
+fn only_what_is_a_code_of_a_promise_is_taken_for_one() {
+    let rows: [(&str, &[&str], &[&str]); 8] = [
+        ("    /// X9, P7 and L10: what clients do. That is X12's.", &["X9", "P7", "L10", "X12"], &[]),
+        (" * Comes back as W13 says", &["W13"], &[]),
+        ("/* S3 */ .lane {", &["S3"], &[]),
+        ("async fn x3_x8_a_position_is_refused() { // N2", &["N2"], &["X3", "X8"]),
+        ("    x1_notices_a_dropped_line(DropsALine, x1_a_log_is_read, 7);", &[], &["X1", "X1"]),
+        ("    fn q14_a_line_may_reach_the_bound() {", &[], &["Q14"]),
+        ("let (x1, l7_up_bytes, p50_us) = (X1, L7, of(n2_of));", &[], &[]),
+        ("// P50, P99, S03, X, XY1, 9X, HTTP/2, base64, q1 and x1 are none", &[], &[]),
+    ];
+    for (line, in_comment, in_names) in rows {
+        assert_eq!(promises_in_comment(line).collect::<Vec<_>>(), in_comment, "{line}");
+        assert_eq!(promises_in_names(line).collect::<Vec<_>>(), in_names, "{line}");
+    }
+}
+
+#[test]
+fn every_promise_that_code_names_is_in_the_protocol() {
+    let protocol = read(PROTOCOL_DOCUMENT);
+    let rows = protocol.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
+    let promised: Vec<_> = rows.filter(|word| promise(word).as_deref() == Some(*word)).collect();
+    let headings: Vec<_> = protocol.lines().filter(|line| line.starts_with("##")).collect();
+    let is_heading = |name: &str| headings.iter().any(|line| line.trim_start_matches('#').trim() == name);
+    // Written so that this file names neither itself.
+    let (elsewhere, heading) = (concat!("PROTO", "COL"), format!("{PROTOCOL_DOCUMENT}, \""));
+
+    let (mut named, mut offences) = (0, Vec::new());
+    let texts = sources().into_iter().map(|source| (source.path, source.text)).chain(page_files());
+    for (path, text) in texts {
+        for (i, line) in text.lines().enumerate() {
+            let mut offend = |what: String| offences.push(format!("{path}:{} {what}", i + 1));
+            let mut codes: Vec<_> = promises_in_comment(line).collect();
+            if path.ends_with(".rs") {
+                codes.extend(promises_in_names(line));
+            }
+            named += codes.len();
+            for code in codes.iter().filter(|code| !promised.contains(&code.as_str())) {
+                offend(format!("names {code}, which {PROTOCOL_DOCUMENT} does not promise"));
+            }
+            if words(line).any(|word| word == elsewhere) {
+                offend(format!(
+                    "names a document {elsewhere}; write {PROTOCOL_DOCUMENT} and a heading, or a code"
+                ));
+            }
+            let referred = line.split(heading.as_str()).skip(1).filter_map(|rest| rest.split('"').next());
+            for name in referred.filter(|name| !is_heading(name)) {
+                offend(format!("refers to {name:?}, which is no heading of {PROTOCOL_DOCUMENT}"));
+            }
+        }
+    }
+    assert!(named > 100, "promises are named {named} times only: the pattern finds them no more");
+    none(offences);
+}
+
 /// Every file of the page, with its path.
 fn page_files() -> Vec<(String, String)> {
     let below = files().into_iter().filter(|path| path.starts_with(root().join("static")));

@@ -1,4 +1,4 @@
-//! Bounds, overload, heartbeats and goodbye (§1.4, §1.5).
+//! First bytes, heartbeats, overload and goodbye (docs/protocol.md, "Streams" and "Bounds, overload, goodbye").
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Who may ask (§1.6): pages of other origins may not write nor open sockets, unless they are listed.
+//! Pages of other origins may not write nor open sockets, unless they are listed (docs/protocol.md, "Who may ask").
 
 use wirelab::context::Options;
 use wirelab_clients::wire::Transport;

@@ -248,9 +248,9 @@ fn no_client_of_an_nginx_on_this_machine_is_let_in() {
     }
 }
 
-/// The locations that `docs/http.md` asks for, in front of this server.
+/// The locations that `docs/protocol.md` asks for, in front of this server.
 fn documented_locations(server: &Api) -> String {
-    let document = include_str!("../../../../docs/http.md");
+    let document = include_str!("../../../../docs/protocol.md");
     let (_, block) = document.split_once("```nginx\n").expect("it shows how nginx is set up");
     let (block, _) = block.split_once("```").expect("the block ends");
     assert!(block.contains("http://127.0.0.1:8080;"), "{block}");
