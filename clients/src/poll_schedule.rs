@@ -252,7 +252,7 @@ mod tests {
     }
 
     proptest! {
-        /// The phase of a client is anywhere in the interval, or the same for all.
+        /// P9, which F1 needs: the phase of a client is anywhere in the interval, or the same for all.
         #[test]
         fn a_first_poll_comes_within_an_interval(
             interval in 1..100_000_u64, since in 0..1_000_000_u64, drawn in 0.0..1.0_f64,

@@ -141,6 +141,7 @@ mod tests {
     use super::*;
     use crate::{PollPhase, Polling};
 
+    /// P9: a client's first poll comes after a random part of the interval.
     #[test]
     fn pollers_that_start_together_do_not_ask_together() {
         let interval = Duration::from_secs(1_000);

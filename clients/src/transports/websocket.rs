@@ -196,7 +196,7 @@ impl Subscriber for Websocket {
 mod tests {
     use super::*;
 
-    /// RFC 6455 §7.2.3 asks for a random delay before the first reconnect.
+    /// W13: the first reconnect comes after a random delay, as RFC 6455 §7.2.3 asks.
     #[test]
     fn the_first_reconnect_is_somewhere_in_five_seconds_and_later_ones_further_off() {
         let server = "http://127.0.0.1:1".parse().unwrap();
