@@ -1,7 +1,7 @@
 //! Follows a deployment to its end by long polling: the server waits once.
 //!
 //! `cargo run -p wirelab-clients --example long_poll -- URL [CURSOR]`, URL as `wirelab publish` prints it.
-//! Asks to be held for 25 s; says at the end how many questions brought lines and how many holds expired.
+//! Each request asks to be held for 25 s. Prints at the end how many requests it made and how many holds expired.
 
 use std::error::Error;
 use std::io::Write;
@@ -21,7 +21,7 @@ async fn main() {
 
 async fn follow() -> Result<(), Box<dyn Error>> {
     let target = Target::from_arguments(std::env::args())?;
-    // Longer is quieter; above a minute, proxies in between give up.
+    // A longer hold means fewer requests. Above a minute, proxies in between give up.
     let options = Options { hold: Duration::from_secs(25), ..Options::default() };
     let mut subscriber = LongPoll::new(target, &options, Meter::new());
     loop {

@@ -1,7 +1,7 @@
 //! Follows a deployment to its end by one endless body of JSON lines: the server waits for ever.
 //!
 //! `cargo run -p wirelab-clients --example ndjson -- URL [CURSOR]`, URL as `wirelab publish` prints it.
-//! One request; says at the end how many bytes it took.
+//! Makes one request. Prints at the end how many bytes it read.
 
 use std::error::Error;
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! Follows a deployment to its end by short polling: the client waits, between requests.
 //!
 //! `cargo run -p wirelab-clients --example short_poll -- URL [CURSOR]`, URL as `wirelab publish` prints it.
-//! Asks every half second, whether there is news or not, and says at the end how often it asked in vain.
+//! Asks every half second. Prints at the end how many requests it made and how many brought no line.
 
 use std::error::Error;
 use std::io::Write;
@@ -21,7 +21,7 @@ async fn main() {
 
 async fn follow() -> Result<(), Box<dyn Error>> {
     let target = Target::from_arguments(std::env::args())?;
-    // The one thing that is ours to decide: how often to ask.
+    // The client decides one thing: how often it asks.
     let options = Options { polling: Polling::every(Duration::from_millis(500)), ..Options::default() };
     let mut subscriber = ShortPoll::new(target, &options, Meter::new());
     loop {

@@ -1,7 +1,7 @@
 //! Follows a deployment to its end by server-sent events: the server waits for ever.
 //!
 //! `cargo run -p wirelab-clients --example sse -- URL [CURSOR]`, URL as `wirelab publish` prints it.
-//! One request; says at the end how often it had to be made again.
+//! Makes one request. Prints at the end how often it had to reconnect.
 
 use std::error::Error;
 use std::io::Write;

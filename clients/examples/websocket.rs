@@ -1,7 +1,7 @@
 //! Follows a deployment to its end over a WebSocket: the server waits for ever.
 //!
 //! `cargo run -p wirelab-clients --example websocket -- URL [CURSOR]`, URL as `wirelab publish` prints it.
-//! One upgraded connection; says at the end how many bytes went each way.
+//! Upgrades one connection. Prints at the end how many bytes went each way.
 
 use std::error::Error;
 use std::io::Write;

@@ -1,8 +1,8 @@
 //! The regular API, as a client calls it: create, find, append, finish.
 //!
-//! Used by the harness for what is not measured and by the commands. One connection, kept; a call that fails
-//! on it is made once more on a new one. That is safe because these calls can be repeated (appends carry an
-//! idempotency key), except creating, which is made once, on a new connection.
+//! The commands use it, and the harness for what is not measured. The client keeps one connection; a call that fails on
+//! it is made once more on a new one. Repeating is safe for reads, for finishing and deleting, and for appends, which
+//! carry an idempotency key. A repeated creation may leave a second deployment with that name.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -20,7 +20,7 @@ use crate::wire::{
     Status, TransportInfo,
 };
 
-/// How long one call may take: an append waits for a disk.
+/// Longest time for one call: an append waits for a disk.
 const CALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// A client of one server's regular API.
@@ -30,69 +30,69 @@ pub struct Api {
     connection: Option<http1::SendRequest<Full<Bytes>>>,
 }
 
-/// Why a call failed.
+/// Reason why a call to the API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// No server, or it went away.
+    /// The server could not be reached, or it went away.
     #[error("{server} cannot be reached: {why}; start one with `wirelab serve`, or name another")]
     Unreachable {
-        /// Where.
+        /// Server that was called.
         server: ServerUrl,
-        /// Why.
+        /// Reason, in the words of the operating system or of the HTTP library.
         why: String,
     },
-    /// The server said no.
+    /// The server refused the call.
     #[error("{server} refused: {} {}: {}", .problem.status, .problem.title, .problem.detail)]
     Refused {
-        /// Where.
+        /// Server that refused.
         server: ServerUrl,
-        /// Its words.
+        /// Problem document that the server sent.
         problem: Box<Problem>,
     },
-    /// Not a server of this contract.
+    /// The server does not keep wirelab's contract.
     #[error("{server} does not speak wirelab's contract: {why}")]
     Contract {
-        /// Where.
+        /// Server that was called.
         server: ServerUrl,
-        /// What is wrong.
+        /// Description of what the server did instead.
         why: String,
     },
 }
 
 impl Api {
-    /// A client that connects at its first call.
+    /// Creates a client of `server`. It connects at its first call.
     pub fn new(server: ServerUrl) -> Self {
         Self { server, connection: None }
     }
 
-    /// The server it calls.
+    /// Returns the server that this client calls.
     pub fn server(&self) -> &ServerUrl {
         &self.server
     }
 
-    /// `POST /api/deployments`.
+    /// Creates a deployment: `POST /api/deployments`. Without a `source` it is fed by the lines that clients append.
     pub async fn create(&mut self, name: &str, source: Option<Source>) -> Result<Deployment, ApiError> {
         let body = json(&NewDeployment { name: name.to_owned(), source });
         self.call(Method::POST, "/api/deployments", &[(CONTENT_TYPE.as_str(), "application/json")], body)
             .await
     }
 
-    /// `GET /api/deployments`, newest first.
+    /// Lists the deployments, newest first: `GET /api/deployments`.
     pub async fn list(&mut self) -> Result<Vec<Deployment>, ApiError> {
         self.call(Method::GET, "/api/deployments", &[], Bytes::new()).await
     }
 
-    /// `GET /api/deployments/{id}`.
+    /// Reads one deployment: `GET /api/deployments/{id}`.
     pub async fn get(&mut self, id: &DeploymentId) -> Result<Deployment, ApiError> {
         self.call(Method::GET, &format!("/api/deployments/{id}"), &[], Bytes::new()).await
     }
 
-    /// `GET /api/transports`.
+    /// Lists the transports that the server offers: `GET /api/transports`.
     pub async fn transports(&mut self) -> Result<Vec<TransportInfo>, ApiError> {
         self.call(Method::GET, "/api/transports", &[], Bytes::new()).await
     }
 
-    /// `POST …/lines` as NDJSON. `key` makes it safe to repeat.
+    /// Appends lines: `POST …/lines` as NDJSON. The idempotency key `key` makes the call safe to repeat.
     pub async fn append(
         &mut self,
         id: &DeploymentId,
@@ -108,14 +108,14 @@ impl Api {
         self.call(Method::POST, &format!("/api/deployments/{id}/lines"), &headers, body.into()).await
     }
 
-    /// `POST …/finish`.
+    /// Ends a deployment with `status`: `POST …/finish`.
     pub async fn finish(&mut self, id: &DeploymentId, status: Status) -> Result<Deployment, ApiError> {
         let headers = [(CONTENT_TYPE.as_str(), "application/json")];
         let path = format!("/api/deployments/{id}/finish");
         self.call(Method::POST, &path, &headers, json(&Finish { status })).await
     }
 
-    /// `DELETE /api/deployments/{id}`: the log is gone for good.
+    /// Deletes a deployment and its log for good: `DELETE /api/deployments/{id}`. Succeeds too if it is gone already.
     pub async fn delete(&mut self, id: &DeploymentId) -> Result<(), ApiError> {
         let path = format!("/api/deployments/{id}");
         let mut answer = self.exchange(&Method::DELETE, &path, &[], &Bytes::new()).await;
@@ -129,14 +129,14 @@ impl Api {
         }
     }
 
-    /// `GET /metrics`, as text.
+    /// Returns the text of `GET /metrics`.
     pub async fn metrics(&mut self) -> Result<String, ApiError> {
         let answer = self.exchange(&Method::GET, "/metrics", &[], &Bytes::new()).await;
         let (_, text) = answer.map_err(|why| ApiError::Unreachable { server: self.server.clone(), why })?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// A deployment by id, else the newest *running* one of that name. `None`: neither exists.
+    /// Finds a deployment by its id, else the newest *running* one with that name. `None`: there is no such deployment.
     pub async fn find_running(&mut self, name: &str) -> Result<Option<Deployment>, ApiError> {
         if let Some(deployment) = self.find_by_id(name).await? {
             return Ok(Some(deployment));
@@ -145,7 +145,8 @@ impl Api {
         Ok(newest_first.into_iter().find(|deployment| deployment.name == name && deployment.ended.is_none()))
     }
 
-    /// A deployment by id, else the newest of that name, running or not.
+    /// Finds a deployment by its id, else the newest one with that name, running or not. `None`: there is no such
+    /// deployment.
     pub async fn find(&mut self, name: &str) -> Result<Option<Deployment>, ApiError> {
         if let Some(deployment) = self.find_by_id(name).await? {
             return Ok(Some(deployment));
@@ -177,7 +178,7 @@ impl Api {
         self.understood(&method, path, answer)
     }
 
-    /// The value in an answer, or why there is none.
+    /// Decodes the body of an answer, or returns the error that the answer stands for.
     fn understood<T: DeserializeOwned>(
         &self,
         method: &Method,
@@ -194,7 +195,7 @@ impl Api {
         }
         serde_json::from_slice(&answer).map_err(|error| ApiError::Contract {
             server: server(),
-            why: format!("the answer to {method} {path} is not what it should be: {error}"),
+            why: format!("the answer to {method} {path} is invalid: {error}"),
         })
     }
 
@@ -233,7 +234,7 @@ async fn connect(server: &ServerUrl) -> Result<http1::SendRequest<Full<Bytes>>, 
     let socket = TcpStream::connect(server.authority()).await.map_err(|error| error.to_string())?;
     let (sender, connection) =
         http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
-    // How it ends is seen by the call that waits on it.
+    // How the connection ends is seen by the call that waits on it.
     tokio::spawn(connection);
     Ok(sender)
 }

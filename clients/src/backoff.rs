@@ -1,7 +1,7 @@
-//! Back-off: how long to stay away from a server that just failed.
+//! Back-off: how long a client stays away from a server that just failed.
 //!
-//! Full jitter: each delay is uniform between zero and a ceiling that doubles, so that the clients of a restarted
-//! server do not all return in the same instant (RFC 6455 §7.2.3 asks for this).
+//! Full jitter: each delay is uniform between zero and a ceiling that doubles. So the clients of a restarted server do
+//! not all return in the same instant (RFC 6455 §7.2.3 asks for this).
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::Options;
 /// Failures in a row after which a subscriber gives up.
 const FAILURES_MAX: u32 = 10;
 
-/// Failures in a row of one subscriber.
+/// Counts the failures in a row of one subscriber and draws the delay after each.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     first_ceiling: Duration,
@@ -23,19 +23,20 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Delays below `first_ceiling` after a first failure, unless the options say otherwise, and never above what they
-    /// allow.
+    /// Creates a back-off whose first delay lies below `first_ceiling`, or within [`Options::first_wait`] if that is
+    /// set. No other delay is longer than [`Options::reconnect_max`].
     pub(crate) fn new(first_ceiling: Duration, options: &Options) -> Self {
         let Options { reconnect_max, first_wait, .. } = options;
         Self { first_ceiling, ceiling_max: *reconnect_max, first_wait: first_wait.clone(), failures: 0 }
     }
 
-    /// The server answered: the next failure is a first one.
+    /// Notes that the server answered: the next failure counts as the first.
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
 
-    /// How long to wait after one more failure; a time the server advised wins. `None`: give up.
+    /// Counts one more failure and returns how long to wait after it; a time that the server advised wins. `None`: give
+    /// up.
     pub(crate) fn failed(&mut self, advised: Option<Duration>) -> Option<Duration> {
         self.failures += 1;
         if self.failures > FAILURES_MAX {

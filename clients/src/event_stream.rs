@@ -1,8 +1,8 @@
 //! Event-stream parser: bytes of a `text/event-stream` body in, dispatched events out.
 //!
-//! The SSE client feeds it each chunk as it arrives. It follows WHATWG HTML §9.2.5–9.2.6 ("Parsing" and
-//! "Interpreting an event stream") and never waits, reconnects, or looks at HTTP: status, content type and
-//! the delay before a reconnect belong to the caller.
+//! The SSE client feeds the parser each chunk as it arrives. The parser follows WHATWG HTML §9.2.5–9.2.6 ("Parsing" and
+//! "Interpreting an event stream"). It never waits, reconnects, or looks at HTTP: status, content type and the delay
+//! before a reconnect belong to the caller.
 //!
 //! "Line" here means a line of the event stream, one field; the log's lines travel inside `data`.
 //!
@@ -40,12 +40,11 @@ pub struct Event {
     pub event: String,
     /// Values of the block's `data` fields, joined by LF. May be empty.
     pub data: String,
-    /// Last event id at dispatch: this block's, or else the one an earlier block left. Empty if there is
-    /// none.
+    /// Last event id at dispatch: this block's, or else the one an earlier block left. Empty without one.
     pub id: String,
 }
 
-/// The stream sent a line, or the data of one event, beyond the parser's bound.
+/// Error: the stream sent a line, or the data of one event, that is longer than the parser's bound.
 ///
 /// Final for its parser, see [`EventStreamParser::push`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -77,14 +76,14 @@ pub struct EventStreamParser {
     failure: Option<LineTooLong>,
 }
 
-/// What the bytes before the next one mean for it.
+/// Place of the next byte in the stream, as far as the bytes before it decide how it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// In the first line, which may open with a byte order mark.
+    /// The next byte is in the first line, which may open with a byte order mark.
     FirstLine,
-    /// In or before a later line.
+    /// The next byte is in a later line, or starts one.
     LaterLine,
-    /// After a CR that ended a chunk: an LF would be the second half of that line end.
+    /// The last chunk ended with a CR: an LF would be the second half of that line end.
     AfterCarriageReturn,
 }
 
@@ -99,8 +98,8 @@ struct Block {
 impl EventStreamParser {
     /// Starts a stream whose request carried `last_event_id`; empty if it carried none.
     ///
-    /// Events without an id of their own report this one. The standard's wording starts every stream with an
-    /// empty id, so that the first event without one would forget the position; browsers do as is done here.
+    /// Events without an id of their own report this one. The standard's wording starts every stream with an empty id,
+    /// so the first event without one would forget the position. Browsers start as this parser does.
     pub fn new(last_event_id: impl Into<String>) -> Self {
         Self {
             line_bytes_max: LINE_BYTES_MAX,
@@ -113,8 +112,8 @@ impl EventStreamParser {
         }
     }
 
-    /// Bounds, in bytes, a line (without its end, with a byte order mark) and the decoded data of one event.
-    /// The default is 8 MiB.
+    /// Sets the bound, in bytes, of a line (without its end, with a byte order mark) and of the decoded data of one
+    /// event. The default is 8 MiB.
     pub fn with_line_bytes_max(self, line_bytes_max: usize) -> Self {
         Self { line_bytes_max, ..self }
     }
@@ -123,9 +122,8 @@ impl EventStreamParser {
     ///
     /// # Errors
     ///
-    /// [`LineTooLong`] as soon as a line or an event's data passes the bound. Events completed before it, in
-    /// this chunk too, are in `events`. There is no way back into the stream: every later call fails the same
-    /// way.
+    /// [`LineTooLong`] as soon as a line or an event's data passes the bound. Events completed before it, in this chunk
+    /// too, are in `events`. Every later call fails with the same error.
     pub fn push(&mut self, chunk: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
         match self.failure {
             Some(failure) => Err(failure),
@@ -137,15 +135,16 @@ impl EventStreamParser {
         }
     }
 
-    /// Id to reconnect with, as of the last blank line: an unfinished block's id is not kept, or its data
-    /// would be skipped after the reconnect.
+    /// Returns the id to reconnect with, as of the last blank line. An unfinished block's id does not count, or its
+    /// data would be skipped after the reconnect.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
-    /// Reconnect delay the server last asked for, if it did. Takes effect at once, without a blank line.
+    /// Returns the reconnect delay that the server last asked for. A `retry` field takes effect at once, without a
+    /// blank line.
     ///
-    /// Passed on as sent, up to `u64::MAX` milliseconds: a sensible bound is the caller's.
+    /// The value is passed on as sent, up to `u64::MAX` milliseconds: a sensible bound is the caller's.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
@@ -160,8 +159,8 @@ impl EventStreamParser {
         while let Some(length) = memchr::memchr2(b'\n', b'\r', rest) {
             let (line, end) = rest.split_at(length);
             self.end_line(line, events)?;
-            // A CR ends its line right away: waiting to see whether an LF follows would delay the event until
-            // the server has more to say.
+            // A CR ends its line right away. Waiting to see whether an LF follows would delay the event until the
+            // server sends more.
             rest = if end == b"\r" {
                 self.place = Place::AfterCarriageReturn;
                 &[]
@@ -174,7 +173,7 @@ impl EventStreamParser {
         Ok(())
     }
 
-    /// Reads the line that ends with `tail`, whatever earlier chunks held of it.
+    /// Reads the line that ends with `tail`; earlier chunks may have held its beginning.
     fn end_line(&mut self, tail: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
         self.check_line_length(tail)?;
         if self.unfinished_line.is_empty() {
@@ -238,7 +237,7 @@ impl EventStreamParser {
         Ok(())
     }
 
-    /// Ends the block. Its id counts even if it has no data: so a server moves the position without an event.
+    /// Ends the block. Its id counts even without data: so a server can move the position without an event.
     fn dispatch(&mut self, events: &mut Vec<Event>) {
         let Block { event, data, id } = mem::take(&mut self.block);
         if let Some(id) = id {
@@ -260,14 +259,14 @@ impl EventStreamParser {
     }
 }
 
-/// Decodes one value. A line end never falls inside a valid UTF-8 sequence, nor does the colon, so this gives
-/// what decoding the whole stream at once would give.
+/// Decodes one value. Neither a line end nor the colon falls inside a valid UTF-8 sequence, so the result is that of
+/// decoding the whole stream at once.
 fn decode(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
 
-/// Milliseconds in ASCII digits, nothing else. Saturates: a delay too long to represent is still a long
-/// delay.
+/// Parses milliseconds, which must be ASCII digits and nothing else. Saturates: a delay too long to represent is still
+/// a long delay.
 fn parse_retry(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;

@@ -1,8 +1,8 @@
-//! gzip, undone as it arrives: what a body has said so far, as soon as it has said it.
+//! gzip, decoded as it arrives: each chunk gives all the text that can be decoded so far.
 //!
-//! A stream that is compressed is of use only if its sender flushes the encoder after each event (RFC 1951 §3.2.4: an
-//! empty stored block) and its reader hands over what it can decode without waiting for more. This is the reader's
-//! part. Pure: bytes in, bytes out.
+//! A compressed stream is of use only if two sides cooperate. The sender flushes the encoder after each event (RFC 1951
+//! §3.2.4: an empty stored block). The reader hands over what it can decode without waiting for more; this is the
+//! reader's part. Pure: bytes in, bytes out.
 
 use std::io::{self, Write};
 
@@ -11,10 +11,10 @@ use flate2::write::MultiGzDecoder;
 
 use crate::wire::BODY_BYTES_MAX;
 
-/// A body that is being decoded.
+/// Decoder of one body that is still arriving.
 pub(crate) struct Gunzip {
     decoder: MultiGzDecoder<Bounded>,
-    /// Whether there was a first byte.
+    /// Whether a first byte has arrived.
     has_begun: bool,
 }
 
@@ -23,11 +23,12 @@ impl Gunzip {
         Self { decoder: MultiGzDecoder::new(Bounded(Vec::new())), has_begun: false }
     }
 
-    /// What `chunk` adds to the text; nothing, when it ends inside of what cannot be decoded alone.
+    /// Decodes `chunk` and returns what it adds to the text. Returns nothing when the chunk ends within a piece that
+    /// cannot be decoded alone.
     ///
     /// # Errors
-    /// What is no gzip, or what one chunk blows up to more than [`BODY_BYTES_MAX`]: a thousandth of that is enough to
-    /// send, and more than that is no line.
+    /// The bytes are not gzip, or one chunk decodes to more than [`BODY_BYTES_MAX`]. A thousandth of that is enough to
+    /// send it, and no line is longer.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> io::Result<Bytes> {
         self.has_begun |= !chunk.is_empty();
         self.decoder.write_all(chunk)?;
@@ -35,23 +36,23 @@ impl Gunzip {
         Ok(std::mem::take(&mut self.decoder.get_mut().0).into())
     }
 
-    /// Whether the text is whole, with the checksum it was sent with. A 304 names the coding of a body that it does
-    /// not have: no byte at all is whole.
+    /// Checks that the text is whole and has the checksum it was sent with. A body without any byte is whole: a 304
+    /// names the coding of a body that it does not have.
     ///
     /// # Errors
-    /// It was cut, or altered.
+    /// The text was cut or altered.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if self.has_begun { self.decoder.try_finish() } else { Ok(()) }
     }
 }
 
-/// Decoded bytes that nobody took yet.
+/// Decoded bytes that the caller has not taken yet.
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > BODY_BYTES_MAX {
-            return Err(io::Error::other(format!("decoded, it is more than {BODY_BYTES_MAX} bytes")));
+            return Err(io::Error::other(format!("one chunk decodes to more than {BODY_BYTES_MAX} bytes")));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -69,7 +70,7 @@ mod tests {
     use flate2::write::GzEncoder;
     use proptest::prelude::*;
 
-    /// Each text flushed by itself, then the end.
+    /// Encodes each text with a flush after it, then the end.
     fn flushed(texts: &[String]) -> (Vec<Vec<u8>>, Vec<u8>) {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         let pieces = texts.iter().map(|text| {

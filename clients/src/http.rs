@@ -1,8 +1,8 @@
 //! HTTP for the client halves: one connection at a time and one exchange on it, metered, with reconnects.
 //!
-//! hyper's low-level connection, on our own socket. It is driven by the task that waits for the answer and not by
-//! a task of its own: then a chunk is looked at in the same poll that read it, and its stamp is its own. Bytes are
-//! counted as they crossed the network; whoever reads a body gets it decoded.
+//! hyper's low-level connection runs on our own socket. The task that waits for the answer drives it, not a task of its
+//! own. So a chunk is looked at in the same poll that read it, and its time stamp is its own. Bytes are counted as they
+//! crossed the network; the reader of a body gets it decoded.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -29,27 +29,27 @@ use crate::transports::back_off;
 use crate::wire::{BODY_BYTES_MAX, Gap, Outcome, Problem};
 use crate::{Compression, Connections, HttpVersion, Options, ServerUrl, SubscribeError};
 
-/// How long a TCP connection may take: three SYNs of a kernel that repeats after 1 and 3 s.
+/// Longest time to open a TCP connection: three SYNs of a kernel that repeats after 1 and 3 s.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 const USER_AGENT_VALUE: &str = concat!("wirelab/", env!("CARGO_PKG_VERSION"));
 
-/// A request or stream that ended before it was whole.
+/// Error of a request or stream that ended before it was whole, with the reason.
 #[derive(Debug)]
 pub(crate) struct Cut(pub(crate) String);
 
-/// A whole answer.
+/// An answer that was read whole.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// When its last byte was read.
+    /// Time at which the last byte of the answer was read.
     pub(crate) at: Instant,
 }
 
 /// A body that may still be arriving.
 pub(crate) struct Body {
     incoming: Incoming,
-    /// Between the network and the reader, if the server encoded it.
+    /// Decoder between the network and the reader, if the server encoded the body.
     gunzip: Option<Gunzip>,
 }
 
@@ -58,11 +58,11 @@ impl Body {
         let coding = headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase());
         let gunzip = match coding.as_deref() {
             None | Some(b"identity") => None,
-            // The second is an old name of the first (RFC 9110 §8.4.1.3).
+            // `x-gzip` is an old name of `gzip` (RFC 9110 §8.4.1.3).
             Some(b"gzip" | b"x-gzip") => Some(Gunzip::new()),
             Some(other) => {
                 let other = String::from_utf8_lossy(other);
-                return Err(Cut(format!("the answer is encoded with {other}, which nobody asked for")));
+                return Err(Cut(format!("the answer is encoded with {other}, which was not asked for")));
             }
         };
         Ok(Self { incoming, gunzip })
@@ -118,7 +118,7 @@ impl Connection {
 async fn drive<T>(driver: &mut Option<Driver>, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     poll_fn(|cx| {
-        // First: what an earlier read brought is handed over before another read gets another stamp.
+        // First hand over what an earlier read brought, before another read gets another time stamp.
         if let Poll::Ready(done) = future.as_mut().poll(cx) {
             return Poll::Ready(done);
         }
@@ -127,13 +127,13 @@ async fn drive<T>(driver: &mut Option<Driver>, future: impl Future<Output = T>) 
         {
             *driver = None;
         }
-        // Again, in the same breath: what was just read is handed over now.
+        // Then, in the same poll, hand over what was just read.
         future.as_mut().poll(cx)
     })
     .await
 }
 
-/// One subscriber's way to its server.
+/// Sends the requests of one subscriber to its server.
 pub(crate) struct Http {
     server: ServerUrl,
     meter: Arc<Meter>,
@@ -153,7 +153,7 @@ impl Http {
 
     /// Sends a GET and waits for the head of its answer, on the open connection if there is one.
     ///
-    /// Cancelled half-way it drops the connection: an answer to a question nobody remembers is of no use.
+    /// A call that is cancelled half-way drops the connection: the answer to an abandoned request is of no use.
     pub(crate) async fn open(
         &mut self,
         path: &str,
@@ -197,16 +197,16 @@ impl Http {
     ) -> Result<Request<Empty<Bytes>>, Cut> {
         let authority = self.server.authority();
         let mut request = match self.version {
-            // The path alone, and the host in a header of its own (RFC 9112 §3.2.1).
+            // HTTP/1.1 sends the path alone, and the host in a header (RFC 9112 §3.2.1).
             HttpVersion::Http1 => Request::get(path).header(HOST, authority),
-            // Scheme, authority and path are fields before the headers (RFC 9113 §8.3.1).
+            // HTTP/2 sends scheme, authority and path as fields before the headers (RFC 9113 §8.3.1).
             HttpVersion::Http2 => Request::get(format!("http://{authority}{path}")),
         };
         request = request.header(USER_AGENT, USER_AGENT_VALUE);
         match (afterwards, self.version) {
-            // Then the server closes it too, behind its answer (RFC 9112 §9.6).
+            // The server then closes the connection too, after its answer (RFC 9112 §9.6).
             (Connections::PerRequest, HttpVersion::Http1) => request = request.header(CONNECTION, "close"),
-            // HTTP/2 has no word for it: one leaves (RFC 9113 §8.2.2).
+            // HTTP/2 has no such header (RFC 9113 §8.2.2): the client just closes the connection.
             (Connections::PerRequest, HttpVersion::Http2) | (Connections::KeepAlive, _) => {}
         }
         match self.compression {
@@ -219,7 +219,7 @@ impl Http {
         request.body(Empty::new()).map_err(|error| Cut(error.to_string()))
     }
 
-    /// A GET with its whole answer, at most [`BODY_BYTES_MAX`], on a connection that is then kept or closed as the
+    /// Sends a GET and reads its whole answer, at most [`BODY_BYTES_MAX`]. Then keeps or closes the connection, as the
     /// options say.
     pub(crate) async fn get(
         &mut self,
@@ -243,7 +243,7 @@ impl Http {
         let mut body = BytesMut::new();
         while let Some((chunk, _)) = self.chunk(&mut incoming).await? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(Cut(format!("an answer of more than {BODY_BYTES_MAX} bytes")));
+                return Err(Cut(format!("the answer has more than {BODY_BYTES_MAX} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
@@ -251,7 +251,7 @@ impl Http {
         Ok(Answer { status: head.status, headers: head.headers, body: body.freeze(), at })
     }
 
-    /// The rest of a refusal, for its problem document.
+    /// Reads the rest of a refusal, which may hold a problem document.
     pub(crate) async fn refusal(&mut self, response: Response<Body>) -> Answer {
         let (status, headers) = (response.status(), response.headers().clone());
         let read = timeout(CONNECT_TIMEOUT, self.read_all(response)).await;
@@ -260,7 +260,7 @@ impl Http {
         read.ok().and_then(Result::ok).unwrap_or(Answer { status, headers, body: Bytes::new(), at })
     }
 
-    /// The next piece of a body, decoded, and when it was read; `None` at its proper end. Cancel-safe.
+    /// Returns the next piece of a body, decoded, and when it was read; `None` at its proper end. Cancel-safe.
     pub(crate) async fn chunk(&mut self, body: &mut Body) -> Result<Option<(Bytes, Instant)>, Cut> {
         let Some(connection) = &mut self.connection else {
             return Err(Cut("the connection is gone".to_owned()));
@@ -286,7 +286,8 @@ impl Http {
         }
     }
 
-    /// Sleeps while watching the idle connection, so that its end is noticed now and not by the next request.
+    /// Sleeps until `at` and drives the idle connection meanwhile, so that its end is noticed now and not by the next
+    /// request.
     pub(crate) async fn sleep_until(&mut self, at: Instant) {
         let sleep = tokio::time::sleep_until(at.into());
         match &mut self.connection {
@@ -295,18 +296,18 @@ impl Http {
         }
     }
 
-    /// Gives the connection up.
+    /// Closes the connection, if there is one.
     pub(crate) fn disconnect(&mut self) {
         self.connection = None;
     }
 
-    /// The server answered well.
+    /// Notes that the server answered well.
     pub(crate) fn succeeded(&mut self) {
         self.backoff.succeeded();
         self.meter.succeeded();
     }
 
-    /// Stays away for a while after a failure; errors when there were too many in a row.
+    /// Waits for a while after a failure. Returns an error when there were too many failures in a row.
     pub(crate) async fn back_off(
         &mut self,
         why: &str,
@@ -337,7 +338,7 @@ impl Http {
         let (sender, driver): (_, Driver) = match self.version {
             HttpVersion::Http1 => {
                 let (sender, driver) = http1::handshake(TokioIo::new(socket)).await.map_err(failed)?;
-                // How it ends reaches whoever waits for an answer; nobody does between requests.
+                // The caller that waits for an answer learns how the connection ended; between requests there is none.
                 let driver = Box::pin(async { drop(driver.await) });
                 (Sender::Http1(sender), driver)
             }
@@ -355,20 +356,20 @@ impl Http {
     }
 }
 
-/// What an answer that brings no lines means for its subscriber.
+/// Meaning of an answer that brings no lines.
 pub(crate) enum Refusal {
-    /// Nothing will change by asking again.
+    /// Asking again would change nothing.
     Final(SubscribeError),
     /// Ask again, not before the advised time.
     Later { why: String, advised: Option<Duration> },
 }
 
-/// Sorts a refusal: overload, a late request and server errors pass, the others are final. Counts it.
+/// Counts a refusal and sorts it: overload, a late request and server errors pass, the others are final.
 pub(crate) fn refused(answer: &Answer, meter: &Meter) -> Refusal {
     let status = answer.status.as_u16();
     meter.count(Outcome::of_refusal(status));
     let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
-    // 408: the request came too slowly, which another one may not (RFC 9110 §15.5.9).
+    // 408: the request came too slowly; the next one may be faster (RFC 9110 §15.5.9).
     if matches!(status, 408 | 429) || answer.status.is_server_error() {
         let seconds = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let why = problem.map_or_else(|| answer.status.to_string(), |problem| problem.detail);
@@ -380,7 +381,7 @@ pub(crate) fn refused(answer: &Answer, meter: &Meter) -> Refusal {
         }
         problem => SubscribeError::Refused {
             status,
-            detail: problem.map_or_else(|| "the answer is no problem document".to_owned(), |p| p.detail),
+            detail: problem.map_or_else(|| "the answer is not a problem document".to_owned(), |p| p.detail),
         },
     })
 }

@@ -1,8 +1,8 @@
-//! HTTP/2 for the client halves: one connection, driven by whoever waits for it.
+//! HTTP/2 for the client halves: one connection, driven by the task that waits for its answer.
 //!
 //! hyper asks for an executor to run the connection's tasks on. Ours collects them instead, and [`Driver`] polls them
-//! in the task that waits for the answer, so that a chunk is looked at in the same poll that read it, as with
-//! HTTP/1.1. Used by [`http`](crate::http) only.
+//! in the task that waits for the answer. So a chunk is looked at in the same poll that read it, as with HTTP/1.1. Used
+//! by [`http`](crate::http) only.
 
 use std::io;
 use std::pin::Pin;
@@ -19,12 +19,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::meter::MeteredSocket;
 
-/// Read at once of a goodbye, which is a few frames of 17 bytes.
+/// Bytes read at once of a server's goodbye, which is a few frames of 17 bytes.
 const GOODBYE_BYTES: usize = 256;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Begins HTTP/2 by prior knowledge (RFC 9113 §3.3): no upgrade, no TLS, the preface at once.
+/// Begins HTTP/2 by prior knowledge (RFC 9113 §3.3): no upgrade, no TLS, the preface is sent at once.
 pub(crate) async fn handshake(
     socket: MeteredSocket,
 ) -> Result<(SendRequest<Empty<Bytes>>, Driver), hyper::Error> {
@@ -32,18 +32,18 @@ pub(crate) async fn handshake(
     let socket = OneReadATurn { socket, turn: turn.clone() };
     let (sender, connection) = http2::Builder::new(tasks.clone()).handshake(TokioIo::new(socket)).await?;
     let requests: Task = Box::pin(async move {
-        // How the connection ended reaches whoever waits for an answer.
+        // The caller that waits for an answer learns how the connection ended.
         let _ = connection.await;
     });
     Ok((sender, Driver { turn, spawned: tasks, running: vec![requests] }))
 }
 
-/// Everything that a connection does: takes requests, reads and writes frames, hands answers over. Ready when the
-/// connection has ended.
+/// Future that runs everything a connection does: takes requests, reads and writes frames, hands answers over. Ready
+/// when the connection has ended.
 pub(crate) struct Driver {
     turn: Turn,
     spawned: Tasks,
-    /// A handful: one takes requests, one has the socket, one waits for the answer.
+    /// Tasks that have not ended, a handful: one takes requests, one has the socket, one waits for the answer.
     running: Vec<Task>,
 }
 
@@ -58,25 +58,25 @@ impl Future for Driver {
             if spawned.is_empty() {
                 return if self.running.is_empty() { Poll::Ready(()) } else { Poll::Pending };
             }
-            // A request was sent: who writes it has its place before who waits for its answer.
+            // A request was sent: the task that writes it stands before the task that waits for its answer.
             self.running.extend(spawned);
         }
     }
 }
 
-/// An executor that runs nothing: it keeps tasks for the [`Driver`].
+/// Executor that runs nothing: it keeps tasks for the [`Driver`].
 #[derive(Clone, Default)]
 struct Tasks(Arc<Mutex<Vec<Task>>>);
 
 impl Tasks {
     fn take(&self) -> Vec<Task> {
-        std::mem::take(&mut *self.0.lock().expect("nobody panics while they hold it"))
+        std::mem::take(&mut *self.0.lock().expect("no holder panics"))
     }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
-        self.0.lock().expect("nobody panics while they hold it").push(Box::pin(task));
+        self.0.lock().expect("no holder panics").push(Box::pin(task));
     }
 }
 
@@ -90,10 +90,10 @@ impl Turn {
     }
 }
 
-/// A socket that gives one read at each turn of its driver.
+/// Socket that allows one read at each turn of its driver.
 ///
-/// Left alone, h2 reads for as long as there is something, and the stamp of the last read would be that of frames
-/// which came earlier. With one read a turn, whoever waits sees what a read brought before the next one is made.
+/// Left alone, h2 reads for as long as there is something to read. Frames of earlier reads would then carry the time
+/// stamp of the last one. With one read a turn, the waiting task sees what a read brought before the next read.
 struct OneReadATurn {
     socket: MeteredSocket,
     turn: Turn,
@@ -106,7 +106,7 @@ impl AsyncRead for OneReadATurn {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.turn.0.load(Ordering::Relaxed) {
-            // There may be more, which the kernel will not say again.
+            // There may be more to read, and the kernel will not wake this task for it again.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -125,8 +125,8 @@ impl AsyncWrite for OneReadATurn {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
-    /// Says that nothing follows, then reads on to the other side's end: its goodbye (a GOAWAY or two) may still be on
-    /// the way, and every byte is counted.
+    /// Says that nothing follows, then reads on to the other side's end. The server's goodbye (a GOAWAY or two) may
+    /// still be on the way, and every byte is counted.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
         let mut goodbye = [0; GOODBYE_BYTES];

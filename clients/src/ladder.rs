@@ -1,17 +1,18 @@
 //! The ladder: a subscriber that steps down to a plainer transport when the one it is on does not get through.
 //!
-//! Between a server and its clients stand proxies: one holds a stream back until it ends, one strips `Upgrade`, one
-//! answers for a path that it does not know. Whoever must read a log all the same begins on the best rung (SSE, say)
-//! and has others below (long poll, short poll: an answer that ends gets through everywhere). It steps down
-//! - when the rung is refused for good, or brings what is not its wire,
-//! - when it says nothing: a stream has its hello within [`HELLO_MAX`], or somebody is holding it back,
-//! - when it fails again and again, although the server is well.
+//! Proxies stand between a server and its clients. One holds a stream back until it ends, one strips `Upgrade`, one
+//! answers for a path that it does not know. A client that must read a log all the same begins on the best transport,
+//! its first rung (SSE, say). Plainer transports are the rungs below: long poll, then short poll, since an answer that
+//! ends gets through everywhere. The ladder steps down
+//! - when the rung is refused for good, or brings something else than its wire format,
+//! - when the rung stays silent: a stream brings its hello within [`HELLO_MAX`], or a proxy is holding it back,
+//! - when the rung fails again and again, although the server is well.
 //!
-//! The next rung goes on after the last line that was returned: nothing is lost, nothing comes twice. What is the
-//! fault of the server or of the deployment is none of the rung's: before each step the regular API is asked for the
-//! deployment, and unless it is there, nobody steps. Within one subscription nobody steps up again: an attempt costs
-//! as long a silence as it took to step down, in which no line would come, and a network that breaks streams at the
-//! first line breaks them at the hundredth. The next subscription starts at the top.
+//! The next rung goes on after the last line that was returned: nothing is lost, nothing comes twice. A fault of the
+//! server or of the deployment is not the rung's. So before each step the regular API is asked for the deployment, and
+//! the ladder steps only if it is there. Within one subscription the ladder never steps up again: an attempt would cost
+//! as long a silence as stepping down did. A network that breaks streams at the first line breaks them at the hundredth
+//! too. The next subscription starts at the top.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::transports::ANSWER_TIMEOUT;
 use crate::wire::{Batch, From as Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target, connect};
 
-/// How long a stream may take to say hello, which a server does at once. Two lost SYNs of a slow network fit.
+/// Longest time until a stream says hello, which a server does at once. Two lost SYNs of a slow network fit.
 const HELLO_MAX: Duration = Duration::from_secs(5);
 /// Failures in a row that a rung may have while the server is well.
 const RUNG_FAILURES_MAX: u32 = 2;
@@ -39,15 +40,16 @@ pub struct Ladder {
     rung: Transport,
     below: VecDeque<Transport>,
     subscriber: Box<dyn Subscriber>,
-    /// When a stream must have said hello. `None`: nobody has asked for anything yet.
+    /// Time by which a stream must have said hello. `None`: no batch was asked for yet.
     hello_by: Option<Instant>,
-    /// Its position is where the next rung starts.
+    /// Target of the subscription; its position is where the next rung starts.
     target: Target,
     options: Options,
     meter: Arc<Meter>,
 }
 
-/// A subscriber that starts on `first` and steps down to those `below`, one after the other, when it must.
+/// Returns a subscriber that starts on the transport `first` and steps down to those `below`, one after the other, when
+/// it must.
 pub fn connect_ladder(
     first: Transport,
     below: &[Transport],
@@ -59,7 +61,7 @@ pub fn connect_ladder(
 }
 
 impl Ladder {
-    /// Stands on `first`; connects when it is first asked for a batch.
+    /// Creates a ladder that stands on `first`. It connects when it is first asked for a batch.
     pub fn new(
         first: Transport,
         below: &[Transport],
@@ -72,7 +74,7 @@ impl Ladder {
         Self { rung: first, below, subscriber, hello_by: None, target, options, meter }
     }
 
-    /// The transport it stands on.
+    /// Returns the transport that the ladder stands on.
     pub fn rung(&self) -> Transport {
         self.rung
     }
@@ -84,7 +86,7 @@ impl Ladder {
         self.hello_by = None;
     }
 
-    /// `now` is another place on the next rung, some lines later: it is looked up once, and kept.
+    /// Looks the position `now` up once and keeps it: on the next rung, some lines later, `now` would be another place.
     async fn pin_down_now(&mut self) -> Result<(), SubscribeError> {
         if self.target.from != Position::Now {
             return Ok(());
@@ -96,7 +98,7 @@ impl Ladder {
             let (why, advised) = match http.get(&path, &[], ANSWER_TIMEOUT).await {
                 Ok(answer) if answer.status == StatusCode::OK => {
                     let snapshot: Batch = serde_json::from_slice(&answer.body).map_err(|error| {
-                        SubscribeError::Contract(format!("a snapshot that is none: {error}"))
+                        SubscribeError::Contract(format!("the server sent an invalid snapshot: {error}"))
                     })?;
                     self.target.from = Position::After(snapshot.next);
                     self.step_onto(self.rung);
@@ -149,7 +151,7 @@ impl Subscriber for Ladder {
     }
 }
 
-/// Whether another transport could have something else to say.
+/// Returns whether the error may be the transport's fault, so that another transport could succeed.
 fn may_be_the_rung(error: &SubscribeError) -> bool {
     match error {
         SubscribeError::Gap(_) | SubscribeError::Deleted => false,
@@ -158,18 +160,18 @@ fn may_be_the_rung(error: &SubscribeError) -> bool {
     }
 }
 
-/// Whether the server answers and has the deployment. Then what does not work is this transport: a 404 for its path
-/// says that nobody serves it here, and not that the deployment is gone.
+/// Returns whether the server answers and has the deployment. If so, a failure is the transport's: a 404 for its path
+/// then means that the server does not offer it, not that the deployment is gone.
 async fn is_well(target: &Target) -> bool {
     let mut api = Api::new(target.server.clone());
     matches!(timeout(ANSWER_TIMEOUT, api.get(&target.deployment)).await, Ok(Ok(_)))
 }
 
-/// Returns when a stream should have said hello and did not, although nothing failed.
+/// Waits until a stream should have said hello and did not, although nothing failed.
 async fn stays_silent(rung: Transport, mut hello_by: Instant, meter: &Meter, target: &Target) {
     match rung {
         Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => {}
-        // A poll that is not answered in time is a failure by itself.
+        // A poll without an answer in time is a failure by itself.
         Transport::ShortPoll | Transport::LongPoll => return std::future::pending().await,
     }
     let standing = meter.standing();
@@ -186,8 +188,8 @@ async fn stays_silent(rung: Transport, mut hello_by: Instant, meter: &Meter, tar
     }
 }
 
-/// Returns when the rung failed several times in a row, each time after the server had been found well: while a
-/// server restarts, everything fails, and then nothing.
+/// Waits until the rung has failed several times in a row, each time after the server had been found well. While a
+/// server restarts everything fails, and that is not the rung's fault.
 async fn fails_again_and_again(meter: &Meter, target: &Target) {
     let mut standing = meter.standing();
     let (mut known, mut held_against, mut was_well) = (0, 0, false);

@@ -1,18 +1,20 @@
-//! wirelab's clients, one per transport, and the harness that measures with them.
+//! Two libraries in one crate: wirelab's clients, one per transport, and the harness that measures with them.
 //!
-//! - [`wire`]: everything that crosses the network
+//! - [`wire`]: the types of everything that crosses the network
 //! - [`transports`]: the client halves; each file can be read alone
 //! - [`Options`]: what a client decides by itself
-//! - [`Ladder`]: from transport to transport, when one does not get through
+//! - [`Ladder`]: a client that steps down to another transport when one does not get through
 //! - [`api`]: the regular API, for what is not measured
 //! - [`event_stream`]: the parser of server-sent events
-//! - [`meter`]: every request and byte counted at the socket; [`traffic`]: what was counted; [`timing`]: how long it took
-//! - [`recording`]: real deployments with their timing
-//! - [`targets`]: servers that are not ours, by profile
+//! - [`meter`]: counts every request and byte at the socket; [`traffic`]: the counts; [`timing`]: how long requests
+//!   took
+//! - [`recording`]: logs of real deployments with their timing
+//! - [`targets`]: servers other than wirelab's, described by profiles
 //! - [`harness`]: plans, schedules, the open-loop publisher, subscribers, recorders, results
 //! - [`os`]: what only the operating system knows
 //!
-//! Knows nothing of the server but the contract.
+//! A *deployment* is one run of a build or a release; its *log* is the list of lines that it prints. A *subscriber*
+//! follows one log. The crate knows nothing of the server but the contract in [`wire`].
 
 pub mod api;
 mod backoff;
@@ -53,7 +55,7 @@ use crate::traffic::Traffic;
 use crate::transports::{LongPoll, Ndjson, ShortPoll, Sse, Websocket};
 use crate::wire::{Batch, DeploymentId, From as Position, Gap, Transport};
 
-/// Follows one deployment's log, whatever the transport. Reconnects and resumes by itself.
+/// A client that follows one deployment's log, whatever the transport. Reconnects and resumes by itself.
 #[async_trait]
 pub trait Subscriber: Send {
     /// Waits for at least one line or the end.
@@ -62,34 +64,34 @@ pub trait Subscriber: Send {
     /// without lines, again and at once.
     async fn next_batch(&mut self) -> Result<Received, SubscribeError>;
 
-    /// What this subscriber asked and what went through its socket so far.
+    /// Returns the requests of this subscriber and the bytes through its socket so far.
     fn traffic(&self) -> Traffic;
 }
 
 /// A batch and the moment it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The lines.
+    /// Lines that arrived, and the cursor after them.
     pub batch: Batch,
-    /// When the read returned that completed them: before they were parsed. Lines of one batch may have come
-    /// in earlier reads of the same answer; they were of no use before it was whole.
+    /// Time at which the read returned that completed the batch, before parsing. Some lines may have come in earlier reads
+    /// of the same answer; they were of no use before it was whole.
     pub at: Instant,
 }
 
-/// What to follow, where, and from which position.
+/// Deployment to follow, the server it is on, and the position to start from.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The server.
+    /// Server to connect to.
     pub server: ServerUrl,
-    /// The deployment.
+    /// Deployment to follow.
     pub deployment: DeploymentId,
-    /// Where to start.
+    /// Position to start from.
     pub from: Position,
 }
 
 impl Target {
-    /// What a program was told to follow: `PROGRAM URL [CURSOR]`, the URL being the deployment's, such as
-    /// `http://127.0.0.1:8080/api/deployments/01k3…`, or one of its transports'.
+    /// Parses a program's arguments, `PROGRAM URL [CURSOR]`. The URL is a deployment's, such as
+    /// `http://127.0.0.1:8080/api/deployments/01k3…`, or that of one of its transports.
     ///
     /// ```
     /// use wirelab_clients::Target;
@@ -112,7 +114,7 @@ impl Target {
     }
 }
 
-/// `http://host:port/api/deployments/ID`, and perhaps a transport and a query behind it.
+/// Splits `http://host:port/api/deployments/ID` into server and deployment; a transport and a query may follow.
 fn deployment_url(url: &str) -> Result<(ServerUrl, DeploymentId), InvalidTarget> {
     let invalid = || InvalidTarget::Url(url.to_owned());
     let (server, rest) = url.split_once("/api/deployments/").ok_or_else(invalid)?;
@@ -120,21 +122,21 @@ fn deployment_url(url: &str) -> Result<(ServerUrl, DeploymentId), InvalidTarget>
     Ok((server.parse().map_err(|_| invalid())?, id.parse().map_err(|_| invalid())?))
 }
 
-/// Arguments that name nothing to follow.
+/// Error in arguments that should name a deployment to follow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
-    /// None, or too many.
+    /// There are no arguments, or too many.
     #[error("usage: {0} URL [CURSOR]; URL is a deployment's, as `wirelab publish` prints it")]
     Usage(String),
-    /// Not a deployment's URL.
-    #[error("{0:?} is no deployment's URL: write http://host:port/api/deployments/ID")]
+    /// The first argument is not the URL of a deployment.
+    #[error("{0:?} is not the URL of a deployment; write http://host:port/api/deployments/ID")]
     Url(String),
-    /// Not a position.
+    /// The second argument is not a position.
     #[error(transparent)]
     Cursor(#[from] wire::InvalidToken),
 }
 
-/// A subscriber of the given transport. Connects when it is first asked for a batch.
+/// Returns a subscriber that uses the given transport. It connects when it is first asked for a batch.
 pub fn connect(
     transport: Transport,
     target: Target,
@@ -153,18 +155,18 @@ pub fn connect(
     }
 }
 
-/// Why a subscriber gave up.
+/// Reason why a subscriber gave up.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SubscribeError {
-    /// The server said no, and would say it again.
+    /// The server refused, and would refuse again.
     #[error("the server refused with {status}: {detail}")]
     Refused {
-        /// The HTTP status.
+        /// HTTP status of the refusal.
         status: u16,
-        /// The server's words.
+        /// Detail of the server's problem document.
         detail: String,
     },
-    /// Lines after the cursor are no longer kept, or the log began a new life.
+    /// The server no longer keeps lines after the cursor, or the log began a new epoch.
     #[error("lines are missing after the cursor: the server keeps what follows {}, up to {}", .0.earliest, .0.latest)]
     Gap(Gap),
     /// The deployment was deleted.
@@ -173,34 +175,34 @@ pub enum SubscribeError {
     /// The server could not be reached, again and again.
     #[error("{server} failed {failures} times in a row, the last time with: {last}")]
     Unreachable {
-        /// Which server.
+        /// Server that failed.
         server: String,
         /// Failures in a row.
         failures: u32,
-        /// The last one.
+        /// Reason of the last failure.
         last: String,
     },
-    /// The server broke the contract.
-    #[error("the server broke the contract: {0}")]
+    /// The server broke the contract; the text says how.
+    #[error("{0}; check that the server speaks wirelab's protocol, or that its profile fits")]
     Contract(String),
 }
 
-/// Where a server is: `http://host:port`.
+/// Address of a server: `http://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     authority: String,
 }
 
 impl ServerUrl {
-    /// `host:port`.
+    /// Returns `host:port`.
     pub fn authority(&self) -> &str {
         &self.authority
     }
 }
 
-/// A server URL that cannot be used.
+/// Error of a server URL that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is no server URL: write http://host:port (TLS is not spoken here, and there is no path)")]
+#[error("{given:?} is not a server URL; write http://host:port, without a path (there is no TLS)")]
 pub struct InvalidServerUrl {
     given: String,
 }
@@ -215,7 +217,7 @@ impl FromStr for ServerUrl {
         if parsed.host().is_empty() || authority.contains('@') {
             return Err(invalid());
         }
-        // A port that is none is no port to guess.
+        // An invalid port is refused, not replaced by a default.
         let has_port = !authority.ends_with(parsed.host());
         let port = if has_port { parsed.port_u16().ok_or_else(invalid)? } else { 80 };
         Ok(Self { authority: format!("{}:{port}", parsed.host()) })

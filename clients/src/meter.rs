@@ -1,7 +1,7 @@
-//! The meter: counts what one subscriber asks and every byte of its socket, and stamps each read and request.
+//! The meter: counts the requests of one subscriber and every byte of its socket, and stamps each read and request.
 //!
-//! The caller makes it and keeps a handle, so that traffic can be read while the subscriber waits, and so that the
-//! subscriber's connection can be cut under it.
+//! The caller makes it and keeps a handle. So traffic can be read while the subscriber waits, and the subscriber's
+//! connection can be cut under it.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -21,10 +21,10 @@ use crate::timing::{Exchange, Question, SharedTiming};
 use crate::traffic::{Packets, Requests, Traffic};
 use crate::wire::Outcome;
 
-/// Where stamps count from: an atomic holds nanoseconds, not an `Instant`.
+/// Instant that time stamps count from: an atomic holds nanoseconds, not an `Instant`.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Counters of one subscriber, shared with whoever measures it.
+/// Counters of one subscriber, shared with the caller that measures it.
 #[derive(Debug, Default)]
 pub struct Meter {
     outcomes: [AtomicU64; Outcome::ALL.len()],
@@ -34,27 +34,27 @@ pub struct Meter {
     last_read_ns: AtomicU64,
     outage: watch::Sender<Option<String>>,
     standing: watch::Sender<Standing>,
-    /// How often the cable was cut; a socket that was connected before is dead.
+    /// Cuts so far; a socket that was connected before the last one is dead.
     cuts: AtomicU64,
     /// Connections that a cut ended.
     connections_cut: AtomicU64,
-    /// Whether the subscriber reads nothing, as one does whose page is asleep.
+    /// Whether the subscriber reads nothing, as in a page that is asleep.
     stalled: AtomicBool,
-    /// Who waits for the socket: a cut must wake them, since the kernel will not.
+    /// Tasks that wait for the socket: a cut must wake them, since the kernel will not.
     reader: AtomicWaker,
     writer: AtomicWaker,
     connections: Mutex<Connections>,
-    /// The next write begins a request.
+    /// Whether the next write begins a request.
     asking: AtomicBool,
     exchange: Mutex<Exchange>,
     timing: Option<Arc<SharedTiming>>,
 }
 
-/// What the kernel is asked about.
+/// Connections that the kernel is asked about, and the sum of those that have ended.
 #[derive(Debug)]
 struct Connections {
     open: Vec<Open>,
-    /// Of those that have ended. `None`: one could not be read.
+    /// Packets of the connections that have ended. `None`: one could not be read.
     ended: Option<Packets>,
 }
 
@@ -64,10 +64,10 @@ impl Default for Connections {
     }
 }
 
-/// A connection. Its descriptor is valid as long as it is listed.
+/// Descriptor of an open connection, valid as long as it is listed.
 type Open = RawFd;
 
-/// What TCP made of one connection.
+/// Returns what TCP did on one connection so far.
 fn packets_of(socket: Open) -> Option<(Packets, TcpInfo)> {
     let info = os::tcp_info(socket)?;
     let packets = Packets {
@@ -83,9 +83,9 @@ fn packets_of(socket: Open) -> Option<(Packets, TcpInfo)> {
     Some((packets, info))
 }
 
-/// The same when it ends; `read_bytes` were read from it. The kernel counts the other side's end as a byte, and of a
-/// connection that is closed in both directions it does not say whether it ended or was reset: there alone what was
-/// read decides about that one byte.
+/// Returns what TCP did on a connection that ends, of which `read_bytes` were read. The kernel counts the other side's
+/// FIN as a byte. Once both directions are closed it no longer says whether there was a FIN or a reset. Only then the
+/// bytes that were read decide about that one byte.
 fn last_packets_of(socket: Open, read_bytes: u64) -> Option<Packets> {
     let (mut packets, info) = packets_of(socket)?;
     if info.is_closed && packets.bytes_down == read_bytes + 1 {
@@ -94,29 +94,29 @@ fn last_packets_of(socket: Open, read_bytes: u64) -> Option<Packets> {
     Some(packets)
 }
 
-/// How a subscriber fares on its transport.
+/// State of a subscriber on its transport: whether it is served, and its failures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// The server has answered well: a stream said hello, a poll got its answer.
+    /// Whether the server has answered well: a stream said hello, or a poll got its answer.
     pub(crate) was_served: bool,
     /// Failures in a row.
     pub(crate) failures: u32,
 }
 
 impl Meter {
-    /// A meter at zero.
+    /// Creates a meter at zero.
     pub fn new() -> Arc<Self> {
         LazyLock::force(&ORIGIN);
         Arc::default()
     }
 
-    /// A meter at zero that also times what its subscriber asks.
+    /// Creates a meter at zero that also times its subscriber's requests.
     pub fn timed(timing: Arc<SharedTiming>) -> Arc<Self> {
         LazyLock::force(&ORIGIN);
         Arc::new(Self { timing: Some(timing), ..Self::default() })
     }
 
-    /// What TCP made of it so far, open connections included. `None` where the kernel does not tell.
+    /// Returns what TCP did on all connections so far, open ones included. `None` where the kernel does not tell.
     ///
     /// Segments say little on loopback, where one may carry 32 768 bytes and more: see [`TcpInfo::mss_bytes`].
     pub fn packets(&self) -> Option<Packets> {
@@ -125,7 +125,7 @@ impl Meter {
         open.fold(connections.ended, |sum, packets| Some(sum? + packets?.0))
     }
 
-    /// Connections that are open now.
+    /// Counts the connections that are open now.
     pub fn connections_open(&self) -> u64 {
         self.connections().open.len() as u64
     }
@@ -134,7 +134,7 @@ impl Meter {
         self.connections.lock().expect("no holder panics")
     }
 
-    /// What was counted so far.
+    /// Returns the requests, connections and bytes that were counted so far.
     pub fn traffic(&self) -> Traffic {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let [data, empty, timeout, refused, error] = &self.outcomes;
@@ -154,23 +154,24 @@ impl Meter {
         }
     }
 
-    /// Why the subscriber is not served at the moment; `None` while it is. For people who wait: nothing is
+    /// Watches why the subscriber is not served at the moment; `None` while it is. For display only: nothing is
     /// measured by it.
     pub fn outage(&self) -> watch::Receiver<Option<String>> {
         self.outage.subscribe()
     }
 
-    /// How it goes, for whoever may choose another transport.
+    /// Watches how well the subscriber is served, for the [`Ladder`](crate::Ladder), which may choose another
+    /// transport.
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
     }
 
-    /// Another transport is tried.
+    /// Notes that another transport is tried: the standing starts anew.
     pub(crate) fn begins_anew(&self) {
         self.standing.send_replace(Standing::default());
     }
 
-    /// An attempt failed. The first reason of an outage is kept.
+    /// Notes that an attempt failed. The first reason of an outage is kept.
     pub(crate) fn failed(&self, why: &str) {
         self.standing.send_modify(|standing| standing.failures += 1);
         self.time(|exchange, _| exchange.failed());
@@ -181,49 +182,50 @@ impl Meter {
         });
     }
 
-    /// The server answered well.
+    /// Notes that the server answered well.
     pub(crate) fn succeeded(&self) {
         let well = Standing { was_served: true, failures: 0 };
         self.standing.send_if_modified(|standing| std::mem::replace(standing, well) != well);
         self.outage.send_if_modified(|outage| outage.take().is_some());
     }
 
-    /// Cuts the connection, if there is one: its next read or write fails as a reset does, and the socket is closed.
-    /// Whoever waits for it is woken. Connections made later work.
+    /// Cuts the connection, if there is one: its next read or write fails as after a reset, and the socket is closed.
+    /// Tasks that wait for the socket are woken. Connections made later work.
     pub fn cut(&self) {
         self.cuts.fetch_add(1, Ordering::AcqRel);
         self.reader.wake();
         self.writer.wake();
     }
 
-    /// Reads nothing from now on: what the server sends stays in the kernel's buffers, and then in the server's.
+    /// Stops reading: what the server sends stays in the kernel's buffers, and then in the server's.
     pub fn stall(&self) {
         self.stalled.store(true, Ordering::Release);
     }
 
-    /// Reads again.
+    /// Reads again after [`Self::stall`].
     pub fn resume(&self) {
         self.stalled.store(false, Ordering::Release);
         self.reader.wake();
     }
 
-    /// Connections that were open when they were cut.
+    /// Counts the connections that were open when they were cut.
     pub fn connections_cut(&self) -> u64 {
         self.connections_cut.load(Ordering::Relaxed)
     }
 
-    /// The subscriber is about to ask this; the next write is the question. Before it connects for it, if it has to.
+    /// Notes that the subscriber is about to ask `question`: the next write is that request. Called before connecting,
+    /// where the request needs a new connection.
     pub(crate) fn asks(&self, question: Question) {
         self.time(|exchange, _| exchange.asks(question));
         self.asking.store(self.timing.is_some(), Ordering::Relaxed);
     }
 
-    /// The head of an answer is there: a stream is open.
+    /// Notes that the head of an answer is there: a stream is open.
     pub(crate) fn opened(&self) {
         self.time(|exchange, timing| exchange.opened(self.last_read(), timing));
     }
 
-    /// A whole answer was read, its last byte at `at`.
+    /// Notes that a whole answer was read, its last byte at `at`.
     pub(crate) fn answered(&self, at: Instant) {
         self.time(|exchange, timing| exchange.answered(at, timing));
     }
@@ -234,13 +236,13 @@ impl Meter {
         }
     }
 
-    /// One request ended.
+    /// Counts one request that ended with `outcome`.
     pub(crate) fn count(&self, outcome: Outcome) {
         let index = Outcome::ALL.iter().position(|o| *o == outcome).expect("ALL holds every outcome");
         self.outcomes[index].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When the socket was last read: the moment whatever is parsed next arrived.
+    /// Returns when the socket was last read: the arrival time of what is parsed next.
     pub(crate) fn last_read(&self) -> Instant {
         *ORIGIN + Duration::from_nanos(self.last_read_ns.load(Ordering::Relaxed))
     }
@@ -248,10 +250,10 @@ impl Meter {
 
 /// A TCP connection that counts into a meter and can be cut by it.
 pub(crate) struct MeteredSocket {
-    /// `None` once it is cut.
+    /// The TCP socket; `None` once it is cut.
     socket: Option<TcpStream>,
     meter: Arc<Meter>,
-    /// The meter's cuts when it was connected.
+    /// The meter's cuts when the socket was connected.
     cuts_before: u64,
     read_bytes: u64,
 }
@@ -269,11 +271,11 @@ impl MeteredSocket {
         Ok(Self { socket: Some(socket), meter, cuts_before, read_bytes: 0 })
     }
 
-    /// Closes the socket, after a last look at what TCP did. Whether there was one.
+    /// Closes the socket, after a last look at what TCP did. Returns whether there was one.
     fn close(&mut self) -> bool {
         let Some(socket) = self.socket.take() else { return false };
         let mut connections = self.meter.connections();
-        // Unlisted before it is closed, so that nobody asks about a descriptor that is somebody else's by then.
+        // Unlisted before it is closed: afterwards the descriptor's number may belong to another file.
         if let Some(at) = connections.open.iter().position(|open| *open == socket.as_raw_fd()) {
             let last = last_packets_of(connections.open.swap_remove(at), self.read_bytes);
             connections.ended = connections.ended.zip(last).map(|(ended, last)| ended + last);
@@ -281,7 +283,7 @@ impl MeteredSocket {
         true
     }
 
-    /// The socket, unless it was cut: then it is closed here.
+    /// Returns the socket. Closes it and returns an error if it was cut.
     fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         if self.meter.cuts.load(Ordering::Acquire) != self.cuts_before && self.close() {
             self.meter.connections_cut.fetch_add(1, Ordering::Relaxed);
@@ -305,9 +307,9 @@ impl AsyncRead for MeteredSocket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Registered before the cuts are looked at: a cut in between is seen or wakes.
+        // Registered before the cuts are looked at: a cut in between is either seen or wakes this task.
         self.meter.reader.register(cx.waker());
-        // Looked at before a stall: who is cut while it reads nothing is cut all the same.
+        // Looked at before a stall: a subscriber that reads nothing can be cut too.
         self.socket()?;
         if self.meter.stalled.load(Ordering::Acquire) {
             return Poll::Pending;
@@ -328,7 +330,7 @@ impl AsyncWrite for MeteredSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.meter.writer.register(cx.waker());
         if self.meter.asking.swap(false, Ordering::Relaxed) {
-            // Entry into the write: what the kernel takes for it is part of the request.
+            // Stamped on entry into the write: the kernel's time for it is part of the request.
             self.meter.time(|exchange, timing| exchange.writes(Instant::now(), timing));
         }
         let wrote = ready!(self.socket()?.poll_write(cx, buf))?;
@@ -379,7 +381,7 @@ mod tests {
         assert_eq!((meter.connections_cut(), meter.traffic().reconnects), (1, 1));
     }
 
-    /// What the wrapper counted and what the kernel did.
+    /// Checks that the wrapper and the kernel counted alike, and returns the kernel's counts.
     #[cfg(target_os = "linux")]
     #[track_caller]
     fn both_counts_agree(meter: &Meter) -> Packets {
@@ -411,7 +413,7 @@ mod tests {
         // SYN, acknowledgement and ten questions; the other's SYN and ten answers.
         assert!(open.segments_up >= 12 && open.segments_down >= 11, "{open:?}");
 
-        // The server ends first, and this side reads it: no byte.
+        // The server ends first, and this side reads its end: that is no byte.
         drop(server);
         assert_eq!(socket.read(&mut bytes).await.unwrap(), 0);
         socket.shutdown().await.unwrap();
@@ -421,7 +423,7 @@ mod tests {
         assert!(ended.segments_up >= open.segments_up);
     }
 
-    /// The kernel then knows neither side's end any more, and has counted one of them as a byte.
+    /// After both ends the kernel no longer knows them, and has counted one of them as a byte.
     #[tokio::test]
     #[cfg(target_os = "linux")]
     async fn a_connection_that_both_sides_have_ended_has_no_byte_more() {
@@ -505,7 +507,7 @@ mod tests {
         let meter = Meter::new();
         let (mut socket, _server) = connected(&meter).await;
         let reading = tokio::spawn(async move { socket.read(&mut [0; 8]).await });
-        // It waits once its waker is there; taken, it is put back as it was.
+        // The task waits once its waker is there; the waker is taken and put back.
         let waker = loop {
             match meter.reader.take() {
                 Some(waker) => break waker,

@@ -1,7 +1,8 @@
 //! Options: what a client decides by itself, each decision a type of its own.
 //!
-//! A transport says how lines can reach a subscriber; these say how this one asks for them. Every default is what a
-//! careful client does; the others are here to be measured against it. Values only: nothing here waits, draws or asks.
+//! A transport says how lines can reach a subscriber; options say how this subscriber asks for them. Every default is
+//! what a careful client does; the other values are here to be measured against it. Values only: nothing here waits,
+//! draws or asks.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,27 +12,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire;
 
-/// What a client decides by itself.
+/// Everything that a client decides by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Options {
-    /// When a short poll asks.
+    /// Schedule and condition of a short poll.
     pub polling: Polling,
-    /// How long a long poll asks to be held.
+    /// Hold that a long poll asks for.
     pub hold: Duration,
-    /// Long poll: the client's own time between an answer and its next question. Nobody waits for news during it.
+    /// Long poll: the client's own time between an answer and its next request. The server holds no request meanwhile.
     pub turn: Duration,
-    /// The version of HTTP that polls and plain streams are asked over. A WebSocket is always upgraded from 1.1, so a
-    /// plan refuses to ask for it over 2: two arms would be one.
+    /// Version of HTTP that polls and plain streams are asked over. A WebSocket is always upgraded from 1.1, so a plan
+    /// refuses HTTP/2 for it: the two settings would measure the same.
     pub http: HttpVersion,
-    /// What becomes of a connection after an answer of a poll.
+    /// Whether a poll's connection is kept or closed after its answer.
     pub connections: Connections,
-    /// How answers of polls and plain streams may be encoded. Frames of a WebSocket never are, and a plan refuses to ask
-    /// for it.
+    /// How answers of polls and plain streams may be encoded. Frames of a WebSocket never are, so a plan refuses
+    /// compression for it.
     pub compression: Compression,
-    /// Longest wait before a reconnect, whatever the server advises: a server that is back is found within it.
+    /// Longest wait before a reconnect, whatever the server advises: a server that is back is found within this time.
     pub reconnect_max: Duration,
-    /// Where the wait after a first failure lies, at random, whatever the transport's own rule and the server's advice:
-    /// for comparing what servers give to whoever was away equally long. `None`: as transport and server have it.
+    /// Range of the random wait after a first failure, in place of the transport's rule and the server's advice. So
+    /// servers can be compared by what they give to clients that were away equally long. `None`: the transport's rule
+    /// and the server's advice hold.
     pub first_wait: Option<RangeInclusive<Duration>>,
 }
 
@@ -50,25 +52,25 @@ impl Default for Options {
     }
 }
 
-/// When a short poll asks, and with which condition.
+/// Times at which a short poll asks, and its condition.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Polling {
     /// Time from one short poll to the next.
     pub interval: Duration,
-    /// What the interval is counted from.
+    /// Start of each interval.
     pub schedule: PollSchedule,
-    /// When the first poll leaves.
+    /// Phase: when the first poll is sent.
     pub phase: PollPhase,
-    /// Each gap lies, uniformly at random, within the interval · (1 ± this). 0 to 1; 0: every gap is the interval.
+    /// Jitter: each gap is uniform within interval · (1 ± this ratio). 0 to 1; 0: every gap is the interval.
     pub jitter_ratio: f64,
-    /// What may change the interval.
+    /// Adaptation of the interval while the client polls.
     pub adaptation: Adaptation,
-    /// Whether a question says what it has seen.
+    /// Whether a request says what the client has seen.
     pub condition: Condition,
 }
 
 impl Polling {
-    /// A poll at this interval, all else as by default.
+    /// Returns the defaults with this interval.
     pub fn every(interval: Duration) -> Self {
         Self { interval, ..Self::default() }
     }
@@ -87,51 +89,52 @@ impl Default for Polling {
     }
 }
 
-/// What the interval between two short polls is counted from.
+/// Start of the interval between two short polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PollSchedule {
-    /// From the time the last poll was meant to leave: a slow answer does not shift the next question. JavaScript's
-    /// `setInterval`.
+    /// The interval counts from the time the last poll was due: a slow answer does not shift the next request. As
+    /// JavaScript's `setInterval`.
     Fixed,
-    /// From the last answer: a slow server is asked less often, and news waits longer. `setTimeout` after each answer.
+    /// The interval counts from the last answer: a slow server is asked less often, and news waits longer. As
+    /// `setTimeout` after each answer.
     Pause,
 }
 
-/// When the first short poll leaves.
+/// Phase of a client: when its first short poll is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PollPhase {
-    /// After a uniform part of the interval: clients that start together do not ask together for ever.
+    /// After a random part of the interval (uniform): clients that start together do not ask together for ever.
     Random,
-    /// At a multiple of the interval since an instant that all clients of the process share: all ask at once, as
-    /// clients do that poll "every full minute".
+    /// At a multiple of the interval since an instant that all clients of the process share. All ask at once, as
+    /// clients that poll "every full minute".
     Aligned,
 }
 
-/// What may change the interval between two short polls.
+/// Adaptation of the interval between two short polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Adaptation {
-    /// Nothing.
+    /// Nothing changes the interval.
     None,
-    /// It doubles with each answer that brings no line, and falls back as soon as one does.
+    /// The interval doubles with each answer that brings no line, and falls back as soon as one does.
     Idle {
-        /// It never grows beyond this.
+        /// Longest interval.
         interval_max: Duration,
     },
-    /// The server: its `Retry-After` with a 200 or 304 is the time to the next poll (an extension: RFC 9110 §10.2.3
-    /// has it for 503 and redirects).
+    /// The server decides: its `Retry-After` with a 200 or 304 is the time to the next poll. This is an extension: RFC
+    /// 9110 §10.2.3 has the field for 503 and redirects.
     Server,
 }
 
-/// Whether a short poll's question says what it has seen.
+/// Whether a short poll's request says what the client has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
-    /// The last entity tag, in `If-None-Match`: no news is a 304 without a body (RFC 9110 §13.1.2).
+    /// The request carries the last entity tag in `If-None-Match`: no news is a 304 without a body (RFC 9110 §13.1.2).
     IfNoneMatch,
-    /// None: no news is a 200 with an empty batch.
+    /// The request carries no condition: no news is a 200 with an empty batch.
     Plain,
 }
 
@@ -146,28 +149,28 @@ pub enum HttpVersion {
     Http2,
 }
 
-/// What becomes of a poll's connection after its answer.
+/// Use of a poll's connection after its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Connections {
-    /// It is kept for the next poll.
+    /// The connection is kept for the next poll.
     KeepAlive,
-    /// It is closed: every poll pays for a handshake.
+    /// The connection is closed: every poll pays for a handshake.
     PerRequest,
 }
 
-/// How an answer's body may be encoded.
+/// Encoding of answers that the client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compression {
-    /// As it is.
+    /// The body is sent as it is.
     Identity,
-    /// With gzip, if the server likes (RFC 9110 §12.5.3).
+    /// The body is encoded with gzip, if the server offers it (RFC 9110 §12.5.3).
     Gzip,
 }
 
 impl PollSchedule {
-    /// The name in plans and CSV files.
+    /// Returns the name in plans and CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
@@ -177,7 +180,7 @@ impl PollSchedule {
 }
 
 impl PollPhase {
-    /// The name in plans and CSV files.
+    /// Returns the name in plans and CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Random => "random",
@@ -187,7 +190,7 @@ impl PollPhase {
 }
 
 impl Adaptation {
-    /// The name in plans and CSV files.
+    /// Returns the name in plans and CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -198,7 +201,7 @@ impl Adaptation {
 }
 
 impl Condition {
-    /// The name in plans and CSV files.
+    /// Returns the name in plans and CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::IfNoneMatch => "if-none-match",
@@ -208,7 +211,7 @@ impl Condition {
 }
 
 impl HttpVersion {
-    /// The name in plans and CSV files.
+    /// Returns the name in plans and CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Http1 => "1.1",
@@ -218,7 +221,7 @@ impl HttpVersion {
 }
 
 impl Connections {
-    /// The name in plans and CSV files.
+    /// Returns the name in plans and CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::KeepAlive => "keep-alive",
@@ -228,7 +231,7 @@ impl Connections {
 }
 
 impl Compression {
-    /// The name in plans and CSV files, which is the content coding's.
+    /// Returns the name in plans and CSV files, which is that of the content coding.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
@@ -253,7 +256,7 @@ shown_by_name!(PollSchedule, PollPhase, Adaptation, Condition, HttpVersion, Conn
 mod tests {
     use super::*;
 
-    /// Without the data of a variant, which no name has.
+    /// Returns how a value is written, without the data of a variant, which no name has.
     fn written(value: impl Serialize) -> String {
         match serde_json::to_value(value).unwrap() {
             serde_json::Value::String(name) => name,

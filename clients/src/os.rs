@@ -1,7 +1,7 @@
 //! The operating system: limits, timers, CPU clocks, and what TCP did on a connection.
 //!
-//! The harness asks here for what the standard library does not give. `nix` wraps most calls; TCP_INFO, which no crate
-//! wraps in whole, is the only `unsafe` of the project. What only Linux can give is `None` elsewhere, and becomes an
+//! The harness asks here for what the standard library does not give. `nix` wraps most calls. TCP_INFO, which no crate
+//! wraps completely, is the only `unsafe` of the project. What only Linux can give is `None` elsewhere, and becomes an
 //! empty cell.
 
 use std::os::fd::RawFd;
@@ -12,36 +12,36 @@ use nix::time::{ClockId, clock_gettime};
 #[cfg(target_os = "linux")]
 use nix::unistd::Pid;
 
-/// Linux's PID_MAX_LIMIT. A CPU clock's id keeps only 29 bits of the pid.
+/// Largest pid: Linux's PID_MAX_LIMIT. A CPU clock's id keeps only 29 bits of the pid.
 #[cfg(target_os = "linux")]
 const PID_MAX: u32 = 1 << 22;
 
-/// Descriptors this process may have open now (the soft limit). `None` if the system does not say.
+/// Returns how many descriptors this process may have open now (the soft limit). `None` if the system does not say.
 pub fn max_open_files() -> Option<u64> {
     getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft)
 }
 
-/// Raises the soft limit of open descriptors to the hard one, for this process and its children, and returns
-/// the limit that holds then.
+/// Raises the soft limit of open descriptors to the hard one, for this process and its children. Returns the limit that
+/// holds then.
 pub fn raise_open_files() -> Option<u64> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    // Refused (macOS caps it below an "unlimited" hard limit): the old limit still holds, and is told.
+    // If refused (macOS caps it below an "unlimited" hard limit), the old limit still holds and is returned.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     max_open_files()
 }
 
-/// Lets the calling thread's sleeps end within 1 µs of their time instead of 50 µs. Linux only; elsewhere, and
-/// where it is refused, sleeps stay coarse, which `send_lateness` then shows.
+/// Lets the calling thread's sleeps end within 1 µs of their time instead of 50 µs. Linux only. Elsewhere, and where it
+/// is refused, sleeps stay coarse, and `send_lateness` shows it.
 pub fn fine_timers() {
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_timerslack(1_000);
 }
 
-/// CPU time that the process `pid` has used since it began, all threads, user and system. Linux only.
+/// Returns the CPU time that the process `pid` has used since it began, all threads, user and system. Linux only.
 pub fn process_cpu(pid: u32) -> Option<Duration> {
     #[cfg(target_os = "linux")]
     {
-        // 0 would be this process, and a number beyond every pid is cut to somebody else's.
+        // 0 would be this process, and a number beyond every pid is cut to that of another process.
         if !(1..=PID_MAX).contains(&pid) {
             return None;
         }
@@ -55,41 +55,41 @@ pub fn process_cpu(pid: u32) -> Option<Duration> {
     }
 }
 
-/// Which monotonic clock the process `pid` reads: the name of its time namespace, in which that clock may be shifted.
-/// Linux 5.6 and newer; `None` elsewhere, for a process that is gone, and for one that may not be looked at.
+/// Names the monotonic clock that the process `pid` reads: its time namespace, in which that clock may be shifted.
+/// Linux 5.6 and newer. `None` elsewhere, for a process that is gone, and for one that may not be looked at.
 pub fn monotonic_clock(pid: u32) -> Option<String> {
     let namespace = std::fs::read_link(format!("/proc/{pid}/ns/time")).ok()?;
     namespace.to_str().map(str::to_owned)
 }
 
-/// CPU time that this process has used since it began.
+/// Returns the CPU time that this process has used since it began.
 pub fn own_cpu() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).ok().map(Duration::from)
 }
 
-/// How often a connection is read until nothing arrives meanwhile: a reading takes a microsecond.
+/// Most readings of a connection until nothing arrives meanwhile: a reading takes a microsecond.
 #[cfg(target_os = "linux")]
 const TCP_INFO_TRIES_MAX: u32 = 1_000;
 
-/// What the kernel counted of one TCP connection since it was made: `TCP_INFO` of tcp(7).
+/// The kernel's counts of one TCP connection since it was made: `TCP_INFO` of tcp(7).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TcpInfo {
-    /// Payload that the application handed over, sent or not yet: what a wrapper of the socket counts as written.
+    /// Payload that the application handed over, sent or not: what a wrapper of the socket counts as written.
     pub written_bytes: u64,
-    /// Payload of it that was sent again.
+    /// Payload that was sent again.
     pub retransmitted_bytes: u64,
-    /// Payload of it that has not been sent.
+    /// Payload of `written_bytes` that has not been sent.
     pub unsent_bytes: u64,
     /// Payload that the other side acknowledged. The kernel counts the SYN, and a FIN, as a byte here.
     pub acked_bytes: u64,
-    /// Payload that arrived in order, each byte once, read or not. Of a connection that [`Self::is_closed`] the other
-    /// side's end may be counted as a byte: then nobody knows any more how it ended.
+    /// Payload that arrived in order, each byte once, read or not. On a connection that [`Self::is_closed`], the other
+    /// side's FIN may be counted as a byte: the kernel no longer knows how it ended.
     pub received_bytes: u64,
-    /// Of it, what was not read yet: what a wrapper of the socket has not counted.
+    /// Payload of `received_bytes` that was not read yet: what a wrapper of the socket has not counted.
     pub unread_bytes: u64,
     /// Segments sent, pure acknowledgements, SYN and repeated ones included.
     pub segments_out: u64,
-    /// Segments received, likewise.
+    /// Segments received, pure acknowledgements, SYN and repeated ones included.
     pub segments_in: u64,
     /// Segments sent that carried payload.
     pub data_segments_out: u64,
@@ -97,17 +97,19 @@ pub struct TcpInfo {
     pub data_segments_in: u64,
     /// Segments sent again.
     pub retransmits: u64,
-    /// Payload of the largest segment that may be sent. 32 768 and more on loopback, where a segment says little.
+    /// Payload of the largest segment that may be sent. 32 768 and more on loopback, where a count of segments says
+    /// little.
     pub mss_bytes: u64,
-    /// Whether both sides have ended it, or one has reset it.
+    /// Whether both sides have ended the connection, or one has reset it.
     pub is_closed: bool,
 }
 
-/// What TCP did on the connection `socket` so far. Linux 4.19 and newer; `None` elsewhere, and if it is no TCP socket.
+/// Returns what TCP did on the connection `socket` so far. Linux 4.19 and newer; `None` elsewhere, and if `socket` is
+/// not a TCP socket.
 pub fn tcp_info(socket: RawFd) -> Option<TcpInfo> {
     #[cfg(target_os = "linux")]
     {
-        // Two calls: what arrives in between is counted by the second alone, so they are made again.
+        // It takes two calls. What arrives in between is counted by the second alone, so both are made again.
         let mut unread_bytes = linux::unread_bytes(socket)?;
         for _ in 0..TCP_INFO_TRIES_MAX {
             let info = linux::tcp_info(socket)?;
@@ -127,8 +129,8 @@ pub fn tcp_info(socket: RawFd) -> Option<TcpInfo> {
 
 #[cfg(target_os = "linux")]
 impl TcpInfo {
-    /// Reads `struct tcp_info` of `linux/tcp.h`, which only ever grows at its end. `None` from a kernel whose struct ends
-    /// before what is needed.
+    /// Parses `struct tcp_info` of `linux/tcp.h`, which only ever grows at its end. `None` from a kernel whose struct
+    /// ends before the fields that are needed.
     fn parse(info: &[u8], unread_bytes: u64) -> Option<Self> {
         let u32_at = |at: usize| Some(u64::from(u32::from_ne_bytes(info.get(at..at + 4)?.try_into().ok()?)));
         let u64_at = |at: usize| Some(u64::from_ne_bytes(info.get(at..at + 8)?.try_into().ok()?));
@@ -153,14 +155,15 @@ impl TcpInfo {
     }
 }
 
-/// States in which the other side's FIN has come (`include/net/tcp_states.h`): TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING.
+/// States in which the other side's FIN has arrived (`include/net/tcp_states.h`): TIME_WAIT, CLOSE_WAIT, LAST_ACK,
+/// CLOSING.
 #[cfg(target_os = "linux")]
 const FIN_RECEIVED: [u8; 4] = [6, 8, 9, 11];
 #[cfg(target_os = "linux")]
 const CLOSED: u8 = 7;
 
-/// Calls that no crate wraps. Each hands the kernel a buffer of ours and its length, and reads what it was told was
-/// written; a descriptor that is none, or somebody else's, is refused or read, never changed.
+/// Calls that no crate wraps. Each hands the kernel a buffer of ours and its length, and reads no more than the kernel
+/// says it wrote. A descriptor that is invalid is refused; one of another file is read at most, never changed.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 mod linux {
@@ -168,7 +171,7 @@ mod linux {
 
     use nix::libc;
 
-    /// More than any kernel's struct (Linux 6.18: 280 bytes); one that has more to tell is cut to it.
+    /// Size of the buffer, larger than any kernel's struct (Linux 6.18: 280 bytes). A longer struct is cut to it.
     const TCP_INFO_BYTES_MAX: usize = 512;
 
     pub(super) fn tcp_info(socket: RawFd) -> Option<Vec<u8>> {
@@ -188,7 +191,7 @@ mod linux {
         (failed == 0).then_some(info)
     }
 
-    /// What has arrived and was not read (tcp(7), `SIOCINQ`); a FIN is not in it.
+    /// Returns how many bytes have arrived and were not read (tcp(7), `SIOCINQ`); a FIN is not counted.
     pub(super) fn unread_bytes(socket: RawFd) -> Option<u64> {
         let mut unread: libc::c_int = 0;
         // SAFETY: FIONREAD writes one int, to which it is given a pointer that outlives the call.
@@ -223,7 +226,7 @@ mod tests {
         tcp_info(socket.as_raw_fd()).unwrap()
     }
 
-    /// Waits until the kernel says so.
+    /// Reads the connection again and again until `says` holds.
     fn until(socket: &TcpStream, says: impl Fn(TcpInfo) -> bool) -> TcpInfo {
         loop {
             let info = info(socket);
@@ -287,7 +290,7 @@ mod tests {
         assert!(TcpInfo::parse(&[0; 232], 0).is_some());
     }
 
-    /// Uses at least `time` of CPU.
+    /// Keeps the CPU busy for at least `time`.
     fn burn(time: Duration) {
         let before = own_cpu().unwrap();
         while own_cpu().unwrap() - before < time {

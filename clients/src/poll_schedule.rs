@@ -1,54 +1,54 @@
-//! Poll schedules: when a short poll is meant to leave.
+//! Poll schedules: when each short poll is due.
 //!
-//! [`Timetable`] is told of each poll when it was meant to leave, when it left, when its answer came and what it
-//! brought, and gives the time that the next one is meant to leave at. What the poller does with that time (wait, or
-//! ask at once because it has passed) is its own business; that a poll leaves late is no reason to forget when it was
-//! due, or delays would hide themselves (coordinated omission). Pure: it reads no clock and draws no number.
+//! For each poll, [`Timetable`] is told when the poll was due, when it left, when its answer came and what the answer
+//! brought. It returns the time at which the next poll is due. The poller then waits, or asks at once if that time has
+//! passed. A poll that leaves late keeps its due time, or delays would hide themselves (coordinated omission). Pure: it
+//! reads no clock and draws no number.
 
 use std::time::{Duration, Instant};
 
 use crate::{Adaptation, PollPhase, PollSchedule, Polling};
 
-/// Longest pause that a server's advice is good for, the longest interval that a plan may have: who is told to come
-/// back tomorrow follows no log.
+/// Longest pause that a server's advice can cause: the longest interval that a plan may have. A client that comes back
+/// tomorrow does not follow a log.
 const ADVICE_MAX: Duration = Duration::from_secs(300);
 
-/// When to poll.
+/// Computes when the polls of one client are due.
 #[derive(Debug, Clone)]
 pub(crate) struct Timetable {
     polling: Polling,
-    /// The interval of now: an adaptation may have stretched it.
+    /// Current interval: an adaptation may have stretched it.
     interval: Duration,
 }
 
-/// One poll.
+/// Times of one poll, and what it brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Poll {
-    /// When it was meant to leave.
+    /// Due time of the poll.
     pub(crate) intended: Instant,
-    /// When it did.
+    /// Time at which the poll was sent.
     pub(crate) left: Instant,
-    /// When its answer came.
+    /// Time at which its answer came.
     pub(crate) answered: Instant,
     pub(crate) brought: Brought,
 }
 
-/// What a poll brought.
+/// Content of the answer to a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Brought {
-    /// Lines, and there are none behind them.
+    /// Lines, and no more follow them yet.
     Lines {
-        /// The server's `Retry-After`.
+        /// The server's `Retry-After`, if the answer has one.
         advised: Option<Duration>,
     },
-    /// As many lines as one answer holds: the rest is asked for at once.
+    /// As many lines as one answer may hold: the rest is asked for at once.
     Part,
     /// No line.
     Nothing {
-        /// The server's `Retry-After`.
+        /// The server's `Retry-After`, if the answer has one.
         advised: Option<Duration>,
     },
-    /// No answer, or a refusal. How long to stay away then is the back-off's to say, on top of the schedule.
+    /// No answer, or a refusal. The back-off adds its own delay to the schedule.
     Failure,
 }
 
@@ -57,8 +57,8 @@ impl Timetable {
         Self { polling, interval: polling.interval }
     }
 
-    /// When the first poll of a client is meant to leave that starts at `now`. `drawn` is uniform in 0..1; `origin` is
-    /// what aligned clients count from, not after `now`.
+    /// Returns when the first poll of a client that starts at `now` is due. `drawn` is uniform in 0..1. Aligned clients
+    /// count from `origin`, which is not after `now`.
     pub(crate) fn first(&self, now: Instant, origin: Instant, drawn: f64) -> Instant {
         let interval = self.polling.interval;
         match self.polling.phase {
@@ -70,7 +70,7 @@ impl Timetable {
         }
     }
 
-    /// When the poll after this one is meant to leave. `drawn` is uniform in 0..1.
+    /// Returns when the poll after `poll` is due. `drawn` is uniform in 0..1.
     pub(crate) fn next(&mut self, poll: Poll, drawn: f64) -> Instant {
         let Poll { intended, left, answered, brought } = poll;
         self.adapt(brought);
@@ -89,8 +89,8 @@ impl Timetable {
         }
     }
 
-    /// The interval of ticks that are skipped, not made up for, where polls have fixed times; `None` where the next time
-    /// follows from the answer. Jitter moves each tick, and none on average.
+    /// Returns the interval between ticks where polls have fixed times; `None` where the next time follows from the
+    /// answer. Missed ticks are skipped, not made up for. Jitter moves each tick, by 0 on average.
     pub(crate) fn ticks(&self) -> Option<Duration> {
         match self.polling.schedule {
             PollSchedule::Fixed => Some(self.interval),
@@ -110,14 +110,14 @@ impl Timetable {
         }
     }
 
-    /// Uniform within interval · (1 ± jitter).
+    /// Returns a gap that is uniform within interval · (1 ± jitter).
     fn gap(&self, drawn: f64) -> Duration {
         let jitter_ratio = self.polling.jitter_ratio.clamp(0.0, 1.0);
         self.interval.mul_f64(1.0 + jitter_ratio * (2.0 * drawn - 1.0))
     }
 
-    /// The tick, or the first one after `left`: what was due before the last poll left was asked with it. Such ticks
-    /// are skipped, not made up for.
+    /// Returns `tick`, or the first tick after `left`. Ticks before the last poll left were asked with it: they are
+    /// skipped, not made up for.
     fn after(&self, left: Instant, tick: Instant) -> Instant {
         match left.checked_duration_since(tick) {
             Some(late) if !self.interval.is_zero() => left + (self.interval - remainder(late, self.interval)),
@@ -126,7 +126,7 @@ impl Timetable {
     }
 }
 
-/// `time` modulo `interval`.
+/// Returns `time` modulo `interval`.
 fn remainder(time: Duration, interval: Duration) -> Duration {
     let nanos = time.as_nanos().checked_rem(interval.as_nanos()).unwrap_or_default();
     Duration::from_nanos(u64::try_from(nanos).expect("it is below an interval, which is below 584 years"))
@@ -140,20 +140,20 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(1);
     const NOTHING: Brought = Brought::Nothing { advised: None };
     const LINES: Brought = Brought::Lines { advised: None };
-    /// In the middle: no jitter.
+    /// A draw in the middle: no jitter.
     const EVEN: f64 = 0.5;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
-    /// A poll that leaves when it should, and its answer `response` later.
+    /// Makes a poll that leaves when it is due, and whose answer comes `response` later.
     fn on_time(intended: Instant, response: Duration, brought: Brought) -> Poll {
         Poll { intended, left: intended, answered: intended + response, brought }
     }
 
-    /// The times of `count` polls, from the start on, and the next, if every answer takes `response` and whoever is
-    /// late asks at once.
+    /// Returns the due times of eight polls, counted from the start. Every answer takes `response`, and a late poll is
+    /// sent at once.
     fn times(polling: Polling, response: Duration, brought: impl Fn(usize) -> Brought) -> Vec<Duration> {
         let start = Instant::now();
         let mut timetable = Timetable::new(polling);
@@ -183,8 +183,8 @@ mod tests {
         assert_eq!(times(polling, ms(300), |_| NOTHING), expected);
     }
 
-    /// Each answer takes two and a half intervals: it is meant to have been asked at the first tick that no earlier
-    /// poll had asked for.
+    /// Each answer takes two and a half intervals: the next poll is due at the first tick that no earlier poll stands
+    /// for.
     #[test]
     fn ticks_that_pass_during_an_answer_are_skipped_but_the_first() {
         let expected = [0, 1_000, 3_000, 6_000, 8_000, 11_000, 13_000, 16_000].map(ms);
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(timetable.next(on_time(start, ms(0), NOTHING), EVEN) - start, INTERVAL);
     }
 
-    /// A poller that is asked to wait no time at all is still one poll at a time.
+    /// With an interval of zero there is still one poll at a time.
     #[test]
     fn an_interval_of_zero_asks_again_at_once() {
         for schedule in [PollSchedule::Fixed, PollSchedule::Pause] {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     proptest! {
-        /// P9, F1: the phase of a client is anywhere in the interval, or the same for all.
+        /// P9, which F1 needs: the phase of a client is anywhere in the interval, or the same for all.
         #[test]
         fn a_first_poll_comes_within_an_interval(
             interval in 1..100_000_u64, since in 0..1_000_000_u64, drawn in 0.0..1.0_f64,
@@ -286,8 +286,7 @@ mod tests {
             prop_assert!((gap(1.0) / interval.as_secs_f64() - high).abs() < 1e-6);
         }
 
-        /// Whatever happens: the next poll is meant to leave after this one did, on its grid, and no later than one
-        /// interval after the answer.
+        /// The next poll is always due after this one left, on its grid, and at most one interval later.
         #[test]
         fn a_fixed_schedule_stays_on_its_grid(
             interval in 1..10_000_u64, late in 0..100_000_u64, response in 0..100_000_u64,

@@ -6,9 +6,9 @@
 //! {"offset_us":812900,"status":"succeeded"}
 //! ```
 //!
-//! `wirelab record` writes them, the server's replay source and the harness read them. The last record, and only
-//! the last, has a `status`. Offsets count from the command's start and never decrease. A recording is read
-//! whole: whatever it promises is checked before anything is replayed.
+//! `wirelab record` writes recordings; the server's replay source and the harness read them. The last record, and only
+//! the last, has a `status`. Offsets count from the command's start and never decrease. A recording is read whole, so
+//! that its format is checked before anything is replayed.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,63 +20,63 @@ use crate::wire::{LINE_BYTES_MAX, NewLine, RecordingInfo, Status, Stream};
 
 /// File name extension of a recording.
 pub const EXTENSION: &str = "ndjson";
-/// Bytes of one file: it is held in memory while it is replayed.
+/// Most bytes of one file: it is held in memory while it is replayed.
 pub const FILE_BYTES_MAX: u64 = 256 << 20;
-/// Lines of one recording: ten appends of the largest size.
+/// Most lines of one recording: ten appends of the largest size.
 pub const LINES_MAX: usize = 1_000_000;
 /// Latest offset: a deployment that ran longer than this is better cut than replayed.
 pub const OFFSET_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Characters of a name.
+/// Most characters of a recording's name.
 pub const NAME_CHARS_MAX: usize = 100;
 
 /// A deployment's lines with their timing, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recording {
-    /// The file's stem; what `source.recording` and plans call it.
+    /// Name of the recording in `source.recording` and in plans: the file's stem.
     pub name: String,
-    /// In order; offsets never decrease.
+    /// Lines in order; offsets never decrease.
     pub lines: Vec<RecordedLine>,
-    /// The end. Not before the last line.
+    /// End of the deployment, not before the last line.
     pub ended: RecordedEnd,
 }
 
 /// A line, and when it appeared after the command's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedLine {
-    /// After the start; whole microseconds on the wire.
+    /// Time after the command's start; whole microseconds in the file.
     pub offset: Duration,
-    /// The line.
+    /// Line that appeared.
     pub line: NewLine,
 }
 
-/// How a recorded command ended, and when.
+/// End of a recorded command: its status, and when it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedEnd {
-    /// After the start.
+    /// Time after the command's start.
     pub offset: Duration,
-    /// 0 succeeded, anything else failed.
+    /// Status that follows from the exit code: 0 succeeded, anything else failed.
     pub status: Status,
 }
 
-/// Why a recording was refused or could not be read or written.
+/// Error of a recording that was refused, or could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// A record that breaks the format.
     #[error("recording {file}, line {line}: {what}")]
     Malformed {
-        /// The file's name, as given.
+        /// Name of the file, as given.
         file: String,
-        /// Counted from 1.
+        /// Number of the line, counted from 1.
         line: usize,
-        /// What is wrong, and what to do.
+        /// Description of the mistake, and the remedy.
         what: String,
     },
-    /// No file of that name.
+    /// There is no recording with that name.
     #[error("unknown recording {name:?}; {}", one_of(known))]
     Unknown {
-        /// What was asked for.
+        /// Name that was asked for.
         name: String,
-        /// What there is.
+        /// Names of the recordings in the folder.
         known: Vec<String>,
     },
     /// A name that could leave the folder or confuse a shell.
@@ -85,12 +85,12 @@ pub enum RecordingError {
          underscore, beginning with a letter or digit"
     )]
     InvalidName(String),
-    /// The operating system refused.
+    /// The file could not be read or written.
     #[error("recording {file}: {error}")]
     Io {
-        /// The file's name, as given.
+        /// Name of the file, as given.
         file: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         error: io::Error,
     },
@@ -98,14 +98,12 @@ pub enum RecordingError {
 
 fn one_of(known: &[String]) -> String {
     match known {
-        [] => {
-            "the recordings folder holds none; make one with `wirelab record --name NAME -- COMMAND`".into()
-        }
+        [] => "the recordings folder is empty; make one with `wirelab record --name NAME -- COMMAND`".into(),
         names => format!("one of {}", names.join(", ")),
     }
 }
 
-/// One line of the file. Either `text` or `status` is there; unknown members are ignored, as on the wire.
+/// One line of the file. It has either `text` or `status`; unknown members are ignored, as on the wire.
 #[derive(Serialize, Deserialize)]
 struct Record {
     offset_us: u64,
@@ -156,12 +154,12 @@ impl Recording {
         Self::parse_file(name, name.to_owned(), bytes)
     }
 
-    /// Length at speed 1: from the command's start to its end.
+    /// Returns the length at speed 1: from the command's start to its end.
     pub fn duration(&self) -> Duration {
         self.ended.offset
     }
 
-    /// The row that `GET /api/recordings` shows.
+    /// Returns the row that `GET /api/recordings` shows.
     pub fn info(&self) -> RecordingInfo {
         RecordingInfo {
             name: self.name.clone(),
@@ -208,7 +206,7 @@ impl Recording {
 
 /// Writes a recording line by line, so that a long one never waits in memory.
 ///
-/// Each record is one `write_all`: give it an unbuffered file to keep what was recorded when the recorder dies.
+/// Each record is one `write_all`: with an unbuffered file, the records survive if the recorder dies.
 #[derive(Debug)]
 pub struct RecordingWriter<W: Write> {
     file: String,
@@ -252,16 +250,16 @@ impl<W: Write> RecordingWriter<W> {
     }
 }
 
-/// What a folder of recordings holds.
+/// Contents of a folder of recordings.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Those that can be replayed, by name.
+    /// Recordings that can be replayed, by name.
     pub recordings: Vec<RecordingInfo>,
-    /// Files that look like recordings and are not: for the operator.
+    /// Errors of the files that look like recordings and are not: for the operator.
     pub refused: Vec<RecordingError>,
 }
 
-/// Every recording in `folder`. A folder that does not exist holds none.
+/// Lists every recording in `folder`. A folder that does not exist counts as empty.
 pub fn list(folder: &Path) -> Result<Listing, RecordingError> {
     let mut listing = Listing::default();
     for name in names_in(folder)? {
@@ -273,7 +271,7 @@ pub fn list(folder: &Path) -> Result<Listing, RecordingError> {
     Ok(listing)
 }
 
-/// Where the recording called `name` is or would be; refuses names that leave the folder.
+/// Returns the path of the recording called `name`, whether it exists or not. Refuses names that leave the folder.
 pub fn path_in(folder: &Path, name: &str) -> Result<PathBuf, RecordingError> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
     let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
@@ -284,7 +282,7 @@ pub fn path_in(folder: &Path, name: &str) -> Result<PathBuf, RecordingError> {
     }
 }
 
-/// Stems of the `.ndjson` files in `folder`, sorted.
+/// Returns the stems of the `.ndjson` files in `folder`, sorted.
 fn names_in(folder: &Path) -> Result<Vec<String>, RecordingError> {
     let io = |error| RecordingError::Io { file: folder.display().to_string(), error };
     let entries = match std::fs::read_dir(folder) {
@@ -309,7 +307,7 @@ fn malformed(file: &str, line: usize, what: String) -> RecordingError {
     RecordingError::Malformed { file: file.to_owned(), line, what }
 }
 
-/// serde_json counts lines within the record; only its column helps.
+/// Says why a record is not the expected JSON. serde_json counts lines within the record, so only its column helps.
 fn why(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
@@ -326,7 +324,7 @@ fn check_line(lines_before: usize, line: &NewLine) -> Result<(), String> {
     Ok(())
 }
 
-/// Offsets so far.
+/// Checks that offsets never decrease.
 #[derive(Debug, Default)]
 struct Order {
     last: Duration,

@@ -1,8 +1,8 @@
-//! Request timing: how long answers take, and how long a subscriber is without a question.
+//! Request timing: how long answers take, and how long a subscriber has no request open.
 //!
-//! Each meter follows its own exchange of question and answer and records into one set of histograms that all
-//! subscribers of a run share. A transport says what it asks with [`Question`]; the socket says when it was written, and
-//! the HTTP half when the answer was read. No clock is read here.
+//! Each meter follows its own exchange of request and answer. It records into one set of histograms that all
+//! subscribers of a run share. A transport announces its request with [`Question`]. The socket says when the request
+//! was written, and the HTTP half when the answer was read. No clock is read here.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -12,38 +12,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::latency::LatencyHistogram;
 
-/// Ticks of one schedule that one late answer may stand for: an hour of polls ten times a second.
+/// Most ticks of one schedule that one late answer may stand for: an hour of polls ten times a second.
 const TICKS_MAX: u32 = 36_000;
 
-/// What a poll is about to ask. A stream asks once and needs none.
+/// Kind of request that a poll is about to send. A stream asks once and announces nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// A poll that is answered at once.
     Scheduled {
-        /// When the schedule wanted it, however late it is sent: a schedule that waits for late answers would hide them.
+        /// When the schedule wanted the poll, however late it is sent: a schedule that waits for late answers would
+        /// hide them.
         intended: Instant,
-        /// The schedule's fixed interval: its later ticks that have passed by when the request is written are not
-        /// asked again, so they wait for this answer too. `None` where the next time follows from this answer.
+        /// Fixed interval of the schedule. Later ticks that have passed when the request is written are not asked
+        /// again, so they wait for this answer too. `None` where the next time follows from this answer.
         interval: Option<Duration>,
     },
     /// A poll that the server may hold until there is news.
     Held,
 }
 
-/// How long requests took, over all subscribers of a run.
+/// Histograms of how long requests took, over all subscribers of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Timing {
-    /// Request written → whole answer read, of polls that are answered at once: uncorrected.
+    /// Request written → whole answer read, for polls that are answered at once: uncorrected.
     pub request_service: LatencyHistogram,
-    /// Intended time → whole answer read, of the same polls: what a client that kept to its schedule would have
-    /// seen (the pair that wrk2 prints).
+    /// Due time of the poll → whole answer read, for polls that are answered at once. A client that kept to its
+    /// schedule would have seen this. (wrk2 prints both times as a pair.)
     pub request_response: LatencyHistogram,
-    /// Request written → whole answer read, of polls that the server may hold. The way there and back is in it.
+    /// Request written → whole answer read, for polls that the server may hold. Includes the way there and back.
     pub hold: LatencyHistogram,
-    /// Answer read → next request written, of polls that the server may hold: nobody waits there for news. Not after a
-    /// failure, when the client stays away on purpose.
+    /// Answer read → next request written, for polls that the server may hold: no request waits for news meanwhile. Not
+    /// recorded after a failure, when the client stays away on purpose.
     pub rearm_gap: LatencyHistogram,
-    /// Begin of connecting → connected for polls, → head of the answer (or 101) for streams.
+    /// Time to connect: connecting begins → connected for polls, → head of the answer (or 101) for streams.
     pub handshake: LatencyHistogram,
 }
 
@@ -58,27 +59,28 @@ impl Timing {
     }
 }
 
-/// The histograms of a run, shared by its meters.
+/// Histograms of a run, shared by its meters.
 #[derive(Debug, Default)]
 pub struct SharedTiming {
-    /// Requests written in it are recorded; connections always are.
+    /// Time in which written requests are recorded; connections are always recorded.
     window: OnceLock<Range<Instant>>,
     timing: Mutex<Timing>,
 }
 
 impl SharedTiming {
-    /// Nothing recorded; requests are recorded once [`Self::measure`] has said of which time.
+    /// Creates empty histograms. Requests are recorded once [`Self::measure`] has set the time.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Records the requests that are written in this time: the cohort's. Once.
+    /// Records the requests that are written within `window`: that of the cohort, the lines that are measured. Called
+    /// once.
     pub fn measure(&self, window: Range<Instant>) {
         let told = self.window.set(window);
         assert!(told.is_ok(), "a run has one cohort");
     }
 
-    /// What was recorded so far.
+    /// Returns the histograms so far.
     pub fn timing(&self) -> Timing {
         self.timing.lock().expect("no holder panics").clone()
     }
@@ -92,15 +94,15 @@ impl SharedTiming {
     }
 }
 
-/// Where one subscriber is between question and answer.
+/// State of one subscriber between request and answer.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     question: Option<Question>,
-    /// When the question was written; `None`: not yet.
+    /// Time at which the request was written; `None`: not yet.
     written: Option<Instant>,
-    /// When the last answer was read, if nothing failed since.
+    /// Time at which the last answer was read, if nothing failed since.
     answered: Option<Instant>,
-    /// When connecting began, until it is recorded.
+    /// Time at which connecting began, until it is recorded.
     connecting: Option<Instant>,
 }
 
@@ -109,14 +111,14 @@ impl Exchange {
         self.connecting = Some(at);
     }
 
-    /// A poll's connection is open when TCP says so; a stream's when its head is there.
+    /// Notes that TCP is connected. A poll's handshake ends here; a stream's ends with the head of its answer.
     pub(crate) fn connected(&mut self, at: Instant, shared: &SharedTiming) {
         if self.question.is_some() {
             self.opened(at, shared);
         }
     }
 
-    /// The head of an answer is there.
+    /// Notes that the head of an answer is there: ends the handshake, if one is under way.
     pub(crate) fn opened(&mut self, at: Instant, shared: &SharedTiming) {
         if let Some(began) = self.connecting.take() {
             shared.record(|timing| timing.handshake.record(at.saturating_duration_since(began)));
@@ -127,7 +129,7 @@ impl Exchange {
         (self.question, self.written) = (Some(question), None);
     }
 
-    /// The first byte of the question goes out.
+    /// Notes that the first byte of the request goes out.
     pub(crate) fn writes(&mut self, at: Instant, shared: &SharedTiming) {
         self.written = Some(at);
         match (self.question, self.answered.take()) {
@@ -138,7 +140,7 @@ impl Exchange {
         }
     }
 
-    /// The whole answer is there.
+    /// Notes that the whole answer is there, and records how long it took.
     pub(crate) fn answered(&mut self, at: Instant, shared: &SharedTiming) {
         self.answered = Some(at);
         let (Some(question), Some(written)) = (self.question.take(), self.written.take()) else { return };
@@ -157,13 +159,14 @@ impl Exchange {
         });
     }
 
-    /// Something went wrong: the next question is late on purpose.
+    /// Notes a failure: the next request is late on purpose, so its gap is not recorded.
     pub(crate) fn failed(&mut self) {
         (self.question, self.written, self.answered) = (None, None, None);
     }
 }
 
-/// The times at which the schedule wanted to ask, up to when the request was written; the first always.
+/// Returns the times at which the schedule wanted to ask, up to when the request was written. The first is always
+/// included.
 fn ticks(intended: Instant, interval: Option<Duration>, written: Instant) -> impl Iterator<Item = Instant> {
     let interval = interval.filter(|interval| !interval.is_zero());
     let later = interval.map(|interval| {
@@ -178,14 +181,14 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Timing that records all, and the instant that the tests count from.
+    /// Makes a timing that records every request, and the instant that the tests count from.
     fn all() -> (Arc<SharedTiming>, Instant) {
         let (shared, start) = (SharedTiming::new(), Instant::now());
         shared.measure(start..start + 1_000_000 * MS);
         (shared, start)
     }
 
-    /// Samples in ms, rounded down.
+    /// Returns the samples in ms, rounded down.
     fn samples(histogram: &LatencyHistogram) -> Vec<u64> {
         let steps = histogram.histogram().iter_recorded();
         steps

@@ -1,20 +1,20 @@
 //! Where a TOML file is wrong, for the errors of plans and profiles.
 //!
-//! The parser's own report is a drawing of several lines; ours is one line that names line, key and remedy.
+//! The parser's own report has several lines; ours is one that names the line, the key and the remedy.
 
-/// The place and the matter of a TOML error.
+/// Place and text of a TOML error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Counted from 1.
+    /// Number of the line, counted from 1.
     pub(crate) line: usize,
-    /// The key on that line, if there is one.
+    /// Key on that line, if there is one.
     pub(crate) key: Option<String>,
-    /// What is wrong, with the allowed keys or types.
+    /// Description of the mistake, with the allowed keys or types.
     pub(crate) what: String,
 }
 
 impl Place {
-    /// Of `error`, which parsing `text` gave.
+    /// Finds the place of `error`, which parsing `text` gave.
     pub(crate) fn of(text: &str, error: &toml::de::Error) -> Self {
         let offset = error.span().map_or(0, |span| span.start).min(text.len());
         let line_start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);

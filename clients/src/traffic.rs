@@ -1,7 +1,7 @@
-//! Traffic: what a subscriber asked and what went through its socket.
+//! Traffic: the requests of a subscriber, and the bytes and packets through its socket.
 //!
-//! Every client half counts into this; the harness adds and subtracts. Outcomes mean the same as on the server
-//! (`/metrics`), so that the two can be held against each other. Nothing here touches a socket.
+//! Every client half counts into these types; the harness adds and subtracts them. Outcomes mean the same as on the
+//! server (`/metrics`), so that both counts can be compared. Nothing here touches a socket.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,20 +10,20 @@ use std::ops::{Add, AddAssign, Sub};
 /// Requests by outcome. One request has exactly one outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
-    /// 200 with at least one line, or any stream opened.
+    /// Requests answered with data: a 200 with at least one line, or a stream that opened.
     pub data: u64,
-    /// 200 without lines, 304, 204 on `sse`.
+    /// Requests answered without a line: a 200 without lines, a 304, or a 204 on `sse`.
     pub empty: u64,
-    /// A long poll's 204: the hold expired.
+    /// Long polls whose hold expired: a 204.
     pub timeout: u64,
-    /// 4xx, 503, or an SSE answer that only says "come back later".
+    /// Requests that were refused: a 4xx, a 503, or an SSE answer that only says "come back later".
     pub refused: u64,
-    /// 5xx and cuts.
+    /// Requests that failed: another 5xx, or an answer that was cut.
     pub error: u64,
 }
 
 impl Requests {
-    /// All outcomes together.
+    /// Returns the requests of all outcomes together.
     pub fn total(&self) -> u64 {
         self.data + self.empty + self.timeout + self.refused + self.error
     }
@@ -44,7 +44,7 @@ impl Add for Requests {
 
 impl Sub for Requests {
     type Output = Self;
-    /// The requests between two readings: `later - earlier`.
+    /// Returns the requests between two readings: `later - earlier`.
     fn sub(self, earlier: Self) -> Self {
         Self {
             data: self.data - earlier.data,
@@ -56,7 +56,7 @@ impl Sub for Requests {
     }
 }
 
-/// What one subscriber, or many together, put on the network.
+/// Requests, connections and bytes of one subscriber, or of many together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Requests by outcome.
@@ -65,23 +65,23 @@ pub struct Traffic {
     pub connections_opened: u64,
     /// Connections opened because an earlier one ended before the log did.
     pub reconnects: u64,
-    /// Bytes written to the socket: requests, client frames, TLS excluded.
+    /// Bytes written to the socket: requests and client frames.
     pub up_bytes: u64,
     /// Bytes read from the socket.
     pub down_bytes: u64,
 }
 
-/// What TCP made of the traffic of one subscriber, or of many together, as the kernel counted it (`TCP_INFO`).
+/// Packets of one subscriber, or of many together, as the kernel counted them (`TCP_INFO`).
 ///
-/// Connections are read when they end and before that on request. What follows a last reading is not in it: the FIN of
-/// this side, the other side's, and their acknowledgements, at most four segments without payload a connection.
+/// A connection is read when it ends, and before that on request. What follows the last reading is not counted: both
+/// sides' FINs and their acknowledgements, at most four segments without payload per connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packets {
     /// Segments sent: SYNs, pure acknowledgements and repeated segments included.
     pub segments_up: u64,
-    /// Segments received, likewise.
+    /// Segments received: SYNs, pure acknowledgements and repeated segments included.
     pub segments_down: u64,
-    /// Segments that this side sent again; what the other side sent again, only it knows.
+    /// Segments that this side sent again. What the other side sent again is not known here.
     pub retransmits: u64,
     /// Payload written to the sockets: equals [`Traffic::up_bytes`].
     pub bytes_up: u64,
@@ -96,28 +96,28 @@ pub struct Packets {
 }
 
 impl Packets {
-    /// IPv4 20, TCP 20, timestamps 12. A SYN has 8 more.
+    /// Header bytes of a segment: IPv4 20, TCP 20, timestamps 12. A SYN has 8 more.
     pub const HEADER_BYTES: u64 = 52;
-    /// The Ethernet header.
+    /// Bytes of the Ethernet header.
     pub const FRAME_BYTES: u64 = 14;
 
-    /// Bytes of IP packets sent.
+    /// Returns the bytes of the IP packets sent.
     pub fn ip_up_bytes(&self) -> u64 {
         let payload = (self.bytes_up + self.retransmitted_bytes).saturating_sub(self.unsent_bytes);
         payload + self.segments_up * Self::HEADER_BYTES
     }
 
-    /// Bytes of IP packets received.
+    /// Returns the bytes of the IP packets received.
     pub fn ip_down_bytes(&self) -> u64 {
         self.bytes_down + self.unread_bytes + self.segments_down * Self::HEADER_BYTES
     }
 
-    /// Bytes of Ethernet frames sent.
+    /// Returns the bytes of the Ethernet frames sent.
     pub fn wire_up_bytes(&self) -> u64 {
         self.ip_up_bytes() + self.segments_up * Self::FRAME_BYTES
     }
 
-    /// Bytes of Ethernet frames received.
+    /// Returns the bytes of the Ethernet frames received.
     pub fn wire_down_bytes(&self) -> u64 {
         self.ip_down_bytes() + self.segments_down * Self::FRAME_BYTES
     }
@@ -160,7 +160,7 @@ impl AddAssign for Traffic {
 
 impl Sub for Traffic {
     type Output = Self;
-    /// The traffic between two readings: `later - earlier`.
+    /// Returns the traffic between two readings: `later - earlier`.
     fn sub(self, earlier: Self) -> Self {
         Self {
             requests: self.requests - earlier.requests,
@@ -173,8 +173,8 @@ impl Sub for Traffic {
 }
 
 impl Traffic {
-    /// The traffic since an earlier reading of the same counters; `None` where one went back, because whoever counts
-    /// was started anew.
+    /// Returns the traffic since an earlier reading of the same counters. `None` where a counter went back, because its
+    /// process was started anew.
     pub fn since(self, earlier: Self) -> Option<Self> {
         let fields = |traffic: &Self| {
             let Requests { data, empty, timeout, refused, error } = traffic.requests;
@@ -196,7 +196,7 @@ impl std::iter::Sum for Traffic {
 mod tests {
     use super::*;
 
-    /// Every field another number, so that a field mixed up with another shows.
+    /// Gives every field another number, so that a field mixed up with another shows.
     fn numbered(n: u64) -> Traffic {
         Traffic {
             requests: Requests { data: n, empty: 2 * n, timeout: 3 * n, refused: 4 * n, error: 5 * n },

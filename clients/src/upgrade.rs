@@ -17,11 +17,11 @@ use crate::meter::{Meter, MeteredSocket};
 use crate::transports::ANSWER_TIMEOUT;
 use crate::wire::{BODY_BYTES_MAX, Outcome};
 
-/// 9 KiB a connection with a write buffer of zero, where the defaults take 135.
+/// Size of the read buffer. With a write buffer of zero a connection takes 9 KiB; with the defaults it takes 135.
 const READ_BUFFER_BYTES: usize = 4096;
 
-/// GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames. An answer other than 101 is
-/// [`Error::Http`].
+/// Upgrades a new connection: GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames. An
+/// answer other than 101 is [`Error::Http`].
 pub(crate) async fn upgrade(
     authority: &str,
     path: &str,
@@ -40,7 +40,7 @@ pub(crate) async fn upgrade(
     Ok(socket)
 }
 
-/// The socket that `handshake` opens, or what its failure means. Counts the request that it was.
+/// Returns the socket that `handshake` opens, or the meaning of its failure. Counts the request.
 pub(crate) async fn opened(
     handshake: impl Future<Output = Result<WebSocketStream<MeteredSocket>, Error>>,
     meter: &Meter,
@@ -63,7 +63,7 @@ pub(crate) async fn opened(
         Err(_) => "no handshake in time".to_owned(),
     };
     if meter.traffic().connections_opened > opened_before {
-        // The connection was there, so a request had been sent.
+        // The connection was open, so a request had been sent.
         meter.count(Outcome::Error);
         return later(failure);
     }

@@ -19,29 +19,29 @@ pub type Seq = u64;
 
 /// The largest seq: what a JSON number keeps exactly in every language (2^53 − 1, RFC 8259 §6).
 pub const SEQ_MAX: Seq = (1 << 53) - 1;
-/// Decoded text of one line. Larger lines are somebody's dump, not a log line.
+/// Most bytes of one line's decoded text. A larger text is a dump, not a log line.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
-/// A request body, a WebSocket message, and what a client reads of one answer. A line of 1 MiB may grow
-/// sixfold when JSON escapes every byte.
+/// Most bytes of a request body, of a WebSocket message, and of one answer that a client reads. A line of 1 MiB may
+/// grow sixfold when JSON escapes every byte.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
-/// Lines in one append: a bound on the work one request can ask for.
+/// Most lines in one append: a bound on the work that one request can ask for.
 pub const APPEND_LINES_MAX: usize = 100_000;
-/// Lines per batch. 512 lines of 120 bytes stay below one 64 KiB socket buffer.
+/// Most lines in one batch. 512 lines of 120 bytes stay below one 64 KiB socket buffer.
 pub const BATCH_LINES_MAX: usize = 512;
-/// JSON bytes per batch: with the socket buffer, all the memory a stalled reader can hold.
+/// Most JSON bytes in one batch: with the socket buffer, all the memory that a stalled reader can hold.
 pub const BATCH_BYTES_MAX: usize = 256 << 10;
-/// Characters in a deployment's name.
+/// Most characters in a deployment's name.
 pub const NAME_CHARS_MAX: usize = 200;
-/// Bytes in a line's level: the longest in use is `emergency`.
+/// Most bytes in a line's level: the longest in use is `emergency`.
 pub const LEVEL_BYTES_MAX: usize = 32;
-/// Visible ASCII characters in an `Idempotency-Key`.
+/// Most visible ASCII characters in an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
-/// Deployments in one listing.
+/// Most deployments in one listing.
 pub const LIST_MAX: usize = 1_000;
 /// Default seconds a long poll is held: below the 60 s after which common proxies give up.
 pub const WAIT_S_DEFAULT: f64 = 25.0;
 
-/// Why a token of the wire was refused. Says what the token must look like.
+/// Error of a token that was refused. Says what the token must look like.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {given:?} is not valid: {must}")]
 pub struct InvalidToken {
@@ -51,7 +51,7 @@ pub struct InvalidToken {
 }
 
 impl InvalidToken {
-    /// Longest piece of a refused token that an error repeats.
+    /// Most characters of a refused token that an error repeats.
     const GIVEN_CHARS_MAX: usize = 60;
 
     fn new(what: &'static str, given: &str, must: &'static str) -> Self {
@@ -59,12 +59,13 @@ impl InvalidToken {
     }
 }
 
-/// Lower-case letters and digits: safe in a path, a query, an ETag and `Last-Event-ID`.
+/// Returns whether the text has only lower-case letters and digits: safe in a path, a query, an ETag and
+/// `Last-Event-ID`.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// Serializes through `Display`, deserializes through `FromStr`.
+/// Implements serialization through `Display` and deserialization through `FromStr`.
 macro_rules! string_on_the_wire {
     ($type:ty) => {
         impl Serialize for $type {
@@ -86,7 +87,7 @@ macro_rules! string_on_the_wire {
 pub struct DeploymentId(String);
 
 impl DeploymentId {
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -111,7 +112,7 @@ impl fmt::Display for DeploymentId {
 
 string_on_the_wire!(DeploymentId);
 
-/// One life of a log: `[a-z0-9]{1,16}`, random. Another epoch means that seqs restarted.
+/// One life of a log, named at random: `[a-z0-9]{1,16}`. Another epoch means that seqs restarted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Epoch(String);
 
@@ -145,9 +146,9 @@ string_on_the_wire!(Epoch);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// The life of the log that `after` counts in.
+    /// Epoch of the log that `after` counts in.
     pub epoch: Epoch,
-    /// The last seq seen; lines after it are still to come.
+    /// Last seq seen; lines after it are still to come.
     pub after: Seq,
 }
 
@@ -182,14 +183,14 @@ impl fmt::Display for Cursor {
 
 string_on_the_wire!(Cursor);
 
-/// Where a reader wants to start: the `from` parameter. Exclusive: lines with a larger seq follow.
+/// Position where a reader wants to start: the `from` parameter. Exclusive: lines with a larger seq follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum From {
-    /// Absent: from the first kept line.
+    /// The first kept line: the parameter is absent.
     Start,
-    /// `now`: only lines appended after this request.
+    /// `now`: only lines that are appended after the request.
     Now,
-    /// Lines after this cursor.
+    /// The lines after this cursor.
     After(Cursor),
 }
 
@@ -203,21 +204,22 @@ impl FromStr for From {
     }
 }
 
-/// The entity tag of a poll's answer: `"k3x9.42"`, or `"k3x9.42.end"` when the log is finished there.
+/// Returns the entity tag of a poll's answer: `"k3x9.42"`, or `"k3x9.42.end"` when the log is finished there.
 pub fn entity_tag(next: &Cursor, finished: bool) -> String {
     if finished { format!("\"{next}.end\"") } else { format!("\"{next}\"") }
 }
 
-/// The cursor inside an entity tag: without `W/`, quotes and `.end`.
+/// Returns the cursor inside an entity tag: without `W/`, quotes and `.end`.
 pub fn cursor_of_entity_tag(tag: &str) -> Option<Cursor> {
     let tag = tag.trim().trim_start_matches("W/").trim_matches('"');
     tag.strip_suffix(".end").unwrap_or(tag).parse().ok()
 }
 
-/// How lines reach a subscriber. A closed set: the compiler lists what a new one still lacks.
+/// A transport: the way in which lines reach a subscriber. A closed set: the compiler lists what a new transport still
+/// lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
-    /// The client asks again and again; nobody waits on the server.
+    /// The client asks again and again; no request waits on the server.
     ShortPoll,
     /// The server waits once.
     LongPoll,
@@ -236,7 +238,7 @@ impl Transport {
     pub const ALL: [Self; 6] =
         [Self::ShortPoll, Self::LongPoll, Self::Sse, Self::Ndjson, Self::Websocket, Self::WebsocketActor];
 
-    /// The name in paths, plans and CSV files: kebab-case.
+    /// Returns the name in paths, plans and CSV files: kebab-case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ShortPoll => "short-poll",
@@ -259,7 +261,7 @@ impl Transport {
         }
     }
 
-    /// Who waits for the next line, and for how long.
+    /// Says which side waits for the next line, and for how long.
     pub const fn waits(self) -> &'static str {
         match self {
             Self::ShortPoll => "client, between requests",
@@ -268,7 +270,7 @@ impl Transport {
         }
     }
 
-    /// One sentence for people.
+    /// Describes the transport in one sentence.
     pub const fn summary(self) -> &'static str {
         match self {
             Self::ShortPoll => "Ask at an interval; the answer comes at once, often empty.",
@@ -280,7 +282,7 @@ impl Transport {
         }
     }
 
-    /// The path template under which a server offers it.
+    /// Returns the path template under which a server offers the transport.
     pub fn path(self) -> String {
         format!("/api/deployments/{{id}}/{}", self.name())
     }
@@ -292,18 +294,18 @@ impl fmt::Display for Transport {
     }
 }
 
-/// How one request ended; server and clients count with the same words.
+/// Outcome of one request; server and clients count with the same words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// 200 with at least one line, or any stream opened.
+    /// A 200 with at least one line, or a stream that opened.
     Data,
-    /// 200 without lines, 304, or 204 on `/sse`.
+    /// A 200 without lines, a 304, or a 204 on `/sse`.
     Empty,
-    /// 204 on `/long-poll`: the hold expired.
+    /// A 204 on `/long-poll`: the hold expired.
     Timeout,
-    /// 4xx, 503, or an overload answer on `/sse`.
+    /// A 4xx, a 503, or an overload answer on `/sse`.
     Refused,
-    /// 5xx, or cut before the answer was whole.
+    /// Another 5xx, or a cut before the answer was whole.
     Error,
 }
 
@@ -311,7 +313,7 @@ impl Outcome {
     /// Every outcome, in the order of tables.
     pub const ALL: [Self; 5] = [Self::Data, Self::Empty, Self::Timeout, Self::Refused, Self::Error];
 
-    /// The word in `/metrics` and in column names.
+    /// Returns the word in `/metrics` and in column names.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Data => "data",
@@ -322,13 +324,13 @@ impl Outcome {
         }
     }
 
-    /// The outcome of an answer whose status alone decides it: errors and refusals.
+    /// Returns the outcome of an answer whose status alone decides it: errors and refusals.
     pub const fn of_refusal(status: u16) -> Self {
         if status == 503 || status < 500 { Self::Refused } else { Self::Error }
     }
 }
 
-/// A transport that nobody here knows.
+/// Error of a name that is not a transport.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown transport {given:?}; one of {}", Transport::ALL.map(Transport::name).join(", "))]
 pub struct UnknownTransport {
@@ -347,16 +349,16 @@ impl FromStr for Transport {
 
 string_on_the_wire!(Transport);
 
-/// How a deployment ended. A running one has none.
+/// Status of a deployment that has ended. A running deployment has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Status {
-    /// Its command exited with 0.
+    /// The deployment's command exited with 0.
     Succeeded,
-    /// Its command failed.
+    /// The deployment's command failed.
     Failed,
-    /// Nobody will feed it any more.
+    /// The deployment will get no more lines, and its result is not known.
     Cancelled,
 }
 
@@ -370,7 +372,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// `"running"` for no status yet, else the status.
+/// Writes `"running"` for a deployment without a status, else the status.
 mod running_or_ended {
     use super::{Deserialize, Deserializer, Serialize, Serializer, Status};
 
@@ -407,11 +409,11 @@ mod running_or_ended {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Deployment {
-    /// Made by the server.
+    /// Id of the deployment, made by the server.
     pub id: DeploymentId,
-    /// For people; not unique.
+    /// Name of the deployment, for people; not unique.
     pub name: String,
-    /// `None` while it runs (`"running"` on the wire).
+    /// Status of the deployment; `None` while it runs (`"running"` on the wire).
     #[cfg_attr(feature = "openapi", schema(value_type = crate::wire_schemas::DeploymentStatus))]
     #[serde(rename = "status", with = "running_or_ended")]
     pub ended: Option<Status>,
@@ -419,15 +421,15 @@ pub struct Deployment {
     pub created_us: u64,
     /// Wall clock at the end, µs since 1970.
     pub finished_us: Option<u64>,
-    /// Lines ever appended.
+    /// Lines that were ever appended.
     pub lines: u64,
-    /// The cursor just before the first kept line.
+    /// Cursor just before the first kept line.
     pub first: Cursor,
-    /// The cursor after the last line: where a stream starts after a snapshot.
+    /// Cursor after the last line: where a stream starts after a snapshot.
     pub next: Cursor,
 }
 
-/// Which of a command's two outputs a line came from.
+/// Output of a command that a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -442,18 +444,18 @@ pub enum Stream {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewLine {
-    /// The text, without its line end. Any Unicode, NUL, CR and BOM included.
+    /// Text of the line, without its line end. Any Unicode, NUL, CR and BOM included.
     pub text: String,
-    /// Where the line came from, if known.
+    /// Output that the line came from, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<Stream>,
-    /// Severity, in the words of whoever wrote it.
+    /// Severity, in the words of the program that wrote the line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
 }
 
 impl NewLine {
-    /// A line with nothing but text.
+    /// Makes a line that has nothing but text.
     pub fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), stream: None, level: None }
     }
@@ -463,26 +465,26 @@ impl NewLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Line {
-    /// Its position.
+    /// Position of the line in its log.
     pub seq: Seq,
     /// Wall clock at append, µs since 1970: for people. Nothing orders or resumes by it.
     pub at_us: u64,
-    /// What was appended.
+    /// Text of the line, and what is known of its origin.
     #[serde(flatten)]
     pub line: NewLine,
 }
 
-/// What a poll answers and what every subscriber returns.
+/// Lines in order and the cursor after them: the answer to a poll, and what every subscriber returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Batch {
-    /// Lines after the asked cursor, in order, at most [`BATCH_LINES_MAX`].
+    /// Lines after the cursor that was asked for, in order, at most [`BATCH_LINES_MAX`].
     pub lines: Vec<Line>,
-    /// The cursor to ask with next.
+    /// Cursor to ask with next.
     pub next: Cursor,
-    /// The batch was cut at its bound: ask again at once.
+    /// Whether the batch was cut at its bound: ask again at once.
     pub more: bool,
-    /// The log has ended and `next` is its last cursor.
+    /// Whether the log has ended and `next` is its last cursor.
     pub finished: bool,
 }
 
@@ -490,32 +492,32 @@ pub struct Batch {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewDeployment {
-    /// 1 to [`NAME_CHARS_MAX`] characters.
+    /// Name of the deployment, 1 to [`NAME_CHARS_MAX`] characters.
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub name: String,
-    /// What feeds it; absent: whoever posts lines.
+    /// Source that feeds the deployment; absent: clients append its lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
 }
 
-/// What the server itself feeds a deployment with.
+/// Source from which the server itself feeds a deployment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Source {
     /// A recording with its own timing.
     Replay {
-        /// Name of a recording of `/api/recordings`.
+        /// Name of a recording that `/api/recordings` lists.
         #[cfg_attr(feature = "openapi", schema(pattern = "^[a-z0-9][a-z0-9._-]{0,99}$"))]
         recording: String,
-        /// 0.01 to 1000; 2 is twice as fast.
+        /// Speed, 0.01 to 1000; 2 is twice as fast.
         #[cfg_attr(feature = "openapi", schema(minimum = 0.01, maximum = 1000))]
         #[serde(default = "one")]
         speed: f64,
     },
     /// Numbered lines at a fixed rate.
     Generate {
-        /// 0.01 to 10 000 lines per second.
+        /// Lines per second, 0.01 to 10 000.
         #[cfg_attr(feature = "openapi", schema(minimum = 0.01, maximum = 10_000))]
         rate_hz: f64,
     },
@@ -529,11 +531,11 @@ fn one() -> f64 {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Appended {
-    /// Seq of the first line.
+    /// Seq of the first appended line.
     pub first: Seq,
-    /// Seq of the last line.
+    /// Seq of the last appended line.
     pub last: Seq,
-    /// The cursor after the last line.
+    /// Cursor after the last appended line.
     pub cursor: Cursor,
 }
 
@@ -541,7 +543,7 @@ pub struct Appended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finish {
-    /// How the deployment ended.
+    /// Status that the deployment ends with.
     pub status: Status,
 }
 
@@ -549,15 +551,15 @@ pub struct Finish {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TransportInfo {
-    /// The transport's name.
+    /// Name of the transport.
     pub name: String,
-    /// Path template with `{id}`.
+    /// Path template of the transport, with `{id}` for the deployment.
     pub path: String,
-    /// The format it speaks.
+    /// Wire format that the transport speaks.
     pub wire: String,
-    /// Who waits.
+    /// Side that waits for the next line, and for how long.
     pub waits: String,
-    /// One sentence.
+    /// Description of the transport in one sentence.
     pub summary: String,
 }
 
@@ -565,26 +567,26 @@ pub struct TransportInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecordingInfo {
-    /// What `source.replay` calls it.
+    /// Name of the recording in `source.recording`.
     pub name: String,
-    /// Lines in it.
+    /// Lines of the recording.
     pub lines: u64,
-    /// Its length at speed 1, ms.
+    /// Length of the recording at speed 1, ms.
     pub duration_ms: u64,
 }
 
-/// RFC 9457 problem document: every error the server answers.
+/// RFC 9457 problem document: the body of every error that the server answers with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
-    /// Always `about:blank`: the status says the kind.
+    /// Type of the problem, always `about:blank`: the status says the kind.
     #[serde(rename = "type", default = "about_blank")]
     pub kind: String,
-    /// The HTTP status in words.
+    /// HTTP status in words.
     pub title: String,
-    /// The HTTP status.
+    /// HTTP status.
     pub status: u16,
-    /// What is wrong, and the remedy.
+    /// Explanation of what is wrong, and the remedy.
     pub detail: String,
     /// With 410: the cursor before the first kept line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -598,42 +600,42 @@ fn about_blank() -> String {
     "about:blank".to_owned()
 }
 
-/// Position at the start of a stream.
+/// First message of a stream: the position where it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Hello {
-    /// Lines after this cursor follow.
+    /// Cursor of the start: lines after it follow.
     pub cursor: Cursor,
 }
 
-/// The end of a log, as streams tell it.
+/// Last message of a stream whose log has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finished {
-    /// The last cursor.
+    /// Last cursor of the log.
     pub cursor: Cursor,
-    /// How the deployment ended.
+    /// Status of the deployment.
     pub status: Status,
 }
 
-/// Lines that a reader wanted are no longer kept.
+/// Message that lines which a reader asked for are no longer kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Gap {
-    /// The cursor before the first kept line.
+    /// Cursor before the first kept line.
     pub earliest: Cursor,
-    /// The cursor after the last line.
+    /// Cursor after the last line.
     pub latest: Cursor,
 }
 
-/// One record of an NDJSON stream. A line is a bare line object; the others are wrapped in their name.
+/// One record of an NDJSON stream. A line is a bare line object; other records are wrapped in their name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum NdjsonRecord {
     /// A line of the log.
     Line(Line),
-    /// Anything else.
+    /// A record that is not a line.
     Control(NdjsonControl),
 }
 
@@ -642,87 +644,89 @@ pub enum NdjsonRecord {
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum NdjsonControl {
-    /// First record.
+    /// First record: where the stream starts.
     Hello(Hello),
-    /// Last record of an ended log.
+    /// Last record when the log has ended.
     Finished(Finished),
-    /// Last record when lines are gone.
+    /// Last record when the next lines are no longer kept.
     Gap(Gap),
     /// Last record when the deployment was deleted.
     Deleted {},
 }
 
-/// What a WebSocket client may put into a command to know its answer again: any JSON but `null`.
+/// Mark that a WebSocket client may put into a command to recognise the answer: any JSON but `null`.
 pub type Reference = Option<serde_json::Value>;
 
-/// What a WebSocket server sends, one JSON text frame each. Answers echo their command's `ref`.
+/// Frames that a WebSocket server sends, one JSON text frame each. Answers echo their command's `ref`.
+///
+/// A *room* is one deployment that the socket follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum ServerFrame {
-    /// First.
+    /// First frame of the socket.
     Hello {
         /// Seconds between Ping frames on a silent socket.
         heartbeat_s: u64,
     },
-    /// A room was entered; its lines follow.
+    /// Answer to `subscribe`: the room was entered and its lines follow.
     Subscribed {
-        /// The room.
+        /// Deployment of the room.
         deployment: DeploymentId,
-        /// Where it starts.
+        /// Cursor where the room starts.
         cursor: Cursor,
-        /// Echo; absent for the room of the path.
+        /// The command's `ref`; absent for the room that the path names.
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
         reference: Reference,
     },
     /// One line of a log.
     Line {
-        /// The room.
+        /// Deployment of the room.
         deployment: DeploymentId,
-        /// The line.
+        /// Line of the deployment's log.
         line: Line,
     },
-    /// The room's log has ended and all of it was sent. The room is over.
+    /// The room's log has ended and all of it was sent. The room is closed.
     Finished {
-        /// The room.
+        /// Deployment of the room.
         deployment: DeploymentId,
-        /// Its last cursor.
+        /// Last cursor of the log.
         cursor: Cursor,
-        /// How it ended.
+        /// Status of the deployment.
         status: Status,
     },
-    /// Lines that were to come next are no longer kept. The room is over.
+    /// The next lines of the room are no longer kept. The room is closed.
     Gap {
-        /// The room.
+        /// Deployment of the room.
         deployment: DeploymentId,
-        /// The cursor before the first kept line.
+        /// Cursor before the first kept line.
         earliest: Cursor,
-        /// The cursor after the last line.
+        /// Cursor after the last line.
         latest: Cursor,
     },
-    /// The deployment was deleted. The room is over.
+    /// The deployment was deleted. The room is closed.
     Deleted {
-        /// The room.
+        /// Deployment of the room.
         deployment: DeploymentId,
     },
-    /// A room was left; none of its lines follow.
+    /// Answer to `unsubscribe`: the room was left and none of its lines follow.
     Unsubscribed {
-        /// The room.
+        /// Deployment of the room.
         deployment: DeploymentId,
-        /// The cursor after the last line that was sent.
+        /// Cursor after the last line that was sent.
         cursor: Cursor,
-        /// Echo.
+        /// The command's `ref`.
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
         reference: Reference,
     },
-    /// Lines were appended: from a durable store only once they would survive power loss.
+    /// Answer to `publish`: lines were appended. A durable store answers once they would survive power loss.
     Published {
-        /// Where.
+        /// Deployment that got the lines.
         deployment: DeploymentId,
-        /// Seq of the first.
+        /// Seq of the first appended line.
         first: Seq,
-        /// Seq of the last.
+        /// Seq of the last appended line.
         last: Seq,
-        /// Echo.
+        /// The command's `ref`.
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
         reference: Reference,
     },
@@ -730,51 +734,51 @@ pub enum ServerFrame {
     Pong {
         /// Wall clock of the server, µs since 1970.
         at_us: u64,
-        /// Echo.
+        /// The command's `ref`.
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
         reference: Reference,
     },
-    /// A command was refused; the socket lives.
+    /// Answer to a command that was refused; the socket stays open.
     Error {
-        /// Why.
+        /// Problem document that says why.
         problem: Problem,
-        /// Echo.
+        /// The command's `ref`.
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
         reference: Reference,
     },
 }
 
-/// What a WebSocket client sends, one JSON text frame each; any may carry a `ref` beside it. Handled in order.
+/// Commands that a WebSocket client sends, one JSON text frame each, handled in order. A command may carry a `ref`.
 ///
-/// Deployments and positions are text here: what is wrong with them is the server's to say.
+/// Deployments and positions are text here: the server checks them and says what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum ClientFrame {
-    /// Enter a room.
+    /// Enters a room: follows a deployment on this socket.
     Subscribe {
-        /// A deployment's id.
+        /// Id of the deployment.
         deployment: String,
-        /// As the parameter `from`.
+        /// Position to start from, written as the parameter `from`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<String>,
     },
-    /// Leave a room.
+    /// Leaves a room: stops following a deployment.
     Unsubscribe {
-        /// A deployment's id.
+        /// Id of the deployment.
         deployment: String,
     },
-    /// No more lines, of any room, until `resume`.
+    /// Stops the lines of all rooms until `resume`.
     Pause {},
-    /// Go on where `pause` stopped.
+    /// Goes on where `pause` stopped.
     Resume {},
-    /// Append to a deployment, whether it is followed here or not.
+    /// Appends to a deployment, whether it is followed here or not.
     Publish {
-        /// A deployment's id.
+        /// Id of the deployment.
         deployment: String,
         /// One or more lines, split at LF as a `text/plain` body is.
         text: String,
     },
-    /// Ask for a `pong`.
+    /// Asks for a `pong`.
     Ping {},
 }
 

@@ -115,7 +115,7 @@ fn somebody_else_on_a_running_server_is_noticed() {
     let reasons = rows(results.path())[0]("verdict_reasons");
     assert!(
         reasons.contains(
-            "somebody else uses the server too: clients counted 2 requests with data, the server 3"
+            "another client uses the server too: clients counted 2 requests with data, the server 3"
         ),
         "{reasons}"
     );
@@ -383,7 +383,7 @@ fn a_target_that_cannot_be_measured_is_named_with_the_remedy() {
     let poor = answers(r#"[{"name":"sse","path":"/","wire":"sse","waits":"x","summary":"x"}]"#);
     for (arguments, code, said) in [
         (vec!["--target", "ftp://x"], 2, "write http://host:port"),
-        (vec!["--target", "http://x:port"], 2, "\"http://x:port\" is no server URL"),
+        (vec!["--target", "http://x:port"], 2, "\"http://x:port\" is not a server URL"),
         (
             vec!["--target", "flask-see"],
             2,

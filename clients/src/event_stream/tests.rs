@@ -8,7 +8,7 @@ use proptest::sample::Index;
 
 use super::*;
 
-/// All a caller can see after a stream.
+/// Everything that a caller can see after a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     events: Vec<Event>,
@@ -27,12 +27,12 @@ fn message(data: &str, id: &str) -> Event {
 
 fn parse<'a>(mut parser: EventStreamParser, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut events = Vec::new();
-    // All chunks, even after an error, which must then stay.
+    // All chunks are pushed, also after an error: the error must stay.
     let failure = chunks.into_iter().fold(None, |_, chunk| parser.push(chunk, &mut events).err());
     Outcome { events, last_event_id: parser.last_event_id().to_owned(), retry: parser.retry(), failure }
 }
 
-/// Parses `stream` whole, cut at every place, and byte by byte, which must not differ.
+/// Parses `stream` whole, cut at every place, and byte by byte. The results must not differ.
 fn parse_in_every_chunking(parser: impl Fn() -> EventStreamParser, stream: &[u8]) -> Outcome {
     let whole = parse(parser(), [stream]);
     for cut in 0..=stream.len() {
@@ -65,7 +65,7 @@ fn assert_retry_ms(stream: impl AsRef<[u8]>, expected: Option<u64>) {
 fn q1_strips_one_byte_order_mark_at_the_start() {
     assert_events("\u{feff}data: a\n\n", &[message("a", "")]);
     assert_events("\u{feff}\ndata: a\n\n", &[message("a", "")]);
-    // A second one, or one further on, makes the field's name unknown.
+    // A second mark, or one further on, makes the field's name unknown.
     assert_events("\u{feff}\u{feff}data: a\n\ndata: b\n\n", &[message("b", "")]);
     assert_events("data: a\n\n\u{feff}data: b\n\n", &[message("a", "")]);
     assert_events("\n\u{feff}data: a\n\n", &[]);
@@ -267,8 +267,8 @@ fn a_long_line_byte_by_byte_is_read_and_its_memory_given_back() {
     assert!(parser.unfinished_line.capacity() <= UNFINISHED_BYTES_KEPT_MAX);
 }
 
-/// The standard's rules as it words them, over a stream that is there in full: decode, split, then the
-/// three buffers. Slow and unbounded, hence easy to compare with the text.
+/// Reads a whole stream by the standard's rules in the standard's words: decode, split, then the three buffers. Slow
+/// and unbounded, hence easy to compare with the text.
 fn read_as_the_standard_words_it(stream: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(stream);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -315,7 +315,7 @@ fn byte_order_mark() -> impl Strategy<Value = &'static str> {
     prop_oneof![4 => Just(""), 2 => Just("\u{feff}"), 1 => Just("\u{feff}\u{feff}")]
 }
 
-/// A line in anything from good order to none.
+/// Makes lines from well-formed to malformed.
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
     let name = prop_oneof![
         4 => Just("data"), 2 => Just("id"), 2 => Just("event"), 2 => Just("retry"), 1 => Just(""),
@@ -336,7 +336,7 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![2 => Just(Vec::new()), 5 => field]
 }
 
-/// A stream of such lines; the last one may lack its end.
+/// Makes streams of [`any_line`]; the last line may lack its end.
 fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     let lines = prop::collection::vec((any_line(), line_end()), 0..24);
     (byte_order_mark(), lines, any_line()).prop_map(|(mark, lines, last)| {
@@ -350,9 +350,9 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A stream as `sse-stream` and the standard both read it. Where they differ: that crate refuses invalid
-/// UTF-8, so values are text; it drops a retry beyond `u64`, so digits are few; it holds a retry back
-/// until the block ends, so every stream ends with its block. Nothing else is left out.
+/// Makes streams that `sse-stream` and the standard read alike. The crate refuses invalid UTF-8, so values are text. It
+/// drops a retry beyond `u64`, so digits are few. It holds a retry back until the block ends, so every stream ends with
+/// its block. Nothing else is left out.
 fn well_formed_stream() -> impl Strategy<Value = Vec<u8>> {
     let value = || "[ :a-c0-9\0é€🦀\u{feff}]{0,8}";
     let bare = prop::sample::select(vec!["data", "id", "event", "retry", "other: a"]);
@@ -377,7 +377,7 @@ fn any_cuts() -> impl Strategy<Value = Vec<Index>> {
     prop::collection::vec(any::<Index>(), 0..12)
 }
 
-/// `stream` in the chunks that `cuts` leave, some of them empty.
+/// Cuts `stream` into the chunks that `cuts` leave, some of them empty.
 fn cut<'a>(stream: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
     ends.sort_unstable();
@@ -386,8 +386,8 @@ fn cut<'a>(stream: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
     starts.zip(ends.clone()).map(|(start, end)| &stream[start..end]).collect()
 }
 
-/// What `sse-stream` makes of the stream. It yields blocks as sent, even without data; carrying the id on
-/// and leaving out what is no event is the caller's part there, so it happens here.
+/// Reads the stream with `sse-stream`. The crate yields blocks as sent, even without data. Its caller carries the id on
+/// and leaves out blocks without data, so both happen here.
 fn read_with_sse_stream(chunks: Vec<&[u8]>) -> Outcome {
     let body = futures_util::stream::iter(chunks.into_iter().map(Ok::<_, Infallible>));
     let blocks = sse_stream::SseByteStream::new(body).try_collect::<Vec<_>>().now_or_never();

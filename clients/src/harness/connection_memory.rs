@@ -1,8 +1,8 @@
 //! Memory per connection: the slope of a server's memory over its number of subscribers.
 //!
-//! A server has memory before anybody connects; dividing by the connections would spread it over them. So runs that
-//! differ in nothing but their subscribers are laid on a line by least squares, and its slope is what one more costs.
-//! Pure.
+//! A server has memory before the first subscriber connects; dividing by the connections would spread it over them. So
+//! a line is fitted by least squares through runs that differ in nothing but their subscribers. Its slope is the cost
+//! of one more connection. Pure.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use super::cell::Cell;
 use super::run_result::RunResult;
 use super::statistics;
 
-/// Different numbers of subscribers that a slope needs: with two or three, any curve looks like a line.
+/// Fewest different numbers of subscribers for a slope: with two or three, any curve looks like a line.
 pub const LEVELS_MIN: usize = 4;
 
-/// Gives each run the slope of the runs that it differs from in subscribers, arm and repetition only. `None` where
-/// there are too few of them.
+/// Gives each run the slope of its family: the runs that differ from it in subscribers, arm and repetition only. `None`
+/// where the family is too small.
 pub fn note_slopes(runs: &mut [RunResult]) {
     let families: Vec<Cell> = runs.iter().map(|run| family(&run.cell)).collect();
     let slopes: Vec<Option<f64>> = families
@@ -30,13 +30,14 @@ pub fn note_slopes(runs: &mut [RunResult]) {
     }
 }
 
-/// Connections and bytes. `None` of a run that broke, or whose server's memory is unknown.
+/// Returns connections and bytes of a run. `None` for a run that broke, or whose server's memory is unknown.
 fn point(run: &RunResult) -> Option<(f64, f64)> {
     let bytes = run.server.pss_anon_bytes.filter(|_| run.problem.is_none())?;
     Some((f64::from(run.cell.subscribers) * f64::from(run.cell.deployments), bytes as f64))
 }
 
-/// The cell without what may differ. Arms of a sweep differ in name only because their subscribers do.
+/// Returns the cell without what may differ within a family. Arms that vary the subscribers have names of their own, so
+/// the name may differ too.
 fn family(cell: &Cell) -> Cell {
     Cell {
         run_id: String::new(),
@@ -51,7 +52,7 @@ fn family(cell: &Cell) -> Cell {
     }
 }
 
-/// The slope of the least-squares line, if there are levels enough.
+/// Returns the slope of the least-squares line, if there are enough different numbers of subscribers.
 fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let levels: BTreeSet<u64> = points.iter().map(|(x, _)| x.to_bits()).collect();
     if levels.len() < LEVELS_MIN {
@@ -76,7 +77,7 @@ mod tests {
         assert_eq!(slope(&[(1.0, 1.0), (2.0, 2.0), (3.0, 3.0), (3.0, 4.0)]), None, "three levels");
     }
 
-    /// Of both transports of the example at each level: 2 kB and 5 kB a connection.
+    /// Makes runs of both transports of the example at each level: 2 kB and 5 kB a connection.
     fn sweep(levels: &[u32]) -> Vec<RunResult> {
         let mut runs = Vec::new();
         for subscribers in levels {

@@ -1,8 +1,8 @@
-//! A crowd: many subscribers of one deployment that somebody else feeds, for `wirelab crowd`.
+//! A crowd: many subscribers of one deployment that is fed by another program, for `wirelab crowd`.
 //!
-//! A task, a connection and a [`Sequence`] each. Nobody knows here what is published, so loss is a seq that was passed
-//! over, and latency counts from the line's own time stamp, which takes a server on this machine: one clock. A run
-//! measures better ([`super::subscribers`]); a crowd is there to be watched while it grows.
+//! Each subscriber has a task, a connection and a [`Sequence`]. A crowd does not know what is published. So a lost line
+//! is a seq that was passed over, and latency counts from the line's own time stamp. That needs a server on this
+//! machine: one clock. A run measures better ([`super::subscribers`]); a crowd is there to be watched while it grows.
 
 mod sequence;
 
@@ -19,57 +19,58 @@ use crate::meter::Meter;
 use crate::wire::{Line, Seq};
 use crate::{Received, SubscribeError, Subscriber};
 
-/// Subscribers of one crowd, who share a machine with their server: a few lines per second to each keep a laptop busy,
-/// and with more of them the figures would say how busy it is, not what a transport does.
+/// Most subscribers of one crowd, which shares a machine with its server. A few lines per second to each keep a laptop
+/// busy. With more subscribers the figures would say how busy the machine is, not what a transport does.
 pub const SUBSCRIBERS_MAX: u32 = 2_000;
-/// Between two subscribers that connect: all at once would measure the accept queue.
+/// Time between two subscribers that connect: all at once would measure the accept queue.
 const STAGGER: Duration = Duration::from_micros(500);
-/// Histograms of a crowd: one would make all subscribers wait for each other, one each would cost more than their
+/// Histograms of a crowd. With one, all subscribers would wait for each other; one each would cost more than their
 /// connections.
 const HISTOGRAMS_COUNT: usize = 16;
 
-/// What a crowd has seen so far.
+/// Figures of a crowd so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Figures {
-    /// How many there are.
+    /// Subscribers of the crowd.
     pub subscribers: u64,
     /// Subscribers with an open connection.
     pub connected: u64,
     /// Lines that came for the first time, summed over subscribers.
     pub lines: u64,
-    /// Lines that were passed over.
+    /// Lines that were passed over, summed over subscribers.
     pub lost: u64,
-    /// Lines that came again.
+    /// Lines that came again, summed over subscribers.
     pub duplicated: u64,
-    /// Lines that came after a later one.
+    /// Lines that came after a later one, summed over subscribers.
     pub out_of_order: u64,
     /// Subscribers that gave up.
     pub gave_up: u64,
-    /// Why the first of them did, or that the deployment was deleted.
+    /// Reason why the first subscriber gave up, or that the deployment was deleted.
     pub problem: Option<String>,
-    /// Receipt − time stamp, of lines appended after their subscriber began. `None` without such a line.
+    /// Latency, receipt − time stamp, of lines appended after their subscriber began. `None` without such a line.
     pub latency_ms: Option<LatencyMs>,
-    /// Nothing more is to come: the log is over or deleted, or all gave up, or somebody stopped the crowd.
+    /// Whether nothing more can come: the log has ended or was deleted, all subscribers gave up, or the crowd was
+    /// stopped.
     pub ended: bool,
 }
 
 impl Figures {
-    /// Whether every line came once and in order, as far as one can see.
+    /// Returns whether every line came once and in order, as far as a crowd can see.
     pub fn flawless(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0
     }
 }
 
-/// Quantiles over lines × subscribers, since the crowd began, ms.
+/// Quantiles of the latency over lines × subscribers, since the crowd began, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LatencyMs {
-    /// Half of them took at most this.
+    /// Median: half of the lines took at most this, ms.
     pub p50: f64,
-    /// 99 of a hundred.
+    /// 99th percentile, ms.
     pub p99: f64,
-    /// All.
+    /// Longest latency, ms.
     pub max: f64,
 }
 
@@ -80,7 +81,7 @@ impl LatencyMs {
     }
 }
 
-/// Where all subscribers note what they saw.
+/// Counters to which all subscribers of a crowd add.
 #[derive(Debug)]
 struct Notes {
     lines: AtomicU64,
@@ -110,7 +111,7 @@ impl Notes {
     }
 }
 
-/// Subscribers that are running.
+/// A crowd that is running.
 #[derive(Debug)]
 pub struct Crowd {
     tasks: JoinSet<Result<(), SubscribeError>>,
@@ -135,18 +136,18 @@ impl Crowd {
             let (connect, meter, notes) = (connect.clone(), meter.clone(), notes.clone());
             tasks.spawn(async move {
                 tokio::time::sleep(STAGGER * i as u32).await;
-                // Made only now: a short poll's phase counts from here.
+                // The subscriber is made only now: a short poll's phase counts from here.
                 follow(connect(meter), after, &notes, &notes.latency[i % HISTOGRAMS_COUNT]).await
             });
         }
         Self { tasks, meters, notes, gave_up: 0, problem: None }
     }
 
-    /// Waits until there is nothing more to come. Cancel-safe.
+    /// Waits until nothing more can come. Cancel-safe.
     pub async fn ended(&mut self) {
         while let Some(ended) = self.tasks.join_next().await {
             let Err(error) = ended.expect("a subscriber's task does not panic") else { continue };
-            // What is followed is gone: an end that somebody wanted, and nobody gave up.
+            // A deleted deployment is an end that was asked for: the subscriber did not give up.
             if !matches!(error, SubscribeError::Deleted) {
                 self.gave_up += 1;
             }
@@ -154,7 +155,7 @@ impl Crowd {
         }
     }
 
-    /// What they have seen so far.
+    /// Returns the figures so far.
     pub fn figures(&self) -> Figures {
         let Notes { lines, lost, duplicated, out_of_order, latency } = &*self.notes;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -166,7 +167,8 @@ impl Crowd {
             subscribers: self.meters.len() as u64,
             connected: self.meters.iter().filter(|meter| meter.connections_open() > 0).count() as u64,
             lines: count(lines),
-            // What comes late was passed over before, by the same subscriber: it does not fall below 0.
+            // A line that comes late was counted as lost before, by the same subscriber, so the sum does not fall below
+            // 0.
             lost: lost.load(Ordering::Relaxed).max(0).cast_unsigned(),
             duplicated: count(duplicated),
             out_of_order: count(out_of_order),
@@ -194,7 +196,8 @@ async fn follow(
             let seen = sequence.see(*seq);
             notes.add(seen);
             let appended = Duration::from_micros(*at_us);
-            // What was there before is caught up with: nobody waited for it. A clock that was set back gives 0.
+            // Lines from before the subscriber began are only caught up with: they have no latency. A clock that was
+            // set back gives 0.
             if seen.lines > 0 && appended >= began {
                 latency.record(received.saturating_sub(appended));
             }

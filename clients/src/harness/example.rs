@@ -1,6 +1,7 @@
-//! A small, made-up result set: what renderers and gates are tested with.
+//! A small, made-up result set: renderers and gates are tested with it.
 //!
-//! Nothing in it was measured. Two subscribers, 550 lines of which 50 are warm-up, two transports; always the same.
+//! Nothing in it was measured. It has two subscribers, 550 lines of which 50 are warm-up, and two transports, and is
+//! always the same.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ use crate::wire::Transport;
 const LINES: u64 = 550;
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// The plan `ad-hoc` on `short-poll` and `sse`, everything delivered.
+/// Returns the results of a plan `ad-hoc` on `short-poll` and `sse`, with every line delivered.
 pub fn result_set() -> ResultSet {
     let lines = Generated { rate_hz: 50.0, duration: Duration::from_secs(11), payload_bytes: 100 };
     let plan = Plan::ad_hoc(AdHoc {
@@ -88,7 +89,7 @@ fn run(cell: Cell) -> RunResult {
         published_count: LINES - 50,
         staleness: delivery.staleness(),
         fanout_skew: histogram(|n| Duration::from_micros(100 + n % 100)),
-        // More than there are subscribers, so that its median can be told.
+        // More samples than there are subscribers, so that their median can be told.
         first_line: histogram_of(20, |n| latency(n + 1)),
         series: series(&shared, requests.total(), up_bytes + down_bytes),
         delivery,
@@ -135,7 +136,7 @@ fn run(cell: Cell) -> RunResult {
 
 fn delivery(subscribers: u32, latency: impl Fn(u64) -> Duration) -> (Delivery, Arc<SharedRecord>) {
     let due = (0..LINES).map(|n| Duration::from_millis(20 * n)).collect();
-    // Where the example begins does not matter: only differences are kept.
+    // The instant at which the example begins does not matter: only differences are kept.
     let table = Arc::new(DueTable::new(Instant::now(), due, WARM_UP).until(Duration::from_secs(11)));
     let shared = Arc::new(SharedRecord::new(&table));
     let mut delivery = Delivery::default();
@@ -150,7 +151,7 @@ fn delivery(subscribers: u32, latency: impl Fn(u64) -> Duration) -> (Delivery, A
     (delivery, shared)
 }
 
-/// A sample each second, with counters that grow evenly.
+/// Makes a sample each second, with counters that grow evenly.
 fn series(shared: &SharedRecord, requests: u64, bytes: u64) -> Vec<SeriesPoint> {
     let mut sampler = Sampler::default();
     for second in 0..=11 {
@@ -166,7 +167,7 @@ fn series(shared: &SharedRecord, requests: u64, bytes: u64) -> Vec<SeriesPoint> 
     [shared.timeline().points(), sampler.into_points()].concat()
 }
 
-/// Of polls that are answered within a millisecond and, one in a hundred, sent 5 ms late.
+/// Makes the timing of polls that are answered within a millisecond and, one in a hundred, sent 5 ms late.
 fn timing() -> Timing {
     let service = |n: u64| Duration::from_micros(400 + n % 100);
     let late = |n: u64| if n.is_multiple_of(100) { Duration::from_millis(5) } else { Duration::ZERO };

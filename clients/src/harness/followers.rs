@@ -1,8 +1,8 @@
-//! Who follows one deployment during a run: the measured subscribers, and those beside them.
+//! Followers: all subscribers of one deployment during a run, the measured ones and those beside them.
 //!
-//! Beside the measured ones there may be some that stop reading and some that join late. Every line must reach them
-//! too, and their traffic is traffic; but when a line reaches them says nothing about the transport, so that they are
-//! in no latency.
+//! Beside the measured subscribers some may stop reading and some may join late. Every line must reach them too, and
+//! their traffic is traffic. But when a line reaches them says nothing about the transport, so their latencies are not
+//! measured.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ use super::server_under_test::ServerUnderTest;
 use super::subscribers::{Expected, Outcome, Subscribers};
 use crate::traffic::Traffic;
 
-/// The subscribers of one deployment.
+/// All subscribers of one deployment.
 pub(super) struct Followers {
-    /// Which of the run's deployments.
+    /// Number of the deployment within the run, from 0.
     pub(super) deployment: usize,
     pub(super) measured: Subscribers,
     beside: Vec<Beside>,
     expected: Option<Arc<Expected>>,
 }
 
-/// Subscribers that are there for something else than to be measured.
+/// Subscribers that are not measured: they stop reading, or join late.
 struct Beside {
     kind: Kind,
     extra: Extra,
-    /// `None` before they have joined.
+    /// The running subscribers; `None` before they have joined.
     subscribers: Option<Subscribers>,
     happened: bool,
 }
@@ -36,16 +36,16 @@ enum Kind {
     Late,
 }
 
-/// What became of those beside the measured ones.
+/// Outcome of the subscribers beside the measured ones.
 #[derive(Default)]
 pub(super) struct BesideOutcome {
     pub(super) traffic: Traffic,
-    /// Of delivery: one sentence each.
+    /// Problems of delivery, one sentence each.
     pub(super) problems: Vec<String>,
 }
 
 impl Followers {
-    /// Starts everybody who is there from the beginning. Must be called inside a tokio runtime.
+    /// Starts all subscribers that are there from the beginning. Must be called inside a tokio runtime.
     pub(super) fn start(deployment: usize, cell: &Cell, measured: &ServerUnderTest) -> Self {
         let start = |count| Subscribers::start(count, measured.subscriber(deployment));
         let beside = [(Kind::Stalled, cell.stalled), (Kind::Late, cell.late)];
@@ -60,12 +60,12 @@ impl Followers {
         Self { deployment, measured: start(cell.subscribers), beside: beside.collect(), expected: None }
     }
 
-    /// Subscribers that have a connection, of those that should by now.
+    /// Counts the subscribers that have had a connection, of those that should by now.
     pub(super) fn connected_count(&self) -> usize {
         self.measured.connected_count() + self.there().map(Subscribers::connected_count).sum::<usize>()
     }
 
-    /// Subscribers that should have a connection by now.
+    /// Counts the subscribers that should have a connection by now.
     pub(super) fn wanted_count(&self) -> usize {
         self.measured.count() + self.there().map(Subscribers::count).sum::<usize>()
     }
@@ -74,29 +74,29 @@ impl Followers {
         self.beside.iter().filter_map(|beside| beside.subscribers.as_ref())
     }
 
-    /// Says what is to arrive. Once, before the first line is published.
+    /// Tells all subscribers which lines to expect. Called once, before the first line is published.
     pub(super) fn expect(&mut self, expected: Arc<Expected>) {
         self.measured.expect(expected.clone());
         self.there().for_each(|subscribers| subscribers.expect(expected.clone()));
         self.expected = Some(expected);
     }
 
-    /// Lines of the deployment, warm-up included.
+    /// Counts the lines of the deployment, warm-up included.
     pub(super) fn lines_count(&self) -> u64 {
         self.expected.as_ref().map_or(0, |expected| expected.table.lines_count())
     }
 
-    /// Lines before the cohort.
+    /// Counts the lines before the cohort.
     pub(super) fn warm_up_count(&self) -> u64 {
         self.expected.as_ref().map_or(0, |expected| expected.table.cohort().start - 1)
     }
 
-    /// Lines × measured subscribers.
+    /// Returns lines × measured subscribers.
     pub(super) fn expected_count(&self) -> u64 {
         self.lines_count() * self.measured.count() as u64
     }
 
-    /// Lets happen what is due by now: somebody stops reading, somebody joins.
+    /// Lets subscribers stop reading or join, if that is due by now.
     pub(super) fn at(&mut self, start: Instant, measured: &ServerUnderTest) {
         for beside in &mut self.beside {
             if beside.happened || Instant::now() < start + beside.extra.at {
@@ -118,8 +118,8 @@ impl Followers {
         }
     }
 
-    /// Waits until the measured ones have seen the end, at most `end_limit`, and until the others have caught up, at
-    /// most `catch_up`; then closes the books.
+    /// Waits until the measured subscribers have seen the end, at most `end_limit`, and until the others have caught
+    /// up, at most `catch_up`. Then closes the books.
     pub(super) async fn finish(self, end_limit: Duration, catch_up: Duration) -> (Outcome, BesideOutcome) {
         let lines_count = self.lines_count();
         let measured = self.measured.finish(end_limit).await;
@@ -130,8 +130,8 @@ impl Followers {
             let followed = subscribers.finish(catch_up).await;
             outcome.traffic += followed.traffic;
             let who = match beside.kind {
-                Kind::Stalled => "who had stopped reading",
-                Kind::Late => "who had joined late",
+                Kind::Stalled => "that had stopped reading",
+                Kind::Late => "that had joined late",
             };
             let expected = lines_count * u64::from(beside.extra.subscribers);
             let delivered = followed.delivery.whole.delivered;
@@ -140,7 +140,7 @@ impl Followers {
             }
             if followed.altered_count > 0 {
                 let altered = followed.altered_count;
-                outcome.problems.push(format!("subscribers {who} got {altered} lines with another text"));
+                outcome.problems.push(format!("subscribers {who} got {altered} lines whose text differs"));
             }
         }
         (measured, outcome)

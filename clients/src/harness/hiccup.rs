@@ -1,8 +1,8 @@
 //! The hiccup probe: how late this machine lets a thread wake.
 //!
-//! Its own thread sleeps 1 ms at a time, to absolute deadlines, as the publisher sleeps to due times. What it is late is
-//! late for the publisher and the subscribers too, whatever the server does: a stall of the machine, a busy core, a
-//! garbage-collected neighbour. After Gil Tene's jHiccup.
+//! The probe's own thread sleeps 1 ms at a time, to absolute deadlines, as the publisher sleeps to due times. When it
+//! wakes late, so do the publisher and the subscribers, whatever the server does: the machine stalled, a core was busy,
+//! a neighbour collected garbage. After Gil Tene's jHiccup.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,29 +14,29 @@ use super::latency::LatencyHistogram;
 use super::process_sampler::ThreadCost;
 use crate::os;
 
-/// Between two deadlines. A thousand a second cost about 1 % of a core, and a stall of a few ms cannot hide.
+/// Time between two deadlines. A thousand a second cost about 1 % of a core, and a stall of a few ms cannot hide.
 pub const HICCUP_INTERVAL: Duration = Duration::from_millis(1);
-/// Longest sleep before looking whether to stop.
+/// Longest sleep before the probe looks whether to stop.
 const NAP_MAX: Duration = Duration::from_millis(100);
 
-/// A probe that is running. Dropped, it ends within 100 ms.
+/// A probe that is running. When dropped, it ends within 100 ms.
 #[derive(Debug)]
 pub struct HiccupProbe {
     thread: Option<JoinHandle<Hiccups>>,
     stop: Arc<AtomicBool>,
 }
 
-/// What a probe found.
+/// Results of a probe.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Hiccups {
-    /// Waking − deadline, one sample per deadline.
+    /// Lateness, waking − deadline, one sample per deadline.
     pub lateness: LatencyHistogram,
-    /// What the probe itself cost.
+    /// Cost of the probe's own thread.
     pub cost: Option<ThreadCost>,
 }
 
 impl HiccupProbe {
-    /// Probes during `window`, on a thread of its own.
+    /// Starts a probe during `window`, on a thread of its own.
     pub fn start(window: Range<Instant>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -48,7 +48,7 @@ impl HiccupProbe {
         Ok(Self { thread: Some(thread), stop })
     }
 
-    /// Ends it and returns what it found; blocks for as long as one sleep.
+    /// Ends the probe and returns its results; blocks for as long as one sleep.
     pub fn finish(mut self) -> Hiccups {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("it is taken only here");
@@ -70,7 +70,7 @@ fn probe(window: Range<Instant>, stop: &AtomicBool) -> LatencyHistogram {
         let now = Instant::now();
         match deadline.checked_duration_since(now) {
             Some(left) if !left.is_zero() => thread::sleep(left.min(NAP_MAX)),
-            // Deadlines that a stall swallowed are each as late as they are: one long stall is many late samples.
+            // Every deadline that a stall swallowed is a sample of its own: one long stall is many late samples.
             _ => {
                 lateness.record(now - deadline);
                 deadline += HICCUP_INTERVAL;
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(lateness.len(), 20);
     }
 
-    /// A window that began 50 ms ago is a machine that stood still for 50 ms.
+    /// A window that began 50 ms ago stands for a machine that stood still for 50 ms.
     #[test]
     fn a_stall_makes_every_deadline_late_that_it_swallowed() {
         let start = Instant::now().checked_sub(50 * MS).unwrap();

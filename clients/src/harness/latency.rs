@@ -1,8 +1,8 @@
 //! Latency histograms: HDR, in whole microseconds.
 //!
-//! One shape for everything that is timed, so that runs, transports and parts can be merged: 1 µs to 1 h, three
-//! significant digits (0.1 %). What lies above is recorded at 1 h and counted as clamped: no sample is dropped.
-//! Percentiles come from merged histograms; they are never averaged.
+//! All histograms have one shape, so that runs, transports and parts can be merged: 1 µs to 1 h, three significant
+//! digits (0.1 %). A longer latency is recorded at 1 h and counted as clamped: no sample is dropped. Percentiles come
+//! from merged histograms; they are never averaged.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 
-/// The longest latency told apart; longer ones are clamped to it.
+/// Longest latency that a histogram keeps; longer ones are clamped to it.
 pub const LATENCY_MAX: Duration = Duration::from_secs(3600);
 
 /// Significant decimal digits: 0.1 % of the value.
 const DIGITS: u8 = 3;
 
-/// Latencies in µs, and how many were beyond [`LATENCY_MAX`].
+/// Histogram of latencies in µs, with the number of those beyond [`LATENCY_MAX`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct LatencyHistogram<C: Counter = u64> {
     histogram: Histogram<C>,
@@ -28,7 +28,8 @@ pub struct LatencyHistogram<C: Counter = u64> {
 }
 
 impl<C: Counter> Default for LatencyHistogram<C> {
-    /// Small at first; it grows with the largest sample, as there is one per subscriber.
+    /// Creates an empty histogram. It is small at first and grows with the largest sample, as there is one per
+    /// subscriber.
     fn default() -> Self {
         let histogram = Histogram::new(DIGITS).expect("3 is a number of digits it takes");
         Self { histogram, clamped_count: 0 }
@@ -50,39 +51,39 @@ impl<C: Counter> LatencyHistogram<C> {
         self.histogram.record_n(us, count).expect("it grows by itself, and LATENCY_MAX fits");
     }
 
-    /// Samples in it, the clamped ones included.
+    /// Counts the samples, the clamped ones included.
     pub fn len(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// Whether nothing was recorded.
+    /// Returns whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.histogram.is_empty()
     }
 
-    /// How many samples were longer than [`LATENCY_MAX`].
+    /// Counts the samples that were longer than [`LATENCY_MAX`].
     pub fn clamped_count(&self) -> u64 {
         self.clamped_count
     }
 
-    /// The value in µs that a share `quantile` of the samples does not exceed; 1.0 is the maximum. `None` without
-    /// samples.
+    /// Returns the value in µs that a share `quantile` of the samples does not exceed; 1.0 is the maximum. `None`
+    /// without samples.
     pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
         (!self.is_empty()).then(|| self.histogram.value_at_quantile(quantile))
     }
 
-    /// The mean in µs. `None` without samples.
+    /// Returns the mean in µs. `None` without samples.
     pub fn mean_us(&self) -> Option<f64> {
         (!self.is_empty()).then(|| self.histogram.mean())
     }
 
-    /// The histogram itself, for those who write it to a file.
+    /// Returns the inner histogram, for writing it to a file.
     pub fn histogram(&self) -> &Histogram<C> {
         &self.histogram
     }
 }
 
-/// As a file keeps it: the samples in HdrHistogram's V2 format, as base64.
+/// A histogram as a file keeps it: the samples in HdrHistogram's V2 format, as base64.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     samples: String,
@@ -109,7 +110,7 @@ impl<'de> Deserialize<'de> for LatencyHistogram {
 }
 
 impl LatencyHistogram {
-    /// Adds every sample of another histogram, whatever counter it uses.
+    /// Adds every sample of another histogram, whatever counter type it uses.
     pub fn merge<C: Counter>(&mut self, other: &LatencyHistogram<C>) {
         for step in other.histogram.iter_recorded() {
             let count = step.count_at_value().as_u64();

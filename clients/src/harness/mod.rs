@@ -1,17 +1,21 @@
-//! The harness: what measures.
+//! The harness: measures how servers deliver lines.
 //!
-//! A run goes from top to bottom: the plan says which cells, the schedule when each line is due, the publisher
-//! sends them on time whatever the server does, one recorder per subscriber notes what arrived when, the sampler
-//! watches the server from outside, the gates say whether the numbers may be believed, the theory what they should have
-//! been, and the metrics name them.
+//! A run goes through these parts in order:
+//! - the [`plan`] names the cells to run, and the [`schedule`] says when each line is due;
+//! - the [`publisher`] sends each line on time, whatever the server does;
+//! - one [`recorder`] per subscriber notes what arrived when, and the [`process_sampler`] watches the server from
+//!   outside;
+//! - the [`gates`] decide whether the numbers may be believed, and the [`theory`] predicts what they should have been;
+//! - the [`rows`] name the numbers.
 //!
-//! `server_under_test` is the server of a run, ours or not, and [`network`] what happens to its connections.
+//! `server_under_test` is the server of a run, ours or not. [`network`] holds the faults of its connections.
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`staleness`], [`shared_record`],
-//! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`distributions`], [`rows`]. At the rim:
-//! [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`], [`kernel_memory`], [`server_process`]. [`results`]
-//! holds what a run found out; only its description of the machine reads files. [`two_way`] answers one question of
-//! `wirelab claims` by a server of its own. [`crowd`] follows what somebody else feeds. [`example`] is a made-up result for tests.
+//! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`distributions`],
+//! [`rows`], [`ending`]. At the rim: [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`],
+//! [`kernel_memory`], [`server_process`]. [`run_result`] holds the results of a run, and [`results`] those of a plan;
+//! only the description of the machine reads files. [`two_way`] answers one question of `wirelab claims` with a server
+//! of its own. [`crowd`] follows a log that another program feeds. [`example`] is a made-up result for tests.
 
 pub mod calibration;
 pub mod cell;

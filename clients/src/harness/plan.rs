@@ -1,9 +1,9 @@
 //! Plans: one experiment each, as TOML text.
 //!
-//! `wirelab run` hands the text of `data/plans/*.toml` in, or flags; out comes a [`Plan`] with every default
-//! explicit, and its [`Cell`]s: the runs to make. A plan varies its [`Factors`] by arms: each arm is the plan's own
-//! factors with some of them changed. Whatever a plan says wrongly is refused here, with the plan's name, the key and
-//! the allowed values. A pure function: it opens no file and reads no clock.
+//! `wirelab run` hands in the text of `data/plans/*.toml`, or flags. Out comes a [`Plan`] with every default explicit,
+//! and its [`Cell`]s: the runs to make. A plan varies its [`Factors`] by arms: each arm is the plan's own factors with
+//! some of them changed. A wrong value is refused here, with the plan's name, the key and the allowed values. Pure: no
+//! file is opened and no clock is read.
 
 mod cells;
 mod check;
@@ -29,52 +29,52 @@ const SEED_DEFAULT: u64 = 1;
 /// One experiment, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Names the results folder.
+    /// Name of the plan and of its results folder.
     pub name: String,
-    /// What the experiment asks, in one sentence.
+    /// Question of the experiment, in one sentence.
     pub question: String,
-    /// What is expected, said before it was measured.
+    /// Expected answer, written before it was measured.
     pub prediction: Option<String>,
-    /// Whether this is the experiment, or a short run that only shows that it works.
+    /// Size of the plan: the experiment itself, or a short run that only shows that it works.
     pub size: Size,
-    /// Schedules and the order of runs follow from it.
+    /// Seed that schedules and the order of runs follow from.
     pub seed: u64,
-    /// The servers that are measured.
+    /// Servers that are measured.
     pub targets: Vec<Server>,
-    /// Blocks: every cell is run once in each.
+    /// Number of blocks: every cell is run once in each.
     pub repetitions: u32,
     /// Whether one cell of every block is run twice.
     pub noise_floor: NoiseFloor,
-    /// What must hold of the results.
+    /// Limits that the results must keep.
     pub thresholds: Vec<Threshold>,
     /// Factors of every arm that does not say otherwise.
     pub base: Factors,
-    /// Empty: the base is the only one, and has no name.
+    /// Arms of the plan. Empty: the base is the only arm, and has no name.
     pub arms: Vec<Arm>,
 }
 
 /// A named variation of the plan's factors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arm {
-    /// Unique in the plan; part of `run_id`.
+    /// Name of the arm, unique in the plan; part of `run_id`.
     pub name: String,
-    /// Every factor's value.
+    /// Factors of the arm, each with a value.
     pub factors: Factors,
 }
 
-/// How much of a plan is run.
+/// Size at which a plan is run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Size {
-    /// With the changes of its table `smoke`: seconds, to see that it works.
+    /// The plan with the changes of its table `smoke`: takes seconds and shows that the plan works.
     Smoke,
-    /// As it is written.
+    /// The plan as it is written.
     #[default]
     Full,
 }
 
 impl Size {
-    /// The name in plans and on the command line.
+    /// Returns the name in plans and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Smoke => "smoke",
@@ -86,29 +86,29 @@ impl Size {
 /// Whether a plan measures the difference between equal runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum NoiseFloor {
-    /// The first cell is run twice in every block: what the two differ by is noise (an A/A test).
+    /// The first cell is run twice in every block: the difference between both runs is noise (an A/A test).
     Measured,
-    /// It is not measured.
+    /// The difference is not measured.
     #[default]
     Unknown,
 }
 
-/// What flags say of a plan; the rest gets the default of a plan file.
+/// Parts of a plan that flags can set; the rest gets the default of a plan file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AdHoc {
-    /// Default: wirelab's own.
+    /// Servers to measure; default: wirelab's own.
     pub targets: Option<Vec<Server>>,
-    /// Default: 1.
+    /// Number of blocks; default: 1.
     pub repetitions: Option<u32>,
-    /// Default: 1.
+    /// Seed of schedules and order; default: 1.
     pub seed: Option<u64>,
-    /// Default: none.
+    /// Limits that the results must keep; default: none.
     pub thresholds: Vec<Threshold>,
-    /// Each has a default.
+    /// Factors; each has a default.
     pub factors: Given,
 }
 
-/// A plan without flags.
+/// Makes the plan of a command without flags.
 impl Default for Plan {
     fn default() -> Self {
         Self::ad_hoc(AdHoc::default()).expect("the defaults are a good plan")
@@ -123,7 +123,7 @@ impl Plan {
         })
     }
 
-    /// Parses the TOML `text`; `profile` is asked for every profile among its targets.
+    /// Parses the TOML `text` of a plan; `profile` returns each profile among its targets by name.
     pub fn parse_with(
         file: &str,
         text: &str,
@@ -133,7 +133,7 @@ impl Plan {
         file::parse(file, text, size, &profile)
     }
 
-    /// A plan made of flags, checked like a file.
+    /// Makes a plan of flags and checks it like a file.
     pub fn ad_hoc(flags: AdHoc) -> Result<Self, PlanError> {
         let plan = Self {
             name: AD_HOC.to_owned(),
@@ -152,19 +152,19 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The same plan on other servers.
+    /// Replaces the servers of the plan and checks it again.
     pub fn on(self, targets: Vec<Server>) -> Result<Self, PlanError> {
         let plan = Self { targets, ..self };
         plan.check(Refusals::of(&plan.name))?;
         Ok(plan)
     }
 
-    /// The plan as a file with every default explicit. Parsing it gives the same plan.
+    /// Writes the plan as a file with every default explicit. Parsing that file gives the same plan.
     pub fn to_toml(&self) -> String {
         file::to_toml(self)
     }
 
-    /// Every arm with its factors; a plan without arms has one, which has no name.
+    /// Returns every arm's name and factors; a plan without arms has one arm, without a name.
     pub fn all_arms(&self) -> Vec<(Option<&str>, &Factors)> {
         if self.arms.is_empty() {
             return vec![(None, &self.base)];
@@ -185,7 +185,8 @@ impl Plan {
         Err(PlanError::TooManyDescriptors { plan, subscribers, needed, limit })
     }
 
-    /// Refuses a schedule that leaves no line in a cell's cohort: only known once a recording was read.
+    /// Refuses a schedule that leaves no line in a cell's cohort, or whose last line is due before the fault. This is
+    /// only known once a recording was read.
     pub fn check_cohort(&self, cell: &Cell, schedule: &Schedule) -> Result<(), PlanError> {
         let refusals = Refusals { plan: &self.name, arm: cell.arm.as_deref() };
         let last = schedule.due_times().last();
@@ -201,14 +202,16 @@ impl Plan {
                 "warm_up",
                 text_of(cell.warm_up),
                 match last {
-                    None => "but there is no line at all; choose lines that exist".to_owned(),
+                    None => {
+                        "there is no line at all; choose a recording with lines, or more of them".to_owned()
+                    }
                     Some(last) => format!("the last line is due at {}; make it shorter", text_of(last)),
                 },
             )),
         }
     }
 
-    /// About how long the whole plan takes; `lines` is how long a cell's lines are published.
+    /// Estimates how long the whole plan takes; `lines` returns how long a cell's lines are published.
     pub fn duration(&self, lines: impl Fn(&Cell) -> Duration) -> Duration {
         self.cells().iter().map(|cell| lines(cell) + cell.time_besides_lines()).sum()
     }

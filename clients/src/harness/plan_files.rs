@@ -1,7 +1,7 @@
-//! The plans on disk: which there are, one by its name, and how long it takes.
+//! The plans on disk: lists them, finds one by its name, and estimates how long it takes.
 //!
-//! For `wirelab run`, `plans` and `claims`, and for the server, which offers them to its page. Reads the folder `data`:
-//! plans, and the recordings and profiles that they name. Runs nothing.
+//! For `wirelab run`, `plans` and `claims`, and for the server, which offers the plans to its page. Reads the folder
+//! `data`: plans, and the recordings and profiles that they name. Runs nothing.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,37 +18,37 @@ use crate::harness::schedule::Schedule;
 use crate::recording::{Recording, RecordingError};
 use crate::targets::profile::{Profile, ProfileError};
 
-/// Why a plan cannot be had.
+/// Error of a plan that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFilesError {
-    /// No folder of plans.
+    /// There is no folder of plans.
     #[error(
         "{}: {error}; run wirelab in its repository, or name the folder that holds plans/ with --data",
         folder.display()
     )]
     NoFolder {
-        /// Where they should be.
+        /// Folder that should hold the plans.
         folder: PathBuf,
-        /// Why they are not.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// A file that is no text, or that nobody may read.
+    /// The file is not text, or may not be read.
     #[error("plan {}: {error}", path.display())]
     Unreadable {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// No such plan, or none that could be run.
+    /// The plan does not exist or is invalid.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A recording that it replays is not there.
+    /// A recording that the plan replays cannot be read.
     #[error(transparent)]
     Recording(#[from] RecordingError),
 }
 
-/// Names and paths of all plans, by name.
+/// Lists the names and paths of all plans, by name.
 pub fn all(data: &Path) -> Result<Vec<(String, PathBuf)>, PlanFilesError> {
     let folder = data.join("plans");
     let no_folder = |error| PlanFilesError::NoFolder { folder: folder.clone(), error };
@@ -65,7 +65,7 @@ pub fn all(data: &Path) -> Result<Vec<(String, PathBuf)>, PlanFilesError> {
     Ok(files)
 }
 
-/// A plan by its name in `data/plans`, or by the path of a TOML file.
+/// Finds a plan by its name in `data/plans`, or by the path of a TOML file.
 pub fn find(given: &str, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
     if given.ends_with(".toml") {
         return read(given, Path::new(given), size, data);
@@ -80,14 +80,14 @@ pub fn find(given: &str, size: Size, data: &Path) -> Result<Plan, PlanFilesError
     }
 }
 
-/// The plan in the file `path`, called `name` in errors.
+/// Reads the plan in the file `path`, called `name` in errors.
 pub fn read(name: &str, path: &Path, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
     let unreadable = |error| PlanFilesError::Unreadable { path: path.to_owned(), error };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     Ok(Plan::parse_with(name, &text, size, |name| profile(name, data))?)
 }
 
-/// About how long a plan takes.
+/// Estimates how long a plan takes.
 pub fn duration(plan: &Plan, data: &Path) -> Result<Duration, PlanFilesError> {
     let recordings = recordings(plan, data)?;
     let lines =
@@ -95,7 +95,7 @@ pub fn duration(plan: &Plan, data: &Path) -> Result<Duration, PlanFilesError> {
     Ok(plan.duration(lines))
 }
 
-/// The recordings that the plan's arms replay, by name.
+/// Reads the recordings that the plan's arms replay, by name.
 pub fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recording>>, PlanFilesError> {
     let mut found = BTreeMap::new();
     for (_, factors) in plan.all_arms() {
@@ -108,7 +108,7 @@ pub fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recor
     Ok(found)
 }
 
-/// The due times of each deployment of a cell.
+/// Returns the schedules of a cell, one per deployment.
 pub fn schedules(cell: &Cell, recordings: &BTreeMap<String, Arc<Recording>>) -> Vec<Schedule> {
     match cell.schedules(|name| Ok::<_, Infallible>(recordings[name].clone())) {
         Ok(schedules) => schedules,
@@ -116,7 +116,8 @@ pub fn schedules(cell: &Cell, recordings: &BTreeMap<String, Arc<Recording>>) -> 
     }
 }
 
-/// A profile by its name in `data/targets`; its start script is looked for from the folder that holds `data`.
+/// Finds a profile by its name in `data/targets`. The path of its start script is relative to the folder that holds
+/// `data`.
 pub fn profile(name: &str, data: &Path) -> Result<Profile, ProfileError> {
     Profile::find(&data.join("targets"), &data.join(".."), name)
 }

@@ -1,9 +1,9 @@
 //! The publisher: open loop, on its own thread.
 //!
-//! It appends each line at its due time whatever the server does: requests are pipelined on one raw connection,
-//! and no answer is ever waited for before the next is sent. A client library that waits, retries or opens a second
-//! connection would close the loop, or reorder. Being the log's only writer, it knows each line's seq beforehand;
-//! the answers are read by a second thread and checked against it.
+//! The publisher appends each line at its due time, whatever the server does: the loop is *open*. Requests are
+//! pipelined on one raw connection, and the next is sent without waiting for an answer. A client library that waits,
+//! retries or opens a second connection would close the loop, or reorder lines. The publisher is the log's only writer,
+//! so it knows each line's seq beforehand. A second thread reads the answers and checks them against it.
 //!
 //! A server that refuses or goes away is a result, not a panic.
 
@@ -25,49 +25,49 @@ use crate::os;
 use crate::targets::profile::{Pipelining, Publish};
 use crate::wire::{NewLine, Seq};
 
-/// Lines in one POST: lines of one instant, such as a replayed burst. As many as the server's batch.
+/// Most lines in one POST: lines of one instant, such as a replayed burst. As many as the server's batch.
 const POST_LINES_MAX: usize = 512;
-/// Bytes of one POST's body, unless its only line is larger: well below what the server takes.
+/// Most bytes of texts in one POST, unless its only line is larger: well below what the server takes.
 const POST_BYTES_MAX: usize = 1 << 20;
-/// A silence after which the connection is replaced: servers close idle ones after 5 s and more, and a request
+/// Silence after which the connection is replaced: servers close idle connections after 5 s and more, and a request
 /// sent into that close is lost.
 const IDLE_MAX: Duration = Duration::from_secs(2);
-/// How long before the line after a silence the new connection is opened.
+/// Time before the line after a silence at which the new connection is opened.
 const REOPEN_LEAD: Duration = Duration::from_millis(200);
-/// How long to wait for the last answers after the last request.
+/// Longest wait for the last answers after the last request.
 const ANSWERS_MAX: Duration = Duration::from_secs(10);
-/// How often a request that waits for its turn looks whether it is.
+/// Sleep of a request that waits for its turn, before it looks again.
 const TURN_NAP: Duration = Duration::from_micros(100);
-/// How often a server that takes one request at a time is looked at, before the next is due: whether it has answered
-/// and closed, so that the next connection is there in time.
+/// Sleep between looks at a server that takes one request at a time. Once it has answered and closed, the next
+/// connection is opened, before the next line is due.
 const ANSWER_NAP: Duration = Duration::from_millis(1);
-/// Longest sleep before looking whether to stop.
+/// Longest sleep before the publisher looks whether to stop.
 const NAP_MAX: Duration = Duration::from_millis(100);
 
-/// Where lines are appended.
+/// Server and log to which lines are appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublisherTarget {
-    /// The server.
+    /// Address of the server.
     pub addr: SocketAddr,
-    /// The `Host` header.
+    /// Value of the `Host` header.
     pub host: String,
-    /// What an append is there.
+    /// Form of an append on that server.
     pub append: Append,
 }
 
-/// What an append is.
+/// Form of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Append {
     /// `POST …/lines`: lines of one instant together, answered with their seqs.
     Contract {
-        /// The path of the deployment's `lines`.
+        /// Path of the deployment's `lines`.
         path: String,
     },
-    /// What a profile says: a request per line, answered with any 2xx.
+    /// The request that a profile describes: one per line, answered with any 2xx.
     Profile {
-        /// The request.
+        /// Description of the request.
         publish: Publish,
-        /// What `{deployment}` stands for.
+        /// Name that replaces `{deployment}` in the request.
         deployment: String,
     },
 }
@@ -88,42 +88,42 @@ impl Append {
     }
 }
 
-/// What to append, and when.
+/// Lines to append, with their due times.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publication {
     /// Lines with their due times, counted from `start`; never decreasing. The first gets seq 1.
     pub lines: Vec<(Duration, NewLine)>,
-    /// The instant that due times count from.
+    /// Instant that due times count from.
     pub start: Instant,
-    /// Lines due earlier are sent, but are in no histogram.
+    /// Warm-up: lines due earlier are sent, but not measured.
     pub warm_up: Duration,
 }
 
-/// What became of a publication.
+/// Outcome of a publication.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Published {
-    /// When each line was sent: entry into the write. Shorter than the publication if it was stopped.
+    /// Send time of each line: entry into the write. Shorter than the publication if it was stopped.
     pub sent: Vec<Instant>,
-    /// Actual send − due time, per measured line: the harness's own fault.
+    /// Lateness, actual send − due time, per measured line: the harness's own fault.
     pub send_lateness: LatencyHistogram,
-    /// Send → 201, per measured line: the store's share. Where a request has to wait for the answer before, that
-    /// wait is in it, and so is connecting again after it if the line is due by then.
+    /// Time to append, send → 201, per measured line: the store's share. Where a request has to wait for the previous
+    /// answer, that wait is included. So is the time to connect again, if the line is due by then.
     pub append: LatencyHistogram,
-    /// Lines that the server said it has, with the seqs that were expected.
+    /// Lines that the server acknowledged, with the seqs that were expected.
     pub lines_acknowledged: u64,
-    /// Bytes written.
+    /// Bytes written to the server.
     pub up_bytes: u64,
-    /// Bytes read.
+    /// Bytes read from the server.
     pub down_bytes: u64,
-    /// Connections used: more than one after long silences.
+    /// Connections used: more than one after long silences, or if the server closes after each answer.
     pub connections_opened: u64,
-    /// What its threads cost, which have ended. `None` where the system does not tell.
+    /// Cost of the publisher's threads, which have ended. `None` where the system does not tell.
     pub cost: Option<ThreadCost>,
-    /// The first thing that went wrong; nothing was sent after it.
+    /// Problem that ended the publication; nothing was sent after it.
     pub problem: Option<String>,
 }
 
-/// Lines being published. Dropping it lets the thread go on to its end.
+/// A publication under way. Dropping it lets the thread go on to its end.
 #[derive(Debug)]
 pub struct Publisher {
     thread: JoinHandle<Published>,
@@ -143,28 +143,28 @@ impl Publisher {
         Ok(Self { thread, stop, lines_sent })
     }
 
-    /// Lines sent so far.
+    /// Counts the lines sent so far.
     pub fn lines_sent(&self) -> u64 {
         self.lines_sent.load(Ordering::Relaxed)
     }
 
-    /// Whether [`Self::join`] would return at once.
+    /// Returns whether [`Self::join`] would return at once.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Sends nothing more. What was sent is still waited for.
+    /// Stops sending. The answers to what was sent are still waited for.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until everything is sent and answered; blocks.
+    /// Waits until everything is sent and answered, and returns the outcome; blocks.
     pub fn join(self) -> Published {
         self.thread.join().expect("the publisher's thread has no panic")
     }
 }
 
-/// The publisher's thread.
+/// Work of the publisher's thread.
 struct Task {
     target: PublisherTarget,
     stop: Arc<AtomicBool>,
@@ -200,7 +200,7 @@ impl Task {
             if !self.sleep_until(due - REOPEN_LEAD, connection, published)? {
                 break;
             }
-            // With requests unanswered the server is slow, not idle, and keeps the connection.
+            // While requests are unanswered the server is slow, not idle, and keeps the connection.
             let idle = due.saturating_duration_since(last_use) > IDLE_MAX || connection.is_closed();
             if idle && connection.is_answered() {
                 self.reopen(connection, published)?;
@@ -232,8 +232,8 @@ impl Task {
         Ok(())
     }
 
-    /// Waits until everything is answered, on a connection that takes one more request. Since when the server let it;
-    /// `None`: nothing was in the way.
+    /// Waits until everything is answered and the connection takes one more request. Returns since when the server took
+    /// it; `None`: nothing was in the way.
     fn wait_for_turn(
         &self,
         connection: &mut Connection,
@@ -242,7 +242,7 @@ impl Task {
         let began = Instant::now();
         while !connection.is_answered() {
             if connection.has_failed() || connection.is_closed() && !connection.is_answered() {
-                return Err("a request has no answer".to_owned());
+                return Err("a request got no answer".to_owned());
             }
             if began.elapsed() > ANSWERS_MAX {
                 return Err(format!("a request was not answered within {} s", ANSWERS_MAX.as_secs()));
@@ -265,8 +265,9 @@ impl Task {
         Ok(())
     }
 
-    /// Sleeps to an absolute deadline, so that lateness does not add up. Meanwhile a connection that the server has
-    /// closed after its answer is replaced, if it closes after each. False: stop, or nothing more can be sent.
+    /// Sleeps to an absolute deadline, so that lateness does not add up. Meanwhile replaces a connection that the
+    /// server closed after an answer, if it closes after each. Returns false if the publisher must stop, or nothing
+    /// more can be sent.
     fn sleep_until(
         &self,
         deadline: Instant,
@@ -277,7 +278,8 @@ impl Task {
             if self.stop.load(Ordering::Relaxed) || connection.has_failed() {
                 return Ok(false);
             }
-            // One that was never used is left alone: a server that closes such ones would be connected to without end.
+            // A connection that was never used is left alone: a server that closes those would be connected to without
+            // end.
             let may_close = match self.target.append.pipelining() {
                 Pipelining::Pipelined => false,
                 Pipelining::OneAtATime => connection.is_used(),
@@ -295,8 +297,8 @@ impl Task {
     }
 }
 
-/// How late the harness itself sent a line. A server that takes one request at a time makes others wait: that is its
-/// time, up to the moment from which it would have taken this one, and not a moment longer.
+/// Returns how late the harness itself sent a line. A server that takes one request at a time makes others wait. That
+/// wait is the server's time, up to the moment from which it would have taken this request.
 fn lateness(due: Instant, free_since: Option<Instant>, sent: Instant) -> Duration {
     sent.saturating_duration_since(free_since.map_or(due, |free_since| free_since.max(due)))
 }
@@ -319,7 +321,7 @@ impl Published {
     }
 }
 
-/// Groups lines into requests: lines due at the same instant share one, within bounds.
+/// Iterator that groups lines into requests: lines due at the same instant share one, within bounds.
 struct Posts<'a> {
     lines: &'a [(Duration, NewLine)],
     lines_max: usize,

@@ -1,12 +1,12 @@
-//! The recorder: what arrived at one subscriber, and when.
+//! The recorder: notes what arrived at one subscriber, and when.
 //!
-//! Each subscriber owns one and tells it the seqs of every batch with the instant at which the read returned.
-//! Delivery latency is receipt − due time, first receipt only, and only for the cohort: lines due after the
-//! warm-up. Everything else is a bitmap. A recorder never reads the clock; what all of them saw together they note in a
+//! Each subscriber owns one and tells it the seqs of every batch with the instant at which the read returned. Delivery
+//! latency is receipt − due time, first receipt only, and only for the cohort: lines due after the warm-up. Everything
+//! else is a bitmap. A recorder never reads the clock. All recorders of a log note what they saw together in a
 //! [`SharedRecord`].
 //!
-//! At the end every line is exactly one of delivered, lost (missing although the cursor passed it) or censored
-//! (beyond the cursor): **expected = delivered + lost + censored**.
+//! At the end every line is exactly one of delivered, lost (missing although the cursor passed it) or censored (beyond
+//! the cursor): **expected = delivered + lost + censored**.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,16 +20,16 @@ use super::shared_record::SharedRecord;
 use super::staleness::{Age, AgeSum, Staleness};
 use crate::wire::Seq;
 
-/// What became of a set of lines, summed over subscribers.
+/// Counts of what became of a set of lines, summed over subscribers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Lines × subscribers that should arrive.
     pub expected: u64,
-    /// Arrived at least once.
+    /// Lines that arrived at least once.
     pub delivered: u64,
-    /// Missing although the subscriber's cursor passed them.
+    /// Lines that are missing although the subscriber's cursor passed them.
     pub lost: u64,
-    /// Beyond the subscriber's cursor when the run ended.
+    /// Lines beyond the subscriber's cursor when the run ended.
     pub censored: u64,
     /// Receipts after the first of the same line.
     pub duplicated: u64,
@@ -38,12 +38,12 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Every expected line became exactly one of delivered, lost, censored.
+    /// Returns whether every expected line became exactly one of delivered, lost, censored.
     pub fn conserved(&self) -> bool {
         self.expected == self.delivered + self.lost + self.censored
     }
 
-    /// Every line arrived once, in order.
+    /// Returns whether every line arrived once, in order.
     pub fn flawless(&self) -> bool {
         self.delivered == self.expected && self.duplicated == 0 && self.out_of_order == 0
     }
@@ -92,7 +92,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder that has received nothing.
+    /// Creates a recorder that has received nothing.
     pub fn new(table: Arc<DueTable>) -> Self {
         Self {
             received: Bitmap::new(table.lines_count()),
@@ -108,36 +108,36 @@ impl Recorder {
         }
     }
 
-    /// A recorder that also notes its first receipts where all of a log's do.
+    /// Creates a recorder that also notes its first receipts in the record that all recorders of a log share.
     pub fn sharing(table: Arc<DueTable>, shared: Arc<SharedRecord>) -> Self {
         Self { shared: Some(shared), ..Self::new(table) }
     }
 
-    /// Notes the lines of one read, in the order in which they came. `received`: when the read returned that
-    /// completed them, before parsing.
+    /// Notes the lines of one read, in the order in which they came. `received`: when the read returned that completed
+    /// them, before parsing.
     pub fn record(&mut self, seqs: impl IntoIterator<Item = Seq>, received: Instant) {
         for seq in seqs {
             self.record_one(seq, received);
         }
     }
 
-    /// Whether every line of the run has arrived: the drain may end.
+    /// Returns whether every line of the run has arrived, so that the drain may end.
     pub fn is_complete(&self) -> bool {
         self.whole.delivered == self.table.lines_count()
     }
 
-    /// Distinct lines received so far, warm-up included.
+    /// Counts the distinct lines received so far, warm-up included.
     pub fn delivered_count(&self) -> u64 {
         self.whole.delivered
     }
 
-    /// The largest seq received so far; 0 before the first.
+    /// Returns the largest seq received so far; 0 before the first.
     pub fn newest_seq(&self) -> Seq {
         self.largest
     }
 
-    /// Closes the books. `cursor_after`: the last seq of the subscriber's cursor; what is missing up to it is lost,
-    /// what is missing beyond it is censored.
+    /// Closes the books. `cursor_after`: the last seq of the subscriber's cursor. Lines that are missing up to it are
+    /// lost; lines beyond it are censored.
     pub fn finish(mut self, cursor_after: Seq) -> SubscriberDelivery {
         let cohort = self.table.cohort();
         self.cohort.expected = cohort.end - cohort.start;
@@ -195,7 +195,7 @@ impl Recorder {
             match received.checked_duration_since(due) {
                 Some(latency) => self.latency.record(latency),
                 None => {
-                    // Kept as 0, so that samples and deliveries stay equal; the gates refuse such a run.
+                    // Recorded as 0, so that samples and deliveries stay equal; the gates refuse such a run.
                     self.negative_count += 1;
                     self.latency.record(Duration::ZERO);
                 }
@@ -204,43 +204,43 @@ impl Recorder {
     }
 }
 
-/// What one subscriber received.
+/// Deliveries of one subscriber.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubscriberDelivery {
-    /// Of the measured lines.
+    /// Counts of the measured lines.
     pub cohort: Counts,
-    /// Of every line, warm-up included.
+    /// Counts of all lines, warm-up included.
     pub whole: Counts,
-    /// Receipt − due time of the measured lines.
+    /// Delivery latency, receipt − due time, of the measured lines.
     pub latency: LatencyHistogram<u32>,
     /// Measured lines received before they were due.
     pub negative_count: u64,
-    /// Receipts of a seq that nobody published.
+    /// Receipts of a seq that was never published.
     pub unpublished_count: u64,
     age: AgeSum,
     received: Bitmap,
     cohort_seqs: Range<Seq>,
 }
 
-/// What all subscribers of a run received.
+/// Deliveries of all subscribers of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// Subscribers in it.
+    /// Subscribers whose deliveries were added.
     pub subscribers_count: u64,
-    /// Of the measured lines.
+    /// Counts of the measured lines.
     pub cohort: Counts,
-    /// Of every line, warm-up included: a line lost early is lost all the same.
+    /// Counts of all lines, warm-up included: a line lost early is lost too.
     pub whole: Counts,
-    /// Receipt − due time of the measured lines.
+    /// Delivery latency, receipt − due time, of the measured lines.
     pub latency: LatencyHistogram,
     /// Measured lines received before they were due.
     pub negative_count: u64,
-    /// Receipts of a seq that nobody published.
+    /// Receipts of a seq that was never published.
     pub unpublished_count: u64,
     age: AgeSum,
     received_by_any: Option<Bitmap>,
     cohort_seqs: Range<Seq>,
-    /// Of the logs that were joined.
+    /// Distinct lines of the logs that were joined.
     distinct_elsewhere: u64,
 }
 
@@ -266,7 +266,7 @@ impl Delivery {
         }
     }
 
-    /// How old the newest lines of all subscribers were, over the measured time. `None` without subscribers.
+    /// Returns how old the newest lines of all subscribers were, over the measured time. `None` without subscribers.
     pub fn staleness(&self) -> Option<Staleness> {
         self.age.staleness()
     }
@@ -283,7 +283,7 @@ impl Delivery {
         self.distinct_elsewhere += other.distinct_lines_count();
     }
 
-    /// Measured lines that arrived at one subscriber at least: the n of every quantile.
+    /// Counts the measured lines that arrived at one subscriber at least: the n of every quantile.
     pub fn distinct_lines_count(&self) -> u64 {
         let received =
             |received: &Bitmap| self.cohort_seqs.clone().filter(|&seq| received.has(seq)).count() as u64;
@@ -291,7 +291,7 @@ impl Delivery {
     }
 }
 
-/// One bit per seq, from 1.
+/// Set of seqs: one bit per seq, from 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Bitmap {
     words: Vec<u64>,
@@ -312,7 +312,7 @@ impl Bitmap {
         self.words[word] & bit != 0
     }
 
-    /// Whether it was not there before.
+    /// Adds a seq. Returns whether it is new.
     fn insert(&mut self, seq: Seq) -> bool {
         let (word, bit) = Self::place(seq);
         let new = self.words[word] & bit == 0;
@@ -335,13 +335,13 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// `lines` lines, one per ms from 0; those due before `warm_up_ms` are outside the cohort.
+    /// Makes a table of `lines` lines, one per ms from 0; those due before `warm_up_ms` are outside the cohort.
     fn table(lines: u64, warm_up_ms: u64) -> Arc<DueTable> {
         let due = (0..lines).map(Duration::from_millis).collect();
         Arc::new(DueTable::new(Instant::now(), due, Duration::from_millis(warm_up_ms)))
     }
 
-    /// Records each seq `latency` after it was due.
+    /// Makes a recorder that received each seq `latency` after it was due.
     fn received(table: &Arc<DueTable>, seqs: &[Seq], latency: Duration) -> Recorder {
         let mut recorder = Recorder::new(table.clone());
         for &seq in seqs {
@@ -452,7 +452,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever arrives, in whatever order: the books balance, and agree with a set.
+        /// The books balance and agree with a set, whatever arrives in whatever order.
         #[test]
         fn every_line_is_delivered_lost_or_censored(
             lines in 1..150u64, warm_up_ms in 0..200u64,

@@ -1,7 +1,7 @@
-//! One run: a server, a deployment, subscribers, a publisher, and what became of it all.
+//! One run: starts a server, deployments, subscribers and publishers, and collects their results.
 //!
-//! The server is a process of its own, ours or not, and the subscribers use real sockets; only the publisher and the
-//! subscribers share this process, since they share a clock. Nothing is decided here that the plan does not say.
+//! The server is a process of its own, ours or not, and the subscribers use real sockets. Only the publisher and the
+//! subscribers share this process, since they share a clock. The plan decides everything; nothing is decided here.
 
 use std::ops::Add;
 use std::path::PathBuf;
@@ -27,25 +27,25 @@ use super::subscribers::{Expected, Outcome, Subscribers};
 use super::watch::Watch;
 use crate::traffic::{Packets, Traffic};
 
-/// How long all subscribers together may take to connect, beyond a short poll's first interval.
+/// Longest time until all subscribers are connected, beyond a short poll's first interval.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
-/// How often progress is looked at.
+/// Time between two looks at a run's progress.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// Lines × subscribers that arrived.
+    /// Lines × subscribers that have arrived.
     pub received: u64,
-    /// Lines × subscribers that should.
+    /// Lines × subscribers that should arrive.
     pub expected: u64,
 }
 
-/// Makes one run. `schedules` are the due times of each deployment. `look` is told how far it is, many times a second.
-/// When `interrupted` is ready the run ends with [`RunError::Interrupted`].
+/// Makes one run. `schedules` are the due times of each deployment. `look` is called with the progress many times a
+/// second. When `interrupted` is ready the run ends with [`RunError::Interrupted`].
 ///
-/// However it ends, a server that it started is gone and one that it found keeps nothing of it. Merely dropped, it
-/// only takes a started server with it.
+/// When the run returns, a server that it started has ended, and a running one keeps nothing of the run. A run that is
+/// only dropped ends the server that it started, and cleans up nothing else.
 pub async fn run(
     plan: &str,
     program: PathBuf,
@@ -70,7 +70,7 @@ pub async fn run(
     Ok(result)
 }
 
-/// The run itself; the result is not judged yet.
+/// Makes the run itself; the result is not judged yet.
 async fn measure(
     plan: &str,
     measured: &mut ServerUnderTest,
@@ -136,7 +136,7 @@ async fn measure(
     let after = (measured.sample(), ProcessReading::take(harness), Instant::now());
 
     let mut problem = measured.died();
-    // Subscribers learn the end as they learned the lines.
+    // Subscribers learn of the end in the same way as of the lines.
     for follower in &followers {
         let finished = measured.finish(follower.deployment, follower.lines_count()).await;
         problem = problem.or(finished);
@@ -165,7 +165,7 @@ async fn measure(
         verdict: Verdict::default(),
         verdict_reasons: Vec::new(),
         checks: Vec::new(),
-        // A clock before 1970 is nobody's.
+        // No machine's clock stands before 1970.
         cohort_started_us: cohort_started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64,
         measured: schedules.iter().map(cohort).max().unwrap_or_default(),
         published_count,
@@ -198,7 +198,7 @@ async fn measure(
     })
 }
 
-/// What the measured subscribers had counted at a moment.
+/// Counts of the measured subscribers at one moment.
 struct Counted {
     at: Instant,
     traffic: Traffic,
@@ -245,11 +245,11 @@ async fn connected(followers: &[Followers], limit: Duration) -> Result<(), RunEr
     }
 }
 
-/// Each kind once, with how many it happened to.
+/// Lists each kind of problem once, with the number of lines or subscribers.
 fn problems(outcome: &Outcome) -> Vec<String> {
     let mut problems = Vec::new();
     if outcome.altered_count > 0 {
-        problems.push(format!("{} lines arrived with another text", outcome.altered_count));
+        problems.push(format!("{} lines arrived with a text that was not published", outcome.altered_count));
     }
     if outcome.unfinished_count > 0 {
         problems.push(format!("{} subscribers did not see the end of the log", outcome.unfinished_count));

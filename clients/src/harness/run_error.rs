@@ -1,50 +1,53 @@
-//! Why there is no result at all: what keeps a run from being made.
+//! Run errors: reasons why a run has no result at all.
 
 use super::server_process::ServerProcessError;
 use crate::api::ApiError;
 
 use std::time::Duration;
 
-/// Why there is no result at all.
+/// Reason why a run has no result at all.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// No server.
+    /// The server could not be started.
     #[error(transparent)]
     Server(#[from] ServerProcessError),
-    /// The server did not do what the run needs.
+    /// A call to the server failed.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// The server lacks the transport.
+    /// The server does not offer the transport.
     #[error("the server has no transport {wanted}; it has {}", .offered.join(", "))]
     NoTransport {
-        /// What the plan wants.
+        /// Transport that the plan wants.
         wanted: &'static str,
-        /// What there is.
+        /// Transports that the server offers.
         offered: Vec<String>,
     },
-    /// Not everybody got a connection.
-    #[error("{connected} of {wanted} subscribers have a connection after {} s", limit.as_secs())]
+    /// Some subscribers got no connection.
+    #[error(
+        "only {connected} of {wanted} subscribers have a connection after {} s; check how many the server allows",
+        limit.as_secs()
+    )]
     NotConnected {
-        /// How many have.
+        /// Subscribers that have a connection.
         connected: usize,
-        /// How many should.
+        /// Subscribers that should have one.
         wanted: usize,
-        /// How long they were waited for.
+        /// Time that the run waited.
         limit: Duration,
     },
     /// The publisher could not start.
     #[error("the publisher cannot start: {0}")]
     Publisher(std::io::Error),
-    /// A server that somebody else runs has no address.
+    /// The host of a running server has no address.
     #[error("{server} cannot be reached: {error}")]
     Unreachable {
-        /// Which server.
+        /// URL of the server.
         server: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         error: std::io::Error,
     },
-    /// Somebody wants an end of it.
+    /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
 }

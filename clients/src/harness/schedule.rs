@@ -1,7 +1,7 @@
-//! Schedules: when each line is due, and what it says.
+//! Schedules: when each line is due, and its text.
 //!
-//! A pure function of its parameters: the same schedule gives the same due times and texts to the publisher, to
-//! the recorders and to the next transport. It reads no clock and never sleeps.
+//! A schedule is a pure function of its parameters. So the publisher, the recorders and the next transport get the same
+//! due times and texts. It reads no clock and never sleeps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,44 +12,44 @@ use rand_pcg::Pcg64;
 use crate::recording::Recording;
 use crate::wire::NewLine;
 
-/// The due times of one deployment's lines.
+/// Due times and texts of one deployment's lines.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Schedule {
-    /// A real deployment's own gaps, bursts and silences.
+    /// The gaps, bursts and silences of a recorded deployment.
     Replay {
-        /// Whose lines.
+        /// Recording whose lines are replayed.
         recording: Arc<Recording>,
-        /// 2 is twice as fast. Positive.
+        /// Speed; 2 is twice as fast. Positive.
         speed: f64,
     },
-    /// One line every 1/rate, the first at 0.
+    /// Lines at equal gaps of 1/rate, the first at 0.
     Periodic {
-        /// How often, and of what size.
+        /// Rate, duration and size of the lines.
         lines: Generated,
     },
-    /// Independent, exponentially distributed gaps: what many unrelated writers look like, and what the theory
-    /// assumes.
+    /// Lines at independent, exponentially distributed gaps, as many unrelated writers make them. The theory assumes
+    /// these gaps.
     Poisson {
-        /// How often on average, and of what size.
+        /// Mean rate, duration and size of the lines.
         lines: Generated,
-        /// The same seed gives the same times.
+        /// Seed of the random gaps; equal seeds give equal times.
         seed: u64,
     },
 }
 
-/// Lines that a schedule makes up.
+/// Parameters of the lines that a schedule generates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Generated {
     /// Lines per second. Positive.
     pub rate_hz: f64,
-    /// Lines are due before this.
+    /// Duration of the schedule: lines are due before its end.
     pub duration: Duration,
     /// Bytes of each text; a text is longer when its number needs more.
     pub payload_bytes: usize,
 }
 
 impl Schedule {
-    /// When each line is due, counted from the start; never decreasing.
+    /// Returns when each line is due, counted from the start; never decreasing.
     ///
     /// ```
     /// use std::time::Duration;
@@ -64,7 +64,7 @@ impl Schedule {
                 Box::new(recording.lines.iter().map(|line| line.offset.div_f64(*speed)))
             }
             Self::Periodic { lines } => {
-                // By multiplication, not by adding up: no drift, whatever the rate.
+                // Multiplied, not added up, so that there is no drift at any rate.
                 let due = |n: u64| Duration::from_secs_f64(n as f64 / lines.rate_hz);
                 Box::new((0..).map(due).take_while(|due| *due < lines.duration))
             }
@@ -81,7 +81,7 @@ impl Schedule {
         }
     }
 
-    /// Each line with its due time. Generated texts begin with the line's number, which is its seq in a new log.
+    /// Returns each line with its due time. Generated texts contain the line's number, which is its seq in a new log.
     pub fn lines(&self) -> Box<dyn Iterator<Item = (Duration, NewLine)> + Send + '_> {
         match self {
             Self::Replay { recording, .. } => {
@@ -94,7 +94,8 @@ impl Schedule {
         }
     }
 
-    /// From the start to the end of the last line's turn: where the drain begins.
+    /// Returns the time from the start to the end of the schedule, where the drain begins. A replay ends with its last
+    /// line.
     pub fn duration(&self) -> Duration {
         match self {
             Self::Replay { recording, speed } => {
@@ -105,7 +106,7 @@ impl Schedule {
     }
 }
 
-/// `line 42 ` and a filler up to `payload_bytes`; just the number where that is too short.
+/// Returns `line 42 ` and a filler up to `payload_bytes`; only the number where that is too short.
 fn numbered_text(number: u64, payload_bytes: usize) -> String {
     const FILLER: &str = "the quick brown fox jumps over the lazy dog ";
     let mut text = format!("line {number} ");

@@ -1,39 +1,39 @@
 //! Time series: how a run went, second by second, for `timeseries.csv`.
 //!
-//! Deliveries come from the recorders; everything else is read from counters by the run and turned into rates here. The
-//! one place that names a series. Pure.
+//! Deliveries come from the recorders. The run reads everything else from counters, which are turned into rates here.
+//! Series are named only here. Pure.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// One value of one series.
+/// One value of one time series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesPoint {
-    /// Seconds since the first due time; negative before it.
+    /// Time of the value, seconds since the first due time; negative before it.
     pub t_s: f64,
-    /// The series: a name of [`SERIES`].
+    /// Name of the series, one of [`SERIES`].
     pub metric: Cow<'static, str>,
-    /// The value.
+    /// Value of the series at that time.
     pub value: f64,
-    /// Its unit.
+    /// Unit of the value.
     pub unit: Cow<'static, str>,
 }
 
-/// A series' name, unit and definition.
+/// Name, unit and definition of a time series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Series {
-    /// The name in the column `metric`.
+    /// Name in the column `metric`.
     pub name: &'static str,
-    /// The unit.
+    /// Unit of the values.
     pub unit: &'static str,
-    /// One sentence.
+    /// Definition in one sentence.
     pub definition: &'static str,
 }
 
 impl Series {
-    /// Its value at an instant.
+    /// Makes a point of the series.
     pub(super) fn point(&self, t_s: f64, value: f64) -> SeriesPoint {
         SeriesPoint { t_s, metric: self.name.into(), value, unit: self.unit.into() }
     }
@@ -42,7 +42,7 @@ impl Series {
 pub(super) const LINES_DELIVERED: Series = Series {
     name: "lines_delivered",
     unit: "count",
-    definition: "Lines × subscribers that were due in the second that begins at t_s and arrived, whenever that was.",
+    definition: "Lines × subscribers that were due in the second that begins at t_s and arrived, then or later.",
 };
 pub(super) const LATENCY_MEAN: Series = Series {
     name: "delivery_latency_mean",
@@ -57,22 +57,22 @@ pub(super) const LATENCY_MAX: Series = Series {
 const REQUESTS: Series = Series {
     name: "requests",
     unit: "1/s",
-    definition: "Requests that were answered since the sample before, per second.",
+    definition: "Requests that were answered since the last sample, per second.",
 };
 const L7: Series = Series {
     name: "l7",
     unit: "bytes/s",
-    definition: "Bytes through the subscribers' sockets, up and down, since the sample before, per second.",
+    definition: "Bytes through the subscribers' sockets, up and down, since the last sample, per second.",
 };
 const STALENESS: Series = Series {
     name: "staleness",
     unit: "ms",
-    definition: "Age of the newest line at t_s, mean over subscribers; of one without a line, since the first due time.",
+    definition: "Age of the newest line at t_s, mean over subscribers; without a line, the time since the first due time.",
 };
 const SERVER_CPU: Series = Series {
     name: "server_cpu",
     unit: "ratio",
-    definition: "CPU time of wirelab's own server per second of wall time since the sample before.",
+    definition: "CPU time of wirelab's own server per second of wall time since the last sample.",
 };
 const CONNECTIONS_OPEN: Series = Series {
     name: "connections_open",
@@ -80,29 +80,29 @@ const CONNECTIONS_OPEN: Series = Series {
     definition: "Connections of the subscribers that are open at t_s.",
 };
 
-/// Every series.
+/// Every time series.
 pub const SERIES: &[Series] =
     &[LINES_DELIVERED, LATENCY_MEAN, LATENCY_MAX, REQUESTS, L7, STALENESS, SERVER_CPU, CONNECTIONS_OPEN];
 
-/// Between two samples: as fine as the bins of the deliveries, and too seldom to cost anything.
+/// Time between two samples: as fine as the bins of the deliveries, and too rare to cost anything.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// What is read at one instant. Counters run since the begin of the run.
+/// Counters and levels at one instant. Counters count from the start of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Sample {
     /// Requests that have an outcome.
     pub requests_count: u64,
-    /// Bytes up and down.
+    /// Bytes through the subscribers' sockets, up and down.
     pub l7_bytes: u64,
     /// CPU time of the server.
     pub server_cpu: Option<Duration>,
-    /// Connections open.
+    /// Connections that are open.
     pub connections_open_count: u64,
     /// Mean age of the subscribers' newest lines; `None` before the first due time.
     pub staleness: Option<Duration>,
 }
 
-/// Turns samples into series.
+/// Turns samples into time series.
 #[derive(Debug, Default)]
 pub struct Sampler {
     last: Option<(f64, Sample)>,
@@ -110,12 +110,12 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Whether it is time for the next sample.
+    /// Returns whether it is time for the next sample.
     pub fn is_due(&self, t_s: f64) -> bool {
         self.last.as_ref().is_none_or(|(last_s, _)| t_s - last_s >= SAMPLE_EVERY.as_secs_f64())
     }
 
-    /// Notes a sample taken at `t_s`. Rates begin with the second one.
+    /// Notes a sample taken at `t_s`. Rates begin with the second sample.
     pub fn note(&mut self, t_s: f64, sample: Sample) {
         let levels = [
             (CONNECTIONS_OPEN, Some(sample.connections_open_count as f64)),
@@ -137,7 +137,7 @@ impl Sampler {
         self.last = Some((t_s, sample));
     }
 
-    /// Everything noted.
+    /// Returns all points of all series.
     pub fn into_points(self) -> Vec<SeriesPoint> {
         self.points
     }

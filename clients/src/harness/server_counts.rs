@@ -1,4 +1,4 @@
-//! What the server counted: `/metrics` as a second opinion on the clients' own counts.
+//! The server's counts: `/metrics` as a second opinion on the clients' own counts.
 
 use std::time::{Duration, Instant};
 
@@ -6,21 +6,21 @@ use crate::api::Api;
 use crate::traffic::{Requests, Traffic};
 use crate::wire::{Outcome, Transport};
 
-/// How long a server may take to notice that its subscribers have gone: its counts are whole only then.
+/// Longest time until a server notices that its subscribers have gone: only then its counts are whole.
 const CLOSED_MAX: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Who else may be connected.
+/// Other clients that may be connected to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Others {
-    /// Nobody: the server was started for this run.
+    /// No other client: the server was started for this run.
     None,
-    /// Anybody: it was running before.
+    /// Any other client: the server was running before.
     Perhaps,
 }
 
-/// The traffic of some transports as the server saw it since its start, once their connections are closed. `None`: it
-/// cannot say.
+/// Returns the traffic of some transports as the server counted it since its start, once their connections are closed.
+/// `None`: the server cannot say.
 pub(super) async fn server_traffic(
     api: &mut Api,
     transports: &[Transport],
@@ -33,7 +33,7 @@ pub(super) async fn server_traffic(
         let open: u64 = transports.iter().map(open_of).sum::<Option<u64>>()?;
         let late = Instant::now() > until;
         if open == 0 || late && others == Others::Perhaps {
-            // Asked once more: the counters of this answer may have been read before its gauge.
+            // The server is asked once more: the counters of this answer may have been read before its gauge.
             return traffic_of(&api.metrics().await.ok()?, transports);
         }
         if late {
@@ -43,7 +43,7 @@ pub(super) async fn server_traffic(
     }
 }
 
-/// What the server counts now, whoever is connected. `None`: it cannot say.
+/// Returns the server's counts now, whether clients are connected or not. `None`: the server cannot say.
 pub(super) async fn traffic_so_far(api: &mut Api, transports: &[Transport]) -> Option<Traffic> {
     traffic_of(&api.metrics().await.ok()?, transports)
 }
@@ -52,7 +52,8 @@ fn traffic_of(text: &str, transports: &[Transport]) -> Option<Traffic> {
     transports.iter().map(|transport| traffic(text, *transport)).sum()
 }
 
-/// Subscribers whom the server holds at this moment: polls that wait, and open streams. `None`: it cannot say.
+/// Counts the subscribers that the server holds at this moment: polls that wait, and open streams. `None`: the server
+/// cannot say.
 pub(super) async fn waiters_now(api: &mut Api, transports: &[Transport]) -> Option<u64> {
     let text = api.metrics().await.ok()?;
     transports.iter().map(|transport| value(&text, "wirelab_waiters", *transport, None)).sum()
@@ -77,7 +78,7 @@ fn traffic(text: &str, transport: Transport) -> Option<Traffic> {
     })
 }
 
-/// The sample of one metric, whatever the order of its labels.
+/// Returns the sample of one metric, whatever the order of its labels.
 fn value(text: &str, name: &str, transport: Transport, label: Option<(&str, &str)>) -> Option<u64> {
     let wanted = |(key, value): (&str, &str)| format!("{key}=\"{value}\"");
     let transport = wanted(("transport", transport.name()));

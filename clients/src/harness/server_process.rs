@@ -1,11 +1,12 @@
 //! The measured server, as a process of its own.
 //!
-//! The harness never links the server: it starts `wirelab serve`, or the start script of another server, on a free
-//! port with an empty folder, reads the address from its first line, and ends it after the run. A server that dies
-//! or says nothing is an error with the last lines it wrote. Dropping it kills it.
+//! The harness never links the server. It starts `wirelab serve`, or the start script of another server, on a free port
+//! with an empty folder. It reads the address from the server's first line, and ends the server after the run. A server
+//! that dies or says nothing is an error with the last lines that it wrote. Dropping a [`ServerProcess`] kills the
+//! server.
 //!
-//! Each server leads a process group of its own, so that its workers are measured and ended with it, and Ctrl-C in
-//! the terminal reaches the harness alone.
+//! Each server leads a process group of its own. So its workers are measured and ended with it, and Ctrl-C in the
+//! terminal reaches the harness alone.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,36 +27,36 @@ use tokio::time::timeout;
 use super::cell::StoreKind;
 use crate::os;
 
-/// From start to the line with the address: opening an empty store takes milliseconds.
+/// Longest time from start to the line with the address: opening an empty store takes milliseconds.
 const START_MAX: Duration = Duration::from_secs(10);
-/// From SIGTERM to the end; the contract says under 2 s.
+/// Longest time from SIGTERM to the end; the contract says under 2 s.
 const STOP_MAX: Duration = Duration::from_secs(3);
-/// How often a server that was told to stop is looked at.
+/// Time between two looks at a server that was told to stop.
 const LOOK: Duration = Duration::from_millis(5);
-/// Lines of the server's stderr kept for an error.
+/// Most lines of the server's stderr that are kept for an error.
 const STDERR_LINES_MAX: usize = 20;
-/// Bytes of one such line; the rest becomes lines of its own.
+/// Most bytes of one line of output; the rest becomes lines of its own.
 const OUTPUT_LINE_BYTES_MAX: u64 = 4 << 10;
 
-/// What the server's first line begins with, before its address.
+/// First characters of the server's first line, before its address.
 const LISTENING: &str = "listening on http://";
 
-/// How to start a server.
+/// Command that starts a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerCommand {
     /// `wirelab serve`.
     Wirelab {
-        /// The program that has the command `serve`: usually this one.
+        /// Program that has the command `serve`: usually this one.
         program: PathBuf,
-        /// Where it keeps its logs.
+        /// Store of the server's logs.
         store: StoreKind,
-        /// More flags of `serve`.
+        /// Further flags of `serve`.
         arguments: Vec<String>,
     },
-    /// The start script of another server. It gets an empty folder as its only argument, listens on a free port of
-    /// 127.0.0.1, says so as `wirelab serve` does, stays in the foreground, and ends when its stdin does.
+    /// The start script of another server. It gets an empty folder as its only argument and listens on a free port of
+    /// 127.0.0.1. It prints its address as `wirelab serve` does, stays in the foreground, and ends when its stdin does.
     Script {
-        /// The script.
+        /// Path of the script.
         path: PathBuf,
     },
 }
@@ -89,52 +90,52 @@ pub struct ServerProcess {
     addr: SocketAddr,
     pid: u32,
     stderr: LastLines,
-    // Removed when the server is gone.
+    // The folder is removed when the server is gone.
     _folder: TempDir,
 }
 
-/// Why there is no server.
+/// Error of a server that did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerProcessError {
-    /// It could not be started, or its data folder could not be made.
+    /// The program could not be started, or the data folder could not be made.
     #[error("cannot start the server {program}: {error}")]
     Start {
-        /// The program.
+        /// Path of the program.
         program: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         error: io::Error,
     },
-    /// It ended before it listened.
+    /// The server ended before it listened.
     #[error("the server ended before it listened ({status}){said}")]
     Ended {
-        /// How.
+        /// Exit status of the server.
         status: String,
-        /// The end of its stderr.
+        /// Last lines of the server's stderr.
         said: Said,
     },
-    /// It did not say where it listens.
+    /// The server did not print its address in time.
     #[error("the server did not print \"{LISTENING}ADDRESS\" within {} s{said}", START_MAX.as_secs())]
     Silent {
-        /// The end of its stderr.
+        /// Last lines of the server's stderr.
         said: Said,
     },
-    /// Its monotonic clock is shifted against ours: it runs in another time namespace.
+    /// The server's monotonic clock is shifted against ours: it runs in another time namespace.
     #[error(
         "the server reads another clock ({theirs}, this program {ours}); start both in the same time namespace"
     )]
     OtherClock {
-        /// The name of the server's.
+        /// Name of the server's clock.
         theirs: String,
-        /// The name of ours.
+        /// Name of this program's clock.
         ours: String,
     },
-    /// Its first line says something else.
+    /// The server's first line is not its address.
     #[error("the server's first line is {line:?} instead of \"{LISTENING}ADDRESS\"{said}")]
     Unclear {
-        /// What it printed.
+        /// First line that the server printed.
         line: String,
-        /// The end of its stderr.
+        /// Last lines of the server's stderr.
         said: Said,
     },
 }
@@ -148,7 +149,7 @@ impl std::fmt::Display for Said {
         if self.0.is_empty() {
             return f.write_str("; it wrote nothing to stderr");
         }
-        write!(f, "; its last words:\n{}", self.0.join("\n"))
+        write!(f, "; its last lines:\n{}", self.0.join("\n"))
     }
 }
 
@@ -161,7 +162,7 @@ impl ServerProcess {
         let mut child = command
             .command(folder.path())
             .process_group(0)
-            // Closed by the kernel when this process dies, however it dies: kill -9 leaves no server behind.
+            // The kernel closes stdin when this process dies, however it dies: kill -9 leaves no server behind.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -172,7 +173,7 @@ impl ServerProcess {
         let (first, first_line) = oneshot::channel();
         let stdout = child.stdout.take().expect("stdout is piped");
         let errors = child.stderr.take().expect("stderr is piped");
-        // Both are read until the end, or the server would block on a full pipe.
+        // Both outputs are read until the end, or the server would block on a full pipe.
         let mut first = Some(first);
         tokio::spawn(drain(stdout, move |line| {
             if let Some(first) = first.take() {
@@ -181,7 +182,7 @@ impl ServerProcess {
         }));
         let keep = stderr.clone();
         let drained = tokio::spawn(drain(errors, move |line| keep.push(line)));
-        // From here on, dropping it ends the whole group.
+        // From here on, dropping the value ends the whole group.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self { child, addr: nowhere, pid, stderr, _folder: folder };
         match timeout(START_MAX, first_line).await {
@@ -193,11 +194,11 @@ impl ServerProcess {
                 }
                 None => Err(ServerProcessError::Unclear { line, said: server.said() }),
             },
-            // It closed its stdout: it is about to end.
+            // The server closed its stdout: it is about to end.
             Ok(Err(_)) => {
                 let status = match server.wait(STOP_MAX).await {
                     Some(status) => status.to_string(),
-                    None => "it closed its stdout and goes on".to_owned(),
+                    None => "it closed its stdout and still runs".to_owned(),
                 };
                 let _ = timeout(STOP_MAX, drained).await;
                 Err(ServerProcessError::Ended { status, said: server.said() })
@@ -206,33 +207,35 @@ impl ServerProcess {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Of the process and of the group that it leads: for the process sampler.
+    /// Returns the pid of the process, which is also that of the group that it leads.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// How it ended, if it did: a server that dies breaks the run. What is left of its group is killed.
+    /// Returns how the server ended, if it has ended: a server that dies breaks the run. Kills what is left of its
+    /// group.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         let running = self.child.id().is_some();
         let ended = self.child.try_wait().ok().flatten();
         if running && ended.is_some() {
-            // As long as anybody is left in the group, its number is nobody else's.
+            // As long as a process is left in the group, the kernel gives its number to no other.
             self.signal_group(Signal::SIGKILL);
         }
         ended
     }
 
-    /// The end of its stderr.
+    /// Returns the last lines of the server's stderr.
     pub fn said(&self) -> Said {
         self.stderr.said()
     }
 
-    /// Ends it and every process of its group: SIGTERM, and SIGKILL after 3 s, or for whoever outlives it.
+    /// Ends the server and every process of its group: SIGTERM, then SIGKILL after 3 s, and for processes that outlive
+    /// the server.
     pub async fn stop(mut self) -> io::Result<Stopped> {
         if let Some(status) = self.has_ended() {
             return Ok(Stopped { status, killed: false });
@@ -247,8 +250,8 @@ impl ServerProcess {
         }
     }
 
-    /// How it ended, once it has; `None`: not within `limit`. Its stdin stays open meanwhile: closing it would hide
-    /// that SIGTERM was ignored.
+    /// Waits until the server has ended and returns how; `None`: not within `limit`. Its stdin stays open meanwhile:
+    /// closing it would hide that SIGTERM was ignored.
     async fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let until = Instant::now() + limit;
         loop {
@@ -261,7 +264,7 @@ impl ServerProcess {
     }
 
     fn signal_group(&self, signal: Signal) {
-        // Nobody left to be told is what is wanted.
+        // An error means that no process is left, which is the aim.
         let _ = killpg(Pid::from_raw(self.pid as i32), signal);
     }
 }
@@ -274,7 +277,7 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Refuses a server whose clock is not ours. Where a system has no such clocks, or hides them, all have one.
+/// Refuses a server whose clock is not ours. Where a system does not name its clocks, all processes have the same one.
 fn one_clock(ours: Option<String>, theirs: Option<String>) -> Result<(), ServerProcessError> {
     match (ours, theirs) {
         (Some(ours), Some(theirs)) if ours != theirs => Err(ServerProcessError::OtherClock { theirs, ours }),
@@ -282,16 +285,16 @@ fn one_clock(ours: Option<String>, theirs: Option<String>) -> Result<(), ServerP
     }
 }
 
-/// How a server ended.
+/// End of a server that was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
-    /// Its exit status.
+    /// Exit status of the server.
     pub status: ExitStatus,
-    /// It did not obey SIGTERM in time.
+    /// Whether it had to be killed because it did not obey SIGTERM in time.
     pub killed: bool,
 }
 
-/// The newest lines of an output.
+/// Newest lines of an output.
 #[derive(Debug, Clone, Default)]
 struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
@@ -329,8 +332,8 @@ mod tests {
 
     use nix::sys::signal::kill;
 
-    /// Stand-ins for a server. All are written before the first is started: a script that another test's fork
-    /// still holds open for writing cannot be executed.
+    /// Returns the path of a script that stands in for a server. All scripts are written before the first is started: a
+    /// script that another test's fork still holds open for writing cannot be executed.
     fn script_path(name: &str) -> PathBuf {
         static FOLDER: OnceLock<TempDir> = OnceLock::new();
         let folder = FOLDER.get_or_init(|| {
@@ -438,7 +441,7 @@ mod tests {
         assert!(is_alive(worker));
         let stopped = server.stop().await.unwrap();
         assert!(!stopped.killed && stopped.status.success());
-        // Killed, it is a zombie until whoever inherited it looks.
+        // A killed worker is a zombie until the process that inherited it looks.
         let gone = || {
             let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
             !is_alive(worker) || stat.contains(") Z ")

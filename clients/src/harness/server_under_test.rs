@@ -1,8 +1,8 @@
-//! The server of a run: how it is started or found, spoken to, asked for its counts, and left.
+//! The server of a run: starts or finds it, speaks to it, asks for its counts, and leaves it.
 //!
-//! A run treats all alike: wirelab's own, one that is running already, and one that a profile describes. What
-//! differs between them stands here. Leaving puts things back: a started server is ended, and a running one keeps
-//! nothing of the run.
+//! A run treats all servers alike: wirelab's own, one that is running already, and one that a profile describes. Their
+//! differences stand here. Leaving puts things back: a started server is ended, and a running one keeps nothing of the
+//! run.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,18 +31,19 @@ use crate::{Options, ServerUrl, Subscriber, Target, connect, os};
 
 /// Connections of a run besides its subscribers': publisher, API, and reconnects while the old ones close.
 const OTHER_CONNECTIONS: u32 = 64;
-/// Between the last connection and the first due time: requests in flight arrive, caches warm up.
+/// Time between the last connection and the first due time: requests in flight arrive, caches warm up.
 const SETTLE: Duration = Duration::from_millis(300);
-/// The same where nobody says that a subscription holds: a thread is started, a room is joined.
+/// Time between the last connection and the first due time for a profile. Such a server does not say when a
+/// subscription is ready: it may start a thread, or join a room.
 const SETTLE_PROFILE: Duration = Duration::from_secs(1);
-/// How long the text that ends a log may take to arrive, once every line had its time.
+/// Longest time until the text that ends a log arrives, once every line had its time.
 const END_MAX: Duration = Duration::from_secs(5);
-/// How often the publisher of that text is looked at.
+/// Time between two looks at the publisher of the text that ends a log.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The server of one run, and the deployment there.
+/// The server of one run, and the run's deployments there.
 pub(super) struct ServerUnderTest {
-    /// `None`: somebody else's.
+    /// Process of the server; `None`: it was running already.
     process: Option<ServerProcess>,
     addr: SocketAddr,
     url: ServerUrl,
@@ -51,15 +52,15 @@ pub(super) struct ServerUnderTest {
 }
 
 enum Speaks {
-    /// wirelab's contract.
+    /// The server keeps wirelab's contract.
     Contract(Box<Contract>),
-    /// What a profile says.
+    /// The server speaks as a profile describes.
     Profile(ProfileTarget),
 }
 
 struct Contract {
     api: Api,
-    /// One per deployment.
+    /// What subscribers follow, one target per deployment.
     targets: Vec<Target>,
     transport: Transport,
     fallback: Vec<Transport>,
@@ -68,20 +69,20 @@ struct Contract {
 }
 
 impl Contract {
-    /// Every transport that a subscriber may use.
+    /// Returns every transport that a subscriber may use.
     fn rungs(&self) -> Vec<Transport> {
         std::iter::once(self.transport).chain(self.fallback.iter().copied()).collect()
     }
 }
 
-/// The lines of a schedule: as they are sent, and as they must arrive.
+/// Lines of a schedule: as they are sent, and as they must arrive.
 pub(super) struct Lines {
     pub(super) sent: Vec<(Duration, NewLine)>,
     pub(super) expected: Vec<NewLine>,
 }
 
 impl ServerUnderTest {
-    /// Starts or finds the cell's server and makes a deployment there. `program` has the command `serve`.
+    /// Starts or finds the cell's server and creates the deployments there. `program` has the command `serve`.
     pub(super) async fn start(plan: &str, program: PathBuf, cell: &Cell) -> Result<Self, RunError> {
         match &cell.server {
             Server::Wirelab => {
@@ -106,7 +107,7 @@ impl ServerUnderTest {
         let mut api = Api::new(url.clone());
         let offered: Vec<_> = api.transports().await?.into_iter().map(|transport| transport.name).collect();
         let (transport, fallback) = (cell.transport, cell.fallback.clone());
-        // A rung that is missing on purpose is what a fallback is for.
+        // With a fallback, the first transport may be missing on purpose.
         if fallback.is_empty() && !offered.iter().any(|name| name == transport.name()) {
             return Err(RunError::NoTransport { wanted: transport.name(), offered });
         }
@@ -133,14 +134,14 @@ impl ServerUnderTest {
             ServerOf::Running(url) => (None, url.clone()),
         };
         let addr = resolve(&url).await?;
-        // Of its own, so that a server that keeps lines gives none of an earlier run.
+        // A new name for each run: a server that keeps lines must not send those of an earlier run.
         let deployment = format!("wirelab-{:08x}", rand::random::<u32>());
         let speaks =
             Speaks::Profile(ProfileTarget { profile: profile.clone(), server: url.clone(), deployment });
         Ok(Self { process, addr, url, options: options(cell), speaks })
     }
 
-    /// Makes subscribers of the run's how manieth deployment.
+    /// Returns a factory of subscribers for deployment number `deployment`, from 0.
     pub(super) fn subscriber(
         &self,
         deployment: usize,
@@ -165,7 +166,7 @@ impl ServerUnderTest {
         made
     }
 
-    /// Where and how lines of the how manieth deployment are published.
+    /// Returns where and how lines of deployment number `deployment`, from 0, are published.
     pub(super) fn publisher(&self, deployment: usize) -> PublisherTarget {
         let append = match &self.speaks {
             Speaks::Contract(contract) => {
@@ -180,14 +181,14 @@ impl ServerUnderTest {
         PublisherTarget { addr: self.addr, host: self.url.authority().to_owned(), append }
     }
 
-    /// The lines of a schedule, as this server takes and gives them.
+    /// Turns the lines of a schedule into those that this server takes and those that it must deliver.
     pub(super) fn lines(&self, lines: Vec<(Duration, NewLine)>) -> Lines {
         match &self.speaks {
             Speaks::Contract(_) => {
                 let expected = lines.iter().map(|(_, line)| line.clone()).collect();
                 Lines { sent: lines, expected }
             }
-            // It has a text and nothing else, and the text must say which line it is.
+            // A line of such a server is a text and nothing else, so the text must contain its number.
             Speaks::Profile(_) => {
                 let numbered = |(seq, (due, line)): (u64, &(Duration, NewLine))| {
                     (*due, NewLine::plain(numbered::number(seq, &line.text)))
@@ -198,7 +199,7 @@ impl ServerUnderTest {
         }
     }
 
-    /// Between the last connection and the first due time.
+    /// Returns the time between the last connection and the first due time.
     pub(super) fn settle(&self) -> Duration {
         match &self.speaks {
             Speaks::Contract(_) => SETTLE,
@@ -206,17 +207,18 @@ impl ServerUnderTest {
         }
     }
 
-    /// Its process, if it was started for the run.
+    /// Returns the pid of the server, if it was started for the run.
     pub(super) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(ServerProcess::pid)
     }
 
-    /// What its processes cost so far; nothing of a server that somebody else started.
+    /// Returns the cost of the server's processes so far; nothing for a server that was running already.
     pub(super) fn sample(&self) -> GroupSample {
         self.process.as_ref().map(|process| GroupSample::take(process.pid())).unwrap_or_default()
     }
 
-    /// CPU time that wirelab's own server has used, which is one process. `None` of others: some have workers.
+    /// Returns the CPU time that wirelab's own server has used, which is one process. `None` for other servers: some
+    /// have workers.
     pub(super) fn cpu(&self) -> Option<Duration> {
         match &self.speaks {
             Speaks::Contract(_) => os::process_cpu(self.process.as_ref()?.pid()),
@@ -224,7 +226,8 @@ impl ServerUnderTest {
         }
     }
 
-    /// Counts the subscribers that the server holds during `window`. `None`: it cannot say, or others may be there.
+    /// Starts to count the subscribers that the server holds during `window`. `None`: the server cannot say, or other
+    /// clients may be connected.
     pub(super) fn waiters(&self, window: Range<Instant>) -> Option<WaitersProbe> {
         match &self.speaks {
             Speaks::Contract(contract) => match contract.others {
@@ -235,15 +238,15 @@ impl ServerUnderTest {
         }
     }
 
-    /// Why it is gone, if it is.
+    /// Returns why the server is gone, if it is.
     pub(super) fn died(&mut self) -> Option<String> {
         let process = self.process.as_mut()?;
         let status = process.has_ended()?;
         Some(format!("the server ended during the run ({status}){}", process.said()))
     }
 
-    /// Ends a deployment's log, so that subscribers learn of it as they learned of the lines. The problem, if there was
-    /// one.
+    /// Ends a deployment's log, so that subscribers learn of the end in the same way as of the lines. Returns the
+    /// problem, if there was one.
     pub(super) async fn finish(&mut self, deployment: usize, lines_count: u64) -> Option<String> {
         let publisher = self.publisher(deployment);
         match &mut self.speaks {
@@ -262,22 +265,25 @@ impl ServerUnderTest {
                 while !publisher.is_finished() {
                     tokio::time::sleep(LOOK).await;
                 }
-                publisher.join().problem.map(|problem| format!("the end of the log: {problem}"))
+                publisher
+                    .join()
+                    .problem
+                    .map(|problem| format!("the end of the log was not published: {problem}"))
             }
         }
     }
 
-    /// How long subscribers may take to see the end when not all lines arrived within the drain.
+    /// Returns how long subscribers may take to see the end when not all lines arrived within the drain.
     pub(super) fn end_limit(&self) -> Duration {
         match &self.speaks {
-            // What has not arrived when the drain ends is censored, also if it would come now.
+            // A line that has not arrived when the drain ends is censored, even if it would come now.
             Speaks::Contract(_) => Duration::ZERO,
-            // Only the end tells lost from late.
+            // Only the end of the log tells lost lines from late ones.
             Speaks::Profile(_) => END_MAX,
         }
     }
 
-    /// What the server counted of the run. `None`: it cannot say.
+    /// Returns the server's counts of the run. `None`: the server cannot say.
     pub(super) async fn counts(&mut self) -> Option<Traffic> {
         match &mut self.speaks {
             Speaks::Contract(contract) => {
@@ -288,7 +294,8 @@ impl ServerUnderTest {
         }
     }
 
-    /// Ends a server that was started; deletes the deployment of one that was not. The problem, if there was one.
+    /// Ends a server that was started; deletes the deployments on one that was running already. Returns the problem, if
+    /// there was one.
     pub(super) async fn leave(self) -> Option<String> {
         match (self.process, self.speaks) {
             (Some(process), _) => match process.stop().await {
@@ -302,7 +309,7 @@ impl ServerUnderTest {
                 for target in &contract.targets {
                     if let Err(error) = contract.api.delete(&target.deployment).await {
                         let left =
-                            || format!("deployment {} is left on the server: {error}", target.deployment);
+                            || format!("deployment {} is still on the server: {error}", target.deployment);
                         problem.get_or_insert_with(left);
                     }
                 }
@@ -321,7 +328,7 @@ fn options(cell: &Cell) -> Options {
     Options { first_wait, ..cell.options.clone() }
 }
 
-/// The flags of `wirelab serve` for a cell; what is as by default is not said.
+/// Returns the flags of `wirelab serve` for a cell; options with their default value are left out.
 fn serve_arguments(cell: &Cell) -> Vec<String> {
     let ServeOptions { store: _, linger, heartbeat, compression, poll_advice, without } = &cell.serve;
     let defaults = ServeOptions::default();

@@ -1,7 +1,7 @@
-//! What all subscribers of a log saw together: how far apart a line reached them, and how it went over time.
+//! The shared record of all subscribers of a log: how far apart a line reached them, and deliveries over time.
 //!
-//! Every recorder notes its first receipts here, without a lock. The size goes with the lines and the seconds of a run,
-//! never with its subscribers. Reads no clock.
+//! Every recorder notes its first receipts here, without a lock. The size grows with the lines and the seconds of a
+//! run, never with its subscribers. Reads no clock.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use super::latency::LatencyHistogram;
 use super::series::{self, SeriesPoint};
 use crate::wire::Seq;
 
-/// Length of a bin of the time series. A second holds lines enough to have a mean, and an hour is 3 600 rows.
+/// Length of a bin of the time series. A second holds enough lines for a mean, and an hour is 3 600 rows.
 pub const BIN: Duration = Duration::from_secs(1);
 
 /// Counters that every recorder of a log adds to.
@@ -22,12 +22,12 @@ pub const BIN: Duration = Duration::from_secs(1);
 pub struct SharedRecord {
     start: Instant,
     cohort: Range<Seq>,
-    /// Of the lines of the cohort.
+    /// Receipts of each line of the cohort.
     spreads: Vec<Spread>,
     bins: Vec<SharedBin>,
 }
 
-/// When a line reached the first and the last of its subscribers, ns since the first due time.
+/// Times at which a line reached the first and the last of its subscribers, ns since the first due time.
 #[derive(Debug)]
 struct Spread {
     first_ns: AtomicU64,
@@ -43,7 +43,7 @@ struct SharedBin {
 }
 
 impl SharedRecord {
-    /// Nothing received of this table's lines.
+    /// Creates a record in which nothing of the table's lines was received.
     pub fn new(table: &DueTable) -> Self {
         let cohort = table.cohort();
         let spread = |_| Spread {
@@ -61,7 +61,7 @@ impl SharedRecord {
         }
     }
 
-    /// A subscriber received the line for the first time.
+    /// Notes that a subscriber received the line for the first time.
     pub(super) fn note(&self, seq: Seq, due: Instant, received: Instant) {
         if self.cohort.contains(&seq) {
             let spread = &self.spreads[(seq - self.cohort.start) as usize];
@@ -78,7 +78,7 @@ impl SharedRecord {
         }
     }
 
-    /// Last − first receipt of each line of the cohort that two subscribers or more received.
+    /// Returns last − first receipt of each line of the cohort that two subscribers or more received.
     pub fn fanout_skew(&self) -> LatencyHistogram {
         let mut skew = LatencyHistogram::default();
         let several = |spread: &&Spread| spread.receipts_count.load(Ordering::Relaxed) > 1;
@@ -90,7 +90,7 @@ impl SharedRecord {
         skew
     }
 
-    /// What became of the lines over time.
+    /// Returns the deliveries over time.
     pub fn timeline(&self) -> Timeline {
         let bins = self.bins.iter().map(|bin| Bin {
             count: bin.count.load(Ordering::Relaxed),
@@ -105,13 +105,13 @@ fn bin_of(due: Duration) -> usize {
     (due.as_nanos() / BIN.as_nanos()) as usize
 }
 
-/// Deliveries by due time, warm-up included: one bin per [`BIN`] from the first due time.
+/// Deliveries by due time, warm-up included: one bin per [`BIN`], from the first due time on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
     bins: Vec<Bin>,
 }
 
-/// Lines that were due in it.
+/// Deliveries of the lines that were due within one bin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Bin {
     count: u64,
@@ -130,7 +130,8 @@ impl Timeline {
         }
     }
 
-    /// Its rows, each at the begin of its bin. A bin in which nothing arrived has a count and no latency.
+    /// Returns the points of the time series, each at the start of its bin. A bin in which nothing arrived has a count
+    /// and no latency.
     pub fn points(&self) -> Vec<SeriesPoint> {
         let mut points = Vec::new();
         for (i, bin) in self.bins.iter().enumerate() {
@@ -154,13 +155,13 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Five lines, due at 0, 500, 1 000, 1 500 and 3 000 ms, the first of which is warm-up.
+    /// Makes five lines, due at 0, 500, 1 000, 1 500 and 3 000 ms; the first is warm-up.
     fn table() -> Arc<DueTable> {
         let due = [0, 500, 1_000, 1_500, 3_000].map(|ms| ms * MS);
         Arc::new(DueTable::new(Instant::now(), due.to_vec(), 500 * MS))
     }
 
-    /// One subscriber that receives each (seq, ms after it was due).
+    /// Lets one subscriber receive each (seq, ms after it was due).
     fn receives(table: &Arc<DueTable>, shared: &Arc<SharedRecord>, receipts: &[(Seq, u32)]) {
         let mut recorder = Recorder::sharing(table.clone(), shared.clone());
         for (seq, late_ms) in receipts {
@@ -176,7 +177,7 @@ mod tests {
         receives(&table, &shared, &[(1, 99), (2, 3), (4, 5)]);
         receives(&table, &shared, &[(2, 7)]);
         let skew = shared.fanout_skew();
-        // Line 2: 3 to 10 ms, line 4: 1 to 5 ms. Line 1 is warm-up, 3 came to one alone, 5 to nobody.
+        // Line 2: 3 to 10 ms, line 4: 1 to 5 ms. Line 1 is warm-up, line 3 came to one subscriber, line 5 to none.
         let us: Vec<_> = [0.0, 1.0].iter().map(|q| skew.quantile_us(*q).unwrap() / 10).collect();
         assert_eq!((skew.len(), us), (2, vec![400, 700]));
     }

@@ -1,7 +1,7 @@
 //! Staleness: how old a subscriber's newest line is, on average over time.
 //!
-//! The age of information (Kaul, Yates, Gruteser 2012): at any instant now − due time of the newest line that has
-//! arrived. It grows with the clock and falls with each newer line, so that its time integral is a sum of trapezia,
+//! It is the age of information (Kaul, Yates, Gruteser 2012): at any instant, now − due time of the newest line that
+//! has arrived. The age grows with the clock and falls with each newer line. So its time integral is a sum of trapezia,
 //! which is exact. Used by the recorder. Pure.
 
 use std::ops::Range;
@@ -12,41 +12,41 @@ use serde::{Deserialize, Serialize};
 /// Staleness over the cohort's window, over all subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staleness {
-    /// Time average.
+    /// Time average of the age.
     pub mean: Duration,
-    /// The oldest that anybody's newest line ever was.
+    /// Largest age that the newest line of any subscriber had.
     pub max: Duration,
 }
 
-/// The age of one subscriber's newest line, integrated. Times count from the first due time.
+/// Integral of the age of one subscriber's newest line. Times count from the first due time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Age {
     window: Range<f64>,
-    /// Due time of the newest line that has arrived. Who has none is as stale as the log is old.
+    /// Due time of the newest line that has arrived. A subscriber without a line is as stale as the log is old.
     newest_due_s: f64,
-    /// Up to where it is integrated.
+    /// Time up to which the age is integrated.
     until_s: f64,
     sum: AgeSum,
 }
 
-/// Integrals of any number of subscribers.
+/// Sum of the integrals of any number of subscribers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct AgeSum {
-    /// s × s.
+    /// Integral of the age over time, s × s.
     integral_s2: f64,
     window_s: f64,
     max_s: f64,
 }
 
 impl Age {
-    /// Nothing has arrived. Only what lies in `window` is integrated.
+    /// Creates the age of a subscriber to which nothing has arrived. Only times within `window` are integrated.
     pub fn new(window: Range<Duration>) -> Self {
         let window = window.start.as_secs_f64()..window.end.as_secs_f64();
         Self { until_s: window.start, window, newest_due_s: 0.0, sum: AgeSum::default() }
     }
 
-    /// A line that was due at `due` arrived at `at`; never earlier than the one before. One that is older than the newest
-    /// changes nothing.
+    /// Notes that a line that was due at `due` arrived at `at`, which is never earlier than in the last call. A line
+    /// that is older than the newest changes nothing.
     pub fn learn(&mut self, due: Duration, at: Duration) {
         if due.as_secs_f64() > self.newest_due_s {
             self.integrate(at.as_secs_f64());
@@ -54,7 +54,7 @@ impl Age {
         }
     }
 
-    /// The integral up to the end of the window.
+    /// Returns the integral up to the end of the window.
     pub fn finish(mut self) -> AgeSum {
         self.integrate(self.window.end);
         AgeSum { window_s: (self.window.end - self.window.start).max(0.0), ..self.sum }
@@ -72,18 +72,18 @@ impl Age {
 }
 
 impl AgeSum {
-    /// Adds other subscribers.
+    /// Adds the integrals of other subscribers.
     pub fn add(&mut self, other: &Self) {
         self.integral_s2 += other.integral_s2;
         self.window_s += other.window_s;
         self.max_s = self.max_s.max(other.max_s);
     }
 
-    /// The average and the maximum. `None` without subscribers or without a window.
+    /// Returns the average and the maximum. `None` without subscribers or without a window.
     pub fn staleness(&self) -> Option<Staleness> {
         let mean_s = self.integral_s2 / self.window_s;
         Some(Staleness {
-            // Below 0 only where lines arrived before they were due, and such a run is invalid.
+            // The mean is below 0 only where lines arrived before they were due, and such a run is invalid.
             mean: Duration::try_from_secs_f64(mean_s.max(0.0)).ok().filter(|_| mean_s.is_finite())?,
             max: Duration::try_from_secs_f64(self.max_s).ok()?,
         })
@@ -99,7 +99,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Mean and maximum in µs of receipts (due, at), all in ms.
+    /// Returns mean and maximum in µs for receipts (due, at), all in ms.
     fn staleness_us(window: Range<u64>, receipts: &[(u64, u64)]) -> Option<(u128, u128)> {
         let mut age = Age::new(ms(window.start)..ms(window.end));
         receipts.iter().for_each(|(due, at)| age.learn(ms(*due), ms(*at)));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a sum over every ms: exact up to the ms in which a line arrives.
+        /// The integral agrees with a sum over every ms, up to the ms in which a line arrives.
         #[test]
         fn the_integral_is_what_counting_every_ms_gives(
             start in 0..300_u64, length in 1..500_u64,

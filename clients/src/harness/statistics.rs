@@ -1,8 +1,8 @@
-//! Statistics: what may be said about how few lines, and about how few runs.
+//! Statistics: how many lines a quantile needs, and how many runs an interval needs.
 //!
-//! The unit is the run: lines of one run share its server, its machine and its minute. So a quantile is taken within
-//! a run, of enough distinct lines, and an interval over runs, of enough runs (`intervals`). Histograms are merged,
-//! percentiles are never averaged. Pure formulas, used by the reports; seeds come from the plan.
+//! The unit is the run: lines of one run share its server, its machine and its minute. So a quantile is taken within a
+//! run, over enough distinct lines. An interval is taken over runs, over enough of them (`intervals`). Histograms are
+//! merged; percentiles are never averaged. Pure formulas, used by the reports; seeds come from the plan.
 
 use super::latency::LatencyHistogram;
 
@@ -13,13 +13,12 @@ pub use intervals::{
     noise_floor, order, paired_by_block,
 };
 
-/// Chance that every one of n samples lies below the quantile, at which we still print it: 2.5 %, one tail of a
-/// 95 % interval.
+/// Largest chance that all n samples lie below a quantile that is printed: 2.5 %, one tail of a 95 % interval.
 const ALL_BELOW_CHANCE: f64 = 0.025;
 
-/// Distinct lines that a quantile needs: n ≥ ln 0.025 / ln Q, so that with 97.5 % probability at least one sample
-/// lies beyond it. Lines, not receipts: one line to 1 000 subscribers is one cluster. The maximum (1.0) describes
-/// the sample and needs one.
+/// Returns the distinct lines that a quantile needs: n ≥ ln 0.025 / ln Q, so that with 97.5 % probability at least one
+/// sample lies beyond it. Lines count, not receipts: one line to 1 000 subscribers is one cluster. The maximum (1.0)
+/// describes the sample and needs one line.
 ///
 /// ```
 /// use wirelab_clients::harness::statistics::distinct_lines_needed;
@@ -33,8 +32,8 @@ pub fn distinct_lines_needed(quantile: f64) -> u64 {
     (ALL_BELOW_CHANCE.ln() / quantile.ln()).ceil() as u64
 }
 
-/// The largest quantile that so many distinct lines resolve: the inverse of [`distinct_lines_needed`]. 0 without
-/// any.
+/// Returns the largest quantile that so many distinct lines resolve: the inverse of [`distinct_lines_needed`]. 0
+/// without any line.
 ///
 /// ```
 /// use wirelab_clients::harness::statistics::quantile_resolved;
@@ -44,8 +43,8 @@ pub fn quantile_resolved(distinct_lines: u64) -> f64 {
     ALL_BELOW_CHANCE.powf(1.0 / distinct_lines as f64)
 }
 
-/// The middle value; the mean of the two middle ones of an even number. `None` without any, or with one that is not
-/// a number.
+/// Returns the middle value; for an even number of values, the mean of the two in the middle. `None` without any value,
+/// or if one is NaN.
 ///
 /// ```
 /// use wirelab_clients::harness::statistics::median;
@@ -59,7 +58,8 @@ pub fn median(values: &[f64]) -> Option<f64> {
     Some(median_in(&mut values.to_vec()))
 }
 
-/// The same, in place: what a bootstrap does thousands of times. There is at least one value, and each is a number.
+/// Returns the median and reorders the values, as a bootstrap does thousands of times. There must be at least one
+/// value, and no NaN.
 fn median_in(values: &mut [f64]) -> f64 {
     let is_odd = values.len() % 2 == 1;
     let (below, upper, _) = values.select_nth_unstable_by(values.len() / 2, f64::total_cmp);
@@ -70,7 +70,7 @@ fn median_in(values: &mut [f64]) -> f64 {
     }
 }
 
-/// The slope of the straight line that fits `points` (x, y) best, by least squares: of y per x. `None` with fewer
+/// Returns the slope, y per x, of the straight line that fits `points` (x, y) best by least squares. `None` with fewer
 /// than two different x.
 ///
 /// ```
@@ -88,7 +88,8 @@ pub fn slope(points: &[(f64, f64)]) -> Option<f64> {
     slope.is_finite().then_some(slope)
 }
 
-/// All samples of several runs together: whose percentiles are those of all samples, as a mean of percentiles is not.
+/// Merges the samples of several runs. Percentiles of the result are those of all samples; a mean of percentiles is
+/// not.
 pub fn merged<'a>(histograms: impl IntoIterator<Item = &'a LatencyHistogram>) -> LatencyHistogram {
     let mut all = LatencyHistogram::default();
     histograms.into_iter().for_each(|histogram| all.merge(histogram));

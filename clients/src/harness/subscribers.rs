@@ -1,7 +1,7 @@
-//! The subscribers of one run: a task, a connection and a recorder each.
+//! The subscribers of one deployment: a task, a connection and a recorder each.
 //!
-//! All run in this process and each over its own TCP connection. None knows of the others; what they share is the
-//! schedule (when each line is due, what it says) and a count of what has arrived, so that the run can end.
+//! All run in this process, each over its own TCP connection, and none knows of the others. They share the schedule
+//! (when each line is due, and its text) and a count of what has arrived, so that the run can end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,19 +20,19 @@ use crate::traffic::{Packets, Traffic};
 use crate::wire::{NewLine, Seq};
 use crate::{SubscribeError, Subscriber};
 
-/// Between two subscribers that connect: a thousand at once would measure the accept queue.
+/// Time between two subscribers that connect: a thousand at once would measure the accept queue.
 const STAGGER: Duration = Duration::from_micros(500);
 
-/// What is to arrive.
+/// Lines that subscribers expect.
 #[derive(Debug)]
 pub struct Expected {
-    /// When each line is due.
+    /// Due times of the lines.
     pub table: Arc<DueTable>,
-    /// What each line says: the one with seq `s` is at `s − 1`.
+    /// Texts of the lines: the line with seq `s` is at index `s − 1`.
     pub lines: Vec<NewLine>,
 }
 
-/// What every subscriber is told, and where they note what they see together.
+/// The lines that every subscriber expects, and the record that all share.
 struct Told {
     expected: Arc<Expected>,
     shared: Arc<SharedRecord>,
@@ -44,19 +44,19 @@ impl Told {
     }
 }
 
-/// Subscribers that are running.
+/// Subscribers of one deployment that are running.
 pub struct Subscribers {
     tasks: JoinSet<Followed>,
     meters: Vec<Arc<Meter>>,
     timing: Arc<SharedTiming>,
     expected: Arc<OnceLock<Told>>,
     received: Arc<AtomicU64>,
-    /// The newest seq of each subscriber.
+    /// Newest seq of each subscriber.
     newest: Arc<[AtomicU64]>,
     stop: watch::Sender<bool>,
 }
 
-/// What all subscribers of a run saw.
+/// Outcome of all subscribers of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Deliveries, losses and latencies.
@@ -65,18 +65,18 @@ pub struct Outcome {
     pub altered_count: u64,
     /// Subscribers that did not see the end of the log.
     pub unfinished_count: u64,
-    /// Why subscribers gave up.
+    /// Errors with which subscribers gave up.
     pub errors: Vec<SubscribeError>,
     /// Bytes of text received, as the log has it.
     pub app_bytes: u64,
-    /// All their traffic, from the first connection to the last.
+    /// Traffic of the subscribers, from the first connection to the last.
     pub traffic: Traffic,
-    /// What TCP made of it; `None` where the kernel does not tell.
+    /// Packets of that traffic as the kernel counted them; `None` where it does not tell.
     pub packets: Option<Packets>,
-    /// How long their requests took.
+    /// Times of the subscribers' requests.
     pub timing: Timing,
-    /// Begin of connecting, or the first due time if that was later → first line: of those that got one. Before it is
-    /// due there is none to get.
+    /// Time to the first line of each subscriber that got one. It counts from the start of connecting, or from the
+    /// first due time if that was later.
     pub first_line: LatencyHistogram,
     /// Last − first receipt of each line of the cohort.
     pub fanout_skew: LatencyHistogram,
@@ -87,7 +87,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Adds what the subscribers of another deployment saw.
+    /// Adds the outcome of another deployment's subscribers.
     pub fn join(&mut self, other: Self) {
         self.delivery.join(&other.delivery);
         self.altered_count += other.altered_count;
@@ -135,7 +135,7 @@ impl Subscribers {
             let newest = newest.clone();
             tasks.spawn(async move {
                 tokio::time::sleep(STAGGER * i as u32).await;
-                // Made only now: a short poll's phase counts from here.
+                // The subscriber is made only now: a short poll's phase counts from here.
                 let counts = SharedCounts { received: &received, newest: &newest[i] };
                 follow(connect(meter), &expected, counts, stop).await
             });
@@ -143,27 +143,27 @@ impl Subscribers {
         Self { tasks, meters, timing, expected, received, newest, stop }
     }
 
-    /// What counts each subscriber's traffic, and can cut its connection.
+    /// Returns the meters, which count each subscriber's traffic and can cut its connection.
     pub fn meters(&self) -> Vec<Arc<Meter>> {
         self.meters.clone()
     }
 
-    /// How many there are.
+    /// Counts the subscribers.
     pub fn count(&self) -> usize {
         self.meters.len()
     }
 
-    /// Connections that were cut so far.
+    /// Counts the connections that were cut so far.
     pub fn connections_cut(&self) -> u64 {
         self.meters.iter().map(|meter| meter.connections_cut()).sum()
     }
 
-    /// Subscribers that have a connection.
+    /// Counts the subscribers that have had a connection.
     pub fn connected_count(&self) -> usize {
         self.meters.iter().filter(|meter| meter.traffic().connections_opened > 0).count()
     }
 
-    /// Says what is to arrive. Once, before the first line is published.
+    /// Tells the subscribers which lines to expect. Called once, before the first line is published.
     pub fn expect(&self, expected: Arc<Expected>) {
         self.timing.measure(expected.table.window());
         let shared = Arc::new(SharedRecord::new(&expected.table));
@@ -171,8 +171,8 @@ impl Subscribers {
         assert!(told.is_ok(), "a run has one schedule");
     }
 
-    /// How old the newest lines are at `now`, mean over subscribers; of one without a line, since the first due time.
-    /// `None` before that.
+    /// Returns how old the newest lines are at `now`, mean over subscribers. Without a line, a subscriber's age counts
+    /// from the first due time. `None` before that.
     pub fn staleness(&self, now: Instant) -> Option<Duration> {
         let table = &self.expected.get()?.expected.table;
         let due = |newest: &AtomicU64| table.due(newest.load(Ordering::Relaxed)).unwrap_or(table.start());
@@ -181,27 +181,28 @@ impl Subscribers {
         self.newest.iter().map(age).sum::<Duration>().checked_div(self.newest.len() as u32)
     }
 
-    /// Connections that are open now.
+    /// Counts the connections that are open now.
     pub fn connections_open(&self) -> u64 {
         self.meters.iter().map(|meter| meter.connections_open()).sum()
     }
 
-    /// What TCP made of all their traffic so far; `None` where the kernel does not tell.
+    /// Returns the packets of all subscribers so far, as the kernel counted them; `None` where it does not tell.
     pub fn packets(&self) -> Option<Packets> {
         self.meters.iter().try_fold(Packets::default(), |sum, meter| Some(sum + meter.packets()?))
     }
 
-    /// Distinct lines received so far, summed over subscribers.
+    /// Counts the distinct lines received so far, summed over subscribers.
     pub fn received_count(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// What all of them asked so far, and what went through their sockets.
+    /// Returns the traffic of all subscribers so far.
     pub fn traffic(&self) -> Traffic {
         self.meters.iter().fold(Traffic::default(), |sum, meter| sum + meter.traffic())
     }
 
-    /// Waits until every subscriber has seen the end, at most `time_limit`; then closes the books.
+    /// Waits until every subscriber has seen the end, at most `time_limit`. Then closes the books and returns the
+    /// outcome.
     pub async fn finish(mut self, time_limit: Duration) -> Outcome {
         let mut outcome = Outcome::default();
         let deadline = tokio::time::Instant::now() + time_limit;
@@ -210,7 +211,7 @@ impl Subscribers {
             let joined = tokio::select! {
                 joined = self.tasks.join_next() => joined,
                 () = tokio::time::sleep_until(deadline), if !stopped => {
-                    // Whoever has not seen the end by now: what is missing beyond its cursor is censored.
+                    // For a subscriber that has not seen the end by now, lines beyond its cursor are censored.
                     self.stop.send_replace(true);
                     stopped = true;
                     continue;
@@ -223,7 +224,7 @@ impl Subscribers {
             outcome.unfinished_count += u64::from(!followed.finished);
             outcome.errors.extend(followed.error);
             followed.first_line.into_iter().for_each(|took| outcome.first_line.record(took));
-            // One that never received anything: all of its lines are missing.
+            // A subscriber that never received anything has no recorder: all of its lines are missing.
             let recorder = followed.recorder.or_else(|| Some(self.expected.get()?.recorder()));
             if let Some(recorder) = recorder {
                 outcome.delivery.merge(&recorder.finish(followed.cursor_after));
@@ -232,7 +233,7 @@ impl Subscribers {
         if let Some(told) = self.expected.get() {
             (outcome.fanout_skew, outcome.timeline) = (told.shared.fanout_skew(), told.shared.timeline());
         }
-        // Their connections ended with their tasks.
+        // The subscribers' connections ended with their tasks.
         (outcome.traffic, outcome.packets) = (self.traffic(), self.packets());
         outcome.timing = self.timing.timing();
         outcome.connections_cut = self.connections_cut();
@@ -240,11 +241,11 @@ impl Subscribers {
     }
 }
 
-/// What a subscriber counts for the run to see while it goes on.
+/// Counts of a subscriber that the run reads while it goes on.
 struct SharedCounts<'a> {
-    /// Distinct lines, of all subscribers.
+    /// Distinct lines received by all subscribers together.
     received: &'a AtomicU64,
-    /// Its own newest seq.
+    /// Newest seq of this subscriber.
     newest: &'a AtomicU64,
 }
 
@@ -280,7 +281,7 @@ async fn follow(
             let recorder = followed.recorder.get_or_insert_with(|| told.recorder());
             let delivered_before = recorder.delivered_count();
             recorder.record(batch.lines.iter().map(|line| line.seq), at);
-            // What comes again brings nobody nearer to the end.
+            // A line that comes again does not count towards the end.
             let new_count = recorder.delivered_count() - delivered_before;
             let altered = batch.lines.iter().filter(|line| {
                 let index = usize::try_from(line.seq).unwrap_or(usize::MAX).wrapping_sub(1);

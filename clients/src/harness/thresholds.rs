@@ -1,8 +1,8 @@
-//! Thresholds: what must hold of an experiment's results, such as `sse.delivery_latency_us_p99 < 80000`.
+//! Thresholds: limits that an experiment's results must keep, for example `sse.delivery_latency_us_p99 < 80000`.
 //!
-//! A plan lists them; `wirelab run` judges them when it has measured, and ends with 3 when one is missed. Pure: text
-//! to threshold, threshold and runs to checks. Every run that matches must keep it by itself: a mean over runs would
-//! hide the one that did not. What cannot be compared is a miss that says so, never a pass.
+//! A plan lists them. `wirelab run` judges them when it has measured, and exits with 3 when one is missed. Pure: text
+//! to threshold, threshold and runs to checks. Every matching run must keep the threshold by itself: a mean over runs
+//! would hide a run that did not. A value that cannot be compared is a miss that says so, never a pass.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,13 +13,13 @@ use super::run_result::RunResult;
 use super::run_result::{Check, CheckVerdict};
 use crate::wire::{Transport, UnknownTransport};
 
-/// Column names that an error offers for one that nobody knows.
+/// Most column names that an error suggests for an unknown one.
 const NEAREST_MAX: usize = 3;
 
-/// What stands before a threshold's text in the column `check`.
+/// Prefix of a threshold's text in the column `check`.
 const CHECK: &str = "threshold";
 
-/// A limit that a column must keep in every run it is meant for.
+/// A limit that a column must keep in every matching run.
 #[derive(Debug, Clone)]
 pub struct Threshold {
     transport: Wanted<Transport>,
@@ -29,7 +29,7 @@ pub struct Threshold {
     limit: f64,
 }
 
-/// Which runs are meant.
+/// Value of a factor for which a threshold holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted<T> {
     Any,
@@ -45,7 +45,7 @@ impl<T: PartialEq> Wanted<T> {
     }
 }
 
-/// How a value is compared with the limit.
+/// Comparison of a value with the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comparison {
     AtMost,
@@ -57,7 +57,7 @@ enum Comparison {
 }
 
 impl Comparison {
-    /// The two-character ones first: `<=` is no `<`.
+    /// Every comparison. Those of two characters come first, so that `<=` is not read as `<`.
     const ALL: [Self; 6] =
         [Self::AtMost, Self::AtLeast, Self::Equal, Self::Unequal, Self::Below, Self::Above];
 
@@ -72,7 +72,7 @@ impl Comparison {
         }
     }
 
-    /// Whoever writes `==` means it: counts are whole numbers.
+    /// Returns whether the comparison holds. `==` compares exactly, since counts are whole numbers.
     fn holds(self, value: f64, limit: f64) -> bool {
         match self {
             Self::AtMost => value <= limit,
@@ -85,71 +85,70 @@ impl Comparison {
     }
 }
 
-/// Equal texts are equal thresholds.
+/// Thresholds are equal if their texts are equal.
 impl PartialEq for Threshold {
     fn eq(&self, other: &Self) -> bool {
         self.to_string() == other.to_string()
     }
 }
 
-/// Why a text is no threshold.
+/// Error of a text that is not a threshold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidThreshold {
-    /// It compares nothing.
+    /// The text has no comparison.
     #[error(
         "threshold {threshold:?} compares nothing; write it as \"sse.delivery_latency_us_p99 < 80000\", with one of \
          <, <=, >, >=, ==, !="
     )]
     NoComparison {
-        /// The text.
+        /// Text of the threshold.
         threshold: String,
     },
-    /// What it compares with is no number.
+    /// The limit is not a number.
     #[error(
-        "threshold {threshold:?}: {limit:?} is no number; write it without a unit, the column's name has it"
+        "threshold {threshold:?}: {limit:?} is not a number; write it without a unit, the column's name has it"
     )]
     NoNumber {
-        /// The text.
+        /// Text of the threshold.
         threshold: String,
-        /// What stands there.
+        /// Text in place of the limit.
         limit: String,
     },
-    /// It says a column, and not of which runs.
+    /// The text names a column and no transport.
     #[error(
-        "threshold {threshold:?} does not say of which transport; write sse.{column}, sse/ARM.{column}, or \
-         *.{column} for all"
+        "threshold {threshold:?} names no transport; write sse.{column}, sse/ARM.{column}, or *.{column} for all"
     )]
     NoTransport {
-        /// The text.
+        /// Text of the threshold.
         threshold: String,
-        /// What it says.
+        /// Column that the text names.
         column: String,
     },
     /// There is no such transport.
     #[error("threshold {threshold:?}: {error}, or * for all")]
     UnknownTransport {
-        /// The text.
+        /// Text of the threshold.
         threshold: String,
-        /// Which, and what there is.
+        /// Error that names the unknown transport and the known ones.
         error: UnknownTransport,
     },
-    /// `sse/.x`: an arm without a name.
+    /// The arm has no name, as in `sse/.x`.
     #[error("threshold {threshold:?}: the arm after / has no name; leave / out for every arm")]
     NoArm {
-        /// The text.
+        /// Text of the threshold.
         threshold: String,
     },
-    /// There is no such column, or it holds no measured number.
+    /// There is no such column, or the column holds no number with a unit.
     #[error(
         "threshold {threshold:?}: runs.csv has no number {column:?}; the nearest are {}. `wirelab dictionary` lists \
          them all", .nearest.join(", ")
     )]
     UnknownColumn {
-        /// The text.
+        /// Text of the threshold.
         threshold: String,
-        /// What it says.
+        /// Column that the text names.
         column: String,
-        /// Columns with similar names, the most similar first.
+        /// Names of similar columns, the most similar first.
         nearest: Vec<&'static str>,
     },
 }
@@ -157,7 +156,7 @@ pub enum InvalidThreshold {
 impl FromStr for Threshold {
     type Err = InvalidThreshold;
 
-    /// `TRANSPORT[/ARM].COLUMN OPERATOR NUMBER`, with `*` for every transport; spaces are optional.
+    /// Parses `TRANSPORT[/ARM].COLUMN OPERATOR NUMBER`, with `*` for every transport; spaces are optional.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let threshold = text.trim().to_owned();
         let parts = Comparison::ALL.into_iter().find_map(|comparison| {
@@ -208,22 +207,23 @@ impl fmt::Display for Threshold {
     }
 }
 
-/// What a threshold says of one run.
+/// Judgement of one run by a threshold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
-    /// Which; `None`: of no run at all, because none matches.
+    /// Id of the run; `None`: no run matches the threshold.
     pub run_id: Option<String>,
-    /// The value on the left, the limit on the right. A miss says why in `said`.
+    /// Check with the value on the left and the limit on the right. A miss says why in `said`.
     pub check: Check,
 }
 
 impl Threshold {
-    /// Whether the runs of a cell are meant: a plan refuses a threshold that none of its cells has.
+    /// Returns whether the threshold matches the runs of a cell. A plan refuses a threshold that matches none of its
+    /// cells.
     pub fn concerns(&self, cell: &Cell) -> bool {
         self.transport.includes(Some(&cell.transport)) && self.arm.includes(cell.arm.as_ref())
     }
 
-    /// One judgement for each run that is meant, or one miss where there is none.
+    /// Returns one judgement for each matching run, or one miss where no run matches.
     pub fn judge(&self, runs: &[RunResult]) -> Vec<Judgement> {
         let meant = runs.iter().filter(|run| self.concerns(&run.cell));
         let judgements: Vec<_> = meant
@@ -260,12 +260,12 @@ impl Threshold {
     }
 }
 
-/// What all thresholds say of these runs, in the order of the thresholds.
+/// Judges these runs by all thresholds, in the order of the thresholds.
 pub fn judge(thresholds: &[Threshold], runs: &[RunResult]) -> Vec<Judgement> {
     thresholds.iter().flat_map(|threshold| threshold.judge(runs)).collect()
 }
 
-/// Columns with a unit: what was measured or set, and no names, seeds or counters of runs.
+/// Lists the columns with a unit: what was measured or set, but no names, seeds or numbers of runs.
 fn numbers() -> impl Iterator<Item = &'static Column> {
     RunRow::COLUMNS.iter().filter(|column| !column.unit.is_empty())
 }
@@ -287,7 +287,7 @@ mod tests {
         text.parse().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// What is said of the example's runs: short-poll-1 and sse-1.
+    /// Judges the example's runs, short-poll-1 and sse-1.
     fn judged(text: &str) -> Vec<(Option<String>, CheckVerdict, Option<String>)> {
         let runs = example::result_set().runs;
         let judged = threshold(text).judge(&runs);
@@ -316,9 +316,9 @@ mod tests {
             ("sse.lost_count", "compares nothing; write it as"),
             ("sse.lost_count = 0", "compares nothing"),
             ("", "threshold \"\" compares nothing"),
-            ("sse.delivery_latency_us_p99 < 80ms", "\"80ms\" is no number; write it without a unit"),
-            ("sse.lost_count == NaN", "is no number"),
-            ("sse.lost_count == inf", "is no number"),
+            ("sse.delivery_latency_us_p99 < 80ms", "\"80ms\" is not a number; write it without a unit"),
+            ("sse.lost_count == NaN", "is not a number"),
+            ("sse.lost_count == inf", "is not a number"),
             ("lost_count == 0", "write sse.lost_count, sse/ARM.lost_count, or *.lost_count"),
             ("socket.lost_count == 0", "unknown transport \"socket\"; one of short-poll, "),
             ("sse/.lost_count == 0", "the arm after / has no name"),

@@ -1,9 +1,10 @@
-//! Both ways: what becomes of commands that a client sends on the connection on which it receives lines.
+//! Both ways: whether a server answers commands that a client sends on the connection on which it receives lines.
 //!
-//! For `wirelab claims`, which says *one-way* of server-sent events and *bidirectional* of WebSocket. A WebSocket client
-//! sends `publish` and waits for `published`. Over an event stream the same append can only be another request on that
-//! connection; HTTP/1.1 answers in order (RFC 9112 §9.3.2), and the answer before it does not end. When a line that was
-//! appended elsewhere later came through the stream, it is looked whether any of them was answered.
+//! For `wirelab claims`, which calls server-sent events *one-way* and WebSocket *bidirectional*. A WebSocket client
+//! sends `publish` and waits for `published`. Over an event stream, the append can only be another request on that
+//! connection. HTTP/1.1 answers in order (RFC 9112 §9.3.2), and the answer before it, the stream, does not end. So a
+//! line is appended elsewhere after the commands. When it has come through the stream, the answers to the commands are
+//! counted.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,44 +25,44 @@ use crate::wire::{ClientFrame, DeploymentId, NewLine, ServerFrame, Transport};
 
 /// Commands on each connection: more than one, so that a chance answer would show.
 const COMMANDS: u32 = 5;
-/// For whatever is waited for here: all of it takes milliseconds.
+/// Longest wait for anything here: all of it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Of the stream at most: a hello and a line.
+/// Most bytes of the stream, which holds a hello and a line.
 const STREAM_BYTES_MAX: usize = 64 << 10;
-/// The line that shows that the stream lives after the commands were sent.
+/// Text of the line that shows that the stream is alive after the commands were sent.
 const WITNESS: &str = "said elsewhere";
 
-/// What became of commands on one connection.
+/// Counts of commands on one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TwoWay {
-    /// How lines come on that connection.
+    /// Transport of the lines on that connection.
     pub transport: Transport,
-    /// Commands that the client sent on it.
+    /// Commands that the client sent on the connection.
     pub sent_count: u32,
-    /// Those that the server answered on it while lines went on coming.
+    /// Commands that the server answered on the connection while lines went on coming.
     pub answered_count: u32,
 }
 
-/// Why it could not be found out.
+/// Error of an attempt that gave no counts.
 #[derive(Debug, thiserror::Error)]
 pub enum TwoWayError {
-    /// No server.
+    /// The server could not be started.
     #[error(transparent)]
     Server(#[from] ServerProcessError),
-    /// The server did not do what is needed.
+    /// A call to the server failed.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// The connection was not what it should be.
-    #[error("{transport}: {what}; run it again, and if it stays, `wirelab serve` does not keep its contract")]
+    /// The connection brought something else than the contract says.
+    #[error("{transport}: {what}; run it again; if that fails too, `wirelab serve` breaks its contract")]
     Connection {
-        /// Which.
+        /// Transport of the connection.
         transport: Transport,
-        /// What was wrong.
+        /// Description of what was wrong.
         what: String,
     },
 }
 
-/// Asks a fresh server of `program`, which has the command `serve`, over SSE and over WebSocket.
+/// Starts a server of `program`, which has the command `serve`, and tries commands over SSE and over WebSocket.
 pub async fn find_out(program: PathBuf) -> Result<Vec<TwoWay>, TwoWayError> {
     let command = ServerCommand::Wirelab { program, store: StoreKind::Memory, arguments: Vec::new() };
     let server = ServerProcess::spawn(&command).await?;
@@ -83,12 +84,12 @@ pub async fn find_out(program: PathBuf) -> Result<Vec<TwoWay>, TwoWayError> {
         let answered_count = answered.map_err(wrong)?;
         found.push(TwoWay { transport, sent_count: COMMANDS, answered_count });
     }
-    // That it ended badly says nothing about its answers; dropping it ends it too.
+    // A bad end says nothing about the answers; dropping the server ends it too.
     let _ = server.stop().await;
     Ok(found)
 }
 
-/// How many `published` came back.
+/// Sends the commands over a WebSocket and counts the `published` that come back.
 async fn over_websocket(authority: &str, deployment: &DeploymentId) -> Result<u32, String> {
     let path = Transport::Websocket.path().replace("{id}", deployment.as_str());
     let mut socket =
@@ -100,7 +101,7 @@ async fn over_websocket(authority: &str, deployment: &DeploymentId) -> Result<u3
         socket.send(Message::text(frame)).await.map_err(|error| error.to_string())?;
     }
     let (mut answered_count, mut lines) = (0, 0);
-    // The lines come back as well: who publishes here also follows.
+    // The lines come back as well: this client also follows the deployment.
     while answered_count < COMMANDS || lines < COMMANDS {
         let message =
             socket.next().await.ok_or("the socket was closed")?.map_err(|error| error.to_string())?;
@@ -114,7 +115,7 @@ async fn over_websocket(authority: &str, deployment: &DeploymentId) -> Result<u3
     Ok(answered_count)
 }
 
-/// How many answers stand in the stream, besides the one that is the stream.
+/// Sends the commands after the request of a stream and counts the answers besides the stream itself.
 async fn over_sse(authority: &str, deployment: &DeploymentId, api: &mut Api) -> Result<u32, String> {
     let mut socket = TcpStream::connect(authority).await.map_err(|error| error.to_string())?;
     let path = Transport::Sse.path().replace("{id}", deployment.as_str());
@@ -143,7 +144,7 @@ async fn read_until(socket: &mut TcpStream, stream: &mut Vec<u8>, wanted: &str) 
         if count == 0 || stream.len() > STREAM_BYTES_MAX {
             let end = stream.len().saturating_sub(200);
             return Err(format!(
-                "{wanted:?} never came, after {:?}",
+                "{wanted:?} did not come; the stream ends with {:?}",
                 String::from_utf8_lossy(&stream[end..])
             ));
         }

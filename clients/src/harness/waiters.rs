@@ -1,8 +1,9 @@
 //! The waiters probe: how many subscribers the server holds, on average over time.
 //!
-//! Asks `/metrics` at random instants of the cohort, on a connection of its own that is counted for no transport. Random
-//! with independent gaps, so that the mean of the samples is the time average (Wolff 1982: Poisson arrivals see time
-//! averages); at fixed intervals it would meet periodic lines always in the same phase. For Little's law.
+//! The probe asks `/metrics` at random instants of the cohort, on a connection of its own that is counted for no
+//! transport. The gaps are random and independent, so that the mean of the samples is the time average (Wolff 1982:
+//! Poisson arrivals see time averages). At fixed intervals it would always meet periodic lines in the same phase.
+//! Little's law is checked with it.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::ServerUrl;
 use crate::api::Api;
 use crate::wire::Transport;
 
-/// Mean gap between two samples: ten a second are nothing to a server, and 600 in a minute.
+/// Mean gap between two samples: ten a second cost a server next to nothing, and give 600 in a minute.
 pub(in crate::harness) const GAP_MEAN: Duration = Duration::from_millis(100);
 
 /// A probe that is running.
@@ -27,20 +28,20 @@ pub(super) struct WaitersProbe {
 }
 
 impl WaitersProbe {
-    /// Probes during `window`, all these transports together. Must be called inside a tokio runtime.
+    /// Starts a probe of all these transports together during `window`. Must be called inside a tokio runtime.
     pub(super) fn start(server: ServerUrl, transports: Vec<Transport>, window: Range<Instant>) -> Self {
         let stop = watch::Sender::new(false);
         Self { task: tokio::spawn(probe(Api::new(server), transports, window, stop.subscribe())), stop }
     }
 
-    /// Ends it, also before its window does. The mean; `None`: the server could not always say.
+    /// Ends the probe, even before its window ends, and returns the mean. `None`: the server could not always say.
     pub(super) async fn finish(self) -> Option<f64> {
         self.stop.send_replace(true);
         self.task.await.ok().flatten()
     }
 }
 
-/// The mean of the samples.
+/// Samples until the window or the probe ends, and returns the mean.
 async fn probe(
     mut api: Api,
     transports: Vec<Transport>,
@@ -52,25 +53,25 @@ async fn probe(
     while next < window.end {
         tokio::select! {
             () = tokio::time::sleep_until(next.into()) => {}
-            // Also when the run itself is gone.
+            // This also ends the probe when the run itself is gone.
             _ = stop.wait_for(|stop| *stop) => break,
         }
         samples.push(waiters_now(&mut api, &transports).await?);
-        // Also where the answer was late: what it delayed is skipped, not asked in a burst.
+        // After a late answer, the samples that it delayed are skipped, not taken in a burst.
         next = next.max(Instant::now()) + gap();
     }
     (!samples.is_empty()).then(|| samples.iter().sum::<u64>() as f64 / samples.len() as f64)
 }
 
-/// Standard error of such a mean over `window_s`, while `held` of `subscribers` polls are held on average: as if all
-/// were answered at once, as they are when all follow one log. Pure.
+/// Returns the standard error of the probe's mean over `window_s`, while `held` of `subscribers` polls are held on
+/// average. It assumes that all polls are answered at once, as they are when all follow one log. Pure.
 pub(in crate::harness) fn standard_error(held: f64, subscribers: f64, window_s: f64) -> f64 {
     let share = (held / subscribers).clamp(0.0, 1.0);
     let samples = window_s / GAP_MEAN.as_secs_f64();
     subscribers * (share * (1.0 - share)).sqrt() / samples.sqrt()
 }
 
-/// Exponential.
+/// Draws an exponential gap.
 fn gap() -> Duration {
     let uniform: f64 = rand::rng().random_range(f64::MIN_POSITIVE..1.0);
     GAP_MEAN.mul_f64(-uniform.ln())
@@ -84,7 +85,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// A server whose `/metrics` says what `waiters` does of the how manieth question it is.
+    /// Starts a server whose `/metrics` gives `waiters(n)` for request number n, from 0.
     async fn server(waiters: impl Fn(u64) -> Option<u64> + Send + 'static) -> (ServerUrl, Arc<AtomicU64>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -103,12 +104,12 @@ mod tests {
         (url, asked)
     }
 
-    /// A window that holds several samples whatever the gaps are.
+    /// Returns a window that holds several samples, whatever the gaps are.
     fn window() -> Range<Instant> {
         Instant::now()..Instant::now() + GAP_MEAN * 30
     }
 
-    /// The mean over the whole window.
+    /// Returns the mean over the whole window.
     async fn mean(url: ServerUrl, window: Range<Instant>) -> Option<f64> {
         let stop = watch::Sender::new(false);
         probe(Api::new(url), vec![Transport::Sse], window, stop.subscribe()).await

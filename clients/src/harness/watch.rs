@@ -1,7 +1,7 @@
-//! What a run watches beside its lines: the machine, the server's waiters, kernel memory, and counters over time.
+//! The watch of a run, beside its lines: the machine, the server's waiters, kernel memory, and counters over time.
 //!
-//! Started when the due times are known, looked at in the run's own loop, ended while every subscriber is still
-//! connected. Nothing here touches a line.
+//! The run starts it when the due times are known, calls it in its own loop, and ends it while every subscriber is
+//! still connected. Nothing here touches a line.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use super::kernel_memory::KernelMemory;
 use super::series::{Sample, Sampler, SeriesPoint};
 use super::waiters::WaitersProbe;
 
-/// The probes of one run.
+/// The probes of one run that are running.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// The first due time.
+    /// Instant that due times count from.
     start: Instant,
     kernel_before: KernelMemory,
     hiccup: Option<HiccupProbe>,
@@ -23,7 +23,7 @@ pub(super) struct Watch {
     sampler: Sampler,
 }
 
-/// What they found.
+/// Results of the probes.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) hiccups: Hiccups,
@@ -33,8 +33,8 @@ pub(super) struct Watched {
 }
 
 impl Watch {
-    /// Watches from now on; the probes during `window`. `kernel_before`: read before anybody connected. `waiters`: of a
-    /// server that can say.
+    /// Starts the watch; the hiccup probe runs during `window`. `kernel_before`: kernel memory before the first
+    /// connection. `waiters`: the probe of a server that can say.
     pub(super) fn start(
         start: Instant,
         window: Range<Instant>,
@@ -46,7 +46,7 @@ impl Watch {
         Self { start, kernel_before, hiccup, waiters, sampler: Sampler::default() }
     }
 
-    /// Takes the next sample of the measured subscribers when it is time. `server_cpu` is asked only then.
+    /// Takes the next sample of the measured subscribers, if it is time. `server_cpu` is called only then.
     pub(super) fn look(&mut self, followers: &[Followers], server_cpu: impl FnOnce() -> Option<Duration>) {
         let now = Instant::now();
         let t_s = match now.checked_duration_since(self.start) {
@@ -65,12 +65,12 @@ impl Watch {
             sample.connections_open_count += group.connections_open();
             ages.extend(group.staleness(now));
         }
-        // Every deployment has as many subscribers.
+        // All deployments have the same number of subscribers.
         sample.staleness = ages.iter().sum::<Duration>().checked_div(ages.len() as u32);
         self.sampler.note(t_s, sample);
     }
 
-    /// Ends the probes, while every subscriber is connected.
+    /// Ends the probes and returns their results. Every subscriber must still be connected.
     pub(super) async fn finish(self) -> Watched {
         let kernel = KernelMemory::take().since(&self.kernel_before);
         let waiters_mean = match self.waiters {

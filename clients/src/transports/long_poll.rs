@@ -1,8 +1,8 @@
 //! Long polling: the server waits once.
 //!
-//! Ask, and the answer comes when there is news, or when the hold expires and there is none. Then ask again at
-//! once. Between answer and question nobody is waiting: news of that moment comes with the next answer. A client that
-//! takes its time between them (its turn) makes that moment longer.
+//! The client asks. The server holds the request and answers when there is news, or when the hold expires without news.
+//! Then the client asks again at once. Between an answer and the next request nothing waits on the server: news of that
+//! moment comes with the next answer. A client that takes its time between them (its turn) makes that moment longer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ use crate::traffic::Traffic;
 use crate::wire::{Batch, From as Position, Outcome, Transport, cursor_of_entity_tag};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
-/// How much longer than the hold we wait: the server must be the one that ends it, or its answer would cross our
-/// reconnect on the way.
+/// Time that the client waits beyond the hold. The server must be the side that ends the hold, or its answer would
+/// cross the client's reconnect on the way.
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// A long-polling subscriber.
@@ -28,7 +28,7 @@ pub struct LongPoll {
     target: Target,
     hold: Duration,
     turn: Duration,
-    /// When the next question is meant to leave.
+    /// Due time of the next request.
     intended: Instant,
     ended: Option<Received>,
     http: Http,
@@ -36,14 +36,14 @@ pub struct LongPoll {
 }
 
 impl LongPoll {
-    /// Asks to be held as long as the options say; the server may hold shorter.
+    /// Creates a subscriber that asks to be held as long as the options say; the server may hold it for less.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let http = Http::new(target.server.clone(), meter.clone(), options);
         let Options { hold, turn, .. } = *options;
         Self { target, hold, turn, intended: Instant::now(), ended: None, http, meter }
     }
 
-    /// One question, one answer; `None`: the hold expired without news.
+    /// Sends one request and reads its answer. `None`: the hold expired without news, or the request failed.
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
         let path = path(Transport::LongPoll, &self.target, &[("wait", self.hold.as_secs_f64().to_string())]);
         self.meter.asks(Question::Held);
@@ -54,14 +54,15 @@ impl LongPoll {
         self.intended = answer.at + self.turn;
         match answer.status {
             StatusCode::OK => {
-                let batch: Batch = serde_json::from_slice(&answer.body)
-                    .map_err(|error| SubscribeError::Contract(format!("a batch that is none: {error}")))?;
+                let batch: Batch = serde_json::from_slice(&answer.body).map_err(|error| {
+                    SubscribeError::Contract(format!("the server sent an invalid batch: {error}"))
+                })?;
                 self.meter.count(if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data });
                 self.http.succeeded();
                 self.target.from = Position::After(batch.next.clone());
                 Ok(Some(Received { batch, at: answer.at }))
             }
-            // The hold expired. The entity tag says where we are, which a start at `now` did not know yet.
+            // The hold expired. The entity tag says where the client is, which a start at `now` did not know yet.
             StatusCode::NO_CONTENT => {
                 self.meter.count(Outcome::Timeout);
                 self.http.succeeded();
@@ -86,8 +87,8 @@ impl Subscriber for LongPoll {
             if let Some(ended) = &self.ended {
                 return Ok(ended.clone());
             }
-            // By default there is no turn, and no sleep anywhere: the next question leaves as soon as the last answer
-            // is read.
+            // By default there is no turn, and no sleep anywhere: the next request leaves as soon as the last answer is
+            // read.
             if !self.turn.is_zero() {
                 self.http.sleep_until(self.intended).await;
             }

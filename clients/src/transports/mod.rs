@@ -1,7 +1,7 @@
 //! The client halves of the transports: how lines reach a subscriber.
 //!
-//! One file each, with the stem of its server half in `src/transports/`. Each explains its protocol step by step
-//! where it happens and can be read alone; connections and their meters are in `http`.
+//! Each transport has one file, with the stem of its server half in `src/transports/`. The file explains its protocol
+//! step by step where it happens, and can be read alone. Connections and their meters are in `http`.
 
 mod long_poll;
 mod ndjson;
@@ -22,14 +22,15 @@ use crate::backoff::Backoff;
 use crate::wire::{Batch, Cursor, From as Position, Line, Transport};
 use crate::{Options, Received, SubscribeError, Target};
 
-/// First back-off ceiling of transports whose server advises no other.
+/// First back-off ceiling of transports that have no rule of their own.
 const FIRST_CEILING: Duration = Duration::from_millis(500);
-/// Two heartbeats of a server that keeps to 15 s, and some: a stream silent for longer is dead.
+/// Longest silence of a stream: two heartbeats of a server that keeps to 15 s, and some. A stream silent for longer is
+/// dead.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(35);
-/// How long a head or a short poll's answer may take.
+/// Longest time until the head of an answer, or the answer to a short poll, is there.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `/api/deployments/{id}/{transport}?from=…`, and what else belongs in the query.
+/// Returns `/api/deployments/{id}/{transport}?from=…`, with `more` parameters in the query.
 pub(crate) fn path(transport: Transport, target: &Target, more: &[(&str, String)]) -> String {
     let mut path = transport.path().replace("{id}", target.deployment.as_str());
     let from = match &target.from {
@@ -46,12 +47,12 @@ pub(crate) fn path(transport: Transport, target: &Target, more: &[(&str, String)
     path
 }
 
-/// For transports that have no rule of their own.
+/// Makes the back-off of transports that have no rule of their own.
 pub(crate) fn back_off(options: &Options) -> Backoff {
     Backoff::new(FIRST_CEILING, options)
 }
 
-/// What the lines of a stream make for its subscriber. The cursor moves with the batch that is returned.
+/// Makes a batch of a stream's lines. The cursor moves with the batch that is returned.
 fn received(
     cursor: &mut Option<Cursor>,
     lines: Vec<Line>,
@@ -59,14 +60,14 @@ fn received(
     at: Instant,
 ) -> Result<Received, SubscribeError> {
     let Some(position) = cursor else {
-        let early = "a line before the stream said where it starts".to_owned();
+        let early = "the server sent a line before it said where the stream starts".to_owned();
         return Err(SubscribeError::Contract(early));
     };
     position.after = lines.last().map_or(position.after, |line| line.seq);
     Ok(Received { batch: Batch { lines, next: position.clone(), more: false, finished }, at })
 }
 
-/// What a subscriber returns from now on, if this was the end.
+/// Returns the batch that a subscriber returns from now on, if `received` was the end.
 fn end_of(received: &Received) -> Option<Received> {
     let batch = Batch { lines: Vec::new(), ..received.batch.clone() };
     received.batch.finished.then_some(Received { batch, at: received.at })

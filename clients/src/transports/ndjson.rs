@@ -1,7 +1,7 @@
 //! NDJSON: the server waits for ever, one JSON object per line of an endless body.
 //!
-//! The plainest stream there is: read the body, split at LF, parse each piece. There is no browser object that
-//! does it, and none is needed. A last record says why the stream ended; without one it was cut.
+//! The plainest stream: the client reads the body, splits it at LF and parses each piece. Browsers have no object for
+//! it, and need none. A last record says why the stream ended; without one it was cut.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,14 +39,14 @@ struct Stream {
 }
 
 impl Ndjson {
-    /// Follows `target`; connects at the first batch.
+    /// Creates a subscriber of `target`. It connects when it is first asked for a batch.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let http = Http::new(target.server.clone(), meter.clone(), options);
         Self { target, stream: None, cursor: None, ended: None, http, meter }
     }
 
     async fn open(&mut self) -> Result<(), SubscribeError> {
-        // What we have seen decides where the stream starts, now and after a cut.
+        // The cursor of what was seen decides where the stream starts, now and after a cut.
         if let Some(cursor) = &self.cursor {
             self.target.from = Position::After(cursor.clone());
         }
@@ -68,13 +68,13 @@ impl Ndjson {
         }
     }
 
-    /// Reads until there is something to return; `None`: the stream was cut, come back later.
+    /// Reads until there is something to return. `None`: the stream was cut, and the client must come back later.
     async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
         loop {
             let Some(stream) = &mut self.stream else { return Ok(None) };
             let (chunk, at) = match timeout(SILENCE_MAX, self.http.chunk(&mut stream.body)).await {
                 Ok(Ok(Some(chunk))) => chunk,
-                // Whatever stands in `unfinished` now was cut off and comes again after the reconnect.
+                // The bytes in `unfinished` were cut off; their record comes again after the reconnect.
                 Ok(Ok(None)) | Ok(Err(Cut(_))) | Err(_) => return Ok(None),
             };
             stream.unfinished.extend_from_slice(&chunk);
@@ -84,7 +84,7 @@ impl Ndjson {
         }
     }
 
-    /// Every whole record that has arrived. The cursor moves with the batch that is returned.
+    /// Takes every whole record that has arrived. The cursor moves with the batch that is returned.
     fn take_records(&mut self, at: Instant) -> Result<Option<Received>, SubscribeError> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
         let mut lines = Vec::new();
@@ -96,8 +96,9 @@ impl Ndjson {
             if record.is_empty() {
                 continue; // a sign of life
             }
-            let record: NdjsonRecord = serde_json::from_slice(record)
-                .map_err(|error| SubscribeError::Contract(format!("a record that is none: {error}")))?;
+            let record: NdjsonRecord = serde_json::from_slice(record).map_err(|error| {
+                SubscribeError::Contract(format!("the server sent an invalid record: {error}"))
+            })?;
             match record {
                 NdjsonRecord::Line(line) => lines.push(line),
                 NdjsonRecord::Control(NdjsonControl::Hello(hello)) => {
@@ -108,7 +109,7 @@ impl Ndjson {
                     self.cursor = Some(end.cursor);
                     finished = true;
                 }
-                // After lines of the same chunk: they are returned first, the reconnect will meet it again.
+                // Lines of the same chunk are returned first; the control record comes again after the reconnect.
                 NdjsonRecord::Control(_) if !lines.is_empty() => break,
                 NdjsonRecord::Control(NdjsonControl::Gap(gap)) => return Err(SubscribeError::Gap(gap)),
                 NdjsonRecord::Control(NdjsonControl::Deleted {}) => return Err(SubscribeError::Deleted),
@@ -116,7 +117,9 @@ impl Ndjson {
         }
         stream.searched = stream.unfinished.len();
         if stream.unfinished.len() > BODY_BYTES_MAX {
-            return Err(SubscribeError::Contract(format!("a record of more than {BODY_BYTES_MAX} bytes")));
+            return Err(SubscribeError::Contract(format!(
+                "the server sent a record of more than {BODY_BYTES_MAX} bytes"
+            )));
         }
         if lines.is_empty() && !finished {
             return Ok(None);

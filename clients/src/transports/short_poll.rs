@@ -1,8 +1,9 @@
 //! Short polling: the client waits, between requests.
 //!
-//! Ask, get an answer at once, sleep, ask again. Nothing is held open for us on the server; the price is that most
-//! questions have no news, and news waits for the next question. When that is, [`Timetable`] says: at fixed times or
-//! after a pause, in step with others or not, more seldom while nothing happens, or as the server advises.
+//! The client asks, gets an answer at once, sleeps, and asks again. The server holds nothing open. The price: most
+//! answers have no news, and news waits for the next request. [`Timetable`] decides when to ask: at fixed times or
+//! after a pause, in step with other clients or not. It may ask less often while nothing happens, or as the server
+//! advises.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -20,14 +21,14 @@ use crate::traffic::Traffic;
 use crate::wire::{Batch, From as Position, Outcome, Transport};
 use crate::{Condition, Options, Received, SubscribeError, Subscriber, Target};
 
-/// What the polls of all clients of this process are aligned to, if they are.
+/// Instant that aligned polls of all clients of this process count from.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A short-polling subscriber.
 pub struct ShortPoll {
     target: Target,
     timetable: Timetable,
-    /// When the next poll is meant to leave.
+    /// Due time of the next poll.
     intended: Instant,
     condition: Condition,
     /// The entity tag of the last answer: "tell me only if something changed since".
@@ -38,8 +39,8 @@ pub struct ShortPoll {
 }
 
 impl ShortPoll {
-    /// Polls as the options say. By default the first poll comes after a random part of the interval: clients that
-    /// were started together must not ask together for ever.
+    /// Creates a subscriber that polls as the options say. By default the first poll comes after a random part of the
+    /// interval: clients that were started together must not ask together for ever.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let timetable = Timetable::new(options.polling);
         let origin = *ORIGIN;
@@ -49,17 +50,17 @@ impl ShortPoll {
         Self { target, timetable, intended, condition, entity_tag: None, ended: None, http, meter }
     }
 
-    /// One question, one answer; `None`: no news.
+    /// Sends one request and reads its answer. `None`: there was no news, or the request failed.
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
         let path = path(Transport::ShortPoll, &self.target, &[]);
         let tag = match self.condition {
             Condition::IfNoneMatch => self.entity_tag.as_ref(),
-            // Then "nothing new" is a whole answer each time.
+            // Without a condition, "nothing new" is a whole answer each time.
             Condition::Plain => None,
         };
         let condition: Vec<_> = tag.iter().map(|tag| ("if-none-match", tag.to_string())).collect();
         let (intended, left) = (self.intended, Instant::now());
-        // What holds if no answer comes, or nobody waits for it.
+        // Holds if no answer comes, or if the caller stops waiting for it.
         self.schedule_next(Poll { intended, left, answered: left, brought: Brought::Failure });
         self.meter.asks(Question::Scheduled { intended, interval: self.timetable.ticks() });
         let answer = match self.http.get(&path, &condition, ANSWER_TIMEOUT).await {
@@ -68,17 +69,18 @@ impl ShortPoll {
         };
         match answer.status {
             StatusCode::OK => {
-                let batch: Batch = serde_json::from_slice(&answer.body)
-                    .map_err(|error| SubscribeError::Contract(format!("a batch that is none: {error}")))?;
+                let batch: Batch = serde_json::from_slice(&answer.body).map_err(|error| {
+                    SubscribeError::Contract(format!("the server sent an invalid batch: {error}"))
+                })?;
                 self.meter.count(if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data });
                 self.http.succeeded();
                 self.entity_tag =
                     answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-                // Also an empty answer tells where we are: the next question starts there.
+                // An empty answer also says where the client is: the next request starts there.
                 self.target.from = Position::After(batch.next.clone());
                 let advised = advice(&answer.headers);
                 let brought = match (batch.more, batch.lines.is_empty()) {
-                    // The answer was cut at its bound: what is left is asked for now, not an interval later.
+                    // The answer was cut at its bound: the client asks for the rest now, not an interval later.
                     (true, _) => Brought::Part,
                     (false, false) => Brought::Lines { advised },
                     (false, true) => Brought::Nothing { advised },
@@ -87,7 +89,7 @@ impl ShortPoll {
                 let news = !batch.lines.is_empty() || batch.finished;
                 Ok(news.then_some(Received { batch, at: answer.at }))
             }
-            // Our tag still holds: nothing happened, and the server sent no body to say so.
+            // The tag still holds: nothing happened, and the server says so without a body.
             StatusCode::NOT_MODIFIED => {
                 self.meter.count(Outcome::Empty);
                 self.http.succeeded();
@@ -107,7 +109,7 @@ impl ShortPoll {
     }
 }
 
-/// `Retry-After` in whole seconds, with a good answer: when the server would like to be asked again.
+/// Reads `Retry-After`, in whole seconds, of a good answer: when the server would like to be asked again.
 fn advice(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
@@ -120,7 +122,7 @@ impl Subscriber for ShortPoll {
             if let Some(ended) = &self.ended {
                 return Ok(ended.clone());
             }
-            // This sleep is the whole difference to long polling: there, the server does the waiting.
+            // This sleep is the whole difference to long polling: there the server waits.
             self.http.sleep_until(self.intended).await;
             if let Some(received) = self.poll().await? {
                 self.ended = end_of(&received);
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
     use crate::{PollPhase, Polling};
 
-    /// P9.
+    /// P9: a client's first poll comes after a random part of the interval.
     #[test]
     fn pollers_that_start_together_do_not_ask_together() {
         let interval = Duration::from_secs(1_000);

@@ -1,8 +1,8 @@
 //! Server-sent events: the server waits for ever, and browsers reconnect by themselves.
 //!
-//! One question, and an answer that does not end: events as text (WHATWG HTML §9.2). Each carries an id, which is
-//! our cursor. When the connection ends without a goodbye, we wait the time the server asked for and come back
-//! with the last id: exactly what a browser's `EventSource` does.
+//! The client sends one request, and the answer does not end: it is a series of events as text (WHATWG HTML §9.2). Each
+//! event carries an id, which is the client's cursor. When the connection ends without a goodbye, the client waits the
+//! time the server asked for. Then it comes back with the last id: exactly as a browser's `EventSource`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,11 +24,11 @@ use crate::{Options, Received, SubscribeError, Subscriber, Target};
 /// A subscriber of server-sent events.
 pub struct Sse {
     target: Target,
-    /// The open stream.
+    /// The open stream, if there is one.
     stream: Option<Stream>,
-    /// The reconnection time the server asked for.
+    /// Reconnection time that the server asked for.
     retry: Option<Duration>,
-    /// The last event's id.
+    /// Id of the last event.
     cursor: Option<Cursor>,
     ended: Option<Received>,
     http: Http,
@@ -43,7 +43,7 @@ struct Stream {
 }
 
 impl Sse {
-    /// Follows `target`; connects at the first batch.
+    /// Creates a subscriber of `target`. It connects when it is first asked for a batch.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let cursor = match &target.from {
             Position::After(cursor) => Some(cursor.clone()),
@@ -53,7 +53,7 @@ impl Sse {
         Self { target, stream: None, retry: None, cursor, ended: None, http, meter }
     }
 
-    /// Asks for the stream. `Some`: the log is over and there is nothing to stream.
+    /// Asks for the stream. `Some`: the log has ended and there is nothing to stream.
     async fn open(&mut self) -> Result<Option<Received>, SubscribeError> {
         let mut headers = vec![("accept", "text/event-stream".to_owned())];
         // A first request says where to start in its query; a reconnect says what it saw last.
@@ -70,8 +70,10 @@ impl Sse {
                 self.stream = Some(Stream { body: response.into_body(), parser, greeted: false });
                 Ok(None)
             }
-            StatusCode::OK => Err(SubscribeError::Contract("an answer that is no event stream".to_owned())),
-            // The one status that tells an EventSource to stop: the log is over and we have all of it.
+            StatusCode::OK => {
+                Err(SubscribeError::Contract("the server's answer is not an event stream".to_owned()))
+            }
+            // 204 is the one status that tells an EventSource to stop: the log has ended and the client has all of it.
             StatusCode::NO_CONTENT => {
                 self.meter.count(Outcome::Empty);
                 match self.end_cursor().await {
@@ -92,8 +94,9 @@ impl Sse {
         }
     }
 
-    /// A 204 has no room for a cursor. Whoever started at `now` on a finished log learns it from the snapshot.
-    /// A call of the regular API, which nobody measures: it has a connection and a meter of its own.
+    /// Returns the cursor at the end of a log. A 204 has no room for it, so a client that started at `now` on a
+    /// finished log reads it from the snapshot. That is a call of the regular API, which is not measured: it has a
+    /// connection and a meter of its own.
     async fn end_cursor(&mut self) -> Result<Cursor, Cut> {
         if let Some(cursor) = &self.cursor {
             return Ok(cursor.clone());
@@ -102,10 +105,12 @@ impl Sse {
         let mut http = Http::new(self.target.server.clone(), Meter::new(), &Options::default());
         let answer = http.get(&path, &[], ANSWER_TIMEOUT).await?;
         let snapshot: Result<Batch, _> = serde_json::from_slice(&answer.body);
-        snapshot.map(|snapshot| snapshot.next).map_err(|_| Cut(format!("no snapshot: {}", answer.status)))
+        snapshot
+            .map(|snapshot| snapshot.next)
+            .map_err(|_| Cut(format!("the server sent no snapshot: {}", answer.status)))
     }
 
-    /// Reads until there is something to return; `None`: the stream was cut, come back later.
+    /// Reads until there is something to return. `None`: the stream was cut, and the client must come back later.
     async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
         let mut events = Vec::new();
         loop {
@@ -113,7 +118,7 @@ impl Sse {
             // Comments and blank lines count as signs of life: only a connection without any byte is dead.
             let (chunk, at): (Bytes, Instant) = match timeout(SILENCE_MAX, self.http.chunk(body)).await {
                 Ok(Ok(Some(chunk))) => chunk,
-                // A stream that ends well without a hello is an overloaded server saying when to come back.
+                // With a stream that ends well without a hello, an overloaded server says when to come back.
                 Ok(Ok(None)) => {
                     if !*greeted {
                         self.meter.count(Outcome::Refused);
@@ -140,7 +145,7 @@ impl Sse {
         }
     }
 
-    /// What one chunk's events amount to. The cursor moves with the batch that is returned.
+    /// Makes a batch of one chunk's events. The cursor moves with the batch that is returned.
     fn handle(&mut self, events: &[Event], at: Instant) -> Result<Option<Received>, SubscribeError> {
         let mut lines: Vec<Line> = Vec::new();
         let mut finished = false;
@@ -158,7 +163,7 @@ impl Sse {
                 }
                 "gap" if lines.is_empty() => return Err(SubscribeError::Gap(json::<Gap>(&event.data)?)),
                 "deleted" if lines.is_empty() => return Err(SubscribeError::Deleted),
-                // After lines of the same chunk: they are returned first, the reconnect will meet it again.
+                // Lines of the same chunk are returned first; a goodbye after them comes again after the reconnect.
                 _ => {}
             }
         }
@@ -177,7 +182,7 @@ impl Subscriber for Sse {
                 return Ok(ended.clone());
             }
             if self.stream.is_none() {
-                // A log that is over and read to its end has nothing to stream.
+                // A log that has ended and was read to its end has nothing to stream.
                 if let Some(received) = self.open().await? {
                     self.ended = end_of(&received);
                     return Ok(received);
@@ -188,7 +193,7 @@ impl Subscriber for Sse {
                 self.ended = end_of(&received);
                 return Ok(received);
             }
-            // A stream that ended without a goodbye: back to it, after the time its server asked for.
+            // The stream ended without a goodbye: the client comes back after the time that the server asked for.
             self.stream = None;
             self.http.disconnect();
             self.http.back_off("the stream was cut", self.retry).await?;
@@ -207,5 +212,5 @@ fn is_event_stream(response: &hyper::Response<Body>) -> bool {
 
 fn json<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, SubscribeError> {
     serde_json::from_str(data)
-        .map_err(|error| SubscribeError::Contract(format!("an event that is none: {error}")))
+        .map_err(|error| SubscribeError::Contract(format!("the server sent an invalid event: {error}")))
 }

@@ -1,8 +1,8 @@
 //! WebSocket: the server waits for ever, on a connection that both sides may write to.
 //!
-//! One HTTP request is upgraded (RFC 6455). From then on there are no requests and no headers: each line of the
-//! log is one text frame. Nothing reconnects by itself and no frame carries an id, so position, back-off and
-//! watchdog are ours to keep.
+//! The client upgrades one HTTP request (RFC 6455). From then on there are no requests and no headers: each line of the
+//! log is one text frame. The protocol does not reconnect by itself and no frame carries an id. So the client keeps its
+//! position, its back-off and its watchdog.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,10 +22,10 @@ use crate::upgrade::{opened, upgrade};
 use crate::wire::{BATCH_LINES_MAX, Cursor, From as Position, Gap, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
-/// A socket that was closed on thousands of clients must not see them all at once: the first attempt of each is
-/// somewhere in these five seconds.
+/// First back-off ceiling. A server that closed thousands of sockets must not see all clients at once: the first
+/// attempt of each lies somewhere in these five seconds.
 pub(crate) const FIRST_CEILING: Duration = Duration::from_secs(5);
-/// How long the closing handshake may take.
+/// Longest time for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A WebSocket subscriber.
@@ -34,7 +34,7 @@ pub struct Websocket {
     engine: Transport,
     target: Target,
     socket: Option<WebSocketStream<MeteredSocket>>,
-    /// A frame that came with a later read than the batch before it.
+    /// Frame that came with a later read than the batch before it, or the error in its place.
     held_back: Option<Result<(ServerFrame, Instant), SubscribeError>>,
     cursor: Option<Cursor>,
     ended: Option<Received>,
@@ -43,7 +43,7 @@ pub struct Websocket {
 }
 
 impl Websocket {
-    /// Follows `target`; connects at the first batch.
+    /// Creates a subscriber of `target`. It connects when it is first asked for a batch.
     pub fn new(engine: Transport, target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::new(FIRST_CEILING, options);
         Self { engine, target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
@@ -53,7 +53,7 @@ impl Websocket {
         if let Some(cursor) = &self.cursor {
             self.target.from = Position::After(cursor.clone());
         }
-        // Not 101: a plain HTTP answer, given before any upgrade, which may be final.
+        // An answer other than 101 is plain HTTP, given before any upgrade; it may be final.
         match opened(self.handshake(), &self.meter).await {
             Ok(socket) => {
                 self.socket = Some(socket);
@@ -64,20 +64,20 @@ impl Websocket {
         }
     }
 
-    /// GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames.
+    /// Opens the socket: GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames.
     async fn handshake(&self) -> Result<WebSocketStream<MeteredSocket>, Error> {
         let path = path(self.engine, &self.target, &[]);
         upgrade(self.target.server.authority(), &path, Vec::new(), self.meter.clone()).await
     }
 
-    /// The next frame and when it was read; `None`: the socket is closed or cut. Cancel-safe.
+    /// Returns the next frame and when it was read. `None`: the socket is closed or cut. Cancel-safe.
     async fn frame(&mut self) -> Result<Option<(ServerFrame, Instant)>, SubscribeError> {
         if let Some(held_back) = self.held_back.take() {
             return held_back.map(Some);
         }
         let Some(socket) = &mut self.socket else { return Ok(None) };
         loop {
-            // Pings are answered inside `next`; a server that sends none for so long is gone.
+            // Pings are answered inside `next`; a server that is silent for so long is gone.
             let message = match timeout(SILENCE_MAX, socket.next()).await {
                 Ok(Some(Ok(message))) => message,
                 Ok(Some(Err(_)) | None) | Err(_) => return Ok(None),
@@ -85,7 +85,7 @@ impl Websocket {
             match message {
                 Message::Text(text) => {
                     let frame = serde_json::from_str(&text).map_err(|error| {
-                        SubscribeError::Contract(format!("a frame that is none: {error}"))
+                        SubscribeError::Contract(format!("the server sent an invalid frame: {error}"))
                     })?;
                     return Ok(Some((frame, self.meter.last_read())));
                 }
@@ -95,7 +95,7 @@ impl Websocket {
         }
     }
 
-    /// Reads until there is something to return; `None`: the socket is gone, come back later.
+    /// Reads until there is something to return. `None`: the socket is gone, and the client must come back later.
     async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
         loop {
             let Some((frame, at)) = self.frame().await? else { return Ok(None) };
@@ -107,13 +107,13 @@ impl Websocket {
                 }
                 ServerFrame::Line { line, .. } => {
                     let mut lines = vec![line];
-                    // The lines that the same read brought belong to the same moment. None is awaited.
+                    // The lines that the same read brought belong to the same moment; later ones are not waited for.
                     while lines.len() < BATCH_LINES_MAX {
                         match self.frame().now_or_never() {
                             Some(Ok(Some((ServerFrame::Line { line, .. }, read)))) if read == at => {
                                 lines.push(line);
                             }
-                            // What comes after is looked at in its turn: a later read, another frame, an error.
+                            // A later read, another frame or an error is kept for the next call.
                             Some(Ok(Some(later))) => {
                                 self.held_back = Some(Ok(later));
                                 break;
@@ -146,10 +146,10 @@ impl Websocket {
         }
     }
 
-    /// The closing handshake: each side sends a close frame, then the server closes TCP.
+    /// Closes the socket with the closing handshake: each side sends a close frame, then the server closes TCP.
     async fn close(&mut self) {
         if let Some(mut socket) = self.socket.take() {
-            // Reading answers the server's close frame with ours. However this ends, we have all we came for.
+            // Reading answers the server's close frame with ours. However this ends, the client has the whole log.
             let closing = async { while let Some(Ok(_)) = socket.next().await {} };
             let _ = timeout(CLOSE_TIMEOUT, closing).await;
         }
@@ -196,7 +196,7 @@ impl Subscriber for Websocket {
 mod tests {
     use super::*;
 
-    /// W13: RFC 6455 §7.2.3.
+    /// W13: the first reconnect comes after a random delay, as RFC 6455 §7.2.3 asks.
     #[test]
     fn the_first_reconnect_is_somewhere_in_five_seconds_and_later_ones_further_off() {
         let server = "http://127.0.0.1:1".parse().unwrap();

@@ -1,41 +1,41 @@
-//! The ledgers of a page's lanes: what the server counted for each, as it is streamed back to the page.
+//! The ledgers of a page's lanes: the server's counts for each lane, as they are streamed back to the page.
 //!
-//! A browser sees neither its bytes nor its connections. So a page tags what it asks with `lane=<page>.<n>`, and reads
-//! the counts from one WebSocket.
+//! A *lane* is one subscriber on wirelab's page. A browser sees neither its bytes nor its connections. So a page tags
+//! its requests with `lane=<page>.<n>` and reads the counts from one WebSocket.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Problem, Reference};
 
-/// What one lane has cost so far. Outcomes as in [`Outcome`](super::Outcome).
+/// Requests, connections and bytes of one lane so far. Outcomes as in [`Outcome`](super::Outcome).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneLedger {
-    /// Its number on the page, from 1.
+    /// Number of the lane on the page, from 1.
     pub lane: u16,
     /// Requests that arrived, answered or not.
     pub requests: u64,
-    /// Of those answered: with lines, or a stream opened.
+    /// Requests answered with lines, and streams opened.
     pub data: u64,
-    /// Nothing new.
+    /// Requests answered with nothing new.
     pub empty: u64,
-    /// An expired hold.
+    /// Requests whose hold expired.
     pub timeout: u64,
-    /// Refused, or one connection too many.
+    /// Requests that were refused, also because of one connection too many.
     pub refused: u64,
-    /// Failed, or cut before the answer.
+    /// Requests that failed or were cut before the answer.
     pub error: u64,
     /// TCP connections that ever carried a request of the lane, each once.
     pub connections: u64,
-    /// TCP connections that are open and whose last request was the lane's.
+    /// TCP connections that are open and whose last request belonged to the lane.
     pub connections_open: u64,
-    /// Bytes that the server read from those sockets.
+    /// Bytes that the server read from the lane's sockets.
     pub bytes_up: u64,
-    /// Bytes that the server wrote to those sockets.
+    /// Bytes that the server wrote to the lane's sockets.
     pub bytes_down: u64,
 }
 
 impl LaneLedger {
-    /// The ledger of a lane that has not asked yet.
+    /// Makes the ledger of a lane that has not sent a request yet.
     pub const fn new(lane: u16) -> Self {
         Self {
             lane,
@@ -53,44 +53,45 @@ impl LaneLedger {
     }
 }
 
-/// What the server says, one JSON text frame each.
+/// Frames that the server sends on the ledgers' socket, one JSON text frame each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum LedgerFrame {
-    /// First.
+    /// First frame of the socket.
     Hello {
-        /// Random: with another one these ledgers began at nothing, since the server was restarted or had forgotten the page.
+        /// Random id of these ledgers. Another id means that they began at zero, because the server was restarted or had
+        /// forgotten the page.
         ledgers: String,
         /// Seconds between Ping frames while the page says nothing.
         heartbeat_s: u64,
     },
-    /// What the server counts: every lane there is at first, then those that changed.
+    /// The server's counts: every lane at first, then the lanes that changed.
     Ledgers {
-        /// In the order of their numbers.
+        /// Ledgers in the order of their lanes' numbers.
         lanes: Vec<LaneLedger>,
     },
     /// Answer to `clock`.
     Clock {
-        /// Echo.
+        /// The command's `ref`.
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
         reference: Reference,
         /// Wall clock of the server, µs since 1970.
         at_us: u64,
     },
-    /// This was no command; the socket lives.
+    /// Answer to a message that is not a command; the socket stays open.
     Error {
-        /// Why.
+        /// Problem document that says why.
         problem: Problem,
-        /// Echo.
+        /// The command's `ref`.
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
         reference: Reference,
     },
 }
 
-/// What a page may say, one JSON text frame each; it may carry a `ref` beside it.
+/// Commands that a page may send, one JSON text frame each. A command may carry a `ref`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum LedgerCommand {
-    /// Ask what time it is, to compare clocks.
+    /// Asks for the server's time, to compare clocks.
     Clock {},
 }

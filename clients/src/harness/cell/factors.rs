@@ -1,7 +1,8 @@
-//! Factors: what an arm of a plan may vary.
+//! Factors: what a plan may vary from arm to arm.
 //!
-//! Who polls or waits, how the client asks, how the server answers, how many there are, what is published and what
-//! goes wrong meanwhile. [`Given`] is what a plan or flags say; [`Factors`] has every default filled in.
+//! An *arm* is one named combination of factors. Factors are the transport, the client's and the server's options, the
+//! number of subscribers, the published lines, and the faults meanwhile. [`Given`] is what a plan or flags say;
+//! [`Factors`] has every default filled in.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,87 +18,89 @@ const SUBSCRIBERS_DEFAULT: u32 = 10;
 const POLL_INTERVAL_DEFAULT: Duration = Duration::from_millis(200);
 const WARM_UP_DEFAULT: Duration = Duration::from_secs(1);
 const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
-/// As `wirelab serve` has it.
+/// Default heartbeat, that of `wirelab serve`.
 const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(15);
-/// A short poll brings the last line up to one interval after it was due; one more for a poll that was late.
+/// Fewest poll intervals that a drain lasts. A short poll brings the last line up to one interval after it was due; the
+/// second interval is for a late poll.
 pub(in crate::harness) const DRAIN_INTERVALS_MIN: u32 = 2;
-/// About the mean of a build log.
+/// Default bytes of a line's text: about the mean of a build log.
 pub(in crate::harness) const PAYLOAD_BYTES_DEFAULT: u64 = 100;
 
-/// Lines when flags say nothing about them.
+/// Lines of a run whose flags say nothing about them.
 pub const AD_HOC_LINES: Generated = Generated {
     rate_hz: 50.0,
     duration: Duration::from_secs(10),
     payload_bytes: PAYLOAD_BYTES_DEFAULT as usize,
 };
 
-/// Every factor's value.
+/// A value for every factor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Factors {
-    /// Measured one after the other, on every target that keeps the contract; a profile has its own.
+    /// Transports to measure, one after the other, on every target that keeps the contract. A profile has its own
+    /// transport.
     pub transports: Vec<Transport>,
-    /// Where a subscriber steps down to when its transport fails, in this order; empty: it keeps trying.
+    /// Transports that a subscriber steps down to when its own fails, in this order; empty: it keeps trying.
     pub fallback: Vec<Transport>,
     /// Subscribers of each deployment, each over its own connection.
     pub subscribers: u32,
     /// Deployments that are published and followed at the same time.
     pub deployments: u32,
-    /// What the client decides.
+    /// Options of the clients.
     pub options: Options,
-    /// What wirelab's own server is started with.
+    /// Options that wirelab's own server is started with.
     pub serve: ServeOptions,
-    /// Lines due earlier are sent, but are not in the cohort.
+    /// Warm-up: lines due earlier are sent, but are not in the cohort, the lines that are measured.
     pub warm_up: Duration,
-    /// How long to wait at most for the last lines.
+    /// Longest wait for the last lines.
     pub drain: Duration,
-    /// What goes wrong.
+    /// Fault during the run.
     pub fault: Option<Fault>,
-    /// Subscribers beside the measured ones that stop reading at a time, until every line was published and drained.
+    /// Subscribers beside the measured ones that stop reading at some time, until every line was published and drained.
     pub stalled: Option<Extra>,
-    /// Subscribers beside the measured ones that join at a time and read from the first line.
+    /// Subscribers beside the measured ones that join at some time and read from the first line.
     pub late: Option<Extra>,
-    /// What is published, and when.
+    /// Lines that are published, with their due times.
     pub lines: LineProcess,
 }
 
-/// Subscribers beside those that are measured. Every line must reach them too; when is not in the latencies.
+/// Subscribers beside the measured ones. Every line must reach them too, but their latencies are not measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extra {
-    /// How many per deployment.
+    /// Subscribers per deployment.
     pub subscribers: u32,
-    /// When what they are there for happens, counted as due times are.
+    /// Time at which the subscribers stop reading or join, counted as due times are.
     pub at: Duration,
 }
 
-/// What wirelab's own server is started with, for a run.
+/// Options that wirelab's own server is started with, for a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServeOptions {
-    /// Where it keeps its logs.
+    /// Store of the server's logs.
     pub store: StoreKind,
-    /// How long an answer waits for more lines once it has a first one.
+    /// Time that an answer waits for more lines once it has a first one.
     pub linger: Duration,
     /// Silence after which a stream sends a sign of life.
     pub heartbeat: Duration,
-    /// Content codings it offers.
+    /// Content coding that the server offers.
     pub compression: Compression,
-    /// The interval that it advises short polls without news, in whole seconds.
+    /// Interval that the server advises to short polls without news, in whole seconds.
     pub poll_advice: Option<Duration>,
-    /// Transports it does not have: so that a rung of a fallback fails.
+    /// Transports that the server does not offer, so that a transport of a fallback fails.
     pub without: Vec<Transport>,
 }
 
-/// Where the measured server keeps its logs.
+/// Store in which the measured server keeps its logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreKind {
-    /// Nothing but the copy: the default of experiments.
+    /// The server keeps its logs in memory only: the default of experiments.
     Memory,
-    /// Appends reach the disk first.
+    /// The server answers an append after it has reached the disk.
     Disk,
 }
 
 impl StoreKind {
-    /// The name in plans, on the command line and in CSV files.
+    /// Returns the name in plans, on the command line and in CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -112,24 +115,24 @@ impl fmt::Display for StoreKind {
     }
 }
 
-/// What is published, and when.
+/// Process that gives the published lines and their due times.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LineProcess {
     /// A recording with its own timing.
     Replay {
-        /// Its name in the recordings folder.
+        /// Name of the recording in the recordings folder.
         recording: String,
-        /// 2 is twice as fast.
+        /// Speed; 2 is twice as fast.
         speed: f64,
     },
-    /// One line every 1/rate.
+    /// Lines at equal gaps of 1/rate.
     Periodic(Generated),
-    /// Random, independent gaps.
+    /// Lines at random, independent gaps.
     Poisson(Generated),
 }
 
 impl LineProcess {
-    /// The name in plans and CSV files.
+    /// Returns the name in plans and CSV files.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Replay { .. } => "replay",
@@ -138,7 +141,7 @@ impl LineProcess {
         }
     }
 
-    /// The lines that are made up; `None` for a replay.
+    /// Returns the parameters of generated lines; `None` for a replay.
     pub const fn generated(&self) -> Option<&Generated> {
         match self {
             Self::Replay { .. } => None,
@@ -147,37 +150,37 @@ impl LineProcess {
     }
 }
 
-/// Factors as far as somebody gave them.
+/// Factors as far as a plan or flags give them; the rest is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Given {
-    /// Default: all.
+    /// Transports to measure; default: all.
     pub transports: Option<Vec<Transport>>,
-    /// Default: none.
+    /// Transports to step down to; default: none.
     pub fallback: Option<Vec<Transport>>,
-    /// Default: 10.
+    /// Subscribers of each deployment; default: 10.
     pub subscribers: Option<u32>,
-    /// Default: 1.
+    /// Deployments at the same time; default: 1.
     pub deployments: Option<u32>,
-    /// Default: memory, without linger, advice and compression, 15 s of heartbeat.
+    /// Options of the server; default: memory store, a heartbeat of 15 s, no linger, no advice, no compression.
     pub serve: Option<ServeOptions>,
-    /// Default: a client's, but short polls every 200 ms.
+    /// Options of the clients; default: [`Options::default`], but short polls every 200 ms.
     pub options: Option<Options>,
-    /// Default: 1 s, and no more than a quarter of what is published.
+    /// Warm-up; default: 1 s, but at most a quarter of the time of generated lines.
     pub warm_up: Option<Duration>,
-    /// Default: 10 s, and two intervals of the short poll.
+    /// Longest wait for the last lines; default: 10 s, but at least two intervals of the short poll.
     pub drain: Option<Duration>,
-    /// Default: nothing.
+    /// Fault during the run; default: none.
     pub fault: Option<Fault>,
-    /// Default: nobody.
+    /// Subscribers that stop reading; default: none.
     pub stalled: Option<Extra>,
-    /// Default: nobody.
+    /// Subscribers that join late; default: none.
     pub late: Option<Extra>,
-    /// Default: 50 Poisson lines of 100 bytes per second for 10 s.
+    /// Published lines; default: 50 Poisson lines of 100 bytes per second for 10 s.
     pub lines: Option<LineProcess>,
 }
 
 impl Given {
-    /// Every factor, the defaults filled in. Not checked.
+    /// Fills in the defaults. The result is not checked.
     pub(in crate::harness) fn resolve(self) -> Factors {
         let lines = self.lines.unwrap_or(LineProcess::Poisson(AD_HOC_LINES));
         let options = self.options.unwrap_or_else(Factors::options_default);
@@ -201,7 +204,7 @@ impl Given {
 }
 
 impl Factors {
-    /// What a client decides when a plan says nothing.
+    /// Returns the options of a client when a plan says nothing.
     pub(crate) fn options_default() -> Options {
         Options { polling: Polling::every(POLL_INTERVAL_DEFAULT), ..Options::default() }
     }
@@ -220,7 +223,7 @@ impl Default for ServeOptions {
     }
 }
 
-/// The longest time from one short poll to the next, whatever makes it longer than the interval.
+/// Returns the longest time from one short poll to the next, with jitter and adaptation.
 pub(in crate::harness) fn longest_poll_interval(polling: &Polling, serve: &ServeOptions) -> Duration {
     let jittered = polling.interval.mul_f64(1.0 + polling.jitter_ratio);
     match polling.adaptation {
@@ -230,7 +233,7 @@ pub(in crate::harness) fn longest_poll_interval(polling: &Polling, serve: &Serve
     }
 }
 
-/// A second, and no more than a quarter of what is published.
+/// Returns one second, but at most a quarter of the time of generated lines.
 fn warm_up_default(lines: &LineProcess) -> Duration {
     match lines {
         LineProcess::Replay { .. } => WARM_UP_DEFAULT,

@@ -1,6 +1,6 @@
-//! Cells: one run to make, with every factor's value.
+//! Cells: one run to make, with a value for every factor.
 //!
-//! Plans make them, a run takes one, results carry it. A value: knows neither the plan that it comes from nor the
+//! A plan makes cells, a run takes one, and its result carries it. A cell is a value: it knows neither its plan nor the
 //! gates that judge its run.
 
 mod factors;
@@ -22,74 +22,75 @@ pub(in crate::harness) use server::{measured, run_id};
 
 /// Descriptors that a process needs besides its subscribers' connections: publisher, files, pipes, event loops.
 const DESCRIPTORS_BESIDES: u64 = 64;
-/// About what a run takes besides its lines: a server is started, everybody connects, everything is closed.
+/// Estimated time of a run besides its lines: the server starts, subscribers connect, everything is closed.
 const TIME_BESIDES: Duration = Duration::from_millis(1_200);
-/// Keeps the seeds of a run's deployments apart from those of its repetitions.
+/// Distance between the seeds of a run's deployments, which keeps them apart from the seeds of repetitions.
 const SEEDS_PER_REPETITION: u64 = 1 << 32;
 
-/// One run to make: a transport and every factor's value.
+/// One run to make: a transport and a value for every factor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
-    /// Unique in the plan: `sse-1`, and with arms `gzip-sse-1`.
+    /// Id of the run, unique in the plan: `sse-1`, and with arms `gzip-sse-1`.
     pub run_id: String,
-    /// Every cell once per block; counts from 1.
+    /// Number of the block, from 1. A block has every cell of the plan once.
     pub block: u32,
-    /// Place within the block; counts from 1.
+    /// Place of the cell within its block, from 1.
     pub position: u32,
-    /// The how manieth run of the same factors; counts from 1.
+    /// Number of the run among runs of the same factors, from 1.
     pub repetition: u32,
-    /// Of this run. Equal for all cells of a block: they get the same schedule.
+    /// Seed of the schedule. Equal for all cells of a block, so that they get the same schedule.
     pub seed: u64,
-    /// What is measured.
+    /// Server that is measured.
     pub server: Server,
-    /// Names the plan's arm, and the server where a plan measures others than wirelab's own; never by its address.
+    /// Name of the plan's arm, and of the server where a plan measures others than wirelab's own; never its address.
     pub arm: Option<String>,
-    /// Whether it repeats another cell of its block, to show what equal runs differ by.
+    /// Whether the cell repeats another cell of its block, to show how much equal runs differ (an A/A test).
     pub is_aa: bool,
-    /// How lines reach the subscribers.
+    /// Transport of the subscribers.
     pub transport: Transport,
-    /// Where a subscriber steps down to when its transport fails.
+    /// Transports that a subscriber steps down to when its own fails.
     pub fallback: Vec<Transport>,
     /// Subscribers of each deployment.
     pub subscribers: u32,
     /// Deployments that are published and followed at the same time.
     pub deployments: u32,
-    /// What the client decides.
+    /// Options of the clients.
     pub options: Options,
-    /// What wirelab's own server is started with.
+    /// Options that wirelab's own server is started with.
     pub serve: ServeOptions,
-    /// Lines due earlier are not in the cohort.
+    /// Warm-up: lines due earlier are not in the cohort, the lines that are measured.
     pub warm_up: Duration,
-    /// How long to wait at most for the last lines.
+    /// Longest wait for the last lines.
     pub drain: Duration,
-    /// What goes wrong.
+    /// Fault during the run.
     pub fault: Option<Fault>,
     /// Subscribers beside the measured ones that stop reading.
     pub stalled: Option<Extra>,
     /// Subscribers beside the measured ones that join late.
     pub late: Option<Extra>,
-    /// What is published.
+    /// Lines that are published.
     pub lines: LineProcess,
 }
 
 impl Cell {
-    /// Subscribers of all deployments together, the measured ones.
+    /// Counts the measured subscribers of all deployments together.
     pub fn subscribers_total(&self) -> u32 {
         self.subscribers * self.deployments
     }
 
-    /// Connections that all subscribers need together.
+    /// Counts the connections that all subscribers need together.
     pub fn connections(&self) -> u32 {
         let extra = [self.stalled, self.late].into_iter().flatten().map(|extra| extra.subscribers);
         (self.subscribers + extra.sum::<u32>()) * self.deployments
     }
 
-    /// Descriptors that the harness, and the server likewise, may need: a reconnecting subscriber holds two.
+    /// Counts the descriptors that the harness may need, and as many the server: a reconnecting subscriber holds two.
     pub fn descriptors_needed(&self) -> u64 {
         u64::from(self.connections() + self.deployments) * 2 + DESCRIPTORS_BESIDES
     }
 
-    /// The due times of this run, one schedule per deployment. `recording` is asked for the recording of a replay.
+    /// Returns the schedules of this run, one per deployment. `recording` returns the recording of a replay by its
+    /// name.
     pub fn schedules<E>(
         &self,
         recording: impl Fn(&str) -> Result<Arc<Recording>, E>,
@@ -109,7 +110,7 @@ impl Cell {
         (0..u64::from(self.deployments)).map(schedule).collect()
     }
 
-    /// About what a run takes besides the time in which lines are published.
+    /// Estimates how long a run takes besides the time in which lines are published.
     pub(super) fn time_besides_lines(&self) -> Duration {
         let polls = match self.transport {
             Transport::ShortPoll => 2 * longest_poll_interval(&self.options.polling, &self.serve),

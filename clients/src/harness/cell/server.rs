@@ -1,4 +1,4 @@
-//! The servers of a plan: which there are, what they are called, and over which transports each is measured.
+//! The servers of a plan: their kinds, their names, and the transports over which each is measured.
 
 use std::sync::Arc;
 
@@ -6,22 +6,22 @@ use crate::ServerUrl;
 use crate::targets::profile::{Profile, ProfileError};
 use crate::wire::Transport;
 
-/// A server that is measured.
+/// A server that a plan measures: one of its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Server {
-    /// wirelab's own, started fresh for each run.
+    /// wirelab's own server, started fresh for each run.
     Wirelab,
-    /// One that keeps the contract and is running already.
+    /// A server that keeps wirelab's contract and is running already.
     Running(ServerUrl),
-    /// One that does not keep the contract.
+    /// A server that does not keep the contract; a profile describes it.
     Profile(Arc<Profile>),
 }
 
-/// The name of wirelab's own server where targets are named.
+/// Name of wirelab's own server among targets.
 const WIRELAB: &str = "wirelab";
 
 impl Server {
-    /// Reads a target's name: `wirelab`, a URL, or that of a profile, which `profile` is asked for.
+    /// Parses a target: `wirelab`, a URL, or the name of a profile, which `profile` returns.
     pub fn parse(
         given: &str,
         profile: impl FnOnce(&str) -> Result<Profile, ProfileError>,
@@ -41,7 +41,7 @@ impl Server {
         }
     }
 
-    /// As a plan names it.
+    /// Returns the server's name in a plan.
     pub fn name(&self) -> String {
         match self {
             Self::Wirelab => WIRELAB.to_owned(),
@@ -51,14 +51,14 @@ impl Server {
     }
 }
 
-/// A target that is none.
+/// Error of a text that does not name a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct InvalidServer {
     what: String,
 }
 
-/// Every target with every transport it is measured over, and the name of its arm.
+/// Lists every target with every transport that it is measured over, and the name of its arm.
 pub(in crate::harness) fn measured<'a>(
     targets: &'a [Server],
     transports: &'a [Transport],
@@ -70,7 +70,7 @@ pub(in crate::harness) fn measured<'a>(
             Server::Wirelab => (transports.to_vec(), server.name()),
             Server::Running(_) => {
                 urls += 1;
-                // An address names a machine, which no result does.
+                // Results never name a machine, and an address would.
                 (transports.to_vec(), format!("url-{urls}"))
             }
             Server::Profile(profile) => (vec![profile.subscribe.wire.transport()], server.name()),
@@ -80,7 +80,8 @@ pub(in crate::harness) fn measured<'a>(
     })
 }
 
-/// What tells a cell from the others of its block: no profile is called like a transport.
+/// Returns the id that tells a cell from the others of its block. No profile has the name of a transport, so ids
+/// differ.
 pub(in crate::harness) fn run_id(
     server: &Server,
     target: Option<&str>,
@@ -161,10 +162,10 @@ lines = { process = "poisson", rate_hz = 50, duration = "4s" }
             (
                 "\"peer\"]",
                 "\"pear\"]",
-                "naming \"pear\"; unknown target \"pear\"; one of wirelab, http://host:port, peer",
+                "a list with \"pear\"; unknown target \"pear\"; one of wirelab, http://host:port, peer",
             ),
-            ("http://127.0.0.1:2", "https://x", "\"https://x\" is no server URL"),
-            ("\"peer\"]", "\"wirelab\"]", "targets is naming wirelab twice"),
+            ("http://127.0.0.1:2", "https://x", "\"https://x\" is not a server URL"),
+            ("\"peer\"]", "\"wirelab\"]", "targets is a list with wirelab twice"),
             ("[\"wirelab\", \"http://127.0.0.1:2\", \"peer\"]", "[]", "targets is empty; a list of wirelab"),
             ("\"1s\", ", "\"1001ms\", ", "cut_at is 3s; must be 2s or more after the one before, 1s 1ms"),
             ("\"1s\", ", "\"1\", ", "cut_at is \"1\"; time unit needed"),
@@ -177,7 +178,7 @@ lines = { process = "poisson", rate_hz = 50, duration = "4s" }
                 .to_string();
             assert!(refused.starts_with("plan \"x.toml\"") && refused.contains(said), "{refused}");
         }
-        // Without profiles at hand there are none to name.
+        // Without profiles, the name of one is unknown.
         assert!(Plan::parse("x.toml", PLAN).unwrap_err().to_string().contains("unknown target \"peer\""));
     }
 }

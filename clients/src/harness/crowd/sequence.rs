@@ -1,18 +1,19 @@
-//! Whether every line came once and in order, without knowing what was published.
+//! Sequences: whether every line came once and in order, without knowing what was published.
 //!
-//! One per subscriber of a crowd. A seq that is passed over is lost until it comes after all; so gaps are remembered, a
-//! bounded number of them. Pure.
+//! Each subscriber of a crowd has one. A seq that is passed over counts as lost until it comes after all. So gaps are
+//! remembered, a bounded number of them. Pure.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::wire::Seq;
 
-/// Gaps that are remembered, the newest. A line of an older gap that still comes counts as a duplicate; who has more
-/// gaps than that has lost lines in any case.
+/// Most gaps that are remembered, the newest ones. A line of an older gap that still comes counts as a duplicate; a
+/// subscriber with so many gaps has lost lines in any case.
 const GAPS_MAX: usize = 64;
 
-/// What the lines of one batch were. Lost lines may become fewer: one that was passed over came after all.
+/// Counts of one or more lines that came. Lost lines may become fewer, when a line that was passed over comes after
+/// all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Lines that came for the first time.
@@ -25,22 +26,22 @@ pub struct Seen {
     pub out_of_order: u64,
 }
 
-/// The seqs that one subscriber has seen.
+/// Record of the seqs that one subscriber has seen.
 #[derive(Debug)]
 pub struct Sequence {
-    /// The largest so far.
+    /// Largest seq so far.
     newest: Seq,
-    /// What was passed over, oldest first.
+    /// Ranges of seqs that were passed over, oldest first.
     gaps: VecDeque<Range<Seq>>,
 }
 
 impl Sequence {
-    /// Everything after this seq is to come.
+    /// Creates a sequence in which everything after the seq `newest` is still to come.
     pub fn after(newest: Seq) -> Self {
         Self { newest, gaps: VecDeque::new() }
     }
 
-    /// The next line that came.
+    /// Notes the next line that came, and says what it was.
     pub fn see(&mut self, seq: Seq) -> Seen {
         let first = Seen { lines: 1, ..Seen::default() };
         if seq > self.newest {
@@ -61,7 +62,8 @@ impl Sequence {
         }
     }
 
-    /// The log ended after this seq, or the cursor moved there: what did not come up to it is lost.
+    /// Notes that the log ended after the seq `last`, or that the cursor moved there. Lines up to it that did not come
+    /// are lost.
     pub fn end_at(&mut self, last: Seq) -> Seen {
         if last <= self.newest {
             return Seen::default();
@@ -129,7 +131,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, in whatever order: the counts agree with a set.
+        /// The counts agree with a set, whatever comes in whatever order.
         #[test]
         fn every_seq_is_seen_once_or_lost(receipts in proptest::collection::vec(1..100u64, 0..200)) {
             let mut sequence = Sequence::after(0);

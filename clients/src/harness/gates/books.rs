@@ -1,4 +1,4 @@
-//! Books: every line that was published is accounted for, once, by everybody who should have it.
+//! Books: every published line is accounted for, once, by every subscriber that should have it.
 
 use super::{Found, Gate};
 use crate::harness::cell::Server;
@@ -10,7 +10,7 @@ pub(super) const GATES: &[Gate] = &[
     Gate {
         name: "problem",
         unit: "count",
-        definition: "Left: what broke the run, such as a server that went away; must be 0.",
+        definition: "Left: problems that broke the run, such as a server that went away; must be 0.",
         find: |run| {
             let problem = || run.problem.clone().unwrap_or_default();
             Found::none(run.problem.is_some().into(), CheckVerdict::Fail, problem)
@@ -25,7 +25,8 @@ pub(super) const GATES: &[Gate] = &[
     Gate {
         name: "whole-run-books",
         unit: "lines",
-        definition: "The same of the whole run, warm-up included.",
+        definition: "Left: lines × subscribers expected in the whole run, warm-up included. Right: delivered + lost + \
+                     censored. Equal.",
         find: |run| balanced("whole run", &run.delivery.whole),
     },
     Gate {
@@ -65,18 +66,18 @@ pub(super) const GATES: &[Gate] = &[
     Gate {
         name: "received-unpublished",
         unit: "lines",
-        definition: "Left: receipts of lines that nobody published; must be 0.",
+        definition: "Left: receipts of lines that were never published; must be 0.",
         find: |run| {
             let count = run.delivery.unpublished_count;
-            let said = || format!("{count} lines were received that nobody published");
+            let said = || format!("{count} lines were received that were never published");
             Found::none(count, CheckVerdict::Fail, said)
         },
     },
     Gate {
         name: "received-again",
         unit: "lines",
-        definition: "Left: receipts of a line that its subscriber had, over the whole run; must be 0 where the \
-                     contract promises it. Of other servers it is a finding, and not compared.",
+        definition: "Left: receipts of a line that the subscriber already had, over the whole run; must be 0 where \
+                     the contract promises it. For other servers it is a finding, and not compared.",
         find: |run| {
             let count = run.delivery.whole.duplicated;
             match run.cell.server {
@@ -108,8 +109,8 @@ fn balanced(which: &str, counts: &Counts) -> Found {
     Found::equal(*expected as f64, sum as f64, 0.0, said)
 }
 
-/// What no gate judges: the row's counts are the cohort's, and what happened to warm-up lines or to a subscriber would
-/// be seen nowhere else.
+/// Lists defects that no gate judges. The row's counts are the cohort's, so defects of warm-up lines and of subscribers
+/// would be seen nowhere else.
 pub(super) fn remarks(run: &RunResult) -> impl Iterator<Item = String> {
     let warm_up = run.delivery.warm_up();
     [

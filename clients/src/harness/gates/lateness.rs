@@ -1,4 +1,4 @@
-//! Lateness: the harness's own delay must be small beside what it measures.
+//! Lateness: the harness's own delay must be small beside the latencies that it measures.
 //!
 //! A line that is sent late looks slow on every transport, and a thread that wakes late reads late.
 
@@ -8,7 +8,7 @@ use crate::harness::run_result::CheckVerdict;
 use crate::harness::run_result::RunResult;
 use crate::harness::statistics::distinct_lines_needed;
 
-/// Differences below this share of the delivery p99 are lost in the harness's own lateness.
+/// Largest lateness of the harness as a share of the delivery p99. Above it, small differences are not claimed.
 const LATENESS_RATIO_MAX: f64 = 0.1;
 
 /// Name of the gate that fails, or leaves a doubt, when the publisher sent late.
@@ -47,7 +47,8 @@ pub(super) const GATES: &[Gate] = &[
     },
 ];
 
-/// A late harness has measured itself: half of the lines were faster than its own delay.
+/// Compares the harness's p99 lateness with the median latency. A harness that is later has measured itself: half of
+/// the lines were faster than its own delay.
 fn above_the_median(run: &RunResult, what: &str, late: &LatencyHistogram) -> Found {
     let (late, delivery) = (late.quantile_us(0.99), run.delivery.latency.quantile_us(0.5));
     let (Some(late_us), Some(delivery_us)) = (late, delivery) else {
@@ -63,7 +64,7 @@ fn above_the_share(run: &RunResult, what: &str, late: &LatencyHistogram) -> Foun
     let (Some(late_us), Some(delivery_us)) = (late, delivery) else {
         return Found::not_compared(late.map(|us| us as f64), delivery.map(limit));
     };
-    // Both quantiles are of the lines there were; the files leave them out where those were too few.
+    // Both quantiles are taken of all lines; the files leave quantiles out where the lines were too few.
     let lines = run.delivery.distinct_lines_count();
     let few = if lines < distinct_lines_needed(0.99) {
         format!(" (of {lines} lines, too few for the p99 of the files)")

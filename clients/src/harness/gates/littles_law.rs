@@ -1,7 +1,7 @@
-//! Little's law: as many polls are held as come in, times how long each is held.
+//! Little's law: polls held on average = polls per second × mean time that each is held.
 //!
-//! The server's gauge and the clients' clocks know nothing of each other: an identity would test nothing. The law is
-//! one of averages over a long time; over a short one it holds up to three things, which are added up here.
+//! The server's gauge and the clients' clocks are independent of each other; without that the check would test nothing.
+//! The law holds for averages over a long time. Over a short time it holds up to three errors, which are added up here.
 
 use super::{Found, Gate};
 
@@ -41,15 +41,15 @@ fn waiters(run: &RunResult) -> Found {
     Found::equal(sampled, held, tolerance, said)
 }
 
-/// What the clients' own times say.
+/// Expectation that follows from the clients' own times.
 struct Expectation {
     /// Polls held on average.
     held: f64,
-    /// How far the server's gauge may be off.
+    /// Largest difference between the server's gauge and `held`.
     tolerance: f64,
 }
 
-/// `None`: not long polls, or not only the measured ones wait at this server all the time.
+/// Computes the expectation. `None`: the run has no long polls, or polls of other subscribers wait at the server too.
 fn expectation(run: &RunResult) -> Option<Expectation> {
     let cell = &run.cell;
     let is_long_poll = cell.transport == Transport::LongPoll && cell.fallback.is_empty();

@@ -1,13 +1,13 @@
-//! Saturation: the harness must have had the processors that it wanted.
+//! Saturation: the harness must have had the processors that it needed.
 //!
-//! A thread that is ready and gets no processor measures the wait for one. How many are ready at a time follows from
-//! the CPU time they used and the time they waited for it: both counted by the kernel.
+//! A thread that is ready and gets no processor measures the wait for one. The number of ready threads follows from the
+//! CPU time that they used and the time that they waited for it. The kernel counts both.
 
 use super::{Found, Gate};
 use crate::harness::run_result::CheckVerdict;
 use crate::harness::run_result::RunResult;
 
-/// Share of the processors that the harness may want on average: above it there are moments without a free one.
+/// Largest share of the processors that the harness may need on average: above it there are moments without a free one.
 const CORES_RATIO_MAX: f64 = 0.9;
 
 pub(super) const GATES: &[Gate] = &[

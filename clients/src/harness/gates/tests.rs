@@ -1,4 +1,4 @@
-//! What each gate lets through, and what it stops: made-up results, one number changed.
+//! Each gate lets a good run pass and stops what it is there for: made-up results, one number changed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::harness::{distributions, example};
 use crate::traffic::{Packets, Traffic};
 use crate::wire::Transport;
 
-/// The example's polls, as if they were held: 15 for a second each, in 10 s.
+/// Makes a good run of the example's polls, as if they were held: 15 for a second each, in 10 s.
 fn run() -> RunResult {
     let mut run = example::result_set().runs.remove(0);
     run.cell.transport = Transport::LongPoll;
@@ -44,17 +44,17 @@ fn a_run_whose_books_balance_is_ok() {
     assert_eq!(verdict_after(|_| ()), (Verdict::Ok, String::new()));
 }
 
-/// What happens to a good result.
+/// Change that spoils a good result.
 type Break = fn(&mut RunResult);
 
-/// One count of the server's, another than the clients'.
+/// Makes one count of the server differ from the clients'.
 fn server_counts(run: &mut RunResult, change: fn(&mut Traffic)) {
     let mut seen = run.traffic;
     change(&mut seen);
     run.traffic_seen_by_server = Some(seen);
 }
 
-/// Per gate what it stops, what it says then, and what becomes of the run.
+/// Per gate a change that it stops, the verdict of its check, and a part of its text.
 const STOPPED: &[(&str, Break, CheckVerdict, &str)] = &[
     ("problem", |run| run.problem = Some("gone".into()), CheckVerdict::Fail, "gone"),
     (
@@ -91,7 +91,7 @@ const STOPPED: &[(&str, Break, CheckVerdict, &str)] = &[
         "received-unpublished",
         |run| run.delivery.unpublished_count = 3,
         CheckVerdict::Fail,
-        "3 lines were received that nobody published",
+        "3 lines were received that were never published",
     ),
     (
         "received-again",
@@ -365,7 +365,7 @@ fn somebody_else_on_a_running_server_leaves_a_run_unresolved_and_too_few_counts_
     assert_eq!(with(0), (Verdict::Ok, String::new()));
     let (verdict, reasons) = with(7);
     assert_eq!(verdict, Verdict::Unresolved);
-    let said = "somebody else uses the server too: clients counted 220000 bytes down, the server 220007";
+    let said = "another client uses the server too: clients counted 220000 bytes down, the server 220007";
     assert_eq!(reasons, said);
     assert_eq!(with(-7).0, Verdict::Invalid);
 }

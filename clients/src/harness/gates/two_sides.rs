@@ -1,7 +1,7 @@
-//! Two sides: what the clients counted, the server counted too, and so did the kernel.
+//! Two sides: the clients' counts are compared with those of the server and of the kernel.
 //!
-//! Counts are read when every connection is closed, so nothing is in flight and they must be equal: where there are
-//! two sides, nobody else was there, and nothing was cut on the way.
+//! Counts are read when every connection is closed, so nothing is in flight and they must be equal. That holds where
+//! both sides count, no other client was connected, and no connection was cut.
 
 use super::{Found, Gate};
 use crate::harness::cell::Server;
@@ -21,37 +21,37 @@ pub(super) const GATES: &[Gate] = &[
     Gate {
         name: "requests-empty",
         unit: "count",
-        definition: "Requests answered with nothing new; the same comparison.",
+        definition: "Requests answered with nothing new; compared as `requests-data`.",
         find: |run| counted(run, "empty requests", |traffic| traffic.requests.empty),
     },
     Gate {
         name: "requests-timeout",
         unit: "count",
-        definition: "Long polls whose hold expired; the same comparison.",
+        definition: "Long polls whose hold expired; compared as `requests-data`.",
         find: |run| counted(run, "timed-out requests", |traffic| traffic.requests.timeout),
     },
     Gate {
         name: "requests-refused",
         unit: "count",
-        definition: "Requests answered with 4xx or 503; the same comparison.",
+        definition: "Requests answered with 4xx or 503; compared as `requests-data`.",
         find: |run| counted(run, "refused requests", |traffic| traffic.requests.refused),
     },
     Gate {
         name: "requests-error",
         unit: "count",
-        definition: "Requests answered with another 5xx, or cut; the same comparison.",
+        definition: "Requests answered with another 5xx, or cut; compared as `requests-data`.",
         find: |run| counted(run, "failed requests", |traffic| traffic.requests.error),
     },
     Gate {
         name: "l7-up",
         unit: "bytes",
-        definition: "Bytes from the subscribers to the server; the same comparison.",
+        definition: "Bytes from the subscribers to the server; compared as `requests-data`.",
         find: |run| counted(run, "bytes up", |traffic| traffic.up_bytes),
     },
     Gate {
         name: "l7-down",
         unit: "bytes",
-        definition: "Bytes from the server to the subscribers; the same comparison.",
+        definition: "Bytes from the server to the subscribers; compared as `requests-data`.",
         find: |run| counted(run, "bytes down", |traffic| traffic.down_bytes),
     },
     Gate {
@@ -70,7 +70,7 @@ pub(super) const GATES: &[Gate] = &[
 
 fn counted(run: &RunResult, what: &str, count: fn(&Traffic) -> u64) -> Found {
     let client = count(&(run.traffic + run.traffic_beside));
-    // One-sided figures are told as they are: nobody contradicts them, and nobody confirms them.
+    // Figures of one side only are reported as such: the other side neither confirms nor contradicts them.
     let alone = |verdict, why: &str| Found {
         verdict,
         said: Some(why.to_owned()),
@@ -92,12 +92,13 @@ fn counted(run: &RunResult, what: &str, count: fn(&Traffic) -> u64) -> Found {
             let server = count(seen);
             let differs = format!("clients counted {client} {what}, the server {server}");
             let (broken, said) = match run.cell.server {
-                // A rung that was left in the middle of a question counts it on one side.
-                Server::Wirelab | Server::Running(_) if !run.cell.fallback.is_empty() => {
-                    (CheckVerdict::Unresolved, format!("on the way down a ladder {differs}"))
-                }
+                // A transport that a subscriber left in the middle of a request has counted it on one side only.
+                Server::Wirelab | Server::Running(_) if !run.cell.fallback.is_empty() => (
+                    CheckVerdict::Unresolved,
+                    format!("a subscriber may have left a transport in mid-request: {differs}"),
+                ),
                 Server::Running(_) if server > client => {
-                    (CheckVerdict::Unresolved, format!("somebody else uses the server too: {differs}"))
+                    (CheckVerdict::Unresolved, format!("another client uses the server too: {differs}"))
                 }
                 Server::Wirelab | Server::Running(_) | Server::Profile(_) => (CheckVerdict::Fail, differs),
             };

@@ -15,7 +15,7 @@ use crate::meter::Meter;
 use cut::Cut;
 use stop::Stop;
 
-/// What goes wrong during a run.
+/// A fault that is injected into a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// The subscribers' connections are cut.
@@ -24,16 +24,16 @@ pub enum Fault {
     Stop(Stop),
 }
 
-/// What a fault can reach.
+/// Parts of a run that a fault can reach.
 pub(crate) struct Reach {
-    /// The subscribers' connections count into these.
+    /// Meters of the measured subscribers, which can cut their connections.
     pub(crate) meters: Vec<Arc<Meter>>,
-    /// The server's process, if it is ours.
+    /// Pid of the server, if this program started it.
     pub(crate) server: Option<u32>,
 }
 
 impl Fault {
-    /// The name in CSV files.
+    /// Returns the name in CSV files.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Cut(_) => "cut",
@@ -41,7 +41,7 @@ impl Fault {
         }
     }
 
-    /// The key in plan files.
+    /// Returns the key in plan files.
     pub const fn key(&self) -> &'static str {
         match self {
             Self::Cut(_) => "cut_at",
@@ -49,7 +49,7 @@ impl Fault {
         }
     }
 
-    /// When it begins for the last time, counted as due times are.
+    /// Returns when the fault begins for the last time, counted as due times are.
     pub fn last_at(&self) -> Duration {
         match self {
             Self::Cut(cut) => cut.at.last().copied().unwrap_or_default(),
@@ -57,7 +57,7 @@ impl Fault {
         }
     }
 
-    /// Begins at `start`. Must be called inside a tokio runtime.
+    /// Injects the fault; its times count from `start`. Must be called inside a tokio runtime.
     pub(crate) fn inject(&self, start: Instant, reach: Reach) -> Injected {
         match self {
             Self::Cut(cut) => Injected(tokio::spawn(cut.clone().run(start, reach.meters))),
@@ -66,7 +66,7 @@ impl Fault {
     }
 }
 
-/// A fault that is being injected; dropping it ends that.
+/// A fault that is being injected; dropping it ends the injection.
 #[derive(Debug)]
 pub(crate) struct Injected(JoinHandle<()>);
 

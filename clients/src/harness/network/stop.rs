@@ -1,25 +1,25 @@
 //! A stop: the server's process is halted by SIGSTOP and goes on by SIGCONT.
 //!
-//! Whoever measures from the moment of sending sees a pause that delayed one request; whoever measures from the due
-//! time sees every line that fell into it (coordinated omission, as in wrk2's README). Connections stay open meanwhile:
-//! the kernel still takes bytes for a process that sleeps.
+//! A tool that measures from the moment of sending sees one delayed request. A tool that measures from the due time
+//! sees every line that fell into the pause (coordinated omission, as in wrk2's README). Connections stay open
+//! meanwhile: the kernel still takes bytes for a process that sleeps.
 
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// When the server is stopped, and for how long.
+/// Fault that stops the server's process for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
-    /// Counted as due times are.
+    /// Time of the stop, counted as due times are.
     pub at: Duration,
-    /// From SIGSTOP to SIGCONT.
+    /// Time from SIGSTOP to SIGCONT.
     pub duration: Duration,
 }
 
 impl Stop {
-    /// Stops the process `server` at its time. A server of somebody else is left alone.
+    /// Stops the process `server` at the given time. `None`: the run did not start the server, which is left alone.
     pub(super) async fn run(self, start: Instant, server: Option<u32>) {
         let Some(pid) = server else { return };
         tokio::time::sleep_until((start + self.at).into()).await;
@@ -29,7 +29,7 @@ impl Stop {
     }
 }
 
-/// A process that is halted; it goes on when this is dropped, however that comes.
+/// A process that is halted; it goes on when this value is dropped, also when the run is given up.
 struct Halted(Pid);
 
 impl Halted {
@@ -52,7 +52,7 @@ impl Drop for Halted {
 mod tests {
     use super::*;
 
-    /// The state letter of `/proc/PID/stat`.
+    /// Returns the state letter of `/proc/PID/stat`.
     fn state(pid: u32) -> Option<char> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         stat.rsplit_once(") ")?.1.chars().next()

@@ -1,7 +1,7 @@
-//! Cells: the runs that a plan makes, in order.
+//! Cells of a plan: the runs to make, in order.
 //!
-//! Randomised complete blocks: every block has every cell once, in an order of its own that follows from the seed, so
-//! that what drifts on a machine (heat, a neighbour) falls on all cells alike.
+//! The design is randomised complete blocks: every block has every cell once, in an order of its own that follows from
+//! the seed. So drifts of a machine (heat, a neighbour) affect all cells alike.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -11,7 +11,7 @@ use super::{NoiseFloor, Plan};
 use crate::harness::cell::{Cell, Factors, Server, measured, run_id};
 use crate::wire::Transport;
 
-/// The first run of a plan without flags.
+/// Returns the first cell of a plan without flags.
 impl Default for Cell {
     fn default() -> Self {
         Plan::default().in_plan_order().remove(0)
@@ -19,12 +19,12 @@ impl Default for Cell {
 }
 
 impl Plan {
-    /// The runs to make, in order.
+    /// Returns the cells of all blocks, in the order in which they are run.
     pub fn cells(&self) -> Vec<Cell> {
         (1..=self.repetitions).flat_map(|repetition| self.block(repetition)).collect()
     }
 
-    /// The cells in the order in which the plan names them, one block: what tables follow.
+    /// Returns the cells of one block in the order in which the plan names them. Tables have this order.
     pub fn in_plan_order(&self) -> Vec<Cell> {
         let arms = self.all_arms();
         let of_arm = |(arm, factors): &(Option<&str>, &Factors)| {
@@ -55,7 +55,7 @@ impl Plan {
         cells
     }
 
-    /// Of no block yet.
+    /// Makes a cell that belongs to no block yet.
     fn cell(
         &self,
         server: &Server,

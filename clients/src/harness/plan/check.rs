@@ -1,4 +1,4 @@
-//! What a plan's values may be, and how a wrong one is refused.
+//! Checks of a plan: the allowed values, and the errors for wrong ones.
 //!
 //! Every bound of a plan stands here, once. The texts name the plan, the key and the allowed values.
 
@@ -16,26 +16,26 @@ use crate::options::{Adaptation, Compression, HttpVersion, Options};
 use crate::wire::{LINE_BYTES_MAX, Transport};
 
 const NAME_CHARS_MAX: usize = 60;
-/// One machine's ports on one address; descriptors end earlier.
+/// Subscribers of a run: one machine has that many ports on one address; descriptors end earlier.
 pub(super) const SUBSCRIBERS: RangeInclusive<u64> = 1..=60_000;
-/// A month of runs is not an experiment.
+/// Blocks of a plan: a month of runs is not an experiment.
 pub(super) const REPETITIONS: RangeInclusive<u64> = 1..=1_000;
-/// Each has a publisher with two threads of its own.
+/// Deployments of a run: each has a publisher with two threads of its own.
 pub(super) const DEPLOYMENTS: RangeInclusive<u64> = 1..=64;
 /// Subscribers beside the measured ones.
 pub(super) const EXTRAS: RangeInclusive<u64> = 1..=10_000;
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(300);
-/// The contract's `wait`.
+/// Hold of a long poll: the range of the contract's `wait`.
 const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(55);
-/// A client that thinks longer than a minute does not wait for lines.
+/// Turn of a client: one that pauses for more than a minute does not wait for lines.
 const TURN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
-/// As `wirelab serve` takes it.
+/// Linger of the server, with the bounds of `wirelab serve`.
 const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
-/// Clients give a stream up after 35 s of silence.
+/// Heartbeat of the server: clients give a stream up after 35 s of silence.
 const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
 const POLL_ADVICE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 const JITTER_RATIO: RangeInclusive<f64> = 0.0..=1.0;
-/// Clients give a silent server up after 10 s.
+/// Length of a stop: clients give a silent server up after 10 s.
 const STOP: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(8);
 const WARM_UP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 const DRAIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
@@ -43,71 +43,71 @@ const SPEED: RangeInclusive<f64> = 0.01..=1_000.0;
 const RATE_HZ: RangeInclusive<f64> = 0.01..=100_000.0;
 const LINES_DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 pub(super) const PAYLOAD_BYTES: RangeInclusive<u64> = 1..=LINE_BYTES_MAX as u64;
-/// A cut every second for a quarter of an hour.
+/// Most cuts of a run.
 const CUTS_MAX: usize = 1_000;
-/// After a cut, until the next one or the end of the drain: everybody is back within 0.8 s and then needs what it
-/// missed.
+/// Shortest time after a cut, until the next cut or the end of the drain. Every subscriber is back within 0.8 s and
+/// then needs the lines that it missed.
 const CUT_REST_MIN: Duration = Duration::from_secs(2);
-/// Lines of one run: each costs a due time, a send time and a bit per subscriber.
+/// Most lines of one run: each costs a due time, a send time and a bit per subscriber.
 const LINES_MAX: f64 = 5_000_000.0;
 
-/// What is wrong with a plan. Every text names the plan, the key and the remedy.
+/// Error of a plan that cannot be run. Every text names the plan, the key and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// There is no such plan. Only who looks into the plans folder can say so.
+    /// There is no plan with that name in the plans folder.
     #[error("unknown plan {given:?}; one of {}, or the path of a .toml file", .known.join(", "))]
     Unknown {
-        /// What was asked for.
+        /// Name that was asked for.
         given: String,
-        /// Names of the plans there are.
+        /// Names of the plans in the folder.
         known: Vec<String>,
     },
-    /// Not TOML, an unknown key, a missing key or a value of another type.
+    /// The text is not TOML, has an unknown key, lacks a key, or has a value of another type.
     #[error("plan {plan:?}, line {line}{}: {what}", key.as_ref().map_or(String::new(), |key| format!(", {key}")))]
     Malformed {
-        /// The plan, as given.
+        /// Name of the plan, as given.
         plan: String,
-        /// Counted from 1.
+        /// Number of the line, counted from 1.
         line: usize,
-        /// The key on that line, if there is one.
+        /// Key on that line, if there is one.
         key: Option<String>,
-        /// What is wrong, with the allowed keys or types.
+        /// Description of the mistake, with the allowed keys or types.
         what: String,
     },
-    /// A value that is not allowed.
+    /// A value is not allowed.
     #[error("plan {plan:?}: {key} is {given}; {must}")]
     Refused {
-        /// The plan, as given.
+        /// Name of the plan, as given.
         plan: String,
-        /// Which key.
+        /// Key whose value is wrong.
         key: String,
-        /// Its value.
+        /// Value of the key.
         given: String,
-        /// The allowed values.
+        /// Allowed values, or the remedy.
         must: String,
     },
-    /// It has no short form.
+    /// The plan has no table `smoke`, so it has no short form.
     #[error(
         "plan {plan:?}: smoke is absent; a plan needs a table [smoke] with what makes it short, or is run with --size \
          full"
     )]
     NoSmoke {
-        /// The plan, as given.
+        /// Name of the plan, as given.
         plan: String,
     },
-    /// More descriptors than the process may have.
+    /// The plan needs more descriptors than the process may have.
     #[error(
         "plan {plan:?}: {subscribers} subscribers need {needed} open files and this process may have {limit}; \
          raise it with `ulimit -n {needed}` in this shell (as root if refused), or lower subscribers"
     )]
     TooManyDescriptors {
-        /// The plan.
+        /// Name of the plan.
         plan: String,
-        /// Of its largest cell.
+        /// Subscribers of the plan's largest cell.
         subscribers: u32,
-        /// What that cell needs.
+        /// Descriptors that the largest cell needs.
         needed: u64,
-        /// What there is.
+        /// Descriptors that the process may have.
         limit: u64,
     },
 }
@@ -124,7 +124,7 @@ impl Plan {
             check_name("arms.name", &arm.name, "runs", refusals)?;
             if self.arms[..index].iter().any(|earlier| earlier.name == arm.name) {
                 let must = "give each arm a name of its own".to_owned();
-                return Err(refusals.refused("arms", format!("naming {:?} twice", arm.name), must));
+                return Err(refusals.refused("arms", format!("a list with {:?} twice", arm.name), must));
             }
         }
         for (arm, factors) in self.all_arms() {
@@ -135,7 +135,7 @@ impl Plan {
         self.check_thresholds(refusals)
     }
 
-    /// One that no run can keep or miss is a slip of the pen.
+    /// Refuses a threshold that no cell matches: it is probably misspelt.
     fn check_thresholds(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
         let cells = self.in_plan_order();
         let idle =
@@ -151,19 +151,19 @@ impl Plan {
         let there = runs.into_iter().collect::<Vec<_>>().join(", ");
         Err(refusals.refused(
             "thresholds",
-            format!("naming \"{idle}\""),
+            format!("a list with \"{idle}\""),
             format!("no run matches; there are {there}"),
         ))
     }
 
-    /// What only wirelab's own server can be asked for.
+    /// Refuses factors that only wirelab's own server offers, if another server is measured too.
     fn check_ours(&self, factors: &Factors, refusals: Refusals<'_>) -> Result<(), PlanError> {
         let Some(other) = self.targets.iter().find(|target| **target != Server::Wirelab) else {
             return Ok(());
         };
         let ours = ServeOptions { store: factors.serve.store, ..ServeOptions::default() };
         let refused = |key: &str, given: &str| {
-            let must = format!("that is for wirelab's own server, and {} is measured too", other.name());
+            let must = format!("only wirelab's own server takes that, and {} is measured too", other.name());
             Err(refusals.refused(key, given, must))
         };
         if factors.serve != ours {
@@ -190,7 +190,7 @@ impl Plan {
             None => Ok(()),
             Some((_, target)) => {
                 let must = "name each once, and use repetitions to run it more often".to_owned();
-                Err(refusals.refused("targets", format!("naming {} twice", target.name()), must))
+                Err(refusals.refused("targets", format!("a list with {} twice", target.name()), must))
             }
         }
     }
@@ -271,7 +271,7 @@ impl Factors {
             Some(socket) => Err(refusals.refused(
                 key,
                 given,
-                format!("that is not spoken by {socket}; list the transports without it"),
+                format!("{socket} does not support that; list the transports without it"),
             )),
         };
         match http {
@@ -306,12 +306,15 @@ impl Factors {
         }
     }
 
-    /// Whoever is cut must have the time to come back.
+    /// Checks that subscribers have the time to come back after each cut.
     fn check_cuts(&self, cut_at: &[Duration], refusals: Refusals<'_>) -> Result<(), PlanError> {
         let Some(last) = cut_at.last() else { return Ok(()) };
         let refused = |given: Duration, must: String| Err(refusals.refused("cut_at", text_of(given), must));
         if cut_at.len() > CUTS_MAX {
-            return refused(*last, format!("that is cut {}; at most {CUTS_MAX}", cut_at.len()));
+            return refused(
+                *last,
+                format!("that is cut number {}; at most {CUTS_MAX} are allowed", cut_at.len()),
+            );
         }
         if let Some(pair) = cut_at.windows(2).find(|pair| pair[0] + CUT_REST_MIN > pair[1]) {
             let rest = text_of(CUT_REST_MIN);
@@ -323,7 +326,8 @@ impl Factors {
         self.check_before_the_end("cut_at", *last, refusals)?;
         if self.drain < CUT_REST_MIN {
             let rest = text_of(CUT_REST_MIN);
-            let must = format!("with cut_at at least {rest}: who comes back needs the lines it missed");
+            let must =
+                format!("with cut_at at least {rest}: subscribers that come back need the lines they missed");
             return Err(refusals.refused("drain", text_of(self.drain), must));
         }
         Ok(())
@@ -340,14 +344,14 @@ impl Factors {
                 .find(|(index, transport)| transports[..*index].contains(transport));
             if let Some((_, transport)) = twice {
                 let must = "name each once, and use repetitions to run it more often".to_owned();
-                return Err(refusals.refused(key, format!("naming {transport} twice"), must));
+                return Err(refusals.refused(key, format!("a list with {transport} twice"), must));
             }
         }
         match self.transports.iter().find(|transport| self.fallback.contains(transport)) {
             None => Ok(()),
             Some(transport) => {
-                let must = "name there what comes after it".to_owned();
-                Err(refusals.refused("fallback", format!("naming {transport}, a transport of its own"), must))
+                let must = "transports lists it already; list only what comes after it".to_owned();
+                Err(refusals.refused("fallback", format!("a list with {transport}"), must))
             }
         }
     }
@@ -379,7 +383,7 @@ fn check_name(key: &str, name: &str, names: &str, refusals: Refusals<'_>) -> Res
     Err(refusals.refused(key, format!("{name:?}"), must))
 }
 
-/// Makes errors that name the plan, and the arm that is wrong.
+/// Makes errors that name the plan, and the arm in which a value is wrong.
 #[derive(Clone, Copy)]
 pub(super) struct Refusals<'a> {
     pub(super) plan: &'a str,
@@ -387,7 +391,7 @@ pub(super) struct Refusals<'a> {
 }
 
 impl<'a> Refusals<'a> {
-    /// Of the plan itself.
+    /// Makes errors of the plan itself, not of an arm.
     pub(super) fn of(plan: &'a str) -> Self {
         Self { plan, arm: None }
     }

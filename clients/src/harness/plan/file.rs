@@ -1,7 +1,7 @@
 //! Plan files: the TOML form of a plan.
 //!
 //! Texts become numbers and durations here, and back. An arm is a table that is laid over the plan's own, and so is
-//! `smoke`: every merged table is read like a plan. What a value may be is checked by the plan itself.
+//! `smoke`. Every merged table is read like a plan. The plan itself checks which values are allowed.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -72,7 +72,7 @@ struct FilePlan {
     arms: Option<Vec<Table>>,
 }
 
-/// Keys that belong to the plan and to none of its arms.
+/// Keys that belong to the plan and that no arm may have.
 const PLAN_KEYS: [&str; 9] =
     ["question", "prediction", "size", "seed", "targets", "repetitions", "aa", "thresholds", "smoke"];
 
@@ -108,14 +108,14 @@ enum FileLines {
 
 const SPEED_DEFAULT: f64 = 1.0;
 
-/// Parses the TOML `text`; `file` is the plan's name in errors, and `profile` is asked for its targets.
+/// Parses the TOML `text`; `file` is the plan's name in errors, and `profile` returns the profiles among its targets.
 pub(super) fn parse(
     file: &str,
     text: &str,
     size: Size,
     profile: &dyn Fn(&str) -> Result<Profile, ProfileError>,
 ) -> Result<Plan, PlanError> {
-    // As it stands first: its errors have lines.
+    // The text is parsed as it stands first, since these errors have line numbers.
     let written: FilePlan = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
     let refusals = Refusals::of(file);
     let mut base: Table = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
@@ -136,11 +136,11 @@ pub(super) fn parse(
     let plan = read(base.clone(), refusals)?;
     let server = |given: &String| {
         Server::parse(given, profile)
-            .map_err(|error| refusals.refused("targets", format!("naming {given:?}"), error.to_string()))
+            .map_err(|error| refusals.refused("targets", format!("a list with {given:?}"), error.to_string()))
     };
     let threshold = |given: &String| {
         given.parse().map_err(|error: <super::Threshold as FromStr>::Err| {
-            refusals.refused("thresholds", format!("naming {given:?}"), error.to_string())
+            refusals.refused("thresholds", format!("a list with {given:?}"), error.to_string())
         })
     };
     let targets = plan.targets.iter().flatten().map(server).collect::<Result<Vec<_>, _>>()?;
@@ -160,7 +160,7 @@ pub(super) fn parse(
         base: plan.factors(refusals)?,
     };
     if size == Size::Smoke {
-        // Of an arm or a transport that a short run leaves out, it says nothing.
+        // Thresholds for an arm or a transport that a short run leaves out are dropped.
         let cells = resolved.in_plan_order();
         resolved.thresholds.retain(|threshold| cells.iter().any(|cell| threshold.concerns(cell)));
     }
@@ -168,7 +168,7 @@ pub(super) fn parse(
     Ok(resolved)
 }
 
-/// The arms that a smaller run keeps.
+/// Returns the arms that a short run keeps.
 fn kept_arms(arms: Vec<Table>, kept: &Value, refusals: Refusals<'_>) -> Result<Vec<Table>, PlanError> {
     let name_of = |arm: &Table| arm.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let names: Vec<String> = arms.iter().map(&name_of).collect();
@@ -186,7 +186,7 @@ fn kept_arms(arms: Vec<Table>, kept: &Value, refusals: Refusals<'_>) -> Result<V
     }
 }
 
-/// The plan's own table with an arm's laid over it.
+/// Makes an arm: lays its table over the plan's own and reads the factors.
 fn arm_of(base: &Table, arm: Table, file: &str) -> Result<Arm, PlanError> {
     let name = arm.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let refusals = Refusals { plan: file, arm: Some(&name) };
@@ -204,11 +204,11 @@ fn arm_of(base: &Table, arm: Table, file: &str) -> Result<Arm, PlanError> {
 fn read(table: Table, refusals: Refusals<'_>) -> Result<FilePlan, PlanError> {
     table.try_into().map_err(|error: toml::de::Error| {
         let what = error.message().trim().replace('\n', ", ");
-        refusals.refused("a value", "not what it should be", what)
+        refusals.refused("a key or value", "invalid", what)
     })
 }
 
-/// Lays `over` on `under`: what both have is `over`'s, tables key by key.
+/// Lays `over` on `under`: where both have a key, `over` wins; tables are merged key by key.
 fn merge(under: &mut Table, over: Table) {
     for (key, value) in over {
         match (under.get_mut(&key), value) {
@@ -220,7 +220,7 @@ fn merge(under: &mut Table, over: Table) {
     }
 }
 
-/// What `over` says other than `under`: laid on `under` it gives `over`.
+/// Returns the part of `over` that differs from `under`. Laid on `under`, it gives `over`.
 fn difference(under: &Table, over: &Table) -> Table {
     let mut differs = Table::new();
     for (key, value) in over {
@@ -237,7 +237,7 @@ fn difference(under: &Table, over: &Table) -> Table {
     differs
 }
 
-/// The plan as a file with every default explicit.
+/// Writes the plan as a file with every default explicit.
 pub(super) fn to_toml(plan: &Plan) -> String {
     let base = FilePlan::of(plan, &plan.base);
     let table = |file: &FilePlan| Table::try_from(file).expect("a plan has no value that TOML refuses");
@@ -315,7 +315,7 @@ impl FilePlan {
         }
     }
 
-    /// Every factor with its default; `self` is a plan or an arm laid over it.
+    /// Reads the factors and fills in the defaults; `self` is a plan, or an arm laid over it.
     fn factors(self, refusals: Refusals<'_>) -> Result<Factors, PlanError> {
         let duration =
             |key: &str, given: Option<String>| given.map(|text| refusals.duration(key, &text)).transpose();
@@ -357,7 +357,7 @@ impl FilePlan {
             store: self.store.unwrap_or(defaults.store),
             linger: duration("linger", self.linger)?.unwrap_or(defaults.linger),
             heartbeat: duration("heartbeat", self.heartbeat)?.unwrap_or(defaults.heartbeat),
-            // A server that offers what nobody asks for would be the same server.
+            // The server offers what its clients ask for: an offer that no client uses would change nothing.
             compression: options.compression,
             poll_advice: duration("poll_advice", self.poll_advice)?,
             without: transports("without", self.without)?.unwrap_or_default(),
@@ -470,7 +470,7 @@ impl FileLines {
     }
 }
 
-/// `transports = "all"`.
+/// Word for every transport, as in `transports = "all"`.
 const ALL: &str = "all";
 
 fn transports_of(key: &str, value: &Value, refusals: Refusals<'_>) -> Result<Vec<Transport>, PlanError> {

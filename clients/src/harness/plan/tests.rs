@@ -1,4 +1,4 @@
-//! What a plan may say, what it means, and what is refused.
+//! Plans: what a text means, which defaults it gets, and which texts are refused.
 
 use super::*;
 use crate::harness::cell::StoreKind;
@@ -209,16 +209,16 @@ fn what_an_arm_says_wrongly_is_refused_with_its_name() {
         (
             "poll_interval = \"1s\"",
             "poll_intervall = \"1s\"",
-            "of arm slow is not what it should be; unknown field `poll_intervall`",
+            "a key or value of arm slow is invalid; unknown field `poll_intervall`",
         ),
         ("poll_interval = \"1s\"", "poll_interval = \"1h\"", "poll_interval of arm slow is 1h; 1ms to 5m"),
         ("poll_interval = \"1s\"", "seed = 3", "seed of arm slow is in an arm; it belongs to the plan"),
-        ("name = \"slow\"", "name = \"fast\"", "arms is naming \"fast\" twice"),
+        ("name = \"slow\"", "name = \"fast\"", "arms is a list with \"fast\" twice"),
         ("name = \"slow\"", "name = \"Slow\"", "arms.name is \"Slow\"; 1 to 60 characters"),
         (
             "fallback = [\"long-poll\"",
             "fallback = [\"sse\"",
-            "fallback of arm gone is naming sse, a transport of its own",
+            "fallback of arm gone is a list with sse; transports lists it already",
         ),
         ("at = \"500ms\"", "at = \"10s\"", "stop.at of arm gone is 10s; must be before the last line"),
         (
@@ -230,7 +230,7 @@ fn what_an_arm_says_wrongly_is_refused_with_its_name() {
         (
             "transports = [\"sse\"]",
             "transports = [\"websocket\"]\nhttp = \"2\"",
-            "http of arm gone is \"2\"; that is not spoken by websocket",
+            "http of arm gone is \"2\"; websocket does not support that",
         ),
         ("[\"slow\", \"gone\"]", "[\"slov\"]", "smoke.arms is [\"slov\"]; a list of fast, slow, gone"),
         ("poll_schedule = \"pause\"", "poll_adaptation = \"idle\"", "without poll_interval_max"),
@@ -249,7 +249,7 @@ fn what_an_arm_says_wrongly_is_refused_with_its_name() {
         (
             "aa = true",
             "aa = true\ntargets = [\"wirelab\", \"http://h:1\"]",
-            "that is for wirelab's own server, and http://h:1 is measured too",
+            "only wirelab's own server takes that, and http://h:1 is measured too",
         ),
     ] {
         assert!(ARMS.contains(from), "{from}");
@@ -283,7 +283,7 @@ fn what_a_plan_says_wrongly_is_refused_with_key_and_allowed_values() {
         ),
         (with("[\"sse\", \"short-poll\"]", "\"sse\""), "transports is \"sse\"; \"all\" or a list of"),
         (with("[\"sse\", \"short-poll\"]", "[]"), "transports is empty; \"all\" or a list of"),
-        (with("\"short-poll\"", "\"sse\""), "transports is naming sse twice; name each once"),
+        (with("\"short-poll\"", "\"sse\""), "transports is a list with sse twice; name each once"),
         (with("= 2\nstore", "= 0\nstore"), "repetitions is 0; 1 to 1000"),
         (with("\"disk\"", "\"disc\""), "line 8, store: unknown variant `disc`, expected `memory` or `disk`"),
         (with("\"1500ms\"", "\"1500\""), "poll_interval is \"1500\"; time unit needed"),

@@ -1,31 +1,31 @@
-//! The answer to a request, out of the bytes of a connection.
+//! The parser of answers: bytes of a connection in, the answer to a request out.
 //!
-//! Used by the publisher's reading thread. A body ends by its length, by its last chunk or with the connection,
-//! whatever HTTP/1.1 allows a server (RFC 9112 §6.3): only our own servers are known to say a length.
+//! Used by the publisher's reading thread. A body ends by its length, by its last chunk or with the connection: all
+//! that HTTP/1.1 allows a server (RFC 9112 §6.3). Only wirelab's own servers are known to send a length.
 
-/// Bytes of one answer: a 201 has about 200.
+/// Most bytes of one answer: a 201 has about 200.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 << 10;
 const ANSWER_HEADERS_MAX: usize = 64;
 
-/// A whole answer.
+/// An answer that has arrived whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
-    /// The server closes the connection after it.
+    /// Whether the server closes the connection after this answer.
     pub(super) closes: bool,
-    /// Bytes that it took.
+    /// Bytes of the answer in the stream.
     pub(super) length: usize,
 }
 
-/// Whether more bytes may come.
+/// State of a connection: whether more bytes may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Connection {
     Open,
     Closed,
 }
 
-/// The first whole answer in `received`; `None`: not all of it is there.
+/// Parses the first answer in `received`. `None`: it has not arrived whole.
 pub(super) fn parse(received: &[u8], connection: Connection) -> Result<Option<Answer>, String> {
     let mut headers = [httparse::EMPTY_HEADER; ANSWER_HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
@@ -60,8 +60,9 @@ pub(super) fn parse(received: &[u8], connection: Connection) -> Result<Option<An
     }
     match header("content-length") {
         Some(length) => {
-            let length: usize =
-                length.parse().map_err(|_| format!("an answer with the Content-Length {length:?}"))?;
+            let length: usize = length
+                .parse()
+                .map_err(|_| format!("the server sent an invalid Content-Length, {length:?}"))?;
             match body.get(..length) {
                 Some(body) => whole(body.to_vec(), length, closes),
                 None => Ok(None),
@@ -77,11 +78,12 @@ pub(super) fn parse(received: &[u8], connection: Connection) -> Result<Option<An
     }
 }
 
-/// The body out of its chunks, and how many bytes they took (RFC 9112 §7.1). `None`: the last one is not there.
+/// Joins the chunks of a body (RFC 9112 §7.1). Returns it with the bytes that the chunks took. `None`: the last chunk
+/// has not arrived.
 fn dechunk(mut bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
     let all = bytes.len();
     let mut body = Vec::new();
-    let wrong = || "an answer whose chunks are none".to_owned();
+    let wrong = || "the server sent an answer with invalid chunks".to_owned();
     loop {
         let (head, size) = match httparse::parse_chunk_size(bytes) {
             Ok(httparse::Status::Complete(parsed)) => parsed,
@@ -97,7 +99,7 @@ fn dechunk(mut bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
         body.extend_from_slice(chunk.strip_suffix(b"\r\n").ok_or_else(wrong)?);
         bytes = &bytes[size + 2..];
     }
-    // Trailers, which say nothing here, up to an empty line.
+    // Skips the trailers, which end with an empty line.
     loop {
         let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
         bytes = &bytes[end + 2..];
@@ -111,7 +113,7 @@ fn dechunk(mut bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
 mod tests {
     use super::*;
 
-    /// Status, body and whether it closes; the rest is left alone.
+    /// Returns status, body, whether the server closes, and how many bytes are left.
     fn told(bytes: &str, connection: Connection) -> Option<(u16, String, bool, usize)> {
         let answer = parse(bytes.as_bytes(), connection).unwrap()?;
         let left = bytes.len() - answer.length;

@@ -1,7 +1,7 @@
-//! One pipelined connection: requests out on the caller's thread, answers in on another.
+//! One pipelined connection: requests go out on the caller's thread, answers come in on another.
 //!
-//! Used by the publisher only. Each answer must accept the oldest unanswered request; one of wirelab, with the seqs
-//! that this publisher expected.
+//! Used by the publisher only. Each answer must accept the oldest unanswered request. An answer of wirelab must have
+//! the seqs that the publisher expected.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -18,11 +18,11 @@ use crate::harness::process_sampler::ThreadCost;
 use crate::wire::{Appended, NewLine, Problem, Seq};
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// A write that makes no progress for this long: the server reads no more.
+/// Longest time that a write makes no progress: after it, the server reads no more.
 const WRITE_MAX: Duration = Duration::from_secs(30);
-/// How often the reading thread looks whether the caller is done. An answer itself wakes it at once.
+/// Time after which the reading thread looks whether the caller is done. An answer wakes it at once.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Characters of a refusal that is no problem document.
+/// Most characters of a refusal that is not a problem document.
 const REFUSAL_CHARS_MAX: usize = 200;
 
 /// A request that was sent.
@@ -30,20 +30,20 @@ const REFUSAL_CHARS_MAX: usize = 200;
 pub(super) struct Post {
     pub(super) first: Seq,
     pub(super) last: Seq,
-    /// Entry into the write, less the wait for its turn.
+    /// Instant from which the append is timed: due time + the harness's own lateness.
     pub(super) asked: Instant,
-    /// In the cohort: its append is timed.
+    /// Whether the lines are in the cohort, so that the append is timed.
     pub(super) measured: bool,
 }
 
-/// What the answers of one connection said.
+/// Sum of the answers of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     pub(super) append: LatencyHistogram,
     pub(super) lines_acknowledged: u64,
     pub(super) up_bytes: u64,
     pub(super) down_bytes: u64,
-    /// What the reading thread cost.
+    /// Cost of the reading thread.
     pub(super) cost: Option<ThreadCost>,
     pub(super) problem: Option<String>,
 }
@@ -63,11 +63,11 @@ pub(super) struct Connection {
 struct Shared {
     answered: AtomicU64,
     failed: AtomicBool,
-    /// Since when the server lets one more request come, of those that it takes one at a time.
+    /// Since when the server takes the next request, if it takes one at a time.
     free_since: Mutex<Option<Instant>>,
-    /// The server said that it closes, or has closed.
+    /// Whether the server said that it closes, or has closed.
     closed: AtomicBool,
-    /// Set when the caller sends no more: until when to wait for answers.
+    /// Deadline for the last answers; set when the caller sends no more.
     give_up: OnceLock<Instant>,
 }
 
@@ -76,8 +76,8 @@ impl Connection {
         Self::open_after(target, None)
     }
 
-    /// Opens a connection in place of one that was free since `before`. It is free that much later as connecting
-    /// took, whenever that was begun: the server makes a new connection necessary, but does not delay it.
+    /// Opens a connection in place of one that was free since `before`. The new one counts as free later by the time to
+    /// connect, whenever that began: the server makes a new connection necessary, but does not delay it.
     pub(super) fn open_after(target: &PublisherTarget, before: Option<Instant>) -> io::Result<Self> {
         let began = Instant::now();
         let stream = TcpStream::connect_timeout(&target.addr, CONNECT_MAX)?;
@@ -102,7 +102,7 @@ impl Connection {
 
     /// Writes one request. Does not wait for its answer.
     pub(super) fn send(&mut self, post: Post, request: &[u8]) -> Result<(), String> {
-        // Announced first: the answer may be there before this thread runs again. A reader that is gone has failed,
+        // Announced first: the answer may be there before this thread runs again. If the reader is gone it has failed,
         // and the write tells.
         let _ = self.posts.send(post);
         self.posts_sent += 1;
@@ -116,49 +116,49 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether every request has its answer.
+    /// Returns whether every request has its answer.
     pub(super) fn is_answered(&self) -> bool {
         self.shared.answered.load(Ordering::Acquire) == self.posts_sent
     }
 
-    /// Whether anything was sent.
+    /// Returns whether anything was sent.
     pub(super) fn is_used(&self) -> bool {
         self.posts_sent > 0
     }
 
-    /// Since when a server that takes one request at a time lets the next come: since its last answer was read, or
-    /// later by the time to connect if it closed after that. `None`: nothing was answered yet.
+    /// Returns since when a server that takes one request at a time takes the next. That is when its last answer was
+    /// read, or later by the time to connect if it closed after that. `None`: nothing was answered yet.
     pub(super) fn free_since(&self) -> Option<Instant> {
         *self.shared.free_since.lock().expect("no holder panics")
     }
 
-    /// Whether an answer was wrong or the connection is gone with requests unanswered.
+    /// Returns whether an answer was wrong, or the connection is gone with requests unanswered.
     pub(super) fn has_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Acquire)
     }
 
-    /// Whether nothing can be sent any more, because the server closed or an answer was wrong.
+    /// Returns whether nothing can be sent any more, because the server closed or an answer was wrong.
     pub(super) fn is_closed(&self) -> bool {
         self.shared.closed.load(Ordering::Acquire) || self.reader.is_finished()
     }
 
-    /// Waits for the last answers, at most `patience`, and closes.
+    /// Waits for the last answers, at most `patience`, and closes the connection.
     pub(super) fn finish(self, patience: Duration) -> Answers {
         let _ = self.shared.give_up.set(Instant::now() + patience);
         let mut answers = self.reader.join().expect("the reading thread has no panic");
-        // Already closed by the server: then there is nothing to close.
+        // An error means that the server has closed already.
         let _ = self.stream.shutdown(Shutdown::Both);
         answers.up_bytes = self.up_bytes;
         let unanswered = self.posts_sent - self.shared.answered.load(Ordering::Acquire);
         if unanswered > 0 {
-            // Sent in the moment in which the server closed an idle connection.
+            // A request was sent in the moment in which the server closed an idle connection.
             answers.problem.get_or_insert_with(|| closed_on(unanswered));
         }
         answers
     }
 }
 
-/// The bytes of a request that appends `lines`.
+/// Encodes a request that appends `lines`.
 pub(super) fn encode<'a>(target: &PublisherTarget, lines: impl Iterator<Item = &'a NewLine>) -> Vec<u8> {
     let (method, path, content_type, body) = match &target.append {
         Append::Contract { path } => {
@@ -184,7 +184,7 @@ pub(super) fn encode<'a>(target: &PublisherTarget, lines: impl Iterator<Item = &
     [head.into_bytes(), body].concat()
 }
 
-/// The reading thread.
+/// Work of the reading thread.
 struct Reading {
     stream: TcpStream,
     append: Append,
@@ -204,12 +204,12 @@ impl Reading {
         self.answers
     }
 
-    /// Returns when the caller is done and everything is answered, or the server closed an idle connection.
+    /// Reads answers until the caller is done and everything is answered, or the server closes an idle connection.
     fn read_answers(&mut self) -> Result<(), String> {
         let mut received = Vec::new();
         let mut chunk = vec![0; 16 << 10];
         loop {
-            // Looked at before the posts are taken: then these are all.
+            // Looked at before the posts are taken, so that no post can come after them.
             let give_up = self.shared.give_up.get().copied();
             self.unanswered.extend(self.posts.try_iter());
             if let Some(give_up) = give_up {
@@ -232,11 +232,11 @@ impl Reading {
             let connection = if read == 0 { answer::Connection::Closed } else { answer::Connection::Open };
             while let Some(answer) = answer::parse(&received, connection)? {
                 received.drain(..answer.length);
-                // "Continue" and the like: the answer is still to come.
+                // After "100 Continue" and the like the answer is still to come.
                 if answer.status < 200 {
                     continue;
                 }
-                // A server's way to close a connection on which no request came in time (RFC 9110 §15.5.9).
+                // With 408 a server closes a connection on which no request came in time (RFC 9110 §15.5.9).
                 if answer.status == 408 && self.unanswered.is_empty() {
                     return self.closed();
                 }
@@ -249,12 +249,12 @@ impl Reading {
                 return self.closed();
             }
             if received.len() > ANSWER_BYTES_MAX {
-                return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+                return Err(format!("the server sent an answer of more than {ANSWER_BYTES_MAX} bytes"));
             }
         }
     }
 
-    /// Closed while idle is the server's right.
+    /// Notes that the server closed. It may do so while the connection is idle; otherwise requests are lost.
     fn closed(&mut self) -> Result<(), String> {
         self.unanswered.extend(self.posts.try_iter());
         match (self.unanswered.len() as u64, &self.append) {
@@ -269,7 +269,7 @@ impl Reading {
 
     fn check(&mut self, answer: &Answer, at: Instant) -> Result<(), String> {
         let Some(post) = self.unanswered.pop_front() else {
-            return Err(format!("an answer to no request, status {}", answer.status));
+            return Err(format!("the server sent an answer without a request, status {}", answer.status));
         };
         let lines = format!("lines {} to {}", post.first, post.last);
         let accepted = match &self.append {
@@ -281,7 +281,7 @@ impl Reading {
         }
         match &self.append {
             Append::Contract { .. } => check_seqs(post, &answer.body)?,
-            // Such a server gives no seqs.
+            // A server that does not keep the contract gives no seqs.
             Append::Profile { .. } => {}
         }
         let lines_count = post.last - post.first + 1;
@@ -291,7 +291,8 @@ impl Reading {
         }
         *self.shared.free_since.lock().expect("no holder panics") = Some(at);
         if answer.closes {
-            // Before it counts as answered: whoever waits for that must not send on it.
+            // Set before the request counts as answered: a caller that waits for the answer must not send on this
+            // connection.
             self.shared.closed.store(true, Ordering::Release);
         }
         self.shared.answered.fetch_add(1, Ordering::Release);
@@ -306,12 +307,12 @@ fn closed_on(unanswered: u64) -> String {
 fn check_seqs(post: Post, body: &[u8]) -> Result<(), String> {
     let lines = format!("lines {} to {}", post.first, post.last);
     let appended: Appended = serde_json::from_slice(body)
-        .map_err(|error| format!("the answer to {lines} is not what an append answers: {error}"))?;
+        .map_err(|error| format!("the server sent an invalid answer to {lines}: {error}"))?;
     if (appended.first, appended.last) == (post.first, post.last) {
         return Ok(());
     }
     Err(format!(
-        "{lines} became lines {} to {}: somebody else writes to this deployment",
+        "{lines} became lines {} to {}: another client writes to this deployment",
         appended.first, appended.last
     ))
 }
@@ -323,7 +324,7 @@ fn refusal(body: &[u8]) -> String {
     }
 }
 
-/// The read timed out, only to look around.
+/// Returns whether the read only timed out so that the thread can look around.
 fn is_look(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

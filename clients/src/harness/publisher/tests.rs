@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Reads one request: its head and its body's lines.
+/// Reads one request. Returns its head and its body's lines.
 fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<NewLine>)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -34,7 +34,7 @@ fn refused(status: u16, body: &str) -> String {
     format!("HTTP/1.1 {status} No\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A server that gives every connection to `serve`.
+/// Starts a server that gives every connection to `serve`.
 fn server(serve: impl Fn(BufReader<TcpStream>) + Send + 'static) -> PublisherTarget {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -50,7 +50,7 @@ fn server(serve: impl Fn(BufReader<TcpStream>) + Send + 'static) -> PublisherTar
     }
 }
 
-/// Answers every request as it should be.
+/// Starts a server that answers every request well.
 fn good_server() -> (PublisherTarget, mpsc::Receiver<(String, Vec<NewLine>)>) {
     let (requests, seen) = mpsc::channel();
     let next = AtomicU64::new(1);
@@ -65,7 +65,7 @@ fn good_server() -> (PublisherTarget, mpsc::Receiver<(String, Vec<NewLine>)>) {
     (target, seen)
 }
 
-/// Numbered lines due at these milliseconds.
+/// Makes numbered lines that are due at these milliseconds.
 fn due_at(due_ms: &[u64]) -> Publication {
     let line = |(n, ms): (usize, &u64)| (Duration::from_millis(*ms), NewLine::plain(format!("line {n}")));
     let lines = due_ms.iter().enumerate().map(line).collect();
@@ -120,13 +120,13 @@ fn a_server_that_gives_up_on_an_idle_connection_is_connected_again() {
             reader.get_mut().write_all(created(1, 1).as_bytes()).unwrap();
         }
     });
-    // Due long after the server has closed, and after the moment at which that is looked at.
+    // The line is due long after the server has closed, and after the moment at which the publisher looks.
     let published = publish(target, due_at(&[600]));
     assert_eq!((published.problem, published.lines_acknowledged), (None, 1));
     assert_eq!(published.connections_opened, 2);
 }
 
-/// The promise that makes the loop open.
+/// This promise makes the loop open.
 #[test]
 fn no_answer_is_waited_for() {
     let target = server(|mut reader| {
@@ -179,18 +179,18 @@ fn a_wrong_answer_is_reported_and_ends_the_publication() {
     for (answers, said, acknowledged) in [
         (refused(409, problem), "lines 1 to 1 were refused with 409: deployment x has ended", 0),
         (refused(500, "oops"), "lines 1 to 1 were refused with 500: oops", 0),
-        (created(7, 7), "lines 1 to 1 became lines 7 to 7: somebody else writes", 0),
+        (created(7, 7), "lines 1 to 1 became lines 7 to 7: another client writes", 0),
         (created(1, 1).replace("content-length", "x"), "an answer with status 201 has no Content-Length", 0),
         ("SSH-2.0-OpenSSH\r\n\r\n".to_owned(), "the answer is not HTTP", 0),
-        (refused(201, "{}"), "the answer to lines 1 to 1 is not what an append answers", 0),
-        (created(1, 1) + &created(2, 2), "an answer to no request, status 201", 1),
+        (refused(201, "{}"), "the server sent an invalid answer to lines 1 to 1: ", 0),
+        (created(1, 1) + &created(2, 2), "the server sent an answer without a request, status 201", 1),
     ] {
         let target = server(move |mut reader| {
             read_request(&mut reader);
             reader.get_mut().write_all(answers.as_bytes()).unwrap();
             while read_request(&mut reader).is_some() {}
         });
-        // The second line is far away: who knows that all is over does not sleep until then.
+        // The second line is due much later: a publisher that knows it has failed does not sleep until then.
         let (began, published) = (Instant::now(), publish(target, due_at(&[0, 60_000])));
         let problem = published.problem.unwrap();
         assert!(problem.contains(said), "{problem:?} instead of {said:?}");
@@ -269,7 +269,7 @@ fn stopping_ends_a_long_silence() {
     assert!(began.elapsed() < Duration::from_secs(60));
 }
 
-/// A server with a profile: its requests as they came, and the moments of their answers.
+/// Makes the target one that a profile describes.
 fn profiled(target: PublisherTarget, pipelining: Pipelining) -> PublisherTarget {
     let text = r#"
 about = "A test's."
@@ -281,7 +281,7 @@ subscribe = { wire = "sse", path = "/" }
     PublisherTarget { append: Append::Profile { publish, deployment: "web".into() }, ..target }
 }
 
-/// Reads one request whole: its head and its body.
+/// Reads one request whole. Returns its head and its body.
 fn read_raw(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -330,17 +330,17 @@ fn a_server_that_closes_after_each_answer_gets_one_at_a_time_in_order() {
     assert_eq!(published.connections_opened, 4);
     let bodies: Vec<_> = seen.try_iter().collect();
     assert_eq!(bodies, [0, 1, 2, 3].map(|n| format!(r#"{{"t":"line {n}"}}"#)));
-    // The last one waited for three others: the server's time, in the append and not in the lateness.
+    // The last request waited for three others. That is the server's time: it is in the append and not in the lateness.
     assert!(published.append.quantile_us(1.0).unwrap() >= 80_000);
     assert!(published.send_lateness.quantile_us(1.0).unwrap() < published.append.quantile_us(1.0).unwrap());
 
-    // Pipelined it breaks, and the remedy is told.
+    // With pipelining the server breaks, and the error names the remedy.
     let published = publish(profiled(target, Pipelining::Pipelined), due_at(&[0, 0, 0, 0]));
     let problem = published.problem.unwrap();
     assert!(problem.contains("publish.pipelining = false") || problem.contains("cannot send"), "{problem}");
 }
 
-/// Else connecting would be in the time of the next line.
+/// Otherwise the time to connect would be in the time of the next line.
 #[test]
 fn a_server_that_closes_after_each_answer_is_connected_again_long_before_the_next_line() {
     let (connections, accepted) = mpsc::channel();
@@ -350,7 +350,7 @@ fn a_server_that_closes_after_each_answer_is_connected_again_long_before_the_nex
             reader.get_mut().write_all(CLOSING.as_bytes()).unwrap();
         }
     });
-    // The third line is due when nobody waits any more.
+    // The third line is due long after the test has ended.
     let target = profiled(target, Pipelining::OneAtATime);
     let publisher = Publisher::start(target, due_at(&[0, 50, 600_000])).unwrap();
     for connection in 1..=3 {
@@ -374,7 +374,7 @@ fn a_server_that_closes_unused_connections_is_not_connected_to_without_end() {
     });
     let published = publish(profiled(target, Pipelining::OneAtATime), due_at(&[0, 600]));
     assert_eq!((published.problem.is_some(), published.lines_acknowledged), (true, 1));
-    // The first, one after its answer, one shortly before the line is due and one when it is.
+    // The first connection, one after its answer, one shortly before the line is due and one when it is due.
     assert!(published.connections_opened <= 4, "{}", published.connections_opened);
 }
 
@@ -385,10 +385,10 @@ fn only_the_wait_for_an_answer_is_not_the_harnesss_lateness() {
         // Nothing was in the way.
         (10, None, 10, 0),
         (10, None, 13, 3),
-        // Free before it was due: a late wake-up, or connecting too late, is the harness's.
+        // Free before the line was due: a late wake-up, or connecting too late, is the harness's lateness.
         (10, Some(4), 13, 3),
         (10, Some(10), 13, 3),
-        // The answer came after it was due: from then on it is the harness's.
+        // The answer came after the line was due: from then on the lateness is the harness's.
         (10, Some(12), 13, 1),
         (10, Some(13), 13, 0),
         (10, Some(14), 13, 0),
@@ -443,7 +443,7 @@ proptest! {
             prop_assert!(post.len() == 1 || bytes <= POST_BYTES_MAX);
             at += post.len();
         }
-        // No more posts than needed: neighbours of one instant were not split without a reason.
+        // There are no more posts than needed: lines of one instant were not split without a reason.
         for pair in posts.windows(2).filter(|pair| pair[0][0].0 == pair[1][0].0) {
             let bytes: usize = pair[0].iter().chain(&pair[1][..1]).map(|(_, line)| line.text.len()).sum();
             prop_assert!(pair[0].len() == POST_LINES_MAX || bytes > POST_BYTES_MAX);

@@ -1,58 +1,58 @@
 //! Intervals over runs: how far a median may be off, and which differences are larger than chance.
 //!
 //! The bootstrap draws as many runs as there were, with replacement, a few thousand times, and looks how the median
-//! varies. With few runs its plain percentiles are too narrow (they cover about 93 % where 95 % is said, from 6 to 8
-//! runs), so they are taken further out, by the expanded percentile interval of Hesterberg ("What Teachers Should
-//! Know About the Bootstrap", 2015, section 4.4). Under [`RUNS_MIN`] runs there is no interval at all.
+//! varies. With few runs its plain percentile interval is too narrow: with 6 to 8 runs it covers about 93 % instead of
+//! 95 %. So the percentiles are taken further out, by the expanded percentile interval of Hesterberg ("What Teachers
+//! Should Know About the Bootstrap", 2015, section 4.4). Under [`RUNS_MIN`] runs there is no interval at all.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::{median, median_in};
 
-/// Fewest runs that have a 95 % interval of the median: all of n runs lie on one side of it with probability
-/// 2 · 0.5ⁿ, which is 6.3 % for 5 and 3.1 % for 6.
+/// Fewest runs for a 95 % interval of the median. All of n runs lie on one side of the median with probability 2 ·
+/// 0.5ⁿ, which is 6.3 % for 5 and 3.1 % for 6.
 pub const RUNS_MIN: usize = 6;
 
-/// Resamples of a bootstrap: at 6 runs ten of them lie beyond each end, so that the end is not the work of one.
+/// Resamples of a bootstrap. With 6 runs nine of them lie beyond each end, so that no single resample decides the end.
 const RESAMPLES: usize = 4_000;
 
-/// What a normal variable exceeds with 2.5 %: one tail of a 95 % interval.
+/// The 97.5 % quantile of the normal distribution: one tail of a 95 % interval lies beyond it.
 const Z: f64 = 1.959_964;
 
-/// Where a value lies with 95 % confidence.
+/// Interval in which a value lies with 95 % confidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// Lower end.
+    /// Lower end of the interval.
     pub low: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub high: f64,
 }
 
 impl Interval {
-    /// Whether the value lies in it, ends included.
+    /// Returns whether the value lies in the interval, ends included.
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }
 
-    /// Whether they share a value.
+    /// Returns whether both intervals share a value.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.low <= other.high && other.low <= self.high
     }
 }
 
-/// Which of two values is the smaller one.
+/// Order of two values that are known by their intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The first.
+    /// The first value is smaller.
     FirstIsSmaller,
-    /// The second.
+    /// The second value is smaller.
     SecondIsSmaller,
-    /// The intervals overlap, or there is none: nobody wins.
+    /// The intervals overlap, or one is missing: the order is not known.
     Unresolved,
 }
 
-/// Names a winner only where the intervals do not overlap.
+/// Orders two values by their intervals, and only where these do not overlap.
 pub fn order(first: Option<Interval>, second: Option<Interval>) -> Order {
     match first.zip(second) {
         Some((first, second)) if first.high < second.low => Order::FirstIsSmaller,
@@ -61,7 +61,7 @@ pub fn order(first: Option<Interval>, second: Option<Interval>) -> Order {
     }
 }
 
-/// What two groups of runs are compared by.
+/// Quantity by which two groups of runs are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contrast {
     /// Median of the second − median of the first.
@@ -71,7 +71,7 @@ pub enum Contrast {
 }
 
 impl Contrast {
-    /// `None` where it is no number: a ratio to 0.
+    /// Returns the contrast of two values; `None` where it is not a number, as a ratio to 0.
     fn of(self, first: f64, second: f64) -> Option<f64> {
         let contrast = match self {
             Self::Difference => second - first,
@@ -81,12 +81,12 @@ impl Contrast {
     }
 }
 
-/// Two groups of runs, one value each.
+/// Two groups of runs, with one value per run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Runs<'a> {
-    /// Both were made once in every block: what a block did to one it did to the other, and blocks are drawn.
+    /// Each block has one run of both groups. A block affects both alike, so the bootstrap draws blocks.
     Paired(&'a [(f64, f64)]),
-    /// Nothing in common, as two invocations: each group is drawn by itself.
+    /// The groups have nothing in common, as those of two invocations: each group is drawn by itself.
     Apart(&'a [f64], &'a [f64]),
 }
 
@@ -101,7 +101,7 @@ impl Runs<'_> {
         }
     }
 
-    /// Runs of the smaller group.
+    /// Counts the runs of the smaller group.
     fn count(&self) -> usize {
         match self {
             Self::Paired(pairs) => pairs.len(),
@@ -109,7 +109,8 @@ impl Runs<'_> {
         }
     }
 
-    /// Medians of runs drawn with replacement. There is one of each, and none is NaN.
+    /// Draws runs with replacement and returns the medians of both groups. Each group must have a run, and no value may
+    /// be NaN.
     fn drawn_medians(&self, random: &mut Pcg64, first: &mut Vec<f64>, second: &mut Vec<f64>) -> (f64, f64) {
         first.clear();
         second.clear();
@@ -130,8 +131,8 @@ impl Runs<'_> {
     }
 }
 
-/// Values of both groups by block, where both have the same blocks, each once; otherwise they are not paired.
-/// Each value comes with its block.
+/// Pairs the values of both groups by block. Each value comes with its block. `None` unless both groups have the same
+/// blocks, each once.
 pub fn paired_by_block(first: &[(u32, f64)], second: &[(u32, f64)]) -> Option<Vec<(f64, f64)>> {
     let sorted = |group: &[(u32, f64)]| {
         let mut group = group.to_vec();
@@ -144,7 +145,7 @@ pub fn paired_by_block(first: &[(u32, f64)], second: &[(u32, f64)]) -> Option<Ve
     (each_once && same).then(|| first.iter().zip(&second).map(|(one, other)| (one.1, other.1)).collect())
 }
 
-/// 95 % interval of the median over runs. `None` under [`RUNS_MIN`] of them: print the points.
+/// Returns the 95 % interval of the median over runs. `None` under [`RUNS_MIN`] runs: print the points instead.
 pub fn median_interval(runs: &[f64], seed: u64) -> Option<Interval> {
     median(runs)?;
     let mut random = Pcg64::seed_from_u64(seed);
@@ -156,14 +157,15 @@ pub fn median_interval(runs: &[f64], seed: u64) -> Option<Interval> {
     interval(runs.len(), draw)
 }
 
-/// The contrast of the groups' medians. `None` where there is no run, or nothing to divide by.
+/// Returns the contrast of the groups' medians. `None` where a group has no run, or where there is nothing to divide
+/// by.
 pub fn contrast_of(contrast: Contrast, runs: Runs<'_>) -> Option<f64> {
     let (first, second) = runs.medians()?;
     contrast.of(first, second)
 }
 
-/// 95 % interval of the contrast of the groups' medians. `None` under [`RUNS_MIN`] runs of either, or where a drawn
-/// median leaves nothing to divide by.
+/// Returns the 95 % interval of the contrast of the groups' medians. `None` under [`RUNS_MIN`] runs of either group, or
+/// where a drawn median leaves nothing to divide by.
 pub fn contrast_interval(contrast: Contrast, runs: Runs<'_>, seed: u64) -> Option<Interval> {
     runs.medians()?;
     let mut random = Pcg64::seed_from_u64(seed);
@@ -175,23 +177,23 @@ pub fn contrast_interval(contrast: Contrast, runs: Runs<'_>, seed: u64) -> Optio
     interval(runs.count(), draw)
 }
 
-/// How much two groups of equal runs differ: what a difference must exceed to be one.
+/// Difference between two groups of equal runs. A difference of other groups must exceed it to count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NoiseFloor {
-    /// Median of the second / median of the first − 1.
+    /// Median of the second group / median of the first − 1.
     pub difference_ratio: f64,
-    /// Its 95 % interval; `None` under [`RUNS_MIN`] runs.
+    /// 95 % interval of the difference; `None` under [`RUNS_MIN`] runs.
     pub interval: Option<Interval>,
 }
 
 impl NoiseFloor {
-    /// The pair is as equal as it is: its difference may well be 0. `None` without an interval.
+    /// Returns whether the difference may be 0, as it should be for equal runs. `None` without an interval.
     pub fn is_quiet(&self) -> Option<bool> {
         Some(self.interval?.contains(0.0))
     }
 }
 
-/// The noise floor that a pair of equal cells shows. `None` where there is no run, or nothing to divide by.
+/// Returns the noise floor that a pair of equal cells shows. `None` where there is no run, or nothing to divide by.
 pub fn noise_floor(pair: Runs<'_>, seed: u64) -> Option<NoiseFloor> {
     let difference_ratio = contrast_of(Contrast::Ratio, pair)? - 1.0;
     let interval = contrast_interval(Contrast::Ratio, pair, seed)
@@ -199,7 +201,8 @@ pub fn noise_floor(pair: Runs<'_>, seed: u64) -> Option<NoiseFloor> {
     Some(NoiseFloor { difference_ratio, interval })
 }
 
-/// The expanded percentile interval of what `draw` gives. `None` under [`RUNS_MIN`] runs, or where one draw is none.
+/// Returns the expanded percentile interval of the values that `draw` gives. `None` under [`RUNS_MIN`] runs, or where a
+/// draw gives no value.
 fn interval(runs_count: usize, draw: impl FnMut() -> Option<f64>) -> Option<Interval> {
     if runs_count < RUNS_MIN {
         return None;
@@ -210,15 +213,15 @@ fn interval(runs_count: usize, draw: impl FnMut() -> Option<f64>) -> Option<Inte
     Some(Interval { low: drawn[beyond], high: drawn[RESAMPLES - 1 - beyond] })
 }
 
-/// Share of the resamples beyond each end, for n runs: Φ(−√(n/(n−1)) · t), with the 97.5 % quantile t of Student's
-/// distribution with n − 1 degrees of freedom. 2.5 % for many runs, 0.24 % for 6.
+/// Returns the share of the resamples beyond each end, for n runs: Φ(−√(n/(n−1)) · t), with the 97.5 % quantile t of
+/// Student's distribution with n − 1 degrees of freedom. 2.5 % for many runs, 0.24 % for 6.
 fn tail(runs_count: usize) -> f64 {
     let n = runs_count as f64;
     normal_below(-(n / (n - 1.0)).sqrt() * student_quantile(n - 1.0))
 }
 
-/// The 97.5 % quantile of Student's distribution: Cornish and Fisher's expansion (Abramowitz and Stegun 26.7.5),
-/// within 0.2 % from 5 degrees of freedom on.
+/// Returns the 97.5 % quantile of Student's distribution, by Cornish and Fisher's expansion (Abramowitz and Stegun
+/// 26.7.5). Correct within 0.2 % from 5 degrees of freedom on.
 fn student_quantile(freedom: f64) -> f64 {
     let z = Z;
     z + (z.powi(3) + z) / (4.0 * freedom)
@@ -226,7 +229,7 @@ fn student_quantile(freedom: f64) -> f64 {
         + (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / (384.0 * freedom.powi(3))
 }
 
-/// Φ(x) of a negative x, within 7.5e-8 (Abramowitz and Stegun 26.2.17).
+/// Returns Φ(x) for a negative x, correct within 7.5e-8 (Abramowitz and Stegun 26.2.17).
 fn normal_below(x: f64) -> f64 {
     let t = 1.0 / (1.0 - 0.231_641_9 * x);
     let polynomial = t
@@ -240,13 +243,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Runs whose true median is 100: skewed, as latencies are.
+    /// Draws runs whose true median is 100: skewed, as latencies are.
     fn skewed(random: &mut Pcg64, count: usize) -> Vec<f64> {
         let exponential = |random: &mut Pcg64| -(1.0 - random.random::<f64>()).ln();
         (0..count).map(|_| 100.0 - 2f64.ln() * 10.0 + 10.0 * exponential(random)).collect()
     }
 
-    /// How many of `trials` intervals hold the truth.
+    /// Returns the share of `trials` intervals that hold the true value.
     fn covered(trials: u64, holds: impl Fn(&mut Pcg64, u64) -> bool) -> f64 {
         let mut random = Pcg64::seed_from_u64(7);
         let hits = (0..trials).filter(|trial| holds(&mut random, *trial)).count();
@@ -259,7 +262,7 @@ mod tests {
             let share = covered(250, |random, trial| {
                 median_interval(&skewed(random, runs_count), trial).unwrap().contains(100.0)
             });
-            // The seed is fixed: this holds or it does not.
+            // The seed is fixed, so that the test always passes or always fails.
             assert!(share >= 0.94, "{runs_count} runs: {share}");
         }
     }

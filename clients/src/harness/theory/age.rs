@@ -1,17 +1,17 @@
 //! Age of information in formulas: F15, how old the newest known line is, averaged over time.
 //!
-//! Times are seconds, rates 1/s. Age at a moment is now − due time of the newest line that the subscriber knows.
-//! Assumed: as for the latency of each transport; lines and polls independent of each other.
+//! Times are seconds, rates 1/s. The age at a moment is now − due time of the newest line that the subscriber knows.
+//! Assumptions: those of each transport's latency; lines and polls are independent of each other.
 
 use super::long_poll::LongPoll;
 use super::short_poll::ShortPoll;
 use super::simulation::{self, LinePattern};
 
-/// Lines simulated for a long poll's age: its standard error is below 1 %.
+/// Lines simulated for a long poll's age: the standard error is then below 1 %.
 const SIMULATED_LINES: usize = 60_000;
 const SIMULATED_SEED: u64 = 15;
 
-/// F15 of a subscriber that knows every line at once: 1/λ for Poisson lines, P/2 for lines of period P.
+/// Returns F15 for a subscriber that knows every line at once: 1/λ for Poisson lines, P/2 for lines of period P.
 ///
 /// The age is a sawtooth; its mean is E\[X²\]/(2 E\[X\]) of the gaps X between lines.
 pub fn of_lines_s(lines: LinePattern) -> f64 {
@@ -21,18 +21,18 @@ pub fn of_lines_s(lines: LinePattern) -> f64 {
     }
 }
 
-/// F15, push: 1/λ + d.
+/// Returns F15 for push: 1/λ + d.
 pub fn push_s(lines: LinePattern, one_way_s: f64) -> f64 {
     of_lines_s(lines) + one_way_s
 }
 
-/// F15, short poll: 1/λ + T'/2 + d. Between two polls what is known ages by half the interval on average.
+/// Returns F15 for a short poll: 1/λ + T'/2 + d. Between two polls, knowledge ages by half the interval on average.
 pub fn short_poll_s(lines: LinePattern, poll: &ShortPoll) -> f64 {
     of_lines_s(lines) + poll.latency_mean_s()
 }
 
-/// F15, long poll, Poisson lines: by simulation, with the same seed every time. No short formula is known: the answer
-/// before a gap was called by a line, so the age at its start is not that of a random moment.
+/// Returns F15 for a long poll and Poisson lines, by simulation with a fixed seed. No short formula is known: a line
+/// causes the answer before a gap, so the age at the start of the gap is not that of a random moment.
 pub fn long_poll_s(poll: &LongPoll) -> f64 {
     let lines = LinePattern::Poisson { rate_hz: poll.line_rate_hz };
     simulation::long_poll(poll, lines, SIMULATED_LINES, SIMULATED_SEED).age_mean_s

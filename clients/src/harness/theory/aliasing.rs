@@ -1,22 +1,23 @@
 //! Aliasing in a formula: F12, how often periodic lines and fixed polls meet in the same way.
 //!
-//! Times are seconds; periods and intervals are given in whole nanoseconds, since a ratio of two floats has no lowest
-//! terms. Assumed: lines exactly 1/rate apart, polls exactly an interval apart, one phase for all that is compared.
+//! Times are seconds. Periods and intervals are given in whole nanoseconds, since a ratio of two floats has no lowest
+//! terms. Assumptions: lines are exactly 1/rate apart, polls are exactly an interval apart, and all compared polls have
+//! one phase.
 
-/// F12: what a client sees of lines of one period.
+/// F12: the latencies that a client sees with lines of one period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Aliasing {
-    /// a of T/P = a/b in lowest terms: exactly so many latencies occur.
+    /// Number of latencies that occur: a of T/P = a/b in lowest terms.
     pub distinct_latencies: u64,
-    /// T/a: from one of them to the next, s.
+    /// Distance from one latency to the next: T/a, s.
     pub spacing_s: f64,
 }
 
-/// F12: T/P = a/b in lowest terms gives exactly a latencies, T/a apart; a = 1 gives one constant, by the luck of the
-/// phase anything from d to T + d. Where a is large they cannot be told from a uniform distribution.
+/// Returns F12: T/P = a/b in lowest terms gives exactly a latencies, T/a apart. With a = 1 there is one latency, which
+/// the phase puts anywhere from d to T + d. With a large a, the latencies cannot be told from a uniform distribution.
 ///
 /// # Panics
-/// With a period or interval of 0.
+/// If the period or the interval is 0.
 pub fn aliasing(interval_ns: u64, period_ns: u64) -> Aliasing {
     assert!(interval_ns > 0 && period_ns > 0, "an interval and a period last");
     let distinct_latencies = interval_ns / greatest_common_divisor(interval_ns, period_ns);

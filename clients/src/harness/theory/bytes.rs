@@ -1,34 +1,34 @@
 //! Bytes per line in formulas: F9, per subscriber and line.
 //!
-//! Sizes are bytes. A size of a message is that of its bytes in the socket; on a wire each segment adds
-//! [`SEGMENT_BYTES`]. Assumed: no message fills more than one segment (MSS), nothing is compressed, and segments are
-//! counted by whoever gives `segments`: 2 per exchange with piggybacked ACKs, 3 where the client is silent for longer
-//! than a delayed ACK waits.
+//! Sizes are bytes. The size of a message is that of its bytes in the socket; on a wire each segment adds
+//! [`SEGMENT_BYTES`]. Assumptions: no message fills more than one segment (MSS), and nothing is compressed. The caller
+//! counts `segments`: 2 per exchange with piggybacked ACKs, 3 where the client is silent for longer than a delayed ACK
+//! waits.
 
-/// Ethernet 14 + IPv4 20 + TCP 20 + timestamps 12.
+/// Header bytes of a segment: Ethernet 14 + IPv4 20 + TCP 20 + timestamps 12.
 pub const SEGMENT_BYTES: f64 = 66.0;
-/// How long Linux delays an ACK that may ride on data, s: its minimum, and what an idle connection gets.
+/// Time that Linux delays an ACK that may ride on data, s: the minimum, which an idle connection gets.
 pub const DELAYED_ACK_S: f64 = 0.040;
-/// Chrome, Firefox and wirelab mask what they send; a server does not: the head of its frame has 2 bytes up to 125
-/// bytes, 4 up to 65 535, 10 above (RFC 6455 §5.2).
+/// Largest payload and head of a server's frame: 2 bytes up to 125 bytes, 4 up to 65 535, 10 above (RFC 6455 §5.2).
+/// Clients (Chrome, Firefox, wirelab) mask their frames, a server does not.
 const FRAME_HEADS: [(f64, f64); 2] = [(125.0, 2.0), (65_535.0, 4.0)];
 const FRAME_HEAD_LONG: f64 = 10.0;
 
-/// Sizes of one kind of poll, bytes.
+/// Sizes of the messages of one kind of poll, bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PollSizes {
-    /// h_q: a question, whole.
+    /// h_q: a whole request.
     pub question: f64,
-    /// h_200: an answer with lines, without the lines: head and envelope.
+    /// h_200: the head and envelope of an answer with lines, without the lines.
     pub answer: f64,
-    /// h_304 or h_204: an answer without lines; of a plain short poll a 200 with an empty batch.
+    /// h_304 or h_204: an answer without lines. For a plain short poll it is a 200 with an empty batch.
     pub empty: f64,
     /// L: one line as it stands in an answer.
     pub line: f64,
 }
 
 impl PollSizes {
-    /// F9: (e·h_empty + (1 − e)·h_200 + h_q + 66 s) · requests per line + L.
+    /// Returns F9, bytes per line: (e·h_empty + (1 − e)·h_200 + h_q + 66 s) · requests per line + L.
     ///
     /// For short polls e is F3's empty ratio and requests per line 1/(λT'); for long polls e is F5's timeout ratio and
     /// requests per line r/λ. `segments` 0 gives the bytes in the socket.
@@ -38,18 +38,18 @@ impl PollSizes {
     }
 }
 
-/// Segments of one exchange: question and answer, and an ACK of its own where the next question is too far away.
+/// Returns the segments of one exchange: request and answer, and a separate ACK where the next request comes too late.
 pub fn segments_per_exchange(until_next_s: f64) -> f64 {
     if until_next_s > DELAYED_ACK_S { 3.0 } else { 2.0 }
 }
 
-/// F9 of a stream: the line with its framing, 66 for its segment and 66 for its share of an ACK. `ack_share`: ACKs per
-/// segment, 0.5 to 1. `framed_line` holds the frame's or chunk's head.
+/// Returns F9 for a stream: the line with its framing, 66 for its segment and 66 for its share of an ACK. `ack_share`:
+/// ACKs per segment, 0.5 to 1. `framed_line` includes the frame's or chunk's head.
 pub fn stream_per_line(framed_line: f64, ack_share: f64) -> f64 {
     framed_line + SEGMENT_BYTES * (1.0 + ack_share)
 }
 
-/// Head of an unmasked WebSocket frame around `payload` bytes: 2, 4 or 10.
+/// Returns the bytes of the head of an unmasked WebSocket frame around `payload` bytes: 2, 4 or 10.
 pub fn frame_head(payload: f64) -> f64 {
     FRAME_HEADS
         .iter()

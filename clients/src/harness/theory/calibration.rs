@@ -1,8 +1,8 @@
 //! Calibrations: the constants of the formulas, as measured before the first run.
 //!
-//! Values only; `harness::calibration` measures them. They stand in `manifest.json`, so that whoever reads a row of
-//! `theory.csv` can work it out again. None is ever fitted to what it predicts: times are of an idle server and sizes
-//! of single exchanges, on a deployment of their own.
+//! Values only; `harness::calibration` measures them. They stand in `manifest.json`, so that a reader can compute each
+//! row of `theory.csv` again. No constant is ever fitted to what it predicts. Times are those of an idle server and
+//! sizes those of single exchanges, on a separate deployment.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,94 +10,95 @@ use super::spread::Spread;
 use crate::options::{Compression, Condition, Connections, HttpVersion};
 use crate::wire::Transport;
 
-/// One server, as the plan starts it.
+/// Constants of one server, as the plan starts it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Names the server and how it was started; cells of the same name share it.
+    /// Name of the server and of how it was started; cells with that name share the calibration.
     pub server: String,
-    /// R: there and back of a few bytes over a socket of the same kind, s. Its half is d.
+    /// R: time of a few bytes there and back over a socket of the same kind, s. Its half is d.
     pub round_trip_s: Spread,
-    /// What a TCP connection takes, s.
+    /// Time to open a TCP connection, s.
     pub connect_s: Spread,
-    /// How late a client's timer fires, s: it counts whole milliseconds.
+    /// Lateness of a client's timer, s: it counts whole milliseconds.
     pub timer_late_s: Spread,
-    /// a: from a line's due time until readers see it, s: receipts on an idle NDJSON stream, less d.
+    /// a: time from a line's due time until readers see it, s. Measured as receipts on an idle NDJSON stream, less d.
     pub visible_s: Spread,
-    /// Of one more subscriber in the fan-out, s: of a line's mean receipt with several NDJSON streams and with one. It
-    /// holds the harness's own reads, so F8 is reported and not judged by it. `None` where the difference drowns.
+    /// Time that one more subscriber in the fan-out costs, s: from a line's mean receipt with several NDJSON streams and
+    /// with one. It includes the harness's own reads, so F8 is reported and not judged by it. `None` where noise hides the
+    /// difference.
     pub write_s: Option<f64>,
-    /// What depends on how lines are asked for.
+    /// Constants of each way to ask for lines.
     pub arms: Vec<ArmCalibration>,
 }
 
-/// One way to ask a server for lines.
+/// Constants of one way to ask a server for lines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmCalibration {
-    /// How lines reach the subscribers.
+    /// Way to ask for lines.
     pub arm: Arm,
-    /// R + c: a poll that finds nothing, from question to answer, s. With connecting where every poll does.
+    /// R + c: time of a poll that finds nothing, from request to answer, s. Includes connecting where every poll connects.
     pub exchange_s: Option<Spread>,
-    /// g without the client's turn: from one question of a long poll to the next when an answer is always there, s.
+    /// g without the client's turn: time from one request of a long poll to the next when an answer is always there, s.
     pub cycle_s: Option<Spread>,
-    /// a + d of a long poll that is held when the line comes, s.
+    /// a + d for a long poll that is held when the line comes, s.
     pub held_s: Option<Spread>,
-    /// What its messages weigh.
+    /// Sizes of the messages.
     pub sizes: Sizes,
 }
 
-/// What decides how an exchange looks on the network.
+/// The options that decide how an exchange looks on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arm {
-    /// The transport.
+    /// Transport of the subscribers.
     pub transport: Transport,
-    /// Over which HTTP.
+    /// Version of HTTP.
     pub http: HttpVersion,
-    /// Kept or not.
+    /// Whether connections are kept between polls.
     pub connections: Connections,
-    /// Encoded or not.
+    /// Encoding of answers.
     pub compression: Compression,
-    /// Short poll: with an entity tag or without.
+    /// Condition of a short poll: with an entity tag or without.
     pub condition: Condition,
 }
 
-/// Bytes of a message, most of which never change: a seq costs a byte per digit each time it is written.
+/// Size of a message that depends on its seqs: a seq costs a byte per digit each time it is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct MessageBytes {
-    /// Without digits of seqs.
+    /// Bytes without the digits of seqs.
     pub plain: f64,
-    /// Seqs written in it.
+    /// Number of seqs written in the message.
     pub seqs: f64,
 }
 
 impl MessageBytes {
-    /// From the same message with seqs of one digit and of two.
+    /// Computes the size from the bytes of a message with seqs of one digit and with seqs of two.
     pub fn of(one_digit: f64, two_digits: f64) -> Self {
         let seqs = two_digits - one_digit;
         Self { plain: one_digit - seqs, seqs }
     }
 
-    /// Bytes where a seq has so many digits.
+    /// Returns the bytes where a seq has so many digits.
     pub fn bytes(&self, digits: f64) -> f64 {
         self.plain + self.seqs * digits
     }
 }
 
-/// What an arm's messages weigh, bytes in the socket.
+/// Sizes of the messages of one way to ask, bytes in the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sizes {
-    /// Of polls.
+    /// Sizes of a poll's messages.
     Poll {
-        /// h_q. Of a long poll with a hold of one digit, in whole seconds.
+        /// h_q: a request. For a long poll, one with a hold of one digit, in whole seconds.
         question: MessageBytes,
-        /// h_200, head and envelope without lines.
+        /// h_200: head and envelope of an answer, without lines.
         answer: MessageBytes,
         /// h_304, h_204, or a 200 with an empty batch.
         empty: MessageBytes,
         /// L without the line's text.
         line: MessageBytes,
     },
-    /// Of streams.
+    /// Sizes of a stream's messages.
     Stream {
         /// L with its framing, without the line's text.
         line: MessageBytes,
@@ -105,21 +106,21 @@ pub enum Sizes {
 }
 
 impl Calibration {
-    /// d: half of R, s.
+    /// Returns d: half of R, s.
     pub fn one_way_s(&self) -> f64 {
         self.round_trip_s.mean_s / 2.0
     }
 
-    /// The arm's own constants.
+    /// Finds the constants of one way to ask for lines.
     pub fn arm(&self, arm: &Arm) -> Option<&ArmCalibration> {
         self.arms.iter().find(|calibrated| calibrated.arm == *arm)
     }
 }
 
-/// Digits of the seqs `first..=last`, on average.
+/// Returns the average number of digits of the seqs `first..=last`.
 pub fn digits_mean(first: u64, last: u64) -> f64 {
     let digits_up_to = |seq: u64| {
-        // Numbers of at most `seq`, counted once per digit: all, those from 10, those from 100, …
+        // Counts each number up to `seq` once per digit: all numbers, those from 10, those from 100, …
         std::iter::successors(Some(1_u64), |power| power.checked_mul(10))
             .take_while(|power| *power <= seq)
             .map(|power| seq - power + 1)

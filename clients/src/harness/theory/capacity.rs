@@ -1,17 +1,18 @@
-//! Capacity in formulas: F10, how many users one server can poll.
+//! Capacity in formulas: F10, how many users can poll one server.
 //!
 //! Times are seconds, rates 1/s. After Van de Vyvere, Colpaert and Verborgh (2020), "Comparing a polling and push-based
-//! approach for live open data interfaces": a server answers so many requests per second, each user asks once per
-//! interval, and the interval may be as long as the maximum acceptable latency (MAL) allows. Assumed: every request
-//! costs the same, phases are random, no queue lasts.
+//! approach for live open data interfaces". A server answers a limited number of requests per second, and each user
+//! asks once per interval. The interval may be as long as the maximum acceptable latency (MAL) allows. Assumptions:
+//! every request costs the same, phases are random, and no queue lasts.
 
-/// F10: users that a server of `requests_per_s_max` can poll so that no line takes longer than `latency_max_s`:
-/// Req_max · (MAL − d). 0 where the way alone takes longer.
+/// Returns F10: the users that can poll a server of `requests_per_s_max` so that no line takes longer than
+/// `latency_max_s`. It is Req_max · (MAL − d), and 0 where the way alone takes longer.
 pub fn users_max(requests_per_s_max: f64, latency_max_s: f64, one_way_s: f64) -> f64 {
     requests_per_s_max * (latency_max_s - one_way_s).max(0.0)
 }
 
-/// F10: the MAL from which on polling serves more users than pushing to `pushed_users_max`: N_push / Req_max (+ d).
+/// Returns F10: the MAL above which polling serves more users than pushing to `pushed_users_max`. It is N_push /
+/// Req_max (+ d).
 pub fn latency_crossover_s(pushed_users_max: f64, requests_per_s_max: f64, one_way_s: f64) -> f64 {
     pushed_users_max / requests_per_s_max + one_way_s
 }

@@ -1,16 +1,16 @@
-//! A freeze in a formula: F11, what a stalled server does to latencies that are counted from the due time.
+//! A freeze in a formula: F11, the effect of a stalled server on latencies that are counted from the due time.
 //!
-//! Times are seconds. The freeze of wrk2's README, where a server is stopped for 1.4 s: a tool that waits for answers
-//! asks nothing meanwhile and misses it. Assumed: lines spread evenly over the cohort, the stall whole within it, what
-//! was due in the stall delivered at once at its end.
+//! Times are seconds. In wrk2's README a server is stopped for 1.4 s: a tool that waits for answers asks nothing
+//! meanwhile and misses the freeze. Assumptions: lines are spread evenly over the cohort, and the stall lies within it.
+//! Lines that were due in the stall are delivered at once at its end.
 
-/// F11: latency at `quantile` of a cohort of `cohort_s` with a stall of `stall_s`: d + S − (1 − Q)D for Q > 1 − S/D,
-/// d below.
+/// Returns F11: the latency at `quantile` of a cohort of `cohort_s` with a stall of `stall_s`. It is d + S − (1 − Q)D
+/// for Q > 1 − S/D, and d below.
 pub fn latency_quantile_s(stall_s: f64, cohort_s: f64, one_way_s: f64, quantile: f64) -> f64 {
     one_way_s + (stall_s - (1.0 - quantile) * cohort_s).max(0.0)
 }
 
-/// F11, mean: d + S²/(2D): a share S/D waits for half the stall.
+/// Returns F11, the mean: d + S²/(2D), since a share S/D of the lines waits for half the stall on average.
 pub fn latency_mean_s(stall_s: f64, cohort_s: f64, one_way_s: f64) -> f64 {
     one_way_s + stall_s.powi(2) / (2.0 * cohort_s)
 }

@@ -1,13 +1,13 @@
-//! The judge: a run held against the formulas.
+//! The judge: compares a run with the formulas.
 //!
-//! Pure: a run and its calibration in, rows of `theory.csv` out. Which formulas a run answers to follows from its
-//! transport; what it broke of their assumptions is found here and named in every row that needed it.
+//! Pure: a run and its calibration in, rows of `theory.csv` out. The transport of a run decides which formulas apply.
+//! The assumptions that the run broke are found here, and named in every row that needs them.
 //!
-//! Counts are those of the cohort's window: between two readings of every subscriber's counters, one at the cohort's
-//! begin and one when its last line was published. Connecting, settling and draining are outside. λ is the rate of the
-//! lines that arrived in it, not the plan's: a Poisson schedule of 500 lines misses its own rate by 4 % as a rule.
-//! Only what a stream asked (F8) is counted over the whole run, because it asks once, and so are bytes on a wire, which
-//! are reported and not judged.
+//! Counts are those of the cohort's window: between two readings of every subscriber's counters, one when the cohort
+//! began and one when its last line was published. Connecting, settling and draining are outside. λ is the rate of the
+//! lines that arrived in that window, not the plan's. (A Poisson schedule of 500 lines typically misses its own rate
+//! by 4 %.) The requests of a stream (F8) are counted over the whole run, because it asks once. So are bytes on a wire,
+//! which are reported and not judged.
 
 mod faults;
 mod long_poll;
@@ -29,7 +29,7 @@ pub use reading::{Disturbance, Reading, Setting, Window, server_name};
 /// Quantiles of latencies that are judged.
 const QUANTILES: [(f64, &str); 3] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99")];
 
-/// The rows of a run. None without a calibration of its server and arm: a server behind a profile has no constants.
+/// Judges a run. Returns no rows without a calibration of its server and arm: a server with a profile has no constants.
 pub fn judge(run: &RunResult, calibrations: &[Calibration]) -> Vec<TheoryRow> {
     let setting = Setting::of(&run.cell);
     let server = calibrations.iter().find(|calibration| calibration.server == setting.server);
@@ -38,7 +38,7 @@ pub fn judge(run: &RunResult, calibrations: &[Calibration]) -> Vec<TheoryRow> {
     rows(&setting, &Reading::of(run), server, arm)
 }
 
-/// The rows of what was set and read.
+/// Judges a setting and a reading, which are a run in the units of the formulas.
 pub fn rows(
     setting: &Setting,
     reading: &Reading,
@@ -57,7 +57,7 @@ pub fn rows(
     rows
 }
 
-/// All that a row is made of.
+/// Everything that a row is made of.
 struct Case<'a> {
     setting: &'a Setting,
     reading: &'a Reading,
@@ -70,12 +70,13 @@ impl Case<'_> {
         self.setting.subscribers
     }
 
-    /// Lines of the cohort, at least one: it divides.
+    /// Returns the lines of the cohort, at least 1, since numbers are divided by it.
     fn lines(&self) -> f64 {
         (self.reading.lines_count as f64).max(1.0)
     }
 
-    /// λ of one deployment, 1/s: of what arrived in the window, or of the cohort where there was none.
+    /// Returns λ of one deployment, 1/s: the rate of the lines that arrived in the window, or of the cohort's lines
+    /// without a window.
     fn line_rate_hz(&self) -> f64 {
         match &self.reading.window {
             Some(window) if window.delivered > 0 => {
@@ -85,7 +86,7 @@ impl Case<'_> {
         }
     }
 
-    /// The lines as formulas see them, at the rate at which they came.
+    /// Returns the lines as formulas see them, at the rate at which they came.
     fn pattern(&self) -> LinePattern {
         match self.setting.lines {
             Some(LinePattern::Periodic { .. }) => {
@@ -95,7 +96,7 @@ impl Case<'_> {
         }
     }
 
-    /// What breaks every formula.
+    /// Lists the broken assumptions that every formula needs.
     fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
         if let Some(why) = &self.reading.invalid {
@@ -120,7 +121,7 @@ impl Case<'_> {
         broken
     }
 
-    /// For formulas that need Poisson lines.
+    /// Returns the broken assumption of formulas that need Poisson lines.
     fn not_poisson(&self) -> Option<String> {
         match self.setting.lines {
             Some(LinePattern::Poisson { .. }) => None,
@@ -129,7 +130,8 @@ impl Case<'_> {
         }
     }
 
-    /// For formulas of polls that need every answer to bring all there is: lines that gather in `gathering_s`.
+    /// Returns the broken assumption of formulas that need every answer to bring all lines: too many lines gather in
+    /// `gathering_s`.
     fn more(&self, gathering_s: f64) -> Option<String> {
         // A Poisson count exceeds its mean by six standard deviations once in a thousand million.
         let mean = self.line_rate_hz() * gathering_s;
@@ -139,7 +141,7 @@ impl Case<'_> {
         (!fits).then(|| "more lines gather than an answer may hold (`more`)".to_owned())
     }
 
-    /// For formulas of bytes.
+    /// Lists the broken assumptions of formulas of bytes.
     fn weight_changes(&self) -> impl Iterator<Item = String> + use<> {
         let compressed = self.setting.options.compression == Compression::Gzip;
         let http2 = self.setting.options.http == HttpVersion::Http2
@@ -152,14 +154,14 @@ impl Case<'_> {
         .flatten()
     }
 
-    /// For latencies of about `latency_s`.
+    /// Returns the broken assumption of formulas of latencies of about `latency_s`: the publisher was late.
     fn publisher_late(&self, latency_s: f64) -> Option<String> {
         let late_s = self.reading.send_late_mean_s?;
         let late = late_s > TOLERANCE_RATIO * latency_s + self.server.visible_s.mean_s;
         late.then(|| format!("the publisher was late by {:.0} us on average", late_s * 1e6))
     }
 
-    /// Bytes of a line around its text.
+    /// Returns the bytes of a line around its text.
     fn line_overhead(&self) -> f64 {
         let digits = self.reading.digits_mean;
         match &self.arm.sizes {
@@ -168,7 +170,7 @@ impl Case<'_> {
         }
     }
 
-    /// Bytes in the socket per line and subscriber, in the window.
+    /// Returns the bytes in the socket per line and subscriber, in the window.
     fn bytes_per_line(&self) -> Option<f64> {
         let window = self.reading.window.as_ref().filter(|window| window.delivered > 0)?;
         let bytes = window.traffic.up_bytes + window.traffic.down_bytes;
@@ -179,13 +181,13 @@ impl Case<'_> {
         self.reading.window.as_ref()
     }
 
-    /// How long counts were counted, s.
+    /// Returns the time over which counts were counted, s.
     fn counted_s(&self) -> f64 {
         self.window().map_or(self.reading.cohort_s, |window| window.length_s)
     }
 
-    /// Standard error of a time average of the age of `looks` independent looks at Poisson lines; of periodic lines
-    /// there is none.
+    /// Returns the standard error of a time average of the age, for `looks` independent looks at Poisson lines. It is 0
+    /// for periodic lines.
     fn age_error_s(&self, looks: f64) -> f64 {
         match self.setting.lines {
             Some(LinePattern::Periodic { .. }) => 0.0,

@@ -1,27 +1,28 @@
 //! Long polling in formulas: F4 requests, F5 expired holds, F6 latency, F7 polls held.
 //!
-//! Times are seconds, rates 1/s. Assumed throughout: lines at Poisson times; every answer brings all there is; gap
-//! and hold constant; nothing lingers to fill a batch. F6 is the three transits of RFC 6202 §2.2 as a distribution:
-//! a line that just missed an answer waits for the answer's way, the next question's way, and its own.
+//! Times are seconds, rates 1/s. Assumptions: lines come at Poisson times; every answer brings all lines; gap and hold
+//! are constant; no answer waits to fill a batch. F6 is the three transits of RFC 6202 §2.2 as a distribution. A line
+//! that just missed an answer waits for the answer's way, the next request's way, and its own.
 
-/// A long poll, as the formulas see it.
+/// A long poll in the terms of the formulas.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LongPoll {
-    /// λ: lines, 1/s. Positive.
+    /// λ: rate of the lines, 1/s. Positive.
     pub line_rate_hz: f64,
-    /// g = R + c: from an answer's leaving to the next question's arriving, s. Nobody waits at the server in it.
+    /// g = R + c: gap from the departure of an answer to the arrival of the next request, s. No request waits at the
+    /// server meanwhile.
     pub gap_s: f64,
     /// H: longest hold, s.
     pub hold_s: f64,
-    /// d: from the server to the client, s.
+    /// d: time from the server to the client, s.
     pub one_way_s: f64,
 }
 
 impl LongPoll {
-    /// F4: requests of one subscriber, r = 1 / (g + e^(−λg)(1 − e^(−λH))/λ).
+    /// Returns F4, requests of one subscriber per second: r = 1 / (g + e^(−λg)(1 − e^(−λH))/λ).
     ///
-    /// One request's cycle is the gap, and a wait for whichever is first of line and expiry, if the gap brought no
-    /// line. r → λ for λg ≪ 1 ≪ λH, 1/g for λg ≫ 1 (a short poll at its closest), 1/(g + H) for λ → 0.
+    /// The cycle of one request is the gap and, if the gap brought no line, a wait for the next line or the expiry. r →
+    /// λ for λg ≪ 1 ≪ λH, 1/g for λg ≫ 1 (a short poll at its closest), 1/(g + H) for λ → 0.
     pub fn requests_per_s(&self) -> f64 {
         let Self { line_rate_hz, gap_s, hold_s, .. } = self;
         // exp_m1: 1 − e^(−x) keeps its digits for tiny x.
@@ -29,22 +30,22 @@ impl LongPoll {
         1.0 / (gap_s + (-line_rate_hz * gap_s).exp() * held_s)
     }
 
-    /// F5: share of all requests that end without a line, e^(−λ(g + H)).
+    /// Returns F5, the share of all requests that end without a line: e^(−λ(g + H)).
     pub fn timeout_ratio(&self) -> f64 {
         (-self.line_rate_hz * (self.gap_s + self.hold_s)).exp()
     }
 
-    /// F6, mean: d + r g²/2. A share r g of all lines is due in a gap and waits for half of it.
+    /// Returns F6, the mean: d + r g²/2. A share r g of all lines is due in a gap and waits for half of it on average.
     pub fn latency_mean_s(&self) -> f64 {
         self.one_way_s + self.requests_per_s() * self.gap_s.powi(2) / 2.0
     }
 
-    /// F6, quantile: d + max(0, g − (1 − Q)/r); 1 is the largest, d + g.
+    /// Returns F6, a quantile: d + max(0, g − (1 − Q)/r); Q = 1 gives the maximum, d + g.
     pub fn latency_quantile_s(&self, quantile: f64) -> f64 {
         self.one_way_s + (self.gap_s - (1.0 - quantile) / self.requests_per_s()).max(0.0)
     }
 
-    /// F7: polls held at the server at any moment, on average: N(1 − g r).
+    /// Returns F7, the polls held at the server at any moment, on average: N(1 − g r).
     pub fn waiters_mean(&self, subscribers: f64) -> f64 {
         subscribers * (1.0 - self.gap_s * self.requests_per_s())
     }

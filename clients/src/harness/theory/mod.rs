@@ -1,11 +1,11 @@
 //! Theory: what a run should have measured, from first principles.
 //!
-//! One file per family of formulas, F1 to F12, F15 and F16 of `docs/theory.md`, each with its assumptions. Their
-//! constants come from a [`Calibration`], measured before the first run and never fitted to what they predict.
-//! [`judge()`] holds a run against them and says what a run broke that the formula needs. [`simulation`] plays the
-//! same transports as events: the formulas are tested against it, and where none is known it stands in.
+//! There is one file per family of formulas, F1 to F12, F15 and F16 of `docs/theory.md`, each with its assumptions.
+//! Their constants come from a [`Calibration`], measured before the first run and never fitted to what they predict.
+//! [`judge()`] compares a run with the formulas and names the assumptions that the run broke. [`simulation`] plays the
+//! transports as events. The formulas are tested against it, and it stands in where no formula is known.
 //!
-//! F13 and F14, bounds on reconnects and on noticing a cut, wait for the faults that they are bounds of.
+//! F13 and F14, bounds on reconnects and on noticing a cut, are left out until the faults that they are about exist.
 //!
 //! Pure. All times are seconds.
 

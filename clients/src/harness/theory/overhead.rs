@@ -1,22 +1,24 @@
 //! The famous ratio in a formula: F16, headers of a poll against a message of two bytes.
 //!
-//! After Lubbers and Greco (2010), "HTML5 WebSocket: a quantum leap in scalability for the web": every client polls
-//! once per second with 871 bytes of headers, or gets a frame of 2 bytes per message. Sizes are bytes, rates bit/s.
-//! Assumed: one message per client and second, headers of that browser and that site, nothing compressed.
+//! After Lubbers and Greco (2010), "HTML5 WebSocket: a quantum leap in scalability for the web". Every client polls
+//! once per second with 871 bytes of headers, or gets each message in a frame with a head of 2 bytes. Sizes are bytes,
+//! rates bit/s. Assumptions: one message per client and second, the headers of the paper's browser and site, no
+//! compression.
 
 use super::bytes::SEGMENT_BYTES;
 
-/// Headers of one of their polls, question and answer.
+/// Header bytes of one poll in the paper, request and answer.
 pub const POLL_HEADER_BYTES: f64 = 871.0;
-/// Head of one of their frames.
+/// Bytes of a frame's head in the paper.
 pub const FRAME_HEADER_BYTES: f64 = 2.0;
 
-/// F16: bit/s of headers of `clients` that get one message each per second.
+/// Returns F16: bit/s of headers for `clients` that get one message each per second.
 pub fn header_bits_per_s(header_bytes: f64, clients: f64) -> f64 {
     header_bytes * 8.0 * clients
 }
 
-/// F16: the same on a wire, where a frame needs a segment and its ACK too: (h + 66 s) / (2 + 132).
+/// Returns F16 on a wire, as the ratio of a poll to a frame, which needs a segment and its ACK too: (h + 66 s) / (2 +
+/// 132).
 pub fn wire_ratio(poll_header_bytes: f64, segments: f64) -> f64 {
     (poll_header_bytes + SEGMENT_BYTES * segments) / (FRAME_HEADER_BYTES + 2.0 * SEGMENT_BYTES)
 }

@@ -1,64 +1,69 @@
-//! Short polling in formulas: F1 latency, F2 requests, F3 what requests find.
+//! Short polling in formulas: F1 latency, F2 requests, F3 lines per request.
 //!
-//! Times are seconds, rates 1/s. Assumed throughout: lines at Poisson times unless a name says periodic; the first
-//! poll of each client at a uniform part of the interval; every poll answered, at once and with all there is; the
-//! interval constant (no jitter, nothing adapts it).
+//! Times are seconds, rates 1/s. Assumptions:
+//! - lines come at Poisson times unless a name says periodic;
+//! - the first poll of each client comes after a uniform part of the interval;
+//! - every poll is answered at once and with all lines;
+//! - the interval is constant (no jitter, no adaptation).
 
-/// A short poll, as the formulas see it.
+/// A short poll in the terms of the formulas.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ShortPoll {
-    /// T': from one poll to the next, s.
+    /// T': time from one poll to the next, s.
     pub interval_s: f64,
-    /// d: from the server to the client, s.
+    /// d: time from the server to the client, s.
     pub one_way_s: f64,
 }
 
 impl ShortPoll {
-    /// T' = T: polls leave at fixed times. Needs `exchange_s` (R + c) below the interval, or polls are skipped.
+    /// Makes a short poll that asks at fixed times: T' = T. The exchange (R + c) must be shorter than the interval, or
+    /// polls are skipped.
     ///
-    /// A timer that fires late by the same time at every poll does not change the gap between two, nor any formula
-    /// here; only the spread of its lateness does, in second order.
+    /// A timer that fires late by the same time at every poll changes neither the gap between two polls nor any formula
+    /// here. Only the spread of its lateness does, in second order.
     pub fn fixed(interval_s: f64, one_way_s: f64) -> Self {
         Self { interval_s, one_way_s }
     }
 
-    /// T' = T + R + c: the pause begins with the answer, so the exchange is added; and the lateness of the timer that
-    /// ends the pause; and the time to connect where every poll does.
+    /// Makes a short poll that pauses after each answer: T' = T + R + c. The exchange is added, since the pause begins
+    /// with the answer. So are the lateness of the timer that ends the pause, and the time to connect where every poll
+    /// connects.
     pub fn pause(pause_s: f64, exchange_s: f64, timer_late_s: f64, connect_s: f64, one_way_s: f64) -> Self {
         Self { interval_s: pause_s + exchange_s + timer_late_s + connect_s, one_way_s }
     }
 
-    /// F1, mean: T'/2 + d. The wait for the next poll is uniform on [0, T'] (PASTA: Poisson lines see time averages).
+    /// Returns F1, the mean: T'/2 + d. The wait for the next poll is uniform on [0, T'] (PASTA: Poisson lines see time
+    /// averages).
     pub fn latency_mean_s(&self) -> f64 {
         self.interval_s / 2.0 + self.one_way_s
     }
 
-    /// F1, quantile: QT' + d; 1 is the largest.
+    /// Returns F1, a quantile: QT' + d; Q = 1 gives the maximum.
     pub fn latency_quantile_s(&self, quantile: f64) -> f64 {
         quantile * self.interval_s + self.one_way_s
     }
 
-    /// F2: N/T', whatever the lines do.
+    /// Returns F2, requests per second: N/T', whatever the lines do.
     pub fn requests_per_s(&self, subscribers: f64) -> f64 {
         subscribers / self.interval_s
     }
 
-    /// F3: share of answers without a line, e^(−λT').
+    /// Returns F3, the share of answers without a line: e^(−λT').
     pub fn empty_ratio(&self, line_rate_hz: f64) -> f64 {
         (-line_rate_hz * self.interval_s).exp()
     }
 
-    /// F3 for lines of period `period_s` instead: max(0, 1 − T'/P).
+    /// Returns F3, the share of answers without a line, for lines of period `period_s`: max(0, 1 − T'/P).
     pub fn empty_ratio_periodic(&self, period_s: f64) -> f64 {
         (1.0 - self.interval_s / period_s).max(0.0)
     }
 
-    /// F3: 1/(λT'), per subscriber; any lines of that rate.
+    /// Returns F3, requests per line and subscriber: 1/(λT'), for any lines of that rate.
     pub fn requests_per_line(&self, line_rate_hz: f64) -> f64 {
         1.0 / (line_rate_hz * self.interval_s)
     }
 
-    /// F3: λT'/(1 − e^(−λT')), lines of an answer that has any.
+    /// Returns F3, lines per answer that has any: λT'/(1 − e^(−λT')).
     pub fn lines_per_data_answer(&self, line_rate_hz: f64) -> f64 {
         line_rate_hz * self.interval_s / (1.0 - self.empty_ratio(line_rate_hz))
     }

@@ -1,30 +1,31 @@
-//! The same transports as events: what the formulas are held against.
+//! Simulations: the transports played as events, to compare the formulas with.
 //!
-//! A discrete-event simulation of one subscriber, seeded: it knows what a poll is and nothing of any formula. Each
-//! function plays one transport, line by line and poll by poll, and says what was seen. Times are seconds.
+//! Each simulation is discrete-event, seeded, and of one subscriber. It knows what a poll is and nothing of any
+//! formula. Each function plays one transport, line by line and poll by poll, and returns what was seen. Times are
+//! seconds.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::long_poll::LongPoll;
 
-/// When lines are due.
+/// Pattern of due times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LinePattern {
-    /// Independent, exponentially distributed gaps.
+    /// Lines at independent, exponentially distributed gaps.
     Poisson {
         /// Lines per second.
         rate_hz: f64,
     },
-    /// Equal gaps.
+    /// Lines at equal gaps.
     Periodic {
-        /// From one line to the next, s.
+        /// Time from one line to the next, s.
         period_s: f64,
     },
 }
 
 impl LinePattern {
-    /// Lines per second.
+    /// Returns the lines per second.
     pub fn rate_hz(self) -> f64 {
         match self {
             Self::Poisson { rate_hz } => rate_hz,
@@ -32,7 +33,7 @@ impl LinePattern {
         }
     }
 
-    /// The due times of `count` lines, ascending, the first after one gap.
+    /// Returns the due times of `count` lines, ascending, the first after one gap.
     pub fn due_times(self, count: usize, seed: u64) -> Vec<f64> {
         let mut random = Pcg64::seed_from_u64(seed);
         let mut due_s = 0.0;
@@ -47,30 +48,30 @@ impl LinePattern {
     }
 }
 
-/// What one simulated subscriber saw.
+/// Record of one simulated subscriber.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
-    /// Receipt − due time of each line, s, in the order of lines.
+    /// Latency, receipt − due time, of each line, s, in the order of lines.
     pub latencies_s: Vec<f64>,
     /// Requests that were answered.
     pub requests: u64,
-    /// Of them, those that brought no line.
+    /// Requests whose answer brought no line.
     pub empty: u64,
-    /// How long it went on, s.
+    /// Length of the simulation, s.
     pub duration_s: f64,
-    /// Time that requests were held at the server, s.
+    /// Sum of the times that requests were held at the server, s.
     pub held_s: f64,
     /// Time average of the age of information from the first receipt to the last, s.
     pub age_mean_s: f64,
 }
 
 impl Seen {
-    /// Mean latency, s.
+    /// Returns the mean latency, s.
     pub fn latency_mean_s(&self) -> f64 {
         self.latencies_s.iter().sum::<f64>() / self.latencies_s.len() as f64
     }
 
-    /// Latency that a share `quantile` of the lines does not exceed, s.
+    /// Returns the latency that a share `quantile` of the lines does not exceed, s.
     pub fn latency_quantile_s(&self, quantile: f64) -> f64 {
         let mut sorted = self.latencies_s.clone();
         sorted.sort_by(f64::total_cmp);
@@ -79,24 +80,24 @@ impl Seen {
     }
 }
 
-/// When a short poll asks.
+/// Times at which a simulated short poll asks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Asking {
-    /// At fixed times.
+    /// The poll asks at fixed times.
     Fixed {
-        /// From one to the next, s.
+        /// Time from one request to the next, s.
         interval_s: f64,
     },
-    /// So long after each answer.
+    /// The poll asks a fixed time after each answer.
     Pause {
-        /// From an answer to the next question, s.
+        /// Time from an answer to the next request, s.
         pause_s: f64,
     },
 }
 
-/// Plays a short poll over `count` lines. A question takes `one_way_s` to the server, is answered there after
-/// `handling_s` with all that is due by then, and the answer takes `one_way_s` back. The first question arrives at
-/// `first_s`.
+/// Plays a short poll over `count` lines. A request takes `one_way_s` to the server. It is answered there after
+/// `handling_s` with all lines that are due by then, and the answer takes `one_way_s` back. The first request arrives
+/// at `first_s`.
 pub fn short_poll(
     asking: Asking,
     one_way_s: f64,
@@ -125,7 +126,7 @@ pub fn short_poll(
         polls += 1;
         seen.duration_s = asked_s - first_s;
         asked_s = match asking {
-            // By multiplication: adding up would drift.
+            // Multiplied, since adding up would drift.
             Asking::Fixed { interval_s } => first_s + polls as f64 * interval_s,
             Asking::Pause { pause_s } => received_s + pause_s + one_way_s,
         };
@@ -134,8 +135,8 @@ pub fn short_poll(
     seen
 }
 
-/// Plays a long poll over `count` lines: a question that finds lines is answered at once, another when the next line is
-/// due or the hold expires. The next question arrives a gap after the answer left.
+/// Plays a long poll over `count` lines. A request that finds lines is answered at once; another is answered when the
+/// next line is due or the hold expires. The next request arrives a gap after the answer left.
 pub fn long_poll(poll: &LongPoll, lines: LinePattern, count: usize, seed: u64) -> Seen {
     let due = lines.due_times(count, seed);
     let (mut seen, mut ages) = (Seen::default(), Ages::default());
@@ -160,8 +161,8 @@ pub fn long_poll(poll: &LongPoll, lines: LinePattern, count: usize, seed: u64) -
     seen
 }
 
-/// Plays a stream over `count` lines: each is written as soon as it is due, one write of `write_s` after the other, and
-/// this subscriber's write comes after those of `position` others.
+/// Plays a stream over `count` lines. Each line is written as soon as it is due, one write of `write_s` after the
+/// other. This subscriber's write comes after those of `position` others.
 pub fn stream(
     one_way_s: f64,
     write_s: f64,
@@ -181,7 +182,8 @@ pub fn stream(
     seen
 }
 
-/// Plays a stream over lines of a cohort of `cohort_s` whose server stands still for `stall_s` from `stalled_at_s` on.
+/// Plays a stream over the lines of a cohort of `cohort_s`. Its server stands still for `stall_s` from `stalled_at_s`
+/// on.
 pub fn stalled_stream(
     one_way_s: f64,
     cohort_s: f64,
@@ -200,8 +202,8 @@ pub fn stalled_stream(
     seen
 }
 
-/// Plays a server that answers one request after the other, `users` of whom each ask once per interval, at random
-/// phases. Returns the longest time from a question's due time to its answer in the first half and in the second.
+/// Plays a server that answers one request after the other. Each of `users` asks once per interval, at random phases.
+/// Returns the longest time from a request's due time to its answer, in the first half and in the second.
 pub fn polled_server(
     requests_per_s_max: f64,
     users: u32,
@@ -224,11 +226,11 @@ pub fn polled_server(
     longest_s
 }
 
-/// Adds up the age of what is known.
+/// Integral of the age of information.
 #[derive(Debug, Default)]
 struct Ages {
     first_s: Option<f64>,
-    /// When something was learned last, and the due time of what was known from then on.
+    /// Time of the last receipt, and the due time of the newest line from then on.
     last: Option<(f64, f64)>,
     integral: f64,
 }
@@ -236,7 +238,7 @@ struct Ages {
 impl Ages {
     fn learned(&mut self, at_s: f64, due_s: f64) {
         if let Some((since_s, known_s)) = self.last {
-            // A trapezium: the age grows from since − known to at − known.
+            // The area is a trapezium: the age grows from since − known to at − known.
             self.integral += (at_s - since_s) * ((since_s - known_s) + (at_s - known_s)) / 2.0;
         }
         self.first_s.get_or_insert(at_s);

@@ -1,30 +1,31 @@
 //! A spread: a measured distribution of times, small enough for a manifest and exact enough to be added to a formula.
 //!
-//! The formulas give distributions (uniform, mostly); calibrations measure others (what an append takes). Their sum
-//! is a convolution, and its quantiles are what a run measures.
+//! The formulas give distributions (mostly uniform); calibrations measure others (the time of an append). The
+//! distribution of their sum is a convolution, and a run measures its quantiles.
 
 use serde::{Deserialize, Serialize};
 
 use super::verdict::SIGMAS;
 
-/// Points kept of a distribution: its largest one per cent is one point.
+/// Most points that are kept of a distribution: its largest one per cent is one point.
 const POINTS_MAX: usize = 100;
 
-/// Equally likely times, s, in ascending order; and the mean of all samples, which points would round.
+/// Distribution of times: equally likely points in ascending order, and the mean of all samples, which the points would
+/// round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Mean of the samples, s.
     pub mean_s: f64,
     /// Standard error of that mean, s: a few slow samples make it large.
     pub error_s: f64,
-    /// Samples it was made of.
+    /// Number of samples.
     pub samples_count: u64,
     /// At most 100 equally likely times, s, ascending.
     pub points_s: Vec<f64>,
 }
 
 impl Spread {
-    /// Of samples in s; `None` without any.
+    /// Makes a spread of samples in s; `None` without any sample.
     pub fn of(mut samples_s: Vec<f64>) -> Option<Self> {
         samples_s.sort_by(f64::total_cmp);
         let count = samples_s.len();
@@ -35,35 +36,35 @@ impl Spread {
         let squares: f64 = samples_s.iter().map(|sample| (sample - mean_s).powi(2)).sum();
         let error_s = squares.sqrt() / count as f64;
         let points = count.min(POINTS_MAX);
-        // The middle of each of so many equal parts.
+        // Each point is the middle of one of so many equal parts.
         let point = |i: usize| samples_s[(2 * i + 1) * count / (2 * points)];
         let points_s = (0..points).map(point).collect();
         Some(Self { mean_s, error_s, samples_count: count as u64, points_s })
     }
 
-    /// One time and no spread.
+    /// Makes a spread of one constant time.
     pub fn constant(time_s: f64) -> Self {
         Self { mean_s: time_s, error_s: 0.0, samples_count: 1, points_s: vec![time_s] }
     }
 
-    /// The time that a share `quantile` does not exceed, s.
+    /// Returns the time that a share `quantile` does not exceed, s.
     pub fn quantile_s(&self, quantile: f64) -> f64 {
         let index = (quantile * self.points_s.len() as f64).ceil() as usize;
         self.points_s[index.clamp(1, self.points_s.len()) - 1]
     }
 
-    /// Half of what lies between the quartiles, s: how well one such time can be foretold.
+    /// Returns half the distance between the quartiles, s: how well one time can be predicted.
     pub fn half_width_s(&self) -> f64 {
         (self.quantile_s(0.75) - self.quantile_s(0.25)) / 2.0
     }
 
-    /// What a mean predicted with this one may be off by, s: half of what lies between the quartiles, which another
-    /// moment of the same machine may show, and [`SIGMAS`] standard errors.
+    /// Returns how far a mean that is predicted with this spread may be off, s. It is half the distance between the
+    /// quartiles, which the machine may show at another moment, plus [`SIGMAS`] standard errors.
     pub fn mean_open_s(&self) -> f64 {
         self.half_width_s() + SIGMAS * self.error_s
     }
 
-    /// All times later by `time_s`; none below 0.
+    /// Returns the spread with all times later by `time_s`; none below 0.
     pub fn shifted(&self, time_s: f64) -> Self {
         Self {
             mean_s: (self.mean_s + time_s).max(0.0),
@@ -73,8 +74,9 @@ impl Spread {
         }
     }
 
-    /// The quantile of this + an independent time that is distributed by `share_below`: P(time ≤ x). That time lies in
-    /// 0..=`time_max_s`. By convolution and bisection, to a millionth of the range.
+    /// Returns the quantile of a sum: a time of this spread plus an independent time that lies in 0..=`time_max_s`.
+    /// `share_below` is the distribution of that time, P(time ≤ x). Computed by convolution and bisection, to a
+    /// millionth of the range.
     pub fn convolved_quantile_s(
         &self,
         share_below: impl Fn(f64) -> f64,
@@ -99,7 +101,7 @@ impl Spread {
     }
 }
 
-/// P(time ≤ x) of a time that is uniform on 0..=`max_s`.
+/// Returns P(time ≤ x) of a time that is uniform on 0..=`max_s`.
 pub fn uniform_share_below(max_s: f64) -> impl Fn(f64) -> f64 {
     move |x| match x < 0.0 {
         true => 0.0,
@@ -124,7 +126,7 @@ mod tests {
         assert!((many.quantile_s(0.5) - 500.0).abs() <= 10.0);
         assert!((many.half_width_s() - 250.0).abs() <= 10.0);
         assert_eq!(spread([3.0, 1.0, 2.0]).points_s, [1.0, 2.0, 3.0]);
-        // One slow sample of a hundred is no quartile, but a mean.
+        // One slow sample of a hundred changes the mean, but no quartile.
         let hiccup = spread((0..100).map(|i| if i == 7 { 1.0 } else { 0.0 }));
         assert_eq!(hiccup.half_width_s(), 0.0);
         assert!((hiccup.mean_open_s() - 0.03).abs() < 0.001, "{}", hiccup.mean_open_s());

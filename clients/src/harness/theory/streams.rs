@@ -1,20 +1,23 @@
-//! Streams in formulas: F8, what a line takes on SSE, NDJSON and WebSocket, and what they ask.
+//! Streams in formulas: F8, the latency of a line on SSE, NDJSON and WebSocket, and the number of requests.
 //!
-//! Times are seconds. Assumed: the server writes to one subscriber after the other, in any order, each write as long
-//! as the last; no subscriber reads slower than lines come; nothing lingers to fill a batch.
+//! Times are seconds. Assumptions:
+//! - the server writes to one subscriber after the other, in any order, and all writes take equally long;
+//! - no subscriber reads slower than lines come;
+//! - no answer waits to fill a batch.
 
-/// F8: mean latency, d + (N − 1)/2 writes. A line's subscriber stands anywhere in the fan-out, with as many before it
-/// as behind it. Reported; judged only where a write's cost was measured by something that is not a stream.
+/// Returns F8, the mean latency: d + (N − 1)/2 writes. On average as many subscribers stand before a subscriber in the
+/// fan-out as behind it. It is reported, and judged only where the cost of a write was measured by something other than
+/// a stream.
 pub fn latency_mean_s(one_way_s: f64, subscribers: f64, write_s: f64) -> f64 {
     one_way_s + (subscribers - 1.0) / 2.0 * write_s
 }
 
-/// F8: latency of the subscriber at `position` of the fan-out, from 0.
+/// Returns F8, the latency of the subscriber at `position` of the fan-out, from 0.
 pub fn latency_at_s(one_way_s: f64, position: f64, write_s: f64) -> f64 {
     one_way_s + position * write_s
 }
 
-/// F8: requests of one subscriber, 1 + reconnects.
+/// Returns F8, the requests of one subscriber: 1 + reconnects.
 pub fn requests(reconnects: f64) -> f64 {
     1.0 + reconnects
 }

@@ -1,8 +1,8 @@
-//! Every formula against the simulation, over random parameters.
+//! Every formula is compared with the simulation, over random parameters.
 //!
 //! A formula and a simulation agree when they differ by less than one per cent, or by less than [`SIGMAS`] standard
-//! errors of what was simulated where that is more. Each check is also made with a formula that is wrong by 5 %, which
-//! must be noticed: a test that any formula passes would prove nothing.
+//! errors of the simulation where that is more. Each check is also made with a formula that is wrong by 5 %, which must
+//! be noticed: a test that any formula passes would prove nothing.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ const SIGMAS: f64 = 4.5;
 const CASES: u32 = 16;
 const WRONG: f64 = 1.05;
 
-/// Within 1 %, or within the simulation's own standard error.
+/// Returns whether both agree within 1 %, or within [`SIGMAS`] standard errors of the simulation.
 fn agrees(predicted: f64, simulated: f64, error: f64) -> bool {
     (simulated - predicted).abs() <= (RATIO * predicted.abs()).max(SIGMAS * error)
 }
@@ -26,20 +26,20 @@ fn agrees(predicted: f64, simulated: f64, error: f64) -> bool {
 #[track_caller]
 fn close(predicted: f64, simulated: f64, error: f64) {
     assert!(agrees(predicted, simulated, error), "{predicted} predicted, {simulated} ± {error} simulated");
-    // Where the error allows for it, what is wrong by 5 % is seen.
+    // Where the error is small enough, a formula that is wrong by 5 % must be noticed.
     if SIGMAS * error < (WRONG - 1.0) / 2.0 * predicted {
         assert!(!agrees(predicted * WRONG, simulated, error), "a wrong formula passes: {simulated}");
     }
 }
 
-/// Standard error of a mean of independent latencies.
+/// Returns the standard error of a mean of independent latencies.
 fn mean_error(seen: &Seen) -> f64 {
     let mean = seen.latency_mean_s();
     let squares: f64 = seen.latencies_s.iter().map(|latency| (latency - mean).powi(2)).sum();
     squares.sqrt() / seen.latencies_s.len() as f64
 }
 
-/// Of a share of `of`.
+/// Returns the standard error of a share among `of` independent events.
 fn share_error(share: f64, of: f64) -> f64 {
     (share * (1.0 - share) / of).sqrt()
 }
@@ -48,7 +48,8 @@ fn poisson(rate_hz: f64) -> LinePattern {
     LinePattern::Poisson { rate_hz }
 }
 
-/// Standard error of the age of Poisson lines: of E\[X²\]/(2 E\[X\]) over so many independent looks at them.
+/// Returns the standard error of the age of Poisson lines: of E\[X²\]/(2 E\[X\]) over so many independent looks at
+/// them.
 fn age_error(rate_hz: f64, looks: f64) -> f64 {
     (2.0 / looks.min(LINES as f64)).sqrt() / rate_hz
 }
@@ -109,7 +110,7 @@ proptest! {
         let rate_error = poll.requests_per_s() / requests.sqrt();
         close(poll.requests_per_s(), requests / seen.duration_s, rate_error);
         let timeouts = poll.timeout_ratio();
-        // What is expected less than once happens once now and then.
+        // An event that is expected less than once happens once now and then.
         close(timeouts, seen.empty as f64 / requests, share_error(timeouts, requests) + 1.0 / requests);
         // Lines of one gap share their wait: as many independent ones as there are gaps with lines.
         let clustered = f64::sqrt(1.0 + lines_per_gap);
@@ -209,7 +210,7 @@ fn check_short_poll(poll: &ShortPoll, seen: &Seen, rate_hz: f64) {
     close(age::short_poll_s(poisson(rate_hz), poll), seen.age_mean_s, age_error(rate_hz, requests));
 }
 
-/// The seed decides everything.
+/// The seed alone decides what a simulation gives.
 #[test]
 fn a_simulation_can_be_repeated() {
     let seen = |seed| {

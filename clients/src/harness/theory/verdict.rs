@@ -1,26 +1,26 @@
-//! Rows of `theory.csv`: a prediction, what was measured, and what follows.
+//! Rows of `theory.csv`: a prediction, the measured value, and the verdict.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// What a measurement may differ by when everything else is certain.
+/// Allowed difference of a measurement, as a share of the prediction, when everything else is certain.
 pub const TOLERANCE_RATIO: f64 = 0.05;
-/// Standard errors that a measurement may be off: of a thousand honest rows, three are not within.
+/// Standard errors that a measurement may be off: about three in a thousand correct rows are outside.
 pub const SIGMAS: f64 = 3.0;
-/// With more tolerance than this a row would pass almost anything: it is reported and not judged.
+/// Largest tolerance of a row that is judged: with more, a row would pass almost anything, so it is only reported.
 pub const TOLERANCE_RATIO_MAX: f64 = 0.5;
 
-/// What became of a prediction.
+/// Verdict on a prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TheoryVerdict {
-    /// Measured within the tolerance.
+    /// The measured value is within the tolerance.
     Pass,
-    /// Measured outside it.
+    /// The measured value is outside the tolerance.
     Fail,
-    /// The run broke what the formula assumes: it says nothing about the run.
+    /// The run broke an assumption of the formula, which therefore says nothing about the run.
     AssumptionBroken,
-    /// Nothing to judge: not measured, too uncertain, or a number for the reader.
+    /// There is nothing to judge: not measured, too uncertain, or a number for the reader only.
     Reported,
 }
 
@@ -42,39 +42,39 @@ impl TheoryVerdict {
 /// One prediction about one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TheoryRow {
-    /// `F1`.
+    /// Name of the formula, for example `F1`.
     pub formula: Cow<'static, str>,
-    /// What is predicted.
+    /// Quantity that is predicted.
     pub quantity: String,
-    /// Of both numbers: `us`, `ms`, `1/s`, `ratio`, `count`, `bytes`.
+    /// Unit of both numbers: `us`, `ms`, `1/s`, `ratio`, `count`, `bytes`.
     pub unit: Cow<'static, str>,
-    /// By the formula, from the calibration.
+    /// Value that the formula predicts from the calibration.
     pub predicted: f64,
-    /// By the run; `None`: it could not say.
+    /// Value that the run measured; `None`: it was not measured.
     pub measured: Option<f64>,
-    /// What the two may differ by, as a share of the predicted: 5 %, three standard errors, and the calibration's own
+    /// Allowed difference as a share of the predicted value: 5 %, three standard errors, and the calibration's own
     /// uncertainty. `None` where nothing is judged.
     pub tolerance_ratio: Option<f64>,
-    /// What follows.
+    /// Verdict that follows.
     pub verdict: TheoryVerdict,
-    /// What the run broke, if it did.
+    /// Assumptions of the formula that the run broke, if it did.
     pub assumption_broken: Option<String>,
 }
 
 impl TheoryRow {
-    /// measured / predicted − 1.
+    /// Returns the residual: measured / predicted − 1.
     pub fn residual_ratio(&self) -> Option<f64> {
         Some(self.measured? / self.predicted - 1.0).filter(|ratio| ratio.is_finite())
     }
 }
 
-/// A number that a formula gives, and how uncertain it is.
+/// Value that a formula gives, with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Prediction {
     pub(super) value: f64,
-    /// Standard error of what a run of this length measures.
+    /// Standard error of the value that a run of this length measures.
     pub(super) error: f64,
-    /// What the calibration leaves open.
+    /// Uncertainty that the calibration leaves.
     pub(super) calibration: f64,
 }
 
@@ -104,7 +104,7 @@ impl Prediction {
     }
 }
 
-/// What a quantity is counted in, and how many of it are in the SI unit that formulas use.
+/// Unit of a quantity in `theory.csv`; formulas use SI units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     Microseconds,
@@ -136,7 +136,8 @@ impl Unit {
     }
 }
 
-/// A row that is judged, unless something was broken or is too uncertain. Both numbers in SI units.
+/// Makes a row that is judged, unless an assumption is broken or the prediction is too uncertain. Both numbers are in
+/// SI units.
 pub(super) fn judged(
     formula: &'static str,
     quantity: impl Into<String>,
@@ -162,7 +163,7 @@ pub(super) fn judged(
         (None, _) | (_, None) => TheoryVerdict::Reported,
         (Some(_), Some(tolerance)) if tolerance > TOLERANCE_RATIO_MAX => TheoryVerdict::Reported,
         (Some(measured), Some(tolerance)) => {
-            // Not below one: that would fail a NaN's row silently the other way round.
+            // Written so that a NaN fails the row: its comparison is false.
             match (measured - predicted.value).abs() <= tolerance * predicted.value.abs() {
                 true => TheoryVerdict::Pass,
                 false => TheoryVerdict::Fail,
@@ -184,7 +185,7 @@ pub(super) fn judged(
     }
 }
 
-/// A row for the reader.
+/// Makes a row that is reported and not judged. Both numbers are in SI units.
 pub(super) fn reported(
     formula: &'static str,
     quantity: impl Into<String>,

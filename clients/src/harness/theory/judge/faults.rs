@@ -1,11 +1,11 @@
-//! A run whose server stood still: F11.
+//! Rows of a run whose server stood still: F11.
 
 use super::{Case, Disturbance, Prediction, SIGMAS, TOLERANCE_RATIO, TheoryRow, Unit, judged};
 use crate::harness::theory::freeze;
 use crate::options::Adaptation;
 use crate::wire::Transport;
 
-/// What drains the lines of a stall adds to them, as a share of it: until it is found out by whom, they queue.
+/// Share of the stall that draining its lines adds to them: after the stall they queue for a while.
 const DRAIN_RATIO: f64 = 0.02;
 
 pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
@@ -14,7 +14,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     let mut broken: Vec<String> = case
         .broken()
         .into_iter()
-        // The stop is what the formula is about.
+        // The formula is about the stop, so the stop breaks no assumption.
         .filter(|broken| broken != "the server was stopped")
         .collect();
     if case.setting.lines.is_none() {
@@ -38,14 +38,15 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     if waits_s > TOLERANCE_RATIO * stall_s {
         broken.push("a poll's own wait is added to every line of the stall".to_owned());
     }
-    // Lines of the stall are a share of the cohort by luck; the density of their waits is 1/D.
+    // The share of lines that fall into the stall is random; the density of their waits is 1/D.
     let error_s = (stall_s / cohort_s * (1.0 - stall_s / cohort_s) / case.lines()).sqrt() * cohort_s;
     [(0.99, "p99", 2), (1.0, "max", 3)]
         .into_iter()
         .filter(|(quantile, ..)| *quantile > 1.0 - stall_s / cohort_s)
         .map(|(quantile, name, index)| {
             let value = freeze::latency_quantile_s(stall_s, cohort_s, arriving.mean_s, quantile);
-            // The slowest line is the first of the stall, up to a gap between lines later than its begin.
+            // The slowest line is the first of the stall, which is due up to one gap between lines after the stall
+            // began.
             let last_s = if quantile == 1.0 { SIGMAS / case.line_rate_hz() } else { 0.0 };
             let predicted = Prediction::exact(value)
                 .with_error(error_s.min(value))

@@ -1,4 +1,4 @@
-//! A long-polled run: F4, F5, F6, F7, F9, F15.
+//! Rows of a long-polled run: F4, F5, F6, F7, F9, F15.
 
 use super::{Case, Prediction, QUANTILES, TheoryRow, Unit, judged, reported};
 use crate::harness::theory::age;
@@ -7,20 +7,20 @@ use crate::harness::theory::calibration::Sizes;
 use crate::harness::theory::long_poll::LongPoll;
 use crate::harness::waiters;
 
-/// Of a normal distribution: its standard deviation in half interquartile ranges.
+/// Standard deviation of a normal distribution in half interquartile ranges.
 const DEVIATION_PER_HALF_WIDTH: f64 = 1.4826;
 
 pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     let options = &case.setting.options;
     let (Some(cycle), Some(held)) = (&case.arm.cycle_s, &case.arm.held_s) else { return Vec::new() };
     let turn_s = options.turn.as_secs_f64();
-    // A turn is slept, by a timer that is late.
+    // A turn is a sleep, and its timer is late.
     let (late_s, late_open_s) = match options.turn.is_zero() {
         true => (0.0, 0.0),
         false => (case.server.timer_late_s.mean_s, case.server.timer_late_s.mean_open_s()),
     };
     let (subscribers, rate_hz) = (case.subscribers(), case.line_rate_hz());
-    // A line wakes all who wait for it; their answers and next questions share the machine.
+    // A line wakes all subscribers that wait for it; their answers and next requests share the machine.
     let fan_out_s = (subscribers - 1.0) * case.server.write_s.unwrap_or(0.0);
     let gap_open_s = cycle.mean_open_s() + late_open_s + fan_out_s;
     let poll = LongPoll {
@@ -39,11 +39,11 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
 
     let requests = poll.requests_per_s();
     let requests_count = (requests * case.counted_s()).max(1.0);
-    // How often a line falls into a gap, and how often none comes within a hold, is luck; the rest follows from the
-    // lines that came.
+    // Two things are random: how often a line falls into a gap, and how often none comes within a hold. The rest
+    // follows from the lines that came.
     let luck = -(-rate_hz * poll.gap_s).exp_m1() + poll.timeout_ratio();
     let requests_error = requests * ((luck / requests_count).sqrt() + 0.5 / requests_count);
-    // What the constants leave open, of any quantity.
+    // The uncertainty that the constants leave in a quantity.
     let open = |of: fn(&LongPoll) -> f64| (of(&wider) - of(&poll)).abs();
 
     let window = case.window();
@@ -88,7 +88,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
         &latency_broken,
     ));
     for ((quantile, name), measured) in QUANTILES.into_iter().zip(case.reading.latency_quantiles_s) {
-        // The wait of a line in a gap: nothing for most, up to the gap for the rest.
+        // The wait of a line for the end of a gap: 0 for most lines, up to the gap for the rest.
         let share_below = |wait_s: f64| match wait_s < 0.0 {
             true => 0.0,
             false => (1.0 - requests * (poll.gap_s - wait_s)).min(1.0),
@@ -96,7 +96,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
         let value = held.convolved_quantile_s(share_below, poll.gap_s, quantile);
         let share_error = (quantile * (1.0 - quantile) / case.lines()).sqrt();
         let waits = poll.gap_s > (1.0 - quantile) / requests;
-        // A share over the density there: r among waits, that of the held ones otherwise.
+        // The error of a share over the density at that quantile: r among waits, that of held lines otherwise.
         let error = share_error * if waits { 1.0 / requests } else { 2.5 * deviation_s };
         let shifted = wider.latency_quantile_s(quantile) - poll.latency_quantile_s(quantile);
         let predicted =
@@ -114,12 +114,12 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     ));
 
     let waiting = poll.waiters_mean(subscribers);
-    // The gauge was looked at, not watched: once at least.
+    // The gauge was sampled, at least once.
     let looked_s = case.counted_s().max(waiters::GAP_MEAN.as_secs_f64());
     let looked_error = waiters::standard_error(waiting, subscribers, looked_s);
     let mut waiting_broken = broken.clone();
     if case.setting.beside_count > 0 {
-        waiting_broken.push("polls of others than the measured subscribers are held too".to_owned());
+        waiting_broken.push("the server also holds polls of subscribers that are not measured".to_owned());
     }
     let predicted = Prediction::exact(waiting)
         .with_error((subscribers * poll.gap_s * requests_error).hypot(looked_error))
@@ -160,7 +160,7 @@ fn byte_rows(
     let mut broken = broken.to_vec();
     broken.extend(case.weight_changes());
     let digits = case.reading.digits_mean;
-    // The hold stands in the question, as a decimal number; one digit of it was calibrated.
+    // The hold stands in the request as a decimal number; the calibration used one digit.
     let hold_digits = poll.hold_s.to_string().len() as f64 - 1.0;
     let sizes = PollSizes {
         question: question.bytes(digits) + hold_digits,

@@ -1,4 +1,4 @@
-//! What the judge needs of a cell and of a run, in the units of the formulas.
+//! Settings and readings: what the judge needs of a cell and of a run, in the units of the formulas.
 
 use std::time::Duration;
 
@@ -13,69 +13,69 @@ use crate::options::Options;
 use crate::traffic::Traffic;
 use crate::wire::Transport;
 
-/// What was set.
+/// Settings of a run that formulas depend on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
-    /// Names the calibration of its server.
+    /// Name of the server's calibration.
     pub server: String,
-    /// How lines reach the subscribers.
+    /// Transport of the subscribers.
     pub transport: Transport,
-    /// What the clients decide.
+    /// Options of the clients.
     pub options: Options,
-    /// When lines are due; `None`: as a recording has it.
+    /// Pattern of the lines; `None`: lines of a recording.
     pub lines: Option<LinePattern>,
-    /// Bytes of a line's text; of a recording unknown, and taken as 0.
+    /// Bytes of a line's text; not known for a recording, and taken as 0.
     pub payload_bytes: f64,
-    /// Of all deployments.
+    /// Measured subscribers of all deployments.
     pub subscribers: f64,
-    /// Subscribers that are there for something else than to be measured.
+    /// Subscribers per deployment that are not measured: they stall or join late.
     pub beside_count: u32,
     /// Transports that a subscriber may step down to.
     pub rungs_count: usize,
-    /// How long the server waits to fill a batch.
+    /// Time that the server waits to fill a batch.
     pub linger: Duration,
-    /// What happens to the run.
+    /// Fault of the run.
     pub disturbance: Disturbance,
 }
 
-/// What happens to a run, as far as formulas care.
+/// Fault of a run, as far as formulas depend on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Disturbance {
-    /// Nothing.
+    /// There is no fault.
     None,
     /// The server stands still.
     Stop {
-        /// S, s.
+        /// S: length of the stall, s.
         stall_s: f64,
-        /// From the begin of the cohort to the begin of the stall, s; negative: it began before.
+        /// Time from the start of the cohort to the start of the stall, s; negative: the stall began before.
         after_s: f64,
     },
     /// The subscribers' connections are cut.
     Cut,
 }
 
-/// What was read.
+/// Numbers of a run that formulas predict or depend on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// Why the run may not be believed, if so.
+    /// Reason why the run is invalid, if it is.
     pub invalid: Option<String>,
-    /// D: from the first line of the cohort to the end of the schedule, s.
+    /// D: length of the cohort, from the end of the warm-up to the end of the schedule, s.
     pub cohort_s: f64,
     /// Distinct lines of the cohort that arrived.
     pub lines_count: u64,
-    /// Digits of the cohort's seqs, on average.
+    /// Average number of digits of the cohort's seqs.
     pub digits_mean: f64,
     /// Mean delivery latency, s; `None` where lines are missing.
     pub latency_mean_s: Option<f64>,
-    /// p50, p90, p99 and the maximum, s, in this order; `None` where there were too few lines.
+    /// Delivery latency at p50, p90, p99 and the maximum, s, in this order; `None` where there were too few lines.
     pub latency_quantiles_s: [Option<f64>; 4],
-    /// Every delivery latency.
+    /// Histogram of the delivery latencies.
     pub latencies: LatencyHistogram,
-    /// Actual send − due, mean, s.
+    /// Mean lateness of the publisher, actual send − due, s.
     pub send_late_mean_s: Option<f64>,
-    /// Of the whole run.
+    /// Traffic of the whole run.
     pub traffic: Traffic,
-    /// Of the cohort's window.
+    /// Counts of the cohort's window.
     pub window: Option<Window>,
     /// Age of information, time average, s.
     pub age_mean_s: Option<f64>,
@@ -83,23 +83,23 @@ pub struct Reading {
     pub waiters_mean: Option<f64>,
     /// CPU time of the server over the whole run, s.
     pub server_cpu_s: Option<f64>,
-    /// Bytes on a wire per line and subscriber, of the whole run.
+    /// Bytes on a wire per line and subscriber, over the whole run.
     pub wire_per_line_bytes: Option<f64>,
 }
 
-/// Counters between two readings.
+/// Counts between two readings of the subscribers' counters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
-    /// Of all subscribers.
+    /// Traffic of all subscribers.
     pub traffic: Traffic,
     /// Lines × subscribers that arrived.
     pub delivered: u64,
-    /// From one reading to the other, s.
+    /// Time from one reading to the other, s.
     pub length_s: f64,
 }
 
 impl Setting {
-    /// Of a cell.
+    /// Returns the settings of a cell.
     pub fn of(cell: &Cell) -> Self {
         let lines = match &cell.lines {
             LineProcess::Replay { .. } => None,
@@ -128,7 +128,7 @@ impl Setting {
         }
     }
 
-    /// What decides how its exchanges look.
+    /// Returns the options that decide how an exchange looks on the network.
     pub fn arm(&self) -> Arm {
         let Options { polling, http, connections, compression, .. } = &self.options;
         Arm {
@@ -141,18 +141,18 @@ impl Setting {
     }
 }
 
-/// Names the server of a cell and how it was started: cells of one name share a calibration.
+/// Names the server of a cell and how it was started. Cells with that name share a calibration.
 pub fn server_name(cell: &Cell) -> String {
     let server = match &cell.server {
         Server::Wirelab => "wirelab",
-        // Never by its address: it stands in files that are published.
+        // The name never has the address, since it stands in files that are published.
         Server::Running(_) | Server::Profile(_) => cell.arm.as_deref().unwrap_or("another"),
     };
     format!("{server}, store {}, compression {}", cell.serve.store, cell.serve.compression)
 }
 
 impl Reading {
-    /// Of a run.
+    /// Returns the numbers of a run.
     pub fn of(run: &RunResult) -> Self {
         let quantile = |quantile| distributions::delivery_quantile_us(run, &run.delivery.latency, quantile);
         let seconds = |us: u64| us as f64 / 1e6;

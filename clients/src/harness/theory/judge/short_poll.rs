@@ -1,4 +1,4 @@
-//! A short-polled run: F1, F2, F3, F9, F10, F12, F15, F16.
+//! Rows of a short-polled run: F1, F2, F3, F9, F10, F12, F15, F16.
 
 use super::{Case, Prediction, QUANTILES, TOLERANCE_RATIO, TheoryRow, Unit, judged, reported};
 use crate::harness::theory::aliasing::aliasing;
@@ -10,9 +10,9 @@ use crate::harness::theory::spread::uniform_share_below;
 use crate::harness::theory::{age, capacity, overhead};
 use crate::options::{Adaptation, PollPhase, PollSchedule};
 
-/// Latencies closer than this are one to a timer of whole milliseconds, s.
+/// Smallest distance of two latencies that a timer of whole milliseconds can tell apart, s.
 const TOLD_APART_S: f64 = 0.005;
-/// Distinct latencies that a histogram shows as such.
+/// Most distinct latencies that a histogram can show apart.
 const DISTINCT_MAX: u64 = 50;
 
 pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
@@ -20,11 +20,11 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     let interval_s = polling.interval.as_secs_f64();
     let Some(exchange) = &case.arm.exchange_s else { return Vec::new() };
     let Sizes::Poll { question, answer, empty, .. } = &case.arm.sizes else { return Vec::new() };
-    // From visible to received: the answer's way and what the append took.
+    // From the due time until a waiting reader receives the line: the append and the answer's way.
     let arriving = case.server.visible_s.shifted(case.server.one_way_s());
     let (poll, interval_open_s) = match polling.schedule {
         PollSchedule::Fixed => (ShortPoll::fixed(interval_s, arriving.mean_s), 0.0),
-        // Connecting is in the exchange, where every poll connects.
+        // Where every poll connects, the exchange includes it.
         PollSchedule::Pause => (
             ShortPoll::pause(
                 interval_s,
@@ -111,7 +111,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     rows
 }
 
-/// What errors are made of.
+/// Numbers that standard errors are made of.
 struct Numbers {
     interval_s: f64,
     /// m: intervals counted, per subscriber.
@@ -120,10 +120,11 @@ struct Numbers {
     waits: f64,
     subscribers: f64,
     cohort_s: f64,
-    /// e of F3, and its standard error.
+    /// e of F3: the share of empty answers.
     empty: f64,
+    /// Standard error of `empty`.
     empty_error: f64,
-    /// Of what periodic lines make of random phases, s.
+    /// Error that periodic lines cause with random phases, s.
     aliased_error_s: f64,
 }
 
@@ -131,12 +132,13 @@ impl Numbers {
     fn of(case: &Case<'_>, poll: &ShortPoll) -> Self {
         let intervals = (case.counted_s() / poll.interval_s).max(1.0);
         let per_interval = case.line_rate_hz() * poll.interval_s;
-        // Of all subscribers' first and last interval, each half in and half out.
+        // Error of every subscriber's first and last interval, each half in and half out.
         let edge = 0.5 / intervals / case.subscribers().sqrt();
         let (empty, spread, aliased_error_s) = match case.pattern() {
             LinePattern::Poisson { rate_hz } => {
                 let empty = poll.empty_ratio(rate_hz);
-                // Empty boxes when so many balls fall into m of them (the lines of all subscribers are the same).
+                // The variance of empty boxes when lines fall into m boxes like balls (all subscribers have the same
+                // lines).
                 let variance = (empty - empty.powi(2) * (1.0 + per_interval)).max(0.0) / intervals;
                 (empty, variance.sqrt(), 0.0)
             }
@@ -158,13 +160,14 @@ impl Numbers {
         }
     }
 
-    /// Standard error of a quantile of uniform waits; and what an incomplete last interval of the cohort shifts it by.
+    /// Returns the standard error of a quantile of uniform waits, plus the shift by an incomplete last interval of the
+    /// cohort.
     fn latency_error_s(&self, quantile: f64) -> f64 {
         let sampled = (quantile * (1.0 - quantile) / self.waits).sqrt() * self.interval_s;
         sampled + self.interval_s.powi(2) / (4.0 * self.cohort_s) / self.subscribers.sqrt()
     }
 
-    /// As a share: of a count of requests.
+    /// Returns the standard error of a count of requests, as a share of it.
     fn count_error(&self) -> f64 {
         0.5 / self.intervals / self.subscribers.sqrt()
     }
@@ -194,7 +197,7 @@ fn count_rows(
     let rate_hz = case.line_rate_hz();
     let delivered = window.map(|window| window.delivered as f64);
     let measured = total.zip(delivered).map(|(total, delivered)| total / delivered);
-    // Reported: with the rate of the lines that came it is F2 again, and one judgement is not two.
+    // Reported only: with the rate of the lines that came it is F2 again, which is judged already.
     let per_line = poll.requests_per_line(rate_hz);
     rows.push(reported("F3", "requests per line", Unit::Ratio, per_line, measured));
 
@@ -248,13 +251,13 @@ fn byte_rows(
     ]
 }
 
-/// Whole nanoseconds, as the schedule and the clients count them.
+/// Returns F12 in whole nanoseconds, as the schedule and the clients count.
 fn aliasing_of(
     case: &Case<'_>,
     interval_s: f64,
     period_s: f64,
 ) -> crate::harness::theory::aliasing::Aliasing {
-    // The plan's own period: the measured rate is never exact.
+    // The plan's own period is used, since the measured rate is never exact.
     let period_s = match case.setting.lines {
         Some(LinePattern::Periodic { period_s }) => period_s,
         Some(LinePattern::Poisson { .. }) | None => period_s,
@@ -276,15 +279,15 @@ fn aliasing_row(case: &Case<'_>, broken: &[String]) -> Option<TheoryRow> {
         told_apart.then(|| distinct_latencies(case, expected.spacing_s, expected.distinct_latencies));
     let predicted = Prediction::exact(expected.distinct_latencies as f64);
     let row = judged("F12", "distinct latencies", Unit::Count, predicted, measured, broken);
-    // A count is right or wrong.
+    // A count is either right or wrong, so its tolerance is below one.
     Some(TheoryRow {
         tolerance_ratio: row.tolerance_ratio.map(|_| TOLERANCE_RATIO / DISTINCT_MAX as f64),
         ..row
     })
 }
 
-/// Heaps of latencies with nothing for half a spacing between them. A heap of less than a quarter of its share is a
-/// few polls that came late.
+/// Counts the heaps of latencies that are at least half a spacing apart. A heap with less than a quarter of its share
+/// is only a few late polls and does not count.
 fn distinct_latencies(case: &Case<'_>, spacing_s: f64, expected: u64) -> f64 {
     let histogram = case.reading.latencies.histogram();
     let small = histogram.len() as f64 / expected as f64 / 4.0;
@@ -298,7 +301,7 @@ fn distinct_latencies(case: &Case<'_>, spacing_s: f64, expected: u64) -> f64 {
             Some(_) | None => heaps.push((at_s, count)),
         }
     }
-    // A phase at the edge of the interval: some of its lines wait next to nothing, the others almost all of it.
+    // With a phase at the edge of the interval, some lines wait next to nothing and others almost the whole interval.
     let interval_s = case.setting.options.polling.interval.as_secs_f64();
     if let [(first_s, first), .., (last_s, last)] = heaps.as_mut_slice()
         && *first_s < spacing_s / 4.0
@@ -309,7 +312,7 @@ fn distinct_latencies(case: &Case<'_>, spacing_s: f64, expected: u64) -> f64 {
     heaps.iter().filter(|(_, count)| *count >= small).count() as f64
 }
 
-/// Users that one core of this server could poll at this interval, by what a request cost it.
+/// Reports how many users could poll one core of this server at this interval, from the CPU time of a request.
 fn capacity_row(case: &Case<'_>, poll: &ShortPoll) -> Option<TheoryRow> {
     let requests = case.reading.traffic.requests.total() as f64;
     let requests_per_s_max = requests / case.reading.server_cpu_s.filter(|cpu_s| *cpu_s > 0.0)?;

@@ -1,4 +1,4 @@
-//! A streamed run, SSE, NDJSON or WebSocket: F8, F9, F15.
+//! Rows of a streamed run, SSE, NDJSON or WebSocket: F8, F9, F15.
 
 use super::{Case, Prediction, TheoryRow, Unit, judged, reported};
 use crate::harness::theory::bytes::{frame_head, stream_per_line};
@@ -6,10 +6,10 @@ use crate::harness::theory::calibration::Sizes;
 use crate::harness::theory::{age, streams};
 use crate::wire::Transport;
 
-/// ACKs per segment of a stream whose client says nothing: one for each, as long as lines are further apart than a
+/// ACKs per segment of a stream whose client sends nothing: one for each, as long as lines are further apart than a
 /// delayed ACK waits.
 const ACK_SHARE: f64 = 1.0;
-/// Text of the lines that the framing was calibrated with: frames up to 65 535 bytes have the same head.
+/// Bytes of the frames that the framing was calibrated with. Any size from 126 to 65 535 bytes has the same head.
 const FRAME_BYTES_CALIBRATED: f64 = 200.0;
 
 pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
@@ -23,7 +23,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     let measured = case.reading.latency_mean_s;
     rows.push(reported("F8", "delivery latency mean", Unit::Microseconds, latency_s, measured));
     let traffic = &case.reading.traffic;
-    // Without a cut there is no reason to come back: the run's own reconnects would predict themselves.
+    // Without a cut there is no reason to reconnect. The run's own reconnects would predict themselves.
     let requests = Prediction::exact(streams::requests(0.0));
     let measured = traffic.requests.total() as f64 / subscribers;
     rows.push(judged("F8", "requests per subscriber", Unit::Count, requests, Some(measured), &broken));
@@ -60,7 +60,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     rows
 }
 
-/// What a frame's head has more than that of the calibrated lines.
+/// Returns the bytes that a frame's head has more than that of the calibrated frames.
 fn head_change(transport: Transport, frame_bytes: f64) -> f64 {
     match transport {
         Transport::Websocket | Transport::WebsocketActor => {

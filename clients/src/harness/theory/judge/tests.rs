@@ -1,4 +1,4 @@
-//! Runs that are played by the simulation, judged by the formulas.
+//! The simulation plays runs, and the formulas judge them.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn calibration(setting: &Setting) -> Calibration {
     }
 }
 
-/// What a run of such a subscriber reads.
+/// Makes the reading of a run from what a simulated subscriber saw.
 fn reading(setting: &Setting, seen: &Seen) -> Reading {
     let mut latencies = LatencyHistogram::default();
     seen.latencies_s.iter().for_each(|&latency_s| latencies.record(Duration::from_secs_f64(latency_s)));
@@ -111,7 +111,7 @@ fn reading(setting: &Setting, seen: &Seen) -> Reading {
     }
 }
 
-/// Plays a run and judges it, after `change` has changed what was set and what was read.
+/// Plays a run and judges it, after `change` has changed the setting and the reading.
 fn judged_after(
     transport: Transport,
     lines: LinePattern,
@@ -121,7 +121,7 @@ fn judged_after(
     let seen = match transport {
         Transport::ShortPoll => {
             let asking = Asking::Fixed { interval_s: 0.2 };
-            // The wait for the append passes at the server, before anybody can see the line.
+            // The wait for the append passes at the server, before any client can see the line.
             simulation::short_poll(asking, ONE_WAY_S + VISIBLE_S, 0.0, 0.07, lines, LINES, 1)
         }
         Transport::LongPoll => {
@@ -255,7 +255,7 @@ fn what_a_run_breaks_names_itself_and_never_fails() {
     for (transport, change, said) in broken {
         let rows = judged_after(transport, POISSON, |setting, reading| {
             change(setting, reading);
-            // Whatever was measured, it is nobody's contradiction.
+            // With a broken assumption, no measured number contradicts a formula.
             reading.latency_mean_s = Some(9.0);
         });
         let named: Vec<_> = rows.iter().filter_map(|row| row.assumption_broken.as_deref()).collect();
@@ -276,7 +276,7 @@ fn periodic_lines_in_step_with_aligned_polls_have_one_latency() {
     });
     let row = of(&rows, "F12", "distinct");
     assert_eq!((row.predicted, row.measured, row.verdict), (2.0, Some(2.0), TheoryVerdict::Pass), "{row:#?}");
-    // Polls of another interval than was said.
+    // Now the polls have another interval than the setting says.
     let rows = judged_after(Transport::ShortPoll, lines, |setting, _| {
         setting.options.polling.interval = Duration::from_millis(100);
     });
@@ -302,7 +302,7 @@ fn a_stopped_server_answers_to_the_freeze_alone() {
     }
     assert_eq!(of(&rows, "F15", "age").verdict, TheoryVerdict::AssumptionBroken);
     assert_eq!(of(&stalled(3.0), "F11", "p99").verdict, TheoryVerdict::Fail);
-    // One that began before the cohort, or outlasts it, is another formula's.
+    // A stall that began before the cohort, or outlasts it, breaks the formula's assumption.
     for after_s in [-0.1, 18.5] {
         let rows = judged_after(Transport::Sse, POISSON, |setting, reading| {
             setting.disturbance = Disturbance::Stop { stall_s: 2.0, after_s };
