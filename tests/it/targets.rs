@@ -389,7 +389,7 @@ fn a_target_that_cannot_be_measured_is_named_with_the_remedy() {
             2,
             "unknown target \"flask-see\"; one of wirelab, http://host:port, flask-socketio",
         ),
-        (vec!["--target", "wirelab,wirelab"], 2, "targets is naming wirelab twice"),
+        (vec!["--target", "wirelab,wirelab"], 2, "targets is a list with wirelab twice"),
         (vec!["--target", nobody, "--store", "memory"], 2, "--store applies only to wirelab's own server"),
         (vec!["--target", "flask-sse", "--transport", "sse"], 2, "leave --transport out"),
         (vec!["--cut-at", "20s"], 2, "cut_at is 20s; must be before the last line, lines.duration is 10s"),

@@ -136,7 +136,7 @@ impl Verdict {
     /// Every verdict, the best first.
     pub const ALL: [Self; 3] = [Self::Ok, Self::Unresolved, Self::Invalid];
 
-    /// The name in CSV files.
+    /// Returns the name in CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -183,7 +183,7 @@ impl CheckVerdict {
     /// Every verdict, from harmless to fatal.
     pub const ALL: [Self; 4] = [Self::Pass, Self::NotMeasured, Self::Unresolved, Self::Fail];
 
-    /// The name in CSV files.
+    /// Returns the name in CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",

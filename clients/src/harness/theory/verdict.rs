@@ -28,7 +28,7 @@ impl TheoryVerdict {
     /// Every verdict.
     pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::AssumptionBroken, Self::Reported];
 
-    /// The name in CSV files.
+    /// Returns the name in CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
