@@ -44,6 +44,7 @@ impl Websocket {
         match opened(self.handshake(), &self.meter).await {
             Ok(socket) => {
                 self.backoff.succeeded();
+                self.meter.succeeded();
                 self.socket = Some(socket);
                 Ok(())
             }
@@ -91,6 +92,7 @@ impl Websocket {
     }
 
     async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
+        self.meter.failed(why);
         let delay = self.backoff.failed(advised).ok_or_else(|| SubscribeError::Unreachable {
             server: self.server.to_string(),
             failures: self.backoff.failures() - 1,
