@@ -9,6 +9,7 @@ pub mod line;
 mod long_poll;
 pub mod numbered;
 pub mod profile;
+mod resuming;
 mod sse;
 pub mod template;
 mod websocket;
@@ -25,6 +26,7 @@ use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
 use line::Found;
 use numbered::Numbered;
 use profile::{Profile, SendBack, Subscribe, Take, Wire};
+use resuming::Resuming;
 
 /// Such a server promises no sign of life, so its silence is none of death: a log may rest for this long before its
 /// subscriber comes back by itself, which would cost lines where nothing is kept.
@@ -43,15 +45,20 @@ pub struct ProfileTarget {
 
 /// A subscriber of a server with a profile. Connects when it is first asked for a batch.
 pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Box<dyn Subscriber> {
+    let position = Position::new(&target);
+    let (server, counted) = (target.server, meter.clone());
     match &target.profile.subscribe.wire {
         Wire::Sse { event } => {
-            let event = event.clone();
-            Box::new(sse::Sse::new(target, event, options, meter))
+            let sse = sse::Sse::new(server, event.clone(), options, meter);
+            Box::new(Resuming::new(sse, position, counted))
         }
-        Wire::LongPoll => Box::new(long_poll::LongPoll::new(target, options, meter)),
+        Wire::LongPoll => {
+            let long_poll = long_poll::LongPoll::new(server, options, meter);
+            Box::new(Resuming::new(long_poll, position, counted))
+        }
         Wire::Websocket(speech) => {
-            let speech = speech.clone();
-            Box::new(websocket::Websocket::new(target, speech, options, meter))
+            let websocket = websocket::Websocket::new(server, speech.clone(), options, meter);
+            Box::new(Resuming::new(websocket, position, counted))
         }
     }
 }
