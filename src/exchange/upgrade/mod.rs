@@ -1,14 +1,15 @@
 //! From HTTP to a WebSocket: the handshake, then messages and commands out of what arrives (RFC 6455).
 //!
-//! Used by the transports on WebSockets and by the ledgers of lanes. What a message means, and what is answered, is
-//! theirs to decide: nothing is sent from here.
+//! Used by the transports on WebSockets and by the ledgers of lanes. What a command means is theirs to decide; pings and
+//! the close handshake are decided here.
 
+mod body;
 mod command;
+mod control;
 mod messages;
 
 use std::pin::Pin;
 use std::task::{Context as Task, Poll, ready};
-use std::time::Duration;
 
 use actix_http::ws::{self, HandshakeError};
 use actix_web::http::header::{
@@ -18,16 +19,13 @@ use actix_web::http::{StatusCode, Version};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::stream::{Stream, StreamExt};
 
+pub(crate) use self::body::{CLOSE_TIMEOUT, Driven, body};
 pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
+pub(crate) use self::control::{Control, ControlFrame, Heard, Phase};
 use self::messages::Messages;
 pub(crate) use self::messages::{Longest, Message, Violation};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::no_store;
-
-/// How long the client may take to answer our close frame before TCP is closed under it.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Heartbeats without anything from the client before the socket is given up.
-pub(crate) const UNANSWERED_PINGS_MAX: u32 = 2;
 
 /// The start of a 101 answer, or why there is none, as plain HTTP.
 pub(crate) fn accept(request: &HttpRequest) -> Result<HttpResponseBuilder, Refusal> {
