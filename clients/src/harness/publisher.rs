@@ -9,8 +9,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -41,7 +39,7 @@ const TURN_NAP: Duration = Duration::from_micros(100);
 /// How often a server that takes one request at a time is looked at, before the next is due: whether it has answered
 /// and closed, so that the next connection is there in time.
 const ANSWER_NAP: Duration = Duration::from_millis(1);
-/// Longest sleep before looking whether to stop.
+/// Longest sleep before looking whether the connection has failed.
 const NAP_MAX: Duration = Duration::from_millis(100);
 
 /// Where lines are appended.
@@ -102,8 +100,6 @@ pub struct Publication {
 /// What became of a publication.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Published {
-    /// When each line was sent: entry into the write. Shorter than the publication if it was stopped.
-    pub sent: Vec<Instant>,
     /// Actual send − due time, per measured line: the harness's own fault.
     pub send_lateness: LatencyHistogram,
     /// Send → 201, per measured line: the store's share. Where a request has to wait for the answer before, that
@@ -111,10 +107,6 @@ pub struct Published {
     pub append: LatencyHistogram,
     /// Lines that the server said it has, with the seqs that were expected.
     pub lines_acknowledged: u64,
-    /// Bytes written.
-    pub up_bytes: u64,
-    /// Bytes read.
-    pub down_bytes: u64,
     /// Connections used: more than one after long silences.
     pub connections_opened: u64,
     /// What its threads cost, which have ended. `None` where the system does not tell.
@@ -127,35 +119,21 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Publisher {
     thread: JoinHandle<Published>,
-    stop: Arc<AtomicBool>,
-    lines_sent: Arc<AtomicU64>,
 }
 
 impl Publisher {
     /// Connects, then publishes on a thread of its own. Fails if the server cannot be reached.
     pub fn start(target: PublisherTarget, publication: Publication) -> io::Result<Self> {
         let connection = Connection::open(&target)?;
-        let (stop, lines_sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let task = Task { target, stop: stop.clone(), lines_sent: lines_sent.clone() };
         let thread = thread::Builder::new()
             .name("publisher".to_owned())
-            .spawn(move || task.publish(&publication, connection))?;
-        Ok(Self { thread, stop, lines_sent })
-    }
-
-    /// Lines sent so far.
-    pub fn lines_sent(&self) -> u64 {
-        self.lines_sent.load(Ordering::Relaxed)
+            .spawn(move || Task { target }.publish(&publication, connection))?;
+        Ok(Self { thread })
     }
 
     /// Whether [`Self::join`] would return at once.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
-    }
-
-    /// Sends nothing more. What was sent is still waited for.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Waits until everything is sent and answered; blocks.
@@ -167,8 +145,6 @@ impl Publisher {
 /// The publisher's thread.
 struct Task {
     target: PublisherTarget,
-    stop: Arc<AtomicBool>,
-    lines_sent: Arc<AtomicU64>,
 }
 
 impl Task {
@@ -184,7 +160,7 @@ impl Task {
         published
     }
 
-    /// Sends every line when it is due. Ends early if told to stop, or if nothing more can be sent.
+    /// Sends every line when it is due. Ends early if nothing more can be sent.
     fn send_all(
         &self,
         publication: &Publication,
@@ -224,8 +200,6 @@ impl Task {
             if measured {
                 published.send_lateness.record_n(lateness, lines_count);
             }
-            published.sent.extend(std::iter::repeat_n(sent, lines.len()));
-            self.lines_sent.fetch_add(lines_count, Ordering::Relaxed);
             first += lines_count;
             last_use = sent;
         }
@@ -266,7 +240,7 @@ impl Task {
     }
 
     /// Sleeps to an absolute deadline, so that lateness does not add up. Meanwhile a connection that the server has
-    /// closed after its answer is replaced, if it closes after each. False: stop, or nothing more can be sent.
+    /// closed after its answer is replaced, if it closes after each. False: nothing more can be sent.
     fn sleep_until(
         &self,
         deadline: Instant,
@@ -274,7 +248,7 @@ impl Task {
         published: &mut Published,
     ) -> Result<bool, String> {
         loop {
-            if self.stop.load(Ordering::Relaxed) || connection.has_failed() {
+            if connection.has_failed() {
                 return Ok(false);
             }
             // One that was never used is left alone: a server that closes such ones would be connected to without end.
@@ -305,8 +279,6 @@ impl Published {
     fn add(&mut self, answers: Answers) {
         self.append.merge(&answers.append);
         self.lines_acknowledged += answers.lines_acknowledged;
-        self.up_bytes += answers.up_bytes;
-        self.down_bytes += answers.down_bytes;
         self.cost = self.cost.zip(answers.cost).map(|(all, more)| all + more);
         if let Some(problem) = answers.problem {
             // What the server said explains a failed write, not the other way round.
