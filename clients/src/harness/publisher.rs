@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -90,7 +91,7 @@ impl Append {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publication {
     /// Lines with their due times, counted from `start`; never decreasing. The first gets seq 1.
-    pub lines: Vec<(Duration, NewLine)>,
+    pub lines: Arc<[(Duration, NewLine)]>,
     /// The instant that due times count from.
     pub start: Instant,
     /// Lines due earlier are sent, but are in no histogram.

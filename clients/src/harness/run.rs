@@ -93,11 +93,11 @@ async fn measure(
     for (follower, schedule) in followers.iter_mut().zip(schedules) {
         let lines: Vec<_> = schedule.lines().collect();
         let due: Vec<_> = lines.iter().map(|(due, _)| *due).collect();
-        let Lines { sent, expected: texts } = measured.lines(lines);
+        let Lines { sent, expected } = measured.lines(lines);
         let table = DueTable::new(start, due, cell.warm_up).until(schedule.duration());
         window.end = window.end.max(table.window().end);
         let table = Arc::new(table);
-        follower.expect(Arc::new(Expected { table, lines: texts }));
+        follower.expect(Arc::new(Expected { table, lines: expected }));
         let publication = Publication { lines: sent, start, warm_up: cell.warm_up };
         let target = measured.publisher(follower.deployment);
         publishers.push(Publisher::start(target, publication).map_err(RunError::Publisher)?);

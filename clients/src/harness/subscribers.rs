@@ -28,8 +28,8 @@ const STAGGER: Duration = Duration::from_micros(500);
 pub struct Expected {
     /// When each line is due.
     pub table: Arc<DueTable>,
-    /// What each line says: the one with seq `s` is at `s − 1`.
-    pub lines: Vec<NewLine>,
+    /// What each line says: the one with seq `s` is at `s − 1`. Shared with its publisher.
+    pub lines: Arc<[(Duration, NewLine)]>,
 }
 
 /// What every subscriber is told, and where they note what they see together.
@@ -284,7 +284,7 @@ async fn follow(
             let new_count = recorder.delivered_count() - delivered_before;
             let altered = batch.lines.iter().filter(|line| {
                 let index = usize::try_from(line.seq).unwrap_or(usize::MAX).wrapping_sub(1);
-                expected.lines.get(index).is_some_and(|published| *published != line.line)
+                expected.lines.get(index).is_some_and(|(_, published)| *published != line.line)
             });
             followed.altered_count += altered.count() as u64;
             followed.app_bytes += batch.lines.iter().map(|line| line.line.text.len() as u64).sum::<u64>();

@@ -144,8 +144,8 @@ fn a_line_is_never_sent_before_it_is_due() {
     });
     let publication = Publication { start: Instant::now() + 20 * MS, ..due_at(&[0, 3, 3, 25, 40]) };
     Publisher::start(target, publication.clone()).unwrap();
-    for (due, _) in publication.lines {
-        let (due, at) = (publication.start + due, arrived.recv_timeout(Duration::from_secs(60)).unwrap());
+    for (due, _) in publication.lines.iter() {
+        let (due, at) = (publication.start + *due, arrived.recv_timeout(Duration::from_secs(60)).unwrap());
         assert!(at >= due, "sent {:?} early", due - at);
     }
 }
