@@ -8,6 +8,7 @@
 //! At the end every line is exactly one of delivered, lost (missing although the cursor passed it) or censored
 //! (beyond the cursor): **expected = delivered + lost + censored**.
 
+use derive_more::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use std::ops::Range;
@@ -21,7 +22,7 @@ use super::staleness::{Age, AgeSum, Staleness};
 use crate::wire::Seq;
 
 /// What became of a set of lines, summed over subscribers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, AddAssign, Serialize, Deserialize)]
 pub struct Counts {
     /// Lines × subscribers that should arrive.
     pub expected: u64,
@@ -41,15 +42,6 @@ impl Counts {
     /// Every line arrived once, in order.
     pub fn flawless(&self) -> bool {
         self.delivered == self.expected && self.duplicated == 0 && self.out_of_order == 0
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.expected += other.expected;
-        self.delivered += other.delivered;
-        self.lost += other.lost;
-        self.censored += other.censored;
-        self.duplicated += other.duplicated;
-        self.out_of_order += other.out_of_order;
     }
 }
 
@@ -221,8 +213,8 @@ impl Delivery {
     /// Adds one subscriber of the same log.
     pub fn merge(&mut self, subscriber: &SubscriberDelivery) {
         self.subscribers_count += 1;
-        self.cohort.add(&subscriber.cohort);
-        self.whole.add(&subscriber.whole);
+        self.cohort += subscriber.cohort;
+        self.whole += subscriber.whole;
         self.latency.merge(&subscriber.latency);
         self.negative_count += subscriber.negative_count;
         self.unpublished_count += subscriber.unpublished_count;
@@ -242,8 +234,8 @@ impl Delivery {
     /// Adds the subscribers of another log.
     pub fn join(&mut self, other: &Self) {
         self.subscribers_count += other.subscribers_count;
-        self.cohort.add(&other.cohort);
-        self.whole.add(&other.whole);
+        self.cohort += other.cohort;
+        self.whole += other.whole;
         self.latency.merge(&other.latency);
         self.age.add(&other.age);
         self.negative_count += other.negative_count;

@@ -198,7 +198,7 @@ impl Subscribers {
 
     /// What all of them asked so far, and what went through their sockets.
     pub fn traffic(&self) -> Traffic {
-        self.meters.iter().fold(Traffic::default(), |sum, meter| sum + meter.traffic())
+        self.meters.iter().map(|meter| meter.traffic()).sum()
     }
 
     /// Waits until every subscriber has seen the end, at most `time_limit`; then closes the books.
