@@ -1,7 +1,7 @@
 //! Latency histograms: HDR, in whole microseconds.
 //!
 //! One shape for everything that is timed, so that runs, transports and parts can be merged: 1 µs to 1 h, three
-//! significant digits (0.1 %). What lies above is recorded at 1 h and counted as clamped: no sample is dropped.
+//! significant digits (0.1 %). What lies above is recorded at 1 h: no sample is dropped.
 //! Percentiles come from merged histograms; they are never averaged.
 
 use std::time::Duration;
@@ -20,18 +20,17 @@ pub const LATENCY_MAX: Duration = Duration::from_secs(3600);
 /// Significant decimal digits: 0.1 % of the value.
 const DIGITS: u8 = 3;
 
-/// Latencies in µs, and how many were beyond [`LATENCY_MAX`].
+/// Latencies in µs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LatencyHistogram<C: Counter = u64> {
     histogram: Histogram<C>,
-    clamped_count: u64,
 }
 
 impl<C: Counter> Default for LatencyHistogram<C> {
     /// Small at first; it grows with the largest sample, as there is one per subscriber.
     fn default() -> Self {
         let histogram = Histogram::new(DIGITS).expect("3 is a number of digits it takes");
-        Self { histogram, clamped_count: 0 }
+        Self { histogram }
     }
 }
 
@@ -43,14 +42,11 @@ impl<C: Counter> LatencyHistogram<C> {
 
     /// Records the same latency for `count` lines.
     pub fn record_n(&mut self, latency: Duration, count: C) {
-        if latency > LATENCY_MAX {
-            self.clamped_count += count.as_u64();
-        }
         let us = latency.min(LATENCY_MAX).as_micros() as u64;
         self.histogram.record_n(us, count).expect("it grows by itself, and LATENCY_MAX fits");
     }
 
-    /// Samples in it, the clamped ones included.
+    /// Samples in it, those above an hour included.
     pub fn len(&self) -> u64 {
         self.histogram.len()
     }
@@ -58,11 +54,6 @@ impl<C: Counter> LatencyHistogram<C> {
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.histogram.is_empty()
-    }
-
-    /// How many samples were longer than [`LATENCY_MAX`].
-    pub fn clamped_count(&self) -> u64 {
-        self.clamped_count
     }
 
     /// The value in µs that a share `quantile` of the samples does not exceed; 1.0 is the maximum. `None` without
@@ -82,29 +73,22 @@ impl<C: Counter> LatencyHistogram<C> {
     }
 }
 
-/// As a file keeps it: the samples in HdrHistogram's V2 format, as base64.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    samples: String,
-    clamped_count: u64,
-}
-
+/// A file keeps the samples in HdrHistogram's V2 format, as base64.
 impl Serialize for LatencyHistogram {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut bytes = Vec::new();
         V2Serializer::new().serialize(&self.histogram, &mut bytes).map_err(S::Error::custom)?;
-        Saved { samples: BASE64.encode(bytes), clamped_count: self.clamped_count }.serialize(serializer)
+        BASE64.encode(bytes).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for LatencyHistogram {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Saved { samples, clamped_count } = Saved::deserialize(deserializer)?;
-        let bytes = BASE64.decode(samples).map_err(D::Error::custom)?;
+        let bytes = BASE64.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)?;
         let mut histogram: Histogram<u64> =
             V2Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(D::Error::custom)?;
         histogram.auto(true);
-        Ok(Self { histogram, clamped_count })
+        Ok(Self { histogram })
     }
 }
 
@@ -115,7 +99,6 @@ impl LatencyHistogram {
             let count = step.count_at_value().as_u64();
             self.histogram.record_n(step.value_iterated_to(), count).expect("it grows by itself");
         }
-        self.clamped_count += other.clamped_count;
     }
 }
 
@@ -131,11 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn a_latency_above_an_hour_is_kept_as_an_hour_and_counted() {
+    fn a_latency_above_an_hour_is_kept_as_an_hour() {
         let mut latencies = LatencyHistogram::<u32>::default();
         latencies.record(LATENCY_MAX);
         latencies.record_n(LATENCY_MAX + Duration::from_nanos(1), 2);
-        assert_eq!((latencies.len(), latencies.clamped_count()), (3, 2));
+        assert_eq!(latencies.len(), 3);
         let max_us = latencies.quantile_us(1.0).unwrap() as f64;
         assert!((max_us / 3.6e9 - 1.0).abs() < 0.001, "{max_us}");
     }
@@ -156,7 +139,6 @@ mod tests {
             merged.merge(&of(&right));
             let together = of(&[left, right].concat());
             prop_assert_eq!(merged.len(), together.len());
-            prop_assert_eq!(merged.clamped_count(), together.clamped_count());
             for quantile in [0.0, 0.25, 0.5, 0.9, 0.99, 1.0] {
                 prop_assert_eq!(merged.quantile_us(quantile), together.quantile_us(quantile));
             }

@@ -14,7 +14,6 @@ use super::due_table::DueTable;
 use super::followers::Followers;
 use super::gates;
 use super::kernel_memory::KernelMemory;
-use super::latency::LatencyHistogram;
 use super::network::Reach;
 use super::process_sampler::{ProcessReading, ThreadCost};
 use super::publisher::{Publication, Published, Publisher};
@@ -23,6 +22,7 @@ use super::run_error::RunError;
 use super::run_result::{CohortTraffic, RunResult, Verdict};
 use super::schedule::Schedule;
 use super::server_under_test::{Lines, ServerUnderTest};
+use super::statistics::merged;
 use super::subscribers::{Expected, Outcome, Subscribers};
 use super::watch::Watch;
 use crate::traffic::{Packets, Traffic};
@@ -179,8 +179,8 @@ async fn measure(
         connections_cut: outcome.connections_cut,
         traffic_seen_by_server,
         app_bytes: Some(outcome.app_bytes),
-        send_lateness: merged(&published, |published| &published.send_lateness),
-        append: merged(&published, |published| &published.append),
+        send_lateness: merged(published.iter().map(|published| &published.send_lateness)),
+        append: merged(published.iter().map(|published| &published.append)),
         server: after.0.since(&before.0),
         harness: after.1.since_with(&before.1, ended),
         server_pss_anon_per_connection_bytes: None,
@@ -222,12 +222,6 @@ impl Counted {
             length: self.at - earlier.at,
         }
     }
-}
-
-fn merged(published: &[Published], of: fn(&Published) -> &LatencyHistogram) -> LatencyHistogram {
-    let mut all = LatencyHistogram::default();
-    published.iter().for_each(|published| all.merge(of(published)));
-    all
 }
 
 async fn connected(followers: &[Followers], limit: Duration) -> Result<(), RunError> {
