@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use crate::Options;
+use crate::meter::Meter;
+use crate::{Options, ServerUrl, SubscribeError};
 
 /// Failures in a row after which a subscriber gives up.
 const FAILURES_MAX: u32 = 10;
@@ -50,6 +51,23 @@ impl Backoff {
         let ceiling = self.first_ceiling.saturating_mul(1 << (self.failures - 1)).min(self.ceiling_max);
         let drawn = rand::rng().random_range(Duration::ZERO..=ceiling);
         Some(advised.map_or(drawn, |advised| advised.min(self.ceiling_max)))
+    }
+
+    /// How long to stay away from `server` after one more failure, of which `meter` is told; errors when there were too
+    /// many in a row.
+    pub(crate) fn after(
+        &mut self,
+        why: &str,
+        advised: Option<Duration>,
+        server: &ServerUrl,
+        meter: &Meter,
+    ) -> Result<Duration, SubscribeError> {
+        meter.failed(why);
+        self.failed(advised).ok_or_else(|| SubscribeError::Unreachable {
+            server: server.to_string(),
+            failures: self.failures - 1,
+            last: why.to_owned(),
+        })
     }
 
     pub(crate) fn failures(&self) -> u32 {

@@ -313,18 +313,9 @@ impl Http {
         why: &str,
         advised: Option<Duration>,
     ) -> Result<(), SubscribeError> {
-        self.meter.failed(why);
-        match self.backoff.failed(advised) {
-            Some(delay) => {
-                self.sleep_until(Instant::now() + delay).await;
-                Ok(())
-            }
-            None => Err(SubscribeError::Unreachable {
-                server: self.server.to_string(),
-                failures: self.backoff.failures() - 1,
-                last: why.to_owned(),
-            }),
-        }
+        let delay = self.backoff.after(why, advised, &self.server, &self.meter)?;
+        self.sleep_until(Instant::now() + delay).await;
+        Ok(())
     }
 
     async fn connect(&mut self) -> Result<Connection, Cut> {
@@ -362,6 +353,18 @@ pub(crate) enum Refusal {
     Final(SubscribeError),
     /// Ask again, not before the advised time.
     Later { why: String, advised: Option<Duration> },
+}
+
+impl From<Cut> for Refusal {
+    fn from(Cut(why): Cut) -> Self {
+        Self::Later { why, advised: None }
+    }
+}
+
+impl From<SubscribeError> for Refusal {
+    fn from(error: SubscribeError) -> Self {
+        Self::Final(error)
+    }
 }
 
 /// Counts a refusal and sorts it: overload, a late request and server errors pass, the others are final.

@@ -118,7 +118,7 @@ impl Meter {
 
     /// Returns what TCP did on all connections so far, open ones included. `None` where the kernel does not tell.
     ///
-    /// Segments say little on loopback, where one may carry 32 768 bytes and more: see [`TcpInfo::mss_bytes`].
+    /// Segments say little on loopback, where one may carry 32 768 bytes and more.
     pub fn packets(&self) -> Option<Packets> {
         let connections = self.connections();
         let open = connections.open.iter().map(|socket| packets_of(*socket));

@@ -3,12 +3,11 @@
 //! Every client half counts into these types; the harness adds and subtracts them. Outcomes mean the same as on the
 //! server (`/metrics`), so that both counts can be compared. Nothing here touches a socket.
 
+use derive_more::{Add, AddAssign, Sub, Sum};
 use serde::{Deserialize, Serialize};
 
-use std::ops::{Add, AddAssign, Sub};
-
 /// Requests by outcome. One request has exactly one outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Add, AddAssign, Sub, Sum, Serialize, Deserialize)]
 pub struct Requests {
     /// Requests answered with data: a 200 with at least one line, or a stream that opened.
     pub data: u64,
@@ -29,35 +28,8 @@ impl Requests {
     }
 }
 
-impl Add for Requests {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self {
-            data: self.data + other.data,
-            empty: self.empty + other.empty,
-            timeout: self.timeout + other.timeout,
-            refused: self.refused + other.refused,
-            error: self.error + other.error,
-        }
-    }
-}
-
-impl Sub for Requests {
-    type Output = Self;
-    /// Returns the requests between two readings: `later - earlier`.
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            data: self.data - earlier.data,
-            empty: self.empty - earlier.empty,
-            timeout: self.timeout - earlier.timeout,
-            refused: self.refused - earlier.refused,
-            error: self.error - earlier.error,
-        }
-    }
-}
-
-/// Requests, connections and bytes of one subscriber, or of many together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What one subscriber, or many together, put on the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Add, AddAssign, Sub, Sum, Serialize, Deserialize)]
 pub struct Traffic {
     /// Requests by outcome.
     pub requests: Requests,
@@ -73,9 +45,9 @@ pub struct Traffic {
 
 /// Packets of one subscriber, or of many together, as the kernel counted them (`TCP_INFO`).
 ///
-/// A connection is read when it ends, and before that on request. What follows the last reading is not counted: both
-/// sides' FINs and their acknowledgements, at most four segments without payload per connection.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Connections are read when they end and before that on request. What follows a last reading is not in it: the FIN of
+/// this side, the other side's, and their acknowledgements, at most four segments without payload a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Add, Serialize, Deserialize)]
 pub struct Packets {
     /// Segments sent: SYNs, pure acknowledgements and repeated segments included.
     pub segments_up: u64,
@@ -123,55 +95,6 @@ impl Packets {
     }
 }
 
-impl Add for Packets {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self {
-            segments_up: self.segments_up + other.segments_up,
-            segments_down: self.segments_down + other.segments_down,
-            retransmits: self.retransmits + other.retransmits,
-            bytes_up: self.bytes_up + other.bytes_up,
-            bytes_down: self.bytes_down + other.bytes_down,
-            retransmitted_bytes: self.retransmitted_bytes + other.retransmitted_bytes,
-            unsent_bytes: self.unsent_bytes + other.unsent_bytes,
-            unread_bytes: self.unread_bytes + other.unread_bytes,
-        }
-    }
-}
-
-impl Add for Traffic {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self {
-            requests: self.requests + other.requests,
-            connections_opened: self.connections_opened + other.connections_opened,
-            reconnects: self.reconnects + other.reconnects,
-            up_bytes: self.up_bytes + other.up_bytes,
-            down_bytes: self.down_bytes + other.down_bytes,
-        }
-    }
-}
-
-impl AddAssign for Traffic {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
-    }
-}
-
-impl Sub for Traffic {
-    type Output = Self;
-    /// Returns the traffic between two readings: `later - earlier`.
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            requests: self.requests - earlier.requests,
-            connections_opened: self.connections_opened - earlier.connections_opened,
-            reconnects: self.reconnects - earlier.reconnects,
-            up_bytes: self.up_bytes - earlier.up_bytes,
-            down_bytes: self.down_bytes - earlier.down_bytes,
-        }
-    }
-}
-
 impl Traffic {
     /// Returns the traffic since an earlier reading of the same counters. `None` where a counter went back, because its
     /// process was started anew.
@@ -183,12 +106,6 @@ impl Traffic {
         };
         let grown = fields(&self).iter().zip(fields(&earlier)).all(|(now, then)| *now >= then);
         grown.then(|| self - earlier)
-    }
-}
-
-impl std::iter::Sum for Traffic {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), Add::add)
     }
 }
 

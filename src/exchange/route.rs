@@ -44,3 +44,11 @@ pub(crate) fn no_store(mut response: HttpResponseBuilder) -> HttpResponseBuilder
     response.insert_header((CACHE_CONTROL, "no-store"));
     response
 }
+
+/// The head of an answer that never ends by itself, each piece of which is to arrive at once.
+pub(crate) fn endless(content_type: &'static str) -> HttpResponseBuilder {
+    let mut response = no_store(HttpResponse::Ok());
+    // nginx would keep pieces back to fill its buffers.
+    response.content_type(content_type).insert_header(("x-accel-buffering", "no"));
+    response
+}

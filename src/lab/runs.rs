@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderValue, LOCATION};
+use actix_web::http::header::LOCATION;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, ResponseError};
 use futures_util::stream;
@@ -27,7 +27,7 @@ use super::child::{self, off_the_worker};
 use super::{Children, PREFIX};
 use crate::context::{Context, Lab};
 use crate::exchange::problem::Refusal;
-use crate::exchange::route::{get, json_body, no_store, resource};
+use crate::exchange::route::{endless, get, json_body, no_store, resource};
 use crate::lab::run_progress::{RunEnded, RunLine, RunProgress};
 use wirelab_clients::harness::plan_files::{self, PlanFilesError};
 
@@ -380,11 +380,7 @@ async fn progress(context: web::Data<Context>, children: web::Data<Children>) ->
         };
         Some((Ok::<_, Infallible>(bytes), (state, told, context)))
     });
-    no_store(HttpResponse::Ok())
-        .content_type("text/event-stream")
-        // nginx would otherwise buffer events.
-        .insert_header(("x-accel-buffering", HeaderValue::from_static("no")))
-        .streaming(body)
+    endless("text/event-stream").streaming(body)
 }
 
 /// Encodes a state as an event, and says what follows it.

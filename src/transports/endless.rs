@@ -8,7 +8,6 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
@@ -18,7 +17,7 @@ use wirelab_clients::wire::{Cursor, Finished, Gap, Hello, Outcome, Transport};
 use super::counted;
 use crate::context::Context;
 use crate::exchange::compression::Coding;
-use crate::exchange::route::no_store;
+use crate::exchange::route;
 use crate::metrics::Waiting;
 use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
 
@@ -54,11 +53,7 @@ pub(super) fn respond<F: Framing>(
     let heartbeat = context.options.heartbeat;
     let coding = Coding::agreed(request, context.options.compression);
     let endless = Endless { reader, framing, context, waiting, heartbeat, next: Next::Hello };
-    let mut response = no_store(HttpResponse::Ok());
-    response
-        .content_type(F::CONTENT_TYPE)
-        // nginx would otherwise buffer events.
-        .insert_header(("x-accel-buffering", HeaderValue::from_static("no")));
+    let mut response = route::endless(F::CONTENT_TYPE);
     coding.vary(&mut response);
     let encoder = coding.start(&mut response);
     let body = stream::unfold((endless, encoder), |(mut endless, mut encoder)| async {

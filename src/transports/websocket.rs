@@ -9,23 +9,21 @@ mod rooms;
 pub(super) mod session;
 pub(super) mod socket;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 
 use actix_http::ws::{OpCode, Parser};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::stream;
-use tokio::time::{Instant, sleep_until, timeout};
+use bytes::{BufMut, BytesMut};
+use tokio::time::{Instant, sleep_until};
 use wirelab_clients::wire::{DeploymentId, Outcome, Transport};
 
-use self::session::{Outgoing, Phase};
+use self::session::Outgoing;
 use self::socket::Socket;
 use super::counted;
 use crate::context::Context;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
-use crate::exchange::upgrade::{self, CLOSE_TIMEOUT};
+use crate::exchange::upgrade::{self, Driven, Phase};
 use crate::reader::EncodedBatch;
 
 /// Answers `GET …/websocket?from=` with an upgrade.
@@ -36,11 +34,7 @@ pub async fn answer(
 ) -> Result<HttpResponse, Refusal> {
     let (mut response, socket) = enter(&request, payload, Transport::Websocket, &context).await?;
     let connection = Connection { socket, silent_since: Instant::now(), context };
-    let body = stream::unfold(connection, |mut connection| async {
-        let bytes = connection.next().await?;
-        Some((Ok::<_, Infallible>(bytes), connection))
-    });
-    Ok(counted(response.streaming(body), Outcome::Data))
+    Ok(counted(response.streaming(upgrade::body(connection)), Outcome::Data))
 }
 
 /// Starts a 101 answer and opens the socket behind it. Every refusal happens before the upgrade, as plain HTTP.
@@ -65,28 +59,18 @@ struct Connection {
     context: web::Data<Context>,
 }
 
-impl Connection {
-    /// Returns the next bytes to flush; `None` ends the connection from the server's side.
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            let mut out = BytesMut::new();
-            for outgoing in self.socket.session.take_output() {
-                encode(outgoing, &mut out);
-            }
-            if !out.is_empty() {
-                self.silent_since = Instant::now();
-                return Some(out.freeze());
-            }
-            match self.socket.session.phase() {
-                Phase::Open => self.turn().await,
-                Phase::Closing => {
-                    // The connection ends now, with or without an answer.
-                    let _ = timeout(CLOSE_TIMEOUT, self.await_close()).await;
-                    return None;
-                }
-                Phase::Closed => return None,
-            }
+impl Driven for Connection {
+    fn take_output(&mut self) -> BytesMut {
+        let mut out = BytesMut::new();
+        for outgoing in self.socket.session.take_output() {
+            self.silent_since = Instant::now();
+            encode(outgoing, &mut out);
         }
+        out
+    }
+
+    fn phase(&self) -> Phase {
+        self.socket.session.phase()
     }
 
     /// Waits for the next event, a heartbeat or the shutdown, and passes it to the session.
@@ -116,16 +100,13 @@ impl Connection {
 
 /// Appends the bytes of a frame to `out`.
 fn encode(outgoing: Outgoing, out: &mut BytesMut) {
-    let mut frame = |payload: &[u8], opcode| Parser::write_message(out, payload, opcode, true, false);
     match outgoing {
         Outgoing::Frame(json) => {
             let json = serde_json::to_vec(&json).expect("a frame has no key that JSON refuses");
-            frame(&json, OpCode::Text);
+            Parser::write_message(out, json, OpCode::Text, true, false);
         }
         Outgoing::Lines(deployment, batch) => line_frames(&deployment, &batch, out),
-        Outgoing::Ping => frame(b"", OpCode::Ping),
-        Outgoing::Pong(payload) => frame(&payload, OpCode::Pong),
-        Outgoing::Close(reason) => Parser::write_close(out, reason, false),
+        Outgoing::Control(frame) => frame.write(out),
     }
 }
 

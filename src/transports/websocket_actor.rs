@@ -22,12 +22,12 @@ use tokio::time::Instant;
 use wirelab_clients::wire::{Outcome, Transport};
 
 use super::counted;
-use super::websocket::session::{Outgoing, Phase};
+use super::websocket::session::Outgoing;
 use super::websocket::socket::{Event, Socket};
 use super::websocket::{enter, line_head};
 use crate::context::Context;
 use crate::exchange::problem::Refusal;
-use crate::exchange::upgrade::CLOSE_TIMEOUT;
+use crate::exchange::upgrade::{CLOSE_TIMEOUT, ControlFrame, Phase};
 
 /// `GET …/websocket-actor?from=` with an upgrade.
 pub async fn answer(
@@ -155,8 +155,8 @@ fn queue(outgoing: Outgoing, actor: &mut WebsocketContext<SocketActor>) {
                 actor.text(format!("{head}{json}}}"));
             }
         }
-        Outgoing::Ping => actor.ping(b""),
-        Outgoing::Pong(payload) => actor.write_raw(ws::Message::Pong(payload)),
-        Outgoing::Close(reason) => actor.close(reason),
+        Outgoing::Control(ControlFrame::Ping) => actor.ping(b""),
+        Outgoing::Control(ControlFrame::Pong(payload)) => actor.write_raw(ws::Message::Pong(payload)),
+        Outgoing::Control(ControlFrame::Close(reason)) => actor.close(reason),
     }
 }

@@ -210,13 +210,12 @@ impl Bench {
         }
         let duration = Duration::from_secs_f64(f64::from(LINES) / LINE_RATE_HZ);
         let lines = Generated { rate_hz: LINE_RATE_HZ, duration, payload_bytes: PAYLOAD_BYTES };
-        let lines: Vec<_> = Schedule::Periodic { lines }.lines().collect();
+        let lines: Arc<[_]> = Schedule::Periodic { lines }.lines().collect();
         let warm_up = Duration::from_secs_f64(f64::from(LINES_WARM_UP) / LINE_RATE_HZ);
         let start = Instant::now() + SETTLE;
         let due = lines.iter().map(|(due, _)| *due).collect();
         let table = Arc::new(DueTable::new(start, due, warm_up));
-        let texts = lines.iter().map(|(_, line)| line.clone()).collect();
-        subscribers.expect(Arc::new(Expected { table, lines: texts }));
+        subscribers.expect(Arc::new(Expected { table, lines: lines.clone() }));
         let host = self.url.authority().to_owned();
         let publisher = PublisherTarget { addr: self.addr, host, append: Append::Contract { path } };
         let publisher = Publisher::start(publisher, Publication { lines, start, warm_up })?;

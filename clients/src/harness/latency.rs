@@ -24,7 +24,6 @@ const DIGITS: u8 = 3;
 #[derive(Debug, Clone, PartialEq)]
 pub struct LatencyHistogram<C: Counter = u64> {
     histogram: Histogram<C>,
-    clamped_count: u64,
 }
 
 impl<C: Counter> Default for LatencyHistogram<C> {
@@ -32,7 +31,7 @@ impl<C: Counter> Default for LatencyHistogram<C> {
     /// subscriber.
     fn default() -> Self {
         let histogram = Histogram::new(DIGITS).expect("3 is a number of digits it takes");
-        Self { histogram, clamped_count: 0 }
+        Self { histogram }
     }
 }
 
@@ -44,9 +43,6 @@ impl<C: Counter> LatencyHistogram<C> {
 
     /// Records the same latency for `count` lines.
     pub fn record_n(&mut self, latency: Duration, count: C) {
-        if latency > LATENCY_MAX {
-            self.clamped_count += count.as_u64();
-        }
         let us = latency.min(LATENCY_MAX).as_micros() as u64;
         self.histogram.record_n(us, count).expect("it grows by itself, and LATENCY_MAX fits");
     }
@@ -59,11 +55,6 @@ impl<C: Counter> LatencyHistogram<C> {
     /// Returns whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.histogram.is_empty()
-    }
-
-    /// Counts the samples that were longer than [`LATENCY_MAX`].
-    pub fn clamped_count(&self) -> u64 {
-        self.clamped_count
     }
 
     /// Returns the value in µs that a share `quantile` of the samples does not exceed; 1.0 is the maximum. `None`
@@ -83,29 +74,22 @@ impl<C: Counter> LatencyHistogram<C> {
     }
 }
 
-/// A histogram as a file keeps it: the samples in HdrHistogram's V2 format, as base64.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    samples: String,
-    clamped_count: u64,
-}
-
+/// A file keeps the samples in HdrHistogram's V2 format, as base64.
 impl Serialize for LatencyHistogram {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut bytes = Vec::new();
         V2Serializer::new().serialize(&self.histogram, &mut bytes).map_err(S::Error::custom)?;
-        Saved { samples: BASE64.encode(bytes), clamped_count: self.clamped_count }.serialize(serializer)
+        BASE64.encode(bytes).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for LatencyHistogram {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Saved { samples, clamped_count } = Saved::deserialize(deserializer)?;
-        let bytes = BASE64.decode(samples).map_err(D::Error::custom)?;
+        let bytes = BASE64.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)?;
         let mut histogram: Histogram<u64> =
             V2Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(D::Error::custom)?;
         histogram.auto(true);
-        Ok(Self { histogram, clamped_count })
+        Ok(Self { histogram })
     }
 }
 
@@ -116,7 +100,6 @@ impl LatencyHistogram {
             let count = step.count_at_value().as_u64();
             self.histogram.record_n(step.value_iterated_to(), count).expect("it grows by itself");
         }
-        self.clamped_count += other.clamped_count;
     }
 }
 
@@ -132,11 +115,11 @@ mod tests {
     }
 
     #[test]
-    fn a_latency_above_an_hour_is_kept_as_an_hour_and_counted() {
+    fn a_latency_above_an_hour_is_kept_as_an_hour() {
         let mut latencies = LatencyHistogram::<u32>::default();
         latencies.record(LATENCY_MAX);
         latencies.record_n(LATENCY_MAX + Duration::from_nanos(1), 2);
-        assert_eq!((latencies.len(), latencies.clamped_count()), (3, 2));
+        assert_eq!(latencies.len(), 3);
         let max_us = latencies.quantile_us(1.0).unwrap() as f64;
         assert!((max_us / 3.6e9 - 1.0).abs() < 0.001, "{max_us}");
     }
@@ -157,7 +140,6 @@ mod tests {
             merged.merge(&of(&right));
             let together = of(&[left, right].concat());
             prop_assert_eq!(merged.len(), together.len());
-            prop_assert_eq!(merged.clamped_count(), together.clamped_count());
             for quantile in [0.0, 0.25, 0.5, 0.9, 0.99, 1.0] {
                 prop_assert_eq!(merged.quantile_us(quantile), together.quantile_us(quantile));
             }

@@ -4,11 +4,11 @@
 //! difference. A server is a process group: its workers are its cost too. Reading `/proc` costs the sampled process
 //! nothing. Everything is Linux only, and `None` where it is not to be had.
 
+use derive_more::Add;
 use serde::{Deserialize, Serialize};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::ops::Add;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl ProcessSample {
 
 /// What a thread has cost since it began. A thread takes its counters with it when it ends, so one that ends before its
 /// process is read says this last.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Add)]
 pub struct ThreadCost {
     cpu: Duration,
     run_delay: Duration,
@@ -60,17 +60,6 @@ impl ThreadCost {
             run_delay: Duration::from_nanos(run_delay_ns(&schedstat)?),
             context_switches: context_switches(&status)?,
         })
-    }
-}
-
-impl Add for ThreadCost {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self {
-            cpu: self.cpu + other.cpu,
-            run_delay: self.run_delay + other.run_delay,
-            context_switches: self.context_switches + other.context_switches,
-        }
     }
 }
 

@@ -10,7 +10,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -92,7 +91,7 @@ impl Append {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publication {
     /// Lines with their due times, counted from `start`; never decreasing. The first gets seq 1.
-    pub lines: Vec<(Duration, NewLine)>,
+    pub lines: Arc<[(Duration, NewLine)]>,
     /// Instant that due times count from.
     pub start: Instant,
     /// Warm-up: lines due earlier are sent, but not measured.
@@ -102,8 +101,6 @@ pub struct Publication {
 /// Outcome of a publication.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Published {
-    /// Send time of each line: entry into the write. Shorter than the publication if it was stopped.
-    pub sent: Vec<Instant>,
     /// Lateness, actual send − due time, per measured line: the harness's own fault.
     pub send_lateness: LatencyHistogram,
     /// Time to append, send → 201, per measured line: the store's share. Where a request has to wait for the previous
@@ -111,10 +108,6 @@ pub struct Published {
     pub append: LatencyHistogram,
     /// Lines that the server acknowledged, with the seqs that were expected.
     pub lines_acknowledged: u64,
-    /// Bytes written to the server.
-    pub up_bytes: u64,
-    /// Bytes read from the server.
-    pub down_bytes: u64,
     /// Connections used: more than one after long silences, or if the server closes after each answer.
     pub connections_opened: u64,
     /// Cost of the publisher's threads, which have ended. `None` where the system does not tell.
@@ -127,35 +120,21 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Publisher {
     thread: JoinHandle<Published>,
-    stop: Arc<AtomicBool>,
-    lines_sent: Arc<AtomicU64>,
 }
 
 impl Publisher {
     /// Connects, then publishes on a thread of its own. Fails if the server cannot be reached.
     pub fn start(target: PublisherTarget, publication: Publication) -> io::Result<Self> {
         let connection = Connection::open(&target)?;
-        let (stop, lines_sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let task = Task { target, stop: stop.clone(), lines_sent: lines_sent.clone() };
         let thread = thread::Builder::new()
             .name("publisher".to_owned())
-            .spawn(move || task.publish(&publication, connection))?;
-        Ok(Self { thread, stop, lines_sent })
-    }
-
-    /// Counts the lines sent so far.
-    pub fn lines_sent(&self) -> u64 {
-        self.lines_sent.load(Ordering::Relaxed)
+            .spawn(move || Task { target }.publish(&publication, connection))?;
+        Ok(Self { thread })
     }
 
     /// Returns whether [`Self::join`] would return at once.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
-    }
-
-    /// Stops sending. The answers to what was sent are still waited for.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Waits until everything is sent and answered, and returns the outcome; blocks.
@@ -167,8 +146,6 @@ impl Publisher {
 /// Work of the publisher's thread.
 struct Task {
     target: PublisherTarget,
-    stop: Arc<AtomicBool>,
-    lines_sent: Arc<AtomicU64>,
 }
 
 impl Task {
@@ -184,7 +161,7 @@ impl Task {
         published
     }
 
-    /// Sends every line when it is due. Ends early if told to stop, or if nothing more can be sent.
+    /// Sends every line when it is due. Ends early if nothing more can be sent.
     fn send_all(
         &self,
         publication: &Publication,
@@ -224,8 +201,6 @@ impl Task {
             if measured {
                 published.send_lateness.record_n(lateness, lines_count);
             }
-            published.sent.extend(std::iter::repeat_n(sent, lines.len()));
-            self.lines_sent.fetch_add(lines_count, Ordering::Relaxed);
             first += lines_count;
             last_use = sent;
         }
@@ -275,7 +250,7 @@ impl Task {
         published: &mut Published,
     ) -> Result<bool, String> {
         loop {
-            if self.stop.load(Ordering::Relaxed) || connection.has_failed() {
+            if connection.has_failed() {
                 return Ok(false);
             }
             // A connection that was never used is left alone: a server that closes those would be connected to without
@@ -307,8 +282,6 @@ impl Published {
     fn add(&mut self, answers: Answers) {
         self.append.merge(&answers.append);
         self.lines_acknowledged += answers.lines_acknowledged;
-        self.up_bytes += answers.up_bytes;
-        self.down_bytes += answers.down_bytes;
         self.cost = self.cost.zip(answers.cost).map(|(all, more)| all + more);
         if let Some(problem) = answers.problem {
             // What the server said explains a failed write, not the other way round.

@@ -14,7 +14,6 @@ use super::due_table::DueTable;
 use super::followers::Followers;
 use super::gates;
 use super::kernel_memory::KernelMemory;
-use super::latency::LatencyHistogram;
 use super::network::Reach;
 use super::process_sampler::{ProcessReading, ThreadCost};
 use super::publisher::{Publication, Published, Publisher};
@@ -23,6 +22,7 @@ use super::run_error::RunError;
 use super::run_result::{CohortTraffic, RunResult, Verdict};
 use super::schedule::Schedule;
 use super::server_under_test::{Lines, ServerUnderTest};
+use super::statistics::merged;
 use super::subscribers::{Expected, Outcome, Subscribers};
 use super::watch::Watch;
 use crate::traffic::{Packets, Traffic};
@@ -93,11 +93,11 @@ async fn measure(
     for (follower, schedule) in followers.iter_mut().zip(schedules) {
         let lines: Vec<_> = schedule.lines().collect();
         let due: Vec<_> = lines.iter().map(|(due, _)| *due).collect();
-        let Lines { sent, expected: texts } = measured.lines(lines);
+        let Lines { sent, expected } = measured.lines(lines);
         let table = DueTable::new(start, due, cell.warm_up).until(schedule.duration());
         window.end = window.end.max(table.window().end);
         let table = Arc::new(table);
-        follower.expect(Arc::new(Expected { table, lines: texts }));
+        follower.expect(Arc::new(Expected { table, lines: expected }));
         let publication = Publication { lines: sent, start, warm_up: cell.warm_up };
         let target = measured.publisher(follower.deployment);
         publishers.push(Publisher::start(target, publication).map_err(RunError::Publisher)?);
@@ -179,8 +179,8 @@ async fn measure(
         connections_cut: outcome.connections_cut,
         traffic_seen_by_server,
         app_bytes: Some(outcome.app_bytes),
-        send_lateness: merged(&published, |published| &published.send_lateness),
-        append: merged(&published, |published| &published.append),
+        send_lateness: merged(published.iter().map(|published| &published.send_lateness)),
+        append: merged(published.iter().map(|published| &published.append)),
         server: after.0.since(&before.0),
         harness: after.1.since_with(&before.1, ended),
         server_pss_anon_per_connection_bytes: None,
@@ -222,12 +222,6 @@ impl Counted {
             length: self.at - earlier.at,
         }
     }
-}
-
-fn merged(published: &[Published], of: fn(&Published) -> &LatencyHistogram) -> LatencyHistogram {
-    let mut all = LatencyHistogram::default();
-    published.iter().for_each(|published| all.merge(of(published)));
-    all
 }
 
 async fn connected(followers: &[Followers], limit: Duration) -> Result<(), RunError> {

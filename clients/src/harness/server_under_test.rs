@@ -77,8 +77,8 @@ impl Contract {
 
 /// Lines of a schedule: as they are sent, and as they must arrive.
 pub(super) struct Lines {
-    pub(super) sent: Vec<(Duration, NewLine)>,
-    pub(super) expected: Vec<NewLine>,
+    pub(super) sent: Arc<[(Duration, NewLine)]>,
+    pub(super) expected: Arc<[(Duration, NewLine)]>,
 }
 
 impl ServerUnderTest {
@@ -185,16 +185,17 @@ impl ServerUnderTest {
     pub(super) fn lines(&self, lines: Vec<(Duration, NewLine)>) -> Lines {
         match &self.speaks {
             Speaks::Contract(_) => {
-                let expected = lines.iter().map(|(_, line)| line.clone()).collect();
-                Lines { sent: lines, expected }
+                let lines: Arc<[_]> = lines.into();
+                Lines { sent: lines.clone(), expected: lines }
             }
             // A line of such a server is a text and nothing else, so the text must contain its number.
             Speaks::Profile(_) => {
                 let numbered = |(seq, (due, line)): (u64, &(Duration, NewLine))| {
                     (*due, NewLine::plain(numbered::number(seq, &line.text)))
                 };
-                let expected = lines.iter().map(|(_, line)| NewLine::plain(line.text.as_str())).collect();
-                Lines { sent: (1..).zip(&lines).map(numbered).collect(), expected }
+                let sent = (1..).zip(&lines).map(numbered).collect();
+                let plain = |(due, line): (Duration, NewLine)| (due, NewLine::plain(line.text));
+                Lines { sent, expected: lines.into_iter().map(plain).collect() }
             }
         }
     }
@@ -256,7 +257,7 @@ impl ServerUnderTest {
             }
             Speaks::Profile(_) => {
                 let end = NewLine::plain(numbered::end(lines_count));
-                let lines = vec![(Duration::ZERO, end)];
+                let lines = [(Duration::ZERO, end)].into();
                 let publication = Publication { lines, start: Instant::now(), warm_up: Duration::ZERO };
                 let publisher = match Publisher::start(publisher, publication) {
                     Ok(publisher) => publisher,

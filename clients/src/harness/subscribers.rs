@@ -28,8 +28,8 @@ const STAGGER: Duration = Duration::from_micros(500);
 pub struct Expected {
     /// Due times of the lines.
     pub table: Arc<DueTable>,
-    /// Texts of the lines: the line with seq `s` is at index `s − 1`.
-    pub lines: Vec<NewLine>,
+    /// What each line says: the one with seq `s` is at `s − 1`. Shared with its publisher.
+    pub lines: Arc<[(Duration, NewLine)]>,
 }
 
 /// The lines that every subscriber expects, and the record that all share.
@@ -198,7 +198,7 @@ impl Subscribers {
 
     /// Returns the traffic of all subscribers so far.
     pub fn traffic(&self) -> Traffic {
-        self.meters.iter().fold(Traffic::default(), |sum, meter| sum + meter.traffic())
+        self.meters.iter().map(|meter| meter.traffic()).sum()
     }
 
     /// Waits until every subscriber has seen the end, at most `time_limit`. Then closes the books and returns the
@@ -285,7 +285,7 @@ async fn follow(
             let new_count = recorder.delivered_count() - delivered_before;
             let altered = batch.lines.iter().filter(|line| {
                 let index = usize::try_from(line.seq).unwrap_or(usize::MAX).wrapping_sub(1);
-                expected.lines.get(index).is_some_and(|published| *published != line.line)
+                expected.lines.get(index).is_some_and(|(_, published)| *published != line.line)
             });
             followed.altered_count += altered.count() as u64;
             followed.app_bytes += batch.lines.iter().map(|line| line.line.text.len() as u64).sum::<u64>();

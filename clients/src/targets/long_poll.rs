@@ -4,40 +4,38 @@
 //! say where the next one starts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hyper::StatusCode;
 
-use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
-use crate::http::{Cut, Http, Refusal, refused};
+use super::resuming::Follow;
+use super::{News, PROFILE_SILENCE_MAX, Position, Source};
+use crate::http::{Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
-use crate::traffic::Traffic;
 use crate::wire::Outcome;
-use crate::{Options, Received, SubscribeError, Subscriber};
+use crate::{Options, Received, ServerUrl, SubscribeError};
 
-/// A long-polling subscriber.
+/// Follows by long polling.
 pub(super) struct LongPoll {
-    position: Position,
     http: Http,
     meter: Arc<Meter>,
 }
 
 impl LongPoll {
-    pub(super) fn new(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), options);
-        Self { position: Position::new(&target), http, meter }
+    pub(super) fn new(server: ServerUrl, options: &Options, meter: Arc<Meter>) -> Self {
+        Self { http: Http::new(server, meter.clone(), options), meter }
     }
+}
 
-    /// One question, one answer; `None`: there was no news.
-    async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
-        let path = self.position.path();
+#[async_trait]
+impl Follow for LongPoll {
+    /// One question, one answer.
+    async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal> {
         // How long it holds is the server's own business, as long as it is not taken for dead.
         self.meter.asks(Question::Held);
-        let answer = match self.http.get(&path, &self.position.headers(), PROFILE_SILENCE_MAX).await {
-            Ok(answer) => answer,
-            Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
-        };
+        let answer = self.http.get(&position.path(), &position.headers(), PROFILE_SILENCE_MAX).await?;
         match answer.status {
             StatusCode::OK => {
                 self.meter.count(Outcome::Data);
@@ -46,42 +44,22 @@ impl LongPoll {
                     SubscribeError::Contract(format!("an answer that is no text: {error}"))
                 })?;
                 let mut news = News::default();
-                self.position.read(text, Source::Answer(&answer.headers), &mut news)?;
-                let received = self.position.received(news, answer.at);
-                if received.is_none() {
-                    // Asked again at once, it would say the same for ever.
-                    self.http.back_off("an answer without a line", None).await?;
-                }
-                Ok(received)
+                position.read(text, Source::Answer(&answer.headers), &mut news)?;
+                // Asked again at once, it would say the same for ever.
+                let without = || Refusal::Later { why: "an answer without a line".to_owned(), advised: None };
+                position.received(news, answer.at).ok_or_else(without).map(Some)
             }
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::REQUEST_TIMEOUT => {
                 self.meter.count(Outcome::Timeout);
                 self.http.succeeded();
                 Ok(None)
             }
-            _ => match refused(&answer, &self.meter) {
-                Refusal::Final(error) => Err(error),
-                Refusal::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
-            },
-        }
-    }
-}
-
-#[async_trait]
-impl Subscriber for LongPoll {
-    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
-        loop {
-            if let Some(ended) = &self.position.ended {
-                return Ok(ended.clone());
-            }
-            if let Some(received) = self.poll().await? {
-                return Ok(received);
-            }
+            _ => Err(refused(&answer, &self.meter)),
         }
     }
 
-    fn traffic(&self) -> Traffic {
-        self.meter.traffic()
+    async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
+        self.http.back_off(why, advised).await
     }
 }
 
@@ -89,7 +67,7 @@ impl Subscriber for LongPoll {
 mod tests {
     use super::*;
     use crate::targets::profile::Profile;
-    use crate::targets::subscribe;
+    use crate::targets::{ProfileTarget, subscribe};
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::TcpListener;
 

@@ -9,6 +9,7 @@ pub mod line;
 mod long_poll;
 pub mod numbered;
 pub mod profile;
+mod resuming;
 mod sse;
 pub mod template;
 mod websocket;
@@ -25,6 +26,7 @@ use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
 use line::Found;
 use numbered::Numbered;
 use profile::{Profile, SendBack, Subscribe, Take, Wire};
+use resuming::Resuming;
 
 /// Such a server promises no sign of life, so its silence is none of death: a log may rest for this long before its
 /// subscriber comes back by itself, which would cost lines where nothing is kept.
@@ -43,15 +45,20 @@ pub struct ProfileTarget {
 
 /// A subscriber of a server with a profile. Connects when it is first asked for a batch.
 pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Box<dyn Subscriber> {
+    let position = Position::new(&target);
+    let (server, counted) = (target.server, meter.clone());
     match &target.profile.subscribe.wire {
         Wire::Sse { event } => {
-            let event = event.clone();
-            Box::new(sse::Sse::new(target, event, options, meter))
+            let sse = sse::Sse::new(server, event.clone(), options, meter);
+            Box::new(Resuming::new(sse, position, counted))
         }
-        Wire::LongPoll => Box::new(long_poll::LongPoll::new(target, options, meter)),
+        Wire::LongPoll => {
+            let long_poll = long_poll::LongPoll::new(server, options, meter);
+            Box::new(Resuming::new(long_poll, position, counted))
+        }
         Wire::Websocket(speech) => {
-            let speech = speech.clone();
-            Box::new(websocket::Websocket::new(target, speech, options, meter))
+            let websocket = websocket::Websocket::new(server, speech.clone(), options, meter);
+            Box::new(Resuming::new(websocket, position, counted))
         }
     }
 }
@@ -215,6 +222,12 @@ fn percent_encoded(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::SinkExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+    use tokio_tungstenite::accept_async;
+    use tokio_tungstenite::tungstenite::Message;
 
     const PROFILE: &str = r#"
 about = "An example."
@@ -274,5 +287,42 @@ text = "/text"
         position.read(r#"{"text":"welcome"}"#, Source::Frame, &mut news).unwrap();
         assert_eq!(news.lines[0].seq, 0);
         assert!(position.read("no JSON", Source::Frame, &mut news).is_err());
+    }
+    /// A server that drops its first connection and, once `meter` has told of that outage, brings a line on the second.
+    async fn interrupted(listener: TcpListener, wire: &str, meter: Arc<Meter>) -> TcpStream {
+        drop(listener.accept().await.unwrap());
+        meter.outage().wait_for(Option::is_some).await.unwrap();
+        let (mut socket, _) = listener.accept().await.unwrap();
+        if wire == "websocket" {
+            let mut socket = accept_async(socket).await.unwrap();
+            socket.send(Message::text("1 a")).await.unwrap();
+            return socket.into_inner();
+        }
+        let asked = socket.read(&mut [0; 1024]).await.unwrap();
+        assert!(asked > 0);
+        let body = if wire == "sse" { "data: 1 a\n\n" } else { "1 a" };
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        socket
+    }
+
+    #[tokio::test]
+    async fn on_every_wire_the_meter_tells_of_an_outage_until_the_server_answers() {
+        for wire in ["long-poll", "sse", "websocket"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+            let profile = "about = \"x\"\nurl = \"http://127.0.0.1:1\"\npublish = { path = \"/\", body = \"{text}\" }\n";
+            let profile = format!("{profile}subscribe = {{ wire = \"{wire}\", path = \"/\" }}");
+            let profile = Arc::new(Profile::parse("example", &profile).unwrap());
+            let options = Options { reconnect_max: Duration::from_millis(10), ..Options::default() };
+            let meter = Meter::new();
+            let target = ProfileTarget { profile, server, deployment: "web".to_owned() };
+            let mut subscriber = subscribe(target, &options, meter.clone());
+            let both =
+                async { tokio::join!(interrupted(listener, wire, meter.clone()), subscriber.next_batch()) };
+            let (_open, received) = timeout(Duration::from_secs(10), both).await.expect(wire);
+            assert_eq!(received.unwrap().batch.lines[0].line.text, "a", "{wire}");
+            assert_eq!(*meter.outage().borrow(), None, "{wire}");
+        }
     }
 }

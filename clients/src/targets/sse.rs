@@ -10,17 +10,16 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 use tokio::time::timeout;
 
-use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
+use super::resuming::Follow;
+use super::{News, PROFILE_SILENCE_MAX, Position, Source};
 use crate::event_stream::EventStreamParser;
-use crate::http::{Body, Cut, Http, Refusal, refused};
+use crate::http::{Body, Http, Refusal, refused};
 use crate::meter::Meter;
-use crate::traffic::Traffic;
 use crate::wire::Outcome;
-use crate::{Options, Received, SubscribeError, Subscriber};
+use crate::{Options, Received, ServerUrl, SubscribeError};
 
-/// A subscriber of server-sent events.
+/// Follows by server-sent events.
 pub(super) struct Sse {
-    position: Position,
     /// The type of events that carry lines.
     event: String,
     stream: Option<(Body, EventStreamParser)>,
@@ -31,73 +30,46 @@ pub(super) struct Sse {
 }
 
 impl Sse {
-    pub(super) fn new(target: ProfileTarget, event: String, options: &Options, meter: Arc<Meter>) -> Self {
-        let http = Http::new(target.server.clone(), meter.clone(), options);
-        Self { position: Position::new(&target), event, stream: None, retry: None, http, meter }
+    pub(super) fn new(server: ServerUrl, event: String, options: &Options, meter: Arc<Meter>) -> Self {
+        let http = Http::new(server, meter.clone(), options);
+        Self { event, stream: None, retry: None, http, meter }
     }
 
-    async fn open(&mut self) -> Result<(), SubscribeError> {
-        let path = self.position.path();
-        let response = match self.http.open(&path, &self.position.headers(), PROFILE_SILENCE_MAX).await {
-            Ok(response) => response,
-            Err(Cut(why)) => return self.http.back_off(&why, None).await,
-        };
-        if response.status() == StatusCode::OK {
-            self.meter.count(Outcome::Data);
-            self.http.succeeded();
-            let parser = EventStreamParser::new(self.position.event_id());
-            self.stream = Some((response.into_body(), parser));
-            return Ok(());
+    async fn open(&mut self, position: &Position) -> Result<(Body, EventStreamParser), Refusal> {
+        let response = self.http.open(&position.path(), &position.headers(), PROFILE_SILENCE_MAX).await?;
+        if response.status() != StatusCode::OK {
+            let answer = self.http.refusal(response).await;
+            return Err(refused(&answer, &self.meter));
         }
-        let answer = self.http.refusal(response).await;
-        match refused(&answer, &self.meter) {
-            Refusal::Final(error) => Err(error),
-            Refusal::Later { why, advised } => self.http.back_off(&why, advised).await,
-        }
-    }
-
-    /// Reads until there is something to return; `None`: the stream was cut, come back later.
-    async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
-        let mut events = Vec::new();
-        loop {
-            let Some((body, parser)) = &mut self.stream else { return Ok(None) };
-            let Ok(Ok(Some((chunk, at)))) = timeout(PROFILE_SILENCE_MAX, self.http.chunk(body)).await else {
-                return Ok(None);
-            };
-            parser.push(&chunk, &mut events).map_err(|error| SubscribeError::Contract(error.to_string()))?;
-            self.retry = parser.retry();
-            let mut news = News::default();
-            for event in events.drain(..).filter(|event| event.event == self.event) {
-                self.position.read(&event.data, Source::Event { id: &event.id }, &mut news)?;
-            }
-            if let Some(received) = self.position.received(news, at) {
-                return Ok(Some(received));
-            }
-        }
+        self.meter.count(Outcome::Data);
+        self.http.succeeded();
+        Ok((response.into_body(), EventStreamParser::new(position.event_id())))
     }
 }
 
 #[async_trait]
-impl Subscriber for Sse {
-    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
-        loop {
-            if let Some(ended) = &self.position.ended {
-                return Ok(ended.clone());
-            }
-            if self.stream.is_none() {
-                self.open().await?;
-                continue;
-            }
-            if let Some(received) = self.read().await? {
-                return Ok(received);
-            }
+impl Follow for Sse {
+    async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal> {
+        if self.stream.is_none() {
+            self.stream = Some(self.open(position).await?);
+        }
+        let Some((body, parser)) = &mut self.stream else { return Ok(None) };
+        let Ok(Ok(Some((chunk, at)))) = timeout(PROFILE_SILENCE_MAX, self.http.chunk(body)).await else {
             self.stream = None;
             self.http.disconnect();
-            self.http.back_off("the stream was cut", self.retry).await?;
+            return Err(Refusal::Later { why: "the stream was cut".to_owned(), advised: self.retry });
+        };
+        let mut events = Vec::new();
+        parser.push(&chunk, &mut events).map_err(|error| SubscribeError::Contract(error.to_string()))?;
+        self.retry = parser.retry();
+        let mut news = News::default();
+        for event in events.iter().filter(|event| event.event == self.event) {
+            position.read(&event.data, Source::Event { id: &event.id }, &mut news)?;
         }
+        Ok(position.received(news, at))
     }
 
-    fn traffic(&self) -> Traffic {
-        self.meter.traffic()
+    async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
+        self.http.back_off(why, advised).await
     }
 }

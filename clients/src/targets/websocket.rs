@@ -14,19 +14,18 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::profile::Speech;
-use super::{News, PROFILE_SILENCE_MAX, Position, ProfileTarget, Source};
+use super::resuming::Follow;
+use super::{News, PROFILE_SILENCE_MAX, Position, Source};
 use crate::backoff::Backoff;
 use crate::http::Refusal;
 use crate::meter::{Meter, MeteredSocket};
-use crate::traffic::Traffic;
 use crate::transports::WEBSOCKET_FIRST_CEILING;
 use crate::upgrade::{opened, upgrade};
-use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
+use crate::{Options, Received, ServerUrl, SubscribeError};
 
-/// A WebSocket subscriber.
+/// Follows by WebSocket frames.
 pub(super) struct Websocket {
     server: ServerUrl,
-    position: Position,
     speech: Speech,
     socket: Option<WebSocketStream<MeteredSocket>>,
     backoff: Backoff,
@@ -34,36 +33,23 @@ pub(super) struct Websocket {
 }
 
 impl Websocket {
-    pub(super) fn new(target: ProfileTarget, speech: Speech, options: &Options, meter: Arc<Meter>) -> Self {
+    pub(super) fn new(server: ServerUrl, speech: Speech, options: &Options, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::new(WEBSOCKET_FIRST_CEILING, options);
-        let position = Position::new(&target);
-        Self { server: target.server, position, speech, socket: None, backoff, meter }
-    }
-
-    async fn open(&mut self) -> Result<(), SubscribeError> {
-        match opened(self.handshake(), &self.meter).await {
-            Ok(socket) => {
-                self.backoff.succeeded();
-                self.socket = Some(socket);
-                Ok(())
-            }
-            Err(Refusal::Final(error)) => Err(error),
-            Err(Refusal::Later { why, advised }) => self.back_off(&why, advised).await,
-        }
+        Self { server, speech, socket: None, backoff, meter }
     }
 
     /// Upgrades and says what the profile says first.
-    async fn handshake(&self) -> Result<WebSocketStream<MeteredSocket>, Error> {
+    async fn handshake(&self, position: &Position) -> Result<WebSocketStream<MeteredSocket>, Error> {
         let value = |text: &str| HeaderValue::from_str(text).expect("the profile's headers were checked");
         let mut headers = Vec::new();
-        for (name, text) in self.position.headers() {
+        for (name, text) in position.headers() {
             headers.push((HeaderName::from_bytes(name.as_bytes())?, value(&text)));
         }
         headers.extend(self.speech.protocol.iter().map(|text| (SEC_WEBSOCKET_PROTOCOL, value(text))));
-        let path = self.position.path();
+        let path = position.path();
         let mut socket = upgrade(self.server.authority(), &path, headers, self.meter.clone()).await?;
         for frame in &self.speech.send {
-            socket.send(Message::text(frame.fill(&self.position.deployment, ""))).await?;
+            socket.send(Message::text(frame.fill(&position.deployment, ""))).await?;
         }
         Ok(socket)
     }
@@ -82,52 +68,40 @@ impl Websocket {
     }
 
     /// Says what the profile answers to a frame. An answer that cannot be written is noticed by the next read.
-    async fn answer(&mut self, frame: &str) {
+    async fn answer(&mut self, frame: &str, deployment: &str) {
         let Some(socket) = &mut self.socket else { return };
         let mut answers = self.speech.answers.iter();
         if let Some(answer) = answers.find(|answer| frame.starts_with(&answer.begins)) {
-            let _ = socket.send(Message::text(answer.send.fill(&self.position.deployment, ""))).await;
+            let _ = socket.send(Message::text(answer.send.fill(deployment, ""))).await;
         }
-    }
-
-    async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
-        let delay = self.backoff.failed(advised).ok_or_else(|| SubscribeError::Unreachable {
-            server: self.server.to_string(),
-            failures: self.backoff.failures() - 1,
-            last: why.to_owned(),
-        })?;
-        tokio::time::sleep(delay).await;
-        Ok(())
     }
 }
 
 #[async_trait]
-impl Subscriber for Websocket {
-    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
-        loop {
-            if let Some(ended) = &self.position.ended {
-                return Ok(ended.clone());
-            }
-            if self.socket.is_none() {
-                self.open().await?;
-                continue;
-            }
-            let Some((frame, at)) = self.frame().await else {
-                self.socket = None;
-                self.back_off("the socket was closed", None).await?;
-                continue;
-            };
-            let mut news = News::default();
-            self.position.read(&frame, Source::Frame, &mut news)?;
-            if let Some(received) = self.position.received(news, at) {
-                return Ok(received);
-            }
-            self.answer(&frame).await;
+impl Follow for Websocket {
+    async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal> {
+        if self.socket.is_none() {
+            self.socket = Some(opened(self.handshake(position), &self.meter).await?);
+            self.backoff.succeeded();
+            self.meter.succeeded();
         }
+        let Some((frame, at)) = self.frame().await else {
+            self.socket = None;
+            return Err(Refusal::Later { why: "the socket was closed".to_owned(), advised: None });
+        };
+        let mut news = News::default();
+        position.read(&frame, Source::Frame, &mut news)?;
+        let received = position.received(news, at);
+        if received.is_none() {
+            self.answer(&frame, &position.deployment).await;
+        }
+        Ok(received)
     }
 
-    fn traffic(&self) -> Traffic {
-        self.meter.traffic()
+    async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
+        let delay = self.backoff.after(why, advised, &self.server, &self.meter)?;
+        tokio::time::sleep(delay).await;
+        Ok(())
     }
 }
 
@@ -135,7 +109,7 @@ impl Subscriber for Websocket {
 mod tests {
     use super::*;
     use crate::targets::profile::Profile;
-    use crate::targets::subscribe;
+    use crate::targets::{ProfileTarget, subscribe};
     use tokio::net::TcpListener;
     use tokio_tungstenite::accept_hdr_async;
     use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};

@@ -3,12 +3,13 @@
 //! The WebSocket transports and the ledgers of lanes use it. They decide what a message means and what is answered:
 //! nothing is sent from here.
 
+mod body;
 mod command;
+mod control;
 mod messages;
 
 use std::pin::Pin;
 use std::task::{Context as Task, Poll, ready};
-use std::time::Duration;
 
 use actix_http::ws::{self, HandshakeError};
 use actix_web::http::header::{
@@ -18,16 +19,13 @@ use actix_web::http::{StatusCode, Version};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::stream::{Stream, StreamExt};
 
+pub(crate) use self::body::{CLOSE_TIMEOUT, Driven, body};
 pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
+pub(crate) use self::control::{Control, ControlFrame, Heard, Phase};
 use self::messages::Messages;
 pub(crate) use self::messages::{Longest, Message, Violation};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::no_store;
-
-/// Time for the client to answer our close frame before the TCP connection is closed.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Heartbeats without any message from the client after which the socket is closed.
-pub(crate) const UNANSWERED_PINGS_MAX: u32 = 2;
 
 /// Checks the handshake and starts the 101 answer, or refuses it with plain HTTP.
 pub(crate) fn accept(request: &HttpRequest) -> Result<HttpResponseBuilder, Refusal> {

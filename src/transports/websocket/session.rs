@@ -6,9 +6,8 @@
 
 use std::time::Duration;
 
-use actix_http::ws::{CloseCode, CloseReason};
+use actix_http::ws::CloseCode;
 use actix_web::http::StatusCode;
-use bytes::Bytes;
 use wirelab_clients::wire::{
     Appended, ClientFrame, Cursor, DeploymentId, From as Position, NewLine, Problem, Reference, ServerFrame,
 };
@@ -16,7 +15,9 @@ use wirelab_clients::wire::{
 use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
-use crate::exchange::upgrade::{self, Message, REPEATED_CHARS_MAX, UNANSWERED_PINGS_MAX, Violation};
+use crate::exchange::upgrade::{
+    self, Control, ControlFrame, Heard, Message, Phase, REPEATED_CHARS_MAX, Violation,
+};
 use crate::reader::{EncodedBatch, ReadError};
 
 /// Largest number of rooms of one socket. Each may hold one batch while the socket is paused: 8 MiB in total.
@@ -28,12 +29,8 @@ pub(crate) enum Outgoing {
     Frame(ServerFrame),
     /// One text frame per line, encoded already.
     Lines(DeploymentId, EncodedBatch),
-    /// A Ping frame.
-    Ping,
-    /// The answer to a Ping frame.
-    Pong(Bytes),
-    /// A Close frame.
-    Close(Option<CloseReason>),
+    /// A ping, a pong or a close frame.
+    Control(ControlFrame),
 }
 
 /// I/O that a command needs.
@@ -69,24 +66,12 @@ pub(super) enum Effect {
     Resume,
 }
 
-/// Phase of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Lines are sent as they come.
-    Open,
-    /// The server's close frame is sent; the client's answer is awaited.
-    Closing,
-    /// Nothing more will be sent or read.
-    Closed,
-}
-
 /// The session of one socket.
 #[derive(Debug)]
 pub(crate) struct Session {
     rooms: Vec<Room>,
     a_room_is_over: bool,
-    unanswered_pings: u32,
-    phase: Phase,
+    control: Control,
     output: Vec<Outgoing>,
 }
 
@@ -105,8 +90,7 @@ impl Session {
         let mut session = Self {
             rooms: Vec::new(),
             a_room_is_over: false,
-            unanswered_pings: 0,
-            phase: Phase::Open,
+            control: Control::default(),
             output: vec![Outgoing::Frame(hello)],
         };
         session.enter(deployment, cursor, None);
@@ -115,7 +99,7 @@ impl Session {
 
     /// Returns the phase of the session.
     pub(crate) fn phase(&self) -> Phase {
-        self.phase
+        self.control.phase()
     }
 
     /// Returns what is to be sent now, in order.
@@ -125,25 +109,11 @@ impl Session {
 
     /// Handles a message of the client.
     pub(super) fn receive(&mut self, message: Message, now_us: u64) -> Option<Effect> {
-        self.unanswered_pings = 0;
-        if self.phase != Phase::Open {
-            // The server's close frame is sent: only the client's matters now.
-            if matches!(message, Message::Close(_)) {
-                self.phase = Phase::Closed;
-            }
-            return None;
-        }
-        match message {
-            Message::Text(text) => return self.command(&text, now_us),
-            Message::Binary => self.close(CloseCode::Unsupported, "commands are text frames"),
-            Message::Ping(payload) => self.output.push(Outgoing::Pong(payload)),
-            Message::Pong => {}
-            Message::Close(reason) => {
-                // The code is echoed; the client knows its own reason.
-                let echo = reason.map(|reason| reason.code.into());
-                self.output.push(Outgoing::Close(echo));
-                self.phase = Phase::Closed;
-            }
+        match self.control.receive(message) {
+            Heard::Text(text) => return self.command(&text, now_us),
+            Heard::Binary => self.close(CloseCode::Unsupported, "commands are text frames"),
+            Heard::Answered(frame) => self.output.push(Outgoing::Control(frame)),
+            Heard::Nothing => {}
         }
         None
     }
@@ -155,7 +125,7 @@ impl Session {
 
     /// Ends the session because the client is gone without a close frame.
     pub(crate) fn vanish(&mut self) {
-        self.phase = Phase::Closed;
+        self.control.vanish();
     }
 
     /// Handles the result of the last [`Ask`].
@@ -207,7 +177,7 @@ impl Session {
     /// The engine then calls [`Self::settle`], once every received command is answered. A socket whose rooms were only
     /// left stays open.
     pub(crate) fn is_over(&self) -> bool {
-        self.phase == Phase::Open && self.a_room_is_over && self.rooms.is_empty()
+        self.phase() == Phase::Open && self.a_room_is_over && self.rooms.is_empty()
     }
 
     /// Closes a socket whose rooms are over.
@@ -218,14 +188,7 @@ impl Session {
     /// Handles a heartbeat in which nothing was sent: sends a Ping, or closes the socket if the last ones were not
     /// answered.
     pub(crate) fn fall_silent(&mut self) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        if self.unanswered_pings == UNANSWERED_PINGS_MAX {
-            return self.close(CloseCode::Policy, "no pong within two heartbeats");
-        }
-        self.unanswered_pings += 1;
-        self.output.push(Outgoing::Ping);
+        self.output.extend(self.control.fall_silent().map(Outgoing::Control));
     }
 
     /// Closes the socket because the server stops.
@@ -315,13 +278,10 @@ impl Session {
 
     /// Sends the close frame and ends all rooms.
     fn close(&mut self, code: CloseCode, reason: &str) {
-        if self.phase != Phase::Open {
-            return;
+        if let Some(frame) = self.control.close(code, reason) {
+            self.output.push(Outgoing::Control(frame));
+            self.rooms.clear();
         }
-        let description = (!reason.is_empty()).then(|| reason.to_owned());
-        self.output.push(Outgoing::Close(Some(CloseReason { code, description })));
-        self.rooms.clear();
-        self.phase = Phase::Closing;
     }
 }
 

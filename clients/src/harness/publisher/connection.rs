@@ -41,8 +41,6 @@ pub(super) struct Post {
 pub(super) struct Answers {
     pub(super) append: LatencyHistogram,
     pub(super) lines_acknowledged: u64,
-    pub(super) up_bytes: u64,
-    pub(super) down_bytes: u64,
     /// Cost of the reading thread.
     pub(super) cost: Option<ThreadCost>,
     pub(super) problem: Option<String>,
@@ -54,7 +52,6 @@ pub(super) struct Connection {
     stream: TcpStream,
     posts: mpsc::Sender<Post>,
     posts_sent: u64,
-    up_bytes: u64,
     shared: Arc<Shared>,
     reader: JoinHandle<Answers>,
 }
@@ -97,7 +94,7 @@ impl Connection {
         };
         let reader =
             thread::Builder::new().name("publisher-answers".to_owned()).spawn(move || reading.run())?;
-        Ok(Self { stream, posts, posts_sent: 0, up_bytes: 0, shared, reader })
+        Ok(Self { stream, posts, posts_sent: 0, shared, reader })
     }
 
     /// Writes one request. Does not wait for its answer.
@@ -111,9 +108,7 @@ impl Connection {
                 format!("the server has not read for {} s", WRITE_MAX.as_secs())
             }
             _ => format!("cannot send line {}: {error}", post.first),
-        })?;
-        self.up_bytes += request.len() as u64;
-        Ok(())
+        })
     }
 
     /// Returns whether every request has its answer.
@@ -148,7 +143,6 @@ impl Connection {
         let mut answers = self.reader.join().expect("the reading thread has no panic");
         // An error means that the server has closed already.
         let _ = self.stream.shutdown(Shutdown::Both);
-        answers.up_bytes = self.up_bytes;
         let unanswered = self.posts_sent - self.shared.answered.load(Ordering::Acquire);
         if unanswered > 0 {
             // A request was sent in the moment in which the server closed an idle connection.
@@ -226,7 +220,6 @@ impl Reading {
                 Err(_) => 0,
             };
             let at = Instant::now();
-            self.answers.down_bytes += read as u64;
             received.extend_from_slice(&chunk[..read]);
             self.unanswered.extend(self.posts.try_iter());
             let connection = if read == 0 { answer::Connection::Closed } else { answer::Connection::Open };

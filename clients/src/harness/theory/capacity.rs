@@ -11,21 +11,14 @@ pub fn users_max(requests_per_s_max: f64, latency_max_s: f64, one_way_s: f64) ->
     requests_per_s_max * (latency_max_s - one_way_s).max(0.0)
 }
 
-/// Returns F10: the MAL above which polling serves more users than pushing to `pushed_users_max`. It is N_push /
-/// Req_max (+ d).
-pub fn latency_crossover_s(pushed_users_max: f64, requests_per_s_max: f64, one_way_s: f64) -> f64 {
-    pushed_users_max / requests_per_s_max + one_way_s
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_paper_crosses_over_at_ten_seconds() {
-        let crossover_s = latency_crossover_s(25_000.0, 2_520.0, 0.0);
-        assert!((crossover_s - 9.92).abs() < 0.01, "{crossover_s}");
-        assert!((users_max(2_520.0, crossover_s, 0.0) - 25_000.0).abs() < 1e-6);
+        // 25 000 users of a push server against 2 520 requests per second.
+        assert!((users_max(2_520.0, 9.92, 0.0) - 25_000.0).abs() < 5.0);
         assert_eq!(users_max(2_520.0, 0.01, 0.02), 0.0);
     }
 }

@@ -1,0 +1,62 @@
+//! The loop that every subscriber of a server with a profile runs: read, back off after a failure, read on.
+//!
+//! A wire says how it connects and reads; the loop decides when it comes back and when it gives up. wirelab's own client
+//! halves in `transports` write this loop out, because each of them is to be read alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Position;
+use crate::http::Refusal;
+use crate::meter::Meter;
+use crate::traffic::Traffic;
+use crate::{Received, SubscribeError, Subscriber};
+
+/// How a server with a profile is followed on one wire.
+#[async_trait]
+pub(super) trait Follow: Send {
+    /// Reads on from `position`, and connects first if there is no connection. `None`: nothing yet, read again at once.
+    ///
+    /// Cancel-safe: `position` moves only when something is returned.
+    async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal>;
+
+    /// Stays away after a failure; errors when there were too many in a row.
+    async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError>;
+}
+
+/// A subscriber that comes back by itself.
+pub(super) struct Resuming<F> {
+    wire: F,
+    position: Position,
+    meter: Arc<Meter>,
+}
+
+impl<F: Follow> Resuming<F> {
+    /// Follows on `wire` from `position`; connects at the first batch.
+    pub(super) fn new(wire: F, position: Position, meter: Arc<Meter>) -> Self {
+        Self { wire, position, meter }
+    }
+}
+
+#[async_trait]
+impl<F: Follow> Subscriber for Resuming<F> {
+    async fn next_batch(&mut self) -> Result<Received, SubscribeError> {
+        loop {
+            if let Some(ended) = &self.position.ended {
+                return Ok(ended.clone());
+            }
+            match self.wire.read(&mut self.position).await {
+                Ok(Some(received)) => return Ok(received),
+                Ok(None) => {}
+                Err(Refusal::Final(error)) => return Err(error),
+                Err(Refusal::Later { why, advised }) => self.wire.back_off(&why, advised).await?,
+            }
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.meter.traffic()
+    }
+}
