@@ -26,7 +26,7 @@ use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::transports::ANSWER_TIMEOUT;
-use crate::wire::{Batch, From as Position, Transport};
+use crate::wire::{Batch, Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target, connect};
 
 /// How long a stream may take to say hello, which a server does at once. Two lost SYNs of a slow network fit.

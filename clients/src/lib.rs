@@ -51,7 +51,7 @@ pub use crate::options::{
 };
 use crate::traffic::Traffic;
 use crate::transports::{LongPoll, Ndjson, ShortPoll, Sse, Websocket};
-use crate::wire::{Batch, DeploymentId, From as Position, Gap, Transport};
+use crate::wire::{Batch, DeploymentId, Gap, Position, Transport};
 
 /// Follows one deployment's log, whatever the transport. Reconnects and resumes by itself.
 #[async_trait]

@@ -183,7 +183,7 @@ string_on_the_wire!(Cursor);
 
 /// Where a reader wants to start: the `from` parameter. Exclusive: lines with a larger seq follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub enum Position {
     /// Absent: from the first kept line.
     Start,
     /// `now`: only lines appended after this request.
@@ -192,7 +192,7 @@ pub enum From {
     After(Cursor),
 }
 
-impl FromStr for From {
+impl FromStr for Position {
     type Err = InvalidToken;
     fn from_str(text: &str) -> Result<Self, InvalidToken> {
         match text {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
-use wirelab_clients::wire::{From as Position, Transport};
+use wirelab_clients::wire::{Position, Transport};
 
 use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN};
 use crate::exchange::compression::Compression;

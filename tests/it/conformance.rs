@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use wirelab::store::memory::MemoryStore;
 use wirelab_clients::meter::Meter;
-use wirelab_clients::wire::{DeploymentId, From as Position, Line, Transport};
+use wirelab_clients::wire::{DeploymentId, Line, Position, Transport};
 use wirelab_clients::{Options, Polling, Subscriber, Target, connect};
 
 use crate::http::{Api, Headers, SOON, UPGRADE};

@@ -27,7 +27,7 @@ use super::theory::spread::Spread;
 use super::theory::{Setting, server_name};
 use crate::api::{Api, ApiError};
 use crate::options::Compression;
-use crate::wire::{DeploymentId, From as Position, Status, Transport};
+use crate::wire::{DeploymentId, Position, Status, Transport};
 use crate::{Options, ServerUrl, Target, connect};
 
 /// How long all of it may take on one server; a second is usual.

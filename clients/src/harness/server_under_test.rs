@@ -26,7 +26,7 @@ use crate::meter::Meter;
 use crate::targets::profile::{Profile, ServerOf};
 use crate::targets::{ProfileTarget, numbered, subscribe};
 use crate::traffic::Traffic;
-use crate::wire::{From as Position, NewLine, Status, Transport};
+use crate::wire::{NewLine, Position, Status, Transport};
 use crate::{Options, ServerUrl, Subscriber, Target, connect, os};
 
 /// Connections of a run besides its subscribers': publisher, API, and reconnects while the old ones close.

@@ -16,7 +16,7 @@ use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, From as Position, Outcome, Transport, cursor_of_entity_tag};
+use crate::wire::{Batch, Outcome, Position, Transport, cursor_of_entity_tag};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// How much longer than the hold we wait: the server must be the one that ends it, or its answer would cross our

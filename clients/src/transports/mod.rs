@@ -19,7 +19,7 @@ pub use websocket::Websocket;
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
-use crate::wire::{Batch, Cursor, From as Position, Line, Transport};
+use crate::wire::{Batch, Cursor, Line, Position, Transport};
 use crate::{Options, Received, SubscribeError, Target};
 
 /// First back-off ceiling of transports whose server advises no other.

@@ -17,7 +17,7 @@ use crate::meter::Meter;
 use crate::poll_schedule::{Brought, Poll, Timetable};
 use crate::timing::Question;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, From as Position, Outcome, Transport};
+use crate::wire::{Batch, Outcome, Position, Transport};
 use crate::{Condition, Options, Received, SubscribeError, Subscriber, Target};
 
 /// What the polls of all clients of this process are aligned to, if they are.

@@ -19,7 +19,7 @@ use crate::http::Refusal;
 use crate::meter::{Meter, MeteredSocket};
 use crate::traffic::Traffic;
 use crate::upgrade::{opened, upgrade};
-use crate::wire::{BATCH_LINES_MAX, Cursor, From as Position, Gap, ServerFrame, Transport};
+use crate::wire::{BATCH_LINES_MAX, Cursor, Gap, Position, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A socket that was closed on thousands of clients must not see them all at once: the first attempt of each is

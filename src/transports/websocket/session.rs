@@ -10,7 +10,7 @@ use actix_http::ws::{CloseCode, CloseReason};
 use actix_web::http::StatusCode;
 use bytes::Bytes;
 use wirelab_clients::wire::{
-    Appended, ClientFrame, Cursor, DeploymentId, From as Position, NewLine, Problem, Reference, ServerFrame,
+    Appended, ClientFrame, Cursor, DeploymentId, NewLine, Position, Problem, Reference, ServerFrame,
 };
 
 use crate::exchange::new_lines;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use wirelab_clients::meter::Meter;
 use wirelab_clients::traffic::{Packets, Traffic};
-use wirelab_clients::wire::{Cursor, DeploymentId, From as Position, Status, Transport};
+use wirelab_clients::wire::{Cursor, DeploymentId, Position, Status, Transport};
 use wirelab_clients::{HttpVersion, Options, Polling, SubscribeError, Subscriber, Target, connect};
 
 use super::{Kept, Wire};

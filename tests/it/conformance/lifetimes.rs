@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wirelab_clients::Options;
-use wirelab_clients::wire::{DeploymentId, From as Position, Status, Transport};
+use wirelab_clients::wire::{DeploymentId, Position, Status, Transport};
 
 use super::{Kept, follow, follow_to_the_end, is_the_log, quick, subscriber_with};
 use crate::http::{Api, Connection, half_close, path, upgrade};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use wirelab_clients::SubscribeError;
 use wirelab_clients::wire::{
-    Batch, Cursor, Deployment, From as Position, NdjsonControl, NdjsonRecord, Problem, ServerFrame, Status,
+    Batch, Cursor, Deployment, NdjsonControl, NdjsonRecord, Position, Problem, ServerFrame, Status,
     Transport, cursor_of_entity_tag, entity_tag,
 };
 

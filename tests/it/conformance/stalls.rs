@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use wirelab_clients::harness::process_sampler::ProcessSample;
-use wirelab_clients::wire::{Batch, DeploymentId, From as Position, Line, ServerFrame, Transport};
+use wirelab_clients::wire::{Batch, DeploymentId, Line, Position, ServerFrame, Transport};
 
 use super::{Kept, Wire, subscriber, upgrade};
 use crate::http::{Api, Connection, SOON, Socket, path};

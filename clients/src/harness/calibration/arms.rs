@@ -13,7 +13,7 @@ use crate::meter::Meter;
 use crate::options::Condition;
 use crate::traffic::Traffic;
 use crate::transports::{ANSWER_TIMEOUT, path};
-use crate::wire::{Batch, Cursor, From as Position, NewLine, Transport, entity_tag};
+use crate::wire::{Batch, Cursor, NewLine, Position, Transport, entity_tag};
 use crate::{Options, Target, connect};
 
 /// The log's last seq where all have one digit, and where all that are asked for have two.

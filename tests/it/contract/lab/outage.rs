@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use wirelab_clients::meter::Meter;
-use wirelab_clients::wire::{Deployment, From as Position, Line, Status, Transport};
+use wirelab_clients::wire::{Deployment, Line, Position, Status, Transport};
 use wirelab_clients::{HttpVersion, Options, Polling, Target, connect};
 
 use crate::http::{Answer, Api, Connection, SOON, path};
