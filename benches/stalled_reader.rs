@@ -78,20 +78,19 @@ async fn append(api: &mut Api, id: &DeploymentId, appends: usize) -> Result<(), 
     Ok(())
 }
 
-/// A connection whose request was sent and whose answer is never read. A long poll asks again and again, as many
+/// A connection whose request was sent and whose answer is never read. A poll asks again and again, as many
 /// requests as fit: each is answered with a batch.
 fn stalled(server: &ServerProcess, transport: Transport, id: &DeploymentId) -> std::io::Result<TcpStream> {
     let mut socket = TcpStream::connect(server.addr())?;
     let path = transport.path().replace("{id}", id.as_str());
-    let upgrade = match transport {
-        Transport::Websocket | Transport::WebsocketActor => {
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        }
-        Transport::ShortPoll | Transport::LongPoll | Transport::Sse | Transport::Ndjson => "",
+    let upgrade = if transport.is_upgraded() {
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    } else {
+        ""
     };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{upgrade}\r\n", server.addr());
-    let repeated = if transport == Transport::LongPoll { 200 } else { 1 };
+    let repeated = if transport.waits().is_poll() { 200 } else { 1 };
     socket.write_all(request.repeat(repeated).as_bytes())?;
     Ok(socket)
 }

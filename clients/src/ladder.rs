@@ -167,10 +167,9 @@ async fn is_well(target: &Target) -> bool {
 
 /// Returns when a stream should have said hello and did not, although nothing failed.
 async fn stays_silent(rung: Transport, mut hello_by: Instant, meter: &Meter, target: &Target) {
-    match rung {
-        Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => {}
-        // A poll that is not answered in time is a failure by itself.
-        Transport::ShortPoll | Transport::LongPoll => return std::future::pending().await,
+    // A poll that is not answered in time is a failure by itself.
+    if rung.waits().is_poll() {
+        return std::future::pending().await;
     }
     let standing = meter.standing();
     loop {

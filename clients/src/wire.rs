@@ -213,6 +213,84 @@ pub fn cursor_of_entity_tag(tag: &str) -> Option<Cursor> {
     tag.strip_suffix(".end").unwrap_or(tag).parse().ok()
 }
 
+/// Which side waits for the next line: the question that tells transports apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Waits {
+    /// The client sleeps between requests; each is answered at once.
+    Client,
+    /// The server holds each request until there is a line or the hold expires.
+    ServerOnce,
+    /// The server keeps one answer open and sends each line on it.
+    ServerForever,
+}
+
+impl Waits {
+    /// The words in `/api/transports`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client, between requests",
+            Self::ServerOnce => "server, once per request",
+            Self::ServerForever => "server, for ever",
+        }
+    }
+
+    /// Whether the client asks again after each answer.
+    pub const fn is_poll(self) -> bool {
+        match self {
+            Self::Client | Self::ServerOnce => true,
+            Self::ServerForever => false,
+        }
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The format of what crosses the network: what a client must be able to read. Several transports may share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// A [`Batch`] per answer, or 304.
+    ShortPoll,
+    /// A [`Batch`] per answer, or 204.
+    LongPoll,
+    /// `text/event-stream`: an event per line.
+    Sse,
+    /// `application/x-ndjson`: an [`NdjsonRecord`] per line.
+    Ndjson,
+    /// After an upgrade, a text frame with a [`ServerFrame`] per line.
+    Websocket,
+}
+
+impl Wire {
+    /// The name in `/api/transports`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ShortPoll => "short-poll",
+            Self::LongPoll => "long-poll",
+            Self::Sse => "sse",
+            Self::Ndjson => "ndjson",
+            Self::Websocket => "websocket",
+        }
+    }
+
+    /// Whether the connection leaves HTTP.
+    pub const fn is_upgraded(self) -> bool {
+        match self {
+            Self::Websocket => true,
+            Self::ShortPoll | Self::LongPoll | Self::Sse | Self::Ndjson => false,
+        }
+    }
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// How lines reach a subscriber. A closed set: the compiler lists what a new one still lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
@@ -247,24 +325,29 @@ impl Transport {
         }
     }
 
-    /// The format on the wire: two engines of one wire share it, and with it their client.
-    pub const fn wire(self) -> &'static str {
+    /// The format of what crosses the network.
+    pub const fn wire(self) -> Wire {
         match self {
-            Self::ShortPoll => "short-poll",
-            Self::LongPoll => "long-poll",
-            Self::Sse => "sse",
-            Self::Ndjson => "ndjson",
-            Self::Websocket | Self::WebsocketActor => "websocket",
+            Self::ShortPoll => Wire::ShortPoll,
+            Self::LongPoll => Wire::LongPoll,
+            Self::Sse => Wire::Sse,
+            Self::Ndjson => Wire::Ndjson,
+            Self::Websocket | Self::WebsocketActor => Wire::Websocket,
         }
     }
 
-    /// Who waits for the next line, and for how long.
-    pub const fn waits(self) -> &'static str {
+    /// Which side waits for the next line, and for how long.
+    pub const fn waits(self) -> Waits {
         match self {
-            Self::ShortPoll => "client, between requests",
-            Self::LongPoll => "server, once per request",
-            Self::Sse | Self::Ndjson | Self::Websocket | Self::WebsocketActor => "server, for ever",
+            Self::ShortPoll => Waits::Client,
+            Self::LongPoll => Waits::ServerOnce,
+            Self::Sse | Self::Ndjson | Self::Websocket | Self::WebsocketActor => Waits::ServerForever,
         }
+    }
+
+    /// Whether its connections leave HTTP: then neither HTTP/2 nor a content coding applies to its lines.
+    pub const fn is_upgraded(self) -> bool {
+        self.wire().is_upgraded()
     }
 
     /// One sentence for people.

@@ -20,7 +20,7 @@ use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{DeploymentId, Line, Position, Transport};
 use wirelab_clients::{Options, Polling, Subscriber, Target, connect};
 
-use crate::http::{Api, Headers, SOON, UPGRADE};
+use crate::http::{Api, SOON};
 use crate::server::{Binary, Server, giving_up_after};
 
 pub(crate) use counts::*;
@@ -81,34 +81,6 @@ on_every_transport! {
     x10_a_vanished_client_frees_its_waiter(Server::start());
     x11_goodbye_reaches_everybody_in_under_two_seconds(SIGTERM_WITH_2000);
     x12_clients_and_server_count_the_same(Counted::directly());
-}
-
-/// What a promise sends and reads by hand depends on the wire; two engines of one wire look alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wire {
-    ShortPoll,
-    LongPoll,
-    Sse,
-    Ndjson,
-    Websocket,
-}
-
-impl Wire {
-    pub(crate) fn of(transport: Transport) -> Self {
-        match transport.wire() {
-            "short-poll" => Self::ShortPoll,
-            "long-poll" => Self::LongPoll,
-            "sse" => Self::Sse,
-            "ndjson" => Self::Ndjson,
-            "websocket" => Self::Websocket,
-            wire => panic!("no promise knows how to speak {wire}"),
-        }
-    }
-}
-
-/// What a request to this transport needs beside its path.
-pub(crate) fn upgrade(transport: Transport) -> Headers<'static> {
-    if Wire::of(transport) == Wire::Websocket { UPGRADE } else { &[] }
 }
 
 /// A subscriber's options as they come, only quicker.

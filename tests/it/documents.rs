@@ -171,7 +171,7 @@ fn the_slice_of_every_transport_shows_its_halves() {
         (output.status.code(), printed)
     };
     for transport in Transport::ALL {
-        let (stem, wire) = (transport.name().replace('-', "_"), transport.wire().replace('-', "_"));
+        let (stem, wire) = (transport.name().replace('-', "_"), transport.wire().name().replace('-', "_"));
         let (code, [printed, said]) = slice(transport.name());
         assert_eq!((code, said.as_str()), (Some(0), ""), "{transport}");
         let head: String = printed.lines().take(2).collect();

@@ -42,7 +42,7 @@ fn run(command: &mut Command) -> Output {
 /// One example per wire: two engines of one wire have one client.
 fn stems() -> Vec<String> {
     let mut stems: Vec<_> =
-        Transport::ALL.iter().map(|transport| transport.wire().replace('-', "_")).collect();
+        Transport::ALL.iter().map(|transport| transport.wire().name().replace('-', "_")).collect();
     stems.sort();
     stems.dedup();
     stems

@@ -125,7 +125,7 @@ fn every_transport_has_three_halves_with_one_title() {
     for transport in Transport::ALL {
         let stem = transport.name().replace('-', "_");
         // Two engines of one wire share its client half and its browser half.
-        let wire = transport.wire().replace('-', "_");
+        let wire = transport.wire().name().replace('-', "_");
         let server = format!("src/transports/{stem}.rs");
         let client = format!("clients/src/transports/{wire}.rs");
         let browser = format!("static/transports/{wire}.js");

@@ -8,10 +8,10 @@ use nix::sys::signal::Signal;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use wirelab_clients::os;
-use wirelab_clients::wire::{DeploymentId, Transport};
+use wirelab_clients::wire::{DeploymentId, Transport, Wire};
 
-use super::{Kept, Wire, upgrade};
-use crate::http::{Answer, Api, CLOSE, Connection, PING, SOON, Socket, path};
+use super::Kept;
+use crate::http::{Answer, Api, CLOSE, Connection, PING, SOON, Socket, path, upgrade};
 use crate::server::{Binary, holds_within};
 
 /// From the signal to the end of the process.
@@ -85,7 +85,7 @@ fn crowd(transport: Transport, api: &Api, id: &DeploymentId, count: usize) -> Re
     let mut crowd = Vec::with_capacity(count);
     for _ in 0..count {
         let mut connection = api.connection();
-        let query = if Wire::of(transport) == Wire::LongPoll { "?wait=55" } else { "" };
+        let query = if transport.wire() == Wire::LongPoll { "?wait=55" } else { "" };
         let path = path(transport, id, query);
         connection.send("GET", &path, upgrade(transport), b"").map_err(|error| error.to_string())?;
         crowd.push(Client { transport, connection, head: None });
@@ -93,7 +93,7 @@ fn crowd(transport: Transport, api: &Api, id: &DeploymentId, count: usize) -> Re
     for client in &mut crowd {
         client.read_hello()?;
     }
-    let gauge = match Wire::of(transport) {
+    let gauge = match transport.wire() {
         Wire::ShortPoll => "connections",
         Wire::LongPoll | Wire::Sse | Wire::Ndjson | Wire::Websocket => "waiters",
     };
@@ -116,7 +116,7 @@ impl Client {
     /// All that comes before the goodbye.
     fn read_hello(&mut self) -> Kept {
         let text = |error: std::io::Error| error.to_string();
-        match Wire::of(self.transport) {
+        match self.transport.wire() {
             // Idle between two questions.
             Wire::ShortPoll => match self.connection.answer("GET").map_err(text)?.status {
                 200 => Ok(()),
@@ -140,7 +140,7 @@ impl Client {
     fn hear_goodbye(self, cursor: &str) -> Kept {
         let Self { transport, mut connection, head } = self;
         let text = |error: std::io::Error| error.to_string();
-        match Wire::of(transport) {
+        match transport.wire() {
             Wire::ShortPoll => {}
             Wire::LongPoll => {
                 let answer = connection.answer("GET").map_err(text)?;

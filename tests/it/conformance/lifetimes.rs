@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wirelab_clients::Options;
-use wirelab_clients::wire::{DeploymentId, Position, Status, Transport};
+use wirelab_clients::wire::{DeploymentId, Position, Status, Transport, Wire};
 
 use super::{Kept, follow, follow_to_the_end, is_the_log, quick, subscriber_with};
 use crate::http::{Api, Connection, half_close, path, upgrade};
@@ -118,13 +118,9 @@ pub(crate) async fn x10_a_vanished_client_frees_its_waiter(transport: Transport,
 
 /// What a client of this transport holds on the server: a waiter, or for short polls its connection alone.
 fn held(transport: Transport, api: &Api) -> i64 {
-    match transport {
-        Transport::ShortPoll => api.metric("wirelab_connections{transport=\"short-poll\"}"),
-        Transport::LongPoll
-        | Transport::Sse
-        | Transport::Ndjson
-        | Transport::Websocket
-        | Transport::WebsocketActor => api.waiters(transport),
+    match transport.wire() {
+        Wire::ShortPoll => api.metric(&format!("wirelab_connections{{transport=\"{transport}\"}}")),
+        Wire::LongPoll | Wire::Sse | Wire::Ndjson | Wire::Websocket => api.waiters(transport),
     }
 }
 

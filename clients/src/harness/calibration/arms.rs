@@ -13,7 +13,7 @@ use crate::meter::Meter;
 use crate::options::Condition;
 use crate::traffic::Traffic;
 use crate::transports::{ANSWER_TIMEOUT, path};
-use crate::wire::{Batch, Cursor, NewLine, Position, Transport, entity_tag};
+use crate::wire::{Batch, Cursor, NewLine, Position, Waits, entity_tag};
 use crate::{Options, Target, connect};
 
 /// The log's last seq where all have one digit, and where all that are asked for have two.
@@ -31,9 +31,9 @@ const TIMED_COLD: usize = 10;
 
 impl Bench {
     pub(super) async fn arm(&mut self, arm: Arm) -> Result<ArmCalibration, CalibrationError> {
-        match arm.transport {
-            Transport::ShortPoll | Transport::LongPoll => self.poll(arm).await,
-            Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => {
+        match arm.transport.waits() {
+            Waits::Client | Waits::ServerOnce => self.poll(arm).await,
+            Waits::ServerForever => {
                 let sizes = Sizes::Stream { line: self.streamed(arm).await? };
                 Ok(ArmCalibration { arm, exchange_s: None, cycle_s: None, held_s: None, sizes })
             }
@@ -55,16 +55,12 @@ impl Bench {
             line: of(|bytes| bytes.line),
         };
         let exchange_s = Some(asker.exchanges(&cursor).await?);
-        let (cycle_s, held_s) = match arm.transport {
-            Transport::LongPoll => {
+        let (cycle_s, held_s) = match arm.transport.waits() {
+            Waits::ServerOnce => {
                 let held = self.published(arm.transport, &options(&arm), 1).await?;
                 (Some(asker.cycles(&cursor).await?), Some(held))
             }
-            Transport::ShortPoll
-            | Transport::Sse
-            | Transport::Ndjson
-            | Transport::Websocket
-            | Transport::WebsocketActor => (None, None),
+            Waits::Client | Waits::ServerForever => (None, None),
         };
         Ok(ArmCalibration { arm, exchange_s, cycle_s, held_s, sizes })
     }
@@ -133,8 +129,8 @@ impl Asker {
         let from = Cursor { after: seq, ..cursor.clone() };
         self.target.from = Position::After(from.clone());
         let tag = ("if-none-match", entity_tag(&from, false));
-        let (more, condition) = match (self.arm.transport, self.arm.condition) {
-            (Transport::LongPoll, _) => (vec![("wait", "0".to_owned())], Vec::new()),
+        let (more, condition) = match (self.arm.transport.waits(), self.arm.condition) {
+            (Waits::ServerOnce, _) => (vec![("wait", "0".to_owned())], Vec::new()),
             (_, Condition::IfNoneMatch) => (Vec::new(), vec![tag]),
             (_, Condition::Plain) => (Vec::new(), Vec::new()),
         };

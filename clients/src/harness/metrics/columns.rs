@@ -10,7 +10,7 @@ use crate::harness::cell::{ServeOptions, Server};
 use crate::harness::metrics::SCHEMA_VERSION;
 use crate::harness::run_result::RunResult;
 use crate::options::{Condition, Connections, Polling};
-use crate::wire::Transport;
+use crate::wire::Waits;
 
 /// The columns of `runs.csv`.
 pub const COLUMNS: &[Column] = &[
@@ -95,7 +95,7 @@ pub const COLUMNS: &[Column] = &[
     column("hold_ms", "ms", "Long poll: how long the server may hold a request.", |run| {
         // How long another server holds is its own business.
         let ours = !matches!(run.cell.server, Server::Profile(_));
-        if ours && run.cell.transport == Transport::LongPoll { ms(run.cell.options.hold) } else { None }
+        if ours && run.cell.transport.waits() == Waits::ServerOnce { ms(run.cell.options.hold) } else { None }
     }),
     column("linger_ms", "ms", "How long the server collects lines before it answers.", |run| {
         ours(run, |serve| ms(serve.linger))
@@ -543,16 +543,13 @@ const fn explained(name: &'static str, unit: &'static str, definition: &'static 
     ColumnText { name, unit, definition }
 }
 
-/// Of a short poll only.
+/// Of a client that waits between its requests only.
 fn short_poll(run: &RunResult, of: impl FnOnce(&Polling) -> Option<Value>) -> Option<Value> {
-    if run.cell.transport == Transport::ShortPoll { of(&run.cell.options.polling) } else { None }
+    if run.cell.transport.waits() == Waits::Client { of(&run.cell.options.polling) } else { None }
 }
 
 fn polls(run: &RunResult) -> bool {
-    match run.cell.transport {
-        Transport::ShortPoll | Transport::LongPoll => true,
-        Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => false,
-    }
+    run.cell.transport.waits().is_poll()
 }
 
 /// Of wirelab's own server only: nobody knows how others were started.

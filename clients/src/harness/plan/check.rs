@@ -13,7 +13,7 @@ use crate::harness::cell::{Factors, LineProcess, ServeOptions, Server};
 use crate::harness::network::Fault;
 use crate::harness::schedule::Generated;
 use crate::options::{Adaptation, Compression, HttpVersion, Options};
-use crate::wire::{LINE_BYTES_MAX, Transport};
+use crate::wire::{LINE_BYTES_MAX, Transport, Waits};
 
 const NAME_CHARS_MAX: usize = 60;
 /// One machine's ports on one address; descriptors end earlier.
@@ -207,8 +207,8 @@ impl Factors {
         refusals.duration_within("warm_up", self.warm_up, &WARM_UP)?;
         refusals.duration_within("drain", self.drain, &DRAIN)?;
         let drain_min = DRAIN_INTERVALS_MIN * longest_poll_interval(&self.options.polling, &self.serve);
-        let polls =
-            self.transports.iter().chain(&self.fallback).any(|transport| *transport == Transport::ShortPoll);
+        let rungs = self.transports.iter().chain(&self.fallback);
+        let polls = rungs.clone().any(|transport| transport.waits() == Waits::Client);
         if polls && self.drain < drain_min {
             let must = format!(
                 "with short-poll at least {DRAIN_INTERVALS_MIN} times poll_interval, {}, or lines that are on their \
@@ -263,9 +263,7 @@ impl Factors {
                 return Err(refusals.refused("poll_advice", text_of(advice), must));
             }
         }
-        let websockets = [Transport::Websocket, Transport::WebsocketActor];
-        let socket =
-            self.transports.iter().chain(&self.fallback).find(|transport| websockets.contains(transport));
+        let socket = self.transports.iter().chain(&self.fallback).find(|transport| transport.is_upgraded());
         let http_only = |key: &str, given: &str| match socket {
             None => Ok(()),
             Some(socket) => Err(refusals.refused(
