@@ -146,10 +146,7 @@ pub fn connect(
         Transport::LongPoll => Box::new(LongPoll::new(target, options, meter)),
         Transport::Sse => Box::new(Sse::new(target, options, meter)),
         Transport::Ndjson => Box::new(Ndjson::new(target, options, meter)),
-        // Two engines, one wire.
-        Transport::Websocket | Transport::WebsocketActor => {
-            Box::new(Websocket::new(transport, target, options, meter))
-        }
+        Transport::Websocket => Box::new(Websocket::new(target, options, meter)),
     }
 }
 

@@ -304,14 +304,11 @@ pub enum Transport {
     Ndjson,
     /// Frames both ways over one upgraded connection.
     Websocket,
-    /// The same wire, served by one actor per connection.
-    WebsocketActor,
 }
 
 impl Transport {
     /// Every transport, in the order of tables and pictures.
-    pub const ALL: [Self; 6] =
-        [Self::ShortPoll, Self::LongPoll, Self::Sse, Self::Ndjson, Self::Websocket, Self::WebsocketActor];
+    pub const ALL: [Self; 5] = [Self::ShortPoll, Self::LongPoll, Self::Sse, Self::Ndjson, Self::Websocket];
 
     /// The name in paths, plans and CSV files: kebab-case.
     pub const fn name(self) -> &'static str {
@@ -321,7 +318,6 @@ impl Transport {
             Self::Sse => "sse",
             Self::Ndjson => "ndjson",
             Self::Websocket => "websocket",
-            Self::WebsocketActor => "websocket-actor",
         }
     }
 
@@ -332,7 +328,7 @@ impl Transport {
             Self::LongPoll => Wire::LongPoll,
             Self::Sse => Wire::Sse,
             Self::Ndjson => Wire::Ndjson,
-            Self::Websocket | Self::WebsocketActor => Wire::Websocket,
+            Self::Websocket => Wire::Websocket,
         }
     }
 
@@ -341,7 +337,7 @@ impl Transport {
         match self {
             Self::ShortPoll => Waits::Client,
             Self::LongPoll => Waits::ServerOnce,
-            Self::Sse | Self::Ndjson | Self::Websocket | Self::WebsocketActor => Waits::ServerForever,
+            Self::Sse | Self::Ndjson | Self::Websocket => Waits::ServerForever,
         }
     }
 
@@ -358,7 +354,6 @@ impl Transport {
             Self::Sse => "One endless response of text events; browsers reconnect by themselves.",
             Self::Ndjson => "One endless response, one JSON object per line.",
             Self::Websocket => "One upgraded connection, one JSON text frame per line, both directions.",
-            Self::WebsocketActor => "The wire of websocket on another engine: one actor per connection.",
         }
     }
 

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 use wirelab_clients::wire::{Position, Transport};
 
-use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN};
+use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN, WebsocketEngine};
 use crate::exchange::compression::Compression;
 use crate::report::Format;
 use crate::report::changes::Tolerated;
@@ -85,8 +85,8 @@ pub struct Run {
     /// Go on with an experiment that was interrupted: the folder it wrote.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
     pub resume: Option<PathBuf>,
-    /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson, websocket,
-    /// websocket-actor [default: all]
+    /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson,
+    /// websocket [default: all]
     #[arg(long, value_delimiter = ',')]
     pub transport: Vec<Transport>,
     /// Servers to measure, separated by commas: wirelab (its own, started fresh), http://host:port (one that is
@@ -194,6 +194,9 @@ pub struct Serve {
     /// Transports to serve, separated by commas; the paths of the others answer 404 [default: all]
     #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS")]
     pub transports: Vec<Transport>,
+    /// What drives a WebSocket. The frames are the same.
+    #[arg(long, value_enum, value_name = "ENGINE", default_value_t = WebsocketEngine::Cursor)]
+    pub websocket_engine: WebsocketEngine,
     /// Coding of bodies that carry lines, for clients that accept it: gzip holds some 200 KiB per open stream and
     /// compresses each line once per subscriber. WebSocket frames stay as they are.
     #[arg(long, value_enum, default_value_t = Compression::Identity)]
@@ -249,7 +252,7 @@ pub struct Tail {
     /// The server, unless a URL was given.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach this terminal: short-poll, long-poll, sse, ndjson, websocket or websocket-actor.
+    /// How lines reach this terminal: short-poll, long-poll, sse, ndjson or websocket.
     #[arg(long, default_value = "sse")]
     pub transport: Transport,
     /// Start after this cursor, such as k3x9.42, or at `now` [default: the first kept line]
@@ -277,7 +280,7 @@ pub struct Crowd {
     /// The server.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach them: short-poll, long-poll, sse, ndjson, websocket or websocket-actor.
+    /// How lines reach them: short-poll, long-poll, sse, ndjson or websocket.
     #[arg(long, default_value = "sse")]
     pub transport: Transport,
     /// How many there are, each over its own TCP connection; at most 2000.

@@ -249,7 +249,7 @@ impl Factor {
 }
 
 /// Factors that are words; with the transport they tell the series of a sweep apart.
-pub(super) const WORDS: [&str; 9] = [
+pub(super) const WORDS: [&str; 10] = [
     "line_process",
     "poll_schedule",
     "poll_phase",
@@ -258,5 +258,6 @@ pub(super) const WORDS: [&str; 9] = [
     "keep_alive",
     "compression",
     "store",
+    "engine",
     "fault",
 ];

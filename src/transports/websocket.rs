@@ -1,151 +1,44 @@
 //! WebSocket: the server waits for ever, on a connection that both sides may write to.
 //!
 //! One HTTP request is upgraded (RFC 6455); from then on each line of the log is one JSON text frame, and the
-//! client may send commands: enter and leave rooms, pause, publish. This engine is a streaming body over
-//! cursors: it asks the logs when the socket can take more, so a client that reads slowly costs one batch of
-//! memory and delays nobody. What the frames mean is in `session`, shared with the engine that runs on actors.
+//! client may send commands: enter and leave rooms, pause, publish. What the frames mean is in `session`. Which code
+//! drives a connection is the server's choice: the engine `cursor` or `actor`, with equal frames.
 
+mod actor;
+mod cursor;
 mod rooms;
-pub(super) mod session;
-pub(super) mod socket;
+mod session;
+mod socket;
 
-use std::convert::Infallible;
-use std::future::poll_fn;
+use actix_web::{HttpRequest, HttpResponse, web};
+use wirelab_clients::wire::{DeploymentId, Outcome};
 
-use actix_http::ws::{OpCode, Parser};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::stream;
-use tokio::time::{Instant, sleep_until, timeout};
-use wirelab_clients::wire::{DeploymentId, Outcome, Transport};
-
-use self::session::{Outgoing, Phase};
 use self::socket::Socket;
 use super::counted;
-use crate::context::Context;
+use crate::context::{Context, WebsocketEngine};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
-use crate::exchange::upgrade::{self, CLOSE_TIMEOUT};
-use crate::reader::EncodedBatch;
+use crate::exchange::upgrade;
 
-/// `GET …/websocket?from=` with an upgrade.
+/// `GET …/websocket?from=` with an upgrade. Everything that can be refused is refused before, as plain HTTP.
 pub async fn answer(
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
-    let (mut response, socket) = enter(&request, payload, Transport::Websocket, &context).await?;
-    let connection = Connection { socket, silent_since: Instant::now(), context };
-    let body = stream::unfold(connection, |mut connection| async {
-        let bytes = connection.next().await?;
-        Some((Ok::<_, Infallible>(bytes), connection))
-    });
-    Ok(counted(response.streaming(body), Outcome::Data))
-}
-
-/// The start of a 101 answer and the socket behind it. Everything that can be refused is refused before, as plain
-/// HTTP.
-pub(super) async fn enter(
-    request: &HttpRequest,
-    payload: web::Payload,
-    transport: Transport,
-    context: &Context,
-) -> Result<(HttpResponseBuilder, Socket), Refusal> {
-    let id = request::deployment_id(request)?;
-    let position = request::position(request)?;
-    let response = upgrade::accept(request)?;
+    let id = request::deployment_id(&request)?;
+    let position = request::position(&request)?;
+    let response = upgrade::accept(&request)?;
     let reader = context.deployments.reader(&id, position).await?;
-    Ok((response, Socket::new(reader, payload, transport, context)))
-}
-
-/// A socket as a body: polled when TCP can take more.
-struct Connection {
-    socket: Socket,
-    /// When something was last sent.
-    silent_since: Instant,
-    context: web::Data<Context>,
-}
-
-impl Connection {
-    /// The next bytes to flush; `None` ends the connection, the server's side first.
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            let mut out = BytesMut::new();
-            for outgoing in self.socket.session.take_output() {
-                encode(outgoing, &mut out);
-            }
-            if !out.is_empty() {
-                self.silent_since = Instant::now();
-                return Some(out.freeze());
-            }
-            match self.socket.session.phase() {
-                Phase::Open => self.turn().await,
-                Phase::Closing => {
-                    // Answered or not, the connection ends now.
-                    let _ = timeout(CLOSE_TIMEOUT, self.await_close()).await;
-                    return None;
-                }
-                Phase::Closed => return None,
-            }
-        }
-    }
-
-    /// Waits for whichever comes first, and has the session take it.
-    async fn turn(&mut self) {
-        let Self { socket, silent_since, context } = self;
-        let heartbeat = *silent_since + context.options.heartbeat;
-        let event = tokio::select! {
-            biased;
-            () = context.shutdown.cancelled() => return socket.session.shut_down(),
-            event = poll_fn(|task| socket.poll_event(task)) => event,
-            () = sleep_until(heartbeat) => return socket.session.fall_silent(),
-        };
-        if let Some(ask) = socket.handle(event) {
-            socket.answered(ask.carry_out(context).await);
-        }
-    }
-
-    async fn await_close(&mut self) {
-        let Self { socket, .. } = self;
-        socket.leave_rooms();
-        while socket.session.phase() != Phase::Closed {
-            let event = poll_fn(|task| socket.poll_event(task)).await;
-            socket.handle(event);
-        }
-    }
-}
-
-/// Appends a frame's bytes.
-fn encode(outgoing: Outgoing, out: &mut BytesMut) {
-    let mut frame = |payload: &[u8], opcode| Parser::write_message(out, payload, opcode, true, false);
-    match outgoing {
-        Outgoing::Frame(json) => {
-            let json = serde_json::to_vec(&json).expect("a frame has no key that JSON refuses");
-            frame(&json, OpCode::Text);
-        }
-        Outgoing::Lines(deployment, batch) => line_frames(&deployment, &batch, out),
-        Outgoing::Ping => frame(b"", OpCode::Ping),
-        Outgoing::Pong(payload) => frame(&payload, OpCode::Pong),
-        Outgoing::Close(reason) => Parser::write_close(out, reason, false),
-    }
-}
-
-/// A line's JSON goes into its frame as it is: nothing is encoded twice.
-fn line_frames(deployment: &DeploymentId, batch: &EncodedBatch, out: &mut BytesMut) {
-    let head = line_head(deployment);
-    // Two bytes of opcode and length, at most eight more of length, a brace.
-    out.reserve(batch.lines.iter().map(|line| head.len() + line.json.len() + 11).sum());
-    let mut json = BytesMut::new();
-    for line in &batch.lines {
-        json.clear();
-        json.put_slice(head.as_bytes());
-        json.put_slice(&line.json);
-        json.put_u8(b'}');
-        Parser::write_message(out, &json, OpCode::Text, true, false);
-    }
+    let socket = Socket::new(reader, payload, &context);
+    let run = match context.options.websocket_engine {
+        WebsocketEngine::Cursor => cursor::run,
+        WebsocketEngine::Actor => actor::run,
+    };
+    Ok(counted(run(response, socket, context), Outcome::Data))
 }
 
 /// What stands before a line's own JSON in its frame; a `}` stands behind it.
-pub(super) fn line_head(deployment: &DeploymentId) -> String {
+fn line_head(deployment: &DeploymentId) -> String {
     format!("{{\"type\":\"line\",\"deployment\":\"{deployment}\",\"line\":")
 }

@@ -224,7 +224,7 @@ fn bad_arguments_of_run_are_named_with_what_is_allowed() {
         (vec!["nope"], "unknown plan \"nope\"; one of "),
         (
             vec!["--transport", "sock"],
-            "unknown transport \"sock\"; one of short-poll, long-poll, sse, ndjson, websocket, websocket-actor",
+            "unknown transport \"sock\"; one of short-poll, long-poll, sse, ndjson, websocket",
         ),
         (vec!["--subscribers", "0"], "subscribers is 0"),
         (vec!["--recording", "nope"], "cargo-build, debian-install, pip-install"),

@@ -124,7 +124,8 @@ pub async fn calibrate(
     Ok(calibrations)
 }
 
-/// As the plan's own servers, but without what delays answers on purpose or leaves transports out.
+/// As the plan's own servers, but without what delays answers on purpose or leaves transports out, and with the default
+/// engine: frames weigh the same.
 async fn start(program: PathBuf, cell: &Cell) -> Result<ServerProcess, ServerProcessError> {
     let ServeOptions { store, compression, .. } = &cell.serve;
     let arguments = match compression {

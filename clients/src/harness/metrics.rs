@@ -273,8 +273,10 @@ fn delivery_us(run: &RunResult, quantile: f64) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::cell::{Engine, Server};
     use crate::harness::example;
     use crate::harness::series::SERIES;
+    use crate::wire::Transport;
 
     /// The contract of the file, column by column.
     const RUNS_CSV: &str = "
@@ -286,7 +288,7 @@ mod tests {
         app_bytes,l7_up_bytes,l7_down_bytes,ip_up_bytes,ip_down_bytes,wire_up_bytes,wire_down_bytes,segments_up_count,segments_down_count,retransmits_count,wire_per_line_bytes,
         server_cpu_us,server_cpu_per_line_us,server_run_delay_us,server_context_switches_count,server_pss_anon_bytes,server_pss_anon_per_connection_bytes,kernel_slab_bytes,kernel_socket_bytes,
         harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99,
-        l7_per_line_bytes,connections_cut_count,waiters_count_mean";
+        l7_per_line_bytes,connections_cut_count,waiters_count_mean,engine";
 
     #[test]
     fn lines_that_never_arrived_hide_no_latency_of_the_harness() {
@@ -306,6 +308,25 @@ mod tests {
         run.delivery.cohort.delivered -= 1;
         run.delivery.cohort.censored += 1;
         assert_eq!(mean(&run), None);
+    }
+
+    #[test]
+    fn an_engine_is_told_of_a_websocket_of_our_own_server_only() {
+        let engine = COLUMNS.iter().find(|column| column.name == "engine").unwrap().cell;
+        let mut run = example::result_set().runs.remove(0);
+        run.cell.serve.engine = Engine::Actor;
+        for transport in Transport::ALL {
+            run.cell.transport = transport;
+            let told = engine(&run).map(|value| value.to_string());
+            assert_eq!(
+                told.as_deref(),
+                (transport == Transport::Websocket).then_some("actor"),
+                "{transport}"
+            );
+        }
+        run.cell.server = Server::Running("http://127.0.0.1:1".parse().unwrap());
+        run.cell.transport = Transport::Websocket;
+        assert!(engine(&run).is_none());
     }
 
     #[test]

@@ -323,7 +323,7 @@ fn options(cell: &Cell) -> Options {
 
 /// The flags of `wirelab serve` for a cell; what is as by default is not said.
 fn serve_arguments(cell: &Cell) -> Vec<String> {
-    let ServeOptions { store: _, linger, heartbeat, compression, poll_advice, without } = &cell.serve;
+    let ServeOptions { store: _, linger, heartbeat, compression, poll_advice, without, engine } = &cell.serve;
     let defaults = ServeOptions::default();
     let text = |duration: Duration| humantime::format_duration(duration).to_string();
     let served: Vec<_> = Transport::ALL
@@ -338,6 +338,7 @@ fn serve_arguments(cell: &Cell) -> Vec<String> {
         (*compression != defaults.compression).then(|| ("--compression", compression.to_string())),
         poll_advice.map(|advice| ("--poll-advice", text(advice))),
         (!without.is_empty()).then(|| ("--transports", served.join(","))),
+        (*engine != defaults.engine).then(|| ("--websocket-engine", engine.to_string())),
     ];
     flags.into_iter().flatten().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
 }

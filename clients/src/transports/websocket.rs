@@ -30,8 +30,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A WebSocket subscriber.
 pub struct Websocket {
-    /// Which of the server's engines is asked; the wire is the same.
-    engine: Transport,
     target: Target,
     socket: Option<WebSocketStream<MeteredSocket>>,
     /// A frame that came with a later read than the batch before it.
@@ -44,9 +42,9 @@ pub struct Websocket {
 
 impl Websocket {
     /// Follows `target`; connects at the first batch.
-    pub fn new(engine: Transport, target: Target, options: &Options, meter: Arc<Meter>) -> Self {
+    pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::new(FIRST_CEILING, options);
-        Self { engine, target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
+        Self { target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
     }
 
     async fn open(&mut self) -> Result<(), SubscribeError> {
@@ -66,7 +64,7 @@ impl Websocket {
 
     /// GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames.
     async fn handshake(&self) -> Result<WebSocketStream<MeteredSocket>, Error> {
-        let path = path(self.engine, &self.target, &[]);
+        let path = path(Transport::Websocket, &self.target, &[]);
         upgrade(self.target.server.authority(), &path, Vec::new(), self.meter.clone()).await
     }
 
@@ -204,8 +202,7 @@ mod tests {
         let mut firsts = Vec::new();
         let mut thirds = Vec::new();
         for _ in 0..200 {
-            let (engine, options) = (Transport::Websocket, Options::default());
-            let mut backoff = Websocket::new(engine, target.clone(), &options, Meter::new()).backoff;
+            let mut backoff = Websocket::new(target.clone(), &Options::default(), Meter::new()).backoff;
             let delays = [(); 3].map(|()| backoff.failed(None).unwrap());
             firsts.push(delays[0]);
             thirds.push(delays[2]);

@@ -36,7 +36,7 @@ pub(super) fn of(transport: Transport, half: Half) -> usize {
             include_str!("../../../clients/src/transports/ndjson.rs"),
             include_str!("../../../static/transports/ndjson.js"),
         ),
-        Transport::Websocket | Transport::WebsocketActor => (
+        Transport::Websocket => (
             include_str!("../../../clients/src/transports/websocket.rs"),
             include_str!("../../../static/transports/websocket.js"),
         ),

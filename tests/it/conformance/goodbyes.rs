@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
+use wirelab::context::WebsocketEngine;
 use wirelab_clients::os;
 use wirelab_clients::wire::{DeploymentId, Transport, Wire};
 
-use super::Kept;
+use super::{Kept, in_memory};
 use crate::http::{Answer, Api, CLOSE, Connection, PING, SOON, Socket, path, upgrade};
-use crate::server::{Binary, holds_within};
+use crate::server::holds_within;
 
 /// From the signal to the end of the process.
 const GONE_MAX: Duration = Duration::from_secs(2);
@@ -28,11 +29,13 @@ static CROWDS: Mutex<()> = Mutex::const_new(());
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Goodbye {
     pub(crate) connections: usize,
+    pub(crate) engine: WebsocketEngine,
     pub(crate) signals: &'static [Signal],
 }
 
 /// What operators do.
-pub(crate) const SIGTERM_WITH_2000: Goodbye = Goodbye { connections: 2_000, signals: &[Signal::SIGTERM] };
+pub(crate) const SIGTERM_WITH_2000: Goodbye =
+    Goodbye { connections: 2_000, engine: WebsocketEngine::Cursor, signals: &[Signal::SIGTERM] };
 
 pub(crate) async fn x11_goodbye_reaches_everybody_in_under_two_seconds(
     transport: Transport,
@@ -51,7 +54,7 @@ fn said(transport: Transport, goodbye: Goodbye) -> Kept {
             goodbye.connections as u64 + OTHER_DESCRIPTORS
         ));
     }
-    let mut server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let mut server = in_memory(goodbye.engine);
     let id = server.create().id;
     let crowd = crowd(transport, &server, &id, goodbye.connections)?;
     let cursor = server.show(&id).next.to_string();

@@ -84,6 +84,8 @@ pub struct ServeOptions {
     pub poll_advice: Option<Duration>,
     /// Transports it does not have: so that a rung of a fallback fails.
     pub without: Vec<Transport>,
+    /// What drives its WebSockets.
+    pub engine: Engine,
 }
 
 /// Where the measured server keeps its logs.
@@ -107,6 +109,32 @@ impl StoreKind {
 }
 
 impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What drives the WebSockets of the measured server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// A cursor per connection: the server's default.
+    Cursor,
+    /// An actor per connection.
+    Actor,
+}
+
+impl Engine {
+    /// The name in plans, on the command line and in CSV files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cursor => "cursor",
+            Self::Actor => "actor",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -158,7 +186,7 @@ pub struct Given {
     pub subscribers: Option<u32>,
     /// Default: 1.
     pub deployments: Option<u32>,
-    /// Default: memory, without linger, advice and compression, 15 s of heartbeat.
+    /// Default: memory, cursors, without linger, advice and compression, 15 s of heartbeat.
     pub serve: Option<ServeOptions>,
     /// Default: a client's, but short polls every 200 ms.
     pub options: Option<Options>,
@@ -216,6 +244,7 @@ impl Default for ServeOptions {
             compression: Compression::Identity,
             poll_advice: None,
             without: Vec::new(),
+            engine: Engine::Cursor,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::harness::schedule::Schedule;
 use crate::recording::Recording;
 use crate::wire::{Transport, Waits};
 
-pub use factors::{AD_HOC_LINES, Extra, Factors, Given, LineProcess, ServeOptions, StoreKind};
+pub use factors::{AD_HOC_LINES, Engine, Extra, Factors, Given, LineProcess, ServeOptions, StoreKind};
 pub(in crate::harness) use factors::{DRAIN_INTERVALS_MIN, PAYLOAD_BYTES_DEFAULT, longest_poll_interval};
 pub use server::{InvalidServer, Server};
 pub(in crate::harness) use server::{measured, run_id};

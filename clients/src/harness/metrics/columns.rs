@@ -448,6 +448,12 @@ pub const COLUMNS: &[Column] = &[
         "Polls that wirelab's own server held and streams it had open, time average over the cohort, by its /metrics.",
         |run| Value::number(run.waiters_mean?),
     ),
+    column(
+        "engine",
+        "",
+        "What drove the WebSockets of wirelab's own server: `cursor` or `actor`; empty for other transports and servers.",
+        |run| if run.cell.transport.is_upgraded() { ours(run, |serve| text(serve.engine)) } else { None },
+    ),
 ];
 
 /// The columns of `percentiles.csv`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Plan;
 use crate::harness::cell::{DRAIN_INTERVALS_MIN, longest_poll_interval};
-use crate::harness::cell::{Factors, LineProcess, ServeOptions, Server};
+use crate::harness::cell::{Engine, Factors, LineProcess, ServeOptions, Server};
 use crate::harness::network::Fault;
 use crate::harness::schedule::Generated;
 use crate::options::{Adaptation, Compression, HttpVersion, Options};
@@ -272,6 +272,14 @@ impl Factors {
                 format!("that is not spoken by {socket}; list the transports without it"),
             )),
         };
+        match (self.serve.engine, socket) {
+            (Engine::Cursor, _) | (Engine::Actor, Some(_)) => {}
+            // Two arms would be one.
+            (Engine::Actor, None) => {
+                let must = "that drives WebSockets alone; list websocket among the transports".to_owned();
+                return Err(refusals.refused("engine", "\"actor\"", must));
+            }
+        }
         match http {
             HttpVersion::Http1 => {}
             HttpVersion::Http2 => http_only("http", "\"2\"")?,
