@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 use wirelab_clients::wire::{Position, Transport};
@@ -85,9 +86,8 @@ pub struct Run {
     /// Go on with an experiment that was interrupted: the folder it wrote.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
     pub resume: Option<PathBuf>,
-    /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson,
-    /// websocket [default: all]
-    #[arg(long, value_delimiter = ',')]
+    /// Transports to measure, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_parser = transport())]
     pub transport: Vec<Transport>,
     /// Servers to measure, separated by commas: wirelab (its own, started fresh), http://host:port (one that is
     /// running), or profiles of data/targets; instead of the plan's [default: wirelab]
@@ -192,7 +192,7 @@ pub struct Serve {
     #[arg(long, default_value_t = 0)]
     pub retain_lines: u64,
     /// Transports to serve, separated by commas; the paths of the others answer 404 [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS")]
+    #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS", value_parser = transport())]
     pub transports: Vec<Transport>,
     /// What drives a WebSocket. The frames are the same.
     #[arg(long, value_enum, value_name = "ENGINE", default_value_t = WebsocketEngine::Cursor)]
@@ -252,8 +252,8 @@ pub struct Tail {
     /// The server, unless a URL was given.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach this terminal: short-poll, long-poll, sse, ndjson or websocket.
-    #[arg(long, default_value = "sse")]
+    /// How lines reach this terminal.
+    #[arg(long, default_value = "sse", value_parser = transport())]
     pub transport: Transport,
     /// Start after this cursor, such as k3x9.42, or at `now` [default: the first kept line]
     #[arg(long)]
@@ -280,8 +280,8 @@ pub struct Crowd {
     /// The server.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach them: short-poll, long-poll, sse, ndjson or websocket.
-    #[arg(long, default_value = "sse")]
+    /// How lines reach them.
+    #[arg(long, default_value = "sse", value_parser = transport())]
     pub transport: Transport,
     /// How many there are, each over its own TCP connection; at most 2000.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(SUBSCRIBERS_MAX)))]
@@ -418,6 +418,12 @@ To read it:
 pub struct ManPage {
     /// Only this command's page [default: one page with all of them]
     pub command: Option<String>,
+}
+
+/// A transport by its name; help, completions and errors list them all.
+fn transport() -> impl TypedValueParser<Value = Transport> {
+    PossibleValuesParser::new(Transport::ALL.map(Transport::name))
+        .map(|name| name.parse().expect("only names of transports get here"))
 }
 
 /// An origin as browsers send it: scheme, host and, unless it is the scheme's own, port. Nothing after it.
