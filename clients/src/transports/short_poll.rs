@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderMap, RETRY_AFTER};
 
-use super::{ANSWER_TIMEOUT, end_of, path};
+use super::{ANSWER_TIMEOUT, PollRequest, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::poll_schedule::{Brought, Poll, Timetable};
@@ -51,18 +51,17 @@ impl ShortPoll {
 
     /// One question, one answer; `None`: no news.
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
-        let path = path(Transport::ShortPoll, &self.target, &[]);
         let tag = match self.condition {
-            Condition::IfNoneMatch => self.entity_tag.as_ref(),
+            Condition::IfNoneMatch => self.entity_tag.as_deref(),
             // Then "nothing new" is a whole answer each time.
             Condition::Plain => None,
         };
-        let condition: Vec<_> = tag.iter().map(|tag| ("if-none-match", tag.to_string())).collect();
+        let PollRequest { path, headers } = request(&self.target, tag);
         let (intended, left) = (self.intended, Instant::now());
         // What holds if no answer comes, or nobody waits for it.
         self.schedule_next(Poll { intended, left, answered: left, brought: Brought::Failure });
         self.meter.asks(Question::Scheduled { intended, interval: self.timetable.ticks() });
-        let answer = match self.http.get(&path, &condition, ANSWER_TIMEOUT).await {
+        let answer = match self.http.get(&path, &headers, ANSWER_TIMEOUT).await {
             Ok(answer) => answer,
             Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
         };
@@ -105,6 +104,12 @@ impl ShortPoll {
     fn schedule_next(&mut self, poll: Poll) {
         self.intended = self.timetable.next(poll, rand::random());
     }
+}
+
+/// The position stands in the path; the tag of the last answer is a condition, so that "nothing new" needs no body.
+pub(super) fn request(target: &Target, tag: Option<&str>) -> PollRequest {
+    let condition = tag.map(|tag| ("if-none-match", tag.to_owned()));
+    PollRequest { path: path(Transport::ShortPoll, target, &[]), headers: condition.into_iter().collect() }
 }
 
 /// `Retry-After` in whole seconds, with a good answer: when the server would like to be asked again.

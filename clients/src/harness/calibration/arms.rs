@@ -12,7 +12,7 @@ use crate::http::{Answer, Cut, Http};
 use crate::meter::Meter;
 use crate::options::Condition;
 use crate::traffic::Traffic;
-use crate::transports::{ANSWER_TIMEOUT, path};
+use crate::transports::{ANSWER_TIMEOUT, PollRequest, poll_request};
 use crate::wire::{Batch, Cursor, NewLine, Position, Waits, entity_tag};
 use crate::{Options, Target, connect};
 
@@ -128,15 +128,14 @@ impl Asker {
     async fn ask(&mut self, cursor: &Cursor, seq: u64) -> Result<(Answer, Traffic), CalibrationError> {
         let from = Cursor { after: seq, ..cursor.clone() };
         self.target.from = Position::After(from.clone());
-        let tag = ("if-none-match", entity_tag(&from, false));
-        let (more, condition) = match (self.arm.transport.waits(), self.arm.condition) {
-            (Waits::ServerOnce, _) => (vec![("wait", "0".to_owned())], Vec::new()),
-            (_, Condition::IfNoneMatch) => (Vec::new(), vec![tag]),
-            (_, Condition::Plain) => (Vec::new(), Vec::new()),
+        let tag = match self.arm.condition {
+            Condition::IfNoneMatch => Some(entity_tag(&from, false)),
+            Condition::Plain => None,
         };
-        let path = path(self.arm.transport, &self.target, &more);
+        let request = poll_request(self.arm.transport, &self.target, tag.as_deref());
+        let PollRequest { path, headers } = request.ok_or_else(|| failed(self.arm, "it is no poll"))?;
         let before = self.meter.traffic();
-        let answer = self.http.get(&path, &condition, ANSWER_TIMEOUT).await;
+        let answer = self.http.get(&path, &headers, ANSWER_TIMEOUT).await;
         let answer = answer.map_err(|Cut(why)| failed(self.arm, why))?;
         if !answer.status.is_success() && answer.status.as_u16() != 304 {
             return Err(failed(self.arm, answer.status));
