@@ -17,7 +17,7 @@ use wirelab_clients::harness::due_table::DueTable;
 use wirelab_clients::harness::recorder::Recorder;
 use wirelab_clients::harness::server_process::{ServerCommand, ServerProcess};
 use wirelab_clients::meter::Meter;
-use wirelab_clients::wire::{From as Position, NewLine, Status, Transport};
+use wirelab_clients::wire::{NewLine, Position, Status, Transport};
 use wirelab_clients::{Options, Polling, ServerUrl, Target, connect, os};
 
 /// Number of appends, each of 5,000 lines.

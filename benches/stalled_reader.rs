@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use wirelab_clients::ServerUrl;
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::cell::StoreKind;
+use wirelab_clients::harness::cell::{Engine, StoreKind};
 use wirelab_clients::harness::process_sampler::ProcessSample;
 use wirelab_clients::harness::server_process::{ServerCommand, ServerProcess};
 use wirelab_clients::wire::{DeploymentId, NewLine, Transport};
@@ -29,17 +29,17 @@ const LOOK: Duration = Duration::from_millis(500);
 async fn main() -> Result<(), Box<dyn Error>> {
     println!("| transport | readers | KiB per stalled reader | more KiB after 16 MiB more of log |");
     println!("|---|---|---|---|");
-    for transport in [
-        Transport::LongPoll,
-        Transport::Sse,
-        Transport::Ndjson,
-        Transport::Websocket,
-        Transport::WebsocketActor,
+    for (transport, engine) in [
+        (Transport::LongPoll, Engine::Cursor),
+        (Transport::Sse, Engine::Cursor),
+        (Transport::Ndjson, Engine::Cursor),
+        (Transport::Websocket, Engine::Cursor),
+        (Transport::Websocket, Engine::Actor),
     ] {
         let command = ServerCommand::Wirelab {
             program: env!("CARGO_BIN_EXE_wirelab").into(),
             store: StoreKind::Memory,
-            arguments: Vec::new(),
+            arguments: vec!["--websocket-engine".to_owned(), engine.to_string()],
         };
         let server = ServerProcess::spawn(&command).await?;
         let url: ServerUrl = format!("http://{}", server.addr()).parse()?;
@@ -61,8 +61,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let more = settled(server.pid()).await;
         drop(readers);
         let per_reader = |bytes: i64| bytes / 1024 / READERS;
+        let driven = if transport.is_upgraded() { format!(", engine {engine}") } else { String::new() };
         println!(
-            "| {transport} | {READERS} | {} | {} |",
+            "| {transport}{driven} | {READERS} | {} | {} |",
             per_reader(full - before),
             per_reader((more - full) - (before - empty))
         );
@@ -84,15 +85,14 @@ async fn append(api: &mut Api, id: &DeploymentId, appends: usize) -> Result<(), 
 fn stalled(server: &ServerProcess, transport: Transport, id: &DeploymentId) -> std::io::Result<TcpStream> {
     let mut socket = TcpStream::connect(server.addr())?;
     let path = transport.path().replace("{id}", id.as_str());
-    let upgrade = match transport {
-        Transport::Websocket | Transport::WebsocketActor => {
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        }
-        Transport::ShortPoll | Transport::LongPoll | Transport::Sse | Transport::Ndjson => "",
+    let upgrade = if transport.is_upgraded() {
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    } else {
+        ""
     };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{upgrade}\r\n", server.addr());
-    let repeated = if transport == Transport::LongPoll { 200 } else { 1 };
+    let repeated = if transport.waits().is_poll() { 200 } else { 1 };
     socket.write_all(request.repeat(repeated).as_bytes())?;
     Ok(socket)
 }

@@ -2,6 +2,7 @@
 //!
 //! `server` makes it at the start; transports, calls and the lab read it. It depends on none of them.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use clap::ValueEnum;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::wire::Transport;
@@ -39,6 +41,8 @@ pub struct Options {
     pub workers: usize,
     /// Transports that are served; the path of any other transport is unknown (404).
     pub transports: Vec<Transport>,
+    /// What drives a WebSocket.
+    pub websocket_engine: WebsocketEngine,
     /// Coding of bodies that carry lines.
     pub compression: Compression,
     /// Time for which a waiting answer gathers more lines after a first one; at most [`LINGER_MAX`].
@@ -47,6 +51,35 @@ pub struct Options {
     pub poll_advice: Option<Duration>,
     /// Folders and program of the lab; `None`: there is no lab.
     pub lab: Option<Lab>,
+}
+
+/// The code that drives one WebSocket. The frames are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum WebsocketEngine {
+    /// A streaming body that reads the logs by cursors when the socket can take more.
+    #[default]
+    Cursor,
+    /// An actor of actix-web-actors, which is deprecated upstream: here to be compared, not for work.
+    Actor,
+}
+
+impl WebsocketEngine {
+    /// Every engine.
+    pub const ALL: [Self; 2] = [Self::Cursor, Self::Actor];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cursor => "cursor",
+            Self::Actor => "actor",
+        }
+    }
+}
+
+impl fmt::Display for WebsocketEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Shortest interval advised by `Retry-After`, which has whole seconds. 0 would advise a busy loop.
@@ -69,6 +102,7 @@ impl Default for Options {
             allow_origins: Vec::new(),
             workers: std::thread::available_parallelism().map_or(1, Into::into),
             transports: Transport::ALL.to_vec(),
+            websocket_engine: WebsocketEngine::Cursor,
             compression: Compression::Identity,
             linger: Duration::ZERO,
             poll_advice: None,

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, timeout_at};
 use wirelab_clients::wire::{
-    BATCH_BYTES_MAX, BATCH_LINES_MAX, Cursor, DeploymentId, Epoch, From as Position, Gap, Seq, Status,
+    BATCH_BYTES_MAX, BATCH_LINES_MAX, Cursor, DeploymentId, Epoch, Gap, Position, Seq, Status,
 };
 
 use crate::store::{DeploymentLog, EncodedLine, Head, ReadLimit, StoreError};

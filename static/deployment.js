@@ -31,14 +31,14 @@ export class DeploymentView {
   #clock = null;
   #shownState = null;
 
-  /** `transports`: the rows of `/api/transports`, each with the `half` of its wire, or null. */
+  /** `transports`: the rows of `/api/transports`, each with its browser `half`, or null. */
   constructor(transports, source, held) {
     this.#transports = transports;
     this.#source = source;
     this.#held = held;
     element("transport").replaceChildren(
-      ...transports.map(({ name, wire, half }) => {
-        const option = new Option(half ? name : `${name} (no browser half for ${wire})`, name);
+      ...transports.map(({ name, half }) => {
+        const option = new Option(half ? name : `${name} (no browser half)`, name);
         option.disabled = half === null;
         return option;
       }),

@@ -2,7 +2,7 @@
 // lessons (`#/lessons`) and results (`#/reports`).
 //
 // Plain ES modules on top of the API that everybody uses. The transports are asked for, never listed here: the
-// browser half of a wire is the module of its name in `transports/`.
+// browser half of a transport is the module of its name in `transports/`.
 
 import { Backoff, sleep } from "./backoff.js";
 import { call } from "./call.js";
@@ -18,18 +18,18 @@ const LESSONS = "#/lessons";
 const LESSON = /^#\/lessons\/(\d{1,2})$/;
 const REPORTS = "#/reports";
 const ROUTE = /^#\/([^/]+)(?:\/([a-z0-9-]+))?$/;
-const WIRE = /^[a-z0-9-]+$/;
+const NAME = /^[a-z0-9-]+$/;
 const FIRST_CEILING_MS = 500;
 
 const element = (id) => document.getElementById(id);
 
-/** What the server offers, each with the browser half of its wire. Two engines of one wire share it. */
+/** What the server offers, each with its browser half. */
 async function loadTransports() {
   const backoff = new Backoff(FIRST_CEILING_MS);
   for (;;) {
     try {
       const transports = await call("/api/transports");
-      return await Promise.all(transports.map(async (row) => ({ ...row, half: await loadHalf(row.wire) })));
+      return await Promise.all(transports.map(async (row) => ({ ...row, half: await loadHalf(row.name) })));
     } catch (error) {
       fail(`The server does not say what it offers: ${error.message}. Trying again.`);
       await sleep(backoff.failed(), new AbortController().signal);
@@ -37,10 +37,10 @@ async function loadTransports() {
   }
 }
 
-/** null: this page cannot speak that wire. */
-async function loadHalf(wire) {
-  if (!WIRE.test(wire)) return null;
-  return import(`./transports/${wire.replaceAll("-", "_")}.js`).catch(() => null);
+/** null: this page has no half for that transport. */
+async function loadHalf(name) {
+  if (!NAME.test(name)) return null;
+  return import(`./transports/${name.replaceAll("-", "_")}.js`).catch(() => null);
 }
 
 async function start() {

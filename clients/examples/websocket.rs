@@ -8,7 +8,6 @@ use std::io::Write;
 
 use wirelab_clients::meter::Meter;
 use wirelab_clients::transports::Websocket;
-use wirelab_clients::wire::Transport;
 use wirelab_clients::{Options, Subscriber, Target};
 
 #[tokio::main(flavor = "current_thread")]
@@ -22,7 +21,7 @@ async fn main() {
 async fn follow() -> Result<(), Box<dyn Error>> {
     let target = Target::from_arguments(std::env::args())?;
     let options = Options::default();
-    let mut subscriber = Websocket::new(Transport::Websocket, target, &options, Meter::new());
+    let mut subscriber = Websocket::new(target, &options, Meter::new());
     loop {
         let batch = subscriber.next_batch().await?.batch;
         for line in &batch.lines {

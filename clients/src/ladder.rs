@@ -27,7 +27,7 @@ use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::transports::ANSWER_TIMEOUT;
-use crate::wire::{Batch, From as Position, Transport};
+use crate::wire::{Batch, Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target, connect};
 
 /// Longest time until a stream says hello, which a server does at once. Two lost SYNs of a slow network fit.
@@ -169,10 +169,9 @@ async fn is_well(target: &Target) -> bool {
 
 /// Waits until a stream should have said hello and did not, although nothing failed.
 async fn stays_silent(rung: Transport, mut hello_by: Instant, meter: &Meter, target: &Target) {
-    match rung {
-        Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => {}
-        // A poll without an answer in time is a failure by itself.
-        Transport::ShortPoll | Transport::LongPoll => return std::future::pending().await,
+    // A poll that is not answered in time is a failure by itself.
+    if rung.waits().is_poll() {
+        return std::future::pending().await;
     }
     let standing = meter.standing();
     loop {

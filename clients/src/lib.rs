@@ -53,7 +53,7 @@ pub use crate::options::{
 };
 use crate::traffic::Traffic;
 use crate::transports::{LongPoll, Ndjson, ShortPoll, Sse, Websocket};
-use crate::wire::{Batch, DeploymentId, From as Position, Gap, Transport};
+use crate::wire::{Batch, DeploymentId, Gap, Position, Transport};
 
 /// A client that follows one deployment's log, whatever the transport. Reconnects and resumes by itself.
 #[async_trait]
@@ -148,10 +148,7 @@ pub fn connect(
         Transport::LongPoll => Box::new(LongPoll::new(target, options, meter)),
         Transport::Sse => Box::new(Sse::new(target, options, meter)),
         Transport::Ndjson => Box::new(Ndjson::new(target, options, meter)),
-        // Two engines, one wire.
-        Transport::Websocket | Transport::WebsocketActor => {
-            Box::new(Websocket::new(transport, target, options, meter))
-        }
+        Transport::Websocket => Box::new(Websocket::new(target, options, meter)),
     }
 }
 

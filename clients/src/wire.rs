@@ -185,7 +185,7 @@ string_on_the_wire!(Cursor);
 
 /// Position where a reader wants to start: the `from` parameter. Exclusive: lines with a larger seq follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub enum Position {
     /// The first kept line: the parameter is absent.
     Start,
     /// `now`: only lines that are appended after the request.
@@ -194,7 +194,7 @@ pub enum From {
     After(Cursor),
 }
 
-impl FromStr for From {
+impl FromStr for Position {
     type Err = InvalidToken;
     fn from_str(text: &str) -> Result<Self, InvalidToken> {
         match text {
@@ -215,6 +215,84 @@ pub fn cursor_of_entity_tag(tag: &str) -> Option<Cursor> {
     tag.strip_suffix(".end").unwrap_or(tag).parse().ok()
 }
 
+/// Which side waits for the next line: the question that tells transports apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Waits {
+    /// The client sleeps between requests; each is answered at once.
+    Client,
+    /// The server holds each request until there is a line or the hold expires.
+    ServerOnce,
+    /// The server keeps one answer open and sends each line on it.
+    ServerForever,
+}
+
+impl Waits {
+    /// The words in `/api/transports`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client, between requests",
+            Self::ServerOnce => "server, once per request",
+            Self::ServerForever => "server, for ever",
+        }
+    }
+
+    /// Whether the client asks again after each answer.
+    pub const fn is_poll(self) -> bool {
+        match self {
+            Self::Client | Self::ServerOnce => true,
+            Self::ServerForever => false,
+        }
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The format of what crosses the network: what a client must be able to read. Several transports may share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// A [`Batch`] per answer, or 304.
+    ShortPoll,
+    /// A [`Batch`] per answer, or 204.
+    LongPoll,
+    /// `text/event-stream`: an event per line.
+    Sse,
+    /// `application/x-ndjson`: an [`NdjsonRecord`] per line.
+    Ndjson,
+    /// After an upgrade, a text frame with a [`ServerFrame`] per line.
+    Websocket,
+}
+
+impl Wire {
+    /// The name in `/api/transports`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ShortPoll => "short-poll",
+            Self::LongPoll => "long-poll",
+            Self::Sse => "sse",
+            Self::Ndjson => "ndjson",
+            Self::Websocket => "websocket",
+        }
+    }
+
+    /// Whether the connection leaves HTTP.
+    pub const fn is_upgraded(self) -> bool {
+        match self {
+            Self::Websocket => true,
+            Self::ShortPoll | Self::LongPoll | Self::Sse | Self::Ndjson => false,
+        }
+    }
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// A transport: the way in which lines reach a subscriber. A closed set: the compiler lists what a new transport still
 /// lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -229,14 +307,11 @@ pub enum Transport {
     Ndjson,
     /// Frames both ways over one upgraded connection.
     Websocket,
-    /// The same wire, served by one actor per connection.
-    WebsocketActor,
 }
 
 impl Transport {
     /// Every transport, in the order of tables and pictures.
-    pub const ALL: [Self; 6] =
-        [Self::ShortPoll, Self::LongPoll, Self::Sse, Self::Ndjson, Self::Websocket, Self::WebsocketActor];
+    pub const ALL: [Self; 5] = [Self::ShortPoll, Self::LongPoll, Self::Sse, Self::Ndjson, Self::Websocket];
 
     /// Returns the name in paths, plans and CSV files: kebab-case.
     pub const fn name(self) -> &'static str {
@@ -246,28 +321,32 @@ impl Transport {
             Self::Sse => "sse",
             Self::Ndjson => "ndjson",
             Self::Websocket => "websocket",
-            Self::WebsocketActor => "websocket-actor",
         }
     }
 
-    /// The format on the wire: two engines of one wire share it, and with it their client.
-    pub const fn wire(self) -> &'static str {
+    /// The format of what crosses the network.
+    pub const fn wire(self) -> Wire {
         match self {
-            Self::ShortPoll => "short-poll",
-            Self::LongPoll => "long-poll",
-            Self::Sse => "sse",
-            Self::Ndjson => "ndjson",
-            Self::Websocket | Self::WebsocketActor => "websocket",
+            Self::ShortPoll => Wire::ShortPoll,
+            Self::LongPoll => Wire::LongPoll,
+            Self::Sse => Wire::Sse,
+            Self::Ndjson => Wire::Ndjson,
+            Self::Websocket => Wire::Websocket,
         }
     }
 
-    /// Says which side waits for the next line, and for how long.
-    pub const fn waits(self) -> &'static str {
+    /// Which side waits for the next line, and for how long.
+    pub const fn waits(self) -> Waits {
         match self {
-            Self::ShortPoll => "client, between requests",
-            Self::LongPoll => "server, once per request",
-            Self::Sse | Self::Ndjson | Self::Websocket | Self::WebsocketActor => "server, for ever",
+            Self::ShortPoll => Waits::Client,
+            Self::LongPoll => Waits::ServerOnce,
+            Self::Sse | Self::Ndjson | Self::Websocket => Waits::ServerForever,
         }
+    }
+
+    /// Whether its connections leave HTTP: then neither HTTP/2 nor a content coding applies to its lines.
+    pub const fn is_upgraded(self) -> bool {
+        self.wire().is_upgraded()
     }
 
     /// Describes the transport in one sentence.
@@ -278,7 +357,6 @@ impl Transport {
             Self::Sse => "One endless response of text events; browsers reconnect by themselves.",
             Self::Ndjson => "One endless response, one JSON object per line.",
             Self::Websocket => "One upgraded connection, one JSON text frame per line, both directions.",
-            Self::WebsocketActor => "The wire of websocket on another engine: one actor per connection.",
         }
     }
 

@@ -159,8 +159,8 @@ async fn list_transports(context: web::Data<Context>) -> HttpResponse {
     let transports = context.options.transports.iter().map(|transport| TransportInfo {
         name: transport.name().to_owned(),
         path: transport.path(),
-        wire: transport.wire().to_owned(),
-        waits: transport.waits().to_owned(),
+        wire: transport.wire().to_string(),
+        waits: transport.waits().to_string(),
         summary: transport.summary().to_owned(),
     });
     HttpResponse::Ok().json(transports.collect::<Vec<_>>())

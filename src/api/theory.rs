@@ -9,7 +9,7 @@ use serde::Serialize;
 use wirelab_clients::harness::theory::long_poll::LongPoll;
 use wirelab_clients::harness::theory::short_poll::ShortPoll;
 use wirelab_clients::harness::theory::streams;
-use wirelab_clients::wire::{Transport, UnknownTransport, WAIT_S_DEFAULT};
+use wirelab_clients::wire::{Transport, UnknownTransport, WAIT_S_DEFAULT, Waits};
 
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::parameter;
@@ -135,32 +135,31 @@ pub(crate) async fn predict(request: HttpRequest) -> Result<HttpResponse, Refusa
         write_s: None,
         one_way_s: round_trip_s / 2.0,
     };
-    let theory = match transport {
-        Transport::ShortPoll => {
+    let theory = match transport.waits() {
+        Waits::Client => {
             let interval_s = interval_s.ok_or_else(|| INTERVAL_S.missing())?;
             if round_trip_s >= interval_s {
                 let detail = "round_trip_ms is not below interval_s, so polls would be skipped, which no formula \
                               covers; give a longer interval_s";
                 return Err(Refusal::bad_request(detail));
             }
-            short_poll(TheoryConstants { interval_s: Some(interval_s), ..constants }, interval_s)
+            short_poll(transport, TheoryConstants { interval_s: Some(interval_s), ..constants }, interval_s)
         }
-        Transport::LongPoll => long_poll(
+        Waits::ServerOnce => long_poll(
+            transport,
             TheoryConstants { hold_s: Some(hold_s), gap_s: Some(round_trip_s), ..constants },
             hold_s,
         ),
-        Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => {
-            stream(transport, TheoryConstants { write_s: Some(0.0), ..constants })
-        }
+        Waits::ServerForever => stream(transport, TheoryConstants { write_s: Some(0.0), ..constants }),
     };
     Ok(HttpResponse::Ok().json(theory))
 }
 
-fn short_poll(constants: TheoryConstants, interval_s: f64) -> Theory {
+fn short_poll(transport: Transport, constants: TheoryConstants, interval_s: f64) -> Theory {
     let TheoryConstants { rate_hz, duration_s, subscribers, one_way_s, .. } = constants;
     let poll = ShortPoll::fixed(interval_s, one_way_s);
     Theory {
-        transport: Transport::ShortPoll,
+        transport,
         formulas: vec!["F1", "F2", "F3"],
         requests: poll.requests_per_s(1.0) * duration_s,
         requests_of_all: poll.requests_per_s(subscribers) * duration_s,
@@ -171,12 +170,12 @@ fn short_poll(constants: TheoryConstants, interval_s: f64) -> Theory {
     }
 }
 
-fn long_poll(constants: TheoryConstants, hold_s: f64) -> Theory {
+fn long_poll(transport: Transport, constants: TheoryConstants, hold_s: f64) -> Theory {
     let TheoryConstants { rate_hz, duration_s, subscribers, one_way_s, .. } = constants;
     let poll = LongPoll { line_rate_hz: rate_hz, gap_s: 2.0 * one_way_s, hold_s, one_way_s };
     let requests = poll.requests_per_s() * duration_s;
     Theory {
-        transport: Transport::LongPoll,
+        transport,
         formulas: vec!["F4", "F5", "F6"],
         requests,
         requests_of_all: requests * subscribers,

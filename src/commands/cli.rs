@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
-use wirelab_clients::wire::{From as Position, Transport};
+use wirelab_clients::wire::{Position, Transport};
 
-use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN};
+use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN, WebsocketEngine};
 use crate::exchange::compression::Compression;
 use crate::report::changes::Tolerated;
 
@@ -84,9 +85,8 @@ pub struct Run {
     /// Continue an interrupted experiment; give the folder that it wrote.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
     pub resume: Option<PathBuf>,
-    /// Transports to measure, separated by commas: short-poll, long-poll, sse, ndjson, websocket,
-    /// websocket-actor [default: all]
-    #[arg(long, value_delimiter = ',')]
+    /// Transports to measure, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_parser = transport())]
     pub transport: Vec<Transport>,
     /// Servers to measure instead of the plan's, separated by commas: wirelab (its own, started fresh),
     /// http://host:port (one that is already running), or profiles of data/targets [default: wirelab]
@@ -193,8 +193,11 @@ pub struct Serve {
     #[arg(long, default_value_t = 0)]
     pub retain_lines: u64,
     /// Transports to serve, separated by commas; the paths of the others answer 404 [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS")]
+    #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS", value_parser = transport())]
     pub transports: Vec<Transport>,
+    /// What drives a WebSocket. The frames are the same.
+    #[arg(long, value_enum, value_name = "ENGINE", default_value_t = WebsocketEngine::Cursor)]
+    pub websocket_engine: WebsocketEngine,
     /// Coding of bodies that carry lines, for clients that accept it. gzip holds some 200 KiB per open stream and
     /// compresses each line once per subscriber. WebSocket frames are never coded.
     #[arg(long, value_enum, default_value_t = Compression::Identity)]
@@ -251,8 +254,8 @@ pub struct Tail {
     /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach this terminal: short-poll, long-poll, sse, ndjson, websocket or websocket-actor.
-    #[arg(long, default_value = "sse")]
+    /// How lines reach this terminal.
+    #[arg(long, default_value = "sse", value_parser = transport())]
     pub transport: Transport,
     /// Cursor to start after, such as k3x9.42, or `now` [default: start at the first kept line]
     #[arg(long)]
@@ -279,8 +282,8 @@ pub struct Crowd {
     /// URL of the server.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach them: short-poll, long-poll, sse, ndjson, websocket or websocket-actor.
-    #[arg(long, default_value = "sse")]
+    /// How lines reach them.
+    #[arg(long, default_value = "sse", value_parser = transport())]
     pub transport: Transport,
     /// Number of subscribers, each with its own TCP connection; at most 2000.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(SUBSCRIBERS_MAX)))]
@@ -435,6 +438,12 @@ To read it:
 pub struct ManPage {
     /// Command whose page is printed [default: one page with all commands]
     pub command: Option<String>,
+}
+
+/// A transport by its name; help, completions and errors list them all.
+fn transport() -> impl TypedValueParser<Value = Transport> {
+    PossibleValuesParser::new(Transport::ALL.map(Transport::name))
+        .map(|name| name.parse().expect("only names of transports get here"))
 }
 
 /// Parses an origin as browsers send it: scheme, host and, unless it is the scheme's own, port. Nothing may follow.

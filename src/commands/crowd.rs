@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use wirelab_clients::api::Api;
 use wirelab_clients::harness::crowd::{Crowd, Figures};
-use wirelab_clients::wire::From as Position;
+use wirelab_clients::wire::Position;
 use wirelab_clients::{Options, Polling, ServerUrl, SubscribeError, Target, connect, os};
 
 use super::{Exit, Failure, Reader, StdinEnd, Stop, say};

@@ -37,6 +37,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
         write_timeout: arguments.write_timeout,
         keep_alive: arguments.keep_alive,
         allow_origins: arguments.allow_origin,
+        websocket_engine: arguments.websocket_engine,
         compression: arguments.compression,
         linger: arguments.linger,
         poll_advice: arguments.poll_advice,

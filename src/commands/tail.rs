@@ -2,7 +2,7 @@
 
 use wirelab_clients::api::Api;
 use wirelab_clients::meter::Meter;
-use wirelab_clients::wire::{DeploymentId, From as Position, Status};
+use wirelab_clients::wire::{DeploymentId, Position, Status};
 use wirelab_clients::{Options, Polling, ServerUrl, Target, connect};
 
 use super::{Exit, Failure, Interrupts, Reader, remark, say};

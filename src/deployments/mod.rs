@@ -13,9 +13,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use wirelab_clients::recording::{self, RecordingError};
-use wirelab_clients::wire::{
-    Appended, Deployment, DeploymentId, From as Position, RecordingInfo, Source, Status,
-};
+use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Position, RecordingInfo, Source, Status};
 
 use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};

@@ -5,7 +5,7 @@ use actix_web::http::header::{HeaderMap, IF_NONE_MATCH};
 use actix_web::{HttpRequest, web};
 use serde::de::DeserializeOwned;
 use wirelab_clients::wire::{
-    BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX, DeploymentId, From as Position, InvalidToken,
+    BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX, DeploymentId, InvalidToken, Position,
 };
 
 use crate::exchange::problem::Refusal;

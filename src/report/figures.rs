@@ -289,7 +289,7 @@ pub(super) fn words_of(run: &RunRow) -> Vec<(&'static str, String)> {
 }
 
 /// Factors that are words; with the transport they tell the series of a sweep apart.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 10] = [
     "line_process",
     "poll_schedule",
     "poll_phase",
@@ -298,5 +298,6 @@ const WORDS: [&str; 9] = [
     "keep_alive",
     "compression",
     "store",
+    "engine",
     "fault",
 ];

@@ -247,9 +247,9 @@ mod tests {
         one_invalid[3].verdicts = vec!["invalid"; 2];
         one_invalid[6].verdicts[1] = "unresolved";
         one_invalid[1].lost = 7;
-        let transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket", "websocket-actor"];
+        let transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket"];
         let each = |runs: usize| {
-            let cells = transports.iter().zip([100.0, 0.9, 0.5, 0.51, 0.7, 0.71]);
+            let cells = transports.iter().zip([100.0, 0.9, 0.5, 0.51, 0.7]);
             cells.map(|(transport, p50)| Cell::of(transport, p50, runs)).collect::<Vec<_>>()
         };
         let folders = [

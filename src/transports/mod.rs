@@ -9,7 +9,6 @@ pub mod ndjson;
 pub mod short_poll;
 pub mod sse;
 pub mod websocket;
-pub mod websocket_actor;
 
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
@@ -29,7 +28,6 @@ pub fn mount(config: &mut web::ServiceConfig, served: &[Transport]) {
             Transport::Sse => resource(&path, "GET").route(web::get().to(sse::answer)),
             Transport::Ndjson => resource(&path, "GET").route(web::get().to(ndjson::answer)),
             Transport::Websocket => resource(&path, "GET").route(web::get().to(websocket::answer)),
-            Transport::WebsocketActor => resource(&path, "GET").route(web::get().to(websocket_actor::answer)),
         });
     }
 }

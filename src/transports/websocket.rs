@@ -1,131 +1,44 @@
 //! WebSocket: the server waits for ever, on a connection that both sides may write to.
 //!
 //! One HTTP request is upgraded (RFC 6455). From then on each line of the log is one JSON text frame, and the client
-//! may send commands: enter and leave rooms (other deployments), pause, publish. This engine is a streaming body over
-//! cursors: it reads the logs when the socket can take more. So a client that reads slowly costs one batch of memory
-//! and delays no other client. The meaning of frames is in `session`, which the engine on actors uses too.
+//! may send commands: enter and leave rooms (other deployments), pause, publish. The meaning of frames is in `session`.
+//! The code that drives a connection is the server's choice: the engine `cursor` or `actor`, with equal frames.
 
+mod actor;
+mod cursor;
 mod rooms;
-pub(super) mod session;
-pub(super) mod socket;
+mod session;
+mod socket;
 
-use std::future::poll_fn;
+use actix_web::{HttpRequest, HttpResponse, web};
+use wirelab_clients::wire::{DeploymentId, Outcome};
 
-use actix_http::ws::{OpCode, Parser};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use bytes::{BufMut, BytesMut};
-use tokio::time::{Instant, sleep_until};
-use wirelab_clients::wire::{DeploymentId, Outcome, Transport};
-
-use self::session::Outgoing;
 use self::socket::Socket;
 use super::counted;
-use crate::context::Context;
+use crate::context::{Context, WebsocketEngine};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
-use crate::exchange::upgrade::{self, Driven, Phase};
-use crate::reader::EncodedBatch;
+use crate::exchange::upgrade;
 
-/// Answers `GET …/websocket?from=` with an upgrade.
+/// Answers `GET …/websocket?from=` with an upgrade. Every refusal happens before it, as plain HTTP.
 pub async fn answer(
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
-    let (mut response, socket) = enter(&request, payload, Transport::Websocket, &context).await?;
-    let connection = Connection { socket, silent_since: Instant::now(), context };
-    Ok(counted(response.streaming(upgrade::body(connection)), Outcome::Data))
-}
-
-/// Starts a 101 answer and opens the socket behind it. Every refusal happens before the upgrade, as plain HTTP.
-pub(super) async fn enter(
-    request: &HttpRequest,
-    payload: web::Payload,
-    transport: Transport,
-    context: &Context,
-) -> Result<(HttpResponseBuilder, Socket), Refusal> {
-    let id = request::deployment_id(request)?;
-    let position = request::position(request)?;
-    let response = upgrade::accept(request)?;
+    let id = request::deployment_id(&request)?;
+    let position = request::position(&request)?;
+    let response = upgrade::accept(&request)?;
     let reader = context.deployments.reader(&id, position).await?;
-    Ok((response, Socket::new(reader, payload, transport, context)))
-}
-
-/// A socket as a streaming body: polled when TCP can take more.
-struct Connection {
-    socket: Socket,
-    /// When the last bytes were sent.
-    silent_since: Instant,
-    context: web::Data<Context>,
-}
-
-impl Driven for Connection {
-    fn take_output(&mut self) -> BytesMut {
-        let mut out = BytesMut::new();
-        for outgoing in self.socket.session.take_output() {
-            self.silent_since = Instant::now();
-            encode(outgoing, &mut out);
-        }
-        out
-    }
-
-    fn phase(&self) -> Phase {
-        self.socket.session.phase()
-    }
-
-    /// Waits for the next event, a heartbeat or the shutdown, and passes it to the session.
-    async fn turn(&mut self) {
-        let Self { socket, silent_since, context } = self;
-        let heartbeat = *silent_since + context.options.heartbeat;
-        let event = tokio::select! {
-            biased;
-            () = context.shutdown.cancelled() => return socket.session.shut_down(),
-            event = poll_fn(|task| socket.poll_event(task)) => event,
-            () = sleep_until(heartbeat) => return socket.session.fall_silent(),
-        };
-        if let Some(ask) = socket.handle(event) {
-            socket.answered(ask.carry_out(context).await);
-        }
-    }
-
-    async fn await_close(&mut self) {
-        let Self { socket, .. } = self;
-        socket.leave_rooms();
-        while socket.session.phase() != Phase::Closed {
-            let event = poll_fn(|task| socket.poll_event(task)).await;
-            socket.handle(event);
-        }
-    }
-}
-
-/// Appends the bytes of a frame to `out`.
-fn encode(outgoing: Outgoing, out: &mut BytesMut) {
-    match outgoing {
-        Outgoing::Frame(json) => {
-            let json = serde_json::to_vec(&json).expect("a frame has no key that JSON refuses");
-            Parser::write_message(out, json, OpCode::Text, true, false);
-        }
-        Outgoing::Lines(deployment, batch) => line_frames(&deployment, &batch, out),
-        Outgoing::Control(frame) => frame.write(out),
-    }
-}
-
-/// Appends one frame per line. The JSON of a line goes into its frame as it is: nothing is encoded twice.
-fn line_frames(deployment: &DeploymentId, batch: &EncodedBatch, out: &mut BytesMut) {
-    let head = line_head(deployment);
-    // Each frame adds two bytes of opcode and length, at most eight more of length, and a brace.
-    out.reserve(batch.lines.iter().map(|line| head.len() + line.json.len() + 11).sum());
-    let mut json = BytesMut::new();
-    for line in &batch.lines {
-        json.clear();
-        json.put_slice(head.as_bytes());
-        json.put_slice(&line.json);
-        json.put_u8(b'}');
-        Parser::write_message(out, &json, OpCode::Text, true, false);
-    }
+    let socket = Socket::new(reader, payload, &context);
+    let run = match context.options.websocket_engine {
+        WebsocketEngine::Cursor => cursor::run,
+        WebsocketEngine::Actor => actor::run,
+    };
+    Ok(counted(run(response, socket, context), Outcome::Data))
 }
 
 /// Returns what precedes a line's own JSON in its frame; a `}` follows it.
-pub(super) fn line_head(deployment: &DeploymentId) -> String {
+fn line_head(deployment: &DeploymentId) -> String {
     format!("{{\"type\":\"line\",\"deployment\":\"{deployment}\",\"line\":")
 }

@@ -52,7 +52,7 @@ export class LanesView {
   #dirty = new Set();
   #frame = null;
 
-  /** `transports`: the rows of `/api/transports`, each with the `half` of its wire, or null. */
+  /** `transports`: the rows of `/api/transports`, each with its browser `half`, or null. */
   constructor(transports, source, held) {
     this.#transports = transports.filter(({ half }) => half !== null);
     this.#source = source;

@@ -341,7 +341,6 @@ fn a_socket_that_never_opens_is_given_up_and_its_log_goes_on() {
     let server = serve();
     let page = Page::of(&server);
     let transports = page.transports(&server);
-    // Its engines share this half of the wire.
     let TransportInfo { name, .. } = transports.iter().find(|row| row.wire == "websocket").unwrap();
     let (id, all) = (server.create().id, texts(0..20));
     server.append(&id, &all[..10]);

@@ -19,7 +19,7 @@ use crate::server::Binary;
 const LESSON_TIMEOUT: Duration = Duration::from_secs(180);
 /// Who was away comes back after a wait that is drawn by lot, up to half a minute.
 const BACK_TIMEOUT: Duration = Duration::from_secs(90);
-const STREAMS: [&str; 4] = ["sse", "ndjson", "websocket", "websocket-actor"];
+const STREAMS: [&str; 3] = ["sse", "ndjson", "websocket"];
 
 // How it reconnects and how many connections it opens is the browser's own affair.
 in_every_browser! {

@@ -10,20 +10,33 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use nix::sys::signal::Signal;
-use wirelab_clients::wire::Transport;
+use wirelab::context::WebsocketEngine;
+use wirelab_clients::wire::{Transport, Waits};
 
 use crate::conformance::*;
 use crate::faulty_store::{Fault, FaultyStore};
 use crate::http::Api;
 use crate::proxy::{self, Proxy};
-use crate::server::{Binary, Server, giving_up_after};
+use crate::server::{Binary, Server, Setup};
 
 /// Tries a promise on every transport of a broken server. Each must complain, with `complaint` in its words.
 async fn notices<F>(complaint: &str, api: &Api, promise: impl Fn(Transport, Api) -> F)
 where
     F: Future<Output = Kept>,
 {
-    let tried = Transport::ALL.map(|transport| {
+    notices_on(driven(WebsocketEngine::Cursor), complaint, api, promise).await;
+}
+
+/// Tries a promise on these transports of a broken server.
+async fn notices_on<F>(
+    transports: Vec<Transport>,
+    complaint: &str,
+    api: &Api,
+    promise: impl Fn(Transport, Api) -> F,
+) where
+    F: Future<Output = Kept>,
+{
+    let tried = transports.into_iter().map(|transport| {
         let promised = promise(transport, api.clone());
         async move { (transport, promised.await) }
     });
@@ -45,8 +58,11 @@ macro_rules! over_a_faulty_store {
     ($($test:ident($fault:ident, $promise:ident, $complaint:expr);)+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
         async fn $test() {
-            let server = Server::over(FaultyStore::new(Fault::$fault, 0));
-            notices($complaint, &server, |transport, api| async move { $promise(transport, &api).await }).await;
+            for engine in WebsocketEngine::ALL {
+                let server = Setup::driven_by(engine).over(FaultyStore::new(Fault::$fault, 0));
+                let promise = |transport, api| async move { $promise(transport, &api).await };
+                notices_on(driven(engine), $complaint, &server, promise).await;
+            }
         }
     )+};
 }
@@ -109,7 +125,8 @@ async fn x3_notices_a_now_that_starts_at_the_start() {
 async fn x7_notices_a_store_that_forgets() {
     let api = Server::start();
     notices("the deployment is gone", &api, |transport, _| async move {
-        x7_an_acknowledged_line_survives_kill_9(transport, "memory").await
+        let restarted = Restarted { store: "memory", engine: WebsocketEngine::Cursor };
+        x7_an_acknowledged_line_survives_kill_9(transport, &restarted).await
     })
     .await;
 }
@@ -169,11 +186,12 @@ async fn x9_notices_a_server_that_queues_per_subscriber() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn x9_notices_stalled_connections_that_are_kept() {
-    let server = giving_up_after(Duration::from_secs(3_600));
-    notices("stalled connections are open", &server, |transport, api| async move {
-        x9_a_write_without_progress_is_given_up(transport, &api).await
-    })
-    .await;
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).giving_up_after(Duration::from_secs(3_600));
+        let promise =
+            |transport, api| async move { x9_a_write_without_progress_is_given_up(transport, &api).await };
+        notices_on(driven(engine), "stalled connections are open", &server, promise).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -188,12 +206,12 @@ async fn x10_notices_waiters_that_are_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn x11_notices_a_server_that_dies_without_a_word() {
-    let goodbye = Goodbye { connections: 20, signals: &[Signal::SIGKILL] };
-    for transport in Transport::ALL {
+    for (transport, engine) in columns() {
+        let goodbye = Goodbye { connections: 20, engine, signals: &[Signal::SIGKILL] };
         let kept = x11_goodbye_reaches_everybody_in_under_two_seconds(transport, &goodbye).await;
         complains(transport, kept.clone(), "the server ended with");
         // Nothing is said to a client that asks nothing: a short poll's goodbye is the closed connection.
-        if transport != Transport::ShortPoll {
+        if transport.waits() != Waits::Client {
             complains(transport, kept, "20 heard no goodbye");
         }
     }
@@ -202,8 +220,8 @@ async fn x11_notices_a_server_that_dies_without_a_word() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn x11_notices_a_server_that_does_not_go() {
     // Stopped first, it can do nothing about the second signal.
-    let goodbye = Goodbye { connections: 20, signals: &[Signal::SIGSTOP, Signal::SIGTERM] };
-    let each = Transport::ALL.map(|transport| async move {
+    let each = columns().into_iter().map(|(transport, engine)| async move {
+        let goodbye = Goodbye { connections: 20, engine, signals: &[Signal::SIGSTOP, Signal::SIGTERM] };
         let kept = x11_goodbye_reaches_everybody_in_under_two_seconds(transport, &goodbye).await;
         complains(transport, kept, "the server is not gone");
     });

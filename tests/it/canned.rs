@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wirelab_clients::meter::Meter;
-use wirelab_clients::wire::{From as Position, Transport};
+use wirelab_clients::wire::{Position, Transport};
 use wirelab_clients::{Options, Subscriber, Target, connect};
 
 /// A request that the server got.

@@ -222,10 +222,7 @@ fn a_run_killed_with_kill_9_is_gone_on_with_and_keeps_what_it_had() {
 fn bad_arguments_of_run_are_named_with_what_is_allowed() {
     for (arguments, expected) in [
         (vec!["nope"], "unknown plan \"nope\"; one of "),
-        (
-            vec!["--transport", "sock"],
-            "unknown transport \"sock\"; one of short-poll, long-poll, sse, ndjson, websocket, websocket-actor",
-        ),
+        (vec!["--transport", "sock"], "invalid value 'sock' for '--transport <TRANSPORT>'"),
         (vec!["--subscribers", "0"], "subscribers is 0"),
         (vec!["--recording", "nope"], "cargo-build, debian-install, pip-install"),
         (vec!["--rate=-1"], "rate"),
@@ -241,6 +238,22 @@ fn bad_arguments_of_run_are_named_with_what_is_allowed() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         assert!(error.contains(expected), "{arguments:?}: {error}");
         assert_eq!(fs::read_dir(results.path()).unwrap().count(), 0, "{arguments:?} left something behind");
+    }
+}
+
+#[test]
+fn an_unknown_transport_is_refused_with_all_there_are() {
+    let names = format!("[possible values: {}]", Transport::ALL.map(Transport::name).join(", "));
+    for arguments in [
+        ["run", "--transport", "sock"].as_slice(),
+        &["serve", "--transports", "sse,sock"],
+        &["tail", "web", "--transport", "sock"],
+        &["crowd", "--deployment", "web", "--transport", "sock"],
+    ] {
+        let output = output(wirelab().args(arguments));
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains("invalid value 'sock'") && error.contains(&names), "{arguments:?}: {error}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! What every transport promises (docs/protocol.md, "Promises"): one named test per promise and transport.
+//! What every transport promises (docs/protocol.md, "Promises"): one named test per promise and transport, and
+//! per engine of the WebSocket.
 //!
 //! A promise is one function over a server. It returns why it was broken instead of panicking, so that `broken`
 //! can run it against a server that breaks it.
@@ -15,13 +16,14 @@ mod strategies;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use wirelab::context::WebsocketEngine;
 use wirelab::store::memory::MemoryStore;
 use wirelab_clients::meter::Meter;
-use wirelab_clients::wire::{DeploymentId, From as Position, Line, Transport};
+use wirelab_clients::wire::{DeploymentId, Line, Position, Transport};
 use wirelab_clients::{Options, Polling, Subscriber, Target, connect};
 
-use crate::http::{Api, Headers, SOON, UPGRADE};
-use crate::server::{Binary, Server, giving_up_after};
+use crate::http::{Api, SOON};
+use crate::server::{Binary, Server, Setup};
 
 pub(crate) use counts::*;
 pub(crate) use delivery::*;
@@ -33,82 +35,83 @@ pub(crate) use stalls::*;
 /// Why a promise is broken.
 pub(crate) type Kept = Result<(), String>;
 
-/// One test per promise and transport; `$given` is what the promise is tried on.
+/// One test per promise and transport, and one more where another engine drives the WebSocket. `$given` is what the
+/// promise is tried on, with WebSockets driven by `$engine`.
 macro_rules! on_every_transport {
-    ($($promise:ident($given:expr);)+) => {
+    ($($promise:ident($engine:ident => $given:expr);)+) => {
         $(mod $promise {
             use super::*;
-            on_every_transport! { @ $promise($given) short_poll ShortPoll, long_poll LongPoll, sse Sse,
-                ndjson Ndjson, websocket Websocket, websocket_actor WebsocketActor }
+            on_every_transport! { @ $promise($engine => $given) short_poll ShortPoll Cursor, long_poll LongPoll Cursor,
+                sse Sse Cursor, ndjson Ndjson Cursor, websocket Websocket Cursor, websocket_by_actor Websocket Actor }
         })+
     };
-    (@ $promise:ident($given:expr) $($test:ident $transport:ident),+) => {
+    (@ $promise:ident($engine:ident => $given:expr) $($test:ident $transport:ident $driver:ident),+) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
         async fn $test() {
+            let $engine = WebsocketEngine::$driver;
             super::$promise(Transport::$transport, &$given).await.unwrap();
         })+
 
         #[test]
-        fn is_tried_on_every_transport() {
-            assert_eq!([$(Transport::$transport),+], Transport::ALL);
+        fn is_tried_on_every_transport_and_engine() {
+            let tried = [$((Transport::$transport, WebsocketEngine::$driver)),+];
+            assert_eq!(tried, columns().as_slice());
         }
     };
 }
 
+/// Every transport by the default engine, then WebSocket by the others.
+pub(crate) fn columns() -> Vec<(Transport, WebsocketEngine)> {
+    let columns = WebsocketEngine::ALL
+        .into_iter()
+        .flat_map(|engine| driven(engine).into_iter().map(move |transport| (transport, engine)));
+    columns.collect()
+}
+
+/// What is tried on a server with this engine: everything on the default, of others only what they drive.
+pub(crate) fn driven(engine: WebsocketEngine) -> Vec<Transport> {
+    let differs = |transport: &Transport| match engine {
+        WebsocketEngine::Cursor => true,
+        WebsocketEngine::Actor => transport.is_upgraded(),
+    };
+    Transport::ALL.into_iter().filter(differs).collect()
+}
+
+fn server(engine: WebsocketEngine) -> Server {
+    Setup::driven_by(engine).start()
+}
+
+/// The real binary, its logs in memory.
+fn in_memory(engine: WebsocketEngine) -> Binary {
+    Binary::serve("127.0.0.1:0", &["--store", "memory", "--websocket-engine", engine.name()])
+}
+
 on_every_transport! {
-    x1_a_log_of_one_line_is_read_as_posted(Server::start());
-    x1_a_log_of_a_hundred_lines_is_read_as_posted(Server::start());
-    x1_a_log_of_a_hundred_thousand_lines_is_read_as_posted(Server::start());
-    x2_nothing_is_lost_between_a_snapshot_and_a_stream(Server::start());
-    x3_a_position_starts_where_the_table_says(Server::start());
-    x3_a_position_outside_the_log_is_gone(Server::start());
-    x3_a_position_that_is_none_is_refused(Server::start());
-    x3_lines_dropped_by_retention_are_gone(Server::over(MemoryStore::new(KEPT_LINES)));
-    x3_now_starts_with_the_next_line(Server::start());
-    x4_the_end_is_signalled_to_who_waits_at_the_tail(Server::start());
-    x4_the_end_is_signalled_to_who_is_far_behind(Server::start());
-    x4_at_the_end_the_answer_is_immediate(Server::start());
-    x4_a_finished_subscriber_asks_no_more(Server::start());
-    x5_any_text_arrives_byte_exact(Server::start());
-    x5_a_line_of_a_mebibyte_arrives_byte_exact(Server::start());
-    x6_a_thousand_cuts_lose_and_repeat_nothing(Server::start());
-    x7_an_acknowledged_line_survives_kill_9("disk");
-    x8_a_refusal_comes_before_any_stream(Server::start());
-    x8_a_subscriber_is_told_why_it_was_refused(Server::start());
-    x9_a_stalled_subscriber_delays_nobody_and_loses_nothing(Server::start());
-    x9_stalled_subscribers_cost_bounded_memory(Binary::serve("127.0.0.1:0", &["--store", "memory"]));
-    x9_a_write_without_progress_is_given_up(giving_up_after(WRITE_TIMEOUT));
-    x10_a_vanished_client_frees_its_waiter(Server::start());
-    x11_goodbye_reaches_everybody_in_under_two_seconds(SIGTERM_WITH_2000);
-    x12_clients_and_server_count_the_same(Counted::directly());
-}
-
-/// What a promise sends and reads by hand depends on the wire; two engines of one wire look alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wire {
-    ShortPoll,
-    LongPoll,
-    Sse,
-    Ndjson,
-    Websocket,
-}
-
-impl Wire {
-    pub(crate) fn of(transport: Transport) -> Self {
-        match transport.wire() {
-            "short-poll" => Self::ShortPoll,
-            "long-poll" => Self::LongPoll,
-            "sse" => Self::Sse,
-            "ndjson" => Self::Ndjson,
-            "websocket" => Self::Websocket,
-            wire => panic!("no promise knows how to speak {wire}"),
-        }
-    }
-}
-
-/// What a request to this transport needs beside its path.
-pub(crate) fn upgrade(transport: Transport) -> Headers<'static> {
-    if Wire::of(transport) == Wire::Websocket { UPGRADE } else { &[] }
+    x1_a_log_of_one_line_is_read_as_posted(engine => server(engine));
+    x1_a_log_of_a_hundred_lines_is_read_as_posted(engine => server(engine));
+    x1_a_log_of_a_hundred_thousand_lines_is_read_as_posted(engine => server(engine));
+    x2_nothing_is_lost_between_a_snapshot_and_a_stream(engine => server(engine));
+    x3_a_position_starts_where_the_table_says(engine => server(engine));
+    x3_a_position_outside_the_log_is_gone(engine => server(engine));
+    x3_a_position_that_is_none_is_refused(engine => server(engine));
+    x3_lines_dropped_by_retention_are_gone(engine => Setup::driven_by(engine).over(MemoryStore::new(KEPT_LINES)));
+    x3_now_starts_with_the_next_line(engine => server(engine));
+    x4_the_end_is_signalled_to_who_waits_at_the_tail(engine => server(engine));
+    x4_the_end_is_signalled_to_who_is_far_behind(engine => server(engine));
+    x4_at_the_end_the_answer_is_immediate(engine => server(engine));
+    x4_a_finished_subscriber_asks_no_more(engine => server(engine));
+    x5_any_text_arrives_byte_exact(engine => server(engine));
+    x5_a_line_of_a_mebibyte_arrives_byte_exact(engine => server(engine));
+    x6_a_thousand_cuts_lose_and_repeat_nothing(engine => server(engine));
+    x7_an_acknowledged_line_survives_kill_9(engine => Restarted { store: "disk", engine });
+    x8_a_refusal_comes_before_any_stream(engine => server(engine));
+    x8_a_subscriber_is_told_why_it_was_refused(engine => server(engine));
+    x9_a_stalled_subscriber_delays_nobody_and_loses_nothing(engine => server(engine));
+    x9_stalled_subscribers_cost_bounded_memory(engine => in_memory(engine));
+    x9_a_write_without_progress_is_given_up(engine => Setup::driven_by(engine).giving_up_after(WRITE_TIMEOUT));
+    x10_a_vanished_client_frees_its_waiter(engine => server(engine));
+    x11_goodbye_reaches_everybody_in_under_two_seconds(engine => Goodbye { engine, ..SIGTERM_WITH_2000 });
+    x12_clients_and_server_count_the_same(engine => Counted::of(Setup::driven_by(engine), Options::default()));
 }
 
 /// A subscriber's options as they come, only quicker.

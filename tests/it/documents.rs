@@ -135,10 +135,8 @@ fn every_client_of_the_document_follows_and_resumes() {
     let blocks = document();
     let clients = blocks.iter().filter(|block| block.language != "console" && !is_handshake(block));
     let clients: Vec<_> = clients.collect();
-    let mut wires: Vec<_> = Transport::ALL.map(Transport::wire).into();
-    wires.dedup();
-    // Each in two languages, but the frames of a WebSocket in one.
-    assert_eq!(clients.len(), 2 * wires.len() - 1, "a wire without its clients");
+    // Each transport in two languages, but the frames of a WebSocket in one.
+    assert_eq!(clients.len(), 2 * Transport::ALL.len() - 1, "a transport without its clients");
     thread::scope(|scope| {
         for block in clients {
             scope.spawn(|| prints_each_line_once(block));
@@ -171,14 +169,14 @@ fn the_slice_of_every_transport_shows_its_halves() {
         (output.status.code(), printed)
     };
     for transport in Transport::ALL {
-        let (stem, wire) = (transport.name().replace('-', "_"), transport.wire().replace('-', "_"));
+        let stem = transport.name().replace('-', "_");
         let (code, [printed, said]) = slice(transport.name());
         assert_eq!((code, said.as_str()), (Some(0), ""), "{transport}");
         let head: String = printed.lines().take(2).collect();
         for half in [
             format!("server: src/transports/{stem}.rs"),
-            format!("client: clients/src/transports/{wire}.rs"),
-            format!("browser: static/transports/{wire}.js"),
+            format!("client: clients/src/transports/{stem}.rs"),
+            format!("browser: static/transports/{stem}.js"),
         ] {
             assert!(head.contains(&half), "{half} is not in {head}");
         }

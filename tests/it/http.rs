@@ -426,10 +426,7 @@ pub(crate) const UPGRADE: Headers = &[
 
 /// What a request for this transport needs besides its path.
 pub(crate) fn upgrade(transport: Transport) -> Headers<'static> {
-    match transport {
-        Transport::ShortPoll | Transport::LongPoll | Transport::Sse | Transport::Ndjson => &[],
-        Transport::Websocket | Transport::WebsocketActor => UPGRADE,
-    }
+    if transport.is_upgraded() { UPGRADE } else { &[] }
 }
 
 /// Lines of any text as the body of an append.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use wirelab_clients::meter::Meter;
-use wirelab_clients::wire::{From as Position, Status, Transport};
+use wirelab_clients::wire::{Position, Status, Transport};
 use wirelab_clients::{Ladder, Options, Polling, SubscribeError, Subscriber, Target};
 
 use crate::http::{Api, SOON};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use wirelab_clients::traffic::Requests;
-use wirelab_clients::wire::{From as Position, Status, Transport};
+use wirelab_clients::wire::{Position, Status, Transport};
 use wirelab_clients::{
     HttpVersion, Options, Polling, Received, SubscribeError, Subscriber, Target, connect, meter::Meter,
 };

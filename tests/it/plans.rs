@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use csv::StringRecord;
 use tempfile::TempDir;
 use wirelab_clients::harness::rows::{CheckRow, PercentileRow, Row, RunRow, SeriesRow, TheoryRow};
 
@@ -18,7 +19,7 @@ macro_rules! smoke {
     ($($name:ident: $plan:literal),* $(,)?) => {
         $(#[test]
         fn $name() {
-            smoke($plan);
+            drop(smoke($plan));
         })*
 
         #[test]
@@ -58,7 +59,26 @@ smoke! {
     e24: "e24-late-joiner",
 }
 
-fn smoke(plan: &str) {
+/// Not numbered, since it is about this server alone.
+#[test]
+fn the_engines_of_the_websocket_are_two_arms_that_say_so() {
+    let mut driven: Vec<_> =
+        smoke("websocket-engines").into_iter().map(|run| (cell(&run, "arm"), cell(&run, "engine"))).collect();
+    driven.sort();
+    assert_eq!(
+        driven,
+        [("actor", "actor"), ("cursor", "cursor")].map(|(arm, engine)| (arm.into(), engine.into()))
+    );
+}
+
+/// A cell of a row of `runs.csv`.
+fn cell(run: &StringRecord, name: &str) -> String {
+    let index = RunRow::COLUMNS.iter().position(|column| column.name == name).unwrap();
+    run[index].to_owned()
+}
+
+/// The rows of `runs.csv`.
+fn smoke(plan: &str) -> Vec<StringRecord> {
     let results = TempDir::new().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_wirelab"))
         .current_dir(PROJECT)
@@ -89,10 +109,7 @@ fn smoke(plan: &str) {
     }
     assert!(!runs.is_empty(), "{said}");
     for run in &runs {
-        let cell = |name: &str| {
-            let index = RunRow::COLUMNS.iter().position(|column| column.name == name).unwrap();
-            run[index].to_owned()
-        };
+        let cell = |name: &str| cell(run, name);
         let id = cell("run_id");
         let count =
             |name: &str| -> u64 { cell(name).parse().unwrap_or_else(|_| panic!("{id} has no {name}")) };
@@ -111,10 +128,11 @@ fn smoke(plan: &str) {
         assert!(folder.join(file).is_file(), "{file} is missing");
     }
     assert!(fs::read_to_string(folder.join("plan.toml")).unwrap().contains("size = \"smoke\""));
+    runs
 }
 
 /// The rows of a CSV file that begins with this header.
-fn table(folder: &Path, file: &str, header: &str) -> Vec<csv::StringRecord> {
+fn table(folder: &Path, file: &str, header: &str) -> Vec<StringRecord> {
     let path: PathBuf = folder.join(file);
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.lines().next(), Some(header), "{file}");

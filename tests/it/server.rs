@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 use wirelab::context::Lab;
-use wirelab::context::Options;
+use wirelab::context::{Options, WebsocketEngine};
 use wirelab::deployments::Deployments;
 use wirelab::server;
 use wirelab::store::LogStore;
@@ -43,6 +43,24 @@ pub(crate) fn lab() -> Lab {
 }
 
 impl Setup {
+    /// The defaults, WebSockets driven by this engine.
+    pub(crate) fn driven_by(engine: WebsocketEngine) -> Self {
+        let mut setup = Self::default();
+        setup.options.websocket_engine = engine;
+        setup
+    }
+
+    /// The real server, over another store.
+    pub(crate) fn over(self, store: impl LogStore + 'static) -> Server {
+        Self { store: Arc::new(store), ..self }.start()
+    }
+
+    /// The real server, which closes a connection once a write has made no progress for so long.
+    pub(crate) fn giving_up_after(mut self, write_timeout: Duration) -> Server {
+        self.options.write_timeout = write_timeout;
+        self.start()
+    }
+
     /// The real server, over these parts.
     pub(crate) fn start(self) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
@@ -77,7 +95,7 @@ impl Server {
 
     /// Over a store, with the defaults.
     pub(crate) fn over(store: impl LogStore + 'static) -> Self {
-        Setup { store: Arc::new(store), ..Setup::default() }.start()
+        Setup::default().over(store)
     }
 
     /// Tells the server to stop, without waiting for it.
@@ -112,9 +130,7 @@ impl Drop for Server {
 
 /// A server in this process that closes a connection once a write has made no progress for so long.
 pub(crate) fn giving_up_after(write_timeout: Duration) -> Server {
-    let mut setup = Setup::default();
-    setup.options.write_timeout = write_timeout;
-    setup.start()
+    Setup::default().giving_up_after(write_timeout)
 }
 
 /// The real binary, serving.

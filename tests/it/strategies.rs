@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use wirelab::exchange::compression::Compression as Offered;
 use wirelab_clients::meter::Meter;
-use wirelab_clients::wire::{Batch, From as Position, Status, Transport};
+use wirelab_clients::wire::{Batch, Position, Status, Transport};
 use wirelab_clients::{
     Adaptation, Compression, Condition, Connections, HttpVersion, Options, Polling, Subscriber, Target,
     connect,

@@ -8,7 +8,7 @@ use wirelab_clients::harness::cell::{Cell, Given, Server as Target};
 use wirelab_clients::harness::plan::{AdHoc, Plan};
 use wirelab_clients::harness::theory::Calibration;
 use wirelab_clients::harness::theory::calibration::{MessageBytes, Sizes};
-use wirelab_clients::wire::{Deployment, Transport};
+use wirelab_clients::wire::{Deployment, Transport, Waits};
 
 use crate::server::{Server, wirelab};
 
@@ -45,9 +45,9 @@ fn a_calibration_knows_every_arm_and_leaves_nothing_on_the_server() {
     all.sort_by_key(|transport| transport.name());
     assert_eq!(known, all);
     for arm in &calibration.arms {
-        let held = arm.arm.transport == Transport::LongPoll;
+        let held = arm.arm.transport.waits() == Waits::ServerOnce;
         assert_eq!((arm.cycle_s.is_some(), arm.held_s.is_some()), (held, held), "{:?}", arm.arm);
-        let polled = matches!(arm.arm.transport, Transport::ShortPoll | Transport::LongPoll);
+        let polled = arm.arm.transport.waits().is_poll();
         assert_eq!(arm.exchange_s.is_some(), polled, "{:?}", arm.arm);
     }
 }

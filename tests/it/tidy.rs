@@ -122,16 +122,12 @@ fn every_transport_has_three_halves_with_one_title() {
     };
     for transport in Transport::ALL {
         let stem = transport.name().replace('-', "_");
-        // Two engines of one wire share its client half and its browser half.
-        let wire = transport.wire().replace('-', "_");
         let server = format!("src/transports/{stem}.rs");
-        let client = format!("clients/src/transports/{wire}.rs");
-        let browser = format!("static/transports/{wire}.js");
+        let client = format!("clients/src/transports/{stem}.rs");
+        let browser = format!("static/transports/{stem}.js");
         assert!(title(&server).is_some(), "{server} has no title");
         assert_eq!(title(&browser), title(&client), "{browser} and {client}");
-        if stem == wire {
-            assert_eq!(title(&server), title(&client), "{server} and {client}");
-        }
+        assert_eq!(title(&server), title(&client), "{server} and {client}");
     }
 }
 

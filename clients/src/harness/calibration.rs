@@ -27,7 +27,7 @@ use super::theory::spread::Spread;
 use super::theory::{Setting, server_name};
 use crate::api::{Api, ApiError};
 use crate::options::Compression;
-use crate::wire::{DeploymentId, From as Position, Status, Transport};
+use crate::wire::{DeploymentId, Position, Status, Transport};
 use crate::{Options, ServerUrl, Target, connect};
 
 /// How long all of it may take on one server; a second is usual.
@@ -124,7 +124,8 @@ pub async fn calibrate(
     Ok(calibrations)
 }
 
-/// As the plan's own servers, but without what delays answers on purpose or leaves transports out.
+/// As the plan's own servers, but without what delays answers on purpose or leaves transports out, and with the default
+/// engine: frames weigh the same.
 async fn start(program: PathBuf, cell: &Cell) -> Result<ServerProcess, ServerProcessError> {
     let ServeOptions { store, compression, .. } = &cell.serve;
     let arguments = match compression {

@@ -25,7 +25,7 @@ use super::theory::{TheoryRow, TheoryVerdict};
 use crate::options::{Compression, Condition, Connections, HttpVersion};
 use crate::timing::Timing;
 use crate::traffic::{Packets, Requests, Traffic};
-use crate::wire::Transport;
+use crate::wire::{Transport, Waits};
 
 const LINES: u64 = 550;
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -67,7 +67,7 @@ pub fn result_set() -> ResultSet {
 }
 
 fn run(cell: Cell) -> RunResult {
-    let polled = cell.transport == Transport::ShortPoll;
+    let polled = cell.transport.waits() == Waits::Client;
     let requests = if polled {
         Requests { data: 110, empty: 90, ..Requests::default() }
     } else {

@@ -26,7 +26,7 @@ use crate::meter::Meter;
 use crate::targets::profile::{Profile, ServerOf};
 use crate::targets::{ProfileTarget, numbered, subscribe};
 use crate::traffic::Traffic;
-use crate::wire::{From as Position, NewLine, Status, Transport};
+use crate::wire::{NewLine, Position, Status, Transport};
 use crate::{Options, ServerUrl, Subscriber, Target, connect, os};
 
 /// Connections of a run besides its subscribers': publisher, API, and reconnects while the old ones close.
@@ -331,7 +331,7 @@ fn options(cell: &Cell) -> Options {
 
 /// Returns the flags of `wirelab serve` for a cell; options with their default value are left out.
 fn serve_arguments(cell: &Cell) -> Vec<String> {
-    let ServeOptions { store: _, linger, heartbeat, compression, poll_advice, without } = &cell.serve;
+    let ServeOptions { store: _, linger, heartbeat, compression, poll_advice, without, engine } = &cell.serve;
     let defaults = ServeOptions::default();
     let text = |duration: Duration| humantime::format_duration(duration).to_string();
     let served: Vec<_> = Transport::ALL
@@ -346,6 +346,7 @@ fn serve_arguments(cell: &Cell) -> Vec<String> {
         (*compression != defaults.compression).then(|| ("--compression", compression.to_string())),
         poll_advice.map(|advice| ("--poll-advice", text(advice))),
         (!without.is_empty()).then(|| ("--transports", served.join(","))),
+        (*engine != defaults.engine).then(|| ("--websocket-engine", engine.to_string())),
     ];
     flags.into_iter().flatten().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
 }

@@ -11,12 +11,12 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 use hyper::header::ETAG;
 
-use super::{end_of, path};
+use super::{PollRequest, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, From as Position, Outcome, Transport, cursor_of_entity_tag};
+use crate::wire::{Batch, Outcome, Position, Transport, cursor_of_entity_tag};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// Time that the client waits beyond the hold. The server must be the side that ends the hold, or its answer would
@@ -45,9 +45,9 @@ impl LongPoll {
 
     /// Sends one request and reads its answer. `None`: the hold expired without news, or the request failed.
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
-        let path = path(Transport::LongPoll, &self.target, &[("wait", self.hold.as_secs_f64().to_string())]);
+        let PollRequest { path, headers } = request(&self.target, self.hold);
         self.meter.asks(Question::Held);
-        let answer = match self.http.get(&path, &[], self.hold + MARGIN).await {
+        let answer = match self.http.get(&path, &headers, self.hold + MARGIN).await {
             Ok(answer) => answer,
             Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
         };
@@ -78,6 +78,12 @@ impl LongPoll {
             },
         }
     }
+}
+
+/// The position and the longest hold stand in the path.
+pub(super) fn request(target: &Target, hold: Duration) -> PollRequest {
+    let wait = ("wait", hold.as_secs_f64().to_string());
+    PollRequest { path: path(Transport::LongPoll, target, &[wait]), headers: Vec::new() }
 }
 
 #[async_trait]

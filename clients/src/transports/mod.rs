@@ -19,7 +19,7 @@ pub use websocket::Websocket;
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
-use crate::wire::{Batch, Cursor, From as Position, Line, Transport};
+use crate::wire::{Batch, Cursor, Line, Position, Transport};
 use crate::{Options, Received, SubscribeError, Target};
 
 /// First back-off ceiling of transports that have no rule of their own.
@@ -45,6 +45,24 @@ pub(crate) fn path(transport: Transport, target: &Target, more: &[(&str, String)
         path.push_str(value);
     }
     path
+}
+
+/// One question of a poll.
+pub(crate) struct PollRequest {
+    /// The path with its query.
+    pub path: String,
+    /// Names and values.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// What the client half of a poll asks when it is not to be held: what calibrations weigh. `tag` is the entity tag of
+/// its last answer. `None`: a stream asks once, and no question of it is repeated.
+pub(crate) fn poll_request(transport: Transport, target: &Target, tag: Option<&str>) -> Option<PollRequest> {
+    match transport {
+        Transport::ShortPoll => Some(short_poll::request(target, tag)),
+        Transport::LongPoll => Some(long_poll::request(target, Duration::ZERO)),
+        Transport::Sse | Transport::Ndjson | Transport::Websocket => None,
+    }
 }
 
 /// Makes the back-off of transports that have no rule of their own.

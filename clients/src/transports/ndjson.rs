@@ -15,9 +15,7 @@ use super::{ANSWER_TIMEOUT, SILENCE_MAX, end_of, path, received};
 use crate::http::{Body, Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
-use crate::wire::{
-    BODY_BYTES_MAX, Cursor, From as Position, NdjsonControl, NdjsonRecord, Outcome, Transport,
-};
+use crate::wire::{BODY_BYTES_MAX, Cursor, NdjsonControl, NdjsonRecord, Outcome, Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of newline-delimited JSON.

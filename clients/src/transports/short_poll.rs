@@ -12,13 +12,13 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderMap, RETRY_AFTER};
 
-use super::{ANSWER_TIMEOUT, end_of, path};
+use super::{ANSWER_TIMEOUT, PollRequest, end_of, path};
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::poll_schedule::{Brought, Poll, Timetable};
 use crate::timing::Question;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, From as Position, Outcome, Transport};
+use crate::wire::{Batch, Outcome, Position, Transport};
 use crate::{Condition, Options, Received, SubscribeError, Subscriber, Target};
 
 /// Instant that aligned polls of all clients of this process count from.
@@ -52,18 +52,17 @@ impl ShortPoll {
 
     /// Sends one request and reads its answer. `None`: there was no news, or the request failed.
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
-        let path = path(Transport::ShortPoll, &self.target, &[]);
         let tag = match self.condition {
-            Condition::IfNoneMatch => self.entity_tag.as_ref(),
+            Condition::IfNoneMatch => self.entity_tag.as_deref(),
             // Without a condition, "nothing new" is a whole answer each time.
             Condition::Plain => None,
         };
-        let condition: Vec<_> = tag.iter().map(|tag| ("if-none-match", tag.to_string())).collect();
+        let PollRequest { path, headers } = request(&self.target, tag);
         let (intended, left) = (self.intended, Instant::now());
         // Holds if no answer comes, or if the caller stops waiting for it.
         self.schedule_next(Poll { intended, left, answered: left, brought: Brought::Failure });
         self.meter.asks(Question::Scheduled { intended, interval: self.timetable.ticks() });
-        let answer = match self.http.get(&path, &condition, ANSWER_TIMEOUT).await {
+        let answer = match self.http.get(&path, &headers, ANSWER_TIMEOUT).await {
             Ok(answer) => answer,
             Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
         };
@@ -107,6 +106,12 @@ impl ShortPoll {
     fn schedule_next(&mut self, poll: Poll) {
         self.intended = self.timetable.next(poll, rand::random());
     }
+}
+
+/// The position stands in the path; the tag of the last answer is a condition, so that "nothing new" needs no body.
+pub(super) fn request(target: &Target, tag: Option<&str>) -> PollRequest {
+    let condition = tag.map(|tag| ("if-none-match", tag.to_owned()));
+    PollRequest { path: path(Transport::ShortPoll, target, &[]), headers: condition.into_iter().collect() }
 }
 
 /// Reads `Retry-After`, in whole seconds, of a good answer: when the server would like to be asked again.

@@ -18,7 +18,7 @@ use crate::event_stream::{Event, EventStreamParser};
 use crate::http::{Body, Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, Cursor, Finished, From as Position, Gap, Line, Outcome, Transport};
+use crate::wire::{Batch, Cursor, Finished, Gap, Line, Outcome, Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of server-sent events.

@@ -19,7 +19,7 @@ use crate::http::Refusal;
 use crate::meter::{Meter, MeteredSocket};
 use crate::traffic::Traffic;
 use crate::upgrade::{opened, upgrade};
-use crate::wire::{BATCH_LINES_MAX, Cursor, From as Position, Gap, ServerFrame, Transport};
+use crate::wire::{BATCH_LINES_MAX, Cursor, Gap, Position, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// First back-off ceiling. A server that closed thousands of sockets must not see all clients at once: the first
@@ -30,8 +30,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A WebSocket subscriber.
 pub struct Websocket {
-    /// Which of the server's engines is asked; the wire is the same.
-    engine: Transport,
     target: Target,
     socket: Option<WebSocketStream<MeteredSocket>>,
     /// Frame that came with a later read than the batch before it, or the error in its place.
@@ -43,10 +41,10 @@ pub struct Websocket {
 }
 
 impl Websocket {
-    /// Creates a subscriber of `target`. It connects when it is first asked for a batch.
-    pub fn new(engine: Transport, target: Target, options: &Options, meter: Arc<Meter>) -> Self {
+    /// Follows `target`; connects at the first batch.
+    pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::new(FIRST_CEILING, options);
-        Self { engine, target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
+        Self { target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
     }
 
     async fn open(&mut self) -> Result<(), SubscribeError> {
@@ -66,7 +64,7 @@ impl Websocket {
 
     /// Opens the socket: GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames.
     async fn handshake(&self) -> Result<WebSocketStream<MeteredSocket>, Error> {
-        let path = path(self.engine, &self.target, &[]);
+        let path = path(Transport::Websocket, &self.target, &[]);
         upgrade(self.target.server.authority(), &path, Vec::new(), self.meter.clone()).await
     }
 
@@ -204,8 +202,7 @@ mod tests {
         let mut firsts = Vec::new();
         let mut thirds = Vec::new();
         for _ in 0..200 {
-            let (engine, options) = (Transport::Websocket, Options::default());
-            let mut backoff = Websocket::new(engine, target.clone(), &options, Meter::new()).backoff;
+            let mut backoff = Websocket::new(target.clone(), &Options::default(), Meter::new()).backoff;
             let delays = [(); 3].map(|()| backoff.failed(None).unwrap());
             firsts.push(delays[0]);
             thirds.push(delays[2]);

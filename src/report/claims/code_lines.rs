@@ -3,10 +3,21 @@
 //! Without comments, blank lines and tests. What all clients share (HTTP, back-off, the wire's types) and what a library
 //! does (WebSocket frames) is not in these files, and not counted.
 
+use rust_embed::RustEmbed;
 use wirelab_clients::wire::Transport;
 
 /// Where tests begin in a source: they come last.
 const TESTS: &str = "\n#[cfg(test)]\nmod tests";
+
+/// In the binary of a release; a debug build reads its own sources, as they are now.
+#[derive(RustEmbed)]
+#[folder = "clients/src/transports/"]
+struct RustHalves;
+
+/// Those that the page loads.
+#[derive(RustEmbed)]
+#[folder = "static/transports/"]
+struct BrowserHalves;
 
 /// Which half of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,32 +30,13 @@ pub(super) enum Half {
 
 /// Lines of code of one half.
 pub(super) fn of(transport: Transport, half: Half) -> usize {
-    let (rust, browser) = match transport {
-        Transport::ShortPoll => (
-            include_str!("../../../clients/src/transports/short_poll.rs"),
-            include_str!("../../../static/transports/short_poll.js"),
-        ),
-        Transport::LongPoll => (
-            include_str!("../../../clients/src/transports/long_poll.rs"),
-            include_str!("../../../static/transports/long_poll.js"),
-        ),
-        Transport::Sse => (
-            include_str!("../../../clients/src/transports/sse.rs"),
-            include_str!("../../../static/transports/sse.js"),
-        ),
-        Transport::Ndjson => (
-            include_str!("../../../clients/src/transports/ndjson.rs"),
-            include_str!("../../../static/transports/ndjson.js"),
-        ),
-        Transport::Websocket | Transport::WebsocketActor => (
-            include_str!("../../../clients/src/transports/websocket.rs"),
-            include_str!("../../../static/transports/websocket.js"),
-        ),
+    let stem = transport.name().replace('-', "_");
+    let source = match half {
+        Half::Rust => RustHalves::get(&format!("{stem}.rs")),
+        Half::Browser => BrowserHalves::get(&format!("{stem}.js")),
     };
-    match half {
-        Half::Rust => code_lines(rust),
-        Half::Browser => code_lines(browser),
-    }
+    let source = source.expect("a transport has its halves: a tidy test looks").data;
+    code_lines(&String::from_utf8_lossy(&source))
 }
 
 /// Lines of code of a Rust or JavaScript source. Comments stand on lines of their own.

@@ -259,7 +259,7 @@ fn unresolved_runs_count_with_their_reservation() {
 }
 
 fn cells() -> impl Strategy<Value = Vec<Cell>> {
-    let transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket", "websocket-actor"];
+    let transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket"];
     let verdicts =
         prop::collection::vec(prop::sample::select(vec!["ok", "ok", "ok", "unresolved", "invalid"]), 1..9);
     let cell = (0.05..500.0_f64, 0.0..0.5_f64, verdicts, 0..2_u64, 0.0..2.0_f64);

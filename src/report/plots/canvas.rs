@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_long_label_is_shortened() {
-        assert_eq!(shortened("websocket-actor"), "websocket-actor");
+        assert_eq!(shortened("websocket (actor)"), "websocket (actor)");
         assert_eq!(shortened(&"ü".repeat(50)), "ü".repeat(39) + "…");
     }
 

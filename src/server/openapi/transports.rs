@@ -21,7 +21,7 @@ pub(super) fn paths(served: &[Transport]) -> Vec<Described> {
             Transport::LongPoll => (Head::Answered, long_poll(call(transport))),
             Transport::Sse => (Head::Refused, sse(call(transport))),
             Transport::Ndjson => (Head::Refused, ndjson(call(transport))),
-            Transport::Websocket | Transport::WebsocketActor => (Head::Refused, websocket(call(transport))),
+            Transport::Websocket => (Head::Refused, websocket(call(transport))),
         };
         Described::new(transport.path()).get(head, call)
     };

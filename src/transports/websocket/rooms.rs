@@ -23,7 +23,6 @@ type Read = Result<EncodedBatch, ReadError>;
 pub(super) struct Rooms {
     streams: StreamMap<DeploymentId, BoxStream<'static, Read>>,
     paused: watch::Sender<bool>,
-    transport: Transport,
     metrics: Arc<Metrics>,
     linger: Duration,
 }
@@ -39,14 +38,14 @@ struct Room {
 }
 
 impl Rooms {
-    pub(super) fn new(transport: Transport, metrics: Arc<Metrics>, linger: Duration) -> Self {
-        Self { streams: StreamMap::new(), paused: watch::Sender::new(false), transport, metrics, linger }
+    pub(super) fn new(metrics: Arc<Metrics>, linger: Duration) -> Self {
+        Self { streams: StreamMap::new(), paused: watch::Sender::new(false), metrics, linger }
     }
 
     /// Starts to follow a log.
     pub(super) fn enter(&mut self, reader: Reader, permit: Option<OwnedSemaphorePermit>) {
         let id = reader.id().clone();
-        let waiting = self.metrics.wait(self.transport, reader.cursor().after, reader.head());
+        let waiting = self.metrics.wait(Transport::Websocket, reader.cursor().after, reader.head());
         let (paused, linger) = (self.paused.subscribe(), self.linger);
         let room = Room { reader, paused, waiting, linger, _permit: permit };
         self.streams.insert(id, stream::unfold(Some(room), Room::next).boxed());

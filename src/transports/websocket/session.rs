@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_http::ws::CloseCode;
 use actix_web::http::StatusCode;
 use wirelab_clients::wire::{
-    Appended, ClientFrame, Cursor, DeploymentId, From as Position, NewLine, Problem, Reference, ServerFrame,
+    Appended, ClientFrame, Cursor, DeploymentId, NewLine, Position, Problem, Reference, ServerFrame,
 };
 
 use crate::exchange::new_lines;

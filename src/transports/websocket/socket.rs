@@ -7,7 +7,7 @@ use std::task::{Context as Task, Poll};
 
 use actix_web::web;
 use futures_util::stream::StreamExt;
-use wirelab_clients::wire::{DeploymentId, Transport};
+use wirelab_clients::wire::DeploymentId;
 
 use super::rooms::Rooms;
 use super::session::{Answer, Ask, Effect, Session};
@@ -37,15 +37,10 @@ pub(crate) enum Event {
 }
 
 impl Socket {
-    /// Makes a socket whose path named the deployment of `reader`.
-    pub(super) fn new(
-        reader: Reader,
-        payload: web::Payload,
-        transport: Transport,
-        context: &Context,
-    ) -> Self {
+    /// A socket whose path named the deployment of `reader`.
+    pub(super) fn new(reader: Reader, payload: web::Payload, context: &Context) -> Self {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
-        let mut rooms = Rooms::new(transport, context.metrics.clone(), context.options.linger);
+        let mut rooms = Rooms::new(context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
         Self { session, rooms, inbox: Inbox::of(payload, Longest::BODY), was_quiet: false }
     }

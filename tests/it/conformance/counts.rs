@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use wirelab_clients::meter::Meter;
 use wirelab_clients::traffic::{Packets, Traffic};
-use wirelab_clients::wire::{Cursor, DeploymentId, From as Position, Status, Transport};
+use wirelab_clients::wire::{Cursor, DeploymentId, Position, Status, Transport, Wire};
 use wirelab_clients::{HttpVersion, Options, Polling, SubscribeError, Subscriber, Target, connect};
 
-use super::{Kept, Wire};
+use super::Kept;
 use crate::http::{Api, SOON};
 use crate::proxy::{Fault, Proxy};
 use crate::server::{Server, Setup, holds_within};
@@ -164,7 +164,7 @@ async fn waits_for_news(transport: Transport, counted: &Counted) -> Result<Meter
     let mut subscriber = counted.subscriber(transport, &id, Position::Now);
     let meter = subscriber.meter.clone();
     let following = tokio::spawn(async move { subscriber.follow().await.map(|()| subscriber) });
-    let waits = || match Wire::of(transport) {
+    let waits = || match transport.wire() {
         Wire::ShortPoll => meter.traffic().requests.empty >= EMPTY_ANSWERS,
         Wire::LongPoll => meter.traffic().requests.timeout >= EMPTY_ANSWERS,
         Wire::Sse | Wire::Ndjson | Wire::Websocket => api.waiters(transport) == 1,

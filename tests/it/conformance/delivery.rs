@@ -6,7 +6,7 @@ use std::thread;
 use rand::RngExt;
 use tokio::time::timeout;
 use wirelab_clients::Options;
-use wirelab_clients::wire::{From as Position, LINE_BYTES_MAX, Line, Status, Transport};
+use wirelab_clients::wire::{LINE_BYTES_MAX, Line, Position, Status, Transport};
 
 use super::{Kept, follow, follow_to_the_end, is_the_log, quick, snapshot, subscriber_with};
 use crate::http::{Api, SOON, ndjson};

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
+use wirelab::context::WebsocketEngine;
 use wirelab_clients::os;
-use wirelab_clients::wire::{DeploymentId, Transport};
+use wirelab_clients::wire::{DeploymentId, Transport, Wire};
 
-use super::{Kept, Wire, upgrade};
-use crate::http::{Answer, Api, CLOSE, Connection, PING, SOON, Socket, path};
-use crate::server::{Binary, holds_within};
+use super::{Kept, in_memory};
+use crate::http::{Answer, Api, CLOSE, Connection, PING, SOON, Socket, path, upgrade};
+use crate::server::holds_within;
 
 /// From the signal to the end of the process.
 const GONE_MAX: Duration = Duration::from_secs(2);
@@ -28,11 +29,13 @@ static CROWDS: Mutex<()> = Mutex::const_new(());
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Goodbye {
     pub(crate) connections: usize,
+    pub(crate) engine: WebsocketEngine,
     pub(crate) signals: &'static [Signal],
 }
 
 /// What operators do.
-pub(crate) const SIGTERM_WITH_2000: Goodbye = Goodbye { connections: 2_000, signals: &[Signal::SIGTERM] };
+pub(crate) const SIGTERM_WITH_2000: Goodbye =
+    Goodbye { connections: 2_000, engine: WebsocketEngine::Cursor, signals: &[Signal::SIGTERM] };
 
 pub(crate) async fn x11_goodbye_reaches_everybody_in_under_two_seconds(
     transport: Transport,
@@ -51,7 +54,7 @@ fn said(transport: Transport, goodbye: Goodbye) -> Kept {
             goodbye.connections as u64 + OTHER_DESCRIPTORS
         ));
     }
-    let mut server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let mut server = in_memory(goodbye.engine);
     let id = server.create().id;
     let crowd = crowd(transport, &server, &id, goodbye.connections)?;
     let cursor = server.show(&id).next.to_string();
@@ -85,7 +88,7 @@ fn crowd(transport: Transport, api: &Api, id: &DeploymentId, count: usize) -> Re
     let mut crowd = Vec::with_capacity(count);
     for _ in 0..count {
         let mut connection = api.connection();
-        let query = if Wire::of(transport) == Wire::LongPoll { "?wait=55" } else { "" };
+        let query = if transport.wire() == Wire::LongPoll { "?wait=55" } else { "" };
         let path = path(transport, id, query);
         connection.send("GET", &path, upgrade(transport), b"").map_err(|error| error.to_string())?;
         crowd.push(Client { transport, connection, head: None });
@@ -93,7 +96,7 @@ fn crowd(transport: Transport, api: &Api, id: &DeploymentId, count: usize) -> Re
     for client in &mut crowd {
         client.read_hello()?;
     }
-    let gauge = match Wire::of(transport) {
+    let gauge = match transport.wire() {
         Wire::ShortPoll => "connections",
         Wire::LongPoll | Wire::Sse | Wire::Ndjson | Wire::Websocket => "waiters",
     };
@@ -116,7 +119,7 @@ impl Client {
     /// All that comes before the goodbye.
     fn read_hello(&mut self) -> Kept {
         let text = |error: std::io::Error| error.to_string();
-        match Wire::of(self.transport) {
+        match self.transport.wire() {
             // Idle between two questions.
             Wire::ShortPoll => match self.connection.answer("GET").map_err(text)?.status {
                 200 => Ok(()),
@@ -140,7 +143,7 @@ impl Client {
     fn hear_goodbye(self, cursor: &str) -> Kept {
         let Self { transport, mut connection, head } = self;
         let text = |error: std::io::Error| error.to_string();
-        match Wire::of(transport) {
+        match transport.wire() {
             Wire::ShortPoll => {}
             Wire::LongPoll => {
                 let answer = connection.answer("GET").map_err(text)?;

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wirelab::context::WebsocketEngine;
 use wirelab_clients::Options;
-use wirelab_clients::wire::{DeploymentId, From as Position, Status, Transport};
+use wirelab_clients::wire::{DeploymentId, Position, Status, Transport, Wire};
 
 use super::{Kept, follow, follow_to_the_end, is_the_log, quick, subscriber_with};
 use crate::http::{Api, Connection, half_close, path, upgrade};
@@ -16,10 +17,23 @@ use crate::server::{Binary, holds_within, wait_until};
 const ACKNOWLEDGED: u64 = 50;
 
 /// Kills the real binary while a writer writes and a subscriber follows, and starts it again on its data.
-pub(crate) async fn x7_an_acknowledged_line_survives_kill_9(transport: Transport, store: &str) -> Kept {
+/// A server that is killed and started again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restarted {
+    pub(crate) store: &'static str,
+    pub(crate) engine: WebsocketEngine,
+}
+
+pub(crate) async fn x7_an_acknowledged_line_survives_kill_9(
+    transport: Transport,
+    restarted: &Restarted,
+) -> Kept {
+    let Restarted { store, engine } = *restarted;
     let (data, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let serve = |bind: &str, data: &std::path::Path| {
-        Binary::serve(bind, &["--store", store, "--data", data.to_str().expect("a plain path")])
+        let data = data.to_str().expect("a plain path");
+        let arguments = ["--store", store, "--data", data, "--websocket-engine", engine.name()];
+        Binary::serve(bind, &arguments)
     };
     let server = serve("127.0.0.1:0", data.path());
     let api = (*server).clone();
@@ -118,13 +132,9 @@ pub(crate) async fn x10_a_vanished_client_frees_its_waiter(transport: Transport,
 
 /// What a client of this transport holds on the server: a waiter, or for short polls its connection alone.
 fn held(transport: Transport, api: &Api) -> i64 {
-    match transport {
-        Transport::ShortPoll => api.metric("wirelab_connections{transport=\"short-poll\"}"),
-        Transport::LongPoll
-        | Transport::Sse
-        | Transport::Ndjson
-        | Transport::Websocket
-        | Transport::WebsocketActor => api.waiters(transport),
+    match transport.wire() {
+        Wire::ShortPoll => api.metric(&format!("wirelab_connections{{transport=\"{transport}\"}}")),
+        Wire::LongPoll | Wire::Sse | Wire::Ndjson | Wire::Websocket => api.waiters(transport),
     }
 }
 

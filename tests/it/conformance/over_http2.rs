@@ -5,7 +5,9 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use wirelab_clients::wire::{Batch, Cursor, DeploymentId, Line, NdjsonRecord, Status, Transport};
+use wirelab_clients::wire::{
+    Batch, Cursor, DeploymentId, Line, NdjsonRecord, Status, Transport, Waits, Wire,
+};
 
 use super::stalls::{self, LOG_LINES, LONG_LOGS, STALLED_BYTES_MAX, settled};
 use super::{is_the_log, snapshot};
@@ -44,8 +46,8 @@ over_http2! {
 /// Everything after a position of a log that has ended.
 async fn follow(http2: &mut Http2, transport: Transport, id: &DeploymentId, from: &str) -> Vec<Line> {
     let mut lines = Vec::new();
-    match transport {
-        Transport::ShortPoll | Transport::LongPoll => {
+    match transport.wire() {
+        Wire::ShortPoll | Wire::LongPoll => {
             let mut query = from.to_owned();
             loop {
                 let batch: Batch = http2.get(&path(transport, id, &query)).await.json();
@@ -56,18 +58,18 @@ async fn follow(http2: &mut Http2, transport: Transport, id: &DeploymentId, from
                 }
             }
         }
-        Transport::Sse | Transport::Ndjson => {
+        Wire::Sse | Wire::Ndjson => {
             let stream = http2.stream(&path(transport, id, from), &[]).await;
             let answer = stream.whole().await.expect("it ends properly");
             lines_of(transport, answer.text())
         }
-        Transport::Websocket | Transport::WebsocketActor => panic!("not over HTTP/2"),
+        Wire::Websocket => panic!("not over HTTP/2"),
     }
 }
 
 fn lines_of(transport: Transport, body: &str) -> Vec<Line> {
     let parse = |json: &str| serde_json::from_str(json).expect("a line is JSON");
-    if transport == Transport::Sse {
+    if transport.wire() == Wire::Sse {
         // An event without a name is a line; our JSON has no raw line end.
         let events = body.split("\n\n").filter(|event| !event.contains("event: "));
         return events.filter_map(|event| Some(parse(event.split_once("\ndata: ")?.1))).collect();
@@ -125,7 +127,7 @@ async fn x3_x8_a_position_starts_where_the_table_says_or_is_refused_first(transp
     let headers = [("last-event-id", last.to_string())];
     let headers = [(headers[0].0, headers[0].1.as_str())];
     let at_the_end = http2.stream(&path(transport, &id, "?from=x"), &headers).await;
-    assert_eq!(at_the_end.head.status, if transport == Transport::Sse { 204 } else { 200 });
+    assert_eq!(at_the_end.head.status, if transport.wire() == Wire::Sse { 204 } else { 200 });
     let unknown = "01k3aaaaaaaa".parse().unwrap();
     assert_eq!(http2.get(&path(transport, &unknown, "")).await.problem().unwrap().status, 404);
 }
@@ -137,8 +139,8 @@ async fn x4_the_end_is_signalled(transport: Transport) {
     server.append(&id, &["x"]);
     let mut http2 = Http2::open(&server.authority).await;
     let ask = path(transport, &id, "?from=now");
-    let waiting = match transport {
-        Transport::ShortPoll => None,
+    let waiting = match transport.wire() {
+        Wire::ShortPoll => None,
         _ => {
             let asked = http2.send("GET", &ask, &[], b"").await.unwrap();
             wait_until("it waits", || server.waiters(transport) == 1);
@@ -192,8 +194,8 @@ async fn x9_a_stalled_reader_delays_nobody_and_loses_nothing(transport: Transpor
 
     stalled.take(held);
     let resumed = stalled.whole().await.unwrap();
-    let lines = match transport {
-        Transport::ShortPoll | Transport::LongPoll => resumed.json::<Batch>().lines,
+    let lines = match transport.wire() {
+        Wire::ShortPoll | Wire::LongPoll => resumed.json::<Batch>().lines,
         _ => lines_of(transport, resumed.text()),
     };
     // Of a poll, the first batch.
@@ -284,13 +286,13 @@ async fn x10_a_vanished_client_frees_its_waiter(transport: Transport) {
     const CLIENTS: i64 = 5;
     let server = Server::start();
     let id = server.create().id;
-    let held = || match transport {
+    let held = || match transport.wire() {
         // No waiter: its connection.
-        Transport::ShortPoll => server.metric("wirelab_connections{transport=\"short-poll\"}"),
+        Wire::ShortPoll => server.metric(&format!("wirelab_connections{{transport=\"{transport}\"}}")),
         _ => server.waiters(transport),
     };
     for vanish in [Vanish::TakesBack, Vanish::Closes, Vanish::Resets, Vanish::HalfCloses] {
-        if matches!((transport, vanish), (Transport::ShortPoll, Vanish::TakesBack)) {
+        if matches!((transport.waits(), vanish), (Waits::Client, Vanish::TakesBack)) {
             continue;
         }
         let mut clients = Vec::new();
@@ -334,7 +336,7 @@ async fn x11_goodbye_reaches_everybody_in_under_two_seconds(transport: Transport
         let asked = http2.send("GET", &path(transport, &id, ""), &[], b"").await.unwrap();
         crowd.push((http2, asked));
     }
-    let gauge = if transport == Transport::ShortPoll { "connections" } else { "waiters" };
+    let gauge = if transport.wire() == Wire::ShortPoll { "connections" } else { "waiters" };
     let gauge = format!("wirelab_{gauge}{{transport=\"{transport}\"}}");
     wait_until("all are there", || server.metric(&gauge) == CONNECTIONS as i64);
     let tag = format!("\"{}\"", server.show(&id).next);
@@ -342,12 +344,12 @@ async fn x11_goodbye_reaches_everybody_in_under_two_seconds(transport: Transport
     server.say_goodbye();
     for (http2, answer) in crowd {
         let answer = Streamed::of(answer).await.unwrap().whole().await.expect("the body ends properly");
-        match transport {
-            Transport::ShortPoll => assert_eq!(answer.status, 200),
-            Transport::LongPoll => {
+        match transport.wire() {
+            Wire::ShortPoll => assert_eq!(answer.status, 200),
+            Wire::LongPoll => {
                 assert_eq!((answer.status, answer.header("etag")), (204, Some(tag.as_str())));
             }
-            Transport::Sse => {
+            Wire::Sse => {
                 let (_, retry) = answer.text().rsplit_once("\n\nretry: ").expect("a time to come back");
                 assert!(retry.trim_end().parse::<u32>().is_ok(), "{retry}");
             }
@@ -381,9 +383,9 @@ async fn x12_both_sides_count_the_same(transport: Transport) {
         assert_eq!(all.status, 200);
         requests[0] += 1;
         let at_the_end = http2.get(&path(transport, &ended, "?from=now")).await;
-        requests[if transport == Transport::Ndjson { 0 } else { 1 }] += 1;
+        requests[if transport.wire() == Wire::Ndjson { 0 } else { 1 }] += 1;
         assert!([200, 204].contains(&at_the_end.status));
-        if transport == Transport::LongPoll {
+        if transport.wire() == Wire::LongPoll {
             assert_eq!(http2.get(&path(transport, &live, "?from=now&wait=0.01")).await.status, 204);
             requests[2] += 1;
         }
@@ -402,7 +404,7 @@ async fn x12_both_sides_count_the_same(transport: Transport) {
     assert_eq!(counted, requests);
     let of = |name: &str| server.metric(&format!("{name}{{transport=\"{transport}\"}}"));
     assert_eq!(of("wirelab_connections_opened_total"), connections);
-    let lines = if matches!(transport, Transport::ShortPoll | Transport::LongPoll) { 512 } else { 600 };
+    let lines = if transport.waits().is_poll() { 512 } else { 600 };
     assert_eq!(of("wirelab_lines_delivered_total"), 2 * lines);
     let bytes = |direction| {
         let labels = format!("transport=\"{transport}\",direction=\"{direction}\"");

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use wirelab_clients::SubscribeError;
 use wirelab_clients::wire::{
-    Batch, Cursor, Deployment, From as Position, NdjsonControl, NdjsonRecord, Problem, ServerFrame, Status,
-    Transport, cursor_of_entity_tag, entity_tag,
+    Batch, Cursor, Deployment, NdjsonControl, NdjsonRecord, Position, Problem, ServerFrame, Status,
+    Transport, Wire, cursor_of_entity_tag, entity_tag,
 };
 
 use super::{Kept, follow, is_the_log, subscriber};
@@ -40,8 +40,8 @@ fn open(
     headers: Headers,
 ) -> Result<Opening, String> {
     let path = transport.path().replace("{id}", &id.to_string()) + query;
-    match transport {
-        Transport::ShortPoll | Transport::LongPoll => {
+    match transport.wire() {
+        Wire::ShortPoll | Wire::LongPoll => {
             // A poll that found nothing is asked not to hold.
             let wait = [&[("prefer", "wait=0")], headers].concat();
             let answer = api.ask("GET", &path, &wait, b"");
@@ -59,7 +59,7 @@ fn open(
             let after = batch.lines.first().map_or(batch.next.after, |line| line.seq - 1);
             Ok(Opening::After(Cursor { after, ..batch.next }))
         }
-        Transport::Sse => match api.stream(&path, headers) {
+        Wire::Sse => match api.stream(&path, headers) {
             Ok(mut stream) => {
                 stream.until("}\n\n")?;
                 let hello = stream.until("event: hello\n")?;
@@ -73,7 +73,7 @@ fn open(
             }
             Err(answer) => Ok(Opening::Refused(answer)),
         },
-        Transport::Ndjson => match api.stream(&path, headers) {
+        Wire::Ndjson => match api.stream(&path, headers) {
             Ok(mut stream) => match records(stream.until("\n")?)?.first() {
                 Some(NdjsonRecord::Control(NdjsonControl::Hello(hello))) => {
                     Ok(Opening::After(hello.cursor.clone()))
@@ -82,7 +82,7 @@ fn open(
             },
             Err(answer) => Ok(Opening::Refused(answer)),
         },
-        Transport::Websocket | Transport::WebsocketActor => match api.websocket(&path, headers) {
+        Wire::Websocket => match api.websocket(&path, headers) {
             Ok(mut socket) => match (socket.told()?, socket.told()?) {
                 (ServerFrame::Hello { .. }, ServerFrame::Subscribed { cursor, .. }) => {
                     Ok(Opening::After(cursor))
@@ -348,8 +348,8 @@ fn is_told_the_end(
     let path = path(transport, &deployment.id, query);
     let api = api.impatient(IMMEDIATE);
     let ask = || api.try_ask("GET", &path, headers, b"").map_err(|error| format!("no answer: {error}"));
-    let told = match transport {
-        Transport::ShortPoll | Transport::LongPoll => {
+    let told = match transport.wire() {
+        Wire::ShortPoll | Wire::LongPoll => {
             let answer = ask()?;
             let tag = entity_tag(&deployment.next, true);
             let batch =
@@ -358,11 +358,11 @@ fn is_told_the_end(
                 && answer.header("etag") == Some(&tag)
                 && serde_json::from_slice(&answer.body).ok() == Some(batch)
         }
-        Transport::Sse => {
+        Wire::Sse => {
             let answer = ask()?;
             answer.status == 204 && answer.header("cache-control") == Some("no-store")
         }
-        Transport::Ndjson => {
+        Wire::Ndjson => {
             let stream = api.stream(&path, headers).map_err(|answer| answer.status.to_string())?;
             let finished = &records(&Stream::rest(stream)?)?[..];
             matches!(finished, [
@@ -370,7 +370,7 @@ fn is_told_the_end(
                 NdjsonRecord::Control(NdjsonControl::Finished(end)),
             ] if hello.cursor == deployment.next && end.cursor == deployment.next && end.status == status)
         }
-        Transport::Websocket | Transport::WebsocketActor => {
+        Wire::Websocket => {
             let mut socket = api.websocket(&path, headers).map_err(|answer| answer.status.to_string())?;
             let frames = [socket.told()?, socket.told()?, socket.told()?];
             let code = socket.close_code()?;

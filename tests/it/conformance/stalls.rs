@@ -13,10 +13,10 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use wirelab_clients::harness::process_sampler::ProcessSample;
-use wirelab_clients::wire::{Batch, DeploymentId, From as Position, Line, ServerFrame, Transport};
+use wirelab_clients::wire::{Batch, DeploymentId, Line, Position, ServerFrame, Transport, Wire};
 
-use super::{Kept, Wire, subscriber, upgrade};
-use crate::http::{Api, Connection, SOON, Socket, path};
+use super::{Kept, subscriber};
+use crate::http::{Api, Connection, SOON, Socket, path, upgrade};
 use crate::server::{Binary, holds_within};
 
 /// 32 MiB of text: eight times what Linux gives a sending socket.
@@ -194,7 +194,7 @@ impl Stalled {
         socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(SOON))?;
         let mut connection = Connection::over(socket, &api.authority, SOON)?;
-        let wire = Wire::of(transport);
+        let wire = transport.wire();
         match wire {
             Wire::ShortPoll | Wire::LongPoll => {
                 let epoch = api.show(id).next.epoch;

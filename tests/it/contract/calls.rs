@@ -232,7 +232,11 @@ fn the_server_says_which_transports_it_has() {
     let id = server.create().id;
     for (info, transport) in listed.iter().zip(Transport::ALL) {
         assert_eq!((info.name.as_str(), &info.path), (transport.name(), &transport.path()));
-        assert!(!info.wire.is_empty() && !info.waits.is_empty() && !info.summary.is_empty());
+        assert_eq!(
+            (info.wire.as_str(), info.waits.as_str()),
+            (transport.wire().name(), transport.waits().name())
+        );
+        assert!(!info.summary.is_empty());
         // What is listed is there: asked wrongly it refuses, and not as an unknown path does.
         let answer = server.get(&(info.path.replace("{id}", id.as_str()) + "?from=x"));
         assert_eq!(answer.status, 400, "{}", info.name);

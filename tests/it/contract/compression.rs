@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
+use wirelab::context::WebsocketEngine;
 use wirelab::exchange::compression::Compression;
 use wirelab_clients::wire::{Batch, ServerFrame, Status, Transport, cursor_of_entity_tag};
 
@@ -166,8 +167,12 @@ fn what_carries_no_lines_is_sent_as_it_is() {
     for path in ["/".to_owned(), "/metrics".to_owned(), path(Transport::Sse, &id, "?from=x")] {
         assert_eq!(vary(&server.ask("GET", &path, GZIP, b"")), (None, None), "{path}");
     }
-    for transport in [Transport::Websocket, Transport::WebsocketActor] {
-        let mut socket = server.websocket(&path(transport, &id, ""), GZIP).unwrap();
+    for engine in WebsocketEngine::ALL {
+        let mut setup = Setup::driven_by(engine);
+        setup.options.compression = Compression::Gzip;
+        let server = setup.start();
+        let id = server.create().id;
+        let mut socket = server.websocket(&path(Transport::Websocket, &id, ""), GZIP).unwrap();
         assert_eq!(vary(&socket.head), (None, None));
         assert!(matches!(socket.told(), Ok(ServerFrame::Hello { .. })));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use wirelab_clients::wire::{LaneLedger, LedgerFrame, Status, Transport};
+use wirelab_clients::wire::{LaneLedger, LedgerFrame, Status, Transport, Wire};
 
 use super::websocket::{BINARY, PONG, command, frame, server_with, write};
 use crate::http::{Api, CLOSE, Connection, Headers, PING, Socket, TEXT, path, upgrade};
@@ -133,27 +133,27 @@ fn ask_in_every_way(server: &Server, transport: Transport, number: u16) -> LaneL
         LaneLedger { requests: 2, data: 1, refused: 1, connections: 1, ..LaneLedger::new(number) };
 
     assert_eq!(ask(&unknown, upgrade(transport)), 404);
-    match transport {
-        Transport::ShortPoll => {
+    match transport.wire() {
+        Wire::ShortPoll => {
             assert_eq!(ask(&all, &[("if-none-match", "*")]), 304);
             assert_eq!(ask(&all, &[]), 200);
             asked = LaneLedger { requests: 3, empty: 1, ..asked };
         }
-        Transport::LongPoll => {
+        Wire::LongPoll => {
             assert_eq!(ask(&path(transport, &silent, &format!("?wait=0&{lane}")), &[]), 204);
             assert_eq!(ask(&all, &[]), 200);
             asked = LaneLedger { requests: 3, timeout: 1, ..asked };
         }
-        Transport::Sse => {
+        Wire::Sse => {
             assert_eq!(ask(&format!("{all}&from={last}"), &[]), 204);
             server.stream(&all, &[]).unwrap().rest().unwrap();
             asked = LaneLedger { requests: 3, empty: 1, connections: 2, ..asked };
         }
-        Transport::Ndjson => {
+        Wire::Ndjson => {
             server.stream(&all, &[]).unwrap().rest().unwrap();
             asked.connections = 2;
         }
-        Transport::Websocket | Transport::WebsocketActor => {
+        Wire::Websocket => {
             let mut socket = server.websocket(&all, &[]).unwrap();
             while socket.frame().unwrap().0 != CLOSE {}
             asked.connections = 2;

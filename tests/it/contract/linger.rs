@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use wirelab::context::LINGER_MAX;
-use wirelab_clients::wire::{Batch, ServerFrame, Status, Transport};
+use wirelab_clients::wire::{Batch, ServerFrame, Status, Transport, Wire};
 
 use crate::http::{Api, SOON, path};
 use crate::server::{Server, Setup, wait_until};
@@ -71,9 +71,9 @@ fn every_waiting_transport_keeps_a_first_line_for_the_linger() {
     let server = lingering(LINGER);
     for transport in Transport::ALL {
         let id = server.create().id;
-        let asked = match transport {
-            Transport::ShortPoll => continue,
-            Transport::LongPoll => {
+        let asked = match transport.wire() {
+            Wire::ShortPoll => continue,
+            Wire::LongPoll => {
                 let mut held = server.connection();
                 held.send("GET", &path(transport, &id, ""), &[], b"").unwrap();
                 wait_until("the poll is held", || server.waiters(transport) == 1);
@@ -82,7 +82,7 @@ fn every_waiting_transport_keeps_a_first_line_for_the_linger() {
                 assert_eq!(held.answer("GET").unwrap().json::<Batch>().lines.len(), 1);
                 asked
             }
-            Transport::Sse | Transport::Ndjson => {
+            Wire::Sse | Wire::Ndjson => {
                 let mut stream = server.stream(&path(transport, &id, ""), &[]).unwrap();
                 stream.until("hello").unwrap();
                 wait_until("the stream waits", || server.waiters(transport) == 1);
@@ -91,7 +91,7 @@ fn every_waiting_transport_keeps_a_first_line_for_the_linger() {
                 stream.until("\"x\"").unwrap();
                 asked
             }
-            Transport::Websocket | Transport::WebsocketActor => {
+            Wire::Websocket => {
                 let mut socket = server.websocket(&path(transport, &id, ""), &[]).unwrap();
                 socket.told().unwrap();
                 socket.told().unwrap();

@@ -1,19 +1,20 @@
 //! Rooms and commands of a WebSocket, on both engines: subscribe, pause, publish, and when it ends.
 
 use serde_json::{Value, json};
-use wirelab_clients::wire::{NewLine, ServerFrame, Status};
+use wirelab::context::WebsocketEngine;
+use wirelab_clients::wire::{NewLine, ServerFrame, Status, Transport};
 
-use super::websocket::{ENGINES, command, enter, frame, is_told, line, server_with, told, write};
+use super::websocket::{command, enter, frame, is_told, line, told, write};
 use crate::http::TEXT;
-use crate::server::{Server, wait_until};
+use crate::server::{Setup, wait_until};
 
 #[test]
 fn rooms_are_kept_apart_and_each_starts_where_it_was_asked_to() {
-    let server = Server::start();
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
         let (one, two, three) = (server.create().id, server.create().id, server.create().id);
         let seen = server.append(&two, &["two 1", "two 2", "two 3"]);
-        let mut socket = enter(&server, engine, &one, "");
+        let mut socket = enter(&server, &one, "");
         let after = format!("{}.2", seen.cursor.epoch);
         command(&mut socket, json!({"type": "subscribe", "deployment": two, "from": after, "ref": 1}));
         is_told(&mut socket, json!({"type": "subscribed", "deployment": two, "cursor": after, "ref": 1}));
@@ -35,21 +36,21 @@ fn rooms_are_kept_apart_and_each_starts_where_it_was_asked_to() {
         command(&mut socket, json!({"type": "subscribe", "deployment": two, "from": cursor}));
         is_told(&mut socket, json!({"type": "subscribed", "deployment": two, "cursor": cursor}));
         assert_eq!(line(&mut socket).1, "nobody hears this", "{engine}");
-        assert_eq!(server.waiters(engine), 3, "a waiter for each room");
+        assert_eq!(server.waiters(Transport::Websocket), 3, "a waiter for each room");
     }
 }
 
 #[test]
 fn what_cannot_be_done_is_an_error_frame_and_the_socket_lives() {
-    let server = Server::start();
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
         let (one, two) = (server.create().id, server.create().id);
         let ended = server.create().id;
         server.finish(&ended, Status::Succeeded);
         let sourced = r#"{"name":"fed","source":{"kind":"generate","rate_hz":0.01}}"#;
         let sourced: Value = server.post("/api/deployments", "application/json", sourced).json();
         let cursor = server.append(&two, &["x"]).cursor;
-        let mut socket = enter(&server, engine, &one, "");
+        let mut socket = enter(&server, &one, "");
         for (refused, status) in [
             (json!({"type": "subscribe", "deployment": "01k3doesnotexist"}), 404),
             (json!({"type": "subscribe", "deployment": two, "from": "x"}), 400),
@@ -78,12 +79,12 @@ fn what_cannot_be_done_is_an_error_frame_and_the_socket_lives() {
 
 #[test]
 fn a_room_that_is_over_already_says_so_at_once() {
-    let server = Server::start();
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
         let (live, ended) = (server.create().id, server.create().id);
         let end = server.append(&ended, &["x"]).cursor;
         server.finish(&ended, Status::Failed);
-        let mut socket = enter(&server, engine, &live, "");
+        let mut socket = enter(&server, &live, "");
         command(&mut socket, json!({"type": "subscribe", "deployment": ended, "from": end}));
         is_told(&mut socket, json!({"type": "subscribed", "cursor": end}));
         is_told(
@@ -104,10 +105,10 @@ fn a_room_that_is_over_already_says_so_at_once() {
 fn commands_received_before_the_end_are_answered_before_the_goodbye() {
     /// More than a connection feeds at a time.
     const PINGS: usize = 2_000;
-    let server = Server::start();
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
         let (one, two) = (server.create().id, server.create().id);
-        let mut socket = enter(&server, engine, &one, "");
+        let mut socket = enter(&server, &one, "");
         command(&mut socket, json!({"type": "pause"}));
         command(&mut socket, json!({"type": "ping"}));
         is_told(&mut socket, json!({"type": "pong"}));
@@ -137,13 +138,13 @@ fn commands_received_before_the_end_are_answered_before_the_goodbye() {
 
 #[test]
 fn a_socket_left_without_rooms_stays_open() {
-    let server = Server::start();
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
         let id = server.create().id;
-        let mut socket = enter(&server, engine, &id, "");
+        let mut socket = enter(&server, &id, "");
         command(&mut socket, json!({"type": "unsubscribe", "deployment": id}));
         is_told(&mut socket, json!({"type": "unsubscribed", "deployment": id}));
-        wait_until("nothing is followed", || server.waiters(engine) == 0);
+        wait_until("nothing is followed", || server.waiters(Transport::Websocket) == 0);
         server.finish(&id, Status::Succeeded);
         command(&mut socket, json!({"type": "ping"}));
         is_told(&mut socket, json!({"type": "pong"}));
@@ -157,12 +158,12 @@ fn a_socket_left_without_rooms_stays_open() {
 #[test]
 fn no_line_follows_the_pong_to_a_ping_after_pause_and_resume_goes_on_there() {
     const LINES: usize = 3_000;
-    let server = Server::start();
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
         let id = server.create().id;
         let other = server.create().id;
         let texts: Vec<_> = (1..=LINES).map(|number| format!("line {number}")).collect();
-        let mut socket = enter(&server, engine, &id, "");
+        let mut socket = enter(&server, &id, "");
         command(&mut socket, json!({"type": "subscribe", "deployment": other}));
         is_told(&mut socket, json!({"type": "subscribed"}));
         // A writer at full speed, so that batches are on their way when the pause comes.
@@ -215,10 +216,10 @@ fn no_line_follows_the_pong_to_a_ping_after_pause_and_resume_goes_on_there() {
 
 #[test]
 fn what_is_published_is_in_the_log_before_it_is_acknowledged() {
-    let server = Server::start();
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
         let (here, there) = (server.create().id, server.create().id);
-        let mut socket = enter(&server, engine, &here, "");
+        let mut socket = enter(&server, &here, "");
         let publish = json!({"type": "publish", "deployment": there, "text": "a\r\nb\n", "ref": "p"});
         command(&mut socket, publish);
         is_told(
@@ -245,9 +246,11 @@ fn what_is_published_is_in_the_log_before_it_is_acknowledged() {
 
 #[test]
 fn a_socket_has_a_bound_on_its_rooms_and_a_server_on_all_of_them() {
-    let server = server_with(|options| options.connections_max = 40);
-    for engine in ENGINES {
-        let mut socket = enter(&server, engine, &server.create().id, "");
+    for engine in WebsocketEngine::ALL {
+        let mut setup = Setup::driven_by(engine);
+        setup.options.connections_max = 40;
+        let server = setup.start();
+        let mut socket = enter(&server, &server.create().id, "");
         let mut entered = 1;
         let refused = loop {
             command(&mut socket, json!({"type": "subscribe", "deployment": server.create().id}));
@@ -259,7 +262,7 @@ fn a_socket_has_a_bound_on_its_rooms_and_a_server_on_all_of_them() {
         };
         assert_eq!((refused.status, entered), (429, 32), "{engine}: {}", refused.detail);
         // 31 of 40 are taken: another socket gets nine more, then the server is full.
-        let mut second = enter(&server, engine, &server.create().id, "");
+        let mut second = enter(&server, &server.create().id, "");
         for _ in 0..9 {
             command(&mut second, json!({"type": "subscribe", "deployment": server.create().id}));
             is_told(&mut second, json!({"type": "subscribed"}));
@@ -268,6 +271,6 @@ fn a_socket_has_a_bound_on_its_rooms_and_a_server_on_all_of_them() {
         assert_eq!(second.close_code(), Ok(1013), "{engine}");
         drop(second);
         drop(socket);
-        wait_until("the rooms are free again", || server.waiters(engine) == 0);
+        wait_until("the rooms are free again", || server.waiters(Transport::Websocket) == 0);
     }
 }

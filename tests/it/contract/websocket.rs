@@ -4,13 +4,11 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wirelab::context::Options;
+use wirelab::context::{Options, WebsocketEngine};
 use wirelab_clients::wire::{BODY_BYTES_MAX, DeploymentId, LINE_BYTES_MAX, ServerFrame, Status, Transport};
 
 use crate::http::{Api, CLOSE, Headers, PING, Socket, TEXT, path};
 use crate::server::{Server, Setup, wait_until};
-
-pub(super) const ENGINES: [Transport; 2] = [Transport::Websocket, Transport::WebsocketActor];
 
 pub(super) const CONTINUATION: u8 = 0;
 pub(super) const BINARY: u8 = 2;
@@ -23,8 +21,8 @@ pub(super) fn server_with(change: impl FnOnce(&mut Options)) -> Server {
 }
 
 /// A socket in the room of a deployment, its greeting read.
-pub(super) fn enter(api: &Api, engine: Transport, id: &DeploymentId, query: &str) -> Socket {
-    let mut socket = api.websocket(&path(engine, id, query), &[]).unwrap();
+pub(super) fn enter(api: &Api, id: &DeploymentId, query: &str) -> Socket {
+    let mut socket = api.websocket(&path(Transport::Websocket, id, query), &[]).unwrap();
     assert!(matches!(socket.told(), Ok(ServerFrame::Hello { .. })));
     assert!(matches!(socket.told(), Ok(ServerFrame::Subscribed { deployment, .. }) if deployment == *id));
     socket
@@ -86,11 +84,11 @@ pub(super) fn line(socket: &mut Socket) -> (String, String) {
 
 #[test]
 fn an_unfit_handshake_is_refused_as_plain_http() {
-    let server = Server::start();
-    let id = server.create().id;
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-    for engine in ENGINES {
-        let path = path(engine, &id, "");
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
+        let id = server.create().id;
+        let path = path(Transport::Websocket, &id, "");
         assert_eq!(server.get(&path).problem().unwrap().status, 400);
         let answer = |headers: Headers| {
             let mut connection = server.connection();
@@ -130,14 +128,14 @@ fn an_unfit_handshake_is_refused_as_plain_http() {
 
 #[test]
 fn http_1_0_is_not_upgraded() {
-    let server = Server::start();
-    let id = server.create().id;
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
+        let id = server.create().id;
         let mut connection = server.connection();
         let request = format!(
             "GET {} HTTP/1.0\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            path(engine, &id, "")
+            path(Transport::Websocket, &id, "")
         );
         connection.socket.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -149,14 +147,14 @@ fn http_1_0_is_not_upgraded() {
 
 #[test]
 fn nothing_is_accepted_that_was_not_agreed_on() {
-    let server = Server::start();
-    let id = server.create().id;
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
+        let id = server.create().id;
         let offers: Headers = &[
             ("sec-websocket-protocol", "chat, superchat"),
             ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
         ];
-        let socket = server.websocket(&path(engine, &id, ""), offers).unwrap();
+        let socket = server.websocket(&path(Transport::Websocket, &id, ""), offers).unwrap();
         assert_eq!(socket.head.header("sec-websocket-protocol"), None);
         assert_eq!(socket.head.header("sec-websocket-extensions"), None);
     }
@@ -166,63 +164,65 @@ fn nothing_is_accepted_that_was_not_agreed_on() {
 
 #[test]
 fn a_broken_protocol_fails_the_connection_with_its_code() {
-    let server = Server::start();
+    for engine in WebsocketEngine::ALL {
+        fails_what_breaks_the_protocol(engine);
+    }
+}
+
+fn fails_what_breaks_the_protocol(engine: WebsocketEngine) {
+    let server = Setup::driven_by(engine).start();
     let id = server.create().id;
     let head = |bytes: &[u8], length: &[u8]| [bytes, length, &[0; 4]].concat();
     let close = |payload: &[u8]| frame(0x80 | CLOSE, payload);
-    let cases = |engine: Transport| {
-        [
-            ("an unmasked frame", vec![0x81, 1, b'x'], 1002),
-            ("a reserved bit", frame(0xc1, b"x"), 1002),
-            ("a reserved opcode", frame(0x83, b"x"), 1002),
-            ("a reserved control opcode", frame(0x8f, b"x"), 1002),
-            ("5 bytes, said in two", head(&[0x81, 0xfe], &[0, 5]), 1002),
-            ("5 bytes, said in eight", head(&[0x81, 0xff], &5_u64.to_be_bytes()), 1002),
-            ("2^63 bytes", head(&[0x81, 0xff], &(1_u64 << 63).to_be_bytes()), 1002),
-            ("a ping of 126 bytes", frame(0x80 | PING, &[b'x'; 126]), 1002),
-            ("a fragmented ping", frame(PING, b"x"), 1002),
-            ("a stray continuation", frame(0x80 | CONTINUATION, b"x"), 1002),
-            ("a message inside a message", [frame(TEXT, b"x"), frame(0x80 | TEXT, b"x")].concat(), 1002),
-            ("a close of one byte", close(&[3]), 1002),
-            ("a close code that may not be sent", close(&1006_u16.to_be_bytes()), 1002),
-            ("a close code that is none", close(&[0, 0]), 1002),
-            ("a close reason that is no text", close(&[3, 0xe8, 0xc3]), 1007),
-            ("text that is none", frame(0x80 | TEXT, b"\xff"), 1007),
-            (
-                "fragments that are no text together",
-                [frame(TEXT, b"\xc3"), frame(0x80 | CONTINUATION, b"x")].concat(),
-                1007,
-            ),
-            (
-                "one byte too many, by the head",
-                head(&[0x81, 0xff], &(BODY_BYTES_MAX as u64 + 1).to_be_bytes()),
-                1009,
-            ),
-            ("bytes instead of text", frame(0x80 | BINARY, b"x"), 1003),
-        ]
-        .map(|(what, bytes, code)| (engine, what, bytes, code))
-    };
+    let cases = [
+        ("an unmasked frame", vec![0x81, 1, b'x'], 1002),
+        ("a reserved bit", frame(0xc1, b"x"), 1002),
+        ("a reserved opcode", frame(0x83, b"x"), 1002),
+        ("a reserved control opcode", frame(0x8f, b"x"), 1002),
+        ("5 bytes, said in two", head(&[0x81, 0xfe], &[0, 5]), 1002),
+        ("5 bytes, said in eight", head(&[0x81, 0xff], &5_u64.to_be_bytes()), 1002),
+        ("2^63 bytes", head(&[0x81, 0xff], &(1_u64 << 63).to_be_bytes()), 1002),
+        ("a ping of 126 bytes", frame(0x80 | PING, &[b'x'; 126]), 1002),
+        ("a fragmented ping", frame(PING, b"x"), 1002),
+        ("a stray continuation", frame(0x80 | CONTINUATION, b"x"), 1002),
+        ("a message inside a message", [frame(TEXT, b"x"), frame(0x80 | TEXT, b"x")].concat(), 1002),
+        ("a close of one byte", close(&[3]), 1002),
+        ("a close code that may not be sent", close(&1006_u16.to_be_bytes()), 1002),
+        ("a close code that is none", close(&[0, 0]), 1002),
+        ("a close reason that is no text", close(&[3, 0xe8, 0xc3]), 1007),
+        ("text that is none", frame(0x80 | TEXT, b"\xff"), 1007),
+        (
+            "fragments that are no text together",
+            [frame(TEXT, b"\xc3"), frame(0x80 | CONTINUATION, b"x")].concat(),
+            1007,
+        ),
+        (
+            "one byte too many, by the head",
+            head(&[0x81, 0xff], &(BODY_BYTES_MAX as u64 + 1).to_be_bytes()),
+            1009,
+        ),
+        ("bytes instead of text", frame(0x80 | BINARY, b"x"), 1003),
+    ];
     // All at once: after a broken protocol the server lingers, or its close frame could be lost.
-    let cases = ENGINES.map(cases).concat();
-    let sockets = cases.into_iter().map(|(engine, what, bytes, code)| {
-        let mut socket = enter(&server, engine, &id, "");
+    let sockets = cases.into_iter().map(|(what, bytes, code)| {
+        let mut socket = enter(&server, &id, "");
         write(&mut socket, &bytes);
         assert_eq!(socket.close_code(), Ok(code), "{engine}: {what}");
         socket.send(CLOSE, &code.to_be_bytes()).unwrap();
-        (engine, what, socket)
+        (what, socket)
     });
-    for (engine, what, mut socket) in sockets.collect::<Vec<_>>() {
+    for (what, mut socket) in sockets.collect::<Vec<_>>() {
         assert!(socket.connection.is_closed_by_server(), "{engine}: {what}");
     }
-    wait_until("every room is left", || ENGINES.iter().all(|engine| server.waiters(*engine) == 0));
+    wait_until("every room is left", || server.waiters(Transport::Websocket) == 0);
 }
 
 #[test]
 fn fragments_that_are_too_big_together_are_refused() {
-    let server = Server::start();
-    let id = server.create().id;
-    for engine in ENGINES {
-        let mut socket = enter(&server, engine, &id, "");
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
+        let id = server.create().id;
+        let mut socket = enter(&server, &id, "");
         let half = vec![b' '; BODY_BYTES_MAX / 2 + 1];
         let mut writer = socket.connection.socket.try_clone().unwrap();
         let sent = std::thread::spawn(move || {
@@ -236,11 +236,11 @@ fn fragments_that_are_too_big_together_are_refused() {
 
 #[test]
 fn a_close_is_echoed_and_the_server_closes_first() {
-    let server = Server::start();
-    let id = server.create().id;
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
+        let id = server.create().id;
         for payload in [&b""[..], &1000_u16.to_be_bytes(), b"\x03\xe9bye", &4999_u16.to_be_bytes()] {
-            let mut socket = enter(&server, engine, &id, "");
+            let mut socket = enter(&server, &id, "");
             write(&mut socket, &frame(0x80 | CLOSE, payload));
             let (opcode, echo) = socket.frame().unwrap();
             assert_eq!((opcode, &echo[..]), (CLOSE, &payload[..payload.len().min(2)]), "{engine}");
@@ -251,10 +251,10 @@ fn a_close_is_echoed_and_the_server_closes_first() {
 
 #[test]
 fn a_client_that_does_not_answer_a_close_is_not_waited_for() {
-    let server = Server::start();
-    for engine in ENGINES {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
         let id = server.create().id;
-        let mut socket = enter(&server, engine, &id, "");
+        let mut socket = enter(&server, &id, "");
         server.finish(&id, Status::Succeeded);
         is_told(&mut socket, json!({"type": "finished"}));
         assert_eq!(socket.close_code(), Ok(1000));
@@ -264,10 +264,10 @@ fn a_client_that_does_not_answer_a_close_is_not_waited_for() {
 
 #[test]
 fn pings_are_answered_pongs_are_taken_and_fragments_put_together() {
-    let server = Server::start();
-    let id = server.create().id;
-    for engine in ENGINES {
-        let mut socket = enter(&server, engine, &id, "");
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
+        let id = server.create().id;
+        let mut socket = enter(&server, &id, "");
         write(&mut socket, &frame(0x80 | PONG, b"unasked"));
         write(&mut socket, &frame(0x80 | PING, &[7; 125]));
         assert_eq!(socket.frame().unwrap(), (PONG, vec![7; 125]));
@@ -289,10 +289,10 @@ fn pings_are_answered_pongs_are_taken_and_fragments_put_together() {
 
 #[test]
 fn a_message_of_the_largest_size_is_taken() {
-    let server = Server::start();
-    let id = server.create().id;
-    for engine in ENGINES {
-        let mut socket = enter(&server, engine, &id, "?from=now");
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
+        let id = server.create().id;
+        let mut socket = enter(&server, &id, "?from=now");
         // Eight lines of a mebibyte do not fit with the rest of the command.
         let line = "x".repeat(LINE_BYTES_MAX);
         let text = [line.as_str(); 7].join("\n");
@@ -322,11 +322,13 @@ fn a_message_of_the_largest_size_is_taken() {
 
 #[test]
 fn a_socket_that_never_answers_a_ping_is_closed_and_one_that_does_lives() {
-    let server = server_with(|options| options.heartbeat = Duration::from_millis(50));
-    let id = server.create().id;
-    for engine in ENGINES {
-        let mut silent = enter(&server, engine, &id, "");
-        let mut lively = enter(&server, engine, &id, "");
+    for engine in WebsocketEngine::ALL {
+        let mut setup = Setup::driven_by(engine);
+        setup.options.heartbeat = Duration::from_millis(50);
+        let server = setup.start();
+        let id = server.create().id;
+        let mut silent = enter(&server, &id, "");
+        let mut lively = enter(&server, &id, "");
         for _ in 0..10 {
             let (opcode, payload) = lively.frame().unwrap();
             assert_eq!(opcode, PING);
@@ -345,10 +347,10 @@ fn a_socket_that_never_answers_a_ping_is_closed_and_one_that_does_lives() {
 
 #[test]
 fn a_frame_that_declares_more_than_the_bound_is_refused_before_it_has_arrived() {
-    let server = Server::start();
-    let id = server.create().id;
-    for engine in ENGINES {
-        let mut socket = enter(&server, engine, &id, "");
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).start();
+        let id = server.create().id;
+        let mut socket = enter(&server, &id, "");
         let mut start = vec![0x81, 0xff];
         start.extend_from_slice(&(1_u64 << 40).to_be_bytes());
         write(&mut socket, &start);

@@ -12,8 +12,8 @@ use crate::http::{Answer, Cut, Http};
 use crate::meter::Meter;
 use crate::options::Condition;
 use crate::traffic::Traffic;
-use crate::transports::{ANSWER_TIMEOUT, path};
-use crate::wire::{Batch, Cursor, From as Position, NewLine, Transport, entity_tag};
+use crate::transports::{ANSWER_TIMEOUT, PollRequest, poll_request};
+use crate::wire::{Batch, Cursor, NewLine, Position, Waits, entity_tag};
 use crate::{Options, Target, connect};
 
 /// The log's last seq where all have one digit, and where all that are asked for have two.
@@ -31,9 +31,9 @@ const TIMED_COLD: usize = 10;
 
 impl Bench {
     pub(super) async fn arm(&mut self, arm: Arm) -> Result<ArmCalibration, CalibrationError> {
-        match arm.transport {
-            Transport::ShortPoll | Transport::LongPoll => self.poll(arm).await,
-            Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => {
+        match arm.transport.waits() {
+            Waits::Client | Waits::ServerOnce => self.poll(arm).await,
+            Waits::ServerForever => {
                 let sizes = Sizes::Stream { line: self.streamed(arm).await? };
                 Ok(ArmCalibration { arm, exchange_s: None, cycle_s: None, held_s: None, sizes })
             }
@@ -55,16 +55,12 @@ impl Bench {
             line: of(|bytes| bytes.line),
         };
         let exchange_s = Some(asker.exchanges(&cursor).await?);
-        let (cycle_s, held_s) = match arm.transport {
-            Transport::LongPoll => {
+        let (cycle_s, held_s) = match arm.transport.waits() {
+            Waits::ServerOnce => {
                 let held = self.published(arm.transport, &options(&arm), 1).await?;
                 (Some(asker.cycles(&cursor).await?), Some(held))
             }
-            Transport::ShortPoll
-            | Transport::Sse
-            | Transport::Ndjson
-            | Transport::Websocket
-            | Transport::WebsocketActor => (None, None),
+            Waits::Client | Waits::ServerForever => (None, None),
         };
         Ok(ArmCalibration { arm, exchange_s, cycle_s, held_s, sizes })
     }
@@ -132,15 +128,14 @@ impl Asker {
     async fn ask(&mut self, cursor: &Cursor, seq: u64) -> Result<(Answer, Traffic), CalibrationError> {
         let from = Cursor { after: seq, ..cursor.clone() };
         self.target.from = Position::After(from.clone());
-        let tag = ("if-none-match", entity_tag(&from, false));
-        let (more, condition) = match (self.arm.transport, self.arm.condition) {
-            (Transport::LongPoll, _) => (vec![("wait", "0".to_owned())], Vec::new()),
-            (_, Condition::IfNoneMatch) => (Vec::new(), vec![tag]),
-            (_, Condition::Plain) => (Vec::new(), Vec::new()),
+        let tag = match self.arm.condition {
+            Condition::IfNoneMatch => Some(entity_tag(&from, false)),
+            Condition::Plain => None,
         };
-        let path = path(self.arm.transport, &self.target, &more);
+        let request = poll_request(self.arm.transport, &self.target, tag.as_deref());
+        let PollRequest { path, headers } = request.ok_or_else(|| failed(self.arm, "it is no poll"))?;
         let before = self.meter.traffic();
-        let answer = self.http.get(&path, &condition, ANSWER_TIMEOUT).await;
+        let answer = self.http.get(&path, &headers, ANSWER_TIMEOUT).await;
         let answer = answer.map_err(|Cut(why)| failed(self.arm, why))?;
         if !answer.status.is_success() && answer.status.as_u16() != 304 {
             return Err(failed(self.arm, answer.status));

@@ -87,6 +87,8 @@ pub struct ServeOptions {
     pub poll_advice: Option<Duration>,
     /// Transports that the server does not offer, so that a transport of a fallback fails.
     pub without: Vec<Transport>,
+    /// What drives its WebSockets.
+    pub engine: Engine,
 }
 
 /// Store in which the measured server keeps its logs.
@@ -110,6 +112,32 @@ impl StoreKind {
 }
 
 impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What drives the WebSockets of the measured server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// A cursor per connection: the server's default.
+    Cursor,
+    /// An actor per connection.
+    Actor,
+}
+
+impl Engine {
+    /// The name in plans, on the command line and in CSV files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cursor => "cursor",
+            Self::Actor => "actor",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -219,6 +247,7 @@ impl Default for ServeOptions {
             compression: Compression::Identity,
             poll_advice: None,
             without: Vec::new(),
+            engine: Engine::Cursor,
         }
     }
 }

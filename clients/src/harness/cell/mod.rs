@@ -13,9 +13,9 @@ use crate::Options;
 use crate::harness::network::Fault;
 use crate::harness::schedule::Schedule;
 use crate::recording::Recording;
-use crate::wire::Transport;
+use crate::wire::{Transport, Waits};
 
-pub use factors::{AD_HOC_LINES, Extra, Factors, Given, LineProcess, ServeOptions, StoreKind};
+pub use factors::{AD_HOC_LINES, Engine, Extra, Factors, Given, LineProcess, ServeOptions, StoreKind};
 pub(in crate::harness) use factors::{DRAIN_INTERVALS_MIN, PAYLOAD_BYTES_DEFAULT, longest_poll_interval};
 pub use server::{InvalidServer, Server};
 pub(in crate::harness) use server::{measured, run_id};
@@ -112,13 +112,9 @@ impl Cell {
 
     /// Estimates how long a run takes besides the time in which lines are published.
     pub(super) fn time_besides_lines(&self) -> Duration {
-        let polls = match self.transport {
-            Transport::ShortPoll => 2 * longest_poll_interval(&self.options.polling, &self.serve),
-            Transport::LongPoll
-            | Transport::Sse
-            | Transport::Ndjson
-            | Transport::Websocket
-            | Transport::WebsocketActor => Duration::ZERO,
+        let polls = match self.transport.waits() {
+            Waits::Client => 2 * longest_poll_interval(&self.options.polling, &self.serve),
+            Waits::ServerOnce | Waits::ServerForever => Duration::ZERO,
         };
         TIME_BESIDES + polls
     }

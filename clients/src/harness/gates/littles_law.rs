@@ -8,7 +8,7 @@ use super::{Found, Gate};
 use crate::harness::cell::Server;
 use crate::harness::run_result::RunResult;
 use crate::harness::waiters;
-use crate::wire::Transport;
+use crate::wire::Waits;
 
 /// Standard errors of the sampled mean that are tolerated: one run in 370 is further off by chance.
 const STANDARD_ERRORS: f64 = 3.0;
@@ -52,7 +52,7 @@ struct Expectation {
 /// Computes the expectation. `None`: the run has no long polls, or polls of other subscribers wait at the server too.
 fn expectation(run: &RunResult) -> Option<Expectation> {
     let cell = &run.cell;
-    let is_long_poll = cell.transport == Transport::LongPoll && cell.fallback.is_empty();
+    let is_long_poll = cell.transport.waits() == Waits::ServerOnce && cell.fallback.is_empty();
     let is_alone = cell.server == Server::Wirelab && cell.stalled.is_none() && cell.late.is_none();
     if !is_long_poll || !is_alone || cell.fault.is_some() {
         return None;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::Plan;
 use crate::harness::cell::{DRAIN_INTERVALS_MIN, longest_poll_interval};
-use crate::harness::cell::{Factors, LineProcess, ServeOptions, Server};
+use crate::harness::cell::{Engine, Factors, LineProcess, ServeOptions, Server};
 use crate::harness::network::Fault;
 use crate::harness::schedule::Generated;
 use crate::options::{Adaptation, Compression, HttpVersion, Options};
-use crate::wire::{LINE_BYTES_MAX, Transport};
+use crate::wire::{LINE_BYTES_MAX, Transport, Waits};
 
 const NAME_CHARS_MAX: usize = 60;
 /// Subscribers of a run: one machine has that many ports on one address; descriptors end earlier.
@@ -207,8 +207,8 @@ impl Factors {
         refusals.duration_within("warm_up", self.warm_up, &WARM_UP)?;
         refusals.duration_within("drain", self.drain, &DRAIN)?;
         let drain_min = DRAIN_INTERVALS_MIN * longest_poll_interval(&self.options.polling, &self.serve);
-        let polls =
-            self.transports.iter().chain(&self.fallback).any(|transport| *transport == Transport::ShortPoll);
+        let rungs = self.transports.iter().chain(&self.fallback);
+        let polls = rungs.clone().any(|transport| transport.waits() == Waits::Client);
         if polls && self.drain < drain_min {
             let must = format!(
                 "with short-poll at least {DRAIN_INTERVALS_MIN} times poll_interval, {}, or lines that are on their \
@@ -263,9 +263,7 @@ impl Factors {
                 return Err(refusals.refused("poll_advice", text_of(advice), must));
             }
         }
-        let websockets = [Transport::Websocket, Transport::WebsocketActor];
-        let socket =
-            self.transports.iter().chain(&self.fallback).find(|transport| websockets.contains(transport));
+        let socket = self.transports.iter().chain(&self.fallback).find(|transport| transport.is_upgraded());
         let http_only = |key: &str, given: &str| match socket {
             None => Ok(()),
             Some(socket) => Err(refusals.refused(
@@ -274,6 +272,14 @@ impl Factors {
                 format!("{socket} does not support that; list the transports without it"),
             )),
         };
+        match (self.serve.engine, socket) {
+            (Engine::Cursor, _) | (Engine::Actor, Some(_)) => {}
+            // Two arms would be one.
+            (Engine::Actor, None) => {
+                let must = "that drives WebSockets alone; list websocket among the transports".to_owned();
+                return Err(refusals.refused("engine", "\"actor\"", must));
+            }
+        }
         match http {
             HttpVersion::Http1 => {}
             HttpVersion::Http2 => http_only("http", "\"2\"")?,

@@ -14,7 +14,7 @@ use super::check::{
 };
 use super::{Arm, NoiseFloor, Plan, PlanError, SEED_DEFAULT, Size};
 use crate::harness::cell::PAYLOAD_BYTES_DEFAULT;
-use crate::harness::cell::{Extra, Factors, Given, LineProcess, ServeOptions, Server, StoreKind};
+use crate::harness::cell::{Engine, Extra, Factors, Given, LineProcess, ServeOptions, Server, StoreKind};
 use crate::harness::network::Fault;
 use crate::harness::network::cut::Cut;
 use crate::harness::network::stop::Stop;
@@ -61,6 +61,7 @@ struct FilePlan {
     linger: Option<String>,
     heartbeat: Option<String>,
     without: Option<Value>,
+    engine: Option<Engine>,
     warm_up: Option<String>,
     drain: Option<String>,
     cut_at: Option<Vec<String>>,
@@ -257,7 +258,8 @@ impl FilePlan {
     fn of(plan: &Plan, factors: &Factors) -> Self {
         let Options { polling, hold, turn, http, connections, compression, reconnect_max: _, first_wait: _ } =
             &factors.options;
-        let ServeOptions { store, linger, heartbeat, compression: _, poll_advice, without } = &factors.serve;
+        let ServeOptions { store, linger, heartbeat, compression: _, poll_advice, without, engine } =
+            &factors.serve;
         let (poll_adaptation, poll_interval_max) = match polling.adaptation {
             Adaptation::None => (FileAdaptation::None, None),
             Adaptation::Idle { interval_max } => (FileAdaptation::Idle, Some(text_of(interval_max))),
@@ -303,6 +305,7 @@ impl FilePlan {
             linger: Some(text_of(*linger)),
             heartbeat: Some(text_of(*heartbeat)),
             without: Some(names(without)),
+            engine: Some(*engine),
             warm_up: Some(text_of(factors.warm_up)),
             drain: Some(text_of(factors.drain)),
             cut_at: Some(cut_at),
@@ -361,6 +364,7 @@ impl FilePlan {
             compression: options.compression,
             poll_advice: duration("poll_advice", self.poll_advice)?,
             without: transports("without", self.without)?.unwrap_or_default(),
+            engine: self.engine.unwrap_or(defaults.engine),
         };
         let cuts: Vec<Duration> = self
             .cut_at

@@ -57,7 +57,7 @@ targets = ["wirelab"]
 repetitions = 1
 aa = false
 thresholds = []
-transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket", "websocket-actor"]
+transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket"]
 fallback = []
 subscribers = 2
 deployments = 1
@@ -76,6 +76,7 @@ compression = "identity"
 linger = "0s"
 heartbeat = "15s"
 without = []
+engine = "cursor"
 warm_up = "1s"
 drain = "10s"
 cut_at = []
@@ -231,6 +232,11 @@ fn what_an_arm_says_wrongly_is_refused_with_its_name() {
             "transports = [\"sse\"]",
             "transports = [\"websocket\"]\nhttp = \"2\"",
             "http of arm gone is \"2\"; websocket does not support that",
+        ),
+        (
+            "transports = [\"sse\"]",
+            "transports = [\"sse\"]\nengine = \"actor\"",
+            "engine of arm gone is \"actor\"; that drives WebSockets alone; list websocket",
         ),
         ("[\"slow\", \"gone\"]", "[\"slov\"]", "smoke.arms is [\"slov\"]; a list of fast, slow, gone"),
         ("poll_schedule = \"pause\"", "poll_adaptation = \"idle\"", "without poll_interval_max"),

@@ -12,7 +12,7 @@ use crate::harness::distributions::{
 };
 use crate::harness::run_result::{RunResult, Verdict};
 use crate::options::{Condition, Connections, Polling};
-use crate::wire::Transport;
+use crate::wire::{Transport, Waits};
 
 row! {
     /// One row of `runs.csv`: a run, its factors and what was measured.
@@ -67,7 +67,7 @@ row! {
         hold_ms: Option<f64> ["ms"] = |run| {
             // How long another server holds is its own business.
             let ours = !matches!(run.cell.server, Server::Profile(_));
-            if ours && run.cell.transport == Transport::LongPoll { ms(run.cell.options.hold) } else { None }
+            if ours && run.cell.transport.waits() == Waits::ServerOnce { ms(run.cell.options.hold) } else { None }
         };
         /// How long the server collects lines before it answers.
         linger_ms: Option<f64> ["ms"] = |run| ours(run, |serve| ms(serve.linger));
@@ -243,6 +243,10 @@ row! {
         /// Warm-up lines × subscribers that were lost, censored, out of order or received again: the other counts of lines
         /// are the cohort's.
         warm_up_defects_count: u64 ["count"] = |run| run.delivery.warm_up().defects();
+        /// What drove the WebSockets of wirelab's own server: `cursor` or `actor`; empty for other transports and servers.
+        engine: Option<String> [""] = |run| {
+            if run.cell.transport.is_upgraded() { ours(run, |serve| text(serve.engine)) } else { None }
+        };
     }
 }
 
@@ -323,16 +327,13 @@ fn delivery_us(run: &RunResult, quantile: f64) -> Option<u64> {
     delivery_quantile_us(run, &run.delivery.latency, quantile)
 }
 
-/// A value that only short polls have.
+/// A value of a client that waits between its requests, as short polls do.
 fn short_poll<T>(run: &RunResult, of: impl FnOnce(&Polling) -> Option<T>) -> Option<T> {
-    if run.cell.transport == Transport::ShortPoll { of(&run.cell.options.polling) } else { None }
+    if run.cell.transport.waits() == Waits::Client { of(&run.cell.options.polling) } else { None }
 }
 
 fn polls(run: &RunResult) -> bool {
-    match run.cell.transport {
-        Transport::ShortPoll | Transport::LongPoll => true,
-        Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => false,
-    }
+    run.cell.transport.waits().is_poll()
 }
 
 /// A value that is known of wirelab's own server only: others were started by other programs.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::harness::cell::{Engine, Server};
 use crate::harness::dictionary::data_dictionary;
 use crate::harness::distributions::DISTRIBUTIONS;
 use crate::harness::example;
@@ -11,6 +12,7 @@ use crate::harness::results::ResultSet;
 use crate::harness::run_result::Verdict;
 use crate::harness::series::SERIES;
 use crate::harness::theory::{self, TheoryVerdict};
+use crate::wire::Transport;
 
 /// The contract of the file, column by column.
 const RUNS_CSV: &str = "
@@ -22,7 +24,7 @@ const RUNS_CSV: &str = "
     app_bytes,l7_up_bytes,l7_down_bytes,ip_up_bytes,ip_down_bytes,wire_up_bytes,wire_down_bytes,segments_up_count,segments_down_count,retransmits_count,wire_per_line_bytes,
     server_cpu_us,server_cpu_per_line_us,server_run_delay_us,server_context_switches_count,server_pss_anon_bytes,server_pss_anon_per_connection_bytes,kernel_slab_bytes,kernel_socket_bytes,
     harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99,
-    l7_per_line_bytes,connections_cut_count,waiters_count_mean,warm_up_defects_count";
+    l7_per_line_bytes,connections_cut_count,waiters_count_mean,warm_up_defects_count,engine";
 
 #[test]
 fn the_columns_are_the_contract_of_runs_csv() {
@@ -144,12 +146,12 @@ const SHORT_POLL: &str = "2,ad-hoc,short-poll-1,1,2,1,1,short-poll,,false,ok,,2,
     fixed,random,true,,0,1.1,true,identity,,memory,,,,,,,\
     10,500,500,1000,1000,0,0,0,0,200,110,90,0,0,0,0.181818,0.45,2,0,100703.848,101055,175103,\
     198015,,200063,113.25,220,11.007,149,,,110000,33000,220000,53800,240800,59400,246400,400,400,0,278,\
-    44000,40,700,1234,3145728,,13312,8192,0.05,900,59,29,449,694,230,,0,0";
+    44000,40,700,1234,3145728,,13312,8192,0.05,900,59,29,449,694,230,,0,0,";
 const SSE: &str = "2,ad-hoc,sse-1,1,1,1,1,sse,,false,ok,,2,1,50,periodic,100,,,,,,0,1.1,,\
     identity,15000,memory,,,,,,,10,500,500,1000,\
     1000,0,0,0,0,2,2,0,0,0,0,0.001818,0,2,0,1200.5,1200,1400,1445,,1450,11.2005,21.45,0.91,149,,,\
     110000,400,165000,57912,222512,73396,237996,1106,1106,0,283.083636,11000,10,700,1234,3145728,,\
-    13312,8192,0.05,900,59,29,449,694,150.363636,,2,0";
+    13312,8192,0.05,900,59,29,449,694,150.363636,,2,0,";
 
 #[test]
 fn reasons_with_commas_stay_one_cell() {
@@ -168,6 +170,21 @@ fn defects_of_warm_up_lines_are_counted_beside_those_of_the_cohort() {
     run.delivery.cohort.duplicated += 1;
     let row = RunRow::of(&run);
     assert_eq!((row.warm_up_defects_count, row.lost_count, row.duplicated_count), (2, 0, 1));
+}
+
+#[test]
+fn an_engine_is_told_of_a_websocket_of_our_own_server_only() {
+    let mut run = example::result_set().runs.remove(0);
+    run.cell.serve.engine = Engine::Actor;
+    for transport in Transport::ALL {
+        run.cell.transport = transport;
+        let told = RunRow::of(&run).engine;
+        let is_websocket = transport == Transport::Websocket;
+        assert_eq!(told.as_deref(), is_websocket.then_some("actor"), "{transport}");
+    }
+    run.cell.server = Server::Running("http://127.0.0.1:1".parse().unwrap());
+    run.cell.transport = Transport::Websocket;
+    assert!(RunRow::of(&run).engine.is_none());
 }
 
 /// What is written is read again as it was, whatever was measured.

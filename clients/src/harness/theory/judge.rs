@@ -22,7 +22,7 @@ use super::simulation::LinePattern;
 use super::verdict::{Prediction, SIGMAS, TOLERANCE_RATIO, TheoryRow, Unit, judged, reported};
 use crate::harness::run_result::RunResult;
 use crate::options::{Compression, HttpVersion};
-use crate::wire::{BATCH_BYTES_MAX, BATCH_LINES_MAX, Transport};
+use crate::wire::{BATCH_BYTES_MAX, BATCH_LINES_MAX, Waits};
 
 pub use reading::{Disturbance, Reading, Setting, Window, server_name};
 
@@ -46,12 +46,10 @@ pub fn rows(
     arm: &ArmCalibration,
 ) -> Vec<TheoryRow> {
     let case = Case { setting, reading, server, arm };
-    let mut rows = match setting.transport {
-        Transport::ShortPoll => short_poll::rows(&case),
-        Transport::LongPoll => long_poll::rows(&case),
-        Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => {
-            streams::rows(&case)
-        }
+    let mut rows = match setting.transport.waits() {
+        Waits::Client => short_poll::rows(&case),
+        Waits::ServerOnce => long_poll::rows(&case),
+        Waits::ServerForever => streams::rows(&case),
     };
     rows.extend(faults::rows(&case));
     rows
@@ -115,7 +113,7 @@ impl Case<'_> {
             broken.push("subscribers may have stepped down to another transport".to_owned());
         }
         // A short poll is answered at once, with or without lines.
-        if !self.setting.linger.is_zero() && self.setting.transport != Transport::ShortPoll {
+        if !self.setting.linger.is_zero() && self.setting.transport.waits() != Waits::Client {
             broken.push("the server lingers to fill a batch".to_owned());
         }
         broken
@@ -144,8 +142,7 @@ impl Case<'_> {
     /// Lists the broken assumptions of formulas of bytes.
     fn weight_changes(&self) -> impl Iterator<Item = String> + use<> {
         let compressed = self.setting.options.compression == Compression::Gzip;
-        let http2 = self.setting.options.http == HttpVersion::Http2
-            && !matches!(self.setting.transport, Transport::Websocket | Transport::WebsocketActor);
+        let http2 = self.setting.options.http == HttpVersion::Http2 && !self.setting.transport.is_upgraded();
         [
             compressed.then(|| "answers are compressed".to_owned()),
             http2.then(|| "HTTP/2 shortens headers by what it sent before".to_owned()),

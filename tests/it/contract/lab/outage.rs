@@ -6,13 +6,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use wirelab::context::WebsocketEngine;
 use wirelab_clients::meter::Meter;
-use wirelab_clients::wire::{Deployment, From as Position, Line, Status, Transport};
+use wirelab_clients::wire::{Deployment, Line, Position, Status, Transport};
 use wirelab_clients::{HttpVersion, Options, Polling, Target, connect};
 
 use crate::http::{Answer, Api, Connection, SOON, path};
 use crate::http2::{Http2, PREFACE};
-use crate::server::{Server, wait_until};
+use crate::server::{Server, Setup, wait_until};
 
 const JSON: &str = "application/json";
 const OUTAGE: &str = "/api/lab/outage";
@@ -46,8 +47,13 @@ fn fed(api: &Api) -> Deployment {
 
 #[test]
 fn it_is_answered_and_then_every_open_connection_is_reset() {
-    let server = Server::start();
-    let id = fed(&server).id;
+    for engine in WebsocketEngine::ALL {
+        resets_every_open_connection(&Setup::driven_by(engine).start());
+    }
+}
+
+fn resets_every_open_connection(server: &Server) {
+    let id = fed(server).id;
     let mut idle = server.connection();
     let mut kept = server.connection();
     kept.ask("GET", "/healthz", &[], b"").unwrap();
@@ -62,7 +68,6 @@ fn it_is_answered_and_then_every_open_connection_is_reset() {
     let events = server.stream(&path(Transport::Sse, &id, ""), &[]).unwrap();
     let records = server.stream(&path(Transport::Ndjson, &id, ""), &[]).unwrap();
     let frames = server.websocket(&path(Transport::Websocket, &id, ""), &[]).unwrap();
-    let by_actor = server.websocket(&path(Transport::WebsocketActor, &id, ""), &[]).unwrap();
     wait_until("the poll is held", || server.waiters(Transport::LongPoll) == 1);
 
     let ledgers = server.websocket("/api/lanes/abcdefgh12", &[]).unwrap();
@@ -71,7 +76,7 @@ fn it_is_answered_and_then_every_open_connection_is_reset() {
     let answer = asking.ask("POST", OUTAGE, &[("content-type", JSON)], br#"{"refuse_s":0.5}"#).unwrap();
     assert_eq!(answer.status, 202, "{}", answer.text());
     assert_eq!(answer.json::<Value>(), json!({ "refuse_s": 0.5 }));
-    let sockets: [(&str, &mut TcpStream); 11] = [
+    let sockets: [(&str, &mut TcpStream); 10] = [
         ("idle", &mut idle.socket),
         ("kept", &mut kept.socket),
         ("half a request", &mut half_a_request.socket),
@@ -80,14 +85,13 @@ fn it_is_answered_and_then_every_open_connection_is_reset() {
         ("sse", &mut { events }.connection.socket),
         ("ndjson", &mut { records }.connection.socket),
         ("websocket", &mut { frames }.connection.socket),
-        ("websocket-actor", &mut { by_actor }.connection.socket),
         ("a page's ledgers", &mut { ledgers }.connection.socket),
         ("asking", &mut asking.socket),
     ];
     for (name, socket) in sockets {
         assert_eq!(end(socket), Err(ErrorKind::ConnectionReset), "{name}");
     }
-    wait_until("the outage is over", || is_there(&server));
+    wait_until("the outage is over", || is_there(server));
     for transport in Transport::ALL {
         assert_eq!(server.waiters(transport), 0, "{transport} is still served to nobody");
         let open = server.metric(&format!("wirelab_connections{{transport=\"{transport}\"}}"));
@@ -257,7 +261,7 @@ fn a_server_that_stops_during_one_stops_as_ever() {
 
 #[test]
 fn the_bound_on_connections_counts_as_before_afterwards() {
-    let mut setup = crate::server::Setup::default();
+    let mut setup = Setup::default();
     setup.options.connections_max = 2;
     let server = setup.start();
     let (mut first, mut second) = (server.connection(), server.connection());

@@ -3,7 +3,7 @@
 use super::{Case, Disturbance, Prediction, SIGMAS, TOLERANCE_RATIO, TheoryRow, Unit, judged};
 use crate::harness::theory::freeze;
 use crate::options::Adaptation;
-use crate::wire::Transport;
+use crate::wire::Waits;
 
 /// Share of the stall that draining its lines adds to them: after the stall they queue for a while.
 const DRAIN_RATIO: f64 = 0.02;
@@ -25,12 +25,12 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     }
     let arriving = case.server.visible_s.shifted(case.server.one_way_s());
     // A poll adds its own wait to every line.
-    let waits_s = match case.setting.transport {
-        Transport::ShortPoll => case.setting.options.polling.interval.as_secs_f64(),
-        Transport::LongPoll => case.arm.cycle_s.as_ref().map_or(0.0, |cycle| cycle.mean_s),
-        Transport::Sse | Transport::Ndjson | Transport::Websocket | Transport::WebsocketActor => 0.0,
+    let waits_s = match case.setting.transport.waits() {
+        Waits::Client => case.setting.options.polling.interval.as_secs_f64(),
+        Waits::ServerOnce => case.arm.cycle_s.as_ref().map_or(0.0, |cycle| cycle.mean_s),
+        Waits::ServerForever => 0.0,
     };
-    if case.setting.transport == Transport::ShortPoll
+    if case.setting.transport.waits() == Waits::Client
         && case.setting.options.polling.adaptation != Adaptation::None
     {
         broken.push("the interval is adaptive".to_owned());

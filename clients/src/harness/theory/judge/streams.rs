@@ -4,7 +4,7 @@ use super::{Case, Prediction, TheoryRow, Unit, judged, reported};
 use crate::harness::theory::bytes::{frame_head, stream_per_line};
 use crate::harness::theory::calibration::Sizes;
 use crate::harness::theory::{age, streams};
-use crate::wire::Transport;
+use crate::wire::Wire;
 
 /// ACKs per segment of a stream whose client sends nothing: one for each, as long as lines are further apart than a
 /// delayed ACK waits.
@@ -30,7 +30,8 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
 
     let payload_bytes = case.setting.payload_bytes;
     let framing = line.bytes(case.reading.digits_mean);
-    let framed = payload_bytes + framing + head_change(case.setting.transport, payload_bytes + framing);
+    let framed =
+        payload_bytes + framing + head_change(case.setting.transport.wire(), payload_bytes + framing);
     let mut weight_broken = broken.clone();
     weight_broken.extend(case.weight_changes());
     if case.setting.lines.is_none() {
@@ -60,12 +61,10 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
     rows
 }
 
-/// Returns the bytes that a frame's head has more than that of the calibrated frames.
-fn head_change(transport: Transport, frame_bytes: f64) -> f64 {
-    match transport {
-        Transport::Websocket | Transport::WebsocketActor => {
-            frame_head(frame_bytes) - frame_head(FRAME_BYTES_CALIBRATED)
-        }
-        Transport::ShortPoll | Transport::LongPoll | Transport::Sse | Transport::Ndjson => 0.0,
+/// What a frame's head has more than that of the calibrated lines.
+fn head_change(wire: Wire, frame_bytes: f64) -> f64 {
+    match wire {
+        Wire::Websocket => frame_head(frame_bytes) - frame_head(FRAME_BYTES_CALIBRATED),
+        Wire::ShortPoll | Wire::LongPoll | Wire::Sse | Wire::Ndjson => 0.0,
     }
 }

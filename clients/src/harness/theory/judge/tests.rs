@@ -46,7 +46,7 @@ fn setting(transport: Transport, lines: LinePattern) -> Setting {
 
 fn calibration(setting: &Setting) -> Calibration {
     let fixed = |bytes: u64| MessageBytes { plain: bytes as f64, seqs: 0.0 };
-    let polled = matches!(setting.transport, Transport::ShortPoll | Transport::LongPoll);
+    let polled = setting.transport.waits().is_poll();
     let sizes = match polled {
         true => Sizes::Poll {
             question: fixed(QUESTION),
@@ -80,7 +80,7 @@ fn reading(setting: &Setting, seen: &Seen) -> Reading {
     seen.latencies_s.iter().for_each(|&latency_s| latencies.record(Duration::from_secs_f64(latency_s)));
     let lines = seen.latencies_s.len() as u64;
     let (data, empty) = (seen.requests - seen.empty, seen.empty);
-    let polled = matches!(setting.transport, Transport::ShortPoll | Transport::LongPoll);
+    let polled = setting.transport.waits().is_poll();
     let requests = match setting.transport {
         Transport::LongPoll => Requests { data, timeout: empty, ..Requests::default() },
         _ => Requests { data, empty, ..Requests::default() },

@@ -1,11 +1,11 @@
-//! WebSocket on actors: the same wire as `websocket`, run by one actor per connection.
+//! The engine `actor`: a WebSocket as an actor per connection.
 //!
 //! Built on actix-web-actors, which its authors have deprecated in favour of actix-ws. It is here because *an
 //! actor per connection* against *a cursor per connection* is an experiment: the plan `websocket-engines` runs
-//! it. For work, use `websocket`.
+//! it. For work, use the engine `cursor`.
 //!
-//! Session, rooms and message parsing are shared with that engine, so what differs is who drives them: here an
-//! actor's context, which wraps every frame into a message of its own and encodes all that are queued whenever
+//! Session, rooms and message parsing are shared with that engine, so what differs is the code that drives them: here
+//! an actor's context, which wraps every frame into a message of its own and encodes all that are queued whenever
 //! TCP asks for bytes. The usual actor would be sent each line through its mailbox, which has no bound; this one
 //! pulls one batch, then lets TCP have its turn. So a stalled reader costs it one batch, too.
 
@@ -14,33 +14,29 @@ use std::task::{Context as Task, Poll};
 
 use actix::{Actor, ActorContext, ActorFuture, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
 use actix_web::error::PayloadError;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use actix_web_actors::ws::{self, Message, ProtocolError, WebsocketContext};
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::time::Instant;
-use wirelab_clients::wire::{Outcome, Transport};
 
-use super::counted;
-use super::websocket::session::Outgoing;
-use super::websocket::socket::{Event, Socket};
-use super::websocket::{enter, line_head};
+use super::line_head;
+use super::session::Outgoing;
+use super::socket::{Event, Socket};
 use crate::context::Context;
-use crate::exchange::problem::Refusal;
 use crate::exchange::upgrade::{CLOSE_TIMEOUT, ControlFrame, Phase};
 
-/// `GET …/websocket-actor?from=` with an upgrade.
-pub async fn answer(
-    request: HttpRequest,
-    payload: web::Payload,
+/// Returns the answer whose body runs the socket.
+pub(super) fn run(
+    mut response: HttpResponseBuilder,
+    socket: Socket,
     context: web::Data<Context>,
-) -> Result<HttpResponse, Refusal> {
-    let (mut response, socket) = enter(&request, payload, Transport::WebsocketActor, &context).await?;
+) -> HttpResponse {
     let actor = SocketActor { socket, silent_since: Instant::now(), is_closing: false, context };
     // What is received goes through the socket's own inbox: the library's reads everything there is before it
     // looks at one frame, takes lengths that are not minimal, and does not reassemble fragments.
     let nothing = stream::pending::<Result<Bytes, PayloadError>>();
-    Ok(counted(response.streaming(WebsocketContext::create(actor, nothing)), Outcome::Data))
+    response.streaming(WebsocketContext::create(actor, nothing))
 }
 
 /// One connection.
