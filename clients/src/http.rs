@@ -25,12 +25,15 @@ use crate::backoff::Backoff;
 use crate::gzip::Gunzip;
 use crate::http2;
 use crate::meter::{Meter, MeteredSocket};
-use crate::transports::back_off;
 use crate::wire::{BODY_BYTES_MAX, Gap, Outcome, Problem};
 use crate::{Compression, Connections, HttpVersion, Options, ServerUrl, SubscribeError};
 
 /// Longest time to open a TCP connection: three SYNs of a kernel that repeats after 1 and 3 s.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+/// Longest time until the head of an answer, or the answer to a short poll, is there.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// First back-off ceiling of transports that have no rule of their own.
+const FIRST_CEILING: Duration = Duration::from_millis(500);
 const USER_AGENT_VALUE: &str = concat!("wirelab/", env!("CARGO_PKG_VERSION"));
 
 /// Error of a request or stream that ended before it was whole, with the reason.
@@ -147,7 +150,7 @@ pub(crate) struct Http {
 impl Http {
     pub(crate) fn new(server: ServerUrl, meter: Arc<Meter>, options: &Options) -> Self {
         let Options { http: version, connections, compression, .. } = *options;
-        let backoff = back_off(options);
+        let backoff = Backoff::new(FIRST_CEILING, options);
         Self { server, meter, backoff, version, connections, compression, connection: None }
     }
 

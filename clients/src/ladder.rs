@@ -23,10 +23,10 @@ use hyper::StatusCode;
 use tokio::time::{sleep_until, timeout};
 
 use crate::api::Api;
+use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
-use crate::transports::ANSWER_TIMEOUT;
 use crate::wire::{Batch, Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target, connect};
 

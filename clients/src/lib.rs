@@ -24,6 +24,7 @@ pub mod harness;
 mod http;
 mod http2;
 mod ladder;
+pub mod latency;
 pub mod meter;
 pub mod options;
 pub mod os;

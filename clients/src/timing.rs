@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::harness::latency::LatencyHistogram;
+use crate::latency::LatencyHistogram;
 
 /// Most ticks of one schedule that one late answer may stand for: an hour of polls ten times a second.
 const TICKS_MAX: u32 = 36_000;

@@ -12,9 +12,9 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
 use crate::meter::{Meter, MeteredSocket};
-use crate::transports::ANSWER_TIMEOUT;
 use crate::wire::{BODY_BYTES_MAX, Outcome};
 
 /// Size of the read buffer. With a write buffer of zero a connection takes 9 KiB; with the defaults it takes 135.

@@ -2,17 +2,18 @@
 //!
 //! The state belongs to the lab's own scope; the rest of the server does not depend on it.
 
+use actix_web::web;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::crowds::Crowds;
 use super::runs::Runs;
 
-/// The processes that the lab has started.
-#[derive(Debug)]
+/// The processes that the lab has started; clones share them.
+#[derive(Debug, Clone)]
 pub(crate) struct Children {
-    pub(super) crowds: Crowds,
-    pub(super) runs: Runs,
+    pub(super) crowds: web::Data<Crowds>,
+    pub(super) runs: web::Data<Runs>,
 }
 
 impl Children {
@@ -20,6 +21,7 @@ impl Children {
     /// Must be called inside a tokio runtime that lives as long as the server.
     pub(crate) fn new(shutdown: CancellationToken) -> Self {
         let runtime = Handle::current();
-        Self { crowds: Crowds::new(runtime.clone(), shutdown.clone()), runs: Runs::new(runtime, shutdown) }
+        let crowds = Crowds::new(runtime.clone(), shutdown.clone());
+        Self { crowds: web::Data::new(crowds), runs: web::Data::new(Runs::new(runtime, shutdown)) }
     }
 }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use wirelab_clients::harness::crowd::{Figures, SUBSCRIBERS_MAX};
 use wirelab_clients::wire::{DeploymentId, Transport};
 
-use super::{Children, PREFIX, child};
+use super::{PREFIX, child};
 use crate::context::{Context, Lab};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::{get, json_body, no_store, resource};
@@ -211,14 +211,14 @@ pub(super) fn mount(config: &mut web::ServiceConfig) {
         .service(resource("/crowds/{id}", "DELETE").route(web::delete().to(end)));
 }
 
-async fn list(children: web::Data<Children>) -> HttpResponse {
-    no_store(HttpResponse::Ok()).json(children.crowds.list())
+async fn list(crowds: web::Data<Crowds>) -> HttpResponse {
+    no_store(HttpResponse::Ok()).json(crowds.list())
 }
 
 async fn start(
     payload: web::Payload,
     context: web::Data<Context>,
-    children: web::Data<Children>,
+    crowds: web::Data<Crowds>,
 ) -> Result<HttpResponse, Refusal> {
     let example = r#"{"deployment":"01k3aaaa","transport":"sse","subscribers":100}"#;
     let what: NewCrowd = json_body(payload, example).await?;
@@ -246,15 +246,15 @@ async fn start(
     }
     let lab = context.options.lab.as_ref().expect("the lab is mounted");
     let connections_max = context.options.connections_max;
-    let crowd = children.crowds.start(lab, context.address, what, connections_max)?;
+    let crowd = crowds.start(lab, context.address, what, connections_max)?;
     Ok(no_store(HttpResponse::Created())
         .insert_header((LOCATION, format!("{PREFIX}/crowds/{}", crowd.id)))
         .json(crowd))
 }
 
-async fn end(request: HttpRequest, children: web::Data<Children>) -> Result<HttpResponse, Refusal> {
+async fn end(request: HttpRequest, crowds: web::Data<Crowds>) -> Result<HttpResponse, Refusal> {
     let id = request.match_info().query("id");
-    match children.crowds.end(id).await {
+    match crowds.end(id).await {
         Some(crowd) => Ok(no_store(HttpResponse::Ok()).json(crowd)),
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,

@@ -60,12 +60,13 @@ impl Default for LabBounds {
 
 /// Mounts the lab's calls behind their guard, with what it has started. Without a lab, every path below the prefix
 /// answers 404 with the reason.
-pub(crate) fn mount(config: &mut web::ServiceConfig, children: Option<web::Data<Children>>) {
+pub(crate) fn mount(config: &mut web::ServiceConfig, children: Option<Children>) {
     match children {
         None => config.service(web::scope(PREFIX).default_service(web::to(there_is_none))),
-        Some(children) => config.service(
+        Some(Children { crowds, runs }) => config.service(
             web::scope(PREFIX)
-                .app_data(children)
+                .app_data(crowds)
+                .app_data(runs)
                 .wrap(from_fn(guard::admit))
                 .service(resource("", "GET, HEAD").route(get().to(show)))
                 .configure(outage::mount)

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use wirelab_clients::harness::cell::Server;
 use wirelab_clients::harness::plan::{Plan, PlanError, Size};
 
+use super::PREFIX;
 use super::child::{self, off_the_worker};
-use super::{Children, PREFIX};
 use crate::context::{Context, Lab};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::{endless, get, json_body, no_store, resource};
@@ -328,26 +328,26 @@ async fn list_plans(context: web::Data<Context>) -> Result<HttpResponse, Refusal
 }
 
 /// Lists the newest run. An empty list is no error: the page asks before it knows whether there is a run.
-async fn list(children: web::Data<Children>) -> HttpResponse {
-    no_store(HttpResponse::Ok()).json(children.runs.listed())
+async fn list(runs: web::Data<Runs>) -> HttpResponse {
+    no_store(HttpResponse::Ok()).json(runs.listed())
 }
 
 async fn start(
     payload: web::Payload,
     context: web::Data<Context>,
-    children: web::Data<Children>,
+    runs: web::Data<Runs>,
 ) -> Result<HttpResponse, Refusal> {
     let new: NewRun = json_body(payload, r#"{"plan":"quick"}"#).await?;
     let data = lab(&context).data.clone();
     let plan = off_the_worker(move || chosen(&new.plan, &data)).await?;
-    let begun = children.runs.start(lab(&context), &plan)?;
+    let begun = runs.start(lab(&context), &plan)?;
     Ok(no_store(HttpResponse::Created())
         .insert_header((LOCATION, format!("{PREFIX}/runs/progress")))
         .json(begun))
 }
 
-async fn cancel(children: web::Data<Children>) -> Result<HttpResponse, Refusal> {
-    children.runs.cancel()?;
+async fn cancel(runs: web::Data<Runs>) -> Result<HttpResponse, Refusal> {
+    runs.cancel()?;
     Ok(no_store(HttpResponse::Accepted()).finish())
 }
 
@@ -359,8 +359,8 @@ enum Told {
 }
 
 /// Streams the state at once and at each change until the run has ended. A slow reader misses states in between.
-async fn progress(context: web::Data<Context>, children: web::Data<Children>) -> HttpResponse {
-    let newest = children.runs.newest().clone();
+async fn progress(context: web::Data<Context>, runs: web::Data<Runs>) -> HttpResponse {
+    let newest = runs.newest().clone();
     let Some(Newest { state, .. }) = newest else {
         return none_yet("no run was started").error_response();
     };

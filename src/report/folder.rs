@@ -100,7 +100,7 @@ impl Folder {
                 toml: plan.to_toml(),
             },
             manifest: manifest_of(results),
-            rows: Rows::of(results),
+            rows: results.rows(),
             histograms: results.runs.iter().map(histogram).collect(),
         }
     }
@@ -135,7 +135,7 @@ impl Folder {
 
 /// The files of all runs together, in the order of writing.
 pub(super) fn files_of(results: &ResultSet) -> Vec<File> {
-    let Rows { runs, percentiles, theory, checks, series } = Rows::of(results);
+    let Rows { runs, percentiles, theory, checks, series } = results.rows();
     vec![
         File::new(PLAN, results.plan.to_toml()),
         File::new(MANIFEST, manifest_of(results).to_json()),

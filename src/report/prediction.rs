@@ -1,8 +1,8 @@
 //! What theory predicts of a group's figures, where `theory.csv` has it.
 
 use wirelab_clients::harness::rows::TheoryRow;
+use wirelab_clients::harness::run_result::TheoryVerdict;
 use wirelab_clients::harness::statistics::median;
-use wirelab_clients::harness::theory::TheoryVerdict;
 
 use super::aggregate::Group;
 use super::figures::Figure;

@@ -3,9 +3,9 @@
 use serde_json::Value;
 use wirelab_clients::harness::results::Manifest;
 use wirelab_clients::harness::rows::{CheckRow, PercentileRow, RunRow, TheoryRow};
+use wirelab_clients::harness::run_result::TheoryVerdict;
 use wirelab_clients::harness::run_result::{CheckVerdict, Verdict};
 use wirelab_clients::harness::statistics::{distinct_lines_needed, median};
-use wirelab_clients::harness::theory::TheoryVerdict;
 use wirelab_clients::harness::theory::calibration::{Arm, ArmCalibration, MessageBytes, Sizes};
 use wirelab_clients::harness::theory::spread::Spread;
 use wirelab_clients::options::{Compression, Condition};

@@ -4,7 +4,7 @@ use super::aggregate::Aggregate;
 use super::folder::Folder;
 use super::wording::{counted, percent_signed, plain};
 use wirelab_clients::harness::rows::{RunRow, TheoryRow};
-use wirelab_clients::harness::theory::TheoryVerdict;
+use wirelab_clients::harness::run_result::TheoryVerdict;
 
 /// Misses that a sentence lists.
 const LISTED_MAX: usize = 4;

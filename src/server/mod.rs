@@ -92,7 +92,7 @@ pub fn start(
         description,
         address,
     };
-    let children = context.options.lab.is_some().then(|| web::Data::new(Children::new(shutdown)));
+    let children = context.options.lab.is_some().then(|| Children::new(shutdown));
     let context = web::Data::new(context);
     let server = builder
         .listen("wirelab", listener, move || {
@@ -179,7 +179,7 @@ async fn serve(
 /// Makes the application in the form that both protocols call.
 fn application(
     context: web::Data<Context>,
-    children: Option<web::Data<Children>>,
+    children: Option<Children>,
 ) -> impl ServiceFactory<
     Request,
     Config = (),
@@ -196,7 +196,7 @@ fn application(
 /// Makes the application: routes, and around them what holds for every request.
 fn app(
     context: web::Data<Context>,
-    children: Option<web::Data<Children>>,
+    children: Option<Children>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,

@@ -32,6 +32,7 @@ mod durability;
 mod event_source;
 mod examples;
 mod faulty_store;
+mod floors;
 mod gates;
 mod http;
 mod http2;

@@ -439,6 +439,27 @@ fn nothing_tells_where_it_was_written() {
 }
 
 /// The registry's own tests see to it that a column's suffix is its unit; here no file has a column of its own.
+/// A document that names a file which moved sends its reader nowhere.
+#[test]
+fn every_path_that_the_documents_name_is_there() {
+    let mut offences = Vec::new();
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = read(document);
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "clients/", "tests/", "static/", "scripts/", "docs/", "benches/", "data/"]
+                .iter()
+                .any(|folder| quoted.starts_with(folder));
+            let is_pattern = quoted.contains(['{', '*', ' ']) || quoted.contains("NAME");
+            // Made by a run or a server.
+            let is_made = quoted.starts_with("data/deployments");
+            if is_path && !is_pattern && !is_made && !root().join(quoted).exists() {
+                offences.push(format!("{document} names {quoted}, which is not there"));
+            }
+        }
+    }
+    none(offences);
+}
+
 #[test]
 fn every_csv_column_is_in_the_registry() {
     let known: Vec<_> = RunRow::COLUMNS

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use super::cell::{Cell, ServeOptions, Server};
 use super::due_table::DueTable;
-use super::latency::LatencyHistogram;
 use super::publisher::{Append, Publication, Publisher, PublisherTarget};
 use super::schedule::{Generated, Schedule};
 use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
@@ -26,6 +25,7 @@ use super::theory::calibration::{Arm, Calibration};
 use super::theory::spread::Spread;
 use super::theory::{Setting, server_name};
 use crate::api::{Api, ApiError};
+use crate::latency::LatencyHistogram;
 use crate::options::Compression;
 use crate::wire::{DeploymentId, Position, Status, Transport};
 use crate::{Options, ServerUrl, Target, connect};

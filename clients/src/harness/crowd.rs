@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 pub use self::sequence::{Seen, Sequence};
-use super::latency::LatencyHistogram;
+use crate::latency::LatencyHistogram;
 use crate::meter::Meter;
 use crate::wire::{Line, Seq};
 use crate::{Received, SubscribeError, Subscriber};

@@ -2,9 +2,9 @@
 //!
 //! `percentiles.csv`, the histograms in `hdr/` and `results/README.md` come from this list. Pure.
 
-use super::latency::LatencyHistogram;
 use super::run_result::RunResult;
 use super::statistics::distinct_lines_needed;
+use crate::latency::LatencyHistogram;
 
 /// A distribution that has percentiles: a row per quantile in `percentiles.csv`.
 #[derive(Debug, Clone, Copy)]

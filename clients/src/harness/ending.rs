@@ -1,8 +1,8 @@
 //! What an experiment came to, in one word: what `wirelab run` and `wirelab claims` exit with follows from it.
 
 use super::rows::{Rows, RunRow};
+use super::run_result::TheoryVerdict;
 use super::run_result::{CheckVerdict, RunResult, Verdict};
-use super::theory::TheoryVerdict;
 use super::thresholds::Judgement;
 
 /// What runs came to; of several the gravest, which is the greatest.

@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use super::cell::{Cell, Given, LineProcess};
 use super::due_table::DueTable;
 use super::kernel_memory::KernelMemory;
-use super::latency::LatencyHistogram;
 use super::plan::{AdHoc, Plan};
 use super::process_sampler::ProcessSample;
 use super::recorder::{Delivery, Recorder};
 use super::results::{Machine, Manifest, ResultSet};
 use super::rows::SCHEMA_VERSION;
+use super::run_result::{Residual, TheoryVerdict};
 use super::run_result::{RunResult, Verdict};
 use super::schedule::Generated;
 use super::series::{Sample, Sampler, SeriesPoint};
 use super::shared_record::SharedRecord;
 use super::theory::calibration::{Arm, ArmCalibration, Calibration, MessageBytes, Sizes};
 use super::theory::spread::Spread;
-use super::theory::{TheoryRow, TheoryVerdict};
+use crate::latency::LatencyHistogram;
 use crate::options::{Compression, Condition, Connections, HttpVersion};
 use crate::timing::Timing;
 use crate::traffic::{Packets, Requests, Traffic};
@@ -230,8 +230,8 @@ pub fn calibration() -> Calibration {
 }
 
 /// Returns a made-up prediction that holds.
-pub fn prediction() -> TheoryRow {
-    TheoryRow {
+pub fn prediction() -> Residual {
+    Residual {
         formula: "F1".into(),
         quantity: "delivery latency p50".to_owned(),
         unit: "us".into(),

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::latency::LatencyHistogram;
 use super::process_sampler::ThreadCost;
+use crate::latency::LatencyHistogram;
 use crate::os;
 
 /// Time between two deadlines. A thousand a second cost about 1 % of a core, and a stall of a few ms cannot hide.

@@ -10,7 +10,7 @@
 //!
 //! `server_under_test` is the server of a run, ours or not. [`network`] holds the faults of its connections.
 //!
-//! Pure, without clock or file: [`plan`], [`schedule`], [`latency`], [`recorder`], [`staleness`], [`shared_record`],
+//! Pure, without clock or file: [`plan`], [`schedule`], [`latency`](crate::latency), [`recorder`], [`staleness`], [`shared_record`],
 //! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`distributions`],
 //! [`rows`], [`ending`]. At the rim: [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`],
 //! [`kernel_memory`], [`server_process`]. [`run_result`] holds the results of a run, and [`results`] those of a plan;
@@ -30,7 +30,6 @@ mod followers;
 pub mod gates;
 pub mod hiccup;
 pub mod kernel_memory;
-pub mod latency;
 pub mod network;
 pub mod plan;
 pub mod plan_files;

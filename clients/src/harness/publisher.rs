@@ -18,8 +18,8 @@ mod connection;
 
 use connection::{Answers, Connection, Post, encode};
 
-use super::latency::LatencyHistogram;
 use super::process_sampler::ThreadCost;
+use crate::latency::LatencyHistogram;
 use crate::os;
 use crate::targets::profile::{Pipelining, Publish};
 use crate::wire::{NewLine, Seq};

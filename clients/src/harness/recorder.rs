@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::due_table::DueTable;
-use super::latency::LatencyHistogram;
 use super::shared_record::SharedRecord;
 use super::staleness::{Age, AgeSum, Staleness};
+use crate::latency::LatencyHistogram;
 use crate::wire::Seq;
 
 /// Counts of what became of a set of lines, summed over subscribers.

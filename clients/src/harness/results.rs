@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
-use super::rows::{Row, RunRow, SCHEMA_VERSION};
+use super::rows::{CheckRow, Row, Rows, RunRow, SCHEMA_VERSION, SeriesRow, TheoryRow, percentile_rows};
 use super::run_result::RunResult;
 use super::theory::Calibration;
+use super::thresholds;
 use crate::os;
 
 /// Everything that one invocation measured.
@@ -23,6 +24,29 @@ pub struct ResultSet {
     pub manifest: Manifest,
     /// In the order in which they were made; may be fewer than the plan's cells.
     pub runs: Vec<RunResult>,
+}
+
+impl ResultSet {
+    /// Fills the rows of every CSV file. Thresholds of the plan are judged here.
+    pub fn rows(&self) -> Rows {
+        let judged = thresholds::judge(&self.plan.thresholds, &self.runs);
+        let of_gates = self.runs.iter().flat_map(|run| {
+            run.checks.iter().map(|check| CheckRow::of(&(Some(run.cell.run_id.as_str()), check)))
+        });
+        let of_thresholds =
+            judged.iter().map(|judged| CheckRow::of(&(judged.run_id.as_deref(), &judged.check)));
+        let of_theory =
+            |run: &RunResult| run.theory.iter().map(|row| TheoryRow::of(&(run, row))).collect::<Vec<_>>();
+        let of_series =
+            |run: &RunResult| run.series.iter().map(|point| SeriesRow::of(&(run, point))).collect::<Vec<_>>();
+        Rows {
+            runs: self.runs.iter().map(RunRow::of).collect(),
+            percentiles: percentile_rows(&self.runs, self.plan.seed),
+            theory: self.runs.iter().flat_map(of_theory).collect(),
+            checks: of_gates.chain(of_thresholds).collect(),
+            series: self.runs.iter().flat_map(of_series).collect(),
+        }
+    }
 }
 
 /// `manifest.json`: how to read the numbers, and how to make them again.

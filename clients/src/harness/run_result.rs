@@ -10,12 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
 use super::kernel_memory::KernelMemory;
-use super::latency::LatencyHistogram;
 use super::process_sampler::ProcessSample;
 use super::recorder::Delivery;
 use super::series::SeriesPoint;
 use super::staleness::Staleness;
-use super::theory::TheoryRow;
+use crate::latency::LatencyHistogram;
 use crate::timing::Timing;
 use crate::traffic::{Packets, Traffic};
 
@@ -93,7 +92,7 @@ pub struct RunResult {
     /// as lost lines are.
     pub subscriber_problems: Vec<String>,
     /// Comparison of the run with the formulas of the theory; empty without a calibration.
-    pub theory: Vec<TheoryRow>,
+    pub theory: Vec<Residual>,
 }
 
 impl RunResult {
@@ -191,5 +190,63 @@ impl CheckVerdict {
             Self::Unresolved => "unresolved",
             Self::Fail => "fail",
         }
+    }
+}
+
+/// Verdict on a prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TheoryVerdict {
+    /// The measured value is within the tolerance.
+    Pass,
+    /// The measured value is outside the tolerance.
+    Fail,
+    /// The run broke an assumption of the formula, which therefore says nothing about the run.
+    AssumptionBroken,
+    /// There is nothing to judge: not measured, too uncertain, or a number for the reader only.
+    Reported,
+}
+
+impl TheoryVerdict {
+    /// Every verdict.
+    pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::AssumptionBroken, Self::Reported];
+
+    /// Returns the name in CSV files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::AssumptionBroken => "assumption-broken",
+            Self::Reported => "reported",
+        }
+    }
+}
+
+/// One prediction about one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Residual {
+    /// Name of the formula, for example `F1`.
+    pub formula: Cow<'static, str>,
+    /// Quantity that is predicted.
+    pub quantity: String,
+    /// Unit of both numbers: `us`, `ms`, `1/s`, `ratio`, `count`, `bytes`.
+    pub unit: Cow<'static, str>,
+    /// Value that the formula predicts from the calibration.
+    pub predicted: f64,
+    /// Value that the run measured; `None`: it was not measured.
+    pub measured: Option<f64>,
+    /// Allowed difference as a share of the predicted value: 5 %, three standard errors, and the calibration's own
+    /// uncertainty. `None` where nothing is judged.
+    pub tolerance_ratio: Option<f64>,
+    /// Verdict that follows.
+    pub verdict: TheoryVerdict,
+    /// Assumptions of the formula that the run broke, if it did.
+    pub assumption_broken: Option<String>,
+}
+
+impl Residual {
+    /// Returns the residual: measured / predicted − 1.
+    pub fn residual_ratio(&self) -> Option<f64> {
+        Some(self.measured? / self.predicted - 1.0).filter(|ratio| ratio.is_finite())
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::due_table::DueTable;
-use super::latency::LatencyHistogram;
 use super::series::{self, SeriesPoint};
+use crate::latency::LatencyHistogram;
 use crate::wire::Seq;
 
 /// Length of a bin of the time series. A second holds enough lines for a mean, and an hour is 3 600 rows.

@@ -4,9 +4,10 @@
 //! run, over enough distinct lines. An interval is taken over runs, over enough of them (`intervals`). Histograms are
 //! merged; percentiles are never averaged. Pure formulas, used by the reports; seeds come from the plan.
 
-use super::latency::LatencyHistogram;
+use crate::latency::LatencyHistogram;
 
 mod intervals;
+pub mod sampling;
 
 pub use intervals::{
     Contrast, Interval, NoiseFloor, Order, RUNS_MIN, Runs, contrast_interval, contrast_of, median_interval,

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::due_table::DueTable;
-use super::latency::LatencyHistogram;
 use super::recorder::{Delivery, Recorder};
 use super::shared_record::{SharedRecord, Timeline};
+use crate::latency::LatencyHistogram;
 use crate::meter::Meter;
 use crate::timing::{SharedTiming, Timing};
 use crate::traffic::{Packets, Traffic};

@@ -13,12 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::server_counts::waiters_now;
+use super::statistics::sampling::GAP_MEAN;
 use crate::ServerUrl;
 use crate::api::Api;
 use crate::wire::Transport;
-
-/// Mean gap between two samples: ten a second cost a server next to nothing, and give 600 in a minute.
-pub(in crate::harness) const GAP_MEAN: Duration = Duration::from_millis(100);
 
 /// A probe that is running.
 #[derive(Debug)]
@@ -61,14 +59,6 @@ async fn probe(
         next = next.max(Instant::now()) + gap();
     }
     (!samples.is_empty()).then(|| samples.iter().sum::<u64>() as f64 / samples.len() as f64)
-}
-
-/// Returns the standard error of the probe's mean over `window_s`, while `held` of `subscribers` polls are held on
-/// average. It assumes that all polls are answered at once, as they are when all follow one log. Pure.
-pub(in crate::harness) fn standard_error(held: f64, subscribers: f64, window_s: f64) -> f64 {
-    let share = (held / subscribers).clamp(0.0, 1.0);
-    let samples = window_s / GAP_MEAN.as_secs_f64();
-    subscribers * (share * (1.0 - share)).sqrt() / samples.sqrt()
 }
 
 /// Draws an exponential gap.

@@ -18,17 +18,12 @@ pub use websocket::Websocket;
 
 use std::time::{Duration, Instant};
 
-use crate::backoff::Backoff;
 use crate::wire::{Batch, Cursor, Line, Position, Transport};
-use crate::{Options, Received, SubscribeError, Target};
+use crate::{Received, SubscribeError, Target};
 
-/// First back-off ceiling of transports that have no rule of their own.
-const FIRST_CEILING: Duration = Duration::from_millis(500);
 /// Longest silence of a stream: two heartbeats of a server that keeps to 15 s, and some. A stream silent for longer is
 /// dead.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(35);
-/// Longest time until the head of an answer, or the answer to a short poll, is there.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns `/api/deployments/{id}/{transport}?from=…`, with `more` parameters in the query.
 pub(crate) fn path(transport: Transport, target: &Target, more: &[(&str, String)]) -> String {
@@ -63,11 +58,6 @@ pub(crate) fn poll_request(transport: Transport, target: &Target, tag: Option<&s
         Transport::LongPoll => Some(long_poll::request(target, Duration::ZERO)),
         Transport::Sse | Transport::Ndjson | Transport::Websocket => None,
     }
-}
-
-/// Makes the back-off of transports that have no rule of their own.
-pub(crate) fn back_off(options: &Options) -> Backoff {
-    Backoff::new(FIRST_CEILING, options)
 }
 
 /// Makes a batch of a stream's lines. The cursor moves with the batch that is returned.

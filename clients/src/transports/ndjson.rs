@@ -11,7 +11,8 @@ use bytes::BytesMut;
 use hyper::StatusCode;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, SILENCE_MAX, end_of, path, received};
+use super::{SILENCE_MAX, end_of, path, received};
+use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Body, Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;

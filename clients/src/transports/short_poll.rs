@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderMap, RETRY_AFTER};
 
-use super::{ANSWER_TIMEOUT, PollRequest, end_of, path};
+use super::{PollRequest, end_of, path};
+use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::poll_schedule::{Brought, Poll, Timetable};

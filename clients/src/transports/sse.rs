@@ -13,8 +13,9 @@ use hyper::StatusCode;
 use hyper::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, SILENCE_MAX, end_of, path, received};
+use super::{SILENCE_MAX, end_of, path, received};
 use crate::event_stream::{Event, EventStreamParser};
+use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Body, Cut, Http, Refusal, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;

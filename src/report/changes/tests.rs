@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::report::render as files_of;
 use wirelab_clients::harness::example;
-use wirelab_clients::harness::latency::LatencyHistogram;
 use wirelab_clients::harness::results::ResultSet;
 use wirelab_clients::harness::run_result::{RunResult, Verdict};
+use wirelab_clients::latency::LatencyHistogram;
 
 /// The example, repeated; each run is changed by its number.
 fn results(runs_count: u32, change: impl Fn(u32, &mut RunResult)) -> ResultSet {

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 use wirelab_clients::harness::rows::TheoryRow;
-use wirelab_clients::harness::theory::TheoryVerdict;
+use wirelab_clients::harness::run_result::TheoryVerdict;
 
 use super::canvas::{
     Align, Axis, BAND, Drawn, INK, PAPER, PlotError, Root, WIDTH, Weight, area, drawing, label_width, line,

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use super::{Bench, CalibrationError, options};
 use crate::harness::theory::calibration::{Arm, ArmCalibration, MessageBytes, Sizes};
 use crate::harness::theory::spread::Spread;
+use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Answer, Cut, Http};
 use crate::meter::Meter;
 use crate::options::Condition;
 use crate::traffic::Traffic;
-use crate::transports::{ANSWER_TIMEOUT, PollRequest, poll_request};
+use crate::transports::{PollRequest, poll_request};
 use crate::wire::{Batch, Cursor, NewLine, Position, Waits, entity_tag};
 use crate::{Options, Target, connect};
 

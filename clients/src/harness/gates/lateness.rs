@@ -3,10 +3,10 @@
 //! A line that is sent late looks slow on every transport, and a thread that wakes late reads late.
 
 use super::{Found, Gate};
-use crate::harness::latency::LatencyHistogram;
 use crate::harness::run_result::CheckVerdict;
 use crate::harness::run_result::RunResult;
 use crate::harness::statistics::distinct_lines_needed;
+use crate::latency::LatencyHistogram;
 
 /// Largest lateness of the harness as a share of the delivery p99. Above it, small differences are not claimed.
 const LATENESS_RATIO_MAX: f64 = 0.1;

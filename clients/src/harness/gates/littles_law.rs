@@ -7,7 +7,7 @@ use super::{Found, Gate};
 
 use crate::harness::cell::Server;
 use crate::harness::run_result::RunResult;
-use crate::harness::waiters;
+use crate::harness::statistics::sampling;
 use crate::wire::Waits;
 
 /// Standard errors of the sampled mean that are tolerated: one run in 370 is further off by chance.
@@ -66,7 +66,7 @@ fn expectation(run: &RunResult) -> Option<Expectation> {
 
     let way_s = seconds(run.append.mean_us()? + run.delivery.latency.mean_us()?);
     let crossing = subscribers * longest_s / window_s;
-    let chance = STANDARD_ERRORS * waiters::standard_error(held, subscribers, window_s);
+    let chance = STANDARD_ERRORS * sampling::standard_error(held, subscribers, window_s);
     let tolerance = polls_per_s * way_s + crossing + chance;
     tolerance.is_finite().then_some(Expectation { held, tolerance })
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::*;
 use crate::harness::cell::Server;
 use crate::harness::ending::Ending;
-use crate::harness::latency::LatencyHistogram;
 use crate::harness::network::Fault;
-use crate::harness::theory::{TheoryRow, TheoryVerdict};
+use crate::harness::run_result::{Residual, TheoryVerdict};
 use crate::harness::thresholds::Threshold;
 use crate::harness::{distributions, example};
+use crate::latency::LatencyHistogram;
 use crate::traffic::{Packets, Traffic};
 use crate::wire::Transport;
 
@@ -406,7 +406,7 @@ fn a_lost_warm_up_line_is_told_in_an_ok_row() {
 }
 
 fn with_theory(verdict: TheoryVerdict) -> RunResult {
-    let row = TheoryRow {
+    let row = Residual {
         formula: "F1".into(),
         quantity: "x".to_owned(),
         unit: "us".into(),

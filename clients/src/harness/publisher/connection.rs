@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::answer::{self, ANSWER_BYTES_MAX, Answer};
 use super::{Append, PublisherTarget};
-use crate::harness::latency::LatencyHistogram;
 use crate::harness::process_sampler::ThreadCost;
+use crate::latency::LatencyHistogram;
 use crate::wire::{Appended, NewLine, Problem, Seq};
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);

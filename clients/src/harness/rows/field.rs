@@ -1,7 +1,7 @@
 //! What a cell of a CSV file may hold: how a value is written, and read again.
 
+use crate::harness::run_result::TheoryVerdict;
 use crate::harness::run_result::{CheckVerdict, Verdict};
-use crate::harness::theory::TheoryVerdict;
 use crate::wire::Transport;
 
 /// A value that a cell holds.

@@ -16,14 +16,11 @@ mod tests;
 mod theory;
 mod timeseries;
 
-use super::results::ResultSet;
-use super::thresholds;
-
 pub use checks::CheckRow;
 pub use claims::{CLAIMS_COLUMNS, TWO_WAY_COLUMNS};
 pub use csv_file::{CsvFile, Garbled, Record, csv_text};
 pub use field::{Field, number_text};
-pub use percentiles::PercentileRow;
+pub use percentiles::{PercentileRow, percentile_rows};
 pub use runs::{RunRow, Twin};
 pub use theory::TheoryRow;
 pub use timeseries::SeriesRow;
@@ -83,32 +80,6 @@ pub struct Rows {
     pub checks: Vec<CheckRow>,
     /// `timeseries.csv`.
     pub series: Vec<SeriesRow>,
-}
-
-impl Rows {
-    /// Fills the rows from what was measured. Thresholds of the plan are judged here.
-    pub fn of(results: &ResultSet) -> Self {
-        let runs = &results.runs;
-        let judged = thresholds::judge(&results.plan.thresholds, runs);
-        let of_gates = runs.iter().flat_map(|run| {
-            run.checks.iter().map(|check| CheckRow::of(&(Some(run.cell.run_id.as_str()), check)))
-        });
-        let of_thresholds =
-            judged.iter().map(|judged| CheckRow::of(&(judged.run_id.as_deref(), &judged.check)));
-        Self {
-            runs: runs.iter().map(RunRow::of).collect(),
-            percentiles: percentiles::of(results),
-            theory: runs
-                .iter()
-                .flat_map(|run| run.theory.iter().map(|row| TheoryRow::of(&(run, row))))
-                .collect(),
-            checks: of_gates.chain(of_thresholds).collect(),
-            series: runs
-                .iter()
-                .flat_map(|run| run.series.iter().map(|point| SeriesRow::of(&(run, point))))
-                .collect(),
-        }
-    }
 }
 
 /// Declares a row: `NAME of FILE from SOURCE { column: type [unit] = value of the source; … }`. The doc comment of a

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::row;
 use crate::harness::distributions::{Distribution, QUANTILES};
-use crate::harness::results::ResultSet;
 use crate::harness::run_result::{RunResult, Verdict};
 use crate::harness::statistics::{Interval, median_interval};
 use crate::wire::Transport;
@@ -45,16 +44,16 @@ pub struct Quantile<'a> {
     interval: Option<Interval>,
 }
 
-/// Fills the rows of all runs.
-pub(super) fn of(results: &ResultSet) -> Vec<PercentileRow> {
-    let intervals = Intervals::of(results);
+/// Fills the rows of all runs of a plan, whose `seed` decides the resamples of the intervals.
+pub fn percentile_rows(runs: &[RunResult], seed: u64) -> Vec<PercentileRow> {
+    let intervals = Intervals::of(runs, seed);
     let of_run = |run| {
         every_quantile(run).map(|(metric, place)| {
             let interval = intervals.0.get(&group(run, metric, place)).copied();
             PercentileRow::of(&Quantile { run, metric, place, interval })
         })
     };
-    results.runs.iter().flat_map(of_run).collect()
+    runs.iter().flat_map(of_run).collect()
 }
 
 /// What runs must share to be runs of one group: transport, arm, whether they are the twins of an A/A pair,
@@ -66,17 +65,16 @@ struct Intervals(HashMap<Group, Interval>);
 
 impl Intervals {
     /// Of the runs that may be believed; nothing is left out for being far away.
-    fn of(results: &ResultSet) -> Self {
+    fn of(runs: &[RunResult], seed: u64) -> Self {
         let mut groups: HashMap<Group, Vec<f64>> = HashMap::new();
-        for run in results.runs.iter().filter(|run| run.verdict != Verdict::Invalid) {
+        for run in runs.iter().filter(|run| run.verdict != Verdict::Invalid) {
             for (metric, place) in every_quantile(run) {
                 if let Some(us) = (metric.quantile_us)(run, QUANTILES[place]) {
                     groups.entry(group(run, metric, place)).or_default().push(us as f64);
                 }
             }
         }
-        let interval =
-            |(group, us): (Group, Vec<f64>)| Some((group, median_interval(&us, results.plan.seed)?));
+        let interval = |(group, us): (Group, Vec<f64>)| Some((group, median_interval(&us, seed)?));
         Self(groups.into_iter().filter_map(interval).collect())
     }
 }

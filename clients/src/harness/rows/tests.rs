@@ -10,8 +10,8 @@ use crate::harness::example;
 use crate::harness::gates::{self, gates};
 use crate::harness::results::ResultSet;
 use crate::harness::run_result::Verdict;
+use crate::harness::run_result::{Residual, TheoryVerdict};
 use crate::harness::series::SERIES;
-use crate::harness::theory::{self, TheoryVerdict};
 use crate::wire::Transport;
 
 /// The contract of the file, column by column.
@@ -137,7 +137,7 @@ fn text_of<R: Row>(rows: &[R]) -> String {
 
 #[test]
 fn a_row_per_run_with_empty_cells_for_what_was_not_measured() {
-    let text = text_of(&Rows::of(&example::result_set()).runs);
+    let text = text_of(&example::result_set().rows().runs);
     let rows: Vec<&str> = text.lines().skip(1).collect();
     assert_eq!(rows, [SHORT_POLL, SSE]);
 }
@@ -157,7 +157,7 @@ const SSE: &str = "2,ad-hoc,sse-1,1,1,1,1,sse,,false,ok,,2,1,50,periodic,100,,,,
 fn reasons_with_commas_stay_one_cell() {
     let mut results = example::result_set();
     results.runs[0].verdict_reasons = vec!["a, b".into(), "\"c\"".into()];
-    let rows = Rows::of(&results).runs;
+    let rows = results.rows().runs;
     assert_eq!(read::<RunRow>(&text_of(&rows)).unwrap(), rows);
     assert_eq!(rows[0].verdict_reasons, ["a, b", "\"c\""]);
 }
@@ -195,7 +195,7 @@ fn every_row_survives_its_file() {
     results.runs[1].cell.arm = Some("b, \"c\"".to_owned());
     results.runs[1].server = Default::default();
     results.plan.thresholds = vec!["ndjson.lost_count == 0".parse().unwrap()];
-    let rows = Rows::of(&results);
+    let rows = results.rows();
     fn again<R: Row>(rows: &[R]) -> Vec<R> {
         read(&text_of(rows)).unwrap()
     }
@@ -211,7 +211,7 @@ fn every_row_survives_its_file() {
 
 #[test]
 fn a_file_without_a_column_or_with_a_wrong_cell_is_refused_by_name() {
-    let text = text_of(&Rows::of(&example::result_set()).runs);
+    let text = text_of(&example::result_set().rows().runs);
     for (from, to, said) in [
         ("requests_count", "questions_count", "runs.csv: column requests_count is missing"),
         (",ok,", ",fine,", "row 1: verdict is \"fine\", which is not one of ok, unresolved, invalid"),
@@ -239,7 +239,7 @@ fn a_row_per_run_and_gate_with_empty_cells_for_what_was_not_measured() {
     results.plan.thresholds = ["*.lost_count == 0", "sse.reconnects_count > 5", "ndjson.lost_count == 0"]
         .map(|text| text.parse().unwrap())
         .into();
-    let text = text_of(&Rows::of(&results).checks);
+    let text = text_of(&results.rows().checks);
     let rows: Vec<&str> = text.lines().collect();
     assert_eq!(rows.len(), 1 + 2 * gates().count() + 4);
     assert_eq!(rows[0], "run_id,check,left,right,unit,tolerance,verdict");
@@ -262,7 +262,7 @@ fn a_row_per_prediction_and_nothing_where_nothing_was_measured() {
     let mut results = example::result_set();
     results.runs.truncate(1);
     let row = example::prediction();
-    let broken = theory::TheoryRow {
+    let broken = Residual {
         measured: None,
         tolerance_ratio: None,
         verdict: TheoryVerdict::AssumptionBroken,
@@ -270,7 +270,7 @@ fn a_row_per_prediction_and_nothing_where_nothing_was_measured() {
         ..row.clone()
     };
     results.runs[0].theory = vec![row, broken];
-    assert_eq!(text_of(&Rows::of(&results).theory), THEORY);
+    assert_eq!(text_of(&results.rows().theory), THEORY);
 }
 
 const THEORY: &str = "\
@@ -283,7 +283,7 @@ short-poll-1,short-poll,,F1,delivery latency p50,us,100300,,,,assumption-broken,
 fn a_row_per_series_and_instant() {
     let mut results = example::result_set();
     results.runs[1].cell.arm = Some("b".to_owned());
-    let text = text_of(&Rows::of(&results).series);
+    let text = text_of(&results.rows().series);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[..4], FIRST);
     assert_eq!(lines.last(), Some(&"sse-1,sse,b,11,server_cpu,0.004,ratio"));
@@ -306,7 +306,7 @@ const FIRST: [&str; 4] = [
 fn a_row_per_quantile_and_none_beyond_what_the_lines_allow() {
     let mut results = example::result_set();
     results.runs.truncate(1);
-    let text = text_of(&Rows::of(&results).percentiles);
+    let text = text_of(&results.rows().percentiles);
     // 500 lines: no p99.9, which needs 3 688. A short poll is never held: no rows of hold and rearm_gap.
     assert_eq!(text, PERCENTILES);
 }
@@ -328,7 +328,7 @@ fn repeated(runs_count: u32) -> ResultSet {
 
 /// The cells of an interval in each run's row of the median append.
 fn ends(results: &ResultSet) -> Vec<(String, String)> {
-    let rows = Rows::of(results).percentiles.into_iter();
+    let rows = results.rows().percentiles.into_iter();
     let medians = rows.filter(|row| row.metric == "append" && row.quantile == 0.5);
     medians.map(|row| (row.ci_low_us.text(), row.ci_high_us.text())).collect()
 }

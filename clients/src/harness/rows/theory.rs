@@ -1,13 +1,12 @@
 //! `theory.csv`: one row per run and prediction.
 
 use super::row;
-use crate::harness::run_result::RunResult;
-use crate::harness::theory::{self, TheoryVerdict};
+use crate::harness::run_result::{Residual, RunResult, TheoryVerdict};
 use crate::wire::Transport;
 
 row! {
     /// One row of `theory.csv`: a prediction of a formula beside what the run measured.
-    TheoryRow of "theory.csv" from (&RunResult, &theory::TheoryRow) {
+    TheoryRow of "theory.csv" from (&RunResult, &Residual) {
         /// The run, as in `runs.csv`.
         run_id: String [""] = |(run, _)| run.cell.run_id.clone();
         /// How lines reached the subscribers.

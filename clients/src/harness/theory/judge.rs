@@ -19,7 +19,8 @@ mod tests;
 
 use super::calibration::{ArmCalibration, Calibration, Sizes};
 use super::simulation::LinePattern;
-use super::verdict::{Prediction, SIGMAS, TOLERANCE_RATIO, TheoryRow, Unit, judged, reported};
+use super::verdict::{Prediction, SIGMAS, TOLERANCE_RATIO, Unit, judged, reported};
+use crate::harness::run_result::Residual;
 use crate::harness::run_result::RunResult;
 use crate::options::{Compression, HttpVersion};
 use crate::wire::{BATCH_BYTES_MAX, BATCH_LINES_MAX, Waits};
@@ -30,7 +31,7 @@ pub use reading::{Disturbance, Reading, Setting, Window, server_name};
 const QUANTILES: [(f64, &str); 3] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99")];
 
 /// Judges a run. Returns no rows without a calibration of its server and arm: a server with a profile has no constants.
-pub fn judge(run: &RunResult, calibrations: &[Calibration]) -> Vec<TheoryRow> {
+pub fn judge(run: &RunResult, calibrations: &[Calibration]) -> Vec<Residual> {
     let setting = Setting::of(&run.cell);
     let server = calibrations.iter().find(|calibration| calibration.server == setting.server);
     let found = server.and_then(|server| Some((server, server.arm(&setting.arm())?)));
@@ -44,7 +45,7 @@ pub fn rows(
     reading: &Reading,
     server: &Calibration,
     arm: &ArmCalibration,
-) -> Vec<TheoryRow> {
+) -> Vec<Residual> {
     let case = Case { setting, reading, server, arm };
     let mut rows = match setting.transport.waits() {
         Waits::Client => short_poll::rows(&case),

@@ -28,4 +28,4 @@ mod verdict;
 
 pub use calibration::Calibration;
 pub use judge::{Disturbance, Reading, Setting, Window, judge, rows, server_name};
-pub use verdict::{SIGMAS, TOLERANCE_RATIO, TOLERANCE_RATIO_MAX, TheoryRow, TheoryVerdict};
+pub use verdict::{SIGMAS, TOLERANCE_RATIO, TOLERANCE_RATIO_MAX};

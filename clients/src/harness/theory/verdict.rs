@@ -1,7 +1,6 @@
 //! Rows of `theory.csv`: a prediction, the measured value, and the verdict.
 
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use crate::harness::run_result::{Residual, TheoryVerdict};
 
 /// Allowed difference of a measurement, as a share of the prediction, when everything else is certain.
 pub const TOLERANCE_RATIO: f64 = 0.05;
@@ -9,64 +8,6 @@ pub const TOLERANCE_RATIO: f64 = 0.05;
 pub const SIGMAS: f64 = 3.0;
 /// Largest tolerance of a row that is judged: with more, a row would pass almost anything, so it is only reported.
 pub const TOLERANCE_RATIO_MAX: f64 = 0.5;
-
-/// Verdict on a prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TheoryVerdict {
-    /// The measured value is within the tolerance.
-    Pass,
-    /// The measured value is outside the tolerance.
-    Fail,
-    /// The run broke an assumption of the formula, which therefore says nothing about the run.
-    AssumptionBroken,
-    /// There is nothing to judge: not measured, too uncertain, or a number for the reader only.
-    Reported,
-}
-
-impl TheoryVerdict {
-    /// Every verdict.
-    pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::AssumptionBroken, Self::Reported];
-
-    /// Returns the name in CSV files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Fail => "fail",
-            Self::AssumptionBroken => "assumption-broken",
-            Self::Reported => "reported",
-        }
-    }
-}
-
-/// One prediction about one run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TheoryRow {
-    /// Name of the formula, for example `F1`.
-    pub formula: Cow<'static, str>,
-    /// Quantity that is predicted.
-    pub quantity: String,
-    /// Unit of both numbers: `us`, `ms`, `1/s`, `ratio`, `count`, `bytes`.
-    pub unit: Cow<'static, str>,
-    /// Value that the formula predicts from the calibration.
-    pub predicted: f64,
-    /// Value that the run measured; `None`: it was not measured.
-    pub measured: Option<f64>,
-    /// Allowed difference as a share of the predicted value: 5 %, three standard errors, and the calibration's own
-    /// uncertainty. `None` where nothing is judged.
-    pub tolerance_ratio: Option<f64>,
-    /// Verdict that follows.
-    pub verdict: TheoryVerdict,
-    /// Assumptions of the formula that the run broke, if it did.
-    pub assumption_broken: Option<String>,
-}
-
-impl TheoryRow {
-    /// Returns the residual: measured / predicted − 1.
-    pub fn residual_ratio(&self) -> Option<f64> {
-        Some(self.measured? / self.predicted - 1.0).filter(|ratio| ratio.is_finite())
-    }
-}
 
 /// Value that a formula gives, with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -145,7 +86,7 @@ pub(super) fn judged(
     predicted: Prediction,
     measured: Option<f64>,
     broken: &[String],
-) -> TheoryRow {
+) -> Residual {
     let predicted = predicted.times(unit.per_si());
     let measured = measured.map(|measured| measured * unit.per_si()).filter(|measured| measured.is_finite());
     let tolerance = Some(predicted.tolerance_ratio()).filter(|tolerance| tolerance.is_finite());
@@ -170,7 +111,7 @@ pub(super) fn judged(
             }
         }
     };
-    TheoryRow {
+    Residual {
         formula: formula.into(),
         quantity: quantity.into(),
         unit: unit.name().into(),
@@ -192,8 +133,8 @@ pub(super) fn reported(
     unit: Unit,
     predicted: f64,
     measured: Option<f64>,
-) -> TheoryRow {
-    TheoryRow {
+) -> Residual {
+    Residual {
         formula: formula.into(),
         quantity: quantity.into(),
         unit: unit.name().into(),
@@ -209,7 +150,7 @@ pub(super) fn reported(
 mod tests {
     use super::*;
 
-    fn row(measured: Option<f64>, error: f64, calibration: f64, broken: &[String]) -> TheoryRow {
+    fn row(measured: Option<f64>, error: f64, calibration: f64, broken: &[String]) -> Residual {
         let predicted = Prediction::exact(0.1).with_error(error).with_calibration(calibration);
         judged("F1", "x", Unit::Milliseconds, predicted, measured, broken)
     }

@@ -1,6 +1,7 @@
 //! Rows of a run whose server stood still: F11.
 
-use super::{Case, Disturbance, Prediction, SIGMAS, TOLERANCE_RATIO, TheoryRow, Unit, judged};
+use super::{Case, Disturbance, Prediction, SIGMAS, TOLERANCE_RATIO, Unit, judged};
+use crate::harness::run_result::Residual;
 use crate::harness::theory::freeze;
 use crate::options::Adaptation;
 use crate::wire::Waits;
@@ -8,7 +9,7 @@ use crate::wire::Waits;
 /// Share of the stall that draining its lines adds to them: after the stall they queue for a while.
 const DRAIN_RATIO: f64 = 0.02;
 
-pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
+pub(super) fn rows(case: &Case<'_>) -> Vec<Residual> {
     let Disturbance::Stop { stall_s, after_s } = case.setting.disturbance else { return Vec::new() };
     let cohort_s = case.reading.cohort_s;
     let mut broken: Vec<String> = case

@@ -1,16 +1,17 @@
 //! Rows of a long-polled run: F4, F5, F6, F7, F9, F15.
 
-use super::{Case, Prediction, QUANTILES, TheoryRow, Unit, judged, reported};
+use super::{Case, Prediction, QUANTILES, Unit, judged, reported};
+use crate::harness::run_result::Residual;
+use crate::harness::statistics::sampling;
 use crate::harness::theory::age;
 use crate::harness::theory::bytes::{PollSizes, segments_per_exchange};
 use crate::harness::theory::calibration::Sizes;
 use crate::harness::theory::long_poll::LongPoll;
-use crate::harness::waiters;
 
 /// Standard deviation of a normal distribution in half interquartile ranges.
 const DEVIATION_PER_HALF_WIDTH: f64 = 1.4826;
 
-pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
+pub(super) fn rows(case: &Case<'_>) -> Vec<Residual> {
     let options = &case.setting.options;
     let (Some(cycle), Some(held)) = (&case.arm.cycle_s, &case.arm.held_s) else { return Vec::new() };
     let turn_s = options.turn.as_secs_f64();
@@ -115,8 +116,8 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
 
     let waiting = poll.waiters_mean(subscribers);
     // The gauge was sampled, at least once.
-    let looked_s = case.counted_s().max(waiters::GAP_MEAN.as_secs_f64());
-    let looked_error = waiters::standard_error(waiting, subscribers, looked_s);
+    let looked_s = case.counted_s().max(sampling::GAP_MEAN.as_secs_f64());
+    let looked_error = sampling::standard_error(waiting, subscribers, looked_s);
     let mut waiting_broken = broken.clone();
     if case.setting.beside_count > 0 {
         waiting_broken.push("the server also holds polls of subscribers that are not measured".to_owned());
@@ -155,7 +156,7 @@ fn byte_rows(
     requests_error: f64,
     timeouts_error: f64,
     broken: &[String],
-) -> Vec<TheoryRow> {
+) -> Vec<Residual> {
     let Sizes::Poll { question, answer, empty, .. } = &case.arm.sizes else { return Vec::new() };
     let mut broken = broken.to_vec();
     broken.extend(case.weight_changes());

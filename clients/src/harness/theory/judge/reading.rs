@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::harness::cell::{Cell, LineProcess, Server};
 use crate::harness::distributions;
-use crate::harness::latency::LatencyHistogram;
 use crate::harness::network::Fault;
 use crate::harness::run_result::{RunResult, Verdict};
 use crate::harness::theory::calibration::{Arm, digits_mean};
 use crate::harness::theory::simulation::LinePattern;
+use crate::latency::LatencyHistogram;
 use crate::options::Options;
 use crate::traffic::Traffic;
 use crate::wire::Transport;

@@ -1,6 +1,7 @@
 //! Rows of a short-polled run: F1, F2, F3, F9, F10, F12, F15, F16.
 
-use super::{Case, Prediction, QUANTILES, TOLERANCE_RATIO, TheoryRow, Unit, judged, reported};
+use super::{Case, Prediction, QUANTILES, TOLERANCE_RATIO, Unit, judged, reported};
+use crate::harness::run_result::Residual;
 use crate::harness::theory::aliasing::aliasing;
 use crate::harness::theory::bytes::{PollSizes, segments_per_exchange};
 use crate::harness::theory::calibration::Sizes;
@@ -15,7 +16,7 @@ const TOLD_APART_S: f64 = 0.005;
 /// Most distinct latencies that a histogram can show apart.
 const DISTINCT_MAX: u64 = 50;
 
-pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
+pub(super) fn rows(case: &Case<'_>) -> Vec<Residual> {
     let polling = &case.setting.options.polling;
     let interval_s = polling.interval.as_secs_f64();
     let Some(exchange) = &case.arm.exchange_s else { return Vec::new() };
@@ -179,7 +180,7 @@ fn count_rows(
     numbers: &Numbers,
     interval_open_s: f64,
     broken: &[String],
-) -> Vec<TheoryRow> {
+) -> Vec<Residual> {
     let window = case.window();
     let requests = window.map(|window| window.traffic.requests);
     let total = requests.map(|requests| requests.total() as f64);
@@ -232,7 +233,7 @@ fn byte_rows(
     numbers: &Numbers,
     sizes: PollSizes,
     broken: &[String],
-) -> Vec<TheoryRow> {
+) -> Vec<Residual> {
     let mut broken = broken.to_vec();
     broken.extend(case.weight_changes());
     if case.setting.lines.is_none() {
@@ -266,7 +267,7 @@ fn aliasing_of(
     aliasing(nanoseconds(interval_s), nanoseconds(period_s))
 }
 
-fn aliasing_row(case: &Case<'_>, broken: &[String]) -> Option<TheoryRow> {
+fn aliasing_row(case: &Case<'_>, broken: &[String]) -> Option<Residual> {
     let polling = &case.setting.options.polling;
     let Some(LinePattern::Periodic { period_s }) = case.setting.lines else { return None };
     let one_phase = polling.phase == PollPhase::Aligned || case.subscribers() == 1.0;
@@ -280,7 +281,7 @@ fn aliasing_row(case: &Case<'_>, broken: &[String]) -> Option<TheoryRow> {
     let predicted = Prediction::exact(expected.distinct_latencies as f64);
     let row = judged("F12", "distinct latencies", Unit::Count, predicted, measured, broken);
     // A count is either right or wrong, so its tolerance is below one.
-    Some(TheoryRow {
+    Some(Residual {
         tolerance_ratio: row.tolerance_ratio.map(|_| TOLERANCE_RATIO / DISTINCT_MAX as f64),
         ..row
     })
@@ -313,7 +314,7 @@ fn distinct_latencies(case: &Case<'_>, spacing_s: f64, expected: u64) -> f64 {
 }
 
 /// Reports how many users could poll one core of this server at this interval, from the CPU time of a request.
-fn capacity_row(case: &Case<'_>, poll: &ShortPoll) -> Option<TheoryRow> {
+fn capacity_row(case: &Case<'_>, poll: &ShortPoll) -> Option<Residual> {
     let requests = case.reading.traffic.requests.total() as f64;
     let requests_per_s_max = requests / case.reading.server_cpu_s.filter(|cpu_s| *cpu_s > 0.0)?;
     let users = capacity::users_max(requests_per_s_max, poll.latency_quantile_s(1.0), poll.one_way_s);

@@ -1,6 +1,7 @@
 //! Rows of a streamed run, SSE, NDJSON or WebSocket: F8, F9, F15.
 
-use super::{Case, Prediction, TheoryRow, Unit, judged, reported};
+use super::{Case, Prediction, Unit, judged, reported};
+use crate::harness::run_result::Residual;
 use crate::harness::theory::bytes::{frame_head, stream_per_line};
 use crate::harness::theory::calibration::Sizes;
 use crate::harness::theory::{age, streams};
@@ -12,7 +13,7 @@ const ACK_SHARE: f64 = 1.0;
 /// Bytes of the frames that the framing was calibrated with. Any size from 126 to 65 535 bytes has the same head.
 const FRAME_BYTES_CALIBRATED: f64 = 200.0;
 
-pub(super) fn rows(case: &Case<'_>) -> Vec<TheoryRow> {
+pub(super) fn rows(case: &Case<'_>) -> Vec<Residual> {
     let Sizes::Stream { line } = &case.arm.sizes else { return Vec::new() };
     let broken = case.broken();
     let (subscribers, pattern) = (case.subscribers(), case.pattern());

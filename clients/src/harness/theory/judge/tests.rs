@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Disturbance, Reading, Setting, Window, rows};
-use crate::harness::latency::LatencyHistogram;
+use crate::harness::run_result::{Residual, TheoryVerdict};
 use crate::harness::theory::calibration::{ArmCalibration, Calibration, MessageBytes, Sizes};
 use crate::harness::theory::long_poll::LongPoll;
 use crate::harness::theory::simulation::{self, Asking, LinePattern, Seen};
 use crate::harness::theory::spread::Spread;
-use crate::harness::theory::verdict::{TheoryRow, TheoryVerdict};
+use crate::latency::LatencyHistogram;
 use crate::options::{Adaptation, Compression, Options, PollPhase, Polling};
 use crate::traffic::{Requests, Traffic};
 use crate::wire::Transport;
@@ -116,7 +116,7 @@ fn judged_after(
     transport: Transport,
     lines: LinePattern,
     change: impl FnOnce(&mut Setting, &mut Reading),
-) -> Vec<TheoryRow> {
+) -> Vec<Residual> {
     let mut setting = setting(transport, lines);
     let seen = match transport {
         Transport::ShortPoll => {
@@ -141,11 +141,11 @@ fn judged_after(
     rows(&setting, &reading, &server, &server.arms[0])
 }
 
-fn judged(transport: Transport) -> Vec<TheoryRow> {
+fn judged(transport: Transport) -> Vec<Residual> {
     judged_after(transport, POISSON, |_, _| ())
 }
 
-fn of<'a>(rows: &'a [TheoryRow], formula: &str, quantity: &str) -> &'a TheoryRow {
+fn of<'a>(rows: &'a [Residual], formula: &str, quantity: &str) -> &'a Residual {
     let found = rows.iter().find(|row| row.formula == formula && row.quantity.contains(quantity));
     found.unwrap_or_else(|| panic!("no {formula} {quantity} in {rows:#?}"))
 }
@@ -318,7 +318,7 @@ fn one_latency_at_the_edge_of_the_interval_is_one_and_not_two() {
     let rows =
         judged_after(Transport::ShortPoll, LinePattern::Periodic { period_s: 0.2 }, |setting, reading| {
             setting.options.polling.phase = PollPhase::Aligned;
-            let mut latencies = crate::harness::latency::LatencyHistogram::default();
+            let mut latencies = crate::latency::LatencyHistogram::default();
             let interval = setting.options.polling.interval;
             for at in [Duration::from_millis(1), interval - Duration::from_millis(1)] {
                 latencies.record_n(at, 100);
