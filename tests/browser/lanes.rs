@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wirelab_clients::wire::{Deployment, DeploymentId, Outcome, Status};
+use wirelab_clients::wire::{Deployment, DeploymentId, Outcome, Status, Transport, Waits};
 
 use crate::browser::{Engine, in_every_browser};
 use crate::page::{Page, ShownLane, number, wait_until};
@@ -282,7 +282,8 @@ fn who_leaves_leaves_nothing_open() {
         let of = |name: &str| server.metric(&format!("wirelab_waiters{{transport=\"{name}\"}}"));
         page.transports(&server).iter().map(|row| of(&row.name)).sum()
     };
-    wait_until("all but the short poll wait", || waiters() == 5);
+    let waiting = Transport::ALL.iter().filter(|transport| transport.waits() != Waits::Client).count();
+    wait_until("all wait for which the server waits", || waiters() == waiting as i64);
     page.click("#disconnect-all");
     page.wait_for_lanes("disconnected");
     wait_until("nobody waits", || waiters() == 0);
