@@ -61,7 +61,9 @@ export class Legend {
     });
     const note = document.createElement("li");
     note.className = "timeline-note";
-    note.textContent = `The upper line is the client, the lower line is the server. A slant is at least ${SLANT_PX_MIN} pixels wide, even for a short trip.`;
+    note.textContent =
+      "The upper line is the client, the lower line is the server. " +
+      `A slant is at least ${SLANT_PX_MIN} pixels wide, even for a short trip.`;
     list.append(note);
   }
 

@@ -12,7 +12,7 @@ import { describe } from "./strip_words.js";
 /** Seconds to choose from, and the first choice. */
 const SPANS_S = [5, 12, SPAN_MS_MAX / 1_000];
 const SPAN_S_FIRST = 12;
-/** All strips share this height. One strip has at least the height that it needs, and at most one that is easy to follow. */
+/** All strips share this height. `STRIP_PX` bounds one strip: it needs a least height, and a low one is easy to follow. */
 const STRIPS_PX = 340;
 const STRIP_PX = { min: 56, max: 92 };
 const AXIS_PX = 24;

@@ -229,7 +229,7 @@ export class LanesView {
     const { offset_ms, error_ms } = clock ?? {};
     const text =
       clock === null
-        ? "Clock of the server: unknown. Latency counts from the fastest lane."
+        ? "Clock of the server: unknown. Latency is the time behind the fastest lane."
         : `Clock of the server: ${span(Math.abs(offset_ms))} ${offset_ms < 0 ? "behind" : "ahead"} (± ${span(error_ms)}). ` +
           (this.isAbsolute
             ? "Latency is receipt − append."

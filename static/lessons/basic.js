@@ -20,7 +20,7 @@ export const lesson = {
     `A deployment writes about ${RATE_HZ} lines a second. A lane is one subscriber: it follows the log over one transport. ` +
       "Every lane first reads the history by the regular API. Then it goes on live from its cursor, the position after " +
       "its last line.",
-    `Watch the timeline for ${MEASURED_S} s: who asks, who waits, who speaks first? The short poll asks every ${INTERVAL_S} s.`,
+    `Watch the timeline for ${MEASURED_S} s: which side asks, who waits, which side speaks first? The short poll asks every ${INTERVAL_S} s.`,
   ],
   needs: ["short-poll", "sse"],
   predictions: [

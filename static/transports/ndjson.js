@@ -12,7 +12,7 @@ export const pingRefusal = "the request is over and only its answer goes on; the
 /** Requests that the server holds open for this client. A browser has six connections for them. */
 export const heldRequests = 1;
 
-/** A stream that is silent for longer is dead. The server sends a heartbeat every 15 s; this is two of them and a margin. */
+/** A stream that is silent for longer is dead: the time of two heartbeats, 15 s each by default, and a margin. */
 const SILENCE_MS_MAX = 35_000;
 /** A record is one line of at most 1 MiB, or six times as long when every character is escaped. */
 const RECORD_CHARS_MAX = 8 * 1024 * 1024;

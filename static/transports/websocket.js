@@ -11,7 +11,7 @@ import { hangUp } from "../sockets.js";
 /** A ping is possible: both sides may write. */
 export const pingRefusal = null;
 
-/** Requests that the server holds open for this client: none. Browsers do not count WebSockets among the six connections. */
+/** Requests that the server holds open for this client: none. A WebSocket is not one of the browser's six connections. */
 export const heldRequests = 0;
 
 /** A restarted server must not see thousands of pages at once. So each page comes back at a random time within five
@@ -124,11 +124,11 @@ export function subscribe(target, onBatch) {
   /** Appends a line to the log. `onAnswer` gets the reason for a refusal, or null. */
   function publish(text, onAnswer) {
     const { deployment } = target;
-    const cut = { problem: { detail: "the socket was closed before the answer; look in the log whether the line is there" } };
+    const cut = { problem: { detail: "the socket was closed before the answer; check the log for the line" } };
     command({ type: "publish", deployment, text }, (frame) => onAnswer((frame ?? cut).problem?.detail ?? null));
   }
 
-  /** Stops the lines until `resume`, which goes on from the same place. The pong to a later ping comes after the last line. */
+  /** Stops the lines until `resume`, which goes on from the same place. A pong to a later ping follows the last line. */
   function pause() {
     target.wire.said("pause");
     send({ type: "pause" });
