@@ -1,13 +1,13 @@
-// Back-off: how long to stay away from a server that just failed.
+// Back-off: how long a page stays away from a server that has just failed.
 //
-// Full jitter: each delay is uniform between zero and a ceiling that doubles, so that the pages of a restarted
-// server do not all return in the same instant. A time that the server advises is waited first and the jitter comes
-// on top: every page is advised the same time, and a time of zero must not make a loop without pause.
+// The jitter is full: each delay is uniform between zero and a ceiling that doubles. So the pages of a restarted server
+// do not all return in the same instant. If the server advises a time, the page waits that time first and the jitter
+// afterwards. The server advises every page the same time, and an advice of zero must not make a loop without a pause.
 
-/** However long a server has been away, ask again after this. */
+/** The longest delay, for a server that has been away for long. */
 const CEILING_MS_MAX = 30_000;
 
-/** Failures in a row of one subscriber. */
+/** Counts the failures in a row of one subscriber. */
 export class Backoff {
   #failures = 0;
   #firstCeiling_ms;
@@ -16,12 +16,12 @@ export class Backoff {
     this.#firstCeiling_ms = firstCeiling_ms;
   }
 
-  /** The server answered: the next failure is a first one. */
+  /** Starts again after an answer of the server: the next failure is the first one. */
   succeeded() {
     this.#failures = 0;
   }
 
-  /** How long to wait after one more failure, ms. It never gives up: whoever has the page open can. */
+  /** Counts a failure and returns how long to wait, ms. The page never gives up. */
   failed(advised_ms) {
     const ceiling_ms = Math.min(this.#firstCeiling_ms * 2 ** this.#failures, CEILING_MS_MAX);
     this.#failures += 1;
@@ -29,7 +29,7 @@ export class Backoff {
   }
 }
 
-/** Sleeps; false when it was woken by an abort. */
+/** Sleeps. Returns false when `signal` ends the sleep. */
 export function sleep(delay_ms, signal) {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve(false);

@@ -1,13 +1,13 @@
-// One call of the server: its answer, or an error in words for people.
+// One call of the server: its answer, or an error that the page can show.
 
 import { problemOf } from "./refusal.js";
 
-/** An answer that comes at once is late after this: a button must not seem dead. */
+/** The server answers at once, so an answer is late after this time. A button must not seem dead. */
 const ANSWER_TIMEOUT_MS = 10_000;
 
-/** The server answered, and will not do it: its own words. */
+/** A refusal of the server, in its own words. */
 export class Refused extends Error {
-  /** The status of its answer. */
+  /** The status of the answer. */
   status;
 
   constructor(status, detail) {
@@ -16,7 +16,7 @@ export class Refused extends Error {
   }
 }
 
-/** The answer's JSON, null when it has no body. `signal` aborts the call; `body` is sent as JSON. */
+/** Returns the JSON of the answer, or null without a body. `signal` aborts the call; `body` is sent as JSON. */
 export async function call(path, { signal, method = "GET", body } = {}) {
   const late = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
   try {
@@ -31,7 +31,7 @@ export async function call(path, { signal, method = "GET", body } = {}) {
     return text === "" ? null : JSON.parse(text);
   } catch (error) {
     if (error instanceof Refused || signal?.aborted) throw error;
-    const why = late.aborted ? "the server hangs, or all six of the browser's connections to it are in use" : error.message;
+    const why = late.aborted ? "the server hangs, or the browser uses all six connections to it; close other tabs" : error.message;
     throw new Error(`no answer: ${why}`);
   }
 }

@@ -1,4 +1,4 @@
-// One deployment on the page: controls, facts and its log. What it shows is a `Follower`'s.
+// The view of one deployment over one transport: controls, facts and the log. A `Follower` gives what it shows.
 
 import { Backoff, sleep } from "./backoff.js";
 import { count, duration } from "./figures.js";
@@ -6,14 +6,14 @@ import { Follower } from "./follower.js";
 import { LogView, WHOLE_WINDOW } from "./log_view.js";
 import { showStatus } from "./overview.js";
 
-/** What a browser does best by itself; without it, the first of the list. */
+/** The wire of the transport that is chosen first; without it, the first transport of the list. */
 const WIRE_DEFAULT = "sse";
 const CLOCK_MS = 1_000;
 const FIRST_CEILING_MS = 500;
 
 const element = (id) => document.getElementById(id);
 
-/** Writes only what changed, so that a screen reader is not told the same again. */
+/** Writes only what changed, so that a screen reader does not repeat it. */
 function write(id, text) {
   if (element(id).textContent !== text) element(id).textContent = text;
 }
@@ -25,13 +25,13 @@ export class DeploymentView {
   #log = new LogView(element("log"), element("above"), element("jump"), WHOLE_WINDOW);
   #follower = null;
   #id = null;
-  /** Aborted when the deployment is left. */
+  /** Aborted when the view is left. */
   #visit = null;
   #frame = null;
   #clock = null;
   #shownState = null;
 
-  /** `transports`: the rows of `/api/transports`, each with its browser `half`, or null. */
+  /** `transports` are the rows of `/api/transports`; the `half` of each is its browser module, or null. */
   constructor(transports, source, held) {
     this.#transports = transports;
     this.#source = source;
@@ -59,7 +59,7 @@ export class DeploymentView {
     write("name", id);
     write("id", id);
     write("round-trip", "–");
-    // Until this one is described; what is shown is the previous one's.
+    // The badge still shows the deployment before, so it is hidden until the server has described this one.
     element("status").hidden = true;
     this.#source.show(element("deployment-source"), id, { withCommands, changed: () => this.#describe() });
     element("all-lines").href = `${path}/lines`;
@@ -95,7 +95,7 @@ export class DeploymentView {
     this.#id = null;
   }
 
-  /** Name and status. Why the deployment is not there is told by the follower. */
+  /** Asks for name and status. The follower tells why a deployment is missing. */
   async #describe() {
     const [path, visit] = [`/api/deployments/${this.#id}`, this.#visit.signal];
     const backoff = new Backoff(FIRST_CEILING_MS);
@@ -125,10 +125,10 @@ export class DeploymentView {
     return this.#transports.find(({ name }) => name === element("transport").value);
   }
 
-  /** Another transport while connected: the same cursor goes on over it. */
+  /** Takes the chosen transport. While connected, the page goes on over it from the same cursor. */
   #choose() {
     const chosen = this.#chosen();
-    write("waits", chosen ? `Who waits: ${chosen.waits}. ${chosen.summary}` : "No transport can be used here.");
+    write("waits", chosen ? `Who waits: ${chosen.waits}. ${chosen.summary}` : "This page can use no transport of the server.");
     write("ping-note", chosen?.half.pingRefusal ? `No ping: ${chosen.half.pingRefusal}` : "");
     write("round-trip", "–");
     if (chosen) history.replaceState(null, "", `#/${this.#id}/${chosen.name}`);
@@ -145,7 +145,7 @@ export class DeploymentView {
     this.#follower.ping((ms) => write("round-trip", ms === null ? "–" : `${ms.toFixed(1)} ms`));
   }
 
-  /** Facts are drawn once a frame, however many lines came. */
+  /** Draws the facts at most once a frame, for any number of lines. */
   #changed() {
     this.#frame ??= requestAnimationFrame(() => {
       this.#frame = null;
@@ -159,7 +159,7 @@ export class DeploymentView {
       this.#shownState = state;
       element("state").dataset.state = state;
       if (state !== "live" && element("round-trip").textContent === "…") write("round-trip", "–");
-      // How it ended stands in the deployment.
+      // The deployment tells how it ended.
       if (state === "finished") this.#describe();
       if (follower.isGone) this.#showGone();
     }

@@ -1,19 +1,19 @@
-// How figures are written on the page: counts, times, bytes.
+// Figures as the page writes them: counts, times, bytes.
 
 export const count = (number) => number.toLocaleString("en");
 
-/** Three digits: more would be noise. No other unit however many they are, or columns could not be read. */
+/** Writes ms with at most three significant digits below 100. The unit is always ms, so that columns can be compared. */
 export function milliseconds(value) {
   if (value === null) return "–";
   return value < 100 ? value.toPrecision(value < 1 ? 2 : 3) : count(Math.round(value));
 }
 
-/** The same with its unit, for a sentence. */
+/** Writes ms with the unit, for a sentence. */
 export function span(value_ms) {
   return value_ms === null ? "–" : `${milliseconds(value_ms)} ms`;
 }
 
-/** Minutes and seconds. */
+/** Writes a duration as minutes and seconds. */
 export function duration(elapsed_ms) {
   const s = Math.floor(elapsed_ms / 1_000);
   return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;

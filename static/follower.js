@@ -1,7 +1,8 @@
-// Following one deployment: the log so far by the regular API, then live over a transport, from one cursor.
+// Following one deployment: first its history by the regular API, then live lines over a transport, from one cursor.
 //
-// Knows no transport by name and no element of the page. The cursor is the only thing that history, transports
-// and reconnects share, so nothing is lost or shown twice between them; every line's number is checked anyway.
+// A cursor is a position in the log. History, transports and reconnects share only the cursor, so no line is lost or
+// shown twice between them; the number of every line is checked nevertheless. This file names no transport and touches
+// no element of the page.
 
 import { Backoff, sleep } from "./backoff.js";
 import { refusalOf } from "./refusal.js";
@@ -10,15 +11,15 @@ import { Wire } from "./wire.js";
 const ANSWER_TIMEOUT_MS = 10_000;
 const FIRST_CEILING_MS = 500;
 
-/** What a transport may be told to do otherwise, while it runs. */
+/** Settings that may change while a transport runs. */
 export const SETTINGS = {
-  /** From one short poll to the next. */
+  /** Time from one short poll to the next. */
   interval_ms: 1_000,
-  /** How long the server may hold a long poll. Proxies commonly cut at 60 s. */
+  /** How long the server may hold a long poll. Many proxies cut at 60 s. */
   hold_s: 25,
 };
 
-/** Epoch and number of a cursor: `k3x9.42`. */
+/** Splits a cursor such as `k3x9.42` into epoch and number. */
 function parts(cursor) {
   const [epoch, seq] = cursor.split(".");
   return { epoch, seq: Number(seq) };
@@ -27,12 +28,12 @@ function parts(cursor) {
 export class Follower {
   /** queued, connecting, live, reconnecting, finished, gap, deleted, missing, refused or disconnected. */
   state = "disconnected";
-  /** The state in words, for people. */
+  /** Explains the state to the visitor. */
   detail = "";
-  /** What was seen last; null before the first answer. */
+  /** Position after the last line seen; null before the first answer. */
   cursor = null;
   counts = { history: 0, live: 0, lost: 0, repeated: 0 };
-  /** When the connection became live (performance.now()), and how long that took, ms; null while it is not. */
+  /** When the connection became live (performance.now()), and how long connecting took, ms; null while it is not live. */
   liveSince = null;
   connected_ms = null;
 
@@ -44,15 +45,15 @@ export class Follower {
   #subscription = null;
   #connectStarted = 0;
   #historyIsRead = false;
-  /** The number the next line must have; null when any may come. */
+  /** The number that the next line must have; null when any number may come. */
   #expected = null;
   /** The earliest cursor that still works, after a gap. */
   #earliest = null;
 
   /**
-   * `page` is told what happens: `lines(lines, origin)`, `note(text)`, `skipped(count)`, `restarted()`, `changed()`.
-   * `held` counts the requests that the server holds open. `target` has what each request carries besides (`query`,
-   * such as `&lane=k3x9.1`), the `settings` and the `wire`.
+   * The follower calls `page`: `lines(lines, origin)`, `note(text)`, `skipped(count)`, `restarted()`, `changed()`.
+   * `held` counts the requests that the server holds open. `query` is added to each request (`&lane=k3x9.1`). The last
+   * parameter also has the `settings` and the `wire`.
    */
   constructor(path, page, held, { query = "", settings = SETTINGS, wire = new Wire() } = {}) {
     this.#paths = { deployment: path, lines: `${path}/lines` };
@@ -61,22 +62,22 @@ export class Follower {
     this.#target = { query, settings, wire };
   }
 
-  /** Whether the server has no such deployment, or none any more. */
+  /** Whether the server has no such deployment: it was deleted, or it never existed. */
   get isGone() {
     return this.state === "deleted" || this.state === "missing";
   }
 
-  /** Whether something is under way that `disconnect` would end. */
+  /** Whether the follower runs, so that `disconnect` has something to end. */
   get isActive() {
     return this.#abort !== null;
   }
 
-  /** Whether the connection carries commands now: ping, publish, pause, resume. */
+  /** Whether the connection takes commands now: ping, publish, pause, resume. */
   get canCommand() {
     return this.state === "live" && this.#subscription?.ping !== undefined;
   }
 
-  /** Reads what is left of the log so far (at most its newest `linesMax`), then follows over the transport. */
+  /** Reads the unread history (at most the newest `linesMax` lines), then follows over the transport. */
   async connect(transport, half, linesMax) {
     this.#stop();
     this.#skipGap();
@@ -87,10 +88,10 @@ export class Follower {
     this.#subscribe(transport, half, abort);
   }
 
-  /** Waits until the browser has a connection left for what the server will hold; false when we left meanwhile. */
+  /** Waits until the browser has a connection left for the held requests. Returns false after `disconnect`. */
   async #admitted(requests, signal) {
     if (!this.#held.allows(requests)) {
-      this.#set("queued", "Waits: the browser's connections to this server are all but used up.");
+      this.#set("queued", "Waiting: the browser has no free connection to this server. Close tabs or disconnect lanes.");
     }
     return this.#held.take(requests, signal);
   }
@@ -100,12 +101,12 @@ export class Follower {
     this.#set("disconnected", "");
   }
 
-  /** Asks for a pong; `onPong` is told the round trip, ms, or null when the connection ended before. */
+  /** Asks for a pong. `onPong` gets the round trip, ms, or null when the connection ends first. */
   ping(onPong) {
     this.#subscription.ping(onPong);
   }
 
-  /** Appends a line over the connection; `onAnswer` is told why not, or null. */
+  /** Appends a line over the connection. `onAnswer` gets the reason for a refusal, or null. */
   publish(text, onAnswer) {
     this.#subscription.publish(text, onAnswer);
   }
@@ -118,7 +119,7 @@ export class Follower {
     this.#subscription.resume();
   }
 
-  /** Counts from zero; position and order go on. */
+  /** Sets the counts to zero. Cursor and expected number stay. */
   resetCounts() {
     this.counts = { history: 0, live: 0, lost: 0, repeated: 0 };
   }
@@ -126,7 +127,7 @@ export class Follower {
   #subscribe(transport, half, abort) {
     this.#connectStarted = performance.now();
     this.#page.note(`${transport.name}, after ${this.cursor}`);
-    // What an older subscription still had in its queue is not ours any more.
+    // Late events of an older subscription are ignored.
     const current = (act) => (argument, more) => !abort.signal.aborted && act(argument, more);
     const deployment = this.#paths.deployment.split("/").at(-1);
     const target = {
@@ -168,7 +169,7 @@ export class Follower {
       }
       this.#take(answer.json, "history");
       if (answer.json.finished) return false;
-      // A log that grows faster than it is read must not keep us here: what came since is the transport's.
+      // A log may grow faster than it is read. So history ends at the goal, and later lines come over the transport.
       if (!answer.json.more || parts(this.cursor).seq >= goal) {
         this.#historyIsRead = true;
         return true;
@@ -176,7 +177,7 @@ export class Follower {
     }
   }
 
-  /** Of a long log only the newest lines are asked for: a cursor is an epoch and a number, so it can be made. */
+  /** Skips the older lines of a long log. A cursor is an epoch and a number, so the page can make one. */
   #start({ first, next }, linesMax) {
     const { epoch, seq } = parts(next);
     if (this.cursor === null && seq > parts(first).seq) this.#page.note("history, by the regular API");
@@ -213,7 +214,7 @@ export class Follower {
     else this.#page.changed();
   }
 
-  /** What a transport says of its connection. */
+  /** Takes what a transport reports about its connection. */
   #onState(state, info) {
     switch (state) {
       case "live":
@@ -229,18 +230,18 @@ export class Follower {
       case "finished":
         this.#historyIsRead = true;
         this.#stop();
-        return this.#set("finished", "The log is over, and all of it is here.");
+        return this.#set("finished", "The log is finished, and every line is here.");
       case "gap":
         this.#stop();
         this.#earliest = info.earliest ?? null;
         return this.#set(
           "gap",
-          `The lines after ${this.cursor} are gone; the server has those after ${info.earliest}. ` +
-            "Connect goes on from there.",
+          `The server does not have the lines after ${this.cursor} any more. It has those after ${info.earliest}. ` +
+            "Connect goes on there.",
         );
       case "deleted":
         this.#stop();
-        // Who has seen nothing of it cannot tell whether it ever was.
+        // A lane without a cursor cannot tell whether the deployment ever existed.
         return this.#set(this.cursor === null ? "missing" : "deleted", info.detail ?? "The deployment was deleted.");
       default:
         this.#stop();
@@ -248,7 +249,7 @@ export class Follower {
     }
   }
 
-  /** After a gap: on from the earliest line there is, or from the start when the log is another one. */
+  /** Goes on after a gap: from the earliest line that is kept, or from the start of a new log. */
   #skipGap() {
     if (this.#earliest === null) return;
     const [earliest, seen] = [parts(this.#earliest), parts(this.cursor)];

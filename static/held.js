@@ -1,35 +1,35 @@
-// The requests that this browser has the server hold open, over all its tabs.
+// Held requests: how many requests of this browser the server holds open, over all tabs.
 //
-// Over HTTP/1.1 a browser opens six connections to an origin, and all tabs share them. A held poll or an open
-// stream keeps one; when all six are kept, every further request waits in the browser, buttons included. So they
-// are counted, and the page stops before the last ones. WebSockets are not among the six.
+// Over HTTP/1.1 a browser opens six connections to an origin, and all tabs share them. A held poll or an open stream
+// keeps one. When all six are kept, every further request waits in the browser, also that of a button. So the page
+// counts them and leaves the last one free. WebSockets are not among the six.
 
 import { sleep } from "./backoff.js";
 
-/** What current browsers open to one origin over HTTP/1.1. */
+/** Connections that current browsers open to one origin over HTTP/1.1. */
 export const CONNECTIONS_MAX = 6;
 /** From here on the page warns. */
 export const HELD_WARN = 4;
-/** The page opens no more: what is left is for short polls and buttons. */
+/** The page keeps no more; the last connection is for short polls and buttons. */
 const HELD_MAX = CONNECTIONS_MAX - 1;
-/** How often a tab says again what it holds, and when it is forgotten: a tab that crashed says no goodbye. Hidden
- *  tabs may be woken once a minute only. */
+/** A tab says once a minute what it holds: browsers may wake hidden tabs only that often. A silent tab is forgotten,
+ *  because a tab that crashed says no goodbye. */
 const REPEAT_MS = 60_000;
 const FORGET_MS = 3 * REPEAT_MS;
 
-/** Within this, those that waited for a connection look again, ms: each tab hears that one is free in the same moment, and
- *  whoever takes it needs a few to be heard. */
+/** All tabs hear of a free connection in the same moment. So each tab looks again after a random time up to this, ms,
+ *  and hears which tab took the connection before. */
 const SPREAD_MS = 200;
 
 const TAB = crypto.getRandomValues(new Uint32Array(2)).join("-");
 
-/** Dispatches `change` when the count of any tab did. */
+/** Dispatches `change` when the count of any tab changes. */
 export class Held extends EventTarget {
-  /** Requests of this tab, and of the others with the time they said so. */
+  /** Requests of this tab, and those of other tabs with the time of their last message. */
   #own = 0;
   #others = new Map();
   #channel = new BroadcastChannel("wirelab-held");
-  /** Above this none is opened. The lesson on the six connections lifts it. */
+  /** The limit of the page. The lesson on the six connections raises it. */
   max = HELD_MAX;
 
   constructor() {
@@ -44,7 +44,7 @@ export class Held extends EventTarget {
     this.#say({ held: 0, asks: true });
   }
 
-  /** Requests held by this tab, and by all. */
+  /** Requests of this tab; `all` counts those of every tab. */
   get own() {
     return this.#own;
   }
@@ -53,13 +53,14 @@ export class Held extends EventTarget {
     return [...this.#others.values()].reduce((sum, { held }) => sum + held, this.#own);
   }
 
-  /** Whether `more` may be opened. */
+  /** Whether the page may open `more` requests. */
   allows(more) {
     return more === 0 || this.all + more <= this.max;
   }
 
   /**
-   * Waits until `more` may be opened and counts them, until `signal` gives them back. False when it came before.
+   * Waits until the page may open `more` requests, then counts them until `signal` is aborted. Returns false when
+   * `signal` is aborted first.
    */
   async take(more, signal) {
     while (!this.allows(more)) {
@@ -72,7 +73,7 @@ export class Held extends EventTarget {
     return true;
   }
 
-  /** Waits until the count changed, or `signal` is aborted. */
+  /** Waits until the count changes or `signal` is aborted. */
   async #change(signal) {
     const awake = new AbortController();
     await new Promise((wake) => {
@@ -89,7 +90,7 @@ export class Held extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** The limit as it was. */
+  /** Restores the limit of the page. */
   restore() {
     this.max = HELD_MAX;
   }

@@ -1,8 +1,9 @@
-// The page: an overview; a deployment with a lane for each transport (`#/ID`), or over one alone (`#/ID/TRANSPORT`);
-// lessons (`#/lessons`) and results (`#/reports`).
+// The page: it routes to its views and loads the browser halves of the transports.
 //
-// Plain ES modules on top of the API that everybody uses. The transports are asked for, never listed here: the
-// browser half of a transport is the module of its name in `transports/`.
+// The views are the overview (`#/`), a deployment with a lane for each transport (`#/ID`), a deployment over one
+// transport (`#/ID/TRANSPORT`), the lessons (`#/lessons`) and the results (`#/reports`). The page uses the same API as
+// every other client. The server names its transports; this file lists none. The browser half of a transport is the
+// module of its name in `transports/`.
 
 import { Backoff, sleep } from "./backoff.js";
 import { call } from "./call.js";
@@ -23,7 +24,7 @@ const FIRST_CEILING_MS = 500;
 
 const element = (id) => document.getElementById(id);
 
-/** What the server offers, each with its browser half. */
+/** Loads the transports that the server offers, each with its browser half. */
 async function loadTransports() {
   const backoff = new Backoff(FIRST_CEILING_MS);
   for (;;) {
@@ -31,13 +32,13 @@ async function loadTransports() {
       const transports = await call("/api/transports");
       return await Promise.all(transports.map(async (row) => ({ ...row, half: await loadHalf(row.name) })));
     } catch (error) {
-      fail(`The server does not say what it offers: ${error.message}. Trying again.`);
+      fail(`The server does not list its transports: ${error.message}. The page tries again.`);
       await sleep(backoff.failed(), new AbortController().signal);
     }
   }
 }
 
-/** null: this page has no half for that transport. */
+/** Loads the browser half of a transport. Returns null when this page has none. */
 async function loadHalf(name) {
   if (!NAME.test(name)) return null;
   return import(`./transports/${name.replaceAll("-", "_")}.js`).catch(() => null);
@@ -48,7 +49,7 @@ async function start() {
   const deployment = new DeploymentView(transports, source, held);
   const lanes = new LanesView(transports, source, held);
   const lessons = await Lessons.load(lanes);
-  /** Created here without a source: its commands are shown. */
+  /** Deployments that this page created without a source. Their commands are shown unfolded. */
   const unfed = new Set();
   const overview = new Overview(({ id }, source) => {
     if (source === null) unfed.add(id);
@@ -58,7 +59,7 @@ async function start() {
   const reports = new Reports(held);
   const views = [overview, deployment, lanes, lessons, reports];
 
-  /** Of all the page's parts only this one is shown. */
+  /** Shows this view and hides the others. */
   function show(name) {
     for (const main of document.querySelectorAll("main")) main.hidden = main.id !== name;
     const { hash } = location;
@@ -99,7 +100,7 @@ async function start() {
   route();
 }
 
-/** What stands in the way of the whole page; empty: nothing. */
+/** Shows a failure of the whole page; an empty text hides it. */
 function fail(text) {
   element("failure").hidden = text === "";
   element("failure").textContent = text;

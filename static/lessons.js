@@ -1,23 +1,23 @@
-// Guided lessons: predict first, then run, then see what was measured.
+// Guided lessons: you predict, run the lesson, and compare.
 //
-// Each lesson is a module of its own in `lessons/`, in the order of this list. This file shows the list, asks for the
-// prediction, hands the lesson a stage to play on and shows what came of it. A lesson `needs` the transports that it
-// names; whatever else the server offers has its lane as well.
+// Each lesson is a module in `lessons/`. `NAMES` gives their order. This file shows the list and asks for the
+// prediction. It gives the lesson a stage to play on and shows the measurement. A lesson `needs` the transports that it
+// names. Other transports that the server offers may get a lane as well.
 
 import { Stage } from "./lessons/stage.js";
 
 const NAMES = ["basic", "many", "resilience", "six", "predict"];
-/** How often a measured table is filled in again while it is looked at. */
+/** How often a table of measurements is refreshed while it is shown. */
 const REFRESH_MS = 1_000;
 
-/** What a latency is where the clocks cannot be compared. */
+/** Explains latencies when the clocks of browser and server cannot be compared. */
 const RELATIVE =
-  "The clocks of browser and server are not known to agree, so a latency says how long after the first lane a line came: " +
-  "it cannot be compared with theory.";
+  "The clocks of browser and server may disagree. So a latency says how long after the first lane a line came. " +
+  "It cannot be compared with theory.";
 
 const element = (id) => document.getElementById(id);
 
-/** A new element with a text. */
+/** Makes an element with a text. */
 function make(name, text = "", className = "") {
   const made = document.createElement(name);
   made.textContent = text;
@@ -45,18 +45,18 @@ export class Lessons {
     addEventListener("pagehide", () => this.#stage?.tidy());
   }
 
-  /** Loads the lessons' modules. */
+  /** Loads the modules of the lessons. */
   static async load(view) {
     const modules = await Promise.all(NAMES.map((name) => import(`./lessons/${name}.js`)));
     return new Lessons(view, modules.map(({ lesson }) => lesson));
   }
 
-  /** Shows the list. */
+  /** Sets the title of the page for the list of lessons. */
   list() {
     document.title = "Lessons · wirelab";
   }
 
-  /** Asks for the prediction of lesson `number`; false when there is none of that number. */
+  /** Asks for the prediction of lesson `number`. Returns false when there is no such lesson. */
   open(number) {
     const lesson = this.#lessons[number - 1];
     if (lesson === undefined) return false;
@@ -100,7 +100,7 @@ export class Lessons {
     element("lesson-result").replaceChildren();
     this.#say("");
     this.#enable(false);
-    // What happens now is below.
+    // The lanes below show what happens now.
     element("lesson-ask").open = false;
     element("lesson-say").focus({ preventScroll: true });
     try {
@@ -117,12 +117,12 @@ export class Lessons {
     }
   }
 
-  /** What was measured, beside it what was predicted. */
+  /** Shows the measurement beside the prediction. */
   #show(measured, said) {
     const figures = make("table");
     const show = () => fill(figures, measured.caption, measured.columns, measured.rows());
     show();
-    // A lesson may go on after it has been judged.
+    // The lanes of a lesson may go on after its measurement.
     this.#refresh = setInterval(show, REFRESH_MS);
     const words = make("div", "", "conclusion");
     const asked = this.#lesson.predictions.filter(({ name }) => measured.answers[name] !== undefined);
@@ -139,7 +139,7 @@ export class Lessons {
     element("lesson-run").textContent = this.#stage === null ? "Run it" : "Run it again";
   }
 
-  /** A step in words; what is left of it counts down beside it, for the eye alone. */
+  /** Says what happens now. What is left of it counts down beside, hidden from screen readers. */
   #say(text, left = "") {
     if (element("lesson-say").textContent !== text) element("lesson-say").textContent = text;
     element("lesson-left").textContent = left;
@@ -154,7 +154,7 @@ function item({ title, summary }, number) {
   return entry;
 }
 
-/** A prediction that is asked for: a number, one of some words, or one of the lanes. */
+/** Makes the field of a prediction: a number, a choice of words, or a choice of lanes. */
 function field({ name, label, unit, isLane = false, choices = null, ...number }, lanes) {
   const labelled = make("label", label);
   const words = isLane ? lanes : choices;
@@ -167,7 +167,7 @@ function field({ name, label, unit, isLane = false, choices = null, ...number },
   return labelled;
 }
 
-/** A table with a heading for each column and each row. */
+/** Fills a table; each column and each row has a heading. */
 function fill(table, caption, columns, rows) {
   const head = make("thead");
   const names = make("tr");

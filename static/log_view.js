@@ -1,15 +1,14 @@
-// The log on the page: lines become rows, in batches, and the oldest rows make room.
+// The log on the page: lines become rows, in batches, and the oldest rows are removed.
 //
-// Text from logs goes through `textContent` only. Whoever calls this decides what is appended; this file decides
-// what is still shown.
+// Text from logs goes through `textContent` only. The caller decides what is appended. This file decides what stays.
 
 import { count } from "./figures.js";
 
-/** What a view keeps. More rows make a browser slow to lay out; the regular API has them all. */
+/** What a single log keeps. More rows make the layout of a browser slow; the regular API has all lines. */
 export const WHOLE_WINDOW = { rows: 5_000, chars: 8 * 1024 * 1024 };
-/** One of many beside each other. The longest line, of a million characters, still fits. */
+/** What each of several logs side by side keeps. The longest line, of a million characters, still fits. */
 export const ONE_OF_MANY = { rows: 300, chars: 1024 * 1024 };
-/** Below this distance from the bottom, px, the reader is following the log. */
+/** Nearer to the bottom than this, px, the log scrolls along. */
 const BOTTOM_PX = 24;
 
 export class LogView {
@@ -17,18 +16,18 @@ export class LogView {
   #above;
   #jump;
   #kept;
-  /** What the next frame will append: lines and notes. */
+  /** Lines and notes that the next frame appends. */
   #pending = [];
   #pendingChars = 0;
   #shownChars = 0;
-  /** Lines that were removed from the top, or never fetched. */
+  /** Lines that were removed from the top or never fetched. */
   #aboveCount = 0;
   #frame = null;
   #isFollowing = true;
 
   /**
-   * `scroller` holds the rows, `above` says what is not shown, `jump` goes back to the newest line; `kept` says how
-   * many rows and characters stay.
+   * `scroller` holds the rows. `above` says how many lines are not shown. `jump` goes back to the newest line. `kept`
+   * says how many rows and characters stay.
    */
   constructor(scroller, above, jump, kept) {
     this.#scroller = scroller;
@@ -45,23 +44,23 @@ export class LogView {
     });
   }
 
-  /** Lines of one batch; `origin` is `history` or `live`. */
+  /** Appends the lines of one batch; `origin` is `history` or `live`. */
   append(lines, origin) {
     for (const line of lines) this.#push({ line, origin, chars: line.text.length });
   }
 
-  /** A remark of the page itself, between lines. */
+  /** Appends a remark of the page between the lines. */
   note(text) {
     this.#push({ note: text, chars: text.length });
   }
 
-  /** Lines that were not even asked for. */
+  /** Counts lines that the page did not ask for. */
   skip(count) {
     this.#aboveCount += count;
     this.#schedule();
   }
 
-  /** Empties the log. What comes next is shown again. */
+  /** Empties the log. Later lines are shown again. */
   clear() {
     this.#pending = [];
     this.#pendingChars = this.#shownChars = this.#aboveCount = 0;
@@ -73,13 +72,13 @@ export class LogView {
   #push(entry) {
     this.#pending.push(entry);
     this.#pendingChars += entry.chars;
-    // A hidden page draws no frames: what waits for one is bounded like what is shown.
+    // A hidden page draws no frames, so pending entries need a bound too.
     const { rows, chars } = this.#kept;
     if (this.#pending.length > 2 * rows || this.#pendingChars > 2 * chars) this.#drop();
     this.#schedule();
   }
 
-  /** Forgets the oldest pending entries until the rest is within bounds; the newest one always stays. */
+  /** Drops the oldest pending entries until the rest is within bounds. The newest entry always stays. */
   #drop() {
     let first = Math.max(this.#pending.length - this.#kept.rows, 0);
     let chars = this.#pending.slice(first).reduce((sum, entry) => sum + entry.chars, 0);
@@ -152,7 +151,7 @@ function cell(name, text) {
   return cell;
 }
 
-/** The wall clock at append, in local time, to the millisecond. */
+/** The time of the append, in local time, to the millisecond. */
 function clock(at_us) {
   const at = new Date(at_us / 1_000);
   const two = (number) => String(number).padStart(2, "0");

@@ -1,12 +1,12 @@
-// The overview: which deployments there are, and a form that creates one.
+// The overview: the list of deployments, and a form that creates one.
 
 import { call } from "./call.js";
 import { count } from "./figures.js";
 import { problemOf } from "./refusal.js";
 
-/** How often the list is asked for while it is looked at. */
+/** How often the list is refreshed while it is shown. */
 const REFRESH_MS = 2_000;
-/** An answer that comes at once is late after this. */
+/** The server answers at once, so an answer is late after this time. */
 const ANSWER_TIMEOUT_MS = 10_000;
 const ROWS_MAX = 100;
 
@@ -14,11 +14,11 @@ const element = (id) => document.getElementById(id);
 
 export class Overview {
   #timer = null;
-  /** Aborts the request that is under way; null between two. */
+  /** Aborts the running request; null between two requests. */
   #asking = null;
   #created;
 
-  /** `created(deployment, source)` is called when the form has made one. */
+  /** Calls `created(deployment, source)` when the form has created a deployment. */
   constructor(created) {
     this.#created = created;
     const form = element("create");
@@ -39,7 +39,7 @@ export class Overview {
     this.#refresh();
     this.#timer = setInterval(() => {
       if (document.hidden) return;
-      // Without them no replay can be created.
+      // A replay needs the list of recordings.
       if (element("recording").length === 0) loadRecordings();
       this.#refresh();
     }, REFRESH_MS);
@@ -52,7 +52,7 @@ export class Overview {
     this.#asking = null;
   }
 
-  /** One request at a time: a browser opens six connections to a server, and one that hangs must not fill them. */
+  /** Refreshes the list, one request at a time: requests that hang must not use all six connections of the browser. */
   async #refresh() {
     if (this.#asking) return;
     const asking = (this.#asking = new AbortController());
@@ -68,7 +68,7 @@ export class Overview {
       showRows(deployments);
       note.textContent = "";
     } catch (error) {
-      // The old rows stay: they are the last that is known.
+      // The old rows stay: the page knows no newer ones.
       if (!asking.signal.aborted) note.textContent = `The list is not fresh: ${error.message}`;
     } finally {
       // After `close` and `open` another request may be under way.
@@ -85,7 +85,7 @@ export class Overview {
     button.disabled = true;
     try {
       const created = await call("/api/deployments", { method: "POST", body });
-      // Who went elsewhere meanwhile stays there, and finds it in the list.
+      // A visitor who has left the overview stays elsewhere; the list has the deployment.
       if (this.#timer !== null) this.#created(created, source);
     } catch (error) {
       note.textContent = error.message;
@@ -95,7 +95,7 @@ export class Overview {
   }
 }
 
-/** What the server should feed it with; null: nothing. */
+/** The source that the server should read lines from; null means no source. */
 function sourceOf({ elements }) {
   switch (elements.source.value) {
     case "replay":
@@ -107,7 +107,7 @@ function sourceOf({ elements }) {
   }
 }
 
-/** Only the fields of the chosen source; the others must not stand in the way of sending the form. */
+/** Shows the fields of the chosen source. The others are disabled, so that they do not block the form. */
 function showFields(form) {
   for (const fields of form.querySelectorAll("[data-source]")) {
     fields.hidden = fields.disabled = fields.dataset.source !== form.elements.source.value;
@@ -118,7 +118,7 @@ async function loadRecordings() {
   const select = element("recording");
   const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
   const response = await fetch("/api/recordings", { cache: "no-store", signal }).catch(() => null);
-  // A body that was cut is no list either: the one that is shown stays.
+  // After a failure or a cut body the shown list stays.
   const recordings = response?.ok ? await response.json().catch(() => null) : null;
   if (!recordings) return;
   const chosen = select.value;
@@ -130,7 +130,7 @@ async function loadRecordings() {
   if (chosen) select.value = chosen;
 }
 
-/** Rows are kept by id, so that a refresh takes no focus away. */
+/** Shows the rows. A row is kept by its id, so that a refresh does not take the focus away. */
 function showRows(deployments) {
   const list = element("list");
   const known = new Map([...list.rows].map((row) => [row.dataset.id, row]));
@@ -162,7 +162,7 @@ function newRow({ id, name, created_us }) {
   return row;
 }
 
-/** A status as a word in its colour. */
+/** Shows a status as a word in its colour. */
 export function showStatus(badge, status) {
   badge.textContent = status;
   badge.dataset.status = status;

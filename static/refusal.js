@@ -1,23 +1,23 @@
-// Refusals: what an answer that brings no lines means for its subscriber.
+// Refusals: what an answer without lines means for the subscriber.
 //
-// Errors of the server are problem documents (RFC 9457): their `detail` names the thing and the remedy. Overload
-// and server errors pass; the others are final.
+// Errors of the server are problem documents (RFC 9457). Their `detail` names the thing and the remedy. Overload and
+// server errors are temporary; other refusals are final.
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
-/** The problem document of an answer; from anything else, what its status says. */
+/** Reads the problem document of an answer. Without one, its detail is the status. */
 export async function problemOf(response) {
   const problem = await response.json().catch(() => null);
   return problem?.detail ? problem : { status: response.status, detail: `the server answered ${response.status}` };
 }
 
-/** A refusal as a state: `gap` and `deleted` and `refused` are final, `later` says how long to stay away. */
+/** Turns a refusal into a state: `gap`, `deleted` and `refused` are final; `later` says how long to stay away. */
 export async function refusalOf(response) {
   const problem = await problemOf(response);
   const { detail, earliest, latest } = problem;
-  // The word that the server's own counts use.
+  // The server counts with the same words.
   const outcome = response.status < 500 || response.status === 503 ? "refused" : "error";
-  // What is no refusal at all passes too: a head that was cut in its first line may say 20 or 2.
+  // A status below 400 is temporary too: a head that was cut in its first line may say 20 or 2.
   if (response.status < 400 || response.status === 429 || response.status >= 500) {
     return { state: "later", outcome, detail, advised_ms: retryAfter_ms(response) };
   }
@@ -27,8 +27,8 @@ export async function refusalOf(response) {
 }
 
 /**
- * Why a stream was refused, which browsers hide from scripts: `EventSource` and `WebSocket` only say that they
- * failed. The regular API answers the same position with the same status, readably.
+ * Asks why a stream was refused. Browsers hide that from scripts: `EventSource` and `WebSocket` say only that they
+ * failed. The regular API answers the same position with the same status, and scripts can read it.
  */
 export async function askWhy(target, cursor, signal) {
   try {
@@ -39,13 +39,13 @@ export async function askWhy(target, cursor, signal) {
     if (!response.ok) return await refusalOf(response);
     const batch = await response.json();
     if (batch.finished && batch.lines.length === 0) return { state: "finished", batch };
-    return { state: "later", detail: "the stream was refused, but the log can be read: trying again" };
+    return { state: "later", detail: "the server refused the stream, but the log can be read" };
   } catch (error) {
     return { state: "later", detail: `no answer: ${error.message}` };
   }
 }
 
-/** `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), as ms from now; undefined when absent or neither. */
+/** `Retry-After`, seconds or a date (RFC 9110 §10.2.3), as ms from now. Undefined when it is absent or invalid. */
 function retryAfter_ms(response) {
   const value = response.headers.get("retry-after") ?? "";
   const wait_ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now();

@@ -1,16 +1,16 @@
-// Results and runs: what was measured, to be read and downloaded; and plans, to be started and watched.
+// Reports and runs: results to read and download, and plans to start and watch.
 //
-// All of it is the lab's (`/api/lab`), which answers only the machine it runs on. Where it is refused, the page
-// says so in the server's words and shows nothing else.
+// The data come from the lab (`/api/lab`), which answers only clients on its own machine. When the lab refuses, the page
+// shows the reason of the server and nothing else.
 
 import { Refused, call } from "./call.js";
 import { letStart, showPlans } from "./reports/plans.js";
 import { showResults } from "./reports/results.js";
 import { RunView } from "./reports/run.js";
 
-/** How often the list is asked for while it is looked at. A run takes seconds at least. */
+/** How often the list is refreshed while it is shown. A run takes seconds at least. */
 const REFRESH_MS = 3_000;
-/** The lab is there and lets nobody in, or is not there. */
+/** The lab refuses this client, or the server has no lab. */
 const REFUSALS = [403, 404];
 const CARDS = ["refused", "run", "results", "plans"];
 
@@ -18,15 +18,15 @@ const element = (id) => document.getElementById(id);
 
 export class Reports {
   #timer = null;
-  /** Aborted when the view is left. */
+  /** Aborted when the view is closed. */
   #visit = null;
-  /** Whether a refresh is under way: one request at a time, since a browser has six connections to a server. */
+  /** Whether a refresh runs. There is one request at a time, because a browser has six connections to a server. */
   #isRefreshing = false;
-  /** Whether there was something new meanwhile. */
+  /** Whether another refresh was asked for meanwhile. */
   #isStale = false;
-  /** Whether the lab let this page in, in this visit. */
+  /** Whether the lab accepted this page in this visit. */
   #isAdmitted = false;
-  /** How many folders the lab lists. */
+  /** How many folders the lab lists at most. */
   #listedMax = 0;
   #run;
 
@@ -62,7 +62,7 @@ export class Reports {
     this.#isStale = true;
     if (this.#isRefreshing) return;
     this.#isRefreshing = true;
-    // Whoever leaves and comes back meanwhile finds the loop going round once more, for the new visit.
+    // The view may be closed and opened meanwhile: then the loop runs once more for the new visit.
     while (this.#isStale) {
       this.#isStale = false;
       await this.#ask(this.#visit.signal);
@@ -86,7 +86,7 @@ export class Reports {
     }
   }
 
-  /** The lab itself first: it says whether this page may use it. */
+  /** Asks the lab whether this page may use it, then for its plans. */
   async #enter(signal) {
     const { results_listed_max } = await call("/api/lab", { signal });
     const plans = await call("/api/lab/plans", { signal }).catch((error) => error);
@@ -94,7 +94,7 @@ export class Reports {
     this.#isAdmitted = true;
     this.#listedMax = results_listed_max;
     show(["run", "results", "plans"]);
-    element("plans-note").textContent = plans instanceof Error ? `No plans: ${plans.message}` : "";
+    element("plans-note").textContent = plans instanceof Error ? `The plans cannot be read: ${plans.message}` : "";
     showPlans(plans instanceof Error ? [] : plans, (plan) => this.#run.start(plan));
     letStart(!this.#run.isUnderWay);
   }
@@ -102,20 +102,20 @@ export class Reports {
   #tell(error) {
     const isRefused = error instanceof Refused && REFUSALS.includes(error.status);
     if (this.#isAdmitted && !isRefused) {
-      // The old rows stay: they are the last that is known.
+      // The old rows stay: the page knows no newer ones.
       element("results-note").textContent = `The list is not fresh: ${error.message}`;
       return;
     }
     show(["refused"]);
     element("reports-refusal").textContent = error.message;
     if (!isRefused) return;
-    // It will say the same the next time.
+    // The next answer would be the same refusal.
     clearInterval(this.#timer);
     this.#run.close();
   }
 }
 
-/** These cards and no other. */
+/** Shows these cards and hides the others. */
 function show(cards) {
   for (const id of CARDS) element(id).hidden = !cards.includes(id);
 }

@@ -1,10 +1,10 @@
-// WebSockets that are left: closed without a failure on the console, and without standing in the way of the next.
+// Closing WebSockets: without a failure on the console, and without blocking the next socket.
 
-/** A socket that opens within this is closed then, ms. Not longer: browsers open one socket to a server at a time, and the
- *  next would wait behind one that hangs. */
+/** How long a socket may still open before it is closed, ms. Browsers open one socket to a server at a time, so the next
+ *  one waits behind a socket that hangs. */
 const OPENING_MS_MAX = 1_000;
 
-/** Closes a socket. One that is still opening is given a moment: browsers call its end a failure on the console. */
+/** Closes a socket. A socket that is still opening gets a moment, because browsers log its early end as a failure. */
 export function hangUp(socket) {
   const close = () => socket.close();
   if (socket.readyState !== WebSocket.CONNECTING) return close();

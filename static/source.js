@@ -1,10 +1,10 @@
-// Where a deployment's lines come from, and its end: commands to paste, finish, delete.
+// The source of the lines of a deployment, and its end: commands to copy, and the buttons Finish and Delete.
 //
-// One element for both views of a deployment: it stands in the one that is open.
+// Both views of a deployment share one element. It moves to the view that is open.
 
 import { call } from "./call.js";
 
-/** How long a delete button asks whether it is meant. */
+/** How long the button Delete asks for a second click. */
 const SURE_MS = 4_000;
 
 const element = (id) => document.getElementById(id);
@@ -22,7 +22,7 @@ export class Source {
     element("delete").addEventListener("click", () => this.#delete());
   }
 
-  /** Stands in `slot` for the deployment `id`; hidden until its status is known. `changed` is told that it is another. */
+  /** Moves to `slot` for the deployment `id`; hidden until `status` is called. Calls `changed` after a change. */
   show(slot, id, { withCommands, changed }) {
     this.#path = `/api/deployments/${id}`;
     this.#changed = changed;
@@ -41,7 +41,7 @@ export class Source {
       `curl --data '{"status":"succeeded"}' ${server}${this.#path}/finish`;
   }
 
-  /** What can still be done to a deployment of this status; null: there is none. */
+  /** Shows what the visitor can do with a deployment of this status; null means that there is no deployment. */
   status(status) {
     element("publish").hidden = status === null;
     element("publish-commands").hidden = status !== "running";
@@ -54,7 +54,7 @@ export class Source {
     this.#do("DELETE", "");
   }
 
-  /** While a timer runs, the button asks. */
+  /** While the timer runs, the button asks for a second click. */
   #mean(timer) {
     clearTimeout(this.#sure);
     this.#sure = timer;
@@ -65,14 +65,14 @@ export class Source {
     const [note, path] = [element("publish-note"), this.#path];
     note.textContent = "";
     const problem = await call(`${path}${verb}`, { method, body }).then(() => null, (error) => error);
-    // Not beside another deployment.
+    // The view may show another deployment by now.
     if (path !== this.#path) return;
     if (problem === null) this.#changed();
     else note.textContent = problem.message;
   }
 }
 
-/** The clipboard needs a secure context; without one the command is selected instead. */
+/** Copies a command. The clipboard needs a secure context; without one the command is only selected. */
 async function copy(source, button) {
   getSelection().selectAllChildren(source);
   try {

@@ -1,22 +1,22 @@
-// What happens on a lane's wire, as events: who asked, who answered, and when.
+// What happens on the wire of a lane, as events: requests, answers, messages and cuts, with their times.
 //
-// A transport's half says what it does, step by step; whoever draws or counts listens. Nothing is kept here but
-// what is still open, so that an end is told once.
+// The browser half of a transport reports each step, and the timeline listens. The wire keeps only what is still open,
+// so that each end is reported once.
 
-/** One lane's wire. `listen(event)` is called at once, with `at` in the milliseconds of `performance.now()`. */
+/** The wire of one lane. It calls `listen(event)` at once, with `at` in the milliseconds of `performance.now()`. */
 export class Wire {
   #listen;
   #exchanges = 0;
-  /** Requests without their answer, and streams that are open. */
+  /** Requests without an answer, and open streams. */
   #open = new Set();
-  /** Whether something happened since we left. */
+  /** Whether something happened since the client left. */
   #isThere = false;
 
   constructor(listen = () => {}) {
     this.#listen = listen;
   }
 
-  /** A request leaves. What becomes of it is told to the exchange that is returned. */
+  /** Reports that a request leaves. The returned exchange reports what happens to it. */
   asked() {
     const id = ++this.#exchanges;
     this.#open.add(id);
@@ -25,30 +25,30 @@ export class Wire {
       if (this.#open.delete(id)) this.#tell({ ...event, id });
     };
     return {
-      /** The head of an answer that goes on: a stream; `duplex` if both sides may write to it. */
+      /** Reports the head of a stream, an answer that goes on. `duplex` says that both sides may write. */
       opened: ({ duplex = false } = {}) => this.#tell({ kind: "opened", id, duplex }),
-      /** The whole answer; without an outcome there was none, and the request is cut. */
+      /** Reports a whole answer. Without an outcome there was no answer, and the request is cut. */
       ended: (outcome, lines = 0) => end(outcome ? { kind: "answered", outcome, lines } : { kind: "cut" }),
       cut: () => end({ kind: "cut" }),
     };
   }
 
-  /** Lines came over an open stream. */
+  /** Reports lines over an open stream. */
   pushed(lines) {
     this.#tell({ kind: "pushed", lines });
   }
 
-  /** A message to the server over an open stream. */
+  /** Reports a message to the server over an open stream. */
   said(what) {
     this.#tell({ kind: "said", what });
   }
 
-  /** A message from the server that is no line. */
+  /** Reports a message from the server that is not a line. */
   heard(what) {
     this.#tell({ kind: "heard", what });
   }
 
-  /** We close whatever is open, and ask no more. Told also when nothing is: a client that sleeps ends its sleep. */
+  /** Reports that the client closes everything and asks no more. This also ends the sleep of a client with nothing open. */
   left() {
     if (!this.#isThere) return;
     this.#open.clear();

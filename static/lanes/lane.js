@@ -1,7 +1,7 @@
-// One lane: a transport that follows a deployment beside others, with everything that can be said of it.
+// One lane: a subscriber that follows a deployment over one transport, with its log and its figures.
 //
-// Its own follower keeps cursor, order and reconnects; the server's ledger says what a browser cannot see. Knows no
-// transport by name.
+// The follower of the lane keeps cursor, order and reconnects. The ledger, which the server keeps, counts what a browser
+// cannot see. This file names no transport.
 
 import { bytes, count, duration, milliseconds } from "../figures.js";
 import { Follower } from "../follower.js";
@@ -10,25 +10,25 @@ import { Wire } from "../wire.js";
 import { Latency, STEPS } from "./latency.js";
 import { Ledgers, wall_ms } from "./ledgers.js";
 
-/** The curve's axis is logarithmic and the same on every lane, so that lanes can be compared by eye, ms. */
+/** The axis of the curve is logarithmic and the same on every lane, ms. So lanes can be compared by eye. */
 const CURVE_MS = { min: 0.1, max: 10_000 };
 
 export class Lane {
   number;
   transport;
   deployment;
-  /** What people call it. */
+  /** The name that the page shows. */
   name;
   element;
   absolute = new Latency();
   relative = new Latency();
-  /** What the server counted; null before it said so. */
+  /** Counts of the server; null before the first ones arrive. */
   ledger = null;
-  /** Times without a connection: when it was lost and when it was back (performance.now(), back null until then). */
+  /** Outages, times without a connection: when each began and when it was over (performance.now(); null until then). */
   outages = [];
   /** When the last line came (performance.now()); -Infinity before the first. */
   lastLine = -Infinity;
-  /** Told of the lines of each batch, by whoever wants to know. */
+  /** Called with the lines of each batch. A lesson may set it. */
   onLines = () => {};
   isPaused = false;
 
@@ -37,12 +37,12 @@ export class Lane {
   #view;
   #parts = {};
   #ledgerAtClear = null;
-  /** Since when its lines are wanted, by our clock, ms since 1970. */
+  /** When the lane connected, by the clock of this page, ms since 1970. */
   #wanted_ms = 0;
 
   /**
-   * `view` is what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `isAbsolute`, `held`, and is told
-   * `wire(lane, event)`, `changed(lane)`, `remove(lane)`.
+   * `view` has what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `isAbsolute`, `held`. The lane
+   * calls its `wire(lane, event)`, `changed(lane)`, `remove(lane)`.
    */
   constructor(number, transport, deployment, room, view) {
     this.number = number;
@@ -77,12 +77,12 @@ export class Lane {
     return this.isPaused && this.#follower.state === "live" ? "paused" : this.#follower.state;
   }
 
-  /** Whether the server has no such deployment, or none any more. */
+  /** Whether the server has no such deployment: it was deleted, or it never existed. */
   get isGone() {
     return this.#follower.isGone;
   }
 
-  /** Lines by origin, and how many are missing or came twice. */
+  /** Lines by origin, and lines that are missing or came twice. */
   get counts() {
     return this.#follower.counts;
   }
@@ -91,7 +91,7 @@ export class Lane {
     return this.#follower.cursor;
   }
 
-  /** What the server counted since the lane was cleared; null before it said so. */
+  /** Counts of the server since the lane was cleared; null before the first ones arrive. */
   get counted() {
     if (this.ledger === null) return null;
     const since = { ...this.ledger };
@@ -99,28 +99,28 @@ export class Lane {
     return since;
   }
 
-  /** The latency that can be believed: absolute where the clocks agree, else behind the fastest lane. */
+  /** The latency to show: absolute if the clocks agree, otherwise behind the fastest lane. */
   get latency() {
     return this.#view.isAbsolute ? this.absolute : this.relative;
   }
 
-  /** Follows. */
+  /** Starts to follow. */
   connect() {
     if (this.#follower.isActive) return;
     this.isPaused = false;
-    // What was appended while nobody wanted it here was not delivered late.
+    // Lines from the time while the lane was disconnected are not late.
     this.#wanted_ms = wall_ms();
     this.#follower.connect(this.transport, this.transport.half, ONE_OF_MANY.rows);
   }
 
   disconnect() {
-    // How it ended stays to be read.
+    // A lane that has ended keeps its last state on the page.
     if (!this.#follower.isActive) return;
     this.isPaused = false;
     this.#follower.disconnect();
   }
 
-  /** Empties log and figures; the connection goes on. */
+  /** Empties log and figures. The connection goes on. */
   clear() {
     this.#log.clear();
     this.absolute = new Latency();
@@ -129,13 +129,13 @@ export class Lane {
     this.#follower.resetCounts();
     if (this.ledger !== null) {
       const { connections_open: open, lane: _, connections, ...counts } = this.ledger;
-      // Those that are open still carry what comes.
+      // Connections that are open now still count, since they carry the next lines.
       this.#ledgerAtClear = { ...counts, connections: connections - (open ?? 0) };
     }
     this.#changed();
   }
 
-  /** Leaves nothing behind. */
+  /** Disconnects and removes the lane from the page. */
   remove() {
     this.disconnect();
     this.element.remove();
@@ -147,7 +147,7 @@ export class Lane {
     this.#follower.ping(told);
   }
 
-  /** Appends a line over this lane's own connection; the promise is told why not, or null. */
+  /** Appends a line over the connection of this lane. Resolves to the reason for a refusal, or null. */
   publish(text) {
     return new Promise((answered) => this.#follower.publish(text, answered));
   }
@@ -181,7 +181,7 @@ export class Lane {
     const { state } = this.#follower;
     const open = this.outages.at(-1)?.back === null ? this.outages.at(-1) : null;
     if (state === "reconnecting") {
-      // A new socket knows of no pause.
+      // A new socket begins without a pause.
       this.isPaused = false;
       if (open === null) this.outages.push({ cut: performance.now(), back: null });
     } else if (open && (state === "live" || state === "finished")) open.back = performance.now();
@@ -222,7 +222,7 @@ export class Lane {
     });
   }
 
-  /** Shows what is known now. */
+  /** Shows the present figures. */
   draw() {
     const { counts, cursor, detail, canCommand, isActive, liveSince } = this.#follower;
     const parts = this.#parts;
@@ -242,7 +242,7 @@ export class Lane {
     const { activeElement } = document;
     parts.connect.hidden = isActive;
     parts.disconnect.hidden = !isActive;
-    // Whoever pressed one of them has the other in its place.
+    // The focus moves from the pressed button to the one that replaces it.
     if (activeElement === parts.connect && isActive) parts.disconnect.focus();
     if (activeElement === parts.disconnect && !isActive) parts.connect.focus();
     parts.pause.textContent = this.isPaused ? "Resume" : "Pause";
@@ -266,7 +266,7 @@ export class Lane {
     this.#write("p50", milliseconds(latency.quantile(0.5)));
     this.#write("p99", milliseconds(latency.quantile(0.99)));
     this.#write("scale", this.#view.isAbsolute ? "Delivery latency (ms)" : "Behind the fastest (ms)");
-    // Time without lines is a gap: the curve goes on behind it.
+    // Time without lines is a gap in the curve.
     let pen = "M";
     const path = latency.curve(performance.now()).map((ms, i) => {
       const step = Number.isNaN(ms) ? "" : `${pen}${i} ${height(ms)}h0`;
@@ -276,13 +276,13 @@ export class Lane {
     this.#parts.curve.setAttribute("d", path.join(""));
   }
 
-  /** Writes only what changed, so that a screen reader is not told the same again. */
+  /** Writes only what changed, so that a screen reader does not repeat it. */
   #write(part, text) {
     if (this.#parts[part].textContent !== text) this.#parts[part].textContent = text;
   }
 }
 
-/** Where a latency stands on the curve: 0 is the top, `STEPS / 4` the bottom of its box. */
+/** Height of a latency on the curve: 0 is the top of its box, `STEPS / 4` the bottom. */
 function height(latency_ms) {
   const clamped = Math.min(Math.max(latency_ms, CURVE_MS.min), CURVE_MS.max);
   const share = Math.log(clamped / CURVE_MS.min) / Math.log(CURVE_MS.max / CURVE_MS.min);

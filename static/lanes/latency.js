@@ -1,17 +1,17 @@
-// Delivery latency of one lane: what came last, quantiles, and the last half minute as a curve.
+// Delivery latency of one lane: the newest value, quantiles, and the last half minute as a curve.
 //
-// A histogram of fixed size, so that an hour of lines costs no more than a minute. Knows no clock of the server:
-// whoever records says how late a line was.
+// The histogram has a fixed size, so an hour of lines costs no more than a minute. It reads no clock: the caller says
+// how late a line was.
 
-/** A bucket is 2 % wider than the one before: a quantile is right to 1 %. */
+/** Each bucket is 2 % wider than the one before, so a quantile is exact to 1 %. */
 const GROWTH = 1.02;
-/** Below this everything is one bucket, ms: browsers round their clocks to 0.1 ms or more. */
+/** Latencies below this share one bucket, ms: browsers round their clocks to 0.1 ms or more. */
 const LEAST_MS = 0.05;
-/** Above this everything is one bucket, ms. */
+/** Latencies above this share one bucket, ms. */
 const MOST_MS = 600_000;
 const BUCKETS = Math.ceil(Math.log(MOST_MS / LEAST_MS) / Math.log(GROWTH)) + 1;
 
-/** One point of the curve, ms, and how many: half a minute. */
+/** Length of one point of the curve, ms, and the number of points: half a minute in all. */
 export const STEP_MS = 500;
 export const STEPS = 60;
 
@@ -23,10 +23,10 @@ export class Latency {
   #steps = new Float64Array(STEPS).fill(NaN);
   #step = 0;
   count = 0;
-  /** Of the newest line, ms; null before the first. */
+  /** Latency of the newest line, ms; null before the first line. */
   last = null;
 
-  /** A line came this late, ms, at a time of `performance.now()`. */
+  /** Records the latency of a line, ms, that came at `now_ms` (performance.now()). */
   record(latency_ms, now_ms) {
     const index = Math.ceil(Math.log(Math.max(latency_ms, LEAST_MS) / LEAST_MS) / Math.log(GROWTH));
     this.#buckets[Math.min(index, BUCKETS - 1)] += 1;
@@ -40,7 +40,7 @@ export class Latency {
     this.#steps[slot] = Number.isNaN(this.#steps[slot]) ? latency_ms : Math.max(this.#steps[slot], latency_ms);
   }
 
-  /** Mean, ms; null before the first line. */
+  /** Mean latency, ms; null before the first line. */
   get mean() {
     return this.count === 0 ? null : this.#sum / this.count;
   }
@@ -50,18 +50,18 @@ export class Latency {
     if (this.count === 0) return null;
     let left = Math.max(Math.ceil(q * this.count), 1);
     const index = this.#buckets.findIndex((count) => (left -= count) <= 0);
-    // The middle of the bucket, so that no quantile is always too high; and nothing that was not seen.
+    // The middle of the bucket is neither always too high nor too low. It stays between the least and the most seen.
     const middle = index === 0 ? 0 : LEAST_MS * GROWTH ** (index - 0.5);
     return Math.min(Math.max(middle, this.#least), this.#most);
   }
 
-  /** The worst latency of each step, oldest first, NaN where no line came; the last is the step of `now_ms`. */
+  /** Returns the worst latency of each step, oldest first; NaN where no line came. The last step is that of `now_ms`. */
   curve(now_ms) {
     this.#advance(now_ms);
     return Array.from({ length: STEPS }, (_, i) => this.#steps[(this.#step + 1 + i) % STEPS]);
   }
 
-  /** Steps that passed without a line are empty. */
+  /** Moves on to the step of `now_ms`. Steps without a line stay empty. */
   #advance(now_ms) {
     const step = Math.floor(now_ms / STEP_MS);
     if (step - this.#step > STEPS) this.#step = step - STEPS;
@@ -69,14 +69,14 @@ export class Latency {
   }
 }
 
-/** Lines whose first receipt is remembered: more than a lane can be behind the fastest on one machine. */
+/** Lines whose first receipt is kept: more than a lane can be behind the fastest on one machine. */
 const FIRSTS_MAX = 20_000;
 
-/** When each line came first on any lane: what is fair to compare with when no two clocks agree. */
+/** When each line came first on any lane. Lanes are compared with that while the clocks disagree. */
 export class Firsts {
   #receipts = new Map();
 
-  /** How much later than on the fastest lane, ms; `line` names it across lanes. */
+  /** Returns how much later the line came than on the fastest lane, ms. `line` has the same name on every lane. */
   behind(line, now_ms) {
     const first = this.#receipts.get(line);
     if (first !== undefined) return now_ms - first;

@@ -1,32 +1,32 @@
-// What the server counted for each lane of this page: requests by outcome, connections, bytes; and its clock.
+// Counts of the server for each lane of this page (requests by outcome, connections, bytes), and the server's clock.
 //
-// A page cannot see its own bytes and connections. Each lane tags its requests, and the server streams the ledger
-// of every tag back, over a WebSocket: that takes none of the six connections that the page is about.
+// A page cannot see its own bytes and connections. So each lane tags its requests, and the server streams the counts of
+// every tag, its ledger, back over a WebSocket. A WebSocket is not one of the six connections of a browser.
 
 import { sleep } from "../backoff.js";
 import { hangUp } from "../sockets.js";
 
-/** How long after a socket that broke the next one is tried. Soon: figures stand still until then. Apart, since many
- *  pages do. */
+/** How long the page waits after a broken socket. The wait is short, because the figures stand still. It is random,
+ *  because many pages reconnect at once. */
 const RETRY_MS = { min: 150, max: 450 };
-/** A socket without a word for this long is dead: the clock is asked more often. */
+/** A socket that is silent for longer is dead: the page asks for the clock more often than this. */
 const SILENCE_MS_MAX = 20_000;
-/** How often the server's clock is looked at, and how many questions that takes: the quickest answer counts. */
+/** How often the page asks for the server's clock, and how many questions it asks each time. The quickest answer counts. */
 const CLOCK_MS = 5_000;
 const CLOCK_QUESTIONS = 5;
-/** Of the last looks the quickest answer is believed: half a minute of them. */
+/** How many rounds of questions are kept: half a minute. The quickest answer of all of them is used. */
 const CLOCK_LOOKS = 6;
 
 const COUNTS = ["requests", "data", "empty", "timeout", "refused", "error", "connections", "bytes_up", "bytes_down"];
 
-/** Names this page among all that the server knows. */
+/** Makes the name by which the server knows this page. */
 const randomPage = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => (byte % 36).toString(36)).join("");
 
-/** Another one after each visit: lanes are numbered from 1 again, and what their namesakes asked is not theirs. */
+/** Changes after each visit, because lanes are then numbered from 1 again. */
 let page = randomPage();
 
-/** Wall clock of this browser, ms, as finely as it tells. */
+/** Wall clock of this browser, ms, as precise as the browser allows. */
 export function wall_ms() {
   return performance.timeOrigin + performance.now();
 }
@@ -35,24 +35,24 @@ export class Ledgers {
   #onLedger;
   #onClock;
   #abort = null;
-  /** The id of the server's ledgers; others count from zero. */
+  /** The id of the server's ledgers. Ledgers with another id count from zero. */
   #id = null;
-  /** Per lane: what earlier ledgers counted, and what the present one does. */
+  /** For each lane: the counts of earlier ledgers, and the present counts. */
   #lanes = new Map();
-  #questions = new Map(); // ref → when it was asked
+  #questions = new Map(); // ref → when the question left
   #refs = 0;
   #looks = [];
 
   /**
-   * `onLedger(lane, ledger)` is told the sums; `onClock({offset_ms, error_ms})` how far the server's clock is ahead
-   * of ours, or null while that is not known.
+   * `onLedger(lane, ledger)` gets the sums. `onClock({offset_ms, error_ms})` gets how far the server's clock is ahead
+   * of this browser's, or null while that is unknown.
    */
   constructor(onLedger, onClock) {
     this.#onLedger = onLedger;
     this.#onClock = onClock;
   }
 
-  /** What a lane's requests carry in their query. */
+  /** Returns the query parameter that tags the requests of a lane. */
   static query(lane) {
     return `&lane=${page}.${lane}`;
   }
@@ -68,7 +68,7 @@ export class Ledgers {
     page = randomPage();
   }
 
-  /** A lane that is gone is not counted on. */
+  /** Drops the counts of a removed lane. */
   forget(lane) {
     this.#lanes.delete(lane);
   }
@@ -82,7 +82,7 @@ export class Ledgers {
     } while (await sleep(retry_ms(), signal));
   }
 
-  /** One socket, to its end. */
+  /** Opens one socket. Resolves when it has ended. */
   #connect(signal) {
     return new Promise((ended) => {
       const url = new URL(`/api/lanes/${page}`, location.href);
@@ -113,7 +113,7 @@ export class Ledgers {
     });
   }
 
-  /** A server that was restarted, or forgot this page, counts from zero: what was counted before is kept. */
+  /** Keeps the earlier counts when the server counts from zero: it was restarted, or it forgot this page. */
   #meet(id) {
     if (this.#id !== null && this.#id !== id) {
       for (const lane of this.#lanes.values()) {
@@ -139,7 +139,7 @@ export class Ledgers {
     socket.send(JSON.stringify({ type: "clock", ref }));
   }
 
-  /** As NTP does (RFC 5905 §8): the answer is taken to be from the middle of its round trip. */
+  /** Estimates the offset of the clocks like NTP (RFC 5905 §8): the answer left in the middle of the round trip. */
   #takeClock(socket, { ref, at_us }) {
     const question = this.#questions.get(ref);
     if (question === undefined) return;

@@ -1,15 +1,15 @@
-// The timeline's legend: each sign drawn by the timeline's own code, from events as a lane sends them, beside its words.
+// The legend of the timeline: each sign beside its words. The code of the timeline draws it from events like a lane's.
 
 import { SLANT_PX_MIN, View, linesOf, paintStrip } from "./paint.js";
 import { Strip } from "./strip.js";
 
 const SAMPLE_PX = { width: 84, height: 44 };
-/** A sample is this long; its events stand at parts of it. */
+/** Length of a sample; the times of its events lie within. */
 const SAMPLE_MS = 840;
 
 const SAMPLES = [
   {
-    words: "asked ↓, answered ↑: hollow is empty, filled has lines",
+    words: "↓ question, ↑ answer: hollow is empty, filled has lines",
     events: [asked(160), answered(165, "empty"), asked(530), answered(535, "data")],
   },
   { words: "bar below: the server waits before it answers", events: [asked(90), answered(730, "data")] },
@@ -18,16 +18,16 @@ const SAMPLES = [
     events: [asked(20), answered(25, "empty"), asked(600), answered(605, "empty")],
     sleeps: true,
   },
-  { words: "bar without end: a stream, lines pushed ↑", events: [asked(60), opened(70), ...pushed(330, 450, 710)] },
+  { words: "bar without end: a stream; ↑ the server pushes lines", events: [asked(60), opened(70), ...pushed(330, 450, 710)] },
   {
-    words: "filled: open both ways; the client's messages ↓",
+    words: "filled: open in both directions; ↓ the client's messages",
     events: [asked(60), opened(70), ...pushed(300, 650), { kind: "said", at: 470 }],
   },
-  { words: "torn: cut, then connected again", events: [opened(-200), { kind: "cut", at: 240 }, asked(560), opened(570)] },
-  { words: "cross: refused or failed", events: [asked(360), answered(370, "refused")] },
+  { words: "torn edges: cut, then connected again", events: [opened(-200), { kind: "cut", at: 240 }, asked(560), opened(570)] },
+  { words: "cross: a request was refused or failed", events: [asked(360), answered(370, "refused")] },
 ];
 
-// Each belongs to the last question before it: `played` fills in which.
+// Each event belongs to the last question before it; `played` fills in its id.
 function asked(at) {
   return { kind: "asked", at };
 }
@@ -44,7 +44,7 @@ function pushed(...times) {
   return times.map((at) => ({ kind: "pushed", at, lines: 1 }));
 }
 
-/** A list of signs; `paint(palette)` draws them in new colours or for another screen. */
+/** Fills a list with the signs. `paint(palette)` draws them again, in new colours or for another screen. */
 export class Legend {
   constructor(list) {
     this.samples = SAMPLES.map(({ words, events, sleeps = false }) => {
@@ -61,7 +61,9 @@ export class Legend {
     });
     const note = document.createElement("li");
     note.className = "timeline-note";
-    note.textContent = `The upper line is the client, the lower one the server. A slant is at least ${SLANT_PX_MIN} pixels wide, however short the trip.`;
+    note.textContent =
+      "The upper line is the client, the lower line is the server. " +
+      `A slant is at least ${SLANT_PX_MIN} pixels wide, even for a short trip.`;
     list.append(note);
   }
 
@@ -81,7 +83,7 @@ export class Legend {
   }
 }
 
-/** The strip after these events, one question after the other. Only a sample about sleeping shows the sleep. */
+/** Returns the strip after these events. Only a sample about sleeping shows a sleep. */
 function played(events, sleeps) {
   const strip = new Strip();
   strip.since = 0;

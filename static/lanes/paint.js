@@ -1,28 +1,28 @@
-// Marks → canvas: the two life lines of one strip and everything between them.
+// Marks → canvas: draws the two life lines of one strip and everything between them.
 //
-// Shape and fill carry the meaning, colour only repeats it: a solid bar on the server's line waits there, ticks on the
-// client's line sleep there, triangles are answers (hollow: empty), dots are messages on something open, crosses
-// failed, a torn edge is a cut. Reads no clock and keeps nothing.
+// Shape and fill carry the meaning; colour only repeats it. A solid bar means that the server waits. Ticks mean that the
+// client sleeps. A triangle is an answer (hollow: empty), a dot is a message on an open stream, a cross is a failure, a
+// torn edge is a cut. This file reads no clock and keeps no state.
 
 import { isHeld } from "./strip.js";
 
-/** A slant is at least this wide, however short the trip was: else the two lines could not be told apart. */
+/** A slant is at least this wide, even for a short trip: otherwise question and answer would look like one line. */
 export const SLANT_PX_MIN = 8;
-/** How long a dot is seen travelling before it lies where it belongs. */
+/** How long a dot travels before it rests at its place. */
 const TRAVEL_MS = 260;
 const BAR_PX = 10;
-/** Signs of one kind that are nearer than this hide each other: one is drawn for each cell of this width. */
+/** Signs of one kind that are nearer than this hide each other. So each cell of this width shows one. */
 const CELL_PX = 3;
 const SLEEP_PX = 8;
-/** A tick of a sleep, and the space after it. */
+/** Width of a tick of a sleep, and of the space after it. */
 const SLEEP_DASH = [3, 4];
 const BREAK_PX_MIN = 14;
 const TOOTH_PX = 5;
-/** A dot of many lines is bigger, up to this radius. */
+/** A dot for many lines is bigger, up to this radius. */
 const DOT_PX_MAX = 6.5;
 const CIRCLE = 2 * Math.PI;
 
-/** What the page's style says now. */
+/** Reads the present colours and font from the style of the page. */
 export function paletteOf(element) {
   const style = getComputedStyle(element);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -39,7 +39,7 @@ export function paletteOf(element) {
   };
 }
 
-/** Where a time is: `x = at * scale + offset`. `settled` draws every dot where it ends. */
+/** Maps times to places: `x = at * scale + offset`. `settled` draws every dot at its final place. */
 export class View {
   constructor({ now, scale, offset, left, right, settled }) {
     Object.assign(this, { now, scale, offset, left, right, settled });
@@ -49,22 +49,22 @@ export class View {
     return at * this.scale + this.offset;
   }
 
-  /** The cell of a time. Cells move with the picture, or which signs are drawn would flicker. */
+  /** The cell of a time. Cells move with the picture; otherwise the drawn signs would flicker. */
   cell(at) {
     return Math.floor((at * this.scale) / CELL_PX);
   }
 }
 
-/** Heights of a strip's life lines. */
+/** Heights of the two life lines of a strip. */
 export function linesOf(top, height) {
   const margin = Math.max(12, Math.round(height * 0.22));
   return { client: top + margin, server: top + height - margin };
 }
 
-/** Marks in view, collected once per strip and frame; one list for all, so that a frame allocates nothing that stays. */
+/** Requests in view, collected once per strip and frame. All strips share the list, so frames allocate less memory. */
 const seen = [];
 
-/** Draws one strip. `lines` as of `linesOf`. */
+/** Draws one strip. `lines` comes from `linesOf`. */
 export function paintStrip(context, palette, view, lines, strip) {
   if (strip.since === null) return;
   collect(strip, view);
@@ -81,7 +81,7 @@ export function paintStrip(context, palette, view, lines, strip) {
   seen.length = 0;
 }
 
-/** The requests in view with the places that more than one pass needs. */
+/** Collects the requests in view, with the places that several passes need. */
 function collect(strip, view) {
   for (let i = 0; i < strip.requests.length; i++) place(strip.requests.at(i), view);
   for (const request of strip.open.values()) place(request, view);
@@ -94,7 +94,7 @@ function place(request, view) {
   const before = seen.at(-1)?.request;
   const isHidden = before?.end === request.end && view.cell(before.from) === view.cell(request.to ?? view.now);
   if (isHidden) return;
-  // A quick answer cannot arrive before its question did: both slants get their width, one after the other.
+  // An answer cannot arrive before its question. So both slants get their width, one after the other.
   const arrived = asked + SLANT_PX_MIN;
   const answered = request.opened === null ? request.to : request.opened;
   const answer = answered === null ? null : Math.max(view.x(answered), arrived + SLANT_PX_MIN);
@@ -115,7 +115,7 @@ function lifeLines(context, palette, view, { client, server }, strip) {
   context.globalAlpha = 1;
 }
 
-/** The page's ground over both lines, with torn edges. */
+/** Covers both lines during a break, with torn edges. */
 function breaks(context, palette, view, { client, server }, strip) {
   for (let i = 0; i < strip.breaks.length; i++) {
     const { from, to } = strip.breaks.at(i);
@@ -129,7 +129,7 @@ function breaks(context, palette, view, { client, server }, strip) {
     context.lineWidth = 2;
     context.beginPath();
     tear(context, left, top, bottom);
-    // What goes on has no other edge yet.
+    // A break that is going on has no second edge yet.
     if (to !== null) tear(context, right, top, bottom);
     context.stroke();
   }
@@ -143,7 +143,7 @@ function tear(context, x, top, bottom) {
   }
 }
 
-/** Ticks on the client's line: it counts down to its next question. */
+/** Draws ticks on the client's line while the client sleeps. */
 function sleeps(context, palette, view, { client }, strip) {
   context.strokeStyle = palette.client;
   context.lineWidth = SLEEP_PX;
@@ -154,7 +154,7 @@ function sleeps(context, palette, view, { client }, strip) {
 }
 
 function sleep(context, view, y, { from, to }) {
-  // After the answer, whose slant may be wider than its trip was.
+  // The ticks begin after the slant of the answer, which may be wider than its trip.
   const left = view.x(from) + SLANT_PX_MIN;
   const right = view.x(to ?? view.now) - 2;
   if (right <= left || right < view.left || left > view.right) return;
@@ -164,7 +164,7 @@ function sleep(context, view, y, { from, to }) {
   context.stroke();
 }
 
-/** Something open that both sides may write to: the space between the lines belongs to it. */
+/** Fills the space between the lines while both sides may write. */
 function tubes(context, palette, view, { client, server }, strip) {
   context.fillStyle = palette.server;
   context.strokeStyle = palette.server;
@@ -180,24 +180,24 @@ function tubes(context, palette, view, { client, server }, strip) {
   }
 }
 
-/** On the server's line, from when a question arrived until its answer left: the server waits. */
+/** Draws a bar on the server's line while the server waits, from the arrival of the question until the answer leaves. */
 function bars(context, palette, view, { server }, strip) {
   context.fillStyle = palette.server;
   for (const { request, arrived, to } of seen) {
     const isStream = request.opened !== null;
     if (!isStream && !isHeld(request, view.now)) continue;
     const left = Math.max(arrived, view.x(strip.since), view.left);
-    // An answer left before it arrived; what is still open or was cut reaches its end.
+    // The answer left before it arrived. A request that is open or was cut has a bar to its end.
     const leaves = isStream || request.to === null || request.end === "cut" || request.end === "left";
     const right = Math.min(leaves ? to : to - SLANT_PX_MIN, view.right);
     context.fillRect(left, server - BAR_PX / 2, Math.max(right - left, 0), BAR_PX);
   }
 }
 
-/** Dots on something open: up to the client's line, or down to the server's. */
+/** Draws messages on an open stream as dots: up to the client's line, or down to the server's. */
 function messages(context, palette, view, { client, server }, strip) {
   context.lineWidth = 1;
-  // Nothing comes on an answer before it: with their width, its slants may end after the first lines came.
+  // The slants of an opening have their width, so they may end after the first lines came. Dots are drawn after them.
   const openings = seen.filter(({ request }) => request.opened !== null);
   const drawnAt = (at) => {
     const opening = openings.findLast(({ request }) => request.opened <= at);
@@ -208,7 +208,7 @@ function messages(context, palette, view, { client, server }, strip) {
   dots(context, view, drawnAt, strip.said, { from: client, to: server, colour: palette.text, hollow: null });
 }
 
-/** `drawnAt(at)` is the place of a time. */
+/** Draws the dots of one ring; `drawnAt(at)` is the place of a time. */
 function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
   if (ring.length === 0) return;
   context.strokeStyle = colour;
@@ -249,7 +249,7 @@ function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
   context.lineWidth = 1;
 }
 
-/** Questions go down, answers go up. */
+/** Draws slants: questions go down, answers go up. */
 function slants(context, palette, view, { client, server }) {
   context.strokeStyle = palette.text;
   context.lineWidth = 1.5;
@@ -257,7 +257,7 @@ function slants(context, palette, view, { client, server }) {
   for (const { request, asked, arrived, answer } of seen) {
     const isLost = request.end === "cut" && request.opened === null && !isHeld(request, view.now);
     context.moveTo(asked, client);
-    // A question that got no answer at all may never have arrived.
+    // A question without an answer may never have arrived.
     if (isLost) context.lineTo((asked + arrived) / 2, (client + server) / 2);
     else context.lineTo(arrived, server);
     if (answer === null || isUnanswered(request)) continue;
@@ -271,7 +271,7 @@ function isUnanswered(request) {
   return request.opened === null && (request.end === "cut" || request.end === "left");
 }
 
-/** What came at the end of an answer. */
+/** Draws the sign at the end of each answer. */
 function heads(context, palette, view, { client, server }) {
   for (const { request, asked, answer } of seen) {
     const { end, opened } = request;

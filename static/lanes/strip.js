@@ -1,24 +1,24 @@
 // One strip of the timeline: wire events in, marks out.
 //
-// A mark is what the eye sees: a request with its answer, a sleep of the client, a break, a dot. Who waited is in
-// their times alone, so this knows no transport by name. It reads no clock and no element; `paint.js` draws the marks.
+// A mark is what the eye sees: a request with its answer, a sleep of the client, a break, a dot. The times of the marks
+// tell which side waited, so this file names no transport. It reads no clock and no element. `paint.js` draws the marks.
 
-/** The longest time that is ever shown. */
+/** The longest time that the timeline shows. */
 export const SPAN_MS_MAX = 30_000;
-/** Dots and quick requests nearer than this are one mark: about a pixel when the longest time is shown. */
+/** Dots and quick requests that are nearer than this become one mark: about a pixel while the longest time is shown. */
 export const SAME_PIXEL_MS = 25;
-/** A longer time between question and answer was held: the server waited. A round trip alone stays below it. */
+/** After a longer time between question and answer the server waited: it held the request. A round trip is shorter. */
 export const HELD_MS_MIN = 50;
-/** A longer time between answer and question was slept: the client waited. */
+/** After a longer time between answer and next question the client waited: it slept. */
 export const SLEPT_MS_MIN = 50;
-/** Marks of one kind in a strip: one per pixel of the longest time shown, and some to spare. With seven numbers to a
- *  mark, a strip stays below a megabyte however long and however fast its lane runs. */
+/** Marks of one kind in a strip: one per pixel of the longest time, and some to spare. A mark has seven numbers, so a
+ *  strip stays below a megabyte for every lane. */
 export const MARKS_MAX = SPAN_MS_MAX / SAME_PIXEL_MS + 80;
-/** Requests of one strip that have no answer yet. A lane has one or two; only a lane that forgets to end its own
- *  has more, and then the oldest are dropped. */
+/** Requests of one strip without an answer. A lane has one or two. A lane that does not end its requests has more, and
+ *  then the oldest are dropped. */
 export const OPEN_MAX = 64;
 
-/** The last so many marks, oldest first. */
+/** The last `MARKS_MAX` marks, oldest first. */
 export class Ring {
   #marks = [];
   #oldest = 0;
@@ -49,7 +49,7 @@ export class Ring {
     this.#oldest = 0;
   }
 
-  /** The same marks, which nobody changes any more. */
+  /** Copies the marks. Later changes do not reach the copy. */
   copy() {
     const copy = new Ring();
     for (let i = 0; i < this.length; i++) copy.push({ ...this.at(i) });
@@ -57,22 +57,23 @@ export class Ring {
   }
 }
 
-/** All times are of performance.now(), ms; `to: null` is still going on. */
+/** The marks of one lane. Times are those of performance.now(), ms; `to: null` is still going on. */
 export class Strip {
-  /** When the strip began; nothing is drawn before. */
+  /** When the strip began. Nothing is drawn before this time. */
   since = null;
-  /** `{ from, opened, to, end, lines, count, duplex }`: a question and what became of it. `opened` is when a stream's
-   *  answer began, `end` one of data, empty, timeout, refused, error, cut, left. */
+  /** `{ from, opened, to, end, lines, count, duplex }`: a request and its answer. `opened` is when the answer of a stream
+   *  began. `end` is data, empty, timeout, refused, error, cut or left. */
   requests = new Ring();
-  /** The same, without an end yet, by id. */
+  /** Requests without an end yet, by id. */
   open = new Map();
   /** `{ from, to }`: the client slept between an answer and its next question. */
   sleeps = new Ring();
-  /** The sleep that goes on. */
+  /** The sleep that is going on. */
   sleep = null;
-  /** `{ from, to }`: cut, until the question that was answered again. The last may go on. */
+  /** `{ from, to }`: from a cut to the next question with an answer. The last break may be going on. */
   breaks = new Ring();
-  /** `{ at, count }`: lines pushed up; messages down; messages up that are no lines. */
+  /** `{ at, count }`: `pushed` are lines to the client, `said` are messages to the server, `heard` are messages to the
+   *  client that are not lines. */
   pushed = new Ring();
   said = new Ring();
   heard = new Ring();
@@ -94,7 +95,7 @@ export class Strip {
         dot(this.pushed, event.at, event.lines);
         break;
       case "said":
-        // Whoever talks back on an open answer has a socket, not an answer.
+        // A client that writes over an open answer has a socket.
         for (const request of this.open.values()) if (request.opened !== null) request.duplex = true;
         dot(this.said, event.at, 1);
         break;
@@ -112,13 +113,13 @@ export class Strip {
     }
   }
 
-  /** Forgets what was; what is still open goes on. */
+  /** Forgets the past. Open requests go on. */
   clear(now) {
     for (const ring of [this.requests, this.sleeps, this.breaks, this.pushed, this.said, this.heard]) ring.clear();
     this.since = now;
   }
 
-  /** The strip as it is now, for a picture that stands still while this one goes on. */
+  /** Copies the strip as it is now, for a picture that stands still. */
   copy() {
     const copy = new Strip();
     copy.since = this.since;
@@ -136,7 +137,7 @@ export class Strip {
   }
 
   #open({ id, at, duplex = false }) {
-    // A browser that reconnects by itself tells only of the answer.
+    // When the browser reconnects by itself, scripts see only the answer.
     const request = this.open.get(id) ?? this.#ask(id, at);
     request.opened = at;
     request.duplex = duplex;
@@ -149,7 +150,7 @@ export class Strip {
     request.lines = lines;
     if (outcome !== "refused" && outcome !== "error") this.#endBreak(request.from);
     this.#end(id, at, outcome);
-    // In a break the client waits for a server, not for its own clock.
+    // During a break the client waits for the server, so it does not sleep.
     if (!this.#isBroken()) this.sleep = { from: at, to: null };
   }
 
@@ -193,7 +194,7 @@ export class Strip {
   }
 }
 
-/** Whether the server waited before it answered. `now` ends what goes on. */
+/** Whether the server waited before it answered. A request that is going on ends at `now`. */
 export function isHeld(request, now) {
   return request.opened === null && (request.to ?? now) - request.from >= HELD_MS_MIN;
 }

@@ -1,8 +1,8 @@
-// What a strip shows, in words: for people who do not see the timeline. Pure.
+// A strip of the timeline in words, for visitors who do not see the picture. Pure.
 
 import { isHeld } from "./strip.js";
 
-/** What `strip` shows between two times, as one sentence without its full stop. */
+/** Describes what `strip` shows between two times: one sentence without a full stop. */
 export function describe(strip, from, to) {
   const counts = { requests: 0, data: 0, empty: 0, failed: 0, streams: 0 };
   let held_ms = 0;
@@ -17,7 +17,7 @@ export function describe(strip, from, to) {
     } else if (isHeld(request, to)) {
       held_ms += within_ms(request.from, request.to);
     }
-    // What began before is seen, but was not asked here.
+    // A request from before this time is seen, but it does not count as asked.
     if (request.from >= from) counts.requests += request.count;
     if (request.end === "data") counts.data += request.count;
     if (request.end === "empty" || request.end === "timeout") counts.empty += request.count;

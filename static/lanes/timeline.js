@@ -1,33 +1,33 @@
-// The who-waits timeline: a sequence diagram that scrolls, one strip per lane, newest at the right.
+// The timeline "Who waits": a sequence diagram that scrolls, with one strip per lane and the newest time at the right.
 //
-// The lanes view adds a strip per lane and hands it the lane's wire events. This is the element, its buttons, the
-// time axis and the loop; `strip.js` turns events into marks, `paint.js` draws them. Knows no transport by name.
-// Draws only while somebody can see it.
+// The lanes view adds a strip per lane and passes on the wire events of the lane. This file has the element, its
+// buttons, the time axis and the loop. `strip.js` turns events into marks, and `paint.js` draws them. This file names no
+// transport. It draws only while the timeline is visible.
 
 import { Legend } from "./legend.js";
 import { View, linesOf, paintStrip, paletteOf } from "./paint.js";
 import { SPAN_MS_MAX, Strip } from "./strip.js";
 import { describe } from "./strip_words.js";
 
-/** Seconds that can be chosen, and what is chosen first. */
+/** Seconds to choose from, and the first choice. */
 const SPANS_S = [5, 12, SPAN_MS_MAX / 1_000];
 const SPAN_S_FIRST = 12;
-/** All strips share this height, within what one strip needs and what is still easy to follow. */
+/** All strips share this height. `STRIP_PX` bounds one strip: it needs a least height, and a low one is easy to follow. */
 const STRIPS_PX = 340;
 const STRIP_PX = { min: 56, max: 92 };
 const AXIS_PX = 24;
-/** Seconds between two lines of the axis that are at least this far apart. */
+/** Seconds between two lines of the axis. The lines are at least so many pixels apart. */
 const AXIS_STEPS_S = [1, 2, 5, 10];
 const AXIS_STEP_PX_MIN = 64;
-/** A time that does not fit is not written. */
+/** Width of a time on the axis. A time that does not fit is not written. */
 const AXIS_WORD_PX = 36;
-/** In a lower window the legend is folded at first: the lanes' figures should be seen beside the timeline. */
+/** In a lower window the legend is folded at first, so that the figures of the lanes are visible too. */
 const LEGEND_PX_MIN = 800;
-/** Room for the newest sign, which is drawn around its time. */
+/** Room for the newest sign, because a sign is drawn around its time. */
 const RIGHT_PX = 12;
-/** For whoever asked for less motion: a new picture twice a second, not one that glides. */
+/** Time between two pictures when the system asks for less motion. */
 const STILL_MS = 500;
-/** How often the picture is put into words. More often, a screen reader would talk about nothing else. */
+/** How often the picture is put into words. A screen reader should also read other things. */
 const WORDS_MS = 5_000;
 
 export class Timeline {
@@ -40,17 +40,17 @@ export class Timeline {
   #spanButtons;
   #state;
   #palette;
-  /** id → `{ strip, frozen, label, name }`; `frozen` is the copy that is shown while paused. */
+  /** id → `{ strip, frozen, label, name }`. While the timeline is paused it shows the copy `frozen`. */
   #lanes = new Map();
   #span_ms = SPAN_S_FIRST * 1_000;
   #size = { width: 0, height: 0, ratio: 0, strip: 0 };
-  /** When the axis says 0:00: when the first strip came. And when the picture stopped (null while it goes on). */
+  /** `began` is 0:00 on the axis: the first strip was added then. `pausedAt` is null while the picture goes on. */
   #began = performance.now();
   #pausedAt = null;
   #isOnScreen = false;
-  /** What cancels the next picture; null while none is due. */
+  /** Cancels the next picture; null while no picture is due. */
   #cancel = null;
-  /** Where the last picture stood, device pixels; null draws again even if nothing moved. */
+  /** Position of the last picture, device pixels; null draws again even if nothing moved. */
   #drawn = null;
   #worded = -Infinity;
   #wantsStillness = matchMedia("(prefers-reduced-motion: reduce)");
@@ -62,7 +62,7 @@ export class Timeline {
   #onResize = new ResizeObserver(() => this.#redraw());
   #ended = new AbortController();
 
-  /** Fills `element`, an empty block of the page. */
+  /** Builds the timeline in `element`, an empty block of the page. */
   constructor(element) {
     this.#element = element;
     this.#build();
@@ -76,7 +76,7 @@ export class Timeline {
     this.#onResize.observe(this.#names.parentElement);
   }
 
-  /** One more strip at the bottom. `waits` says who does, in words: "the server, once". */
+  /** Adds a strip at the bottom. `waits` says in words which side waits: "the server, once". */
   addStrip(id, { name, waits }) {
     const label = make("div", "timeline-name");
     label.append(make("strong", "", name), make("span", "", waits));
@@ -93,12 +93,12 @@ export class Timeline {
     this.#layOut();
   }
 
-  /** Something happened on the wire of a lane. Costs a few numbers; drawing is the loop's. */
+  /** Takes an event on the wire of a lane. The loop draws it later. */
   wire(id, event) {
     this.#lanes.get(id)?.strip.wire(event);
   }
 
-  /** The picture stops; events are still taken. */
+  /** Stops the picture. Events are still recorded. */
   pause() {
     if (this.#pausedAt !== null) return;
     this.#pausedAt = performance.now();
@@ -106,14 +106,14 @@ export class Timeline {
     this.#showPause();
   }
 
-  /** The picture goes on with what happens now. */
+  /** Lets the picture go on with the present events. */
   resume() {
     this.#pausedAt = null;
     for (const lane of this.#lanes.values()) lane.frozen = null;
     this.#showPause();
   }
 
-  /** Forgets what was. */
+  /** Forgets the past of all strips. */
   clear() {
     this.#began = performance.now();
     for (const { strip } of this.#lanes.values()) strip.clear(this.#began);
@@ -154,7 +154,7 @@ export class Timeline {
     this.#canvas = make("canvas");
     this.#canvas.setAttribute("role", "img");
     this.#canvas.setAttribute("aria-label", "Timeline: no lanes yet");
-    // Without a stop of its own, the keys would work only after a button.
+    // The picture can take the focus; otherwise the keys would work only after a click on a button.
     this.#canvas.tabIndex = 0;
     this.#context = this.#canvas.getContext("2d");
     const body = make("div", "timeline-body");
@@ -193,12 +193,12 @@ export class Timeline {
     this.#redraw();
   }
 
-  /** How many seconds are shown. */
+  /** How many seconds the timeline shows. */
   get span_s() {
     return this.#span_ms / 1_000;
   }
 
-  /** Shows so many seconds: one of those that can be chosen. */
+  /** Shows `span_s` seconds, one of `SPANS_S`. */
   show(span_s) {
     this.#span_ms = span_s * 1_000;
     this.#spanButtons.forEach((button, i) => button.setAttribute("aria-pressed", String(SPANS_S[i] === span_s)));
@@ -227,7 +227,7 @@ export class Timeline {
     this.#redraw();
   }
 
-  /** Draws once more even if nothing moves. */
+  /** Draws again even if nothing moves. */
   #redraw() {
     this.#drawn = null;
     this.#wake();
@@ -256,7 +256,7 @@ export class Timeline {
     const { width, height, ratio, strip: stripHeight } = this.#size;
     const right = width - RIGHT_PX;
     const scale = right / this.#span_ms;
-    // Whole device pixels: what has been drawn moves without shimmering, and less than one is no movement.
+    // The picture moves by whole device pixels, so it does not shimmer.
     const moved = Math.round(now * scale * ratio);
     if (moved === this.#drawn) return;
     this.#drawn = moved;
@@ -274,7 +274,7 @@ export class Timeline {
     if (now - this.#worded >= WORDS_MS) this.#putInWords(now);
   }
 
-  /** As many pixels as the screen has. */
+  /** Gives the canvas as many pixels as the screen has. */
   #fit() {
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     const ratio = devicePixelRatio;
@@ -287,7 +287,7 @@ export class Timeline {
     this.#drawn = null;
   }
 
-  /** One axis for all strips: the same instant is the same place on each. */
+  /** Draws one axis for all strips: an instant has the same place on each. */
   #drawAxis(view) {
     const context = this.#context;
     const { width, strip } = this.#size;
@@ -323,7 +323,7 @@ export class Timeline {
   }
 }
 
-/** Seconds as minutes and seconds. */
+/** Writes seconds as minutes and seconds. */
 function clock(seconds) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

@@ -1,7 +1,7 @@
-// Side by side: one deployment, a lane for each transport, all following the same log; above them, who waits.
+// The lanes side by side: one deployment with a lane for each transport, and above them the timeline "Who waits".
 //
-// Knows no transport by name: the lanes are what `/api/transports` lists. What lanes share stands here: settings,
-// clock, the count of held requests, and one drawing per frame however many lines come.
+// All lanes follow the same log. Their transports are those that `/api/transports` lists; this file names none. It keeps
+// what lanes share: settings, clock, the count of held requests, and one drawing per frame for any number of lines.
 
 import { Backoff, sleep } from "../backoff.js";
 import { span } from "../figures.js";
@@ -13,18 +13,18 @@ import { Firsts } from "./latency.js";
 import { Ledgers } from "./ledgers.js";
 import { Timeline } from "./timeline.js";
 
-/** Beyond this nobody can look at them; the server keeps ledgers for more. */
+/** More lanes cannot be read on one page. The server could count more. */
 const LANES_MAX = 24;
-/** Above this a clock offset is no rounding: latencies of two clocks say nothing, ms. */
+/** Above this offset, ms, the difference of two clocks says nothing about latency. */
 const OFFSET_MS_MAX = 5;
-/** Figures that change with time alone. */
+/** How often figures are drawn that change with time alone. */
 const CLOCK_MS = 500;
 const FIRST_CEILING_MS = 500;
 
 const element = (id) => document.getElementById(id);
 
 export class LanesView {
-  /** Shared by all lanes, read at each use. */
+  /** Settings that all lanes share and read at each use. */
   settings = { ...SETTINGS };
   firsts = new Firsts();
   /** How far the server's clock is ahead, {offset_ms, error_ms}; null while unknown. */
@@ -41,18 +41,18 @@ export class LanesView {
     (clock) => this.#takeClock(clock),
   );
   #id = null;
-  /** Is told the deployment's name. */
+  /** Called with the name of the deployment. */
   #named = () => {};
-  /** Whether the deployment was there in this visit. */
+  /** Whether the server had the deployment during this visit. */
   #wasThere = false;
-  /** What was last said of each lane. */
+  /** The state of each lane that was announced last. */
   #said = new Map();
   #visit = null;
   #ticker = null;
   #dirty = new Set();
   #frame = null;
 
-  /** `transports`: the rows of `/api/transports`, each with its browser `half`, or null. */
+  /** `transports` are the rows of `/api/transports`; the `half` of each is its browser module, or null. */
   constructor(transports, source, held) {
     this.#transports = transports.filter(({ half }) => half !== null);
     this.#source = source;
@@ -67,7 +67,7 @@ export class LanesView {
     this.#slider("hold", (value) => (this.settings.hold_s = value));
   }
 
-  /** Opens a deployment with these transports, each in a lane, or with all; `named(name)` is told what it is called. */
+  /** Opens a deployment with a lane for each of `transports`, by default all. Calls `named(name)` with its name. */
   open(id, { withCommands = false, named = () => {}, transports = this.offered } = {}) {
     this.#id = id;
     this.#named = named;
@@ -99,7 +99,7 @@ export class LanesView {
     this.#id = null;
   }
 
-  /** Whether latencies are those from append to receipt: the clocks agree. */
+  /** Whether the clocks agree, so that a latency is the time from append to receipt. */
   get isAbsolute() {
     return this.clock !== null && Math.abs(this.clock.offset_ms) < OFFSET_MS_MAX;
   }
@@ -109,7 +109,7 @@ export class LanesView {
     return [...this.#lanes.values()];
   }
 
-  /** Names of the transports that the server has and the page can follow. */
+  /** Names of the transports that the server offers and the page can use. */
   get offered() {
     return this.#transports.map(({ name }) => name);
   }
@@ -124,14 +124,14 @@ export class LanesView {
   }
 
   /**
-   * One more lane; undefined when there are as many as can be. Of several deployments each lane is told its own, and
-   * what to call it.
+   * Adds a lane. Returns undefined when the page has `LANES_MAX` lanes. A lesson with several deployments names the
+   * deployment of each lane, and its room.
    */
   add(name, deployment = this.#id, room = "") {
     const transport = this.#transports.find((row) => row.name === name);
     if (transport === undefined) return undefined;
     if (this.#lanes.size >= LANES_MAX) {
-      this.#write("lanes-note", `${LANES_MAX} lanes are as many as a page shows; remove one first.`);
+      this.#write("lanes-note", `The page shows at most ${LANES_MAX} lanes. Remove a lane first.`);
       return undefined;
     }
     const lane = new Lane(++this.#lastNumber, transport, deployment, room, this);
@@ -158,26 +158,26 @@ export class LanesView {
     this.#timeline.clear();
   }
 
-  /** Counts from here; the timeline goes on. */
+  /** Sets the figures of all lanes to zero. The timeline goes on. */
   restart() {
     this.#each((lane) => lane.clear());
   }
 
-  /** Moves the slider `interval` or `hold`, s; where it came to stand. */
+  /** Moves the slider `interval` or `hold`, s. Returns its new value. */
   set(name, value) {
     element(name).value = value;
     element(name).dispatchEvent(new Event("input"));
     return element(name).valueAsNumber;
   }
 
-  /** Something happened on a lane's wire. */
+  /** Passes an event on the wire of a lane to the timeline. */
   wire(lane, event) {
     this.#timeline.wire(lane.number, event);
   }
 
-  /** A lane's figures changed: drawn once a frame. */
+  /** Takes a change of a lane. Its figures are drawn at most once a frame. */
   changed(lane) {
-    // How it ended stands in the deployment.
+    // The deployment tells how it ended.
     if (lane.state === "finished" && element("lanes-status").dataset.status === "running") {
       element("lanes-status").dataset.status = "";
       this.#describe();
@@ -192,11 +192,11 @@ export class LanesView {
     });
   }
 
-  /** For screen readers: one voice for all lanes, and only when the state of one is another. */
+  /** Tells screen readers when the state of a lane changes, at one place for all lanes. */
   #announce(lane) {
     const { number, name, state } = lane;
     if (this.#said.get(lane) === state) return;
-    // Who waits for a connection is told beside the count of them.
+    // The count of held requests says that lanes wait for a connection.
     const queued = [this.#said.get(lane), state].includes("queued");
     this.#said.set(lane, state);
     if (queued) this.#heldChanged();
@@ -229,11 +229,11 @@ export class LanesView {
     const { offset_ms, error_ms } = clock ?? {};
     const text =
       clock === null
-        ? "Clock of the server: not known. Latency is shown as behind the fastest lane."
+        ? "Clock of the server: unknown. Latency is the time behind the fastest lane."
         : `Clock of the server: ${span(Math.abs(offset_ms))} ${offset_ms < 0 ? "behind" : "ahead"} (± ${span(error_ms)}). ` +
           (this.isAbsolute
             ? "Latency is receipt − append."
-            : `Above ${OFFSET_MS_MAX} ms, so latency is shown as behind the fastest lane.`);
+            : `That is ${OFFSET_MS_MAX} ms or more, so latency is the time behind the fastest lane.`);
     this.#write("clock-note", text);
   }
 
@@ -248,12 +248,12 @@ export class LanesView {
       "held-note",
       all < HELD_WARN && queued.length === 0
         ? ""
-        : "A browser opens six connections to one server over HTTP/1.1, and every held poll and open stream keeps one." +
-            (queued.length === 0 ? "" : " The page keeps the last for buttons and short polls: some lanes wait."),
+        : "Over HTTP/1.1 a browser opens six connections to a server. Every held poll and open stream keeps one." +
+            (queued.length === 0 ? "" : " The last one is for buttons and short polls, so some lanes wait."),
     );
   }
 
-  /** Name and status. */
+  /** Asks for name and status. */
   async #describe() {
     const { signal: visit } = this.#visit;
     const backoff = new Backoff(FIRST_CEILING_MS);
@@ -278,7 +278,7 @@ export class LanesView {
   #showGone() {
     element("lanes-status").hidden = true;
     this.#source.status(null);
-    // A lane that was added or queued when it was deleted has seen nothing of it.
+    // A lane that was added or queued before the deletion may have seen nothing of the deployment.
     this.#wasThere ||= this.lanes.some(({ state }) => state === "deleted");
     this.#write("lanes-note", `The server has no deployment ${this.#id}${this.#wasThere ? " any more" : ""}.`);
   }

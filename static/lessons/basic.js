@@ -1,4 +1,4 @@
-// Lesson 1, basic streaming: the same log over every transport, and who asked how often for it.
+// Lesson 1, basic streaming: one log over every transport, and how often each transport asks for it.
 
 import { milliseconds, span } from "../figures.js";
 
@@ -6,7 +6,8 @@ const BEFORE_S = 4;
 const MEASURED_S = 20;
 const INTERVAL_S = 2;
 const RATE_HZ = 2;
-/** Requests for each line that came live. */
+
+/** Requests for each line that came live, as a text. */
 function perLine(counted, live) {
   if (counted === null || live === 0) return "–";
   return counted.requests === 0 ? "0" : (counted.requests / live).toPrecision(2);
@@ -14,22 +15,23 @@ function perLine(counted, live) {
 
 export const lesson = {
   title: "Basic streaming",
-  summary: "The log so far by the regular API, then live lines: over every transport at once.",
+  summary: "Every transport follows one log at once: first its history, then live lines.",
   text: [
-    `A deployment writes about ${RATE_HZ} lines a second. Its first seconds are history: every lane reads them by the ` +
-      "regular API, then goes on live from the same cursor.",
-    `Watch the timeline for ${MEASURED_S} s: who asks, who waits, who speaks first? The short poll asks every ${INTERVAL_S} s.`,
+    `A deployment writes about ${RATE_HZ} lines a second. A lane is one subscriber: it follows the log over one transport. ` +
+      "Every lane first reads the history by the regular API. Then it goes on live from its cursor, the position after " +
+      "its last line.",
+    `Watch the timeline for ${MEASURED_S} s: which side asks, who waits, which side speaks first? The short poll asks every ${INTERVAL_S} s.`,
   ],
   needs: ["short-poll", "sse"],
   predictions: [
     { name: "requests", label: `How many requests does the short poll make in ${MEASURED_S} s?` },
-    { name: "stream", label: "And the SSE lane?" },
+    { name: "stream", label: "How many does the SSE lane make?" },
     { name: "slowest", label: "Which lane shows a line last?", isLane: true },
   ],
 
   async run(stage) {
     const id = await stage.create("lesson 1", { kind: "generate", rate_hz: RATE_HZ });
-    await stage.seconds(BEFORE_S, "The deployment runs, nobody looks:");
+    await stage.seconds(BEFORE_S, "The deployment runs without subscribers:");
     stage.view.set("interval", INTERVAL_S);
     stage.open(id);
     await stage.ready();
@@ -49,7 +51,7 @@ export const lesson = {
       milliseconds(lane.latency.quantile(0.5)),
     ]);
     return {
-      caption: `What each lane did in ${MEASURED_S} s; it goes on, so the lanes below show more by now`,
+      caption: `What each lane did in ${MEASURED_S} s. The lanes below go on, so they show more by now`,
       columns: ["lane", "lines", "lost, twice", "requests", "empty", "requests per line", "latency p50 (ms)"],
       rows: () => rows,
       answers: {
@@ -58,9 +60,9 @@ export const lesson = {
         slowest: `${slowest.transport.name}, ${span(slowest.latency.mean)} on average`,
       },
       conclusion: [
-        "A short poll asks whether there is news or not, and a line waits for the next question. A long poll asks once per " +
-          "answer. A stream asked before we began to count: no further request brought its lines.",
-        "Where the lanes' lines differ, it is by what was on its way when we began and when we stopped to count.",
+        "A short poll asks even when there is no new line, and a new line waits for the next request. A long poll asks once " +
+          "per answer. A stream asked before the measurement began. It needs no further request for its lines.",
+        "The lanes may differ by a few lines, which were on their way when the measurement began or ended.",
       ],
     };
   },

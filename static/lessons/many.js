@@ -1,4 +1,4 @@
-// Lesson 2, many clients: more lanes, a crowd beside the page, and two rooms that hear nothing of each other.
+// Lesson 2, many clients: more lanes, a crowd of subscribers, and two rooms that stay separate.
 
 import { Refused } from "../call.js";
 import { count, milliseconds } from "../figures.js";
@@ -7,26 +7,26 @@ const ROOMS = ["A", "B"];
 const ROUNDS = 20;
 const ROUND_S = 0.5;
 const CROWD_FIRST = 100;
-/** The server's bound. */
+/** The server allows no larger crowd. */
 const CROWD_MAX = 2_000;
-/** How often a crowd is looked at while it connects; what has not connected by then is told at the end. */
+/** How often the lesson asks for a crowd that connects. Then it goes on; the conclusion says how many connected. */
 const CONNECT_LOOKS_MAX = 20;
-/** A crowd tells its figures once a second: after this those of the last round are there. */
+/** A crowd reports once a second. After this time its figures include the last round. */
 const FIGURES_S = 1.5;
 
 export const lesson = {
   title: "Many clients, two rooms",
-  summary: "Two deployments at once, more lanes, and as many more subscribers as you say.",
+  summary: "Two deployments at once, more lanes, and a crowd of subscribers of the size that you choose.",
   text: [
-    `Two deployments, room A and room B, get a line each every ${ROUND_S * 1_000} ms. Three lanes follow A, two follow B. ` +
-      `Then a crowd that the harness starts as a process of its own follows room A as well.`,
-    "One store, one server, no queue per subscriber: each connection reads on from its own cursor.",
+    `Two deployments, room A and room B, each get a line every ${ROUND_S * 1_000} ms. Three lanes follow A, two follow B. ` +
+      "Then a crowd follows room A as well. A crowd is many subscribers in a process of its own.",
+    "The server keeps no queue per subscriber. Each connection reads the log from its own cursor, its position in the log.",
   ],
   needs: ["sse", "websocket", "long-poll"],
   predictions: [
     { name: "crowd", label: "Subscribers in the crowd:", value: CROWD_FIRST, min: 1, max: CROWD_MAX, step: 1, required: true },
-    { name: "strays", label: "How many lines of room B are seen in room A?" },
-    { name: "slower", label: "With the crowd, the median latency of the page's lanes", choices: ["stays", "doubles", "grows a hundredfold"] },
+    { name: "strays", label: "How many lines of room B come to room A?" },
+    { name: "slower", label: "With the crowd, the median latency of the lanes", choices: ["stays", "doubles", "grows a hundredfold"] },
   ],
 
   async run(stage, { crowd: wanted }) {
@@ -98,7 +98,7 @@ export const lesson = {
           ? `There was no crowd: ${crowd.message}`
           : `The crowd: ${crowd.connected} subscribers connected, ${count(crowd.lines)} lines received, ${crowd.lost} lost, ` +
             `${crowd.duplicated} twice, p99 ${milliseconds(crowd.latency_ms?.p99 ?? null)} ms.` +
-            (crowd.problem === null ? "" : ` ${crowd.gave_up} gave up, the first because of this: ${crowd.problem}`),
+            (crowd.problem === null ? "" : ` ${crowd.gave_up} gave up. The reason of the first: ${crowd.problem}`),
       ],
     };
   },

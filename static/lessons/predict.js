@@ -1,5 +1,4 @@
-// Lesson 5, predict, then run: an interval is chosen, a student says what follows, theory says it too, then it is
-// measured.
+// Lesson 5, predict, then run: you choose a poll interval and predict its cost; theory and measurement answer.
 
 import { call } from "../call.js";
 import { count, milliseconds } from "../figures.js";
@@ -13,12 +12,12 @@ const counted = (requests) => (requests === null ? "–" : count(requests));
 
 export const lesson = {
   title: "Predict, then run",
-  summary: "Choose a poll interval and say what it costs. Then compare with theory, and with what is measured.",
+  summary: "Choose a poll interval and predict what it costs. Then compare with theory and measurement.",
   text: [
-    `A deployment writes ${RATE_HZ} lines a second, at random times, for ${MEASURED_S} s. Choose an interval for the short poll: how many requests ` +
-      "does it make, and how late is a line on average?",
-    "Theory is the server's own: the formulas by which every run of the harness is judged, for one subscriber and the " +
-      "round trip that this page has measured.",
+    `A deployment writes ${RATE_HZ} lines a second, at random times, for ${MEASURED_S} s. Choose an interval for the short ` +
+      "poll. How many requests does it make? How late is a line on average?",
+    "The server computes the theory. It uses the formulas that also judge every run of the harness, the measuring half of " +
+      "wirelab. Here they are computed for one subscriber and the round trip that this page has measured.",
   ],
   needs: TRANSPORTS,
   predictions: [
@@ -35,7 +34,7 @@ export const lesson = {
     const { lanes } = stage.view;
     await stage.ready();
     await stage.counted();
-    // The quickest exchange with the server's clock so far.
+    // The shortest round trip to the server's clock so far.
     const round_trip_ms = 2 * (stage.view.clock?.error_ms ?? 0);
     const theory = await Promise.all(
       lanes.map(({ transport: { name: transport } }) => {
@@ -46,10 +45,10 @@ export const lesson = {
     stage.view.restart();
     await stage.feed(id, RATE_HZ, MEASURED_S, "Measured:");
     const requests = lanes.map(({ counted }) => counted?.requests ?? null);
-    // What came just before the end is still waited for by the slowest poll.
+    // The slowest poll may still wait for a line from just before the end.
     await stage.pass(interval_s);
     const lines = lanes[0].counts.live;
-    // Two standard errors of the mean of so many independent waits, each uniform over the interval.
+    // Two standard errors of the mean of `lines` independent waits, each uniform over the interval.
     const scatter_ms = (2 * interval_s * 1_000) / Math.sqrt(12 * Math.max(lines, 1));
     const measured = lanes.map((lane, i) => ({
       requests: requests[i],
@@ -74,7 +73,7 @@ export const lesson = {
         lanes.map(({ transport }, i) => [
           transport.name,
           said(transport, yours.requests),
-          // What a stream asked, it asked before we began to count.
+          // A stream made its request before the measurement began.
           theory[i].formulas.includes("F8") ? "0" : figure(theory[i].requests),
           counted(measured[i].requests),
           said(transport, yours.latency),
@@ -88,11 +87,11 @@ export const lesson = {
         latency: milliseconds(measured[0].mean),
       },
       conclusion: [
-        "A line comes at any moment of the interval, so it waits half of it on average (F1), and the requests are the time " +
-          "divided by the interval (F2), whether there is news or not. One request more or less is where the first one " +
-          "happened to fall.",
-        `The mean of ${lines} waits between 0 and ${interval_s} s is off by ${milliseconds(scatter_ms)} ms or less 19 times in 20, by ` +
-          "chance alone; what is above that is what browser and server need for an exchange.",
+        "A line comes at any moment of the interval, so on average it waits half an interval (formula F1). The number of " +
+          "requests is the time divided by the interval (F2), whether lines come or not. One request more or less depends " +
+          "on when the first one happened.",
+        `The mean of ${lines} waits between 0 and ${interval_s} s varies by chance: 19 times in 20 by ${milliseconds(scatter_ms)} ms ` +
+          "or less. A larger difference is the time that browser and server need for an exchange.",
       ],
     };
   },

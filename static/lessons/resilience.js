@@ -1,5 +1,5 @@
-// Lesson 3, resilience: every connection is cut and the server refuses for a while; who notices, who comes back, what
-// is lost?
+// Lesson 3, resilience: the server cuts every connection and refuses new ones for a while. Which lanes come back, and
+// what is lost?
 
 import { milliseconds } from "../figures.js";
 
@@ -12,7 +12,7 @@ const AFTER_S = 3;
 
 const seconds = (ms) => (ms === null ? "–" : (ms / 1_000).toFixed(1));
 
-/** How long a lane was away, over all its outages, since the server may be stopped after the lesson's own. */
+/** How long a lane was away, over all its outages. The server may be stopped once more after the lesson's outage. */
 function away({ outages }) {
   if (outages.length === 0) return "not noticed";
   return outages.at(-1).back === null ? "not yet" : seconds(outages.reduce((sum, { cut, back }) => sum + back - cut, 0));
@@ -20,14 +20,14 @@ function away({ outages }) {
 
 export const lesson = {
   title: "Resilience",
-  summary: `All connections are cut and refused for ${REFUSE_S} s. Who comes back by itself, and what is lost?`,
+  summary: `The server cuts all connections and refuses new ones for ${REFUSE_S} s. Which lanes come back, and what is lost?`,
   text: [
-    `The server drops every connection without a goodbye and refuses new ones for ${REFUSE_S} s, while the deployment ` +
-      `goes on writing ${RATE_HZ} lines a second. An EventSource reconnects by itself; for the WebSocket, twenty lines of ` +
-      "ours do; a poll just asks again.",
-    "And with the real thing: stop the server in its terminal (Ctrl-C, or kill -9) and start it again on its data. The " +
-      "lanes go on by themselves, and the table below with them. A deployment that the server fed is then cancelled: a " +
-      "generator does not survive its server, the lines that were acknowledged do.",
+    "An outage is a time without a connection. Here the server drops every connection without a goodbye and refuses new " +
+      `ones for ${REFUSE_S} s. The deployment goes on writing ${RATE_HZ} lines a second. An EventSource reconnects by ` +
+      "itself. For the WebSocket, twenty lines of this page do it. A poll just asks again.",
+    "Afterwards, try a real outage. Stop the server in its terminal (Ctrl-C, or kill -9) and start it again on its data. " +
+      "The lanes and the table go on by themselves. The generator ends with its server, so the deployment becomes " +
+      "cancelled. Lines that the server acknowledged are kept.",
   ],
   needs: [],
   predictions: [
@@ -36,12 +36,12 @@ export const lesson = {
   ],
 
   async run(stage) {
-    // Where there is none the lesson ends here, not at its outage.
+    // A server without a lab ends the lesson here, before it has begun.
     await stage.lab("GET", "/api/lab");
     const id = await stage.create("lesson 3", { kind: "generate", rate_hz: RATE_HZ });
     stage.view.set("interval", INTERVAL_S);
     stage.open(id);
-    // The whole cut, from before it to after.
+    // The timeline then shows the whole outage.
     stage.view.zoom(30);
     const { lanes } = stage.view;
     await stage.ready();
@@ -49,19 +49,19 @@ export const lesson = {
     await stage.seconds(BEFORE_S, "All is well:");
     const cut = performance.now();
     await stage.lab("POST", "/api/lab/outage", { refuse_s: REFUSE_S });
-    await stage.seconds(REFUSE_S, "Cut, and refused:");
-    stage.say("The server answers again. Who comes back?");
+    await stage.seconds(REFUSE_S, "The server refuses connections:");
+    stage.say("The server answers again. Which lane comes back first?");
     await stage.until(() => lanes.every(({ state, lastLine }) => state === "live" && lastLine > cut + REFUSE_S * 1_000), BACK_S_MAX);
-    await stage.seconds(AFTER_S, "Everybody catches up:");
-    // Latencies are absolute only once the clock was looked at again.
+    await stage.seconds(AFTER_S, "All lanes catch up:");
+    // Latencies are absolute only after the page has asked for the server's clock again.
     await stage.until(() => stage.view.clock !== null, AFTER_S);
     const back = lanes.filter(({ outages }) => outages.length > 0 && outages.at(-1).back !== null);
     const first = back.sort((a, b) => a.outages.at(-1).back - b.outages.at(-1).back)[0];
     const [lost, twice] = ["lost", "repeated"].map((what) => lanes.reduce((sum, { counts }) => sum + counts[what], 0));
-    // As it is now: the clock is not known again while the server is stopped below.
+    // As it is now: the clock becomes unknown when you stop the server afterwards.
     const { isAbsolute } = stage.view;
     return {
-      caption: "How each lane came through, and is doing now",
+      caption: "The outage, and each lane as it is now",
       columns: ["lane", "state", "without a connection (s)", "lines", "lost", "twice", "longest wait of a line (ms)"],
       rows: () =>
         lanes.map((lane) => [
@@ -75,13 +75,13 @@ export const lesson = {
         ]),
       answers: {
         lost: String(lost),
-        first: first === undefined ? "nobody noticed" : `${first.transport.name}, ${seconds(first.outages.at(-1).back - cut)} s after the cut`,
+        first: first === undefined ? "no lane noticed" : `${first.transport.name}, ${seconds(first.outages.at(-1).back - cut)} s after the cut`,
       },
       conclusion: [
-        `${lost} lines lost and ${twice} came twice, over all lanes. Each asks again from its last cursor: a cut is to cost ` +
-          "time and no lines. How long a lane stays away is drawn by lot: pages that come back together would be the next " +
-          "outage. A short poll whose interval spans the cut does not even notice it.",
-        "Where the lanes' lines differ, it is by what was on its way when we began to count.",
+        `Over all lanes, ${lost} lines were lost and ${twice} came twice. Each lane asks again from its last cursor, its ` +
+          "position in the log. So a cut costs time and no lines. How long a lane stays away is random: if all pages came " +
+          "back together, they could overload the server. A short poll that sleeps during the whole cut does not notice it.",
+        "The lanes may differ by a few lines, which were on their way when the measurement began.",
       ],
     };
   },

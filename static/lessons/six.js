@@ -1,4 +1,4 @@
-// Lesson 4, six connections: what a browser's limit does to the seventh stream, and to every button.
+// Lesson 4, six connections: what the limit of a browser does to the seventh stream, and to every button.
 
 import { CONNECTIONS_MAX } from "../held.js";
 
@@ -8,18 +8,18 @@ const FREE_S_MAX = 10;
 
 export const lesson = {
   title: "Six connections",
-  summary: "Over HTTP/1.1 a browser opens six connections to a server. What becomes of the seventh stream?",
+  summary: "Over HTTP/1.1 a browser opens six connections to a server. What happens to the seventh stream?",
   text: [
-    `${CONNECTIONS_MAX} lanes keep a stream open, one more wants to, and a WebSocket opens beside them. For this lesson the page ` +
-      "lifts its own rule to stop before the last connection.",
-    "The limit is the browser's, per origin, and all its tabs share it. HTTP/2 has no such limit: a proxy that speaks it in " +
-      "front of this server lifts it. This server speaks HTTP/2 without TLS, which no browser does.",
+    `A WebSocket opens first. Then ${CONNECTIONS_MAX} lanes each keep a stream open, and one more lane asks for a stream. Usually ` +
+      "this page leaves the last connection free. In this lesson it does not.",
+    "The limit is the browser's. It holds per origin, and all tabs share it. HTTP/2 has no such limit, so a proxy that " +
+      "speaks HTTP/2 to the browser removes it. This server speaks HTTP/2 without TLS, which browsers do not use.",
   ],
   needs: ["sse", "ndjson", "websocket"],
   predictions: [
     { name: "streams", label: `Of ${CONNECTIONS_MAX + 1} event streams, how many show lines?` },
     { name: "socket", label: "The WebSocket:", choices: ["shows lines", "waits too"] },
-    { name: "button", label: "A button that asks the server something:", choices: ["is answered", "waits too"] },
+    { name: "button", label: "A button that sends a request:", choices: ["is answered", "waits too"] },
   ],
 
   async run(stage) {
@@ -33,15 +33,15 @@ export const lesson = {
 
 async function play(stage) {
   const { view } = stage;
-  if (view.held.all > 0) throw new Error("other tabs hold some of the six; close them and run this again");
+  if (view.held.all > 0) throw new Error("other tabs hold some of the six connections; close them and run this again");
   const id = await stage.create("lesson 4", { kind: "generate", rate_hz: RATE_HZ });
   view.held.max = Infinity;
-  // The socket first: a lane reads its history by a plain request, for which there will be no connection.
+  // The socket comes first: its lane reads the history by a plain request, and later no connection is left for that.
   stage.open(id, ["websocket"]);
   const [socket] = view.lanes;
   const streams = [];
   for (let i = 0; i < CONNECTIONS_MAX; i += 1) {
-    stage.say("Streams are opened:", `${i + 1} of ${CONNECTIONS_MAX}`);
+    stage.say("The page opens streams:", `${i + 1} of ${CONNECTIONS_MAX}`);
     const stream = view.add("sse");
     stream.connect();
     streams.push(stream);
@@ -50,7 +50,7 @@ async function play(stage) {
   const seventh = view.add("ndjson");
   const asked = performance.now();
   seventh.connect();
-  // What a button would do.
+  // A button would send such a request.
   const button = { answered: null };
   fetch("/healthz", { cache: "no-store" }).then(() => (button.answered = performance.now()), () => {});
   await stage.seconds(STALL_S, "Six streams are open, a seventh waits:");
@@ -60,14 +60,14 @@ async function play(stage) {
     state: lane.state,
   }));
   const buttonWaited = button.answered === null;
-  stage.say("One of the six is closed.");
+  stage.say("The page closed one of the six.");
   streams[0].disconnect();
   const freed = performance.now();
   const came = await stage.until(() => seventh.counts.live > 0 && button.answered !== null, FREE_S_MAX);
   const waited_s = ((freed - asked) / 1_000).toFixed(1);
   const after_s = ((performance.now() - freed) / 1_000).toFixed(1);
   return {
-    caption: `The lanes while ${CONNECTIONS_MAX} streams were open, and now`,
+    caption: `The lanes while ${CONNECTIONS_MAX} streams were open, and the lanes now`,
     columns: ["lane", `lines after ${STALL_S} s`, "state then", "lines now", "state now"],
     rows: () =>
       during.map(({ lane, live, state }) => [
@@ -83,11 +83,11 @@ async function play(stage) {
       button: buttonWaited ? "waits too" : "is answered",
     },
     conclusion: [
-      `The seventh stream waited ${waited_s} s inside the browser: the server never saw its request. ` +
-        (came ? `When one of the six was closed, its first line came within ${after_s} s.` : "It still waits."),
-      `A button pressed meanwhile ${buttonWaited ? "waited as well" : "was answered at once"}. The WebSocket showed ` +
-        `${during[0].live} lines by then: browsers count sockets apart.`,
-      "The lanes keep all six still, so the buttons that ask the server wait. Disconnect a lane, or leave the lesson.",
+      `The seventh stream waited ${waited_s} s inside the browser. Meanwhile the server did not see its request. ` +
+        (came ? `After the page closed one of the six, the first line came within ${after_s} s.` : "It still waits."),
+      `A request like that of a button ${buttonWaited ? "waited as well" : "was answered at once"}. The WebSocket showed ` +
+        `${during[0].live} lines by then, because browsers count WebSockets separately.`,
+      "The lanes still hold all six connections, so buttons that send a request wait. Disconnect a lane, or leave the lesson.",
     ],
   };
 }

@@ -1,21 +1,21 @@
-// The stage of a lesson: deployments that it creates, lanes that it opens, time that it lets pass.
+// The stage of a lesson: it creates deployments, opens lanes, and lets time pass.
 //
-// Everything that a lesson makes on the server is gone when the lesson is left.
+// When the visitor leaves the lesson, the stage deletes everything that the lesson made on the server.
 
 import { Backoff, sleep } from "../backoff.js";
 import { call } from "../call.js";
 import { problemOf } from "../refusal.js";
 
-/** How long a server that is away is asked again to forget a lesson, and the first wait. */
+/** How long the stage tries to delete a lesson on a server that is away, and the ceiling of its first wait. */
 const TIDY_MS_MAX = 60_000;
 const TIDY_FIRST_MS = 500;
 /** How long lines may take to be appended. */
 const PUBLISH_MS_MAX = 10_000;
-/** How long lanes may take to connect. A short poll is live with its second answer, 10 s later at the most. */
+/** How long lanes may take to connect. A short poll is live after at most one interval, 10 s. */
 const READY_S_MAX = 20;
-/** And the server to tell what it counted. */
+/** How long the server may take to send its clock and its first counts. */
 const COUNTED_S_MAX = 5;
-/** How often a condition is looked at. */
+/** How often a condition is checked. */
 const LOOK_MS = 100;
 
 export class Stage {
@@ -23,12 +23,12 @@ export class Stage {
   say;
   #signal;
   #made = [];
-  /** Lanes that are being measured. */
+  /** Lanes of the measurement. */
   #measured = [];
-  /** Where sliders and timeline stood before; null once they stand there again. */
+  /** Positions of sliders and timeline before the lesson; null after they are restored. */
   #before;
 
-  /** `view` shows the lanes; `say(text, left)` tells what is going on; `signal` ends the lesson. */
+  /** `view` shows the lanes. `say(text, left)` tells the visitor what happens. `signal` ends the lesson. */
   constructor(view, signal, say) {
     this.view = view;
     this.#before = { ...view.settings, span_s: view.span_s };
@@ -36,7 +36,7 @@ export class Stage {
     this.say = say;
   }
 
-  /** A deployment of this lesson; its id. */
+  /** Creates a deployment of this lesson. Returns its id. */
   async create(name, source) {
     const { id } = await call("/api/deployments", { method: "POST", body: { name, ...(source && { source }) } });
     this.#made.push(`/api/deployments/${id}`);
@@ -45,13 +45,13 @@ export class Stage {
     return id;
   }
 
-  /** Shows a deployment, with a lane for each of these transports that the server has. */
+  /** Shows a deployment with a lane for each of `transports` that the server offers. */
   open(id, transports) {
     document.getElementById("lanes").classList.remove("before");
     this.view.open(id, { transports });
   }
 
-  /** A call of the lab. Remembers what `undo` takes back: a path to delete. */
+  /** Calls the lab. `undo(answer)` returns a path that `tidy` deletes, or null. */
   async lab(method, path, body, undo = () => null) {
     const answer = await call(path, { method, body });
     const made = undo(answer);
@@ -61,7 +61,7 @@ export class Stage {
     return answer;
   }
 
-  /** Lines of our own. */
+  /** Publishes lines of the lesson. */
   async publish(id, lines) {
     const headers = { "Content-Type": "application/x-ndjson" };
     const body = lines.map((text) => JSON.stringify({ text })).join("\n");
@@ -70,7 +70,7 @@ export class Stage {
     if (!response.ok) throw new Error((await problemOf(response)).detail);
   }
 
-  /** Publishes lines at random times, `rate_hz` of them a second on average (a Poisson process), for so many seconds. */
+  /** Publishes lines at random times for `seconds`, on average `rate_hz` a second (a Poisson process). */
   async feed(id, rate_hz, seconds, text) {
     const began = performance.now();
     let due_s = 0;
@@ -84,7 +84,7 @@ export class Stage {
     }
   }
 
-  /** Lets seconds pass, and counts them down. */
+  /** Lets seconds pass and counts them down. */
   async seconds(count, text) {
     for (let left = count; left > 0; left -= 1) {
       this.say(text, `${Math.ceil(left)} s`);
@@ -93,13 +93,13 @@ export class Stage {
     this.say("");
   }
 
-  /** Lets seconds pass in silence. */
+  /** Lets seconds pass without a text. */
   async pass(seconds) {
     await sleep(seconds * 1_000, this.#signal);
     this.#go();
   }
 
-  /** Waits for a condition, at most so many seconds; whether it came. */
+  /** Waits for a condition, at most `seconds_max`. Returns whether it was met. */
   async until(condition, seconds_max) {
     const end = performance.now() + seconds_max * 1_000;
     while (!condition()) {
@@ -109,8 +109,8 @@ export class Stage {
     return true;
   }
 
-  /** Waits until every lane follows: of one that does not, nothing would be measured. From then on each must be left as
-   *  it is until the lesson has ended. */
+  /** Waits until every lane is live; otherwise there would be nothing to measure. From then on the lesson stops when a
+   *  lane is disconnected or removed. */
   async ready() {
     this.say("The lanes connect.");
     const { lanes } = this.view;
@@ -124,15 +124,15 @@ export class Stage {
     this.#measured = lanes;
   }
 
-  /** Waits for the server's clock and its count of what it took to get here, which must not come when we have begun. Behind
-   *  a proxy that lets no sockets through they never come; the lesson does without. */
+  /** Waits for the server's clock and its counts so far, which must not arrive during the measurement. Behind a proxy
+   *  that blocks WebSockets they never arrive, and the lesson goes on without them. */
   async counted() {
     const { view } = this;
     await this.until(() => view.clock !== null && view.lanes.every(({ counted }) => counted !== null), COUNTED_S_MAX);
   }
 
-  /** Deletes what was made, the latest first, also when the page is being closed; sliders and timeline go back to where
-   *  they were. What was still being made is deleted by a second call, when another lesson may have moved them. */
+  /** Deletes what the lesson made, the latest first, and restores sliders and timeline. It also runs when the page is
+   *  closed. A second call deletes what was still being created; it leaves sliders and timeline alone. */
   tidy() {
     for (const path of this.#made.reverse()) remove(path);
     this.#made = [];
@@ -143,7 +143,7 @@ export class Stage {
     this.#before = null;
   }
 
-  /** A lesson that was left goes no further, nor one that would measure what is not there. */
+  /** Stops the lesson when the visitor has left it or a measured lane is gone. */
   #go() {
     this.#signal.throwIfAborted();
     const { lanes } = this.view;
@@ -152,7 +152,7 @@ export class Stage {
   }
 }
 
-/** The server may be away, by the lesson's own doing. */
+/** Deletes a path. The server may be away because of the lesson, so this tries again. */
 async function remove(path) {
   const patience = AbortSignal.timeout(TIDY_MS_MAX);
   const backoff = new Backoff(TIDY_FIRST_MS);

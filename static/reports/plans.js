@@ -1,8 +1,8 @@
-// The plans that can be started: each with its question, how much it is, and one button; or why it cannot be started.
+// The list of plans: each has its question, its size and a button that starts it, or the reason why it cannot start.
 
 const element = (id) => document.getElementById(id);
 
-/** Shows the plans; `start(name)` is called by their buttons. */
+/** Shows the plans. Their buttons call `start(name)`. */
 export function showPlans(plans, start) {
   element("plans-list").replaceChildren(
     ...plans.map(({ name, question, size, runs, estimate_s, problem }) => {
@@ -11,22 +11,22 @@ export function showPlans(plans, start) {
       row.querySelector("h3").textContent = name;
       row.querySelector("p").textContent = problem ?? question;
       if (problem !== null) {
-        row.querySelector("span").textContent = "It cannot be started.";
+        row.querySelector("span").textContent = "This plan cannot start.";
         row.querySelector("button").remove();
         return row;
       }
       row.querySelector("span").textContent = `${runs} ${runs === 1 ? "run" : "runs"}, ${about(estimate_s)}`;
       const button = row.querySelector("button");
-      // A plan that has no short form is short, or cannot be made so.
+      // This plan has no smoke size, its short form.
       if (size === "full") button.textContent = "Start";
-      button.ariaLabel = `${button.textContent} of ${name}`;
+      button.ariaLabel = `${button.textContent}: ${name}`;
       button.addEventListener("click", () => start(name));
       return row;
     }),
   );
 }
 
-/** One run at a time: its figures are the machine's. */
+/** Enables the buttons. Only one run at a time may use the machine, or the figures would be wrong. */
 export function letStart(isFree) {
   for (const button of element("plans-list").querySelectorAll("button")) button.disabled = !isFree;
 }

@@ -1,19 +1,19 @@
-// The results that are on the server's disk: one row per folder, its report and its files as links.
+// The results on the disk of the server: one row per folder, with links to its report and its files.
 
-/** The page that a run leaves. */
+/** The report that a run writes. */
 export const REPORT = "report.html";
-/** In this order; a word that is not known here comes behind them. */
+/** Verdicts in the order of the page. An unknown verdict comes last. */
 const VERDICTS = ["ok", "unresolved", "invalid"];
 
 const element = (id) => document.getElementById(id);
 
-/** Where a file of a results folder is. */
+/** Returns the address of a file in a results folder. */
 export function fileHref(folder, file) {
   const path = `${folder}/${file}`.split("/").map(encodeURIComponent).join("/");
   return `/api/lab/results/${path}`;
 }
 
-/** Shows the folders, newest first. A row is made again only when its folder changed: a refresh takes no focus. */
+/** Shows the folders, newest first. A row is built again only when its folder changed, so the focus stays. */
 export function showResults(results, listedMax) {
   const list = element("results-list");
   const known = new Map([...list.rows].map((row) => [row.dataset.is, row]));
@@ -23,7 +23,7 @@ export function showResults(results, listedMax) {
   element("results-table").hidden = element("results-legend").hidden = rows.length === 0;
   element("results-empty").hidden = rows.length > 0;
   element("results-older").hidden = rows.length < listedMax;
-  element("results-older").textContent = `The newest ${listedMax} are listed.`;
+  element("results-older").textContent = `The list has the newest ${listedMax} results.`;
 }
 
 function newRow(result) {
@@ -32,7 +32,7 @@ function newRow(result) {
   row.dataset.is = JSON.stringify(result);
   row.dataset.folder = folder;
   const [name, asked, wrong] = row.cells[0].children;
-  // Of a folder that cannot be read, its name is all that is known.
+  // If a folder cannot be read, the page knows only its name.
   name.textContent = plan ?? folder;
   asked.textContent = question ?? "";
   wrong.textContent = problem ?? "";
@@ -43,7 +43,7 @@ function newRow(result) {
   return row;
 }
 
-/** A moment as this reader writes it; what is no moment stays as it is. */
+/** Shows a time in the visitor's format. A text that is not a time stays as it is. */
 function showTime(time, started) {
   const moment = new Date(started ?? NaN);
   if (Number.isNaN(moment.getTime())) {
@@ -55,7 +55,7 @@ function showTime(time, started) {
   time.title = started;
 }
 
-/** `5 ok`, `1 invalid`: the word says it, the colour repeats it. */
+/** Makes `5 ok`, `1 invalid`: the word carries the meaning, and the colour repeats it. */
 function verdictItems(runs, verdicts) {
   const rank = ([name]) => (VERDICTS.includes(name) ? VERDICTS.indexOf(name) : VERDICTS.length);
   const some = Object.entries(verdicts).filter(([, count]) => count > 0);
@@ -68,7 +68,7 @@ function verdictItems(runs, verdicts) {
   });
 }
 
-/** The report to read, each CSV file to keep; a screen reader is told whose they are. */
+/** Makes links to the report and to each CSV file. Their labels name the folder for screen readers. */
 function fileItems(folder, files) {
   const links = [];
   if (files.includes(REPORT)) {

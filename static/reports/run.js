@@ -1,7 +1,7 @@
-// The run: started, watched and cancelled here; its figures come from the server over an `EventSource`.
+// The run: the page starts, watches and cancels it; its progress comes over an `EventSource`.
 //
-// The browser has six connections to a server, and this takes one: it is open only while a run is under way and
-// its view is looked at, and it waits while the other tabs keep all but the last, which is for buttons.
+// A browser opens six connections to a server, and this stream takes one. It is open only during a run and while its
+// view is shown. It waits while other tabs hold all connections but the last, which is for buttons.
 
 import { Refused, call } from "../call.js";
 import { count } from "../figures.js";
@@ -11,19 +11,19 @@ const PROGRESS = "/api/lab/runs/progress";
 
 const element = (id) => document.getElementById(id);
 
-/** Writes only what changed, so that a screen reader is not told the same again. */
+/** Writes only what changed, so that a screen reader does not repeat it. */
 function write(id, text) {
   if (element(id).textContent !== text) element(id).textContent = text;
 }
 
 export class RunView {
-  /** Ends the stream of figures, or the wait for a connection; null unless a run is under way. */
+  /** Ends the stream of progress, or the wait for a connection; null while there is no run. */
   #watching = null;
-  /** Whether its figures come. */
+  /** Whether the stream of progress is open. */
   #isWatched = false;
-  /** The folder of the run that ended, until its report was found there. */
+  /** The folder of the run that ended, until its report is found there. */
   #folder = null;
-  /** One per time that the view is looked at; null between two. */
+  /** An object for each visit of the view; null between two visits. */
   #visit = null;
   /** `none`, `starting`, `running`, `cancelling` or `ended`. */
   #state = "none";
@@ -31,7 +31,8 @@ export class RunView {
   #changed;
   #ended;
 
-  /** `held` counts the stream; `changed(isUnderWay)` is called when a run begins or ends, `ended()` when there may be new results. */
+  /** `held` counts the stream. The view calls `changed(isUnderWay)` when a run begins or ends, and `ended()` when results
+   *  may be new. */
   constructor(held, changed, ended) {
     this.#held = held;
     this.#changed = changed;
@@ -47,7 +48,7 @@ export class RunView {
     this.#visit = {};
     this.#enter("none");
     write("run-plan", "");
-    write("run-state", "None is under way.");
+    write("run-state", "There is no run now.");
     write("run-problem", "");
     element("run-end").hidden = true;
   }
@@ -57,8 +58,8 @@ export class RunView {
     this.#hangUp();
   }
 
-  /** The newest run, as the server knows it: one that another tab started, or that ended while nobody looked. Undefined
-   *  when it knows of none. */
+  /** Takes the newest run of the server; undefined when it knows no run. Another tab may have started it, or it may have
+   *  ended while this view was closed. */
   learn(newest) {
     const isBlind = !this.#isWatched && ["running", "cancelling"].includes(this.#state);
     if (newest === undefined) {
@@ -71,7 +72,7 @@ export class RunView {
     }
   }
 
-  /** Links to the report of the run that ended, once the list of results has it. */
+  /** Links to the report of the run that ended, as soon as the list of results has it. */
   findReport(results) {
     if (this.#folder === null) return;
     const isThere = results.some(({ folder, files }) => folder === this.#folder && files.includes(REPORT));
@@ -90,27 +91,27 @@ export class RunView {
     write("run-plan", plan);
     write("run-state", "Starting.");
     write("run-problem", "");
-    // The button that was pressed cannot keep the focus: it waits for the end of the run.
+    // The pressed button is disabled during the run, so it cannot keep the focus.
     element("run").focus();
     const error = await call("/api/lab/runs", { method: "POST", body: { plan } }).then(() => null, (error) => error);
-    // Who went elsewhere meanwhile must find no connection open; coming back finds the run.
+    // A visitor who has left this view needs no stream. When the view opens again, it finds the run.
     if (visit !== this.#visit) return;
     if (error === null) {
       this.#follow(plan);
     } else {
       write("run-problem", error.message);
-      // Somebody else's run is under way: then this is what is to be seen.
+      // Another run is going on: show that one.
       if (error instanceof Refused && error.status === 409) return this.#follow(null);
       this.#enter("none");
-      write("run-state", "None was started.");
+      write("run-state", "The run was not started.");
     }
   }
 
   #follow(plan) {
     this.#enter("running");
     write("run-plan", plan ?? "");
-    write("run-state", "Under way.");
-    // Without a value the bar moves and claims nothing.
+    write("run-state", "The run is going on.");
+    // Without a value the bar moves but shows no share.
     element("run-progress").removeAttribute("value");
     write("run-lines", "");
     element("run-end").hidden = true;
@@ -119,7 +120,7 @@ export class RunView {
 
   async #watch() {
     const { signal } = (this.#watching = new AbortController());
-    if (!this.#held.allows(1)) write("run-state", "Under way; shown once other tabs leave this browser a connection.");
+    if (!this.#held.allows(1)) write("run-state", "The run is going on. This page shows it when other tabs free a connection.");
     if (!(await this.#held.take(1, signal)) || signal.aborted) return;
     const source = new EventSource(PROGRESS);
     this.#isWatched = true;
@@ -135,7 +136,7 @@ export class RunView {
       write("run-state", run === 0 ? `Calibrating, before the first of ${runs} runs` : `Run ${run} of ${runs}: ${run_id}`);
     }
     if (run === 0) return;
-    // Nothing is expected until the run's own server is up.
+    // No line is expected until the server of the run is up.
     const share = expected > 0 ? Math.min(received / expected, 1) : 0;
     element("run-progress").value = (run - 1 + share) / runs;
     write("run-lines", expected > 0 ? `${count(received)} of ${count(expected)} lines of this run` : "");
@@ -149,32 +150,32 @@ export class RunView {
     element("run").dataset.exit = exit;
     element("run-end").hidden = false;
     element("run-report").hidden = true;
-    write("run-no-report", folder === null ? "It left no results." : "");
+    write("run-no-report", folder === null ? "The run left no results." : "");
     this.#folder = folder;
     this.#ended();
   }
 
-  /** EventSource tries again by itself, unless the server refused it: then the run went with the server. */
+  /** An EventSource tries again by itself, unless the server refused it. Then the run ended with its server. */
   #broke(source) {
-    if (source.readyState !== EventSource.CLOSED) return write("run-state", "The connection broke; trying again.");
+    if (source.readyState !== EventSource.CLOSED) return write("run-state", "The connection broke. The page tries again.");
     this.#lose();
   }
 
   #lose() {
     this.#hangUp();
     this.#enter("none");
-    write("run-state", "The server knows of no run any more; what was written is in the list.");
+    write("run-state", "The server does not know this run any more. The list has what it wrote.");
     this.#ended();
   }
 
   async #cancel() {
     this.#enter("cancelling");
-    write("run-state", "Cancelling: what was measured is being written.");
+    write("run-state", "Cancelling: the run writes what it has measured.");
     write("run-problem", "");
     try {
       await call("/api/lab/runs", { method: "DELETE" });
     } catch (error) {
-      // It may have ended in the same moment.
+      // The run may have ended in the same moment.
       if (this.#state !== "cancelling") return;
       write("run-problem", error.message);
       this.#enter("running");
@@ -192,7 +193,7 @@ export class RunView {
     this.#state = state;
     element("run").dataset.state = state;
     delete element("run").dataset.exit;
-    // A button that goes takes the focus with it.
+    // The hidden button cannot keep the focus.
     if (state !== "running" && document.activeElement === element("run-cancel")) element("run").focus();
     element("run-cancel").hidden = state !== "running";
     element("run-meter").hidden = !this.isUnderWay;

@@ -1,22 +1,22 @@
 // Long polling: the server waits once.
 //
-// Ask, and the answer comes when there is news, or when the hold expires and there is none. Then ask again at
-// once. Between answer and question nobody is waiting: news of that moment comes with the next answer.
+// The client asks. The answer comes when the log has a new line, or when the hold expires without one. Then the client
+// asks again at once. A line that is appended between an answer and the next request comes with the next answer.
 
 import { Backoff, sleep } from "../backoff.js";
 import { refusalOf } from "../refusal.js";
 
-/** Why there is no ping: shown where the button is disabled. */
-export const pingRefusal = "a held question cannot carry another one; it is answered once.";
+/** Why there is no ping. The page shows this beside the disabled button. */
+export const pingRefusal = "a held request gets one answer and carries no further question.";
 
-/** Requests that the server holds open for us: a browser has six connections for them. */
+/** Requests that the server holds open for this client. A browser has six connections for them. */
 export const heldRequests = 1;
 
-/** How much longer than the hold we wait: the server must be the one that ends it. */
+/** The client waits this much longer than the hold, because the server must end the hold. */
 const MARGIN_S = 10;
 const FIRST_CEILING_MS = 500;
 
-/** Follows `target` from `target.from`; each batch goes to `onBatch`. */
+/** Follows `target` from `target.from`. Each batch goes to `onBatch`. */
 export function subscribe(target, onBatch) {
   const abort = new AbortController();
   follow(target, onBatch, abort.signal);
@@ -30,10 +30,10 @@ export function subscribe(target, onBatch) {
 async function follow(target, onBatch, signal) {
   const backoff = new Backoff(FIRST_CEILING_MS);
   let cursor = target.from;
-  // The first question is not held: its answer says at once that the server is there.
+  // The first request is not held: its answer shows at once that the server is there.
   let hold_s = 0;
 
-  // No sleep but after failures: the next question leaves as soon as the last answer is read.
+  // The client sleeps only after failures. The next request leaves as soon as the last answer is read.
   while (!signal.aborted) {
     const exchange = target.wire.asked();
     const answer = await ask(target, cursor, hold_s, signal);
@@ -57,15 +57,15 @@ async function follow(target, onBatch, signal) {
   }
 }
 
-/** One question, one answer. */
+/** Sends one request and reads its answer. */
 async function ask(target, cursor, hold_s, signal) {
   try {
     const response = await fetch(`${target.path}?from=${cursor}&wait=${hold_s}${target.query}`, {
-      // A question that is asked again word for word must not be answered from the browser's cache.
+      // The next request may be equal to the last one: it must not be answered from the browser's cache.
       cache: "no-store",
       signal: AbortSignal.any([signal, AbortSignal.timeout((hold_s + MARGIN_S) * 1_000)]),
     });
-    // The hold expired. There is no body, but the entity tag says where we are.
+    // The hold expired. There is no body, but the entity tag holds the cursor.
     if (response.status === 204) {
       return { state: "answered", outcome: "timeout", cursor: cursorOf(response.headers.get("etag")) };
     }
@@ -78,7 +78,7 @@ async function ask(target, cursor, hold_s, signal) {
   }
 }
 
-/** The cursor inside an entity tag: without `W/`, quotes and `.end`. */
+/** Takes the cursor out of an entity tag: without `W/`, quotes and `.end`. */
 function cursorOf(entityTag) {
   return entityTag?.match(/^(?:W\/)?"(.+?)(?:\.end)?"$/)?.[1];
 }

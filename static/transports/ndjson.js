@@ -1,24 +1,24 @@
 // NDJSON: the server waits for ever, one JSON object per line of an endless body.
 //
-// The plainest stream there is: read the body, split at LF, parse each piece. There is no browser object that
-// does it, and none is needed. A last record says why the stream ended; without one it was cut.
+// This is the plainest stream: read the body, split it at LF, parse each piece. Browsers have no object for it, and the
+// page needs none. The last record says why the stream ended. A stream without such a record was cut.
 
 import { Backoff, sleep } from "../backoff.js";
 import { refusalOf } from "../refusal.js";
 
-/** Why there is no ping: shown where the button is disabled. */
-export const pingRefusal = "the request is over, only its answer goes on; nothing can be asked on it.";
+/** Why there is no ping. The page shows this beside the disabled button. */
+export const pingRefusal = "the request is over and only its answer goes on; the client cannot send on it.";
 
-/** Requests that the server holds open for us: a browser has six connections for them. */
+/** Requests that the server holds open for this client. A browser has six connections for them. */
 export const heldRequests = 1;
 
-/** Two heartbeats of a server that keeps to 15 s, and some: a stream silent for longer is dead. */
+/** A stream that is silent for longer is dead: the time of two heartbeats, 15 s each by default, and a margin. */
 const SILENCE_MS_MAX = 35_000;
-/** A record is one line of at most 1 MiB, six times as long if every character is escaped. */
+/** A record is one line of at most 1 MiB, or six times as long when every character is escaped. */
 const RECORD_CHARS_MAX = 8 * 1024 * 1024;
 const FIRST_CEILING_MS = 500;
 
-/** Follows `target` from `target.from`; the lines that arrived together go to `onBatch` together. */
+/** Follows `target` from `target.from`. Lines that arrived together go to `onBatch` together. */
 export function subscribe(target, onBatch) {
   const abort = new AbortController();
   follow(target, onBatch, abort.signal);
@@ -44,9 +44,9 @@ async function follow(target, onBatch, signal) {
   }
 }
 
-/** One request and its answer, to the end; says how it ended. `position.cursor` moves with the lines. */
+/** Sends one request, reads its answer to the end, and returns how it ended. `position.cursor` moves with the lines. */
 async function stream(target, position, onBatch, backoff, exchange, signal) {
-  // Closing this closes the connection, whether we are asked to or the stream fell silent.
+  // Aborting this closes the connection: when the caller unsubscribes, and when the stream fell silent.
   const request = new AbortController();
   const close = () => request.abort();
   signal.addEventListener("abort", close);
@@ -58,25 +58,25 @@ async function stream(target, position, onBatch, backoff, exchange, signal) {
     });
     if (response.status !== 200) return await refusalOf(response);
     exchange.opened();
-    // Chunks end anywhere, also inside a character: the decoder keeps its first bytes for the next chunk.
+    // A chunk may end inside a character. The decoder keeps the first bytes of that character for the next chunk.
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let unfinished = "";
     for (;;) {
       const { value, done } = await reader.read();
       if (signal.aborted) return { state: "later" };
-      // The body's proper end, but no record said goodbye: a server that is stopping. Come back.
+      // The body ended properly, but without a goodbye: the server is stopping. The client comes back.
       if (done) return { state: "later", detail: "the stream ended without a goodbye" };
-      // Blank lines are signs of life; any byte is.
+      // Every byte is a sign of life; a blank line is a heartbeat.
       clearTimeout(watchdog);
       watchdog = setTimeout(close, SILENCE_MS_MAX);
       const records = (unfinished + value).split("\n");
       unfinished = records.pop();
-      if (unfinished.length > RECORD_CHARS_MAX) return { state: "refused", detail: "a record without end" };
+      if (unfinished.length > RECORD_CHARS_MAX) return { state: "refused", detail: "the server sent a record that is too long" };
       const end = take(records, target, position, onBatch, backoff);
       if (end) return end;
     }
   } catch (error) {
-    // Also a body that was cut before its final chunk: what stands in `unfinished` comes again.
+    // A body that was cut before its final chunk comes here too. The server sends what is in `unfinished` again.
     return { state: "later", detail: `the stream was cut: ${error.message}` };
   } finally {
     clearTimeout(watchdog);
@@ -85,7 +85,7 @@ async function stream(target, position, onBatch, backoff, exchange, signal) {
   }
 }
 
-/** The whole records of one chunk. Returns the end if one of them was a goodbye. */
+/** Takes the whole records of one chunk. Returns the end if a record was a goodbye. */
 function take(records, target, position, onBatch, backoff) {
   const lines = [];
   let end = null;
@@ -99,7 +99,7 @@ function take(records, target, position, onBatch, backoff) {
     else if (record.deleted) end = { state: "deleted" };
     else if (record.seq !== undefined) lines.push(record);
   }
-  // A record carries its line's number; with the epoch of the cursor before it, that is the cursor behind it.
+  // A record has the number of its line. With the epoch of the cursor before, it makes the cursor after the line.
   const last = lines.at(-1);
   if (last) target.wire.pushed(lines.length);
   if (last) position.cursor = `${position.cursor.split(".")[0]}.${last.seq}`;

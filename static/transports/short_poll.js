@@ -1,22 +1,22 @@
 // Short polling: the client waits, between requests.
 //
-// Ask, get an answer at once, sleep, ask again. Nothing is held open for us on the server; the price is that most
-// questions have no news, and news waits for the next question.
+// The client asks, gets an answer at once, sleeps, and asks again. The server holds nothing open for it. The price:
+// many answers have no line, and a new line waits for the next request.
 
 import { Backoff, sleep } from "../backoff.js";
 import { refusalOf } from "../refusal.js";
 
-/** Why there is no ping: shown where the button is disabled. */
-export const pingRefusal = "between polls there is no connection; each answer is a round trip.";
+/** Why there is no ping. The page shows this beside the disabled button. */
+export const pingRefusal = "between two polls nothing is open; each poll is a round trip of its own.";
 
-/** Requests that the server holds open for us: none, it answers at once. */
+/** Requests that the server holds open for this client: none, because it answers at once. */
 export const heldRequests = 0;
 
-/** An answer that comes at once is late after this. */
+/** The server answers at once, so an answer is late after this time. */
 const ANSWER_TIMEOUT_MS = 10_000;
 const FIRST_CEILING_MS = 500;
 
-/** Follows `target` from `target.from`; each batch with lines or the end goes to `onBatch`. */
+/** Follows `target` from `target.from`. Each batch that has lines, or the end of the log, goes to `onBatch`. */
 export function subscribe(target, onBatch) {
   const abort = new AbortController();
   follow(target, onBatch, abort.signal);
@@ -31,10 +31,10 @@ async function follow(target, onBatch, signal) {
   const backoff = new Backoff(FIRST_CEILING_MS);
   let cursor = target.from;
   let entityTag = null;
-  // First after a random part of the interval: pages opened together must not ask together for ever.
+  // The first request leaves after a random part of the interval, so pages that open together do not ask together.
   let wait_ms = Math.random() * target.settings.interval_ms;
 
-  // This sleep is the whole difference to long polling: there, the server does the waiting.
+  // This sleep is the whole difference from long polling, where the server waits instead.
   while (await sleep(wait_ms, signal)) {
     const asked = performance.now();
     const exchange = target.wire.asked();
@@ -50,32 +50,32 @@ async function follow(target, onBatch, signal) {
 
     backoff.succeeded();
     target.onState("live");
-    // Back to the schedule. Ticks that passed while an answer was late are skipped, not made up for.
+    // The next request follows the schedule. Ticks that passed during a late answer are skipped.
     const { interval_ms } = target.settings;
     wait_ms = interval_ms - ((performance.now() - asked) % interval_ms);
     const { batch } = answer;
     if (!batch) continue; // 304
     entityTag = answer.entityTag;
-    // Also an empty answer tells where we are: the next question starts there.
+    // An empty answer has a cursor too: the next request starts there.
     cursor = batch.next;
-    // The answer was cut at its bound: what is left is asked for now, not an interval later.
+    // The server has more lines than fit into one answer: ask for them now, without an interval between.
     if (batch.more) wait_ms = 0;
     if (batch.lines.length > 0 || batch.finished) onBatch(batch);
     if (batch.finished) return;
   }
 }
 
-/** One question, one answer. */
+/** Sends one request and reads its answer. */
 async function ask(target, cursor, entityTag, signal) {
   try {
     const response = await fetch(`${target.path}?from=${cursor}${target.query}`, {
-      // The entity tag of the last answer: "tell me only if something changed since".
+      // The entity tag of the last answer: send a body only if the log changed since.
       headers: entityTag ? { "If-None-Match": entityTag } : {},
-      // Else the browser answers from its own cache, and a script sees that 200 instead of the 304.
+      // Without this the browser may answer from its cache: the script would see 200 instead of 304.
       cache: "no-store",
       signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
     });
-    // Our tag still holds: nothing happened, and the server sent no body to say so.
+    // The tag still holds: there is no new line, and the answer has no body.
     if (response.status === 304) return { state: "answered", outcome: "empty" };
     if (response.status !== 200) return await refusalOf(response);
     const batch = await response.json();

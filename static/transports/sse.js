@@ -1,21 +1,21 @@
 // Server-sent events: the server waits for ever, and browsers reconnect by themselves.
 //
-// One question, and an answer that does not end: events as text (WHATWG HTML §9.2). Each carries an id, which is
-// our cursor. When the connection ends without a goodbye, `EventSource` waits the time the server asked for
-// (`retry:`) and comes back with the last id in `Last-Event-ID`: for the browser, that is all of it.
+// The client sends one request, and the answer does not end: it is events as text (WHATWG HTML §9.2). Each event has an
+// id, which is the cursor. When the connection ends without a goodbye, `EventSource` waits as long as the server asked
+// for (`retry:`). Then it comes back with the last id in `Last-Event-ID`. The page needs no code for that.
 
 import { Backoff, sleep } from "../backoff.js";
 import { askWhy } from "../refusal.js";
 
-/** Why there is no ping: shown where the button is disabled. */
-export const pingRefusal = "an EventSource only receives; nothing can be asked on it.";
+/** Why there is no ping. The page shows this beside the disabled button. */
+export const pingRefusal = "an EventSource only receives; it cannot send.";
 
-/** Requests that the server holds open for us: a browser has six connections for them. */
+/** Requests that the server holds open for this client. A browser has six connections for them. */
 export const heldRequests = 1;
 
 const FIRST_CEILING_MS = 500;
 
-/** Follows `target` from `target.from`; each line, and the end, goes to `onBatch`. */
+/** Follows `target` from `target.from`. Each line, and the end of the log, goes to `onBatch`. */
 export function subscribe(target, onBatch) {
   const abort = new AbortController();
   const backoff = new Backoff(FIRST_CEILING_MS);
@@ -25,15 +25,15 @@ export function subscribe(target, onBatch) {
 
   function open() {
     exchange = target.wire.asked();
-    // A first request says where to start in its query. On the browser's own reconnects the query is still the
+    // The query of the first request says where to start. When the browser reconnects by itself the query is still the
     // same, but `Last-Event-ID` wins over it.
     source = new EventSource(`${target.path}?from=${cursor}${target.query}`);
     source.addEventListener("open", () => {
-      // The browser's own reconnect: when it asked is hidden from scripts, that it was answered is not.
+      // When the browser reconnects by itself, scripts see the answer but not the time of the request.
       exchange ??= target.wire.asked();
       exchange.opened();
     });
-    // Heartbeats are comments, which scripts never see: a connection that died in silence is found by TCP alone.
+    // Heartbeats are comments, and scripts never see them. So only TCP notices a connection that died in silence.
     source.addEventListener("hello", (event) => {
       backoff.succeeded();
       cursor = event.lastEventId;
@@ -46,7 +46,7 @@ export function subscribe(target, onBatch) {
       target.wire.pushed(1);
       onBatch({ lines: [line], next: cursor, more: false, finished: false });
     });
-    // Each goodbye is followed by the end of the body, after which an open EventSource would come back: close it.
+    // The body ends after a goodbye, and an open EventSource would then come back. So each goodbye closes it.
     source.addEventListener("finished", (event) => {
       unsubscribe();
       onBatch({ lines: [], next: event.lastEventId, more: false, finished: true });
@@ -70,8 +70,8 @@ export function subscribe(target, onBatch) {
     });
   }
 
-  // CLOSED: the answer was no stream, so the browser gave up for good. 204 (the log is over), 404, 410 or an
-  // error of a proxy: an EventSource tells none of them, the regular API does.
+  // CLOSED: the answer was not a stream, so the browser gave up for good. It may be a 204 (the log is over), a 404, a
+  // 410 or an error of a proxy. An EventSource does not tell which one; the regular API does.
   async function closed() {
     const why = await askWhy(target, cursor, abort.signal);
     if (abort.signal.aborted) return;

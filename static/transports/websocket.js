@@ -1,26 +1,26 @@
 // WebSocket: the server waits for ever, on a connection that both sides may write to.
 //
-// One HTTP request is upgraded (RFC 6455). From then on there are no requests and no headers: each line of the
-// log is one text frame. Nothing reconnects by itself and no frame carries an id, so position, back-off and
-// watchdog are ours to keep.
+// One HTTP request is upgraded (RFC 6455). From then on there are no requests and no headers: each line of the log is
+// one text frame. A WebSocket does not reconnect by itself, and its frames have no id. So this module keeps position,
+// back-off and watchdog.
 
 import { Backoff, sleep } from "../backoff.js";
 import { askWhy } from "../refusal.js";
 import { hangUp } from "../sockets.js";
 
-/** Nothing stands against a ping: both sides may write. */
+/** A ping is possible: both sides may write. */
 export const pingRefusal = null;
 
-/** Requests that the server holds open for us: none. Browsers count sockets apart from their six connections. */
+/** Requests that the server holds open for this client: none. A WebSocket is not one of the browser's six connections. */
 export const heldRequests = 0;
 
-/** A socket that was closed on thousands of pages must not see them all at once: each comes back somewhere in
- *  these five seconds, and after further failures in a ceiling that doubles. */
+/** A restarted server must not see thousands of pages at once. So each page comes back at a random time within five
+ *  seconds. This ceiling doubles with each further failure. */
 const FIRST_CEILING_MS = 5_000;
-/** Before the server says its own or if it says none, and the least: a watchdog is no load. */
+/** Heartbeat while the server has named none, and the shortest one that the watchdog accepts. */
 const HEARTBEAT_S = { absent: 15, min: 1 };
 
-/** Follows `target` from `target.from`; each line, and the end, goes to `onBatch`. */
+/** Follows `target` from `target.from`. Each line, and the end of the log, goes to `onBatch`. */
 export function subscribe(target, onBatch) {
   const abort = new AbortController();
   const backoff = new Backoff(FIRST_CEILING_MS);
@@ -39,10 +39,10 @@ export function subscribe(target, onBatch) {
     opened.addEventListener("open", () => asked.opened({ duplex: true }));
     let subscribed = false;
     let lastFrame = performance.now();
-    // Also over a socket that never opens, or opens and never says hello: no event would tell.
+    // The watchdog also guards a socket that never opens or never says hello, because no event tells of that.
     watch(HEARTBEAT_S.absent * 1_000, () => lastFrame);
     opened.addEventListener("message", (event) => {
-      if (opened !== socket) return; // given up, or closed by us
+      if (opened !== socket) return; // this page gave the socket up or closed it
       lastFrame = performance.now();
       const frame = JSON.parse(event.data);
       if (frame.type === "hello") {
@@ -53,7 +53,7 @@ export function subscribe(target, onBatch) {
         cursor = frame.cursor;
         target.onState("live");
       } else if (frame.type === "line") {
-        // A frame has no cursor: the epoch of the one before and the line's number make it.
+        // A frame has no cursor. The epoch of the cursor before and the number of the line make it.
         cursor = `${cursor.split(".")[0]}.${frame.line.seq}`;
         target.wire.pushed(1);
         onBatch({ lines: [frame.line], next: cursor, more: false, finished: false });
@@ -64,20 +64,20 @@ export function subscribe(target, onBatch) {
         unsubscribe();
         target.onState(frame.type, frame);
       } else if (frame.ref !== undefined) {
-        // Commands are answered in order, and each answer names its command.
+        // The server answers commands in order, and each answer names its command.
         target.wire.heard(frame.type);
         answers.get(frame.ref)?.(frame);
         answers.delete(frame.ref);
       }
     });
-    // Also after an error: a browser says no more than that the socket is closed (1006).
+    // This event also follows an error: the browser says only that the socket is closed (1006).
     opened.addEventListener("close", (event) => {
       if (opened === socket) reconnect(subscribed, event);
     });
   }
 
-  // Ping frames are answered by the browser and hidden from scripts. So after a heartbeat without any frame we
-  // ask by a message, and after another one the connection is dead, whatever TCP thinks of it.
+  // The browser answers ping frames and hides them from scripts. So after a heartbeat without a frame the page sends a
+  // ping as a message. After another silent heartbeat the connection is dead, even if TCP still holds it open.
   function watch(heartbeat_ms, lastFrame) {
     clearInterval(watchdog);
     let asked = 0;
@@ -91,7 +91,7 @@ export function subscribe(target, onBatch) {
 
   async function reconnect(subscribed, { code, reason }) {
     drop();
-    // Refused before the upgrade (404, 410, 503)? The socket does not tell; the regular API does.
+    // The server may have refused the upgrade (404, 410, 503). The socket does not tell; the regular API does.
     const why = subscribed
       ? { state: "later", detail: `the socket was closed (${code}${reason && ` ${reason}`})` }
       : await askWhy(target, cursor, abort.signal);
@@ -107,7 +107,7 @@ export function subscribe(target, onBatch) {
     if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
   }
 
-  /** A command whose answer is awaited: `onAnswer` is given its frame, or null when the socket ends before. */
+  /** Sends a command. `onAnswer` gets the frame of its answer, or null when the socket ends first. */
   function command(fields, onAnswer) {
     const ref = String(++commands);
     answers.set(ref, onAnswer);
@@ -115,20 +115,20 @@ export function subscribe(target, onBatch) {
     send({ ...fields, ref });
   }
 
-  /** Asks for a pong; `onPong` is told the round trip, ms, or null when the socket ended before. */
+  /** Asks for a pong. `onPong` gets the round trip, ms, or null when the socket ends first. */
   function ping(onPong) {
     const sent = performance.now();
     command({ type: "ping" }, (frame) => onPong(frame && performance.now() - sent));
   }
 
-  /** Appends a line to the log that is followed; `onAnswer` is told why not, or null. */
+  /** Appends a line to the log. `onAnswer` gets the reason for a refusal, or null. */
   function publish(text, onAnswer) {
     const { deployment } = target;
-    const cut = { problem: { detail: "the socket was closed before the answer: the line may be there or not" } };
+    const cut = { problem: { detail: "the socket was closed before the answer; check the log for the line" } };
     command({ type: "publish", deployment, text }, (frame) => onAnswer((frame ?? cut).problem?.detail ?? null));
   }
 
-  /** No lines until `resume`, which goes on where this stopped. The pong to a ping that follows is behind the last. */
+  /** Stops the lines until `resume`, which goes on from the same place. A pong to a later ping follows the last line. */
   function pause() {
     target.wire.said("pause");
     send({ type: "pause" });
@@ -145,7 +145,7 @@ export function subscribe(target, onBatch) {
     for (const onAnswer of answers.values()) onAnswer(null);
     answers.clear();
     const dropped = socket;
-    socket = null; // its last events are no longer ours
+    socket = null; // its last events are ignored
     if (dropped) hangUp(dropped);
   }
 

@@ -356,7 +356,9 @@ fn a_server_that_went_down_took_its_run_with_it() {
     start(&page, "slow");
     wait_within(RUN_TIMEOUT, "it runs", || page.text("#run-state").starts_with("Run 1 of 1"));
     lab.restart(&[]);
-    wait_within(RUN_TIMEOUT, "it is told", || page.text("#run-state").contains("knows of no run any more"));
+    wait_within(RUN_TIMEOUT, "it is told", || {
+        page.text("#run-state").contains("does not know this run any more")
+    });
     assert_eq!((page.is_shown("#run-cancel"), streams(&page).0), (false, 0));
     wait_until("the list is fresh", || page.text("#results-note").is_empty());
     assert!(page.is_enabled("[data-plan='tiny'] button"));
