@@ -88,7 +88,7 @@ fn no_curves(folder: &Folder) -> Option<&'static str> {
         (false, _) => None,
         (true, true) => Some("No run has ended yet."),
         (true, false) => {
-            Some("There are no percentile curves: the folder hdr, with the histograms, is not there.")
+            Some("There are no percentile curves: the folder hdr, which holds the histograms, is missing.")
         }
     }
 }
@@ -165,7 +165,7 @@ mod tests {
         let page = page(&results);
         for expected in [
             "<li class=\"bad\">2,000 receipts expected: 12 lost with short-poll and 1,234 duplicated with short-poll.</li>",
-            "2 runs: 1 ok and 1 invalid (left out of all above but the counts of lines). Nothing is said of sse,",
+            "2 runs: 1 ok and 1 invalid (not usable: left out above, except in the counts of lines). Nothing is said of sse",
             "<tr class=\"invalid\"><th scope=\"row\">sse</th>",
             "<strong>sse-1</strong> (invalid): too late",
             "<td class=\"bad\">12</td><td class=\"bad\">1,234</td>",
