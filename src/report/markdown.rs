@@ -3,7 +3,7 @@
 use super::summary::Summary;
 use super::tables::{self, Look, Mark, Table};
 
-/// The document.
+/// Returns the document.
 pub(super) fn render(summary: &Summary) -> String {
     let folder = summary.folder;
     let mut text = format!("## {}\n\n", safe(&folder.plan.question));
@@ -48,7 +48,7 @@ fn table(table: &Table) -> String {
     text
 }
 
-/// Text that means nothing to Markdown: whoever named a plan does not write the README.
+/// Escapes text that would mean something to Markdown: the author of a plan does not write the README.
 fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

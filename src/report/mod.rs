@@ -157,7 +157,7 @@ pub enum ReportError {
     },
     /// The folder holds runs of another plan than the plan `claims`.
     #[error(
-        "the folder is one of plan {found:?}, and claims are judged by runs of the plan {:?}; name a folder that \
+        "the folder holds runs of plan {found:?}, but claims are judged by runs of the plan {:?}; name a folder that \
          `wirelab claims` wrote",
         claims::PLAN
     )]

@@ -186,7 +186,7 @@ fn an_invalid_run_is_no_evidence() {
         for claim in CLAIMS {
             if matches!(judged_by(claim), By::Observations | By::Counts) {
                 let said = why(claim, &runs);
-                assert!(said.starts_with("no run measured it"), "{}: {said}", claim.claim);
+                assert!(said.starts_with("no run measured the figure"), "{}: {said}", claim.claim);
             }
         }
     }
@@ -215,7 +215,7 @@ fn an_interval_that_holds_the_limit_decides_nothing() {
     for run in &mut runs.runs {
         run.empty_ratio = Some(if run.block % 2 == 0 { 0.4 } else { 0.6 });
     }
-    assert_eq!(why(claim, &runs), "the interval holds the limit, 50 %");
+    assert_eq!(why(claim, &runs), "the interval contains the limit, 50 %");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn memory_per_connection_takes_all_four_levels() {
     assert_eq!((measured.points.len(), measured.runs.len()), (RUNS_MIN, RUNS_MIN * LEVELS.len()));
     assert!((measured.value.unwrap() * 1024.0 - 9_000.0 * 1.0035).abs() < 1.0, "{:?}", measured.value);
     runs.runs.retain(|run| run.arm != "n350");
-    assert_eq!(why(claim, &runs), "no run measured it: server memory");
+    assert_eq!(why(claim, &runs), "no run measured the figure: server memory");
 }
 
 /// The runs of an arm and a transport.
@@ -289,7 +289,7 @@ fn a_defect_of_one_run_decides_also_where_it_made_the_run_invalid() {
         of(&mut runs, arm, transport).next().unwrap().verdict = Verdict::Invalid;
         assert_eq!(answer(find(claim, ""), &runs).ruling, Ruling::HoldsHere, "{claim}: for another reason");
         of(&mut runs, arm, transport).for_each(|run| run.verdict = Verdict::Invalid);
-        assert!(why(find(claim, ""), &runs).starts_with("no run measured it that is not invalid"), "{claim}");
+        assert!(why(find(claim, ""), &runs).starts_with("no valid run measured the figure"), "{claim}");
     }
 }
 
@@ -340,7 +340,7 @@ fn what_the_server_holds_is_what_it_counted_and_no_memory() {
     for run in &mut runs.runs {
         run.waiters_count_mean = None;
     }
-    assert_eq!(why(claim, &runs), "no run measured it: requests held, average over time");
+    assert_eq!(why(claim, &runs), "no run measured the figure: requests held, average over time");
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn a_latency_that_a_run_withholds_holds_nothing() {
         let run = of(&mut runs, "busy", transport).next().unwrap();
         *run = synthetic::with(run, column, "");
         let said = why(find(claim, ""), &runs);
-        assert!(said.starts_with(&format!("1 {transport} runs that are not invalid lack it: ")), "{said}");
+        assert!(said.starts_with(&format!("1 valid {transport} runs lack the figure: ")), "{said}");
         of(&mut runs, "busy", transport).next().unwrap().verdict = Verdict::Invalid;
         assert_eq!(answer(find(claim, ""), &runs).ruling, Ruling::HoldsHere);
     }
@@ -461,7 +461,7 @@ fn a_row_says_claim_figures_verdict_and_runs() {
     assert_eq!(single[3..5], [connections, "holds here"]);
     assert_eq!(
         row("text only")[3..6],
-        ["values of a byte that come through: sse 126 of 256", "holds", "this build's parser"]
+        ["byte values that pass through: sse 126 of 256", "holds", "this build's parser"]
     );
     assert_eq!(row("works everywhere")[4..6], ["not measurable here", ""]);
     assert!(
@@ -498,7 +498,10 @@ fn programs_get_a_row_per_claim_under_the_columns_of_the_dictionary() {
         (cell(nothing, "value"), cell(nothing, "verdict")),
         (String::new(), "not measurable here".into())
     );
-    assert_eq!(cell(nothing, "why"), "one machine and its loopback are not everywhere");
+    assert_eq!(
+        cell(nothing, "why"),
+        "the runs use one machine and its loopback; \"everywhere\" needs many networks"
+    );
 }
 
 #[test]
@@ -507,7 +510,7 @@ fn a_folder_of_another_plan_is_refused() {
     let said = Claims::judge(&files).unwrap_err().to_string();
     assert_eq!(
         said,
-        "the folder is one of plan \"ad-hoc\", and claims are judged by runs of the plan \"claims\"; name a folder that \
+        "the folder holds runs of plan \"ad-hoc\", but claims are judged by runs of the plan \"claims\"; name a folder that \
          `wirelab claims` wrote"
     );
 }
@@ -534,7 +537,11 @@ fn a_folder_of_its_plan_is_read_also_where_the_kernel_gave_memory_back() {
     assert_eq!((claims.ending(), claims.size), (Ending::Good, Size::Full));
     let quiet =
         claims.answers.iter().find(|answer| answer.claim == "most requests return no update").unwrap();
-    assert_eq!(quiet.why.as_deref(), Some("no run measured it: empty answers"), "it has none of the arms");
+    assert_eq!(
+        quiet.why.as_deref(),
+        Some("no run measured the figure: empty answers"),
+        "it has none of the arms"
+    );
 }
 
 #[test]
