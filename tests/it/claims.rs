@@ -91,7 +91,7 @@ fn a_short_run_is_judged_and_judged_again_to_the_same_table() {
     assert!(text(&output.stdout).contains("Left out as invalid: "));
     let none = self::rows(&folder)
         .into_iter()
-        .filter(|row| row[2].starts_with("no run measured the figure"))
+        .filter(|row| row[2].starts_with("no valid run measured the figure"))
         .count();
     assert!(none > 20, "{none}");
 }
@@ -154,7 +154,7 @@ fn a_folder_without_runs_of_an_arm_says_so_and_one_lost_line_ends_with_3() {
     let output = judged(copy.path());
     assert!(matches!(output.status.code(), Some(0 | 4 | 5)), "{}", text(&output.stderr));
     let rows = self::rows(copy.path());
-    assert!(rows.iter().any(|row| row[2] == "no run measured the figure: empty answers"), "{rows:?}");
+    assert!(rows.iter().any(|row| row[2] == "no valid run measured the figure: empty answers"), "{rows:?}");
 
     let runs = fs::read_to_string(copy.path().join("runs.csv")).unwrap();
     let mut reader = csv::Reader::from_reader(runs.as_bytes());

@@ -206,7 +206,7 @@ fn interval_of(measured: &Evidence) -> Result<Interval, String> {
 
 fn no_run(measured: &Evidence) -> String {
     match measured.invalid.len() {
-        0 => format!("no run measured the figure: {}", measured.what),
+        0 => format!("no valid run measured the figure: {}", measured.what),
         count => format!("no valid run measured the figure: {}, {count} invalid left out", measured.what),
     }
 }

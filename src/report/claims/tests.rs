@@ -186,7 +186,7 @@ fn an_invalid_run_is_no_evidence() {
         for claim in CLAIMS {
             if matches!(judged_by(claim), By::Observations | By::Counts) {
                 let said = why(claim, &runs);
-                assert!(said.starts_with("no run measured the figure"), "{}: {said}", claim.claim);
+                assert!(said.starts_with("no valid run measured the figure"), "{}: {said}", claim.claim);
             }
         }
     }
@@ -243,7 +243,7 @@ fn memory_per_connection_takes_all_four_levels() {
     assert_eq!((measured.points.len(), measured.runs.len()), (RUNS_MIN, RUNS_MIN * LEVELS.len()));
     assert!((measured.value.unwrap() * 1024.0 - 9_000.0 * 1.0035).abs() < 1.0, "{:?}", measured.value);
     runs.runs.retain(|run| run.arm != "n350");
-    assert_eq!(why(claim, &runs), "no run measured the figure: server memory");
+    assert_eq!(why(claim, &runs), "no valid run measured the figure: server memory");
 }
 
 /// The runs of an arm and a transport.
@@ -340,7 +340,7 @@ fn what_the_server_holds_is_what_it_counted_and_no_memory() {
     for run in &mut runs.runs {
         run.waiters_count_mean = None;
     }
-    assert_eq!(why(claim, &runs), "no run measured the figure: requests held, average over time");
+    assert_eq!(why(claim, &runs), "no valid run measured the figure: requests held, average over time");
 }
 
 #[test]
@@ -539,7 +539,7 @@ fn a_folder_of_its_plan_is_read_also_where_the_kernel_gave_memory_back() {
         claims.answers.iter().find(|answer| answer.claim == "most requests return no update").unwrap();
     assert_eq!(
         quiet.why.as_deref(),
-        Some("no run measured the figure: empty answers"),
+        Some("no valid run measured the figure: empty answers"),
         "it has none of the arms"
     );
 }
