@@ -52,7 +52,7 @@ pub(super) enum Topic {
 pub(super) enum Tone {
     /// All is as it should be.
     Good,
-    /// Neither good nor bad news.
+    /// The news is neither good nor bad.
     Plain,
     /// Something is wrong, or calls for care.
     Bad,

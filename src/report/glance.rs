@@ -11,7 +11,7 @@ use super::folder::{self, FolderError, PlanText};
 /// Names of the files that a glance needs.
 pub const GLANCED: [&str; 3] = ["plan.toml", "manifest.json", "runs.csv"];
 
-/// What a list shows of a results folder.
+/// Entry of a list of results folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glance {
     /// Name of the plan.

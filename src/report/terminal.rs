@@ -220,10 +220,10 @@ mod tests {
         let text = render(&results);
         assert_eq!(text, format!("{COMPARED}sse-1: 1 lines came out of order\n"));
         for run in &mut results.runs {
-            run.verdict_reasons = vec!["nobody knows".into()];
+            run.verdict_reasons = vec!["cause unknown".into()];
             run.delivery.whole.out_of_order = 0;
         }
-        assert!(render(&results).ends_with("\nshort-poll-1, sse-1: nobody knows\n"));
+        assert!(render(&results).ends_with("\nshort-poll-1, sse-1: cause unknown\n"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `wirelab claims`, through the real binary: the plan in its short size, its folder judged again, and bad folders.
+//! `wirelab claims`, through the real binary: the plan in its short size, its folder judged again, and invalid
+//! folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};

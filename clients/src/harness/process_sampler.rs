@@ -316,7 +316,7 @@ mod tests {
             };
             assert_eq!(cost, expected, "{before:?} {after:?}");
         }
-        // Where the kernel tells nothing of threads, nobody knows what ended.
+        // Where the kernel gives nothing about threads, it is unknown what ended.
         let cost = ProcessReading { living_cpu: None, ..reading(10) }.since(&reading(7));
         assert_eq!((cost.cpu, cost.run_delay, cost.context_switches), (sample(3).cpu, None, None));
     }
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(
             (cost.run_delay, cost.context_switches),
             (None, None),
-            "15 ms were used by nobody knows whom"
+            "15 ms were used by unknown threads"
         );
         let both = thread + ThreadCost { cpu: us(14_000), run_delay: us(3), context_switches: 1 };
         let cost = after.since_with(&before, both);

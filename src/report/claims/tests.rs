@@ -13,12 +13,12 @@ use super::runs::{LEVELS, Of};
 use super::{CLAIMS, Claim, Claims, Observations, PLAN, Ruling, answer};
 use crate::report::synthetic;
 
-/// What the made-up runs are like.
+/// Outcome of the made-up runs.
 #[derive(Clone, Copy, PartialEq)]
 enum World {
-    /// As people say.
+    /// The runs confirm every claim.
     AsTold,
-    /// The opposite of all of it.
+    /// The runs show the opposite of every claim.
     Opposite,
 }
 
@@ -94,12 +94,12 @@ fn runs(world: World, blocks: usize) -> Observations {
     Observations { runs, seed: 7, two_way }
 }
 
-/// What a claim is judged by.
+/// Evidence that a claim is judged by.
 #[derive(Debug, PartialEq)]
 enum By {
     Observations,
     Counts,
-    /// The same in every world.
+    /// Sources and parser of this build, which are equal in every world.
     ThisBuild,
     Nothing,
 }
@@ -246,7 +246,7 @@ fn memory_per_connection_takes_all_four_levels() {
     assert_eq!(why(claim, &runs), "no valid run measured the figure: server memory");
 }
 
-/// The runs of an arm and a transport.
+/// Returns the runs of an arm and a transport.
 fn of<'a>(
     runs: &'a mut Observations,
     arm: &'a str,
@@ -381,8 +381,8 @@ fn two_figures_are_compared_in_one_arm_and_one_unit() {
     }
 }
 
-/// What no machine could show otherwise; whoever adds one says why. Latencies, bytes, CPU, memory, lost lines and broken
-/// connections are matters of machines, networks and programs.
+/// Lists the claims that may hold on every machine; to add one, give the reason here. Latencies, bytes, CPU, memory,
+/// lost lines and broken connections depend on machines, networks and programs.
 #[test]
 fn holds_is_said_only_of_what_follows_from_the_protocol() {
     let anywhere = |test: &Test| match test {
@@ -427,7 +427,7 @@ fn a_short_run_says_that_it_is_not_for_citing() {
     assert!(!full.contains("smoke"), "{full}");
 }
 
-/// As `judge` makes it of files.
+/// Judges claims by rows, as `judge` does by files.
 fn claims(runs: &Observations) -> Claims {
     Claims {
         origin: "2026-01-02T03:04:05Z, commit 0123abc".to_owned(),

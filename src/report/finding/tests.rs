@@ -7,7 +7,7 @@ use wirelab_clients::harness::run_result::Verdict;
 use super::*;
 use crate::report::synthetic::{self, Cell};
 
-/// The finding of a folder with these cells.
+/// Returns the finding of a folder with these cells.
 fn found(cells: &[Cell], seed: u64) -> Vec<Sentence> {
     found_in(&synthetic::folder(cells, seed))
 }
@@ -25,10 +25,10 @@ fn of(sentences: &[Sentence], topic: Topic) -> String {
     text(&sentences.iter().filter(|sentence| sentence.topic == topic).cloned().collect::<Vec<_>>())
 }
 
-/// What only a winner gets.
+/// Words that only a winner gets.
 const SUPERLATIVES: [&str; 5] = ["Fastest", "Most sparing", "Lightest", "rose", "fell"];
 
-/// One file of a folder, with something in it replaced.
+/// Returns the finding of a folder in which one text of one file is replaced.
 fn with(cells: &[Cell], file: &str, from: &str, to: &str) -> Vec<Sentence> {
     let mut files = synthetic::files(cells, 1);
     let file = files.iter_mut().find(|other| other.path == file).unwrap();
