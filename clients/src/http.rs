@@ -65,7 +65,9 @@ impl Body {
             Some(b"gzip" | b"x-gzip") => Some(Gunzip::new()),
             Some(other) => {
                 let other = String::from_utf8_lossy(other);
-                return Err(Cut(format!("the answer is encoded with {other}, which was not asked for")));
+                return Err(Cut(format!(
+                    "the server sent an answer encoded with {other}, which was not asked for"
+                )));
             }
         };
         Ok(Self { incoming, gunzip })
@@ -233,7 +235,8 @@ impl Http {
         let deadline = tokio::time::Instant::now() + time_limit;
         let response = self.ask(path, headers, self.connections, time_limit).await?;
         let read = tokio::time::timeout_at(deadline, self.read_all(response)).await;
-        let answer = read.unwrap_or_else(|_| Err(Cut(format!("no whole answer within {time_limit:?}"))));
+        let answer =
+            read.unwrap_or_else(|_| Err(Cut(format!("the answer was not complete within {time_limit:?}"))));
         match (&answer, self.connections) {
             (Ok(_), Connections::KeepAlive) => {}
             (Ok(_), Connections::PerRequest) | (Err(_), _) => self.disconnect(),

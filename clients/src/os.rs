@@ -1,8 +1,8 @@
 //! The operating system: limits, timers, CPU clocks, and what TCP did on a connection.
 //!
-//! The harness asks here for what the standard library does not give. `nix` wraps most calls. TCP_INFO, which no crate
-//! wraps completely, is the only `unsafe` of the project. What only Linux can give is `None` elsewhere, and becomes an
-//! empty cell.
+//! The harness asks here for what the standard library does not give. `nix` wraps most calls. TCP_INFO, which no
+//! crate wraps completely, is the only `unsafe` of the project. What only Linux gives is `None` elsewhere and becomes
+//! an empty cell.
 
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub fn fine_timers() {
 pub fn process_cpu(pid: u32) -> Option<Duration> {
     #[cfg(target_os = "linux")]
     {
-        // 0 would be this process, and a number beyond every pid is cut to that of another process.
+        // 0 would mean this process, and a number beyond every pid is cut to the pid of another process.
         if !(1..=PID_MAX).contains(&pid) {
             return None;
         }
@@ -56,7 +56,7 @@ pub fn process_cpu(pid: u32) -> Option<Duration> {
 }
 
 /// Names the monotonic clock that the process `pid` reads: its time namespace, in which that clock may be shifted.
-/// Linux 5.6 and newer. `None` elsewhere, for a process that is gone, and for one that may not be looked at.
+/// Linux 5.6 and newer. `None` elsewhere, for a process that is gone, and without permission to look at it.
 pub fn monotonic_clock(pid: u32) -> Option<String> {
     let namespace = std::fs::read_link(format!("/proc/{pid}/ns/time")).ok()?;
     namespace.to_str().map(str::to_owned)
@@ -100,7 +100,7 @@ pub struct TcpInfo {
 pub fn tcp_info(socket: RawFd) -> Option<TcpInfo> {
     #[cfg(target_os = "linux")]
     {
-        // It takes two calls. What arrives in between is counted by the second alone, so both are made again.
+        // A reading takes two calls. The second alone counts what arrives in between, so both are then made again.
         let mut unread_bytes = linux::unread_bytes(socket)?;
         for _ in 0..TCP_INFO_TRIES_MAX {
             let info = linux::tcp_info(socket)?;
@@ -149,8 +149,8 @@ const FIN_RECEIVED: [u8; 4] = [6, 8, 9, 11];
 #[cfg(target_os = "linux")]
 const CLOSED: u8 = 7;
 
-/// Calls that no crate wraps. Each hands the kernel a buffer of ours and its length, and reads no more than the kernel
-/// says it wrote. A descriptor that is invalid is refused; one of another file is read at most, never changed.
+/// Calls that no crate wraps. Each passes the kernel a buffer and its length, and reads no more than the kernel says
+/// it wrote. An invalid descriptor is refused; a descriptor of another file is only read.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 mod linux {

@@ -28,7 +28,7 @@ impl Requests {
     }
 }
 
-/// What one subscriber, or many together, put on the network.
+/// Traffic of one subscriber, or of many together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Add, AddAssign, Sub, Sum, Serialize, Deserialize)]
 pub struct Traffic {
     /// Requests by outcome.

@@ -1,8 +1,8 @@
-//! The ledgers of one page as a WebSocket: counts when they change, the server's clock when it is asked for.
+//! The ledgers of one page as a WebSocket: counts of the page's lanes when they change, the server's clock on request.
 //!
-//! A WebSocket because a browser's six connections per origin do not count it: what shows the connections must not take
-//! one of them. A streaming body, so that a page that reads slowly gets fewer frames and costs no more memory. Takes no
-//! command that changes anything.
+//! It is a WebSocket because a browser's six connections per origin do not count sockets: the view of the connections
+//! must not take one of them. It is a streaming body, so a page that reads slowly gets fewer frames and costs no more
+//! memory. It takes no command that changes anything.
 
 use std::time::Duration;
 
@@ -23,19 +23,20 @@ use crate::exchange::upgrade::{
 };
 use crate::lanes::{Told, Watched, tag};
 
-/// Ledgers are told at most so often: quicker than a reader sees figures change, slower than a busy lane changes them.
+/// Time between two frames of counts: shorter than a reader needs to see figures change, longer than a busy lane
+/// needs to change them.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
-/// A command is a few bytes and a `ref` that comes back; nobody publishes here.
+/// Bound on a command: a few bytes and the `ref` that comes back. Lines cannot be published here.
 const COMMAND: Longest = Longest { bytes: 4 << 10, reason: "a command has at most 4 KiB" };
-/// What a page may say.
+/// Command that error messages show as an example.
 const EXAMPLE: &str = r#"{"type":"clock","ref":1}"#;
 
-/// Mounts the ledgers' own path.
+/// Mounts the path of the ledgers.
 pub(crate) fn mount(config: &mut web::ServiceConfig) {
     config.service(resource("/api/lanes/{page}", "GET").route(web::get().to(answer)));
 }
 
-/// `GET /api/lanes/{page}` with an upgrade.
+/// Answers `GET /api/lanes/{page}` with an upgrade to a WebSocket.
 async fn answer(
     request: HttpRequest,
     payload: web::Payload,
@@ -47,7 +48,7 @@ async fn answer(
     Ok(response.streaming(upgrade::body(Ledgers::greet(watched, payload, context))))
 }
 
-/// One socket: polled when TCP can take more.
+/// One socket of ledgers: polled when TCP can take more.
 struct Ledgers {
     watched: Watched,
     changed: watch::Receiver<()>,
@@ -56,8 +57,8 @@ struct Ledgers {
     inbox: Inbox,
     control: Control,
     out: BytesMut,
-    /// When the client was last heard, or last asked by a Ping whether it is there. What is sent is no sign of it: a busy
-    /// lane makes news for nobody as well.
+    /// When the client was last heard, or last asked by a Ping whether it is there. Frames sent to it prove nothing:
+    /// a busy lane also makes news for a client that is gone.
     silent_since: Instant,
     context: web::Data<Context>,
 }
@@ -66,7 +67,7 @@ impl Ledgers {
     fn greet(watched: Watched, payload: web::Payload, context: web::Data<Context>) -> Self {
         let now = Instant::now();
         let mut ledgers = Self {
-            // Before the first look at the ledgers: what changes meanwhile is told next.
+            // Taken before the first look at the ledgers: what changes meanwhile is sent next.
             changed: watched.changed(),
             watched,
             told: Told::default(),
@@ -81,7 +82,7 @@ impl Ledgers {
         let heartbeat_s = ledgers.context.options.heartbeat.as_secs();
         ledgers.say(&LedgerFrame::Hello { ledgers: id, heartbeat_s });
         let lanes = ledgers.changes();
-        // Also when there are none: then the page knows that the server has counted nothing for it.
+        // Sent also when empty: then the page knows that the server has counted nothing for it.
         ledgers.say(&LedgerFrame::Ledgers { lanes });
         ledgers
     }
@@ -93,7 +94,7 @@ impl Ledgers {
         }
     }
 
-    /// The ledgers that changed since they were told.
+    /// Returns the ledgers that changed since they were last sent.
     fn changes(&mut self) -> Vec<LaneLedger> {
         self.told_at = Instant::now();
         self.watched.news(&mut self.told)
@@ -117,7 +118,7 @@ impl Ledgers {
                 }
             }
             Heard::Binary => {
-                let detail = format!("commands are text frames, not binary; such as {EXAMPLE}");
+                let detail = format!("commands are text frames, not binary; an example: {EXAMPLE}");
                 self.refuse(&Refusal::bad_request(detail), None);
             }
             Heard::Answered(frame) => frame.write(&mut self.out),
@@ -125,7 +126,7 @@ impl Ledgers {
         }
     }
 
-    /// Nothing was heard for a heartbeat.
+    /// Handles a heartbeat in which nothing was heard: sends a Ping, or closes the socket.
     fn fall_silent(&mut self) {
         self.silent_since = Instant::now();
         let frame = self.control.fall_silent();
@@ -155,7 +156,7 @@ impl Ledgers {
 
 impl Driven for Ledgers {
     fn take_output(&mut self) -> BytesMut {
-        // Taken whole: what is left of a split keeps the memory of the longest frame.
+        // The buffer is taken whole: the rest of a split would keep the memory of the longest frame.
         std::mem::take(&mut self.out)
     }
 

@@ -4,8 +4,7 @@ use super::{Exit, Failure, results_folder, say};
 use crate::commands::cli::{Report, ReportFormat};
 use crate::report::{self, File, Folder, TextFormat};
 
-/// Writes the page, or the percentile texts, into the folder and says where they are; other formats go to the standard
-/// output.
+/// Writes the page or the percentile texts into the folder, and prints their paths; other formats go to stdout.
 pub fn run(arguments: &Report) -> Result<Exit, Failure> {
     let text = |format| {
         let bytes =
@@ -48,7 +47,7 @@ fn folder(arguments: &Report) -> Result<Folder, Failure> {
     Folder::read(&files).map_err(|error| refused(arguments, &error))
 }
 
-/// Writes the files and says where they are, one per line.
+/// Writes the files and prints their paths, one per line.
 fn write(arguments: &Report, files: &[File]) -> Result<(), Failure> {
     results_folder::write(&arguments.folder, files)
         .map_err(|error| Failure::environment(format!("{error}; make the folder writable, or copy it")))?;

@@ -24,7 +24,7 @@ use crate::commands::cli::{ProgressFormat, Run};
 use experiment::Experiment;
 use progress::Shown;
 
-/// Measures, prints the table and where the files are. The exit code says whether every line arrived.
+/// Makes the runs, prints the table and the path of the files. The exit code says whether every line arrived.
 pub async fn run(arguments: Run) -> Result<Exit, Failure> {
     // First of all: stdin may have ended already.
     let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
@@ -86,7 +86,7 @@ pub(super) async fn measure_plan(
     Ok((experiment.folder, exit))
 }
 
-/// Makes the runs that are left and writes their results, at last the page: also when the runs were interrupted or
+/// Makes the runs that are left, writes their results, and at last the page: also when the runs were interrupted or
 /// failed.
 async fn measure(
     experiment: &mut Experiment,
@@ -98,8 +98,8 @@ async fn measure(
     ended.and_then(|exit| page.map(|()| exit))
 }
 
-/// Makes the runs that are left, and writes the rows after each. `stop` is one for the whole command: a signal that comes
-/// between two runs must not be missed.
+/// Makes the runs that are left, and writes the rows after each. `stop` is shared by the whole command: a signal that
+/// comes between two runs must not be missed.
 async fn make_runs(
     experiment: &mut Experiment,
     progress: ProgressFormat,
@@ -117,7 +117,7 @@ async fn make_runs(
             Err(CalibrationError::Interrupted) => return Ok(Exit::Interrupted),
             Ok(calibrations) => experiment.results.manifest.calibrations = calibrations,
             Err(error) => {
-                remark(&format!("no run is compared with the theory, since the calibration failed: {error}"));
+                remark(&format!("the calibration failed, so no run is compared with the theory: {error}"));
                 experiment.results.manifest.calibration_problem = Some(error.to_string());
             }
         }

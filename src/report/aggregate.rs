@@ -1,9 +1,9 @@
 //! Runs of one transport and arm as one group: the median over its runs, and how far it may be off.
 //!
-//! The unit is the run. Invalid runs count for nothing, and a figure that one of the others does not have is not told
-//! of the group: what is missing is rarely the best of it. The 95 % interval comes from
-//! [`wirelab_clients::harness::statistics`]; under six runs there is none, and the points stand for themselves. The
-//! A/A pair, the same cell measured twice in each block, is the noise that every difference has to exceed.
+//! The unit is the run. Invalid runs are ignored. A figure that a valid run lacks is not shown for the group, because
+//! the missing value is rarely the best one. The 95 % interval comes from [`wirelab_clients::harness::statistics`];
+//! under six runs there is none, and the points are shown. The A/A pair, one cell measured twice in each block, is
+//! the noise that every difference must exceed.
 
 use wirelab_clients::harness::rows::{RunRow, Twin};
 use wirelab_clients::harness::statistics::{
@@ -14,47 +14,47 @@ use wirelab_clients::wire::Transport;
 use super::figures::{Factor, Figure, Origin};
 use super::folder::Folder;
 
-/// The runs of a transport and an arm.
+/// Runs of one transport and arm.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
-    /// What it is called: the transport, and the arm where there is one.
+    /// Label: the transport, and the arm where there is one.
     pub(super) label: String,
     pub(super) transport: Transport,
     pub(super) arm: &'a str,
-    /// Every run, in the order of blocks.
+    /// All runs, in the order of blocks.
     pub(super) runs: Vec<&'a RunRow>,
-    /// By [`Figure::index`].
+    /// Figures over the valid runs, by [`Figure::index`].
     summaries: Vec<Option<Summary>>,
-    /// The same over all runs, where none is believed: plots mark it, nothing else uses it.
+    /// Figures over all runs, where none is valid. Plots show them with a mark; nothing else uses them.
     doubted: Vec<Option<Summary>>,
 }
 
-/// A figure of a group.
+/// Figure of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Summary {
-    /// One per believed run, in the order of blocks.
+    /// Values, one per valid run, in the order of blocks.
     pub(super) values: Vec<f64>,
-    /// The block of each.
+    /// Block of each value.
     blocks: Vec<u32>,
-    /// What its intervals are drawn with: the same folder makes the same bytes.
+    /// Seed of the bootstrap, so that one folder always makes the same bytes.
     seed: u64,
-    /// The middle of them.
+    /// Median of the values.
     pub(super) median: f64,
-    /// 95 % interval of the median over runs; `None` under six of them, and of one number that many runs share.
+    /// 95 % interval of the median over runs. `None` under six runs, and for one number that many runs share.
     pub(super) interval: Option<Interval>,
 }
 
-/// All of a folder.
+/// All groups of a folder.
 #[derive(Debug)]
 pub(super) struct Aggregate<'a> {
-    /// By transport, then by factors and arm.
+    /// Groups, sorted by transport, then by factors and arm.
     pub(super) groups: Vec<Group<'a>>,
-    /// The cell that was measured twice: its group, and the twin.
+    /// A/A pair, if there is one: the index of the cell's group, and the twin's group.
     pub(super) pair: Option<(usize, Group<'a>)>,
 }
 
 impl Summary {
-    /// Of these values; `None` without any.
+    /// Returns the summary of these values; `None` if there are none.
     fn of(values: Vec<f64>, blocks: Vec<u32>, seed: u64, origin: Origin) -> Option<Self> {
         let median = median(&values)?;
         let interval = match origin {
@@ -64,19 +64,19 @@ impl Summary {
         Some(Self { values, blocks, seed, median, interval })
     }
 
-    /// From the least to the most of its values.
+    /// Returns the range of the values, from the least to the most.
     pub(super) fn range(&self) -> Interval {
         let low = self.values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         Interval { low, high }
     }
 
-    /// The interval where there is one, or the range.
+    /// Returns the interval where there is one, otherwise the range.
     pub(super) fn spread(&self) -> Interval {
         self.interval.unwrap_or_else(|| self.range())
     }
 
-    /// How many times `self` the `other` is, and its 95 % interval: by blocks where both were measured in each.
+    /// Returns the ratio `other` / `self` with its 95 % interval: by blocks, where both were measured in each block.
     pub(super) fn times(&self, other: &Self) -> Option<(f64, Option<Interval>)> {
         let with_blocks = |summary: &Self| {
             summary.blocks.iter().copied().zip(summary.values.iter().copied()).collect::<Vec<_>>()
@@ -86,7 +86,7 @@ impl Summary {
             Some(pairs) => Runs::Paired(pairs),
             None => Runs::Apart(&self.values, &other.values),
         };
-        // What has no interval itself lends none to a ratio.
+        // A ratio has an interval only if both sides have one.
         let has_intervals = self.interval.is_some() && other.interval.is_some();
         let interval = has_intervals.then(|| contrast_interval(Contrast::Ratio, runs, self.seed)).flatten();
         Some((contrast_of(Contrast::Ratio, runs)?, interval))
@@ -101,39 +101,40 @@ impl<'a> Group<'a> {
         Self { label, transport: runs[0].transport, arm: &runs[0].arm, runs, summaries, doubted }
     }
 
-    /// The figure over its believed runs. `None` where there is no such run, or one that does not have it.
+    /// Returns the figure over the valid runs. `None` where there are none, or where one of them lacks it.
     pub(super) fn summary(&self, figure: Figure) -> Option<&Summary> {
         self.summaries[figure.index()].as_ref()
     }
 
-    /// What a plot may show: of a group without a believed run its doubtful ones, which the plot has to mark.
+    /// Returns the figure as a plot may show it. A group without a valid run shows its invalid ones, which the plot
+    /// must mark.
     pub(super) fn shown(&self, figure: Figure) -> Option<&Summary> {
         let doubted = || self.doubted.get(figure.index()).and_then(Option::as_ref);
         self.summary(figure).or_else(doubted)
     }
 
-    /// Runs that something may be claimed from.
+    /// Returns the valid runs: those from which something may be claimed.
     pub(super) fn believed(&self) -> impl Iterator<Item = &'a RunRow> {
         self.runs.iter().copied().filter(|run| run.is_believed())
     }
 
-    /// Whether there is any.
+    /// Tells whether the group has a valid run.
     pub(super) fn is_believed(&self) -> bool {
         self.believed().next().is_some()
     }
 
-    /// How late the harness was at worst in a believed run, ms: nothing smaller is told apart.
+    /// Returns the harness's largest lateness in a valid run, ms. Smaller differences cannot be told apart.
     pub(super) fn lateness_ms(&self) -> f64 {
         self.believed().filter_map(RunRow::lateness_us).fold(0.0, f64::max) / 1e3
     }
 
-    /// Its label, and that it is invalid, if it is.
+    /// Returns the label, followed by `, invalid` if no run is valid.
     pub(super) fn label_in_plots(&self) -> String {
         if self.is_believed() { self.label.clone() } else { format!("{}, invalid", self.label) }
     }
 }
 
-/// Every figure that all of these runs have.
+/// Returns every figure that all of these runs have.
 fn summaries_of(runs: &[&RunRow], seed: u64) -> Vec<Option<Summary>> {
     let summary = |figure: Figure| {
         let values = runs.iter().map(|run| figure.of(run)).collect::<Option<Vec<_>>>()?;
@@ -144,7 +145,7 @@ fn summaries_of(runs: &[&RunRow], seed: u64) -> Vec<Option<Summary>> {
 }
 
 impl<'a> Aggregate<'a> {
-    /// The groups of a folder.
+    /// Returns the groups of a folder.
     pub(super) fn of(folder: &'a Folder) -> Self {
         let seed = folder.manifest.seed;
         let mut keyed: Vec<(Key<'a>, Vec<&'a RunRow>)> = Vec::new();
@@ -175,12 +176,13 @@ impl<'a> Aggregate<'a> {
         Self { groups, pair }
     }
 
-    /// The two groups of the A/A pair.
+    /// Returns the two groups of the A/A pair.
     pub(super) fn aa(&self) -> Option<(&Group<'a>, &Group<'a>)> {
         self.pair.as_ref().map(|(of, twin)| (&self.groups[*of], twin))
     }
 
-    /// By how much, as a share of the smaller one, equal cells differ in this figure; 0 without an A/A pair.
+    /// Returns the difference of the equal cells in this figure, as a share of the smaller one; 0 without an A/A
+    /// pair.
     pub(super) fn noise_ratio(&self, figure: Figure) -> f64 {
         let difference = self.aa().and_then(|(of, twin)| {
             let (ratio, _) = of.summary(figure)?.times(twin.summary(figure)?)?;
@@ -189,14 +191,14 @@ impl<'a> Aggregate<'a> {
         difference.unwrap_or(0.0)
     }
 
-    /// What the group of this run is called; the run's own name where it is in none.
+    /// Returns the label of a run's group; the `run_id` where the run is in no group.
     pub(super) fn label_of(&self, run_id: &str) -> String {
         let mut groups = self.groups.iter().chain(self.pair.iter().map(|(_, twin)| twin));
         let holds = |group: &&Group| group.runs.iter().any(|run| run.run_id == run_id);
         groups.find(holds).map_or_else(|| run_id.to_owned(), |group| group.label.clone())
     }
 
-    /// The groups that have this figure, least first.
+    /// Returns the groups that have this figure, least first.
     pub(super) fn ranked(&self, figure: Figure) -> Vec<(&Group<'a>, &Summary)> {
         let mut ranked: Vec<_> =
             self.groups.iter().filter_map(|group| Some((group, group.summary(figure)?))).collect();
@@ -207,7 +209,7 @@ impl<'a> Aggregate<'a> {
 
 type Key<'a> = (Transport, &'a str, Twin);
 
-/// The transport and the arm; the arm alone where it begins with the transport's name.
+/// Returns the label of a group: the transport and the arm; the arm alone where it begins with the transport's name.
 fn label((transport, arm, _): Key) -> String {
     if arm.is_empty() {
         transport.to_string()

@@ -1,10 +1,11 @@
 //! What changed between two results folders, beyond the noise.
 //!
-//! `wirelab compare` hands the files of both in; nothing else is read. Runs of one transport and arm are one group, and
-//! the unit is the run: medians over runs and a ratio with its 95 % interval, never a mean of percentiles. A change is
-//! claimed where that interval excludes 1 and the change is larger than what an A/A pair of either folder shows and, of
-//! latencies, than the harness itself was late. Of fewer than six runs nothing is claimed and the points are shown; nor
-//! of a figure that a valid run lacks, or that is one number for many runs. Runs that are invalid are left out and named.
+//! `wirelab compare` passes in the files of both; nothing else is read. Runs of one transport and arm are one group,
+//! and the unit is the run: medians over runs and a ratio with its 95 % interval, never a mean of percentiles. A
+//! change is claimed where that interval excludes 1 and the change exceeds the noise: what an A/A pair of either
+//! folder shows and, for latencies, the harness's own lateness. Nothing is claimed under six runs (the points are
+//! shown), of a figure that a valid run lacks, or of one number that many runs share. Invalid runs are left out and
+//! named.
 
 mod render;
 
@@ -24,22 +25,22 @@ use super::figures::{Figure, Origin};
 use super::folder::Folder;
 use super::{File, ReportError};
 
-/// A figure that is compared; less of it is better.
+/// Figure that is compared; less of it is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Compared {
-    /// The column of `runs.csv`.
+    /// Column of `runs.csv`.
     column: &'static str,
-    /// The same for people, with its unit.
+    /// Name for people, with the unit.
     title: &'static str,
     kind: Kind,
 }
 
-/// How a figure is compared.
+/// Way to compare a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// By the ratio of medians.
+    /// Compares by the ratio of medians.
     Measured(Figure),
-    /// A count of defects, which should be 0: by their difference. One where there was none is no noise.
+    /// Compares by the difference of counts, which should be 0. A defect where there was none before is never noise.
     Defects,
 }
 
@@ -65,34 +66,34 @@ const FIGURES: [Compared; 11] = [
     defects_of("duplicated_count", "duplicated lines"),
 ];
 
-/// Two results folders beside each other.
+/// Comparison of two results folders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Changes {
-    /// The first folder.
+    /// First folder.
     a: Side,
-    /// The second folder.
+    /// Second folder.
     b: Side,
-    /// What is not the same about how they came about.
+    /// Settings and circumstances that differ between the folders.
     differences: Vec<Difference>,
-    /// Every figure of every transport and arm that both have.
+    /// Every figure of every transport and arm that both folders have.
     changes: Vec<Change>,
 }
 
-/// Where one side comes from.
+/// One side of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Side {
-    /// As the command line names it.
+    /// Folder, as the command line names it.
     folder: String,
     plan: String,
     started_utc: String,
     commit: String,
-    /// Runs that may not be used.
+    /// Runs that are left out because they are invalid.
     invalid_runs: Vec<String>,
-    /// Transports, with their arms, that the other side does not have.
+    /// Transports with their arms that the other side does not have.
     only_here: Vec<String>,
 }
 
-/// Something that the manifests or the plans say differently.
+/// Value that differs between the manifests or the plans.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Difference {
     what: String,
@@ -100,7 +101,7 @@ struct Difference {
     b: String,
 }
 
-/// One figure of one transport and arm.
+/// One figure of one transport and arm, in both folders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Change {
     transport: Transport,
@@ -108,41 +109,41 @@ struct Change {
     metric: &'static str,
     #[serde(skip)]
     title: &'static str,
-    /// One value per run; of what is one number for many runs each number once.
+    /// Values of folder A, one per run. A number that many runs share appears once.
     a: Vec<f64>,
     b: Vec<f64>,
     a_median: Option<f64>,
     b_median: Option<f64>,
-    /// Median of B / median of A; of defects the difference B − A is claimed instead.
+    /// Median of B / median of A. Defects are claimed by the difference B − A instead.
     ratio: Option<f64>,
     ci_low_ratio: Option<f64>,
     ci_high_ratio: Option<f64>,
-    /// The larger difference that an A/A pair of either folder shows.
+    /// Difference that an A/A pair shows; the larger one of the two folders.
     noise_ratio: Option<f64>,
     finding: Finding,
 }
 
-/// What may be said of a figure.
+/// What may be claimed of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Finding {
-    /// Worse, beyond the noise.
+    /// The figure grew, beyond the noise: worse.
     MoreInB,
-    /// Better, beyond the noise.
+    /// The figure shrank, beyond the noise: better.
     LessInB,
-    /// There may be a difference; these runs do not show it.
+    /// These runs show no difference. There may be one.
     NotShown,
-    /// Fewer than six runs of one side.
+    /// One side has fewer than six runs.
     TooFewRuns,
-    /// A valid run lacks the figure, such as a quantile because lines are missing: the others would flatter.
+    /// A valid run lacks the figure, for example a quantile because lines are missing. The other runs would flatter.
     MissingInARun,
-    /// One number made of many runs: nobody knows how far it may be off.
+    /// The figure is one number made from many runs, so its error is not known.
     OneNumber,
-    /// One side did not measure it, or has no run that may be used.
+    /// One side did not measure the figure, or has no valid run.
     OneSideOnly,
 }
 
-/// By how much a figure may be worse.
+/// Tolerated growth of a figure, before it counts as a regression.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerated {
     ratio: f64,
@@ -151,29 +152,29 @@ pub struct Tolerated {
 impl std::str::FromStr for Tolerated {
     type Err = String;
 
-    /// `10%`.
+    /// Parses a percentage such as `10%`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
         match percent.filter(|percent| percent.is_finite() && *percent >= 0.0) {
             Some(percent) => Ok(Self { ratio: percent / 100.0 }),
-            None => Err("write it in percent, such as 10%".to_owned()),
+            None => Err("give a percentage such as 10%".to_owned()),
         }
     }
 }
 
-/// How changes are written.
+/// Format of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people; in the terminal as it is.
+    /// Markdown for people; readable in a terminal.
     Markdown,
-    /// A row per figure.
+    /// CSV: a row per figure.
     Csv,
-    /// Everything.
+    /// JSON: everything.
     Json,
 }
 
 impl Changes {
-    /// Compares the files of two folders, each with the folder's name.
+    /// Compares the files of two folders, each given with the folder's name.
     pub fn between(a: (&str, &[File]), b: (&str, &[File])) -> Result<Self, ReportError> {
         let read = |(name, files): (&str, &[File])| match Folder::read(files) {
             Ok(folder) => Ok(Experiment { folder }),
@@ -196,7 +197,7 @@ impl Changes {
         })
     }
 
-    /// The text in that format.
+    /// Returns the comparison as text in a format.
     pub fn render(&self, format: Format) -> String {
         match format {
             Format::Markdown => render::markdown(self),
@@ -205,7 +206,7 @@ impl Changes {
         }
     }
 
-    /// What is worse in B, beyond the noise and by more than is tolerated: a sentence each.
+    /// Returns a sentence for each figure that is worse in B, beyond the noise and by more than is tolerated.
     pub fn regressions(&self, tolerated: Tolerated) -> Vec<String> {
         let worse = |change: &&Change| {
             let beyond = change.ratio.is_none_or(|ratio| ratio > 1.0 + tolerated.ratio);
@@ -214,13 +215,13 @@ impl Changes {
         self.changes.iter().filter(worse).map(render::sentence).collect()
     }
 
-    /// Of how many figures these runs allow no claim, whatever they are: nothing can fail there.
+    /// Counts the figures of which these runs allow no claim. Such a figure never fails a check for regressions.
     pub fn unclaimed_count(&self) -> usize {
         self.changes.iter().filter(|change| change.finding.is_open()).count()
     }
 }
 
-/// What the runs of a group have in common.
+/// Transport and arm that the runs of a group share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
     transport: Transport,
@@ -245,7 +246,7 @@ fn named(groups: &BTreeSet<Group>) -> String {
     if groups.is_empty() { "no run".to_owned() } else { names(groups).join(", ") }
 }
 
-/// One folder, as it is compared.
+/// Folder that is compared, with its runs in groups.
 struct Experiment {
     folder: Folder,
 }
@@ -255,29 +256,29 @@ impl Experiment {
         self.folder.rows.runs.iter().map(Group::of).collect()
     }
 
-    /// The runs of a group that may be used.
+    /// Returns the valid runs of a group.
     fn used(&self, group: &Group, twin: Twin) -> impl Iterator<Item = &RunRow> {
         let is_used = move |run: &&RunRow| Group::of(run) == *group && run.is_aa == twin && run.is_believed();
         self.folder.rows.runs.iter().filter(is_used)
     }
 
-    /// The figure of each run that may be used, with its block. A run that did not measure it is left out.
+    /// Returns the figure of each valid run with its block. A run that did not measure it is left out.
     fn values(&self, group: &Group, compared: &Compared, twin: Twin) -> Vec<(u32, f64)> {
         let used = self.used(group, twin);
         used.filter_map(|run| Some((run.block, run.number(compared.column)?))).collect()
     }
 
-    /// Whether a run that may be used lacks the figure.
+    /// Tells whether a valid run lacks the figure.
     fn lacks(&self, group: &Group, compared: &Compared) -> bool {
         self.used(group, Twin::No).any(|run| run.number(compared.column).is_none())
     }
 
-    /// How late the harness was at worst in a run that is used, ms.
+    /// Returns the harness's largest lateness in a valid run, ms.
     fn lateness_ms(&self, group: &Group) -> f64 {
         self.used(group, Twin::No).filter_map(RunRow::lateness_us).fold(0.0, f64::max) / 1e3
     }
 
-    /// What the A/A pairs of all groups differ by at most in a figure.
+    /// Returns the largest difference between the halves of an A/A pair, over all groups.
     fn noise_ratio(&self, compared: &Compared) -> Option<f64> {
         let floor = |group: &Group| {
             let (once, again) =
@@ -308,7 +309,7 @@ fn without_blocks(values: &[(u32, f64)]) -> Vec<f64> {
     values.iter().map(|(_, value)| *value).collect()
 }
 
-/// `None` where neither side has measured the figure.
+/// Returns the change of a figure; `None` where neither side has measured it.
 fn change(group: &Group, figure: &Compared, first: &Experiment, second: &Experiment) -> Option<Change> {
     let origin = match figure.kind {
         Kind::Measured(of) => of.origin(),
@@ -325,7 +326,7 @@ fn change(group: &Group, figure: &Compared, first: &Experiment, second: &Experim
     if a.is_empty() && b.is_empty() {
         return None;
     }
-    // Blocks of two invocations have nothing in common.
+    // Two invocations share no blocks, so their runs are compared as independent.
     let runs = Runs::Apart(&a, &b);
     let interval = |contrast| contrast_interval(contrast, runs, first.folder.manifest.seed);
     let noise_ratio = match origin {
@@ -372,18 +373,18 @@ fn change(group: &Group, figure: &Compared, first: &Experiment, second: &Experim
     })
 }
 
-/// Different numbers, each once.
+/// Returns the distinct numbers.
 fn each_once(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     values.dedup();
     values
 }
 
-/// What a change has to exceed.
+/// Floors that a change must exceed.
 struct Floors {
-    /// As a share of A: what equal runs differ by.
+    /// Difference between equal runs, as a share of A.
     noise_ratio: Option<f64>,
-    /// Between the medians, in the unit of the column: how late the harness was.
+    /// Harness's lateness in the unit of the column: what the medians must differ by.
     difference: f64,
 }
 
@@ -393,7 +394,7 @@ fn claimed(a: &[f64], b: &[f64], ratio: Option<(f64, Interval)>, floors: &Floors
     }
     let Some((ratio, interval)) = ratio else { return Finding::NotShown };
     let is_noise = floors.noise_ratio.is_some_and(|noise| (ratio - 1.0).abs() <= noise);
-    // Where nobody was late, the floor is 0 and no change is below it.
+    // Where the harness was never late, this floor is 0 and no change is below it.
     let difference = median(a).zip(median(b)).map_or(0.0, |(a, b)| (b - a).abs());
     if is_noise || difference <= floors.difference || interval.contains(1.0) {
         Finding::NotShown
@@ -404,7 +405,7 @@ fn claimed(a: &[f64], b: &[f64], ratio: Option<(f64, Interval)>, floors: &Floors
     }
 }
 
-/// A single lost line where none was lost before is a defect, whatever the number of runs.
+/// Judges a count of defects. A single lost line where none was lost before is a defect, whatever the number of runs.
 fn defects(a: &[f64], b: &[f64], difference: Option<Interval>) -> Finding {
     let none = |values: &[f64]| values.iter().all(|count| *count == 0.0);
     match (none(a), none(b)) {
@@ -420,7 +421,7 @@ fn defects(a: &[f64], b: &[f64], difference: Option<Interval>) -> Finding {
     }
 }
 
-/// Members of the manifest that say how the figures came about.
+/// Members of the manifest that may explain a change.
 const CIRCUMSTANCES: [&str; 5] = ["machine", "commit", "wirelab_version", "rustc", "seed"];
 
 fn differences(first: &Experiment, second: &Experiment) -> Vec<Difference> {
@@ -447,10 +448,10 @@ fn differences(first: &Experiment, second: &Experiment) -> Vec<Difference> {
     names.into_iter().map(difference).filter(|difference| difference.a != difference.b).collect()
 }
 
-/// What stands for a member that is not there.
+/// Text that stands for a missing member.
 const NOTHING: &str = "–";
 
-/// Every value of a document with its path, such as `plan.lines.rate_hz`.
+/// Returns every value of a document with its path, such as `plan.lines.rate_hz`.
 fn flatten(path: &str, value: &Value, into: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {

@@ -1,8 +1,8 @@
 //! Claims: what people say about polling, SSE and WebSocket, beside what was measured.
 //!
-//! Made of the files of a results folder of the plan `claims`, as `report.html` is: the same folder gives the same
-//! table. A row says the claim, the figures with their unit and interval, a ruling, and the runs they came from. What
-//! no run can say is told with the reason, and not scored.
+//! The table is made from the files of a results folder of the plan `claims`, as `report.html` is: one folder always
+//! gives one table. A row holds the claim, the figures with their unit and interval, a ruling, and the runs behind
+//! it. A claim that no run can test is listed with the reason and is not scored.
 
 mod catalogue;
 mod code_lines;
@@ -24,41 +24,41 @@ pub use ruling::Ruling;
 use runs::{Evidence, Observations};
 pub use two_way::file as two_way_file;
 
-/// The plan whose runs are judged.
+/// Name of the plan whose runs are judged.
 pub const PLAN: &str = "claims";
 
-/// Whether claims are judged by this file of a results folder.
+/// Tells whether claims are judged by this file of a results folder.
 pub fn is_judged_by(path: &str) -> bool {
     is_source(path) || path == two_way::FILE
 }
 
-/// Every claim with its answer.
+/// All claims with their answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claims {
-    /// When it was measured, and of which commit.
+    /// Time of the measurement, and the commit that was measured.
     origin: String,
     size: Size,
-    /// Observations that were left out.
+    /// Invalid observations, which were left out.
     invalid: Vec<String>,
     ending: Ending,
     answers: Vec<Answer>,
 }
 
-/// One row.
+/// Answer to one claim.
 #[derive(Debug, Clone, PartialEq)]
 struct Answer {
     claim: &'static str,
     about: &'static str,
-    /// What decides.
+    /// Figures that decide the claim.
     deciding: Vec<Evidence>,
-    /// What does not.
+    /// Figures that are shown but decide nothing.
     beside: Vec<Evidence>,
     ruling: Ruling,
     why: Option<String>,
 }
 
 impl Claims {
-    /// Of a results folder's files.
+    /// Judges every claim by a results folder's files.
     pub fn judge(files: &[File]) -> Result<Self, ReportError> {
         let folder = Folder::read(files)?;
         if folder.plan.name != PLAN {
@@ -78,12 +78,12 @@ impl Claims {
         })
     }
 
-    /// The table, and below it what its rows cannot say.
+    /// Returns the table, and below it the notes on how to read it.
     pub fn render(&self) -> String {
         render::markdown(self)
     }
 
-    /// `claims.csv` and `claims.md`.
+    /// Returns `claims.csv` and `claims.md`.
     pub fn files(&self) -> Vec<File> {
         vec![File::new("claims.csv", csv_text(render::rows(self))), File::new("claims.md", self.render())]
     }

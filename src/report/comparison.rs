@@ -1,62 +1,63 @@
-//! Who has less of a figure, as far as the runs can tell.
+//! Which group has least of a figure, as far as the runs can tell.
 //!
 //! Two groups are told apart where their 95 % intervals do not overlap, where they differ by more than the A/A pair
-//! does, and, in latencies, by more than the harness was late itself. Everything else is a tie, or points.
+//! does, and, in latencies, by more than the harness's own lateness. All else is a tie, or points.
 
 use wirelab_clients::harness::statistics::{Order, RUNS_MIN, order};
 
 use super::aggregate::{Aggregate, Group, Summary};
 use super::figures::Figure;
 
-/// A group with its figure.
+/// Group with its figure.
 pub(super) type Placed<'g, 'a> = (&'g Group<'a>, &'g Summary);
 
-/// The groups of a folder by one figure.
+/// Order of a folder's groups by one figure.
 #[derive(Debug)]
 pub(super) enum Comparison<'g, 'a> {
     /// No group has the figure.
     Unknown,
-    /// Only one has it.
+    /// Only one group has the figure.
     Single(Placed<'g, 'a>),
-    /// Fewer than two of them have the runs for an interval; least first.
+    /// Fewer than two groups have enough runs for an interval. Least first.
     Points(Vec<Placed<'g, 'a>>),
-    /// None can be told from the one with the least; least first.
+    /// No group can be told from the one with the least. Least first.
     Level {
-        /// Every group with an interval.
+        /// Groups with an interval.
         tied: Vec<Placed<'g, 'a>>,
         /// Groups without an interval.
         apart: Vec<Placed<'g, 'a>>,
     },
-    /// Some can be told from the one with the least.
+    /// Some groups can be told from the one with the least.
     Ordered(Ordered<'g, 'a>),
 }
 
-/// What can be told of the order.
+/// Order of the groups, as far as it can be told.
 #[derive(Debug)]
 pub(super) struct Ordered<'g, 'a> {
     /// The group with the least, and those that cannot be told from it.
     pub(super) least: Vec<Placed<'g, 'a>>,
-    /// Of the groups that can be told from the least the one with the most, last, and those that cannot be told from
-    /// it.
+    /// The group with the most, last, after those that cannot be told from it. All of them can be told from the
+    /// least.
     pub(super) most: Vec<Placed<'g, 'a>>,
-    /// Whether all the others are told apart from `most`.
+    /// Whether every other group can be told from `most`.
     pub(super) end: End,
-    /// Groups between the two.
+    /// Number of groups between the two ends.
     pub(super) middle_count: usize,
     /// Groups without an interval.
     pub(super) apart: Vec<Placed<'g, 'a>>,
 }
 
-/// Whether the groups with the most stand for themselves.
+/// Whether the groups with the most can be told from all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// Every other group has less.
     Clear,
-    /// One that cannot be told from the least cannot be told from the most either.
+    /// A group that cannot be told from the least cannot be told from the most either.
     Blurred,
 }
 
-/// What a difference in this figure has to exceed where the harness was late by so much: ms of a time, 0 of the rest.
+/// Returns the least difference that counts in this figure where the harness was late by `lateness_ms`: ms for times,
+/// 0 for the rest.
 pub(super) fn lateness_floor(figure: Figure, lateness_ms: f64) -> f64 {
     match figure {
         Figure::LatencyP50 | Figure::LatencyP90 | Figure::LatencyP99 | Figure::LatencyMax => lateness_ms,
@@ -66,7 +67,7 @@ pub(super) fn lateness_floor(figure: Figure, lateness_ms: f64) -> f64 {
     }
 }
 
-/// Whether `less` has less of the figure than `more`, beyond doubt.
+/// Tells whether `less` has less of the figure than `more`, beyond doubt.
 pub(super) fn told_apart(
     aggregate: &Aggregate,
     figure: Figure,
@@ -81,7 +82,7 @@ pub(super) fn told_apart(
     difference > floor && difference > aggregate.noise_ratio(figure) * less_summary.median
 }
 
-/// The order of these groups.
+/// Returns the order of these groups.
 pub(super) fn compare<'g, 'a>(
     aggregate: &Aggregate<'a>,
     figure: Figure,
@@ -98,7 +99,8 @@ pub(super) fn compare<'g, 'a>(
     let [best, _, ..] = judged[..] else { return Comparison::Points(ranked) };
     let is_beyond_best = |placed: &Placed| told_apart(aggregate, figure, best, *placed);
     let (beyond, least): (Vec<_>, Vec<_>) = judged.iter().copied().partition(is_beyond_best);
-    // Not the one with the most of all: an interval wide enough to reach the least says nothing of the others.
+    // The end is the group with the most that is told from the least: a wider interval that reaches the least says
+    // nothing of the others.
     let Some(&worst) = beyond.last() else { return Comparison::Level { tied: judged, apart } };
     let is_below_worst = |placed: &Placed| told_apart(aggregate, figure, *placed, worst);
     let end = if least.iter().all(is_below_worst) { End::Clear } else { End::Blurred };

@@ -1,21 +1,21 @@
-//! The figures a report speaks about, and the factors a plan may vary: which column, which unit, which words.
+//! The figures that a report shows, and the factors that a plan may vary, each with its column, unit and words.
 //!
 //! To add one: a variant, and a line in each match, which the compiler asks for.
 
 use wirelab_clients::harness::rows::RunRow;
 
-/// A figure of a run. Less is better, for all of them.
+/// Figure of a run. For every figure, less is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Figure {
     /// Delivery latency that half of the lines did not exceed.
     LatencyP50,
-    /// Of nine lines in ten.
+    /// Delivery latency that 90 % of the lines did not exceed.
     LatencyP90,
-    /// Of 99 lines in 100.
+    /// Delivery latency that 99 % of the lines did not exceed.
     LatencyP99,
-    /// Of the slowest line.
+    /// Delivery latency of the slowest line.
     LatencyMax,
-    /// Age of information, time average.
+    /// Age of information, average over time.
     StalenessMean,
     /// Requests per delivered line.
     Requests,
@@ -23,29 +23,29 @@ pub(super) enum Figure {
     AppBytes,
     /// Bytes through the sockets, both directions, per delivered line.
     L7Bytes,
-    /// With the headers of IP and TCP.
+    /// Bytes in IP packets per delivered line: those through the sockets, with the headers of IP and TCP.
     IpBytes,
-    /// With the frames of the link.
+    /// Bytes on the wire per delivered line: those in IP packets, with the frames of the link.
     WireBytes,
     /// Processor time of the server per delivered line.
     Cpu,
     /// Anonymous memory of the server.
     Memory,
-    /// The same per connection: the slope over several numbers of connections.
+    /// Anonymous memory of the server per connection: the slope over several numbers of connections.
     MemoryPerConnection,
 }
 
-/// What a value of a figure comes from.
+/// Origin of a figure's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Each run measured its own: the values vary as runs do.
+    /// Each run measured its own value: the values vary as runs do.
     EachRun,
-    /// One number, made of many runs and written into each: their count says nothing about how sure it is.
+    /// One number was made from many runs and written into each: the count of runs says nothing about its error.
     ManyRuns,
 }
 
 impl Figure {
-    /// In the order of the tables.
+    /// Every figure, in the order of the tables.
     pub(super) const ALL: [Self; 13] = [
         Self::LatencyP50,
         Self::LatencyP90,
@@ -62,7 +62,7 @@ impl Figure {
         Self::MemoryPerConnection,
     ];
 
-    /// Its value in a run, in [`Self::unit`]s.
+    /// Returns the figure's value in a run, in [`Self::unit`]s.
     pub(super) fn of(self, run: &RunRow) -> Option<f64> {
         let value = match self {
             Self::LatencyP50
@@ -82,12 +82,12 @@ impl Figure {
         value.map(|value| value * self.scale())
     }
 
-    /// Its place in [`Self::ALL`].
+    /// Returns the figure's place in [`Self::ALL`].
     pub(super) fn index(self) -> usize {
         Self::ALL.iter().position(|figure| *figure == self).expect("every figure is in the list")
     }
 
-    /// Its name in machine-readable formats: the column of `runs.csv` that it is taken from, or made after.
+    /// Returns the figure's name in machine-readable formats: the column of `runs.csv` that it comes from.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::LatencyP50 => "delivery_latency_us_p50",
@@ -106,7 +106,7 @@ impl Figure {
         }
     }
 
-    /// What `theory.csv` calls it, where some formula predicts it.
+    /// Returns the figure's name in `theory.csv`, where a formula predicts it.
     pub(super) const fn quantity(self) -> Option<&'static str> {
         match self {
             Self::LatencyP50 => Some("delivery latency p50"),
@@ -121,7 +121,7 @@ impl Figure {
         }
     }
 
-    /// What one of its column is, in [`Self::unit`]s.
+    /// Returns the value of one unit of the column, in [`Self::unit`]s.
     pub(super) const fn scale(self) -> f64 {
         match self {
             Self::LatencyP50 | Self::LatencyP90 | Self::LatencyP99 | Self::LatencyMax => 1e-3,
@@ -132,7 +132,7 @@ impl Figure {
         }
     }
 
-    /// The unit it is told in.
+    /// Returns the unit in which the figure is shown.
     pub(super) const fn unit(self) -> &'static str {
         match self {
             Self::LatencyP50 | Self::LatencyP90 | Self::LatencyP99 | Self::LatencyMax => "ms",
@@ -145,7 +145,7 @@ impl Figure {
         }
     }
 
-    /// As it stands over a column and beside an axis.
+    /// Returns the figure's name over a column and beside an axis.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::LatencyP50 => "latency p50",
@@ -164,7 +164,7 @@ impl Figure {
         }
     }
 
-    /// What its values come from.
+    /// Returns the origin of the figure's values.
     pub(super) const fn origin(self) -> Origin {
         match self {
             Self::LatencyP50 | Self::LatencyP90 | Self::LatencyP99 | Self::LatencyMax => Origin::EachRun,
@@ -174,7 +174,7 @@ impl Figure {
         }
     }
 
-    /// The quantile that it is, which needs so many distinct lines.
+    /// Returns the quantile of a percentile, which needs enough distinct lines; `None` for other figures.
     pub(super) const fn quantile(self) -> Option<f64> {
         match self {
             Self::LatencyP50 => Some(0.5),
@@ -186,47 +186,47 @@ impl Figure {
         }
     }
 
-    /// With its unit.
+    /// Returns the figure's name with its unit.
     pub(super) fn title_with_unit(self) -> String {
         match self.unit() {
             "" => self.title().to_owned(),
-            // Its title says what is counted.
+            // The title says already that bytes are counted.
             "bytes" if self != Self::AppBytes => self.title().to_owned(),
             unit => format!("{} ({unit})", self.title()),
         }
     }
 }
 
-/// What went through the sockets is told in all and per line: their ratio is the number of lines that the other layers
-/// are divided by.
+/// Returns bytes per delivered line. The files give the bytes through the sockets in total and per line; their ratio
+/// is the number of lines by which bytes of other layers are divided.
 fn per_line(run: &RunRow, bytes: u64) -> Option<f64> {
     let l7 = (run.l7_up_bytes + run.l7_down_bytes) as f64;
     (l7 > 0.0).then_some(bytes as f64 / l7 * run.l7_per_line_bytes?)
 }
 
-/// A number that a plan may vary.
+/// Factor that is a number and that a plan may vary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Factor {
-    /// Between two polls.
+    /// Time between two polls.
     PollInterval,
-    /// How long a long poll is held.
+    /// Time for which a long poll is held.
     Hold,
-    /// How long the server gathers lines before it answers.
+    /// Time for which the server gathers lines before it answers.
     Linger,
-    /// Subscribers per deployment.
+    /// Number of subscribers per deployment.
     Subscribers,
-    /// Deployments at once.
+    /// Number of deployments at the same time.
     Deployments,
     /// Lines per second.
     LineRate,
     /// Bytes of a line.
     Payload,
-    /// Between two heartbeats.
+    /// Time between two heartbeats.
     Heartbeat,
 }
 
 impl Factor {
-    /// Every one.
+    /// Every factor.
     pub(super) const ALL: [Self; 8] = [
         Self::PollInterval,
         Self::Hold,
@@ -238,12 +238,12 @@ impl Factor {
         Self::Heartbeat,
     ];
 
-    /// Every factor that is a number in a run, with its value.
+    /// Returns every factor that is a number in a run, with its value.
     pub(super) fn all_of(run: &RunRow) -> Vec<(Self, f64)> {
         Self::ALL.into_iter().filter_map(|factor| Some((factor, run.number(factor.column())?))).collect()
     }
 
-    /// Its column of `runs.csv`.
+    /// Returns the factor's column in `runs.csv`.
     pub(super) const fn column(self) -> &'static str {
         match self {
             Self::PollInterval => "poll_interval_ms",
@@ -257,7 +257,7 @@ impl Factor {
         }
     }
 
-    /// In words.
+    /// Returns the factor's name in words.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::PollInterval => "poll interval",
@@ -271,7 +271,7 @@ impl Factor {
         }
     }
 
-    /// Its unit; empty for counts.
+    /// Returns the factor's unit; empty for counts.
     pub(super) const fn unit(self) -> &'static str {
         match self {
             Self::PollInterval | Self::Hold | Self::Linger | Self::Heartbeat => "ms",
@@ -282,13 +282,13 @@ impl Factor {
     }
 }
 
-/// Every factor that is a word in a run: its column and the word.
+/// Returns every factor that is a word in a run: its column and the word.
 pub(super) fn words_of(run: &RunRow) -> Vec<(&'static str, String)> {
     let word = |column| Some((column, run.text(column).filter(|word| !word.is_empty())?));
     WORDS.into_iter().filter_map(word).collect()
 }
 
-/// Factors that are words; with the transport they tell the series of a sweep apart.
+/// Columns of factors that are words; with the transport they tell the series of a sweep apart.
 const WORDS: [&str; 10] = [
     "line_process",
     "poll_schedule",

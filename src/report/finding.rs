@@ -1,8 +1,8 @@
 //! The finding: what the figures say, in sentences.
 //!
-//! Every claim is one that the numbers carry: a difference is named only where [`comparison`](super::comparison) tells
-//! it apart, a trend only between ends that can be told apart, and nothing at all is said of an invalid run but that it
-//! is left out. Where there are fewer than six runs, there are points and no winner.
+//! Every sentence is carried by the numbers. It names a difference only where [`comparison`](super::comparison) tells
+//! two groups apart, and a trend only between ends that can be told apart. Of invalid runs it says only that they are
+//! left out. Under six runs it lists points and names no winner.
 
 use super::aggregate::{Aggregate, Group, Summary};
 use super::comparison::{Comparison, End, Ordered, Placed, RUNS_NEEDED, compare, told_apart};
@@ -17,49 +17,49 @@ mod words;
 use reservations::{delivery, noise, size, theory, too_few_runs, validity};
 use words::words;
 
-/// Groups that a sentence of points lists; of more it tells the ends.
+/// Most groups that a sentence of points lists; of more groups it tells the range.
 const LISTED_MAX: usize = 8;
-/// Groups that are named one by one where they cannot be told apart.
+/// Most groups that a sentence names one by one where they cannot be told apart.
 const NAMED_MAX: usize = 4;
-/// From here on a rise is told in times, below it in percent.
+/// Ratio from which a rise is told as "2.1 times"; smaller ones are told in percent.
 const TIMES_MIN: f64 = 2.0;
-/// The figures that costs are told by; of the bytes the layer that was measured closest to the wire.
+/// Figures that tell the cost. Bytes are those of the layer closest to the wire that was measured.
 const COSTS: [Figure; 4] = [Figure::Requests, Figure::WireBytes, Figure::Cpu, Figure::Memory];
 
-/// What a sentence is about.
+/// Topic of a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Topic {
-    /// Who was faster, by how much.
+    /// Which cell was faster, and by how much.
     Latency,
-    /// What a factor did.
+    /// Effect of a factor.
     Sweep,
-    /// What it took.
+    /// Cost: requests, bytes, processor time and memory.
     Cost,
     /// Whether the predictions came true.
     Theory,
     /// Whether every line arrived once and in order.
     Delivery,
-    /// How many runs hold.
+    /// How many runs are valid.
     Validity,
     /// What is not claimed, and why.
     Caution,
 }
 
-/// Whether it is good news.
+/// Tone of a sentence: good news, bad news or no judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Tone {
-    /// As it should be.
+    /// All is as it should be.
     Good,
-    /// Neither.
+    /// The news is neither good nor bad.
     Plain,
-    /// Something is wrong, or to be careful about.
+    /// Something is wrong, or calls for care.
     Bad,
 }
 
 impl Tone {
-    /// As style sheets write it.
+    /// Returns the class of the style sheet.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -69,7 +69,7 @@ impl Tone {
     }
 }
 
-/// One sentence, or a few about one thing.
+/// One statement of the finding, in one or a few sentences.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(super) struct Sentence {
     pub(super) topic: Topic,
@@ -81,7 +81,7 @@ fn sentence(topic: Topic, tone: Tone, text: String) -> Sentence {
     Sentence { topic, tone, text }
 }
 
-/// What the folder found, most important first.
+/// Returns the statements about the folder, the most important first.
 pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Sweep>) -> Vec<Sentence> {
     if folder.rows.runs.is_empty() {
         return vec![sentence(Topic::Validity, Tone::Bad, "No run has ended yet.".to_owned())];
@@ -91,7 +91,7 @@ pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Swe
         if let Some(sweep) = sweep {
             told.extend(sweep.series.iter().filter_map(|series| trend(aggregate, sweep, series)));
             told.extend(fastest_by_level(aggregate, sweep));
-            // One line over a factor has no rival: its ends are what there is to say.
+            // A single line over a factor has no rival: only its ends are worth a sentence.
             if sweep.series.len() + sweep.references.len() > 1 {
                 told.extend(ranking(aggregate, Figure::LatencyP50, Topic::Latency));
             }
@@ -115,13 +115,13 @@ pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Swe
     told
 }
 
-/// `0.47 ms (95 % CI 0.45–0.49)`; without an interval the range of several runs.
+/// Returns a figure as text, such as `0.47 ms (95 % CI 0.45–0.49)`; without an interval, the range of several runs.
 fn told(figure: Figure, summary: &Summary) -> String {
     let value = with_unit(summary.median, figure.unit());
     let spread = summary.spread();
     let ends = format!("{}–{}", digits(spread.low), digits(spread.high));
     match (summary.interval, summary.values.len()) {
-        // As counts are: an interval of one value says that, and not how sure it is.
+        // A count that is equal in every run is exact: an interval of one value would claim an estimate.
         (_, 2..) if spread.low == spread.high => value,
         (Some(_), _) => format!("{value} (95 % CI {ends})"),
         (None, 1) => value,
@@ -129,7 +129,7 @@ fn told(figure: Figure, summary: &Summary) -> String {
     }
 }
 
-/// The values of several that are told together: `0.47 to 0.49 ms`.
+/// Returns the range of several groups' values, such as `0.47 to 0.49 ms`.
 fn between(figure: Figure, placed: &[Placed]) -> String {
     match placed {
         [] => String::new(),
@@ -152,7 +152,7 @@ fn names(placed: &[Placed]) -> String {
     list(&names)
 }
 
-/// Who has least of a figure, and what the most is.
+/// Returns which cell has least of a figure, and what the cell with the most has.
 fn ranking(aggregate: &Aggregate, figure: Figure, topic: Topic) -> Option<Sentence> {
     let words = words(figure);
     let (text, apart) = match compare(aggregate, figure, aggregate.ranked(figure)) {
@@ -216,7 +216,8 @@ fn in_order(figure: Figure, ordered: &Ordered) -> String {
     format!("{lead}; {far}{others}")
 }
 
-/// Of three or more, two may well be told apart; but none from the one at the end.
+/// Returns the words about groups that cannot be told from `end`. Among three or more, two groups may differ; but no
+/// group can be told from the one at the end.
 fn alike(several: &[Placed], end: Placed) -> String {
     match several {
         [_, _] => "which cannot be told apart".to_owned(),
@@ -224,7 +225,8 @@ fn alike(several: &[Placed], end: Placed) -> String {
     }
 }
 
-/// `, 223 times as long as sse (95 % CI 215–230)`; the name where there are several.
+/// Returns a ratio as text, such as `, 223 times as long as sse (95 % CI 215–230)`; names the first group where
+/// `least` has several.
 fn times_as(word: &str, least: &[Placed], most: &Summary) -> String {
     let Some((ratio, interval)) = least[0].1.times(most) else { return String::new() };
     let interval = interval.filter(|interval| interval.low < interval.high);
@@ -246,7 +248,7 @@ fn points(figure: Figure, placed: &[Placed]) -> String {
     }
 }
 
-/// Who is fastest at each value of the factor.
+/// Returns which cell is fastest at each value of the factor.
 fn fastest_by_level(aggregate: &Aggregate, sweep: &Sweep) -> Option<Sentence> {
     let figure = Figure::LatencyP50;
     let mut levels: Vec<f64> =
@@ -260,7 +262,7 @@ fn fastest_by_level(aggregate: &Aggregate, sweep: &Sweep) -> Option<Sentence> {
             here.filter_map(|(_, group)| Some((*group, group.summary(figure)?))).collect();
         let winner = match compare(aggregate, figure, ranked) {
             Comparison::Unknown | Comparison::Single(_) | Comparison::Points(_) => continue,
-            Comparison::Level { .. } => "nobody, beyond doubt,".to_owned(),
+            Comparison::Level { .. } => "no clear winner".to_owned(),
             Comparison::Ordered(ordered) => {
                 let transports: Vec<&str> =
                     ordered.least.iter().map(|(group, _)| series_of(sweep, group)).collect();
@@ -293,7 +295,7 @@ fn unit_after(sweep: &Sweep) -> String {
     }
 }
 
-/// What became of the figures from one end of a factor to the other.
+/// Returns how the figures differ between the two ends of a factor.
 fn trend(aggregate: &Aggregate, sweep: &Sweep, series: &Series) -> Option<Sentence> {
     let believed: Vec<&(f64, &Group)> =
         series.points.iter().filter(|(_, group)| group.is_believed()).collect();
@@ -325,7 +327,7 @@ fn trend(aggregate: &Aggregate, sweep: &Sweep, series: &Series) -> Option<Senten
 fn change(aggregate: &Aggregate, figure: Figure, first: &Group, last: &Group) -> Option<String> {
     let noun = words(figure).noun;
     let (a, b) = (first.summary(figure)?, last.summary(figure)?);
-    // Of the costs the ends alone: the table has their intervals, and a sentence has to be read.
+    // Costs are told by their ends alone: the table has the intervals, and a sentence must stay readable.
     let end = |summary: &Summary| {
         if figure == Figure::LatencyP50 {
             told(figure, summary)

@@ -1,9 +1,9 @@
 //! A results folder: the one model that the report, `compare` and `claims` are made from.
 //!
-//! A run makes it from memory, `wirelab report` from bytes, and both come to the same page: a row holds what its file
-//! says. Columns are found by name. A file that contradicts another is refused: a page must not mix two runs. Rows of
-//! runs that `runs.csv` does not have are passed over: it is written last, and a run that was killed in between left
-//! them.
+//! A run makes it from memory and `wirelab report` from bytes; both make the same page, because a row holds what its
+//! file says. Columns are found by name. A file that contradicts another is refused, because a page must not mix two
+//! runs. Rows of runs that are missing in `runs.csv` are ignored: that file is written last, so a run that was killed
+//! in between leaves such rows.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,77 +17,77 @@ use wirelab_clients::harness::run_result::RunResult;
 
 use super::{File, hdr_log};
 
-/// Names of the files that a folder is made of, besides the histograms, in the order in which a run writes them.
+/// Names of a folder's files, besides the histograms, in the order in which a run writes them.
 pub(super) const SOURCES: [&str; 7] =
     [PLAN, MANIFEST, PercentileRow::FILE, TheoryRow::FILE, CheckRow::FILE, SeriesRow::FILE, RunRow::FILE];
 const PLAN: &str = "plan.toml";
 const MANIFEST: &str = "manifest.json";
-/// The distribution that is drawn.
+/// Name of the distribution that the plot of percentiles shows.
 pub(super) const METRIC: &str = "delivery_latency";
 
-/// A results folder.
+/// Model of a results folder.
 #[derive(Debug, PartialEq)]
 pub struct Folder {
-    /// What was asked.
+    /// Plan, as its file says it.
     pub(super) plan: PlanText,
-    /// On what, and how.
+    /// Machine, build and settings of the runs.
     pub(super) manifest: Manifest,
-    /// The rows of the CSV files.
+    /// Rows of the CSV files.
     pub(super) rows: Rows,
     /// Delivery latencies in µs by `run_id`; empty where the folder `hdr` was removed.
     pub(super) histograms: BTreeMap<String, Histogram<u64>>,
 }
 
-/// What a report says of a plan.
+/// Texts of a plan that a report shows.
 #[derive(Debug, PartialEq)]
 pub(super) struct PlanText {
     pub(super) name: String,
-    /// What the plan asks.
+    /// Question of the plan.
     pub(super) question: String,
-    /// What its author expects, if they say so.
+    /// What the plan's author expects, if the plan says it.
     pub(super) prediction: Option<String>,
-    /// How much of the plan was run.
+    /// Size in which the plan was run.
     pub(super) size: Size,
-    /// `plan.toml` as it stands.
+    /// Text of `plan.toml`.
     pub(super) toml: String,
 }
 
-/// Why a results folder cannot be read.
+/// Error of reading a results folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FolderError {
-    /// Not a results folder.
+    /// A file of a results folder is missing.
     #[error("{file} is missing; name a folder that `wirelab run` wrote, such as results/sample")]
     Missing {
-        /// Which file.
+        /// Name of the file.
         file: String,
     },
-    /// A histogram is gone.
+    /// The histogram of one run is missing, while others are there.
     #[error(
         "{file} is missing, though other runs have theirs; restore it, or remove the folder hdr to get a report \
          without the plot"
     )]
     MissingHistogram {
-        /// Which file.
+        /// Name of the file.
         file: String,
     },
-    /// Written by another version.
+    /// A file was written by another version.
     #[error(
         "{file}: schema_version {found} is not known, this wirelab reads {SCHEMA_VERSION}; use the wirelab that \
          wrote the folder"
     )]
     Schema {
-        /// Which file.
+        /// Name of the file.
         file: &'static str,
-        /// Its version.
+        /// Version that the file states.
         found: String,
     },
-    /// Not what a run writes.
+    /// A file holds something that no run writes.
     #[error(transparent)]
     Garbled(#[from] Garbled),
 }
 
 impl Folder {
-    /// Makes the model of what was measured.
+    /// Returns the model of results in memory.
     pub fn of(results: &ResultSet) -> Self {
         let histogram = |run: &RunResult| (run.cell.run_id.clone(), run.delivery.latency.histogram().clone());
         let plan = &results.plan;
@@ -105,7 +105,7 @@ impl Folder {
         }
     }
 
-    /// Makes the model of the bytes of a folder's files; others are passed over.
+    /// Reads the model from a folder's files; unknown files are ignored.
     pub fn read(files: &[File]) -> Result<Self, FolderError> {
         let plan = PlanText::read(files)?;
         let manifest = manifest(files)?;
@@ -120,20 +120,20 @@ impl Folder {
         let known = |run_id: &str| rows.runs.iter().any(|run| run.run_id == run_id);
         rows.percentiles.retain(|row| known(&row.run_id));
         rows.theory.retain(|row| known(&row.run_id));
-        // A threshold of the plan that no run matches names none.
+        // A threshold that no run matches names no run.
         rows.checks.retain(|row| row.run_id.is_empty() || known(&row.run_id));
         rows.series.retain(|row| known(&row.run_id));
         let histograms = histograms(files, &rows)?;
         Ok(Self { plan, manifest, rows, histograms })
     }
 
-    /// Returns the run of this name.
+    /// Returns the run with this `run_id`.
     pub(super) fn run(&self, run_id: &str) -> Option<&RunRow> {
         self.rows.runs.iter().find(|run| run.run_id == run_id)
     }
 }
 
-/// The files of all runs together, in the order of writing.
+/// Returns the files that cover all runs, in the order of writing.
 pub(super) fn files_of(results: &ResultSet) -> Vec<File> {
     let Rows { runs, percentiles, theory, checks, series } = results.rows();
     vec![
@@ -158,18 +158,18 @@ fn manifest_of(results: &ResultSet) -> Manifest {
 }
 
 impl PlanText {
-    /// Reads `plan.toml`.
+    /// Reads `plan.toml` among a folder's files.
     pub(super) fn read(files: &[File]) -> Result<Self, FolderError> {
         let toml = text(files, PLAN)?;
         let plan: toml::Table =
             toml.parse().map_err(|error: toml::de::Error| Garbled::new(PLAN, error.message()))?;
         let told = |key: &str| match plan.get(key) {
             Some(toml::Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(Garbled::new(PLAN, format!("its {key:?} is not a text"))),
+            Some(_) => Err(Garbled::new(PLAN, format!("{key:?} is not a text"))),
             None => Ok(None),
         };
         let needed =
-            |key: &str| told(key)?.ok_or_else(|| Garbled::new(PLAN, format!("it has no text {key:?}")));
+            |key: &str| told(key)?.ok_or_else(|| Garbled::new(PLAN, format!("there is no text {key:?}")));
         Ok(Self {
             name: needed("name")?,
             question: needed("question")?,
@@ -180,11 +180,11 @@ impl PlanText {
     }
 }
 
-/// A plan that does not name a size was run in full.
+/// Returns the size of a plan. A plan that names no size was run in full.
 fn size(name: Option<&str>) -> Result<Size, Garbled> {
     let Some(name) = name else { return Ok(Size::Full) };
     let found = [Size::Smoke, Size::Full].into_iter().find(|size| size.name() == name);
-    found.ok_or_else(|| Garbled::new(PLAN, format!("its size {name:?} is neither smoke nor full")))
+    found.ok_or_else(|| Garbled::new(PLAN, format!("size {name:?} is neither smoke nor full")))
 }
 
 fn bytes<'a>(files: &'a [File], path: &str) -> Option<&'a [u8]> {
@@ -198,7 +198,7 @@ pub(super) fn text<'a>(files: &'a [File], path: &str) -> Result<&'a str, FolderE
     Ok(text)
 }
 
-/// Reads `manifest.json`. Its version is looked at before anything else of the folder.
+/// Reads `manifest.json`. Its version is checked before anything else of the folder.
 pub(super) fn manifest(files: &[File]) -> Result<Manifest, FolderError> {
     let json = text(files, MANIFEST)?;
     let garbled = |error: serde_json::Error| Garbled::new(MANIFEST, error);
@@ -223,13 +223,13 @@ fn rows_of<R: Row>(files: &[File]) -> Result<Vec<R>, FolderError> {
     Ok(rows::read(text(files, R::FILE)?)?)
 }
 
-/// Reads `runs.csv`.
+/// Reads `runs.csv` and refuses a `run_id` that appears twice.
 pub(super) fn runs(files: &[File]) -> Result<Vec<RunRow>, FolderError> {
     let runs: Vec<RunRow> = rows_of(files)?;
     for (place, run) in runs.iter().enumerate() {
         schema(RunRow::FILE, run.schema_version.to_string())?;
         if runs[..place].iter().any(|other| other.run_id == run.run_id) {
-            let what = format!("row {}: run_id {:?} is there twice", place + 1, run.run_id);
+            let what = format!("row {}: run_id {:?} appears twice", place + 1, run.run_id);
             return Err(Garbled::new(RunRow::FILE, what).into());
         }
     }
@@ -265,7 +265,7 @@ fn histograms(files: &[File], rows: &Rows) -> Result<BTreeMap<String, Histogram<
         let counted = samples.get(run.run_id.as_str()).copied();
         if counted != Some(histogram.len()) {
             let counted = counted.map_or("none".to_owned(), |count| count.to_string());
-            let what = format!("it holds {} samples and percentiles.csv counts {counted}", histogram.len());
+            let what = format!("it holds {} samples, but percentiles.csv counts {counted}", histogram.len());
             return Err(Garbled::new(&file, what).into());
         }
         histograms.insert(run.run_id.clone(), histogram);
@@ -281,14 +281,14 @@ mod tests {
     use crate::report::synthetic::{self, Cell};
     use wirelab_clients::harness::example;
 
-    /// What happens to the text of a file.
+    /// Damage to the text of a file.
     type Damage = fn(String) -> String;
 
     fn files() -> Vec<File> {
         render(&example::result_set()).unwrap()
     }
 
-    /// The example's files, one of them changed.
+    /// Reads the example's files, one of them changed.
     fn with(path: &str, change: impl Fn(String) -> String) -> Result<Folder, FolderError> {
         let mut files = files();
         let file = files.iter_mut().find(|file| file.path == path).unwrap();
@@ -367,14 +367,14 @@ mod tests {
         let rows: [(&str, Damage, &str); 15] = [
             ("plan.toml", |text| text.replace("\"full\"", "\"tiny\""), "neither smoke nor full"),
             ("plan.toml", |_| "name = ".into(), "plan.toml: "),
-            ("plan.toml", |_| "name = 3\n".into(), "its \"name\" is not a text"),
+            ("plan.toml", |_| "name = 3\n".into(), "\"name\" is not a text"),
             ("manifest.json", |text| text[1..].into(), "manifest.json: "),
             ("manifest.json", |_| "[]".into(), "it is not a JSON object"),
             ("manifest.json", |text| text.replace(": 2,", ": 3,"), "schema_version 3 is not known"),
             ("manifest.json", |_| "{}".into(), "schema_version (none) is not known"),
             ("runs.csv", |text| text.replace("lost_count", "gone_count"), "column lost_count is missing"),
             ("runs.csv", |text| text.replace("\n2,", "\n9,"), "runs.csv: schema_version 9 is not known"),
-            ("runs.csv", |text| text.replace("sse-1", "short-poll-1"), "\"short-poll-1\" is there twice"),
+            ("runs.csv", |text| text.replace("sse-1", "short-poll-1"), "\"short-poll-1\" appears twice"),
             ("runs.csv", |text| text.replace("500,500,1000", "500,many,1000"), "distinct_lines_count"),
             ("percentiles.csv", |_| String::new(), "its last line has no end"),
             ("percentiles.csv", |_| "\n".into(), "column run_id is missing"),
@@ -454,7 +454,7 @@ mod tests {
         let other = files.iter().position(|file| file.path == "hdr/sse-1.append.hlog").unwrap();
         files[sse].bytes = files[other].bytes.clone();
         let error = Folder::read(&files).unwrap_err().to_string();
-        assert!(error.contains("it holds 500 samples and percentiles.csv counts 1000"), "{error}");
+        assert!(error.contains("it holds 500 samples, but percentiles.csv counts 1000"), "{error}");
     }
 
     #[test]

@@ -1,32 +1,32 @@
-//! A results folder at a glance: what a list of many shows of each, from three of its files.
+//! A results folder at a glance: what the page's list of reports shows of each folder, from three of its files.
 //!
-//! Called for every folder of the page's list, so it opens no histogram. Reads the files as the report does, and
-//! refuses what the report would refuse.
+//! The list calls it for every folder, so it opens no histogram. It reads files as the report does, and refuses what
+//! the report would refuse.
 
 use std::collections::BTreeMap;
 
 use super::File;
 use super::folder::{self, FolderError, PlanText};
 
-/// The files that it is made of.
+/// Names of the files that a glance needs.
 pub const GLANCED: [&str; 3] = ["plan.toml", "manifest.json", "runs.csv"];
 
-/// What a list shows.
+/// Entry of a list of results folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glance {
-    /// The plan's name.
+    /// Name of the plan.
     pub plan: String,
-    /// What the plan asks.
+    /// Question of the plan.
     pub question: String,
-    /// Wall clock at the start, RFC 3339.
+    /// Wall clock time at the start, RFC 3339.
     pub started: String,
-    /// Runs that were written.
+    /// Number of runs that were written.
     pub runs: usize,
-    /// How many of them are `ok`, `unresolved` or `invalid`.
+    /// Number of runs by verdict: `ok`, `unresolved` or `invalid`.
     pub verdicts: BTreeMap<String, usize>,
 }
 
-/// Of the files [`GLANCED`]; others are passed over.
+/// Makes the glance from a folder's files; files that are not in [`GLANCED`] are ignored.
 pub fn glance(files: &[File]) -> Result<Glance, FolderError> {
     let plan = PlanText::read(files)?;
     let manifest = folder::manifest(files)?;

@@ -1,8 +1,8 @@
 //! `hdr/<run_id>.<metric>.hlog`: every sample of a distribution, for any HdrHistogram library.
 //!
-//! One interval log in the V2 format per run and distribution, with one interval: the cohort. Untagged, since the
-//! Python reader passes over tagged lines in silence, and with a space behind the seconds of `StartTime` and
-//! `BaseTime`, without which some readers do not see them. Values are whole microseconds. Also reads them back.
+//! Each run and distribution has one interval log in the V2 format, with one interval: the cohort. Logs are untagged,
+//! because the Python reader skips tagged lines in silence. A space follows the seconds of `StartTime` and
+//! `BaseTime`, without which some readers miss them. Values are whole microseconds. This module also reads logs back.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use wirelab_clients::harness::run_result::RunResult;
 
 use super::{File, ReportError};
 
-/// The folder of histograms below the results folder.
+/// Name of the folder of histograms, below the results folder.
 pub const FOLDER: &str = "hdr";
 
 const LEGEND: &str =
@@ -36,24 +36,24 @@ pub(super) fn files(run: &RunResult) -> Result<Vec<File>, ReportError> {
     Distribution::of(run).map(of).collect()
 }
 
-/// Where a run's distribution is, below the results folder.
+/// Returns the path of a run's distribution, below the results folder.
 pub(super) fn path(run_id: &str, metric: &str) -> String {
     format!("{FOLDER}/{run_id}.{metric}.hlog")
 }
 
-/// Whether a file is the log of a distribution.
+/// Tells whether a file is the log of a distribution.
 pub fn is_log(path: &str) -> bool {
     path.starts_with(FOLDER) && path.ends_with(".hlog")
 }
 
-/// Whether a file is the log of this distribution.
+/// Tells whether a file is the log of this distribution.
 pub(super) fn is_log_of(path: &str, metric: &str) -> bool {
     is_log(path) && path.ends_with(&format!(".{metric}.hlog"))
 }
 
 fn encode(run: &RunResult, metric: &Distribution) -> Result<Vec<u8>, impl fmt::Display + use<>> {
     let started = run.cohort_started_us;
-    // A comment never begins with `[`, which is how headers begin.
+    // A header begins with `[`, so a comment never does.
     let mut log = format!(
         "#{} of run {}, µs. {}\n#[Histogram log format version 1.2]\n",
         metric.name, run.cell.run_id, metric.definition
@@ -72,14 +72,14 @@ fn encode(run: &RunResult, metric: &Distribution) -> Result<Vec<u8>, impl fmt::D
     written.map(|()| bytes)
 }
 
-/// Every sample of a log, its intervals added up. The error says what is wrong with it.
+/// Returns every sample of a log, its intervals added up. The error says what is wrong with the log.
 pub(super) fn decode(log: &[u8]) -> Result<Histogram<u64>, String> {
     let mut all: Option<Histogram<u64>> = None;
     for entry in IntervalLogIterator::new(log) {
         let interval = match entry {
             Ok(LogEntry::Interval(interval)) => interval,
             Ok(LogEntry::StartTime(_) | LogEntry::BaseTime(_)) => continue,
-            Err(error) => return Err(format!("it is no HdrHistogram interval log: {error:?}")),
+            Err(error) => return Err(format!("it is not an HdrHistogram interval log: {error:?}")),
         };
         let bytes = BASE64.decode(interval.encoded_histogram()).map_err(|error| error.to_string())?;
         let samples: Histogram<u64> =
@@ -92,7 +92,7 @@ pub(super) fn decode(log: &[u8]) -> Result<Histogram<u64>, String> {
     all.ok_or_else(|| "it holds no interval".to_owned())
 }
 
-/// Adds every sample; the histogram grows as it must.
+/// Adds every sample; the histogram grows as needed.
 pub(super) fn add(all: &mut Histogram<u64>, more: &Histogram<u64>) -> Result<(), String> {
     all.auto(true);
     all.add(more).map_err(|error| format!("its samples cannot be added up: {error}"))
@@ -165,7 +165,7 @@ mod tests {
         for (log, said) in [
             ("", "no interval"),
             ("#only a comment\n", "no interval"),
-            ("nonsense\n", "no HdrHistogram interval log"),
+            ("nonsense\n", "not an HdrHistogram interval log"),
             ("0.000,1.000,1.000,???\n", "Invalid"),
             ("0.000,1.000,1.000,AAAA\n", ""),
         ] {

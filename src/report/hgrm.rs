@@ -5,11 +5,11 @@ use wirelab_clients::harness::rows::Garbled;
 
 use super::{File, FolderError, ReportError, hdr_log};
 
-/// Rows between two halvings of what is left to 100 %: what HdrHistogram itself takes.
+/// Rows between two halvings of the distance to 100 %, as HdrHistogram uses.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
 const US_PER_MS: f64 = 1_000.0;
 
-/// Returns a text beside each interval log among `files`.
+/// Returns a percentile text for each interval log among `files`.
 pub(super) fn files(files: &[File]) -> Result<Vec<File>, ReportError> {
     let of = |log: &File| {
         let samples = hdr_log::decode(&log.bytes).map_err(|what| Garbled::new(&log.path, what));
@@ -19,7 +19,7 @@ pub(super) fn files(files: &[File]) -> Result<Vec<File>, ReportError> {
     files.iter().filter(|file| hdr_log::is_log(&file.path)).map(of).collect()
 }
 
-/// As `HdrHistogram.outputPercentileDistribution` prints it.
+/// Returns the text that `HdrHistogram.outputPercentileDistribution` prints.
 fn text(histogram: &Histogram<u64>) -> String {
     let mut text =
         format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
@@ -31,7 +31,7 @@ fn text(histogram: &Histogram<u64>) -> String {
         text += &if quantile < 1.0 { format!(" {:14.2}\n", 1.0 / (1.0 - quantile)) } else { "\n".to_owned() };
     }
     let ms = |us: f64| us / US_PER_MS;
-    // An empty histogram's mean is 0 here, as in HdrHistogram itself: there the text says nothing else.
+    // An empty histogram has mean 0 here, as in HdrHistogram itself.
     text += &format!(
         "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]\n",
         ms(histogram.mean()),

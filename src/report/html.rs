@@ -1,7 +1,7 @@
 //! `report.html`: one file to open, to project and to print, without any other.
 //!
-//! Made of the files of a results folder and of nothing else, so that `run` and `report` make the same bytes. The
-//! template escapes every text: names of plans and problems of servers are whatever somebody wrote. Refers to
+//! It is made only from the files of a results folder, so `run` and `report` make the same bytes. The template
+//! escapes every text, because names of plans and error texts of servers may hold anything. The page refers to
 //! nothing but the files beside it.
 
 use askama::Template;
@@ -14,16 +14,16 @@ use super::summary::Summary;
 use super::tables::{self, Look, Mark, Table};
 use super::{File, ReportError};
 
-/// The file's name.
+/// Name of the file.
 pub(super) const FILE: &str = "report.html";
 
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
     folder: &'a Folder,
-    /// The files that the page links to.
+    /// Files that the page links to.
     files: [&'static str; SOURCES.len()],
-    /// What is known, and what to be careful about.
+    /// Statements about latency, sweeps and cost; `reservations` holds what they rest on.
     claims: Vec<&'a Sentence>,
     reservations: Vec<&'a Sentence>,
     facts: Vec<(&'static str, String)>,
@@ -44,7 +44,7 @@ struct Page<'a> {
     command: Option<String>,
 }
 
-/// The page of a folder.
+/// Renders the page of a folder.
 pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
     let aggregate = Aggregate::of(folder);
     let summary = Summary::of(folder, &aggregate);
@@ -82,13 +82,13 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
     Ok(File::new(FILE, html))
 }
 
-/// Why there are no percentile curves, if that needs a word.
+/// Returns the reason why there are no percentile curves, if they are missing.
 fn no_curves(folder: &Folder) -> Option<&'static str> {
     match (folder.histograms.is_empty(), folder.rows.runs.is_empty()) {
         (false, _) => None,
         (true, true) => Some("No run has ended yet."),
         (true, false) => {
-            Some("There are no percentile curves: the folder hdr, with the histograms, is not there.")
+            Some("There are no percentile curves: the folder hdr, which holds the histograms, is missing.")
         }
     }
 }
@@ -165,7 +165,7 @@ mod tests {
         let page = page(&results);
         for expected in [
             "<li class=\"bad\">2,000 receipts expected: 12 lost with short-poll and 1,234 duplicated with short-poll.</li>",
-            "2 runs: 1 ok and 1 invalid (left out of all above but the counts of lines). Nothing is said of sse,",
+            "2 runs: 1 ok and 1 invalid (not usable: left out above, except in the counts of lines). Nothing is said of sse",
             "<tr class=\"invalid\"><th scope=\"row\">sse</th>",
             "<strong>sse-1</strong> (invalid): too late",
             "<td class=\"bad\">12</td><td class=\"bad\">1,234</td>",

@@ -14,7 +14,7 @@ use super::finding::Sentence;
 use super::long_csv::unit;
 use super::summary::Summary;
 
-/// Of this document; counts up when a member changes its meaning.
+/// Version of this document; raised when a member changes its meaning.
 const REPORT_VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -59,10 +59,10 @@ struct FigureOf<'a> {
     figure: &'a str,
     unit: &'a str,
     median: f64,
-    /// 95 % interval of the median over runs; null under six runs.
+    /// Lower end of the 95 % interval of the median over runs; null under six runs.
     ci_low: Option<f64>,
     ci_high: Option<f64>,
-    /// One per valid run, in the order of blocks.
+    /// Values, one per valid run, in the order of blocks.
     values: Vec<f64>,
 }
 
@@ -109,7 +109,7 @@ struct Check<'a> {
     verdict: &'static str,
 }
 
-/// The document.
+/// Returns the document.
 pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
     let folder = summary.folder;
     let document = Document {
@@ -153,7 +153,7 @@ fn cell<'a>(group: &'a Group<'a>) -> Cell<'a> {
 }
 
 fn figure_of(figure: Figure, median: &Median) -> FigureOf<'static> {
-    // As in runs.csv, without the dust that a unit leaves: 6 decimals, as there.
+    // Values are those of `runs.csv`, rounded to six decimals as there: converting units leaves tiny errors.
     let raw = |value: f64| (value / figure.scale() * 1e6).round() / 1e6;
     FigureOf {
         figure: figure.name(),

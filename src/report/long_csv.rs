@@ -20,7 +20,7 @@ const HEADER: [&str; 11] = [
     "runs_count",
 ];
 
-/// The table. Numbers are in the unit beside them; without a believed run there is no row.
+/// Returns the table. Numbers are in the unit beside them. A cell without a valid run has no row.
 pub(super) fn render(summary: &Summary) -> Vec<u8> {
     let aggregate = summary.aggregate;
     let plain = aggregate.groups.iter().map(|group| (group, "false"));
@@ -35,7 +35,7 @@ pub(super) fn render(summary: &Summary) -> Vec<u8> {
 fn row(summary: &Summary, group: &Group, is_aa: &str, figure: Figure) -> Option<Vec<String>> {
     let median = group.summary(figure)?;
     let spread = median.spread();
-    // One number of many runs has no spread, however often it stands there.
+    // A number that many runs share has no spread, however often it appears.
     let (ends, interval) = match (figure.origin(), median.interval) {
         (Origin::ManyRuns, _) => (None, ""),
         (Origin::EachRun, Some(_)) => (Some(spread), "ci95"),
@@ -49,7 +49,7 @@ fn row(summary: &Summary, group: &Group, is_aa: &str, figure: Figure) -> Option<
     Some(texts.chain(numbers).chain([interval.to_owned(), median.values.len().to_string()]).collect())
 }
 
-/// Of the column in `runs.csv`, so that both files can be joined.
+/// Returns the unit of the figure's column in `runs.csv`, so that both files can be joined.
 pub(super) const fn unit(figure: Figure) -> &'static str {
     match figure {
         Figure::LatencyP50 | Figure::LatencyP90 | Figure::LatencyP99 | Figure::LatencyMax => "µs",
@@ -61,7 +61,7 @@ pub(super) const fn unit(figure: Figure) -> &'static str {
     }
 }
 
-/// Six decimals are more than anything here resolves.
+/// Returns a number with six decimals, which is more than anything here resolves.
 fn number(value: f64) -> String {
     let text = format!("{value:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

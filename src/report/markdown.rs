@@ -3,7 +3,7 @@
 use super::summary::Summary;
 use super::tables::{self, Look, Mark, Table};
 
-/// The document.
+/// Returns the document.
 pub(super) fn render(summary: &Summary) -> String {
     let folder = summary.folder;
     let mut text = format!("## {}\n\n", safe(&folder.plan.question));
@@ -14,7 +14,8 @@ pub(super) fn render(summary: &Summary) -> String {
     text.extend(summary.finding.iter().map(|sentence| format!("- {}\n", safe(&sentence.text))));
     text += "\n";
     text += &table(&tables::cells(summary));
-    text += "\nMedians over the valid runs; in square brackets the 95 % interval, in round ones the range.\n";
+    text +=
+        "\nMedians over the valid runs. Square brackets hold the 95 % interval, round brackets the range.\n";
     let facts: Vec<String> =
         summary.facts().iter().map(|(name, value)| format!("{name}: {}", safe(value))).collect();
     text += &format!("\n{}\n", facts.join(" · "));
@@ -47,7 +48,7 @@ fn table(table: &Table) -> String {
     text
 }
 
-/// Text that means nothing to Markdown: whoever named a plan does not write the README.
+/// Escapes text that would mean something to Markdown: the author of a plan does not write the README.
 fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -101,7 +102,7 @@ mod tests {
         let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
         plan.bytes.extend(b"size = \"smoke\"\n");
         let text = text(&files);
-        assert!(text.contains("- A smoke run: it is too short for its figures to be cited"), "{text}");
+        assert!(text.contains("- A smoke run: it only shows that the plan works."), "{text}");
         assert!(text.contains(" · size: smoke, not for citing · "), "{text}");
     }
 

@@ -1,9 +1,9 @@
 //! Reports: results in, bytes out.
 //!
-//! An exporter renders one kind of file of a results folder and is pure: the command that measured writes the bytes,
-//! after each run. To add one: a file here and a line in [`EXPORTERS`]. The report for people, `report.html`, and its
-//! other [`Format`]s are made of those files alone: `folder` reads them, `aggregate` makes groups of their runs,
-//! `finding` says what follows, `plots` shows it.
+//! An exporter renders one kind of file of a results folder and is pure. The command that measured writes the bytes
+//! after each run. To add an exporter: a file here and a line in [`EXPORTERS`]. The report for people, `report.html`,
+//! and its other [`Format`]s are made of those files alone. `folder` reads them, `aggregate` groups their runs,
+//! `finding` says what follows, and `plots` shows it.
 
 mod aggregate;
 pub mod changes;
@@ -43,9 +43,9 @@ pub use saved_run::{FOLDER as RUNS_FOLDER, restore};
 /// One file of a results folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Below the folder, with `/` between names.
+    /// Path below the results folder, with `/` between names.
     pub path: String,
-    /// What it holds.
+    /// Content of the file.
     pub bytes: Vec<u8>,
 }
 
@@ -55,8 +55,8 @@ impl File {
     }
 }
 
-/// Returns the files of one run, in the order of writing: before the rows that count its samples. They are written
-/// once, as no later run changes them.
+/// Returns the files of one run, in the order of writing. They are written before the rows that count their samples,
+/// and only once: no later run changes them.
 pub fn files_of_run(run: &RunResult) -> Result<Vec<File>, ReportError> {
     let mut files = hdr_log::files(run)?;
     // Last: a run that has this file has all of its own.
@@ -64,33 +64,33 @@ pub fn files_of_run(run: &RunResult) -> Result<Vec<File>, ReportError> {
     Ok(files)
 }
 
-/// Returns the files of all runs together, in the order of writing: the plan, the manifest and the CSV files.
+/// Returns the files that cover all runs, in the order of writing: the plan, the manifest and the CSV files.
 pub fn files_of_all(results: &ResultSet) -> Vec<File> {
     folder::files_of(results)
 }
 
-/// Returns every file of a results folder but the page, in the order of writing.
+/// Returns every file of a results folder except the page, in the order of writing.
 pub fn render(results: &ResultSet) -> Result<Vec<File>, ReportError> {
     let of_runs: Result<Vec<_>, _> = results.runs.iter().map(files_of_run).collect();
     Ok(of_runs?.into_iter().flatten().chain(files_of_all(results)).collect())
 }
 
-/// Reads `manifest.json` of a folder's files, and refuses one of another version.
+/// Reads `manifest.json` among a folder's files, and refuses a manifest of another version.
 pub fn manifest(files: &[File]) -> Result<Manifest, FolderError> {
     folder::manifest(files)
 }
 
-/// Returns `report.html`.
+/// Returns `report.html` of a results folder.
 pub fn page(folder: &Folder) -> Result<File, ReportError> {
     html::render(folder)
 }
 
-/// Returns the percentile texts of a folder's interval logs, for HdrHistogram's plotters.
+/// Returns the percentile texts of a folder's interval logs, as HdrHistogram's plotters read them.
 pub fn hgrm_files(files: &[File]) -> Result<Vec<File>, ReportError> {
     hgrm::files(files)
 }
 
-/// What a report can be written as, besides the page.
+/// Formats of a report besides the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextFormat {
     /// One long table: a row per transport, arm and figure.
@@ -101,7 +101,7 @@ pub enum TextFormat {
     Md,
 }
 
-/// Returns the report on a results folder as text for a pipe.
+/// Returns the report on a results folder as text.
 pub fn report(folder: &Folder, format: TextFormat) -> Result<Vec<u8>, ReportError> {
     let aggregate = aggregate::Aggregate::of(folder);
     let summary = summary::Summary::of(folder, &aggregate);
@@ -112,70 +112,70 @@ pub fn report(folder: &Folder, format: TextFormat) -> Result<Vec<u8>, ReportErro
     }
 }
 
-/// Whether the report is made of this file of a results folder.
+/// Tells whether the report is made from this file of a results folder.
 pub fn is_source(path: &str) -> bool {
     folder::SOURCES.contains(&path) || hdr_log::is_log_of(path, folder::METRIC)
 }
 
-/// Whether an experiment that goes on needs this file of its results folder.
+/// Tells whether `run --resume` needs this file of the results folder.
 pub fn is_resumed_from(path: &str) -> bool {
     let saved = path.starts_with(RUNS_FOLDER) && path.ends_with(".json");
     saved || is_source(path)
 }
 
-/// Why a file could not be rendered.
+/// Error of a report, with the reason.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A histogram could not be serialized.
     #[error("cannot render {path}: {reason}")]
     Histogram {
-        /// Which file.
+        /// File of the histogram.
         path: String,
-        /// Why.
+        /// Reason.
         reason: String,
     },
     /// A saved run cannot be read.
     #[error("{path}: {error}; delete it to make that run again")]
     Saved {
-        /// Which file.
+        /// File of the saved run.
         path: String,
-        /// Why.
+        /// Reason.
         #[source]
         error: serde_json::Error,
     },
-    /// The files of a folder are not those of a run.
+    /// The folder is not a readable results folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
     /// One of the two folders of a comparison is not a results folder.
     #[error("{folder}: {error}")]
     Compared {
-        /// Which.
+        /// Folder that was named.
         folder: String,
-        /// Why.
+        /// Reason.
         #[source]
         error: FolderError,
     },
-    /// Claims are judged by runs of their own plan.
+    /// The folder holds runs of another plan than the plan `claims`.
     #[error(
-        "the folder is one of plan {found:?}, and claims are judged by runs of the plan {:?}; name a folder that \
+        "the folder holds runs of plan {found:?}, but claims are judged by runs of the plan {:?}; name a folder that \
          `wirelab claims` wrote",
         claims::PLAN
     )]
     OtherPlan {
-        /// Its plan.
+        /// Plan of the folder.
         found: String,
     },
-    /// Two folders have nothing that can be compared.
+    /// Two folders have no transport and arm in common.
     #[error(
         "the folders have no transport and arm in common: the first has {a}, the second {b}; compare runs of one plan"
     )]
     NothingInCommon {
-        /// What the first has.
+        /// Transports and arms of the first folder.
         a: String,
-        /// What the second has.
+        /// Transports and arms of the second folder.
         b: String,
     },
-    /// The report could not be made of the files.
+    /// The page could not be made from the files.
     #[error("cannot render the report: {0}")]
     Page(String),
 }

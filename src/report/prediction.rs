@@ -8,9 +8,9 @@ use super::aggregate::Group;
 use super::figures::Figure;
 use super::folder::Folder;
 
-/// The prediction of this figure, in its unit: the median over the runs, as each run has its own constants. Of one
-/// formula, since several share the names of their quantities: the first that was judged, or else reported. What a run
-/// did not fulfil the assumptions of predicts nothing.
+/// Returns the prediction of a figure for a group, in the figure's unit: the median over the runs, because each run
+/// has its own constants. Several formulas share a quantity's name, so one is chosen: the first that was judged, or
+/// else reported. Runs that broke an assumption predict nothing.
 pub(super) fn predicted(folder: &Folder, group: &Group, figure: Figure) -> Option<f64> {
     let rows = &folder.rows.theory;
     let is_of = |row: &&TheoryRow| group.runs.iter().any(|run| run.run_id == row.run_id);
@@ -26,7 +26,7 @@ pub(super) fn predicted(folder: &Folder, group: &Group, figure: Figure) -> Optio
     median(&of_formula.map(|(_, value)| *value).collect::<Vec<_>>())
 }
 
-/// What a row is worth as a prediction.
+/// Weight of a row as a prediction.
 #[derive(PartialEq, Eq)]
 enum Standing {
     Judged,
@@ -42,7 +42,7 @@ const fn standing(verdict: TheoryVerdict) -> Standing {
     }
 }
 
-/// The row's prediction, if it is one of this figure.
+/// Returns the prediction of a row, if it predicts this figure.
 fn in_unit(row: &TheoryRow, figure: Figure) -> Option<f64> {
     if Some(row.quantity.as_str()) != figure.quantity() {
         return None;
@@ -65,7 +65,7 @@ mod tests {
     const HEADER: &str = "run_id,transport,arm,formula,quantity,unit,predicted,measured,residual_ratio,\
                           tolerance_ratio,verdict,assumption_broken\n";
 
-    /// The prediction of p50 by rows of three runs: run, formula, µs and verdict.
+    /// Returns the prediction of p50 from rows of three runs: run, formula, µs and verdict.
     fn p50(rows: &[(u32, &str, u32, &str)]) -> Option<f64> {
         let mut files = synthetic::files(&[Cell::of("sse", 5.0, 3)], 1);
         files.retain(|file| file.path != "theory.csv");

@@ -1,17 +1,18 @@
-//! `runs/<run_id>.json`: everything a run found out, as the harness keeps it: what `run --resume` goes on from.
+//! `runs/<run_id>.json`: everything that a run measured, as the harness keeps it. `run --resume` continues from these
+//! files.
 //!
-//! For wirelab itself; whoever reads results reads the CSV files. Its shape may change from version to version, so that
-//! only the version that wrote it takes it back.
+//! They are for wirelab itself; the CSV files are for readers of results. Their shape may change with each version,
+//! so only the version that wrote a file reads it.
 
 use wirelab_clients::harness::cell::Cell;
 use wirelab_clients::harness::run_result::RunResult;
 
 use super::{File, ReportError};
 
-/// The folder of saved runs below the results folder.
+/// Name of the folder of saved runs, below the results folder.
 pub const FOLDER: &str = "runs";
 
-/// Returns the file of a run.
+/// Returns the saved form of a run.
 pub(super) fn file(run: &RunResult) -> Result<File, ReportError> {
     let path = format!("{FOLDER}/{}.json", run.cell.run_id);
     match serde_json::to_vec(run) {
@@ -23,7 +24,7 @@ pub(super) fn file(run: &RunResult) -> Result<File, ReportError> {
     }
 }
 
-/// The run of this cell, if it is among the saved ones.
+/// Returns the run of a cell from the saved files; `None` if it was not saved.
 pub fn restore(cell: &Cell, saved: &[File]) -> Option<Result<RunResult, ReportError>> {
     let path = format!("{FOLDER}/{}.json", cell.run_id);
     let file = saved.iter().find(|file| file.path == path)?;

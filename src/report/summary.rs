@@ -1,4 +1,4 @@
-//! The report without its looks: what every format says in its own way.
+//! The report without its looks: the content that every format presents in its own way.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::folder::Folder;
 use super::sweep::Sweep;
 use super::wording::{counted, grouped, list};
 
-/// Everything that formats share.
+/// Content that all formats share.
 pub(super) struct Summary<'a> {
     pub(super) folder: &'a Folder,
     pub(super) aggregate: &'a Aggregate<'a>,
@@ -20,20 +20,20 @@ pub(super) struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
-    /// Of these groups.
+    /// Returns the summary of a folder's groups.
     pub(super) fn of(folder: &'a Folder, aggregate: &'a Aggregate<'a>) -> Self {
         let sweep = Sweep::of(aggregate);
         let finding = finding(folder, aggregate, sweep.as_ref());
         Self { folder, aggregate, sweep, finding }
     }
 
-    /// The figures that some group has, in the order of the tables.
+    /// Returns the figures that some group has, in the order of the tables.
     pub(super) fn figures(&self) -> Vec<Figure> {
         let has = |figure: &Figure| self.aggregate.groups.iter().any(|group| group.shown(*figure).is_some());
         Figure::ALL.into_iter().filter(has).collect()
     }
 
-    /// What a reader wants to know before the numbers: name and value.
+    /// Returns facts that a reader needs before the numbers: name and value.
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let manifest = &self.folder.manifest;
         let machine = &manifest.machine;
@@ -74,14 +74,14 @@ impl<'a> Summary<'a> {
         (!told.is_empty()).then(|| list(&told))
     }
 
-    /// The command that made the folder, as it was typed.
+    /// Returns the command that made the folder, as it was typed.
     pub(super) fn command(&self) -> Option<String> {
         let argv = &self.folder.manifest.argv;
         (!argv.is_empty()).then(|| argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
     }
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

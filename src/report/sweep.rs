@@ -1,8 +1,8 @@
 //! Sweeps: plans whose arms vary one number, such as the poll interval.
 //!
 //! A folder has a sweep where some transport was measured at several values of exactly one factor. Groups that differ
-//! in a word, such as the poll schedule, are series of their own; transports to which the factor does not apply are
-//! references, drawn across.
+//! in a word, such as the poll schedule, are separate series. Transports to which the factor does not apply are
+//! references: plots draw them as level lines.
 
 use wirelab_clients::harness::rows::RunRow;
 use wirelab_clients::wire::Transport;
@@ -10,29 +10,29 @@ use wirelab_clients::wire::Transport;
 use super::aggregate::{Aggregate, Group};
 use super::figures::{Factor, words_of};
 
-/// Fewest values of a factor that make a line.
+/// Fewest values of a factor that make a sweep.
 const LEVELS_MIN: usize = 2;
 
-/// What a plan varied.
+/// Sweep of a folder: the factor that varies, and the groups along it.
 #[derive(Debug)]
 pub(super) struct Sweep<'a> {
     pub(super) factor: Factor,
-    /// At least one.
+    /// Lines over the factor; at least one.
     pub(super) series: Vec<Series<'a>>,
     /// Groups without a value of the factor.
     pub(super) references: Vec<&'a Group<'a>>,
 }
 
-/// One line over the factor.
+/// One line over the factor: groups that differ in nothing but its value.
 #[derive(Debug)]
 pub(super) struct Series<'a> {
     pub(super) label: String,
-    /// The value of the factor and its group; values rise.
+    /// Values of the factor with their groups, in rising order.
     pub(super) points: Vec<(f64, &'a Group<'a>)>,
 }
 
 impl<'a> Sweep<'a> {
-    /// The sweep of these groups; `None` where not exactly one factor varies, or two groups share a place.
+    /// Returns the sweep of these groups. `None` where not exactly one factor varies, or two groups share a place.
     pub(super) fn of(aggregate: &'a Aggregate<'a>) -> Option<Self> {
         let mut varied = Factor::ALL.into_iter().filter(|factor| varies(aggregate, *factor));
         let factor = varied.next()?;
@@ -69,14 +69,14 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// What tells the lines of a sweep apart.
+/// Key that tells the lines of a sweep apart: the transport and its factors that are words.
 type Key = (Transport, Vec<(&'static str, String)>);
 
 fn key(group: &Group) -> Key {
     (group.transport, words_of(group.runs[0]))
 }
 
-/// The transport, and the words that tell it from its other series.
+/// Returns the label of a series: the transport, and the words that tell it from its other series.
 fn label(series: &[(Key, Series)], i: usize) -> String {
     let (transport, words) = &series[i].0;
     let others: Vec<&Key> = series
@@ -89,7 +89,7 @@ fn label(series: &[(Key, Series)], i: usize) -> String {
     if own.is_empty() { transport.to_string() } else { format!("{transport} ({})", own.join(", ")) }
 }
 
-/// A word that says nothing without its column brings it along.
+/// Returns a factor's word for a label. A word that says nothing alone, such as `true`, brings its column.
 fn spoken((column, word): &(&'static str, String)) -> String {
     match word.as_str() {
         "true" | "false" => format!("{} {word}", column.replace('_', " ")),
@@ -97,14 +97,14 @@ fn spoken((column, word): &(&'static str, String)) -> String {
     }
 }
 
-/// The value of the factor, where all runs of the group share it.
+/// Returns the value of the factor; `None` where the runs of the group do not share one.
 fn level(group: &Group, factor: Factor) -> Option<f64> {
     let of_run = |run: &RunRow| run.number(factor.column());
     let first = of_run(group.runs[0])?;
     group.runs.iter().all(|run| of_run(run) == Some(first)).then_some(first)
 }
 
-/// Whether a transport was measured at several values of it.
+/// Tells whether a transport was measured at several values of the factor.
 fn varies(aggregate: &Aggregate, factor: Factor) -> bool {
     let values = |transport: Transport| {
         let mut values: Vec<f64> = aggregate
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::report::synthetic::{self, Cell};
 
-    /// The factor, its series with their levels, and the references.
+    /// Returns the factor, its series with their levels, and the number of references.
     fn told(cells: &[Cell]) -> Option<(Factor, Vec<String>, usize)> {
         let folder = synthetic::folder(cells, 1);
         let aggregate = Aggregate::of(&folder);

@@ -1,4 +1,4 @@
-//! Results folders that nobody measured: what the report is tested with. Only tests use them.
+//! Made-up results folders, for tests of the report. Nothing in them was measured.
 
 use std::sync::LazyLock;
 
@@ -15,13 +15,13 @@ use super::{File, Folder, hdr_log};
 /// Distinct lines of every run: enough for p99.
 const LINES: u64 = 500;
 
-/// A cell of a made-up plan, and what its runs measure.
+/// Cell of a made-up plan, with the figures of its runs.
 #[derive(Debug, Clone)]
 pub(super) struct Cell {
     pub(super) transport: &'static str,
     pub(super) arm: String,
     pub(super) is_aa: bool,
-    /// Further columns of its runs.
+    /// More columns of its runs, with their values.
     pub(super) columns: Vec<(&'static str, String)>,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
@@ -29,15 +29,15 @@ pub(super) struct Cell {
     pub(super) l7_per_line: f64,
     pub(super) cpu_us: f64,
     pub(super) memory_mib: f64,
-    /// By how much runs differ from each other.
+    /// Share by which runs differ from each other.
     pub(super) noise_ratio: f64,
-    /// One per run.
+    /// Verdicts, one per run.
     pub(super) verdicts: Vec<&'static str>,
     pub(super) lost: u64,
 }
 
 impl Cell {
-    /// `runs` good runs of a transport with this typical latency.
+    /// Returns a cell of `runs` valid runs of a transport with this typical latency.
     pub(super) fn of(transport: &'static str, p50_ms: f64, runs: usize) -> Self {
         let polls = transport.ends_with("poll");
         Self {
@@ -72,7 +72,8 @@ impl Cell {
         format!("{}{arm}{twin}-{}", self.transport, run + 1)
     }
 
-    /// A sweep of short poll over five intervals, both schedules, beside two transports without one; twice the first.
+    /// Returns a sweep of short poll over five intervals and both schedules, beside two transports without an
+    /// interval, with the first cell measured twice.
     pub(super) fn sweep(runs: usize) -> Vec<Self> {
         let mut cells = Vec::new();
         for (schedule, longer) in [("fixed", 1.0), ("pause", 1.04)] {
@@ -94,7 +95,7 @@ impl Cell {
     }
 }
 
-/// What stands in a column that every run fills, unless a cell says something else.
+/// Returns the default text of a column that every run fills.
 fn default(column: &str) -> String {
     let text = match column {
         "schema_version" => return SCHEMA_VERSION.to_string(),
@@ -114,7 +115,7 @@ fn default(column: &str) -> String {
     text.to_owned()
 }
 
-/// Whether an empty cell is refused: nothing else tells a count that is always known from one that may not be.
+/// Tells whether an empty cell is refused. Only a trial shows which columns are always filled.
 fn is_needed(column: &str) -> bool {
     let of = example::result_set().runs.remove(0);
     let mut row = RunRow::of(&of).cells();
@@ -131,14 +132,14 @@ fn csv<R: Row>(lines: &[Vec<String>]) -> String {
     String::from_utf8(bytes).expect("the cells are text")
 }
 
-/// The only row of a file with this line.
+/// Reads a row from its line.
 fn parsed(line: Vec<String>) -> RunRow {
     let rows = rows::read(&csv::<RunRow>(&[line])).unwrap_or_else(|error| panic!("{error}"));
     let [row] = rows.try_into().expect("one line is one row");
     row
 }
 
-/// A row of `runs.csv` with these cells.
+/// Returns a row of `runs.csv` with these cells.
 pub(super) fn row(cells: impl IntoIterator<Item = (&'static str, String)>) -> RunRow {
     static DEFAULTS: LazyLock<Vec<String>> =
         LazyLock::new(|| RunRow::COLUMNS.iter().map(|column| default(column.name)).collect());
@@ -149,14 +150,14 @@ pub(super) fn row(cells: impl IntoIterator<Item = (&'static str, String)>) -> Ru
     parsed(line)
 }
 
-/// The row with another value in one column.
+/// Returns the row with another value in one column.
 pub(super) fn with(row: &RunRow, column: &str, value: impl ToString) -> RunRow {
     let mut line = row.cells();
     line[place(column)] = value.to_string();
     parsed(line)
 }
 
-/// A number as this column of `runs.csv` takes it: most count whole things.
+/// Returns a number as a column of `runs.csv` takes it: most columns count whole things.
 pub(super) fn cell(column: &str, number: f64) -> String {
     let is_whole = ["_count", "_bytes", "_us"].iter().any(|end| column.contains(end))
         && !column.contains("per_line")
@@ -169,12 +170,12 @@ fn place(column: &str) -> usize {
     place.unwrap_or_else(|| panic!("runs.csv has no column {column}"))
 }
 
-/// The folder with these cells; `seed` decides the noise.
+/// Returns the folder with these cells; `seed` decides the noise.
 pub(super) fn folder(cells: &[Cell], seed: u64) -> Folder {
     Folder::read(&files(cells, seed)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The files of a folder with these cells; `seed` decides the noise.
+/// Returns the files of a folder with these cells; `seed` decides the noise.
 pub(super) fn files(cells: &[Cell], seed: u64) -> Vec<File> {
     let mut random = Pcg64::seed_from_u64(seed);
     let mut runs = Vec::new();
@@ -279,7 +280,7 @@ pub(super) fn files(cells: &[Cell], seed: u64) -> Vec<File> {
     files
 }
 
-/// Samples between nothing and the p99.
+/// Returns samples between 0 and about the p99.
 fn histogram(run_id: &str, p50: f64, p99: f64, seed: u64) -> File {
     let mut random = Pcg64::seed_from_u64(seed);
     let mut samples = Histogram::<u64>::new(3).expect("three digits are allowed");

@@ -1,4 +1,4 @@
-//! The tables of the report: rows of text, for whichever format.
+//! The tables of the report: rows of text, which each format presents in its own way.
 
 use serde_json::Value;
 use wirelab_clients::harness::results::Manifest;
@@ -16,17 +16,17 @@ use super::folder::Folder;
 use super::summary::Summary;
 use super::wording::{digits, grouped, percent_signed, plain};
 
-/// What is not known.
+/// Text of an unknown value.
 pub(super) const UNKNOWN: &str = "–";
 
-/// A table with a header.
+/// Table with a header.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) header: Vec<String>,
     pub(super) rows: Vec<TableRow>,
 }
 
-/// One row: its first cell names it.
+/// Row of a table; its first cell names it.
 #[derive(Debug)]
 pub(super) struct TableRow {
     pub(super) name: String,
@@ -34,36 +34,36 @@ pub(super) struct TableRow {
     pub(super) mark: Mark,
 }
 
-/// A cell and whether it is bad news.
+/// Cell of a table, and whether it is bad news.
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) text: String,
-    /// How far it may be off: the interval in square brackets, the range in round ones; empty for what is exact.
+    /// Spread of the value: the interval in square brackets, the range in round ones; empty for exact values.
     pub(super) spread: String,
     pub(super) look: Look,
 }
 
-/// How a cell looks.
+/// Look of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     /// A number.
     Number,
-    /// A number that should not be.
+    /// Number of defects, above 0.
     Defect,
-    /// Words.
+    /// Text.
     Words,
 }
 
-/// Whether a row may be used.
+/// Mark of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// It may.
+    /// The row may be used.
     None,
-    /// Hatched.
+    /// The row is hatched: it must not be used.
     Invalid,
 }
 
-/// Why a run is worth less than it seems.
+/// Reasons for a run's verdict.
 #[derive(Debug)]
 pub(super) struct Reasons {
     pub(super) run_id: String,
@@ -72,7 +72,7 @@ pub(super) struct Reasons {
 }
 
 impl Table {
-    /// Whether a column holds words, as its first row does.
+    /// Tells whether a column holds words, as its first row does.
     pub(super) fn is_words(&self, column: &usize) -> bool {
         let cell = |row: &TableRow| column.checked_sub(1).and_then(|i| Some(row.cells.get(i)?.look));
         self.rows.first().and_then(cell) == Some(Look::Words)
@@ -91,7 +91,7 @@ fn header(names: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
     names.into_iter().map(Into::into).collect()
 }
 
-/// One row per transport and arm: medians over runs with their interval, or their range.
+/// Returns a table with one row per transport and arm: medians over runs with their interval, or their range.
 pub(super) fn cells(summary: &Summary) -> Table {
     let figures = summary.figures();
     let titles = figures.iter().map(|figure| figure.title_with_unit());
@@ -113,7 +113,7 @@ pub(super) fn cells(summary: &Summary) -> Table {
     Table { header, rows: groups.map(row).collect() }
 }
 
-/// The median with its interval or its range; where all runs say the same, it needs neither.
+/// Returns the median with its interval or its range. A value that is equal in all runs needs neither.
 fn with_spread(median: &Median) -> Cell {
     let spread = median.spread();
     let ends = format!("{}–{}", digits(spread.low), digits(spread.high));
@@ -125,7 +125,7 @@ fn with_spread(median: &Median) -> Cell {
     Cell { text: digits(median.median), spread, look: Look::Number }
 }
 
-/// Why a group has no figure: too few lines, or not measured.
+/// Returns why a group lacks a figure: too few lines, or not measured.
 fn missing(group: &Group, figure: Figure) -> String {
     let Some(quantile) = figure.quantile() else { return UNKNOWN.to_owned() };
     let needed = distinct_lines_needed(quantile);
@@ -133,7 +133,7 @@ fn missing(group: &Group, figure: Figure) -> String {
     if group.runs.iter().any(is_short) { format!("n < {}", grouped(needed)) } else { UNKNOWN.to_owned() }
 }
 
-/// One row per run, as `runs.csv` has them.
+/// Returns a table with one row per run, as `runs.csv` has them.
 pub(super) fn runs(summary: &Summary) -> Table {
     const FIGURES: [Figure; 7] = [
         Figure::LatencyP50,
@@ -183,7 +183,7 @@ fn mark(run: &RunRow) -> Mark {
     }
 }
 
-/// The runs with reasons.
+/// Returns the runs whose verdict has reasons.
 pub(super) fn reasons(folder: &Folder) -> Vec<Reasons> {
     let with = folder.rows.runs.iter().filter(|run| !run.verdict_reasons.is_empty());
     with.map(|run| Reasons {
@@ -194,7 +194,7 @@ pub(super) fn reasons(folder: &Folder) -> Vec<Reasons> {
     .collect()
 }
 
-/// Every distribution: the median over valid runs of each percentile, ms.
+/// Returns a table of every distribution: the median over valid runs of each percentile, ms.
 pub(super) fn percentiles(summary: &Summary) -> Table {
     let rows = &summary.folder.rows.percentiles;
     let mut quantiles: Vec<f64> = rows.iter().map(|row| row.quantile).collect();
@@ -220,7 +220,7 @@ pub(super) fn percentiles(summary: &Summary) -> Table {
                 let here = |row: &&&PercentileRow| row.metric == *metric && row.quantile == *quantile;
                 let values: Option<Vec<f64>> =
                     of_group.iter().filter(here).map(|row| Some(row.value_us? as f64)).collect();
-                // The runs that lack it had too few lines: the others do not speak for them.
+                // Runs without it had too few lines, so the others do not speak for them.
                 let middle = values.and_then(|values| median(&values));
                 number(middle.map_or(UNKNOWN.to_owned(), |us| digits(us / 1e3)))
             });
@@ -232,7 +232,7 @@ pub(super) fn percentiles(summary: &Summary) -> Table {
     table
 }
 
-/// Every prediction; `None` where there is none.
+/// Returns a table of every prediction; `None` where there are none.
 pub(super) fn theory(summary: &Summary) -> Option<Table> {
     let rows = &summary.folder.rows.theory;
     if rows.is_empty() {
@@ -280,7 +280,7 @@ pub(super) fn theory(summary: &Summary) -> Option<Table> {
     Some(Table { header, rows: rows.iter().map(row).collect() })
 }
 
-/// Every gate; `None` where there is none.
+/// Returns a table of every gate; `None` where there are none.
 pub(super) fn checks(summary: &Summary) -> Option<Table> {
     let rows = &summary.folder.rows.checks;
     if rows.is_empty() {
@@ -312,7 +312,7 @@ pub(super) fn checks(summary: &Summary) -> Option<Table> {
     Some(Table { header, rows: rows.iter().map(row).collect() })
 }
 
-/// Counts in full, so that the two sides of a gate can be told apart; other numbers with three digits.
+/// Returns a count in full, so that the two sides of a gate can be told apart; other numbers with three digits.
 fn plain_or_long(number: f64) -> String {
     if number.fract() == 0.0 && (0.0..1e15).contains(&number) {
         grouped(number as u64)
@@ -321,7 +321,7 @@ fn plain_or_long(number: f64) -> String {
     }
 }
 
-/// Every member of the manifest with the path to it; calibrations have a table of their own.
+/// Returns every member of the manifest with its path; calibrations have a table of their own.
 pub(super) fn manifest(manifest: &Manifest) -> Vec<(String, String)> {
     let manifest = Manifest { calibrations: Vec::new(), ..manifest.clone() };
     let mut rows = Vec::new();
@@ -330,7 +330,7 @@ pub(super) fn manifest(manifest: &Manifest) -> Vec<(String, String)> {
     rows
 }
 
-/// Every constant that was calibrated, per server and way to ask it.
+/// Returns every calibrated constant, per server and way to ask it.
 pub(super) fn calibrations(manifest: &Manifest) -> Vec<(String, String)> {
     let time = |spread: &Spread| {
         let (mean, error) = (digits(spread.mean_s * 1e3), digits(spread.error_s * 1e3));
@@ -371,7 +371,7 @@ pub(super) fn calibrations(manifest: &Manifest) -> Vec<(String, String)> {
     rows
 }
 
-/// How an arm asks: `short-poll over HTTP/1.1, kept alive, with If-None-Match`.
+/// Returns how an arm asks: `short-poll over HTTP/1.1, kept alive, with If-None-Match`.
 fn asked(arm: &Arm) -> String {
     let Arm { transport, http, connections, compression, condition } = arm;
     let mut text = format!("{transport} over HTTP/{http}, {connections}");
@@ -384,7 +384,7 @@ fn asked(arm: &Arm) -> String {
     text
 }
 
-/// Every value below `value` with the path to it.
+/// Returns every value below `value` with its path.
 fn flatten(path: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {

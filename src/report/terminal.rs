@@ -1,9 +1,9 @@
 //! The table at the end of a run: one row per transport, and per target where there are several.
 //!
-//! A plan that compares servers, or cuts connections, asks what got lost: its columns are others.
+//! A plan that compares servers or cuts connections asks which lines were lost, so its table has other columns.
 //!
-//! For people, in the terminal; it is valid Markdown, so that it can be pasted. With repetitions there is one row
-//! per run: under six of them no honest interval exists, and percentiles are never averaged.
+//! The table is for people in a terminal. It is valid Markdown, so that it can be pasted. With repetitions there is
+//! one row per run: under six runs no 95 % interval exists, and percentiles are never averaged.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -19,7 +19,7 @@ use wirelab_clients::traffic::Traffic;
 
 use super::wording::{digits, grouped};
 
-/// A column: its header, and what stands in a row.
+/// Column of the table: its header, and the text of its cell in a run's row.
 type Column = (&'static str, fn(&RunResult) -> String);
 
 const COLUMNS: &[Column] = &[
@@ -38,7 +38,7 @@ const COLUMNS: &[Column] = &[
     VERDICT,
 ];
 
-/// What the arms of a plan differ by.
+/// Column that names the plan's arm; shown where the plan has arms.
 const ARM: Column = ("arm", |run| run.cell.arm.clone().unwrap_or_default());
 
 const COMPARISON: &[Column] = &[
@@ -68,11 +68,12 @@ const CPU: Column = ("server CPU (µs per line)", |run| {
 const VERDICT: Column = ("verdict", |run| run.verdict.name().to_owned());
 
 const LATENESS_REMEDY: &str = "\
-Send lateness is this machine's own delay, not the transport's: close other programs and run again, or trust only
-differences that are larger. Requests, bytes and losses hold all the same.
+Send lateness is our own timing error, not the transport's. Above 10 % of its p99 a run is unresolved: do not rank rows
+that differ by less than this error. Above its p50 a run is invalid: do not use its latencies. Requests, bytes and losses
+do not depend on it. Close other programs and run again.
 ";
 
-/// The table, and below it what its rows cannot say.
+/// Returns the table, and below it the remarks on its runs.
 pub fn render(results: &ResultSet) -> String {
     let columns = columns(results);
     let mut table = Table::new();
@@ -94,7 +95,7 @@ pub fn render(results: &ResultSet) -> String {
         table.add_row(row);
     }
     let mut text = format!("{table}\n");
-    // What holds for several is said once.
+    // Runs with the same remark share one line.
     let mut said: Vec<(String, Vec<String>)> = Vec::new();
     for run in in_plan_order(results).into_iter().filter(|run| has_remarks(run)) {
         let remark = remarks(run).join("; ");
@@ -118,7 +119,8 @@ pub fn render(results: &ResultSet) -> String {
     text
 }
 
-/// A comparison of servers, or of what a cut loses, has columns of its own; arms have a column more.
+/// Returns the columns of the table. Plans that compare servers or cut connections have other columns; plans with
+/// arms have one more.
 fn columns(results: &ResultSet) -> Vec<Column> {
     let cut = |run: &RunResult| matches!(run.cell.fault, Some(Fault::Cut(_)));
     if results.plan.targets != [Server::Wirelab] || results.runs.iter().any(cut) {
@@ -128,7 +130,7 @@ fn columns(results: &ResultSet) -> Vec<Column> {
     arm.into_iter().chain(COLUMNS.iter().copied()).collect()
 }
 
-/// The runs as the plan names them, not in the random order in which they were made.
+/// Returns the runs in the order of the plan, not in the random order in which they were made.
 fn in_plan_order(results: &ResultSet) -> Vec<&RunResult> {
     let order = results.plan.in_plan_order();
     let place = |run: &RunResult| {
@@ -170,7 +172,7 @@ fn has_remarks(run: &RunResult) -> bool {
 fn remarks(run: &RunResult) -> Vec<String> {
     let whole = &run.delivery.whole;
     let defects = [
-        (whole.censored, "lines had not arrived when the drain ended"),
+        (whole.censored, "lines had not arrived when the drain ended, late or lost"),
         (whole.out_of_order, "lines came out of order"),
     ];
     let told = defects
@@ -218,10 +220,10 @@ mod tests {
         let text = render(&results);
         assert_eq!(text, format!("{COMPARED}sse-1: 1 lines came out of order\n"));
         for run in &mut results.runs {
-            run.verdict_reasons = vec!["nobody knows".into()];
+            run.verdict_reasons = vec!["cause unknown".into()];
             run.delivery.whole.out_of_order = 0;
         }
-        assert!(render(&results).ends_with("\nshort-poll-1, sse-1: nobody knows\n"));
+        assert!(render(&results).ends_with("\nshort-poll-1, sse-1: cause unknown\n"));
     }
 
     #[test]
@@ -261,7 +263,7 @@ mod tests {
         let last = text.lines().last().unwrap();
         assert_eq!(
             last,
-            "sse-1: the server went away; 1,234 lines had not arrived when the drain ended; 2 lines came out of order"
+            "sse-1: the server went away; 1,234 lines had not arrived when the drain ended, late or lost; 2 lines came out of order"
         );
     }
 }

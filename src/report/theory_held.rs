@@ -1,4 +1,4 @@
-//! Whether theory held: how many of the judged predictions were within their tolerance, and which were not.
+//! Whether theory held: how many judged predictions were within their tolerance, and which were not.
 
 use super::aggregate::Aggregate;
 use super::folder::Folder;
@@ -6,23 +6,23 @@ use super::wording::{counted, percent_signed, plain};
 use wirelab_clients::harness::rows::{RunRow, TheoryRow};
 use wirelab_clients::harness::run_result::TheoryVerdict;
 
-/// Misses that a sentence lists.
+/// Most misses that a sentence lists.
 const LISTED_MAX: usize = 4;
-/// What counts as close: a tolerance may be far wider where a run has few lines.
+/// Residual that counts as close. A tolerance may be far wider where a run has few lines.
 const CLOSE_RATIO: f64 = 0.05;
 
-/// The rows of `theory.csv`, counted; of believed runs alone.
+/// Counts of the rows of `theory.csv`, valid runs only.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) judged_count: usize,
     pub(super) passed_count: usize,
-    /// Of those, how many are within [`CLOSE_RATIO`].
+    /// Number of passed predictions within [`CLOSE_RATIO`].
     close_count: usize,
-    /// Of the judged ones.
+    /// Largest tolerance of the judged predictions.
     tolerance_ratio_max: Option<f64>,
-    /// The worst first.
+    /// Misses, the worst first.
     failures: Vec<Failure>,
-    /// What was assumed, the formulas that assumed it, and their rows.
+    /// Assumptions that do not hold, with the formulas that need them and the number of their rows.
     pub(super) broken: Vec<(String, Vec<String>, usize)>,
 }
 
@@ -30,14 +30,14 @@ pub(super) struct Held {
 #[derive(Debug)]
 struct Failure {
     what: String,
-    /// The largest.
+    /// Largest residual.
     residual_ratio: Option<f64>,
     tolerance_ratio: Option<f64>,
     runs_count: usize,
 }
 
 impl Held {
-    /// `None` where nothing was predicted of a believed run.
+    /// Counts the predictions. `None` where nothing was predicted of a valid run.
     pub(super) fn of(folder: &Folder, aggregate: &Aggregate) -> Option<Self> {
         let mut held = Self {
             judged_count: 0,
@@ -79,7 +79,7 @@ impl Held {
         self.tolerance_ratio_max = widest.reduce(f64::max);
     }
 
-    /// How close the predictions came, and how far off they might have been: `30 within 5 %, the widest tolerance 12 %`.
+    /// Returns how close the predictions came and the widest tolerance: `30 within 5 %, the widest tolerance 12 %`.
     pub(super) fn closeness_told(&self) -> String {
         let close = format!("{} within {} %", self.close_count, plain(CLOSE_RATIO * 100.0));
         match self.tolerance_ratio_max {
@@ -122,7 +122,7 @@ impl Held {
         }
     }
 
-    /// The worst misses, as a list.
+    /// Returns the worst misses, as a list.
     pub(super) fn failures_told(&self) -> String {
         let told = self.failures.iter().take(LISTED_MAX).map(Failure::told);
         let more = self.failures.len().saturating_sub(LISTED_MAX);
@@ -150,7 +150,7 @@ impl Failure {
     }
 }
 
-/// What a run broke, without what stands in parentheses: that is another number in each run.
+/// Returns an assumption without the numbers in parentheses, which differ between runs.
 fn without_numbers(assumption: &str) -> String {
     let mut text = String::new();
     let mut depth = 0_u32;

@@ -1,12 +1,12 @@
-//! How the report writes numbers and lists, so that every format writes them alike.
+//! Numbers and lists as the report writes them, equal in every format.
 
-/// A number with three digits that count: `0.00018`, `4.70`, `12,345`. Nothing here is known better.
+/// Returns a number with three significant digits: `0.00018`, `4.70`, `12,345`. No figure here is known better.
 pub(super) fn digits(number: f64) -> String {
     let size = number.abs();
     if size == 0.0 {
         return "0".to_owned();
     }
-    // What rounds up to the next power of ten has its digits: 9.996 is 10.0.
+    // A number that rounds up to the next power of ten takes that power's digits: 9.996 becomes 10.0.
     let decade = format!("{size:.2e}").split_once('e').and_then(|(_, decade)| decade.parse::<i32>().ok());
     let decimals = usize::try_from(2 - decade.unwrap_or(0)).unwrap_or(0);
     let text = format!("{size:.decimals$}");
@@ -19,7 +19,7 @@ pub(super) fn digits(number: f64) -> String {
     }
 }
 
-/// A number with its unit; one without a unit alone.
+/// Returns a number with its unit; without a unit, the number alone.
 pub(super) fn with_unit(number: f64, unit: &str) -> String {
     match unit {
         "" => digits(number),
@@ -27,7 +27,7 @@ pub(super) fn with_unit(number: f64, unit: &str) -> String {
     }
 }
 
-/// A number as an axis or a factor writes it, without zeros that say nothing: `0.5`, `1,600`.
+/// Returns a number as an axis or a factor shows it, without trailing zeros: `0.5`, `1,600`.
 pub(super) fn plain(number: f64) -> String {
     let text = digits(number);
     match text.split_once('.') {
@@ -39,13 +39,13 @@ pub(super) fn plain(number: f64) -> String {
     }
 }
 
-/// A difference in percent, with its sign: `+12 %`, `−0.3 %`.
+/// Returns a difference in percent with its sign: `+12 %`, `−0.3 %`.
 pub(super) fn percent_signed(ratio: f64) -> String {
     let sign = if ratio > 0.0 { "+" } else { "" };
     format!("{sign}{} %", plain((ratio * 1000.0).round() / 10.0))
 }
 
-/// `a, b and c`.
+/// Joins names into `a, b and c`.
 pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
     match names {
         [] => String::new(),
@@ -57,12 +57,12 @@ pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
     }
 }
 
-/// `1 run`, `2 runs`.
+/// Returns a count with its noun: `1 run`, `2 runs`.
 pub(super) fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{} {}", grouped(count as u64), if count == 1 { one } else { several })
 }
 
-/// A count in groups of three digits: `12,345`.
+/// Returns a count in groups of three digits: `12,345`.
 pub(super) fn grouped(count: u64) -> String {
     grouped_text(&count.to_string())
 }

@@ -1,7 +1,7 @@
-//! Every promise can fail: each is tried on a server that breaks it, and must say how.
+//! Every promise can fail: each is tested against a server that breaks it, and the failure must say how.
 //!
-//! One test per way of breaking, on every transport at once. A test names the words of the complaint, so that a
-//! promise cannot fail for another reason and still count.
+//! There is one test per way of breaking, for every transport at once. A test names the words of the complaint, so
+//! that a promise that fails for another reason does not count.
 
 use std::future::Future;
 use std::io::{self, Read, Write};

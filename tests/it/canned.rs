@@ -1,4 +1,4 @@
-//! A server of canned answers: what a client does when its server says exactly this.
+//! A server with canned answers, for tests of what a client does with exactly these bytes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

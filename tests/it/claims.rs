@@ -1,4 +1,5 @@
-//! `wirelab claims`, through the real binary: the plan in its short size, its folder judged again, and bad folders.
+//! `wirelab claims`, through the real binary: the plan in its short size, its folder judged again, and invalid
+//! folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,7 +90,10 @@ fn a_short_run_is_judged_and_judged_again_to_the_same_table() {
     let output = judged(&folder);
     assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("Left out as invalid: "));
-    let none = self::rows(&folder).into_iter().filter(|row| row[2].starts_with("no run measured it")).count();
+    let none = self::rows(&folder)
+        .into_iter()
+        .filter(|row| row[2].starts_with("no valid run measured the figure"))
+        .count();
     assert!(none > 20, "{none}");
 }
 
@@ -151,7 +155,7 @@ fn a_folder_without_runs_of_an_arm_says_so_and_one_lost_line_ends_with_3() {
     let output = judged(copy.path());
     assert!(matches!(output.status.code(), Some(0 | 4 | 5)), "{}", text(&output.stderr));
     let rows = self::rows(copy.path());
-    assert!(rows.iter().any(|row| row[2] == "no run measured it: empty answers"), "{rows:?}");
+    assert!(rows.iter().any(|row| row[2] == "no valid run measured the figure: empty answers"), "{rows:?}");
 
     let runs = fs::read_to_string(copy.path().join("runs.csv")).unwrap();
     let mut reader = csv::Reader::from_reader(runs.as_bytes());

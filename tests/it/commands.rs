@@ -1,4 +1,4 @@
-//! The commands that people type: `run`, `publish`, `tail`, `record`, `plans`, through the real binary.
+//! The commands `run`, `publish`, `tail`, `record` and `plans`, through the real binary.
 
 use std::fs;
 use std::io::{Read, Write};

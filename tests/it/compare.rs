@@ -1,4 +1,4 @@
-//! `wirelab compare`, through the real binary: folders of made-up results.
+//! `wirelab compare` of folders with made-up results, through the real binary.
 
 use std::fs;
 use std::path::{Path, PathBuf};

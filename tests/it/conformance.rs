@@ -1,8 +1,8 @@
-//! What every transport promises (docs/protocol.md, "Promises"): one named test per promise and transport, and
-//! per engine of the WebSocket.
+//! The promises that every transport keeps (docs/protocol.md, "Promises"): one named test per promise and transport,
+//! and per engine of the WebSocket.
 //!
-//! A promise is one function over a server. It returns why it was broken instead of panicking, so that `broken`
-//! can run it against a server that breaks it.
+//! A promise is one function over a server. It returns how it was broken instead of panicking, so that `broken` can
+//! run it against a server that breaks it.
 
 mod counts;
 mod delivery;

@@ -1,4 +1,4 @@
-//! Every call of docs/protocol.md, byte by byte.
+//! Every call of docs/protocol.md, checked byte by byte.
 
 mod appends;
 mod bounds;

@@ -1,4 +1,4 @@
-//! Crowds: `wirelab crowd` by itself, and as the lab starts and ends it.
+//! Crowds: `wirelab crowd` by itself, and crowds that the lab starts and ends.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

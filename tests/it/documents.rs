@@ -1,7 +1,8 @@
-//! `docs/clients.md` does what it says: each of its code blocks is run as it stands. So is `scripts/slice`, which it names.
+//! The code blocks of `docs/clients.md` and `scripts/slice`, which that document names: each is run as it stands and
+//! must work.
 //!
-//! A block is given a deployment of which half is there, over a network that cuts its first answer, and must print
-//! the text of each line once, to the end that comes later. Needs bash, curl and jq, and the Python that
+//! A block gets a deployment of which half is published, over a network that cuts its first answer. It must print the
+//! text of each line once, up to the end that comes later. Needs bash, curl and jq, and the Python that
 //! `scripts/test` sets up.
 
 use std::io::{BufRead, BufReader, Read};

@@ -1,8 +1,9 @@
-//! Every acknowledgement of the disk store comes after the disk's own, shown by the system calls of the real binary.
+//! Durability of the disk store: every acknowledgement comes after the flush to disk, shown by the system calls of
+//! the real binary.
 //!
-//! A killed process leaves the page cache alive, so `store_crash` cannot see a flush that is missing. `strace` can: it
-//! writes down when each call begins and ends. Before the bytes of an acknowledgement are sent, what it promises must
-//! have been written, and a flush of that file or folder must have begun afterwards and be over.
+//! A killed process leaves the page cache alive, so `store_crash` cannot see a missing flush. `strace` can: it logs
+//! when each call begins and ends. Before the bytes of an acknowledgement are sent, the lines that it promises must
+//! be written. A flush of that file or folder must then have begun and ended.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! What the SSE client does with answers that are no stream (Q12, Q13 of docs/protocol.md), against canned ones.
+//! What the SSE client does with answers that are not a stream (Q12, Q13 of docs/protocol.md), against canned
+//! answers.
 
 use std::sync::mpsc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A memory store that does one thing wrong: the server over it breaks one promise.
+//! A memory store with one fault, so that the server over it breaks one promise.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! Each gate is provoked with real parts: a late publisher, a starved harness, a server that breaks its promises, a
-//! client that counts what was not sent. What cannot be provoked from outside is in the gates' own tests.
+//! The gates, each provoked with real parts: a late publisher, a starved harness, a server that breaks its promises,
+//! a client that counts what was not sent. Gates that cannot be provoked from outside have their own unit tests.
 
 use std::fs;
 use std::future::pending;

@@ -1,4 +1,4 @@
-//! HTTP and WebSocket by hand, blocking, over a plain socket: what a test sends is what is on the wire.
+//! HTTP and WebSocket by hand, blocking, over a plain socket: the bytes that a test sends are the bytes on the wire.
 //!
 //! Independent of the clients on purpose: a mistake that server and clients share must not hide here.
 

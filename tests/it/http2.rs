@@ -1,7 +1,7 @@
-//! HTTP/2 by prior knowledge, through the client of the `h2` crate: its answers look like those of `http`.
+//! HTTP/2 by prior knowledge, through the client of the `h2` crate: its answers have the types of `http`.
 //!
-//! Independent of wirelab's clients. Counts the bytes of its socket, and gives the socket back when it is done, so that
-//! a test can read what the server still said, or vanish in its own way.
+//! Independent of wirelab's clients. It counts the bytes of its socket and returns the socket at the end. So a test
+//! can read what the server still sent, or leave without a goodbye.
 
 use std::io;
 use std::pin::Pin;

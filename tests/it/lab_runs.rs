@@ -1,4 +1,4 @@
-//! Runs that the lab starts: their progress, their end, and what is left when somebody ends them early.
+//! Runs that the lab starts: their progress, their end, and what is left when they are ended early.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,20 +1,21 @@
 //! The integration tests, as one binary: the real server over real sockets.
 //!
-//! - `conformance`: every promise of the contract, on every transport; `broken`: each promise fails against a
-//!   server that breaks it
+//! - `conformance`: every promise of the contract, on every transport; `broken`: each promise, against a server that
+//!   breaks it
 //! - `contract`: every call of the API, byte by byte
 //! - `cli`, `commands`, `tail`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
-//! - `manners`, `event_source`: the clients, and what they make of strange answers
+//! - `manners`, `event_source`: the clients, and how they react to strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
-//! - `targets`: servers that are not ours, and cut connections
+//! - `targets`: servers other than wirelab's, and cut connections
 //! - `openapi`: the description of the API against the server
-//! - `gates`: each gate stops what it is there for
-//! - `crowds`, `lab_runs`: what the lab lets go beside the server, as processes
-//! - `report`: the page of a run, and making it again; `compare`: what changed between two; `claims`: what people say
+//! - `gates`: each gate catches the fault that it is for
+//! - `crowds`, `lab_runs`: processes that the lab starts beside the server
+//! - `report`: the page of a run, and making it again; `compare`: changes between two folders; `claims`: what people
+//!   say
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
-//! `server` starts what is tested, `http` and `http2` ask it, `proxy` and `faulty_store` stand in between to break things;
-//! `canned` is a server that says what a test wants.
+//! `server` starts the server under test, `http` and `http2` send it requests, and `proxy` and `faulty_store` break
+//! things in between; `canned` is a server that says what a test wants.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 

@@ -1,6 +1,6 @@
-//! How clients treat a server: when they ask again, what they take for an end, and what they keep open.
+//! Manners of clients: when they ask again, what they take for an end, and what they keep open.
 //!
-//! The SSE client's own rules are in `event_source`.
+//! The rules of the SSE client alone are in `event_source`.
 
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Every experiment in its short size, through the real binary: it runs, its files are what they should be, its books
-//! balance and every line arrives. What the figures are is not looked at: test machines are noisy.
+//! Every experiment in its short size, through the real binary: it runs, its files are complete, its books balance
+//! and every line arrives. The figures themselves are not checked, because test machines are noisy.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,6 @@
-//! A TCP proxy that does one thing wrong, between a client and the real server.
+//! A TCP proxy with one fault, between a client and the real server.
 //!
-//! One thread per direction. Connections end with the two ends; nothing is kept for later.
+//! One thread per direction. A connection ends with its two ends, and no state outlives it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! `/readyz` of a disk store whose disk is full.
+//! `/readyz` on a disk store whose disk is full.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! `wirelab report` and the page that a run writes, through the real binary.
+//! `wirelab report`, and the page that a run writes, through the real binary.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

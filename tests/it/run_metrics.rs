@@ -1,4 +1,4 @@
-//! What must stand in the files of any run of wirelab's own server: the kernel's counts, the probes, the timing.
+//! What the files of any run of wirelab's own server must contain: the kernel's counts, the probes, the timing.
 
 use std::collections::BTreeSet;
 use std::path::Path;

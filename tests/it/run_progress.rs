@@ -1,4 +1,4 @@
-//! `wirelab run` for a program that started it: `--progress json` and `--stop-at-stdin-end`.
+//! `wirelab run` as another program starts it: `--progress json` and `--stop-at-stdin-end`.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The server under test: in this process on a thread of its own, or as the real binary; always on a free port.
 //!
-//! Stopped when dropped. Nobody sleeps for a fixed time: [`wait_until`] waits for a condition.
+//! It stops when dropped. No test sleeps for a fixed time: [`wait_until`] waits for a condition.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

@@ -1,7 +1,7 @@
-//! `kill -9` against the disk store: what was acknowledged is there, whole and without gap.
+//! `kill -9` against the disk store: every acknowledged line is there, whole and without gaps.
 //!
-//! The test runs itself again as a child that appends as fast as it can and prints each acknowledgement. The
-//! parent kills it, opens the same folder and compares; round after round, so that damage would add up.
+//! The test runs itself again as a child that appends as fast as it can and prints each acknowledgement. The parent
+//! kills the child, opens the folder and compares. It does so round after round, so that damage would add up.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

@@ -1,6 +1,6 @@
-//! What a client says and does when it is told to ask in another way than by default.
+//! What a client sends and does when it asks in another way than by default.
 //!
-//! That lines and counts stay right meanwhile is in `conformance::strategies`.
+//! `conformance::strategies` checks that lines and counts stay right meanwhile.
 
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};

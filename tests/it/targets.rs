@@ -1,4 +1,4 @@
-//! `wirelab run` on servers that are not its own, and with cut connections, through the real binary.
+//! `wirelab run` on servers that are not wirelab's, and with cut connections, through the real binary.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

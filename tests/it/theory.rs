@@ -1,4 +1,4 @@
-//! The theory beside real servers: calibrations, and runs that are held against them.
+//! The theory against real servers: calibrations, and runs that are compared with its predictions.
 
 use std::fs;
 

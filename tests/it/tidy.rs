@@ -1,6 +1,6 @@
-//! The repository's own rules, checked by reading it.
+//! The repository's own rules, checked by reading its files.
 //!
-//! Each test collects every offence before it fails, so that one run shows them all.
+//! Each test collects every offence before it fails, so that one run shows all of them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,9 +1,9 @@
-//! The calibration: measures the constants of the theory, before the first run of a plan.
+//! The calibration: measures the constants of the theory before the first run of a plan.
 //!
-//! On a server started as the plan's own are, idle, with deployments of its own that are deleted again: an echo for
-//! the round trip, sleeps for the timer, appends followed by a stream for what an append takes, and single exchanges of
-//! every arm for what its questions and answers weigh. Takes about a second per server. It knows no formula, and
-//! nothing it measures is a run's.
+//! It uses a server started like the plan's own, idle, with deployments that it deletes again. A local echo gives the
+//! round trip, and sleeps give the timer. Appends followed by a stream give the time of an append. Single exchanges
+//! of every arm give the weight of its questions and answers. It takes about a second per server. It knows no
+//! formula, and nothing that it measures belongs to a run.
 
 mod arms;
 mod times;
@@ -30,58 +30,59 @@ use crate::options::Compression;
 use crate::wire::{DeploymentId, Position, Status, Transport};
 use crate::{Options, ServerUrl, Target, connect};
 
-/// How long all of it may take on one server; a second is usual.
+/// Longest time of the calibration of one server; a second is usual.
 const CALIBRATION_MAX: Duration = Duration::from_secs(20);
-/// Lines appended to find out what an append takes: of the mean's spread, a tenth stays.
+/// Lines appended to measure the time of an append. The mean of the 60 that count varies about an eighth as much as one
+/// line.
 const LINES: u32 = 70;
-/// Of them, those that find caches cold.
+/// Lines among them that find caches cold and are not counted.
 const LINES_WARM_UP: u32 = 10;
-/// So far apart that each finds an idle server.
+/// Rate of the lines: so far apart that each finds an idle server.
 const LINE_RATE_HZ: f64 = 250.0;
-/// As the default of plans.
+/// Bytes of a line, the default of plans.
 const PAYLOAD_BYTES: usize = 100;
-/// Streams of the fan-out that one more subscriber's cost is taken from.
+/// Streams from which the cost of one more subscriber is taken.
 const FAN_OUT: u32 = 8;
-/// Between the last connection and the first line.
+/// Time between the last connection and the first line.
 const SETTLE: Duration = Duration::from_millis(20);
-/// How often is looked at what is waited for.
+/// Time between two looks at a condition that is waited for.
 const LOOK: Duration = Duration::from_millis(2);
-/// How long the last line may take.
+/// Longest wait for the last line.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Why the constants are not known.
+/// Error of the calibration.
 #[derive(Debug, thiserror::Error)]
 pub enum CalibrationError {
-    /// Somebody wants an end of it.
+    /// The caller interrupted the calibration.
     #[error("interrupted")]
     Interrupted,
-    /// No server.
+    /// The server could not be started or failed.
     #[error(transparent)]
     Server(#[from] ServerProcessError),
-    /// The server did not do what was asked.
+    /// The server refused a call of the API.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// A socket of our own did not work.
+    /// A local socket failed.
     #[error("a connection for the calibration failed: {0}")]
     Socket(#[from] io::Error),
-    /// An exchange was not what it should be.
+    /// An exchange with the server went wrong.
     #[error("an exchange of {transport} for the calibration failed: {why}")]
     Exchange {
-        /// Of which transport.
+        /// Transport of the exchange.
         transport: Transport,
-        /// Why.
+        /// Reason.
         why: String,
     },
-    /// It took too long.
+    /// The calibration took too long.
     #[error("the calibration took more than {} s; the server or this machine is too busy", .0.as_secs())]
     TooSlow(Duration),
 }
 
-/// Measures the constants of every server and arm among the cells. Profiles have none: no formula speaks of them.
-/// `program` has the command `serve`.
+/// Measures the constants of every server and arm among the cells. Profiles have none, because no formula covers
+/// them. `program` has the command `serve`.
 ///
-/// When `interrupted` is ready it ends with [`CalibrationError::Interrupted`]. However it ends, a server that it found
-/// keeps nothing of it.
+/// When `interrupted` is ready, it ends with [`CalibrationError::Interrupted`]. However it ends, it deletes its
+/// deployments on a server that was already running.
 pub async fn calibrate(
     program: PathBuf,
     cells: &[Cell],
@@ -116,7 +117,7 @@ pub async fn calibrate(
         };
         bench.clear().await;
         if let Some(process) = process {
-            // How it ends is the runs' concern: it served what it was asked for.
+            // The server's exit does not matter here: it served what was asked of it.
             let _ = process.stop().await;
         }
         calibrations.push(measured?);
@@ -124,8 +125,8 @@ pub async fn calibrate(
     Ok(calibrations)
 }
 
-/// As the plan's own servers, but without what delays answers on purpose or leaves transports out, and with the default
-/// engine: frames weigh the same.
+/// Starts a server like the plan's own, but without what delays answers on purpose, with all transports, and with the
+/// default engine: frames weigh the same with both engines.
 async fn start(program: PathBuf, cell: &Cell) -> Result<ServerProcess, ServerProcessError> {
     let ServeOptions { store, compression, .. } = &cell.serve;
     let arguments = match compression {
@@ -139,12 +140,12 @@ fn url_of(addr: SocketAddr) -> ServerUrl {
     format!("http://{addr}").parse().expect("a socket address is host and port")
 }
 
-/// A server that is being calibrated.
+/// Server that is being calibrated.
 struct Bench {
     url: ServerUrl,
     addr: SocketAddr,
     api: Api,
-    /// To be deleted again.
+    /// Deployments to delete again.
     deployments: Vec<DeploymentId>,
 }
 
@@ -160,7 +161,7 @@ impl Bench {
         let connect_s = times::connects(self.addr).await?;
         let round_trip_s = match self.addr.ip().is_loopback() {
             true => times::echoes().await?,
-            // There is no echo elsewhere: a connection takes one round trip.
+            // There is no echo on another machine, but opening a connection takes one round trip.
             false => connect_s.clone(),
         };
         let alone = self.published(Transport::Ndjson, &Options::default(), 1).await?;
@@ -186,14 +187,14 @@ impl Bench {
         Ok(calibration)
     }
 
-    /// A deployment that [`Self::clear`] deletes.
+    /// Creates a deployment that [`Self::clear`] deletes.
     async fn deployment(&mut self) -> Result<Target, CalibrationError> {
         let id = self.api.create("calibration", None).await?.id;
         self.deployments.push(id.clone());
         Ok(Target { server: self.url.clone(), deployment: id, from: Position::Start })
     }
 
-    /// Due time → receipt of lines that find nothing else to do, s; of as many subscribers.
+    /// Measures due time → receipt in s, for this many subscribers and lines that find an idle server.
     async fn published(
         &mut self,
         transport: Transport,
@@ -230,7 +231,8 @@ impl Bench {
             .ok_or_else(|| CalibrationError::Exchange { transport, why: "no line arrived".to_owned() })
     }
 
-    /// Deletes what was made. What a server refuses to delete ends with it, or is told by no number.
+    /// Deletes what was made. A deployment that a server refuses to delete ends with the server, and shows in no
+    /// number.
     async fn clear(&mut self) {
         for id in std::mem::take(&mut self.deployments) {
             let _ = self.api.delete(&id).await;
@@ -238,7 +240,7 @@ impl Bench {
     }
 }
 
-/// The samples of a histogram, s.
+/// Returns the samples of a histogram, s.
 fn spread_of(latencies: &LatencyHistogram) -> Option<Spread> {
     let samples = latencies.histogram().iter_recorded().flat_map(|step| {
         let sample_s = step.value_iterated_to() as f64 / 1e6;
@@ -247,7 +249,7 @@ fn spread_of(latencies: &LatencyHistogram) -> Option<Spread> {
     Spread::of(samples.collect())
 }
 
-/// What a client of an arm decides; when it asks is decided here.
+/// Returns the options of an arm's client; the calibration decides when it asks.
 fn options(arm: &Arm) -> Options {
     let Arm { transport: _, http, connections, compression, condition } = *arm;
     let mut options = Options { http, connections, compression, ..Options::default() };

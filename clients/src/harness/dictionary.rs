@@ -1,4 +1,4 @@
-//! The data dictionary: `results/README.md`, generated from the registry.
+//! The data dictionary: `results/README.md`, generated from the types of the rows.
 
 use super::distributions::DISTRIBUTIONS;
 use super::gates::gates;
@@ -12,36 +12,35 @@ const HEAD: &str = "\
 
 Generated from the rows' types (`clients/src/harness/rows/`); do not edit it here.
 
-Every invocation of `wirelab run` writes one folder, `results/<plan>/<UTC>-<commit>/`, again after each run, so that \
-an interrupted experiment keeps what it measured. `results/sample/` is one such folder, committed; all others are \
-ignored by git.
+`wirelab run` writes one folder, `results/<plan>/<UTC>-<commit>/`. It writes the folder again after each run, so that an \
+interrupted experiment keeps what it measured. `results/sample/` is a committed example; git ignores all others.
 
 | file | holds |
 |---|---|
-| `plan.toml` | the plan with every default explicit: run it again (a target that was running stands there with its URL) |
-| `manifest.json` | version, seed, command line, commit, machine, order of the runs, `not_measured` columns, of all or `not_measured_of` one server; never a host, user or path |
+| `plan.toml` | the plan with every default explicit, to run it again; a target that was already running is given by its URL |
+| `manifest.json` | version, seed, command line, commit, machine, order of the runs, and the columns that are empty: `not_measured` in all rows, `not_measured_of` for one server; never a host, user or path |
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
 | `theory.csv` | one row per run and prediction |
 | `checks.csv` | one row per run and gate, and per threshold of the plan: why the verdict is what it is |
 | `timeseries.csv` | one row per run, series and instant: a second or longer apart |
-| `two_way.csv` | of the plan `claims`: whether a server answers on the connection that brings its lines |
-| `claims.csv`, `claims.md` | of the plan `claims`, made by `wirelab claims` of the files above: one row per claim |
+| `two_way.csv` | plan `claims` only: whether a server answers on the connection that brings its lines |
+| `claims.csv`, `claims.md` | plan `claims` only, made by `wirelab claims` from the files above: one row per claim |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
-| `report.html` | the question, the table and the latencies to look at, offline; written when the experiment ends, and made again from the other files by `wirelab report` |
+| `report.html` | a page with the question, the table and the plots, readable offline; written when the experiment ends, and made again from the other files by `wirelab report` |
 
-An empty cell was not measured, does not apply, or would say more than the number of lines allows; it is never a 0. \
-A quantile Q needs at least ln 0.025 / ln Q distinct lines: 6 for the median, 36 for p90, 368 for p99, 3 688 for \
-p99.9. A distribution that does not apply to a run, such as `hold` to a stream, has no rows and no files. Latencies are \
-kept in HDR histograms with three significant digits (0.1 %).
+A cell is empty where the value was not measured, does not apply, or needs more lines than there were; an empty cell \
+never means 0. A quantile Q needs at least ln 0.025 / ln Q distinct lines: 6 for the median, 36 for p90, 368 for p99, \
+3 688 for p99.9. A distribution that does not apply to a run, such as `hold` to a stream, has no rows and no files. \
+Latencies are kept in HDR histograms with three significant digits (0.1 %).
 
-**Cohort** means the lines due after the warm-up, by due time. Delivery, lateness and append are of the cohort; \
-traffic and cost are of the whole run, and are divided by the lines delivered in the whole run.
+**Cohort** means the measured lines: those due after the warm-up. Delivery, lateness and append cover the cohort. \
+Traffic and cost cover the whole run, and are divided by the lines delivered in the whole run.
 
-**Layers of bytes.** `app` is the text of lines; `l7` what went through the subscribers' sockets, counted at the socket \
-and, by the kernel, in TCP_INFO; `ip` adds 52 bytes for each segment, `wire` 14 more. Segments are the kernel's own \
-count. On loopback a segment may carry 32 768 bytes and more, so that large answers seem to need fewer segments than \
-on a link with an MTU of 1 500.
+**Layers of bytes.** `app` counts the text of lines. `l7` counts what went through the subscribers' sockets, at the \
+socket and, by the kernel, in TCP_INFO. `ip` adds 52 bytes per segment, `wire` 14 more. The kernel counts the segments. \
+On loopback a segment may carry 32 768 bytes and more, so large answers seem to need fewer segments than on a link with \
+an MTU of 1 500.
 
 ## Exit codes of `wirelab run`
 

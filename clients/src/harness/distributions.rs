@@ -9,29 +9,29 @@ use crate::latency::LatencyHistogram;
 /// A distribution that has percentiles: a row per quantile in `percentiles.csv`.
 #[derive(Debug, Clone, Copy)]
 pub struct Distribution {
-    /// The name in the column `metric`.
+    /// Name in the column `metric`.
     pub name: &'static str,
-    /// One sentence.
+    /// Definition in a sentence or two, for the data dictionary and the histogram files.
     pub definition: &'static str,
-    /// Its samples.
+    /// Returns the samples of a run.
     pub histogram: fn(&RunResult) -> &LatencyHistogram,
-    /// What the run can say of one of its quantiles, µs.
+    /// Returns a quantile in µs. `None` where the run cannot support it.
     pub quantile_us: fn(&RunResult, f64) -> Option<u64>,
-    /// Whether a run without samples has it.
+    /// Whether a run without samples still has this distribution.
     pub without_samples: WithoutSamples,
 }
 
-/// What a distribution without samples means.
+/// Meaning of a distribution without samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WithoutSamples {
-    /// A finding: nothing was delivered, or published. It has empty rows and files.
+    /// Nothing was delivered or published, which is a finding. The distribution has empty rows and files.
     Told,
-    /// It does not apply to the run: no poll was held on a stream. It has no rows and no files.
+    /// The distribution does not apply to the run, as `hold` to a stream. It has no rows and no files.
     LeftOut,
 }
 
 impl Distribution {
-    /// The distributions that a run has.
+    /// Returns the distributions that a run has.
     pub fn of(run: &RunResult) -> impl Iterator<Item = &'static Self> + use<'_> {
         DISTRIBUTIONS.iter().filter(move |metric| match metric.without_samples {
             WithoutSamples::Told => true,
@@ -40,65 +40,64 @@ impl Distribution {
     }
 }
 
-/// Every distribution, in the order of the file.
+/// Every distribution, in the order of `percentiles.csv`.
 pub const DISTRIBUTIONS: &[Distribution] = &[
     Distribution {
         name: "delivery_latency",
-        definition: "Receipt − due time, per subscriber and line of the cohort, first receipt only.",
+        definition: "Time from due time to receipt, per subscriber and line of the cohort, first receipt only.",
         histogram: |run| &run.delivery.latency,
         quantile_us: |run, quantile| delivery_quantile_us(run, &run.delivery.latency, quantile),
         without_samples: WithoutSamples::Told,
     },
     Distribution {
         name: "send_lateness",
-        definition: "Actual send − due time, per line of the cohort: the harness's own fault.",
+        definition: "Actual send − due time, per line of the cohort: the harness's own timing error.",
         histogram: |run| &run.send_lateness,
         quantile_us: |run, quantile| published_quantile_us(run, &run.send_lateness, quantile),
         without_samples: WithoutSamples::Told,
     },
     Distribution {
         name: "append",
-        definition: "Send → 201 (of a profile: any 2xx, a wait for its turn included), per line of the cohort: the \
-                     store's share.",
+        definition: "Time from send to 201, per line of the cohort: the store's share of the latency. With a profile, to \
+                     any 2xx, and the wait for the request's turn is included.",
         histogram: |run| &run.append,
         quantile_us: |run, quantile| published_quantile_us(run, &run.append, quantile),
         without_samples: WithoutSamples::Told,
     },
     Distribution {
         name: "hiccup",
-        definition: "How late a thread of the harness wakes that sleeps 1 ms at a time, per deadline in \
-                     the cohort.",
+        definition: "Lateness of a thread of the harness that sleeps 1 ms at a time, per deadline in the cohort.",
         histogram: |run| &run.hiccup,
         quantile_us: |run, quantile| sampled_quantile_us(&run.hiccup, quantile),
         without_samples: WithoutSamples::LeftOut,
     },
     Distribution {
         name: "request_service",
-        definition: "Request written → whole answer read, of polls that are answered at once, written \
-                     during the cohort: uncorrected.",
+        definition: "Time from request written to whole answer read, for polls that are answered at once and were \
+                     written during the cohort. Uncorrected: polls that a late answer swallowed are not counted.",
         histogram: |run| &run.timing.request_service,
         quantile_us: |run, quantile| sampled_quantile_us(&run.timing.request_service, quantile),
         without_samples: WithoutSamples::LeftOut,
     },
     Distribution {
         name: "request_response",
-        definition: "Time at which the schedule wanted to poll → whole answer read, of the same polls \
-                     and of those that a late answer swallowed: corrected.",
+        definition: "Time from the scheduled poll to whole answer read, for the polls of `request_service` and those \
+                     that a late answer swallowed. Corrected.",
         histogram: |run| &run.timing.request_response,
         quantile_us: |run, quantile| sampled_quantile_us(&run.timing.request_response, quantile),
         without_samples: WithoutSamples::LeftOut,
     },
     Distribution {
         name: "hold",
-        definition: "Request written → whole answer read, of polls that the server may hold, written \
-                     during the cohort; the way there and back is in it.",
+        definition: "Time from request written to whole answer read, for polls that the server may hold, written \
+                     during the cohort. The way there and back is included.",
         histogram: |run| &run.timing.hold,
         quantile_us: |run, quantile| sampled_quantile_us(&run.timing.hold, quantile),
         without_samples: WithoutSamples::LeftOut,
     },
     Distribution {
         name: "rearm_gap",
-        definition: "Answer read → next request written, of polls that the server may hold, during the \
+        definition: "Time from answer read to next request written, for polls that the server may hold, during the \
                      cohort; not after a failure.",
         histogram: |run| &run.timing.rearm_gap,
         quantile_us: |run, quantile| sampled_quantile_us(&run.timing.rearm_gap, quantile),
@@ -106,34 +105,34 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
     },
     Distribution {
         name: "handshake",
-        definition: "Begin of connecting → connected for polls, → head of the answer or 101 for streams, \
-                     over the whole run.",
+        definition: "Time from the start of connecting until connected (polls), or until the head of the answer or the \
+                     101 (streams), over the whole run.",
         histogram: |run| &run.timing.handshake,
         quantile_us: |run, quantile| sampled_quantile_us(&run.timing.handshake, quantile),
         without_samples: WithoutSamples::LeftOut,
     },
     Distribution {
         name: "first_line",
-        definition: "Begin of connecting, or the first due time if that was later → first line, per \
-                     subscriber that got one.",
+        definition: "Time from the start of connecting, or from the first due time if that was later, to the first line, \
+                     per subscriber that got one.",
         histogram: |run| &run.first_line,
         quantile_us: |run, quantile| sampled_quantile_us(&run.first_line, quantile),
         without_samples: WithoutSamples::LeftOut,
     },
     Distribution {
         name: "fanout_skew",
-        definition: "Last − first receipt among the subscribers, per line of the cohort that two or more got.",
+        definition: "Last − first receipt among the subscribers, per line of the cohort that two or more received.",
         histogram: |run| &run.fanout_skew,
         quantile_us: |run, quantile| sampled_quantile_us(&run.fanout_skew, quantile),
         without_samples: WithoutSamples::LeftOut,
     },
 ];
 
-/// The quantiles of `percentiles.csv`; 1.0 is the maximum.
+/// Quantiles of `percentiles.csv`; 1.0 is the maximum.
 pub const QUANTILES: &[f64] = &[0.5, 0.9, 0.99, 0.999, 1.0];
 
-/// The quantile in µs, unless the run had too few distinct lines for it, or lines are missing: what never arrived
-/// would have been slowest, so a quantile of what did would flatter exactly where it matters.
+/// Returns a quantile of delivery latency, µs. `None` where the run had too few distinct lines for it, or lines are
+/// missing. Missing lines would have been the slowest, so a quantile of the others would flatter where it matters.
 pub fn delivery_quantile_us(run: &RunResult, histogram: &LatencyHistogram, quantile: f64) -> Option<u64> {
     let enough = run.delivery.distinct_lines_count() >= distinct_lines_needed(quantile);
     let cohort = &run.delivery.cohort;
@@ -141,21 +140,21 @@ pub fn delivery_quantile_us(run: &RunResult, histogram: &LatencyHistogram, quant
     if enough && known { histogram.quantile_us(quantile) } else { None }
 }
 
-/// The mean in µs, unless lines are missing: of those that arrived it would flatter, as a quantile would.
+/// Returns the mean of delivery latency, µs. `None` where lines are missing: the mean of the others would flatter.
 pub fn mean_us(run: &RunResult, histogram: &LatencyHistogram) -> Option<f64> {
     let cohort = &run.delivery.cohort;
     if cohort.delivered >= cohort.expected { histogram.mean_us() } else { None }
 }
 
-/// The quantile in µs of what is timed per published line, unless there were too few. Lines that did not arrive change
-/// nothing here: they were published.
+/// Returns a quantile of what is timed per published line, µs. `None` where there were too few lines. Lines that did
+/// not arrive do not matter here: they were published.
 pub fn published_quantile_us(run: &RunResult, histogram: &LatencyHistogram, quantile: f64) -> Option<u64> {
     (run.published_count >= distinct_lines_needed(quantile))
         .then(|| histogram.quantile_us(quantile))
         .flatten()
 }
 
-/// The quantile in µs of samples that are no lines, unless there were too few of them.
+/// Returns a quantile of samples that are not tied to lines, µs. `None` where there were too few samples.
 pub fn sampled_quantile_us(histogram: &LatencyHistogram, quantile: f64) -> Option<u64> {
     (histogram.len() >= distinct_lines_needed(quantile)).then(|| histogram.quantile_us(quantile)).flatten()
 }

@@ -1,14 +1,14 @@
-//! What an experiment came to, in one word: what `wirelab run` and `wirelab claims` exit with follows from it.
+//! Ending of an experiment: the word from which the exit codes of `wirelab run` and `wirelab claims` follow.
 
 use super::rows::{Rows, RunRow};
 use super::run_result::TheoryVerdict;
 use super::run_result::{CheckVerdict, RunResult, Verdict};
 use super::thresholds::Judgement;
 
-/// What runs came to; of several the gravest, which is the greatest.
+/// Ending of one or several runs; of several, the gravest, which is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
-    /// Every line arrived once and in order, and the numbers may be believed.
+    /// Every line arrived once and in order, and the numbers are valid.
     Good,
     /// A line was lost, censored, reordered or duplicated, or a threshold of the plan was missed.
     Delivery,

@@ -1,29 +1,30 @@
-//! Kernel memory: what sockets take that no process shows.
+//! Kernel memory: what sockets take and no process shows.
 //!
 //! The run reads it before the first subscriber connects and again while all are connected. Both ends of a connection
-//! are on this machine, and both are counted: client and server. What cannot be read is `None`.
+//! are on this machine, so both are counted. What cannot be read is `None`.
 
 use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-/// The slabs of a TCP socket: itself, by address family, and its inode. None is merged with another's: the first are
-/// typesafe by RCU and the last has a constructor.
+/// Slabs of a TCP socket: the socket itself, by address family, and its inode. The kernel merges none of these slabs
+/// with others: the first two are typesafe by RCU and the last has a constructor.
 const SLABS: [&str; 3] = ["TCP", "TCPv6", "sock_inode_cache"];
 
-/// Kernel memory of sockets, at an instant or between two. Negative: less than before.
+/// Kernel memory of sockets, at an instant or between two. A negative value means less than before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelMemory {
-    /// Objects in use of the slabs `TCP`, `TCPv6` and `sock_inode_cache`, times their size: about 3 kB a socket. The
-    /// kernel counts a slab that a CPU allocates from as all in use, so that some dozens of sockets may show nothing.
-    /// Only root may read it; the growth of all slabs (`SUnreclaim`), which anybody may, holds everybody's files too.
+    /// Memory of the slabs `TCP`, `TCPv6` and `sock_inode_cache`: objects in use times their size, about 3 kB a
+    /// socket. The kernel counts a slab that a CPU allocates from as all in use, so some dozens of sockets may show
+    /// nothing. Only root may read it. The growth of all slabs (`SUnreclaim`) is readable by everyone, but includes
+    /// everyone's files.
     pub slab_bytes: Option<i64>,
     /// Memory of the buffers of all TCP sockets (`mem` in `/proc/net/sockstat`), in whole pages.
     pub socket_bytes: Option<i64>,
 }
 
 impl KernelMemory {
-    /// Reads it now.
+    /// Reads the kernel's memory of sockets now.
     pub fn take() -> Self {
         let read = |path| fs::read_to_string(path).ok();
         Self {
@@ -36,7 +37,7 @@ impl KernelMemory {
         }
     }
 
-    /// What has been added since `earlier`.
+    /// Returns the memory that has been added since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         let between = |now: Option<i64>, then: Option<i64>| now.zip(then).map(|(now, then)| now - then);
         Self {
@@ -50,7 +51,7 @@ fn page_bytes() -> Option<i64> {
     nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten()
 }
 
-/// Objects in use × object size, of the slabs that are there. `None` without any of them.
+/// Returns objects in use × object size, over the slabs that exist. `None` if none does.
 fn slab_bytes(slabinfo: &str) -> Option<i64> {
     let sizes = slabinfo.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -65,7 +66,7 @@ fn slab_bytes(slabinfo: &str) -> Option<i64> {
     sizes.reduce(|sum, bytes| sum + bytes)
 }
 
-/// The number behind `mem` in the line of TCP.
+/// Returns the number behind `mem` in the line of TCP.
 fn socket_pages(sockstat: &str) -> Option<i64> {
     let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
     let mut words = line.split_ascii_whitespace().skip_while(|word| *word != "mem");

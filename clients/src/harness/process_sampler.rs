@@ -1,8 +1,8 @@
-//! The process sampler: what a process, or a group of them, costs, seen from outside.
+//! The process sampler: the cost of a process, or of a group of processes, seen from outside.
 //!
-//! The harness takes one sample of the server before the first line and one after the drain, and keeps the
-//! difference. A server is a process group: its workers are its cost too. Reading `/proc` costs the sampled process
-//! nothing. Everything is Linux only, and `None` where it is not to be had.
+//! The harness samples the server before the first line and after the drain, and keeps the difference. A server is a
+//! process group, because its workers are part of its cost. Reading `/proc` costs the sampled process nothing.
+//! Everything is Linux only, and `None` where the system does not give it.
 
 use derive_more::Add;
 use serde::{Deserialize, Serialize};
@@ -14,34 +14,34 @@ use std::time::Duration;
 
 use crate::os;
 
-/// CPU time of threads that ended between two readings up to which the counters of the others stand for the whole
-/// process: a process has odd threads of little work, and its files are read one after the other.
+/// Most CPU time of threads that ended between two readings up to which the counters of living threads stand for the
+/// whole process. A process has some short threads of little work, and its files are read one after the other.
 const ENDED_CPU_MAX: Duration = Duration::from_millis(2);
-/// The same as a share of the CPU time of the whole process: a fiftieth, below what repeated runs differ by.
+/// Divisor of the process's CPU time that gives a second such bound: a fiftieth, below what repeated runs differ by.
 const ENDED_CPU_DIVISOR: u32 = 50;
 
-/// What a process has cost, until an instant or between two.
+/// Cost of a process, until an instant or between two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSample {
     /// CPU time of all threads, user and system, ended ones included.
     pub cpu: Option<Duration>,
     /// Time in which threads were ready but had no CPU: the best sign of saturation. Living threads only.
     pub run_delay: Option<Duration>,
-    /// Voluntary and involuntary, of living threads.
+    /// Context switches, voluntary and involuntary, of living threads.
     pub context_switches: Option<u64>,
-    /// Anonymous memory, pages shared with other processes divided among them.
+    /// Anonymous memory; pages shared with other processes are divided among them.
     pub pss_anon_bytes: Option<u64>,
 }
 
 impl ProcessSample {
-    /// Reads the process `pid` now; counters run since its start.
+    /// Reads the process `pid` now; counters count from its start.
     pub fn take(pid: u32) -> Self {
         ProcessReading::take(pid).sample
     }
 }
 
-/// What a thread has cost since it began. A thread takes its counters with it when it ends, so one that ends before its
-/// process is read says this last.
+/// Cost of a thread since it began. A thread's counters end with it, so a thread that ends before its process is read
+/// reports its cost as its last act.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Add)]
 pub struct ThreadCost {
     cpu: Duration,
@@ -50,7 +50,7 @@ pub struct ThreadCost {
 }
 
 impl ThreadCost {
-    /// Of the thread that calls it. Linux only.
+    /// Reads the cost of the calling thread. Linux only.
     pub fn of_this_thread() -> Option<Self> {
         let proc = Path::new("/proc/thread-self");
         let schedstat = fs::read_to_string(proc.join("schedstat")).ok()?;
@@ -63,16 +63,16 @@ impl ThreadCost {
     }
 }
 
-/// Readings of one process at one instant, to be compared with another instant's.
+/// Reading of one process at one instant, to be compared with a reading at another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessReading {
     sample: ProcessSample,
-    /// CPU time of living threads: what is missing to `sample.cpu` was used by threads that have ended.
+    /// CPU time of living threads. The rest of `sample.cpu` was used by threads that have ended.
     living_cpu: Option<Duration>,
 }
 
 impl ProcessReading {
-    /// A process that has not begun.
+    /// Reading of a process that has not begun.
     const NOTHING_YET: Self = Self {
         sample: ProcessSample {
             cpu: Some(Duration::ZERO),
@@ -101,13 +101,14 @@ impl ProcessReading {
         Self { sample, living_cpu: sum(&schedstats, cpu_ns).map(Duration::from_nanos) }
     }
 
-    /// The cost between `earlier` and this reading; memory as it is now. Counters of living threads are `None` where
-    /// threads that ended in between did a part of the work, and took their counts with them.
+    /// Returns the cost between `earlier` and this reading; memory as it is now. Counters of living threads are
+    /// `None` where threads that ended in between did a part of the work, because their counts ended with them.
     pub fn since(&self, earlier: &Self) -> ProcessSample {
         self.since_with(earlier, ThreadCost::default())
     }
 
-    /// The same where threads that began and ended in between have said what they cost, all together.
+    /// Returns the cost between `earlier` and this reading, where threads that began and ended in between reported
+    /// the cost `ended`.
     pub fn since_with(&self, earlier: &Self, ended: ThreadCost) -> ProcessSample {
         let (now, then) = (&self.sample, &earlier.sample);
         let between = |now: Option<Duration>, then: Option<Duration>| now?.checked_sub(then?);
@@ -131,8 +132,8 @@ impl ProcessReading {
         }
     }
 
-    /// CPU time that threads used which have ended. The files are read one after the other, so living threads may
-    /// seem to have used more than all.
+    /// Returns the CPU time of threads that have ended. The files are read one after the other, so living threads may
+    /// seem to have used more than the whole process; the result is then 0.
     fn ended_cpu(&self) -> Option<Duration> {
         Some(self.sample.cpu?.saturating_sub(self.living_cpu?))
     }
@@ -152,8 +153,8 @@ impl GroupSample {
         Self { processes: pids.into_iter().map(|pid| (pid, ProcessReading::take(pid))).collect() }
     }
 
-    /// The cost of the whole group between `earlier` and this sample. A process that began in between cost all that
-    /// it has used; where one ended in between, taking its counters with it, counters are `None`.
+    /// Returns the cost of the whole group between `earlier` and this sample. A process that began in between cost
+    /// all that it has used. Where a process ended in between, counters are `None`, because its counts ended with it.
     pub fn since(&self, earlier: &Self) -> ProcessSample {
         let cost = |(pid, reading): (&u32, &ProcessReading)| {
             reading.since(earlier.processes.get(pid).unwrap_or(&ProcessReading::NOTHING_YET))
@@ -169,7 +170,7 @@ impl GroupSample {
 }
 
 impl ProcessSample {
-    /// Both together; `None` where either is.
+    /// Adds two costs; a value is `None` where either is.
     fn plus(self, other: Self) -> Self {
         Self {
             cpu: self.cpu.zip(other.cpu).map(|(a, b)| a + b),
@@ -180,7 +181,7 @@ impl ProcessSample {
     }
 }
 
-/// Every process whose group is `group`, zombies excluded: they cost nothing any more and tell nothing.
+/// Returns every process of the group `group`, without zombies, which cost nothing and have no counters.
 fn processes_of_group(group: u32) -> BTreeSet<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeSet::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -191,26 +192,26 @@ fn processes_of_group(group: u32) -> BTreeSet<u32> {
     .collect()
 }
 
-/// State and process group of a `stat` file. The program's name before them may hold anything, but ends at the last
-/// parenthesis.
+/// Parses the state and the process group of a `stat` file. The program's name before them may hold anything, but
+/// ends at the last parenthesis.
 fn group_of(stat: &str) -> Option<(&str, u32)> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let (state, _parent, group) = (fields.next()?, fields.next()?, fields.next()?);
     Some((state, group.parse().ok()?))
 }
 
-/// The folders of a process's threads.
+/// Returns the folders of a process's threads.
 fn tasks(proc: &Path) -> Vec<std::path::PathBuf> {
     let Ok(entries) = fs::read_dir(proc.join("task")) else { return Vec::new() };
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
-/// A file of each thread. A thread that ended meanwhile is left out.
+/// Reads a file of each thread. A thread that ended meanwhile is left out.
 fn texts(tasks: &[std::path::PathBuf], file: &str) -> Vec<String> {
     tasks.iter().filter_map(|task| fs::read_to_string(task.join(file)).ok()).collect()
 }
 
-/// The sum over threads; `None` if there are none or a file says nothing.
+/// Sums a value over threads; `None` if there are none or a file lacks it.
 fn sum(texts: &[String], value: fn(&str) -> Option<u64>) -> Option<u64> {
     if texts.is_empty() {
         return None;
@@ -218,12 +219,12 @@ fn sum(texts: &[String], value: fn(&str) -> Option<u64>) -> Option<u64> {
     texts.iter().map(|text| value(text)).sum()
 }
 
-/// The first number of `schedstat`: ns spent on a CPU.
+/// Returns the first number of `schedstat`: ns spent on a CPU.
 fn cpu_ns(schedstat: &str) -> Option<u64> {
     schedstat.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The second number of `schedstat`: ns spent waiting for a CPU.
+/// Returns the second number of `schedstat`: ns spent waiting for a CPU.
 fn run_delay_ns(schedstat: &str) -> Option<u64> {
     schedstat.split_ascii_whitespace().nth(1)?.parse().ok()
 }
@@ -236,7 +237,7 @@ fn pss_anon_bytes(smaps_rollup: &str) -> Option<u64> {
     Some(field(smaps_rollup, "Pss_Anon:")? * 1024)
 }
 
-/// The number after `name` at the beginning of a line.
+/// Returns the number after `name` at the beginning of a line.
 fn field(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;
     value.split_ascii_whitespace().next()?.parse().ok()
@@ -270,7 +271,7 @@ mod tests {
         }
     }
 
-    /// Of a process in which no thread has ended.
+    /// Makes a reading of a process in which no thread has ended.
     fn reading(n: u64) -> ProcessReading {
         ProcessReading { sample: sample(n), living_cpu: Some(Duration::from_micros(n)) }
     }
@@ -315,7 +316,7 @@ mod tests {
             };
             assert_eq!(cost, expected, "{before:?} {after:?}");
         }
-        // Where the kernel tells nothing of threads, nobody knows what ended.
+        // Where the kernel gives nothing about threads, it is unknown what ended.
         let cost = ProcessReading { living_cpu: None, ..reading(10) }.since(&reading(7));
         assert_eq!((cost.cpu, cost.run_delay, cost.context_switches), (sample(3).cpu, None, None));
     }
@@ -335,7 +336,7 @@ mod tests {
         assert_eq!(
             (cost.run_delay, cost.context_switches),
             (None, None),
-            "15 ms were used by nobody knows whom"
+            "15 ms were used by unknown threads"
         );
         let both = thread + ThreadCost { cpu: us(14_000), run_delay: us(3), context_switches: 1 };
         let cost = after.since_with(&before, both);

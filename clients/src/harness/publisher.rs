@@ -101,7 +101,7 @@ pub struct Publication {
 /// Outcome of a publication.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Published {
-    /// Lateness, actual send − due time, per measured line: the harness's own fault.
+    /// Lateness, actual send − due time, per measured line: the harness's own timing error.
     pub send_lateness: LatencyHistogram,
     /// Time to append, send → 201, per measured line: the store's share. Where a request has to wait for the previous
     /// answer, that wait is included. So is the time to connect again, if the line is due by then.

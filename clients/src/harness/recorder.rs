@@ -227,7 +227,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// What became of the lines before the cohort.
+    /// Returns the counts of the warm-up lines.
     pub fn warm_up(&self) -> Counts {
         self.whole.without(&self.cohort)
     }

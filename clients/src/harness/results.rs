@@ -18,11 +18,11 @@ use crate::os;
 /// Everything that one invocation measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultSet {
-    /// What was asked.
+    /// Plan that was run.
     pub plan: Plan,
-    /// On what, by whom.
+    /// Circumstances of the runs: machine, build, command line.
     pub manifest: Manifest,
-    /// In the order in which they were made; may be fewer than the plan's cells.
+    /// Runs in the order in which they were made; may be fewer than the plan's cells.
     pub runs: Vec<RunResult>,
 }
 
@@ -52,35 +52,36 @@ impl ResultSet {
 /// `manifest.json`: how to read the numbers, and how to make them again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`SCHEMA_VERSION`].
+    /// Version of the folder's files: [`SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// The plan's name.
+    /// Name of the plan.
     pub plan: String,
-    /// The plan's seed.
+    /// Seed of the plan.
     pub seed: u64,
-    /// The command line, paths reduced to file names.
+    /// Command line, with paths reduced to file names.
     pub argv: Vec<String>,
-    /// Of the source; `None` outside a repository.
+    /// Commit of the source; `None` outside a repository.
     pub commit: Option<String>,
-    /// The compiler's version, if the build recorded it.
+    /// Version of the compiler, if the build recorded it.
     pub rustc: Option<String>,
-    /// Version of this program.
+    /// Version of wirelab.
     pub wirelab_version: String,
-    /// RFC 3339, UTC, whole seconds.
+    /// Time of the start: RFC 3339, UTC, whole seconds.
     pub started_utc: String,
-    /// The machine.
+    /// Machine of the runs.
     pub machine: Machine,
     /// `run_id`s in the order in which they were to be run.
     pub order: Vec<String>,
-    /// The constants of the theory, per server; empty before they are measured, and where they could not be.
+    /// Calibrated constants of the theory, per server. Empty before they are measured, and where they could not be.
     #[serde(default)]
     pub calibrations: Vec<Calibration>,
-    /// Why there are none, if they could not be measured: then nothing is held against the theory.
+    /// Reason why the constants could not be measured. No run is then compared with the theory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration_problem: Option<String>,
     /// Columns of `runs.csv` that are empty in every row.
     pub not_measured: Vec<String>,
-    /// Where several servers are measured: per arm, the columns that are empty in all of its rows and not in others'.
+    /// Where several servers are measured: per arm, the columns that are empty in all of its rows but not in those of
+    /// other arms.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub not_measured_of: BTreeMap<String, Vec<String>>,
 }
@@ -88,13 +89,13 @@ pub struct Manifest {
 /// A machine, without its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// `linux`, `macos`, …
+    /// Operating system: `linux`, `macos`, …
     pub os: String,
-    /// Kernel release.
+    /// Release of the kernel.
     pub kernel: Option<String>,
-    /// The first processor's model name.
+    /// Model name of the first processor.
     pub cpu_model: Option<String>,
-    /// Processors this process may use.
+    /// Number of processors that this process may use.
     pub cores_count: Option<u64>,
     /// Soft limit of open descriptors.
     pub open_files_max: Option<u64>,
@@ -103,9 +104,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Describes the machine this runs on.
+    /// Describes the machine that this process runs on.
     pub fn describe() -> Self {
-        // Not `/proc/version`: it names who built the kernel, and where.
+        // `/proc/version` is not read: it names the builder of the kernel, and where.
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -120,13 +121,14 @@ impl Machine {
     }
 }
 
-/// Processors that this process may use.
+/// Counts the processors that this process may use.
 pub(super) fn cores_count() -> Option<u64> {
     std::thread::available_parallelism().ok().map(|cores| cores.get() as u64)
 }
 
 impl Manifest {
-    /// The manifest of a plan started at `started` on this machine by the command line `argv`. Reads the machine.
+    /// Makes the manifest of a plan that started at `started` on this machine with the command line `argv`. Reads the
+    /// machine.
     pub fn describe_machine(
         plan: &Plan,
         argv: &[String],
@@ -151,7 +153,7 @@ impl Manifest {
         }
     }
 
-    /// Lists the columns that no run filled, and those that no run of an arm did.
+    /// Notes the columns that no run filled, and those that no run of an arm filled.
     pub fn note_what_was_not_measured(&mut self, runs: &[RunResult]) {
         let rows: Vec<RunRow> = runs.iter().map(RunRow::of).collect();
         self.not_measured = empty_columns(rows.iter());
@@ -164,7 +166,7 @@ impl Manifest {
         self.not_measured_of = arms.into_iter().filter_map(empty_of).collect();
     }
 
-    /// The file's text.
+    /// Returns the text of the file.
     pub fn to_json(&self) -> String {
         let mut json = serde_json::to_string_pretty(self).expect("a manifest has no key that JSON refuses");
         json.push('\n');
@@ -172,7 +174,7 @@ impl Manifest {
     }
 }
 
-/// Names of the columns that are empty in all `rows`.
+/// Returns the names of the columns that are empty in all `rows`.
 fn empty_columns<'a>(rows: impl Iterator<Item = &'a RunRow>) -> Vec<String> {
     let mut empty: Vec<&str> = RunRow::COLUMNS.iter().map(|column| column.name).collect();
     for row in rows {
@@ -186,7 +188,7 @@ fn empty_columns<'a>(rows: impl Iterator<Item = &'a RunRow>) -> Vec<String> {
     empty.into_iter().map(str::to_owned).collect()
 }
 
-/// `<plan>/<UTC>-<commit>`: where a result set goes, below the results folder. `nogit` without a commit.
+/// Returns the folder of a result set below the results folder, `<plan>/<UTC>-<commit>`; `nogit` without a commit.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -200,12 +202,12 @@ pub fn folder_name(plan: &str, started: SystemTime, commit: Option<&str>) -> Str
     format!("{plan}/{utc}-{}", commit.unwrap_or("nogit"))
 }
 
-/// A wall clock time for people: RFC 3339, UTC, whole seconds. `us` counts from 1970.
+/// Returns a wall clock time for people: RFC 3339, UTC, whole seconds. `us` counts from 1970.
 pub fn utc(us: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_micros(us)).to_string()
 }
 
-/// An argument with its path reduced to the file's name, and its URL to `URL`: both name machines and people.
+/// Reduces an argument's path to the file's name, and its URL to `URL`: both may name machines and people.
 fn without_path(argument: &str) -> String {
     if let Some((flag, value)) = argument.split_once('=')
         && flag.starts_with('-')
@@ -219,7 +221,7 @@ fn without_path(argument: &str) -> String {
     name.to_owned()
 }
 
-/// The value of the first `name : value` line.
+/// Returns the value of the first `name : value` line.
 fn value_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;

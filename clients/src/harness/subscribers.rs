@@ -28,7 +28,7 @@ const STAGGER: Duration = Duration::from_micros(500);
 pub struct Expected {
     /// Due times of the lines.
     pub table: Arc<DueTable>,
-    /// What each line says: the one with seq `s` is at `s − 1`. Shared with its publisher.
+    /// Texts of the lines: the line with seq `s` is at `s − 1`. Shared with the publisher.
     pub lines: Arc<[(Duration, NewLine)]>,
 }
 
@@ -63,7 +63,7 @@ pub struct Outcome {
     pub delivery: Delivery,
     /// Lines whose text is not what was published.
     pub altered_count: u64,
-    /// Subscribers that did not see the end of the log.
+    /// Number of subscribers that did not see the end of the log.
     pub unfinished_count: u64,
     /// Errors with which subscribers gave up.
     pub errors: Vec<SubscribeError>,

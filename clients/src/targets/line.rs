@@ -1,39 +1,39 @@
-//! Where a line stands in what a server sends.
+//! Place of a line in what a server sends.
 //!
-//! Some servers send the text and nothing else, others JSON, others JSON after a prefix (Socket.IO:
-//! `42["log",{"text":"…"}]`) and other things in between. Pure.
+//! Some servers send only the text. Others send JSON, or JSON after a prefix (Socket.IO: `42["log",{"text":"…"}]`),
+//! with other messages in between. Pure.
 
 use serde_json::Value;
 
-/// Where the text of a line is.
+/// Place of a line's text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LineAt {
-    /// What a line begins with; taken off. Whatever begins otherwise is no line.
+    /// Prefix that a line begins with, and that is removed. Data without it is not a line.
     pub prefix: String,
-    /// Strings that must stand at JSON pointers, or it is no line.
+    /// Strings that must stand at JSON pointers; data without them is not a line.
     pub only: Vec<(String, String)>,
-    /// JSON pointer (RFC 6901) to the text; `None`: all of it.
+    /// JSON pointer (RFC 6901) to the text; `None`: the whole data is the text.
     pub text: Option<String>,
 }
 
-/// A line that was found.
+/// Line that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// Its text, with its number.
+    /// Text of the line, with its number.
     pub text: String,
-    /// The JSON it stood in, if a pointer was followed.
+    /// JSON that held the line, if a pointer was followed.
     pub json: Option<Value>,
 }
 
 impl LineAt {
-    /// The line in `data`; `None`: it holds none. The error says what should be there and is not.
+    /// Finds the line in `data`; `None`: there is none. The error says what should be there and is not.
     pub fn find(&self, data: &str) -> Result<Option<Found>, String> {
         let Some(data) = data.strip_prefix(&self.prefix) else { return Ok(None) };
         if self.only.is_empty() && self.text.is_none() {
             return Ok(Some(Found { text: data.to_owned(), json: None }));
         }
-        let json: Value =
-            serde_json::from_str(data).map_err(|error| format!("no JSON: {error}: {data:.80}"))?;
+        let json: Value = serde_json::from_str(data)
+            .map_err(|error| format!("the server sent data that is not JSON: {error}: {data:.80}"))?;
         let has = |(pointer, string): &(String, String)| {
             json.pointer(pointer).and_then(Value::as_str) == Some(string.as_str())
         };
@@ -44,7 +44,9 @@ impl LineAt {
             None => data.to_owned(),
             Some(pointer) => match json.pointer(pointer).and_then(Value::as_str) {
                 Some(text) => text.to_owned(),
-                None => return Err(format!("no string at {pointer:?} of {data:.80}")),
+                None => {
+                    return Err(format!("the server sent data without a string at {pointer:?}: {data:.80}"));
+                }
             },
         };
         Ok(Some(Found { text, json: Some(json) }))
@@ -76,7 +78,8 @@ mod tests {
             (
                 &json,
                 r#"{"line":{"text":7}}"#,
-                Err(r#"no string at "/line/text" of {"line":{"text":7}}"#.to_owned()),
+                Err(r#"the server sent data without a string at "/line/text": {"line":{"text":7}}"#
+                    .to_owned()),
             ),
             (&socket_io, r#"42["log",{"text":"1 a"}]"#, said("1 a")),
             (&socket_io, r#"42["joined","web"]"#, Ok(None)),
@@ -85,6 +88,6 @@ mod tests {
         ] {
             assert_eq!(text(at, data), found, "{data}");
         }
-        assert!(text(&json, "1 a").unwrap_err().starts_with("no JSON"));
+        assert!(text(&json, "1 a").unwrap_err().starts_with("the server sent data that is not JSON"));
     }
 }

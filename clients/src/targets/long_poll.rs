@@ -1,7 +1,7 @@
 //! Long polling of a server with a profile.
 //!
-//! The same connection and back-off as wirelab's own client half; an answer's body is one text, and its headers may
-//! say where the next one starts.
+//! Connection and back-off are those of wirelab's own client half. The body of an answer is one text, and its headers
+//! may say where the next answer starts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::timing::Question;
 use crate::wire::Outcome;
 use crate::{Options, Received, ServerUrl, SubscribeError};
 
-/// Follows by long polling.
+/// Follower by long polling.
 pub(super) struct LongPoll {
     http: Http,
     meter: Arc<Meter>,
@@ -31,9 +31,9 @@ impl LongPoll {
 
 #[async_trait]
 impl Follow for LongPoll {
-    /// One question, one answer.
+    /// Sends one request and reads its answer.
     async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal> {
-        // How long it holds is the server's own business, as long as it is not taken for dead.
+        // The server decides how long it holds, within the limit after which it counts as dead.
         self.meter.asks(Question::Held);
         let answer = self.http.get(&position.path(), &position.headers(), PROFILE_SILENCE_MAX).await?;
         match answer.status {
@@ -41,12 +41,17 @@ impl Follow for LongPoll {
                 self.meter.count(Outcome::Data);
                 self.http.succeeded();
                 let text = str::from_utf8(&answer.body).map_err(|error| {
-                    SubscribeError::Contract(format!("an answer that is no text: {error}"))
+                    SubscribeError::Contract(format!(
+                        "the server sent an answer that is not UTF-8 text: {error}"
+                    ))
                 })?;
                 let mut news = News::default();
                 position.read(text, Source::Answer(&answer.headers), &mut news)?;
-                // Asked again at once, it would say the same for ever.
-                let without = || Refusal::Later { why: "an answer without a line".to_owned(), advised: None };
+                // An immediate question would get this answer again, without end.
+                let without = || Refusal::Later {
+                    why: "the server sent an answer without a line".to_owned(),
+                    advised: None,
+                };
                 position.received(news, answer.at).ok_or_else(without).map(Some)
             }
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::REQUEST_TIMEOUT => {

@@ -1,9 +1,9 @@
-//! Targets that are not ours: profiles of other servers, and the subscribers that speak to them.
+//! Targets that are not wirelab's: profiles of other servers, and subscribers for them.
 //!
-//! A profile says how such a server is published to, how it is followed and what it gives for a reconnect; the
-//! harness then measures it with the same connection, meter, back-off, publisher and recorder as wirelab itself.
-//! Only what a profile cannot say differs: these servers number no lines, so each published text carries its number
-//! (see [`numbered`]).
+//! A profile says how to publish to such a server, how to follow it, and what it needs for a reconnect. The harness
+//! then measures it with the connection, meter, back-off, publisher and recorder that it uses for wirelab itself.
+//! Only what a profile cannot express differs: these servers do not number lines, so each published text carries its
+//! number (see [`numbered`]).
 
 pub mod line;
 mod long_poll;
@@ -28,22 +28,22 @@ use numbered::Numbered;
 use profile::{Profile, SendBack, Subscribe, Take, Wire};
 use resuming::Resuming;
 
-/// Such a server promises no sign of life, so its silence is none of death: a log may rest for this long before its
-/// subscriber comes back by itself, which would cost lines where nothing is kept.
+/// Longest silence of a server with a profile, after which its subscriber reconnects. Such a server promises no sign
+/// of life, so silence does not mean that it is dead. A reconnect costs lines where the server keeps none.
 const PROFILE_SILENCE_MAX: Duration = Duration::from_secs(3_600);
 
-/// Which server to follow, and the deployment there.
+/// Server to follow, and the deployment there.
 #[derive(Debug, Clone)]
 pub struct ProfileTarget {
-    /// How it is spoken to.
+    /// Profile: how to speak to the server.
     pub profile: Arc<Profile>,
-    /// Where it listens.
+    /// Address of the server.
     pub server: ServerUrl,
-    /// What `{deployment}` stands for.
+    /// Name that replaces `{deployment}`.
     pub deployment: String,
 }
 
-/// A subscriber of a server with a profile. Connects when it is first asked for a batch.
+/// Returns a subscriber of a server with a profile. It connects when it is first asked for a batch.
 pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Box<dyn Subscriber> {
     let position = Position::new(&target);
     let (server, counted) = (target.server, meter.clone());
@@ -63,12 +63,12 @@ pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) ->
     }
 }
 
-/// What a subscriber of such a server knows of the log: which lines it has, and what to send back for the rest.
+/// Position of a subscriber in a log: the lines that it has, and what to send back for the rest.
 struct Position {
     subscribe: Subscribe,
     deployment: String,
     cursor: Cursor,
-    /// What was taken for each entry of the profile's `resume`, once it was.
+    /// Value for each entry of the profile's `resume`, once one was seen.
     taken: Vec<Option<String>>,
     ended: Option<Received>,
 }
@@ -82,7 +82,7 @@ impl Position {
         Self { subscribe, deployment, cursor: Cursor { epoch, after: 0 }, taken, ended: None }
     }
 
-    /// The path to ask, with what is sent back in its query.
+    /// Returns the path to request, with resume values in its query.
     fn path(&self) -> String {
         let mut path = self.subscribe.path.fill(&self.deployment, "");
         for (name, value) in self.sent_back(|send| match send {
@@ -97,7 +97,7 @@ impl Position {
         path
     }
 
-    /// The profile's headers, and what is sent back in others.
+    /// Returns the profile's headers, and the resume values that are sent as headers.
     fn headers(&self) -> Vec<(&str, String)> {
         let fixed = self.subscribe.headers.iter();
         let fixed = fixed.map(|(name, value)| (name.as_str(), value.fill(&self.deployment, "")));
@@ -113,14 +113,14 @@ impl Position {
         entries.filter_map(|(resume, taken)| Some((place(&resume.send)?, taken.as_deref()?))).collect()
     }
 
-    /// The id of the last event, for the parser of the next stream.
+    /// Returns the id of the last event, for the parser of the next stream.
     fn event_id(&self) -> &str {
         let mut entries = self.subscribe.resume.iter().zip(&self.taken);
         let taken = entries.find(|(resume, _)| resume.take == Take::EventId);
         taken.and_then(|(_, taken)| taken.as_deref()).unwrap_or_default()
     }
 
-    /// What one text from the wire says, added to `news`.
+    /// Adds the line in one text from the wire to `news`.
     fn read(&mut self, data: &str, source: Source<'_>, news: &mut News) -> Result<(), SubscribeError> {
         let found = self.subscribe.line.find(data).map_err(SubscribeError::Contract)?;
         let Some(Found { text, json }) = found else { return Ok(()) };
@@ -130,7 +130,7 @@ impl Position {
                 self.cursor.after = after;
                 news.finished = true;
             }
-            // Nobody published that: the recorder counts it as such.
+            // No publisher sent such a text: the recorder counts it as unpublished.
             Numbered::Unnumbered => news.push(0, &text),
         }
         for (resume, taken) in self.subscribe.resume.iter().zip(&mut self.taken) {
@@ -139,13 +139,13 @@ impl Position {
                 Take::Header(name) => source.header(name).map(str::to_owned),
                 Take::Pointer(pointer) => json.as_ref().and_then(|json| json.pointer(pointer)).map(text_of),
             };
-            // A line that says nothing leaves the last word.
+            // A line without a new value keeps the previous one.
             *taken = value.or(taken.take());
         }
         Ok(())
     }
 
-    /// What the news make for their reader; `None`: there were none.
+    /// Turns the news into a batch for the caller; `None`: there were none.
     fn received(&mut self, news: News, at: Instant) -> Option<Received> {
         let News { lines, finished } = news;
         if lines.is_empty() && !finished {
@@ -164,14 +164,14 @@ impl Position {
     }
 }
 
-/// What brought a text.
+/// Source of a text.
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    /// A server-sent event with this id; empty: none.
+    /// Server-sent event with this id; empty: none.
     Event { id: &'a str },
-    /// The answer to a poll, with these headers.
+    /// Answer to a poll, with these headers.
     Answer(&'a HeaderMap),
-    /// A WebSocket frame.
+    /// WebSocket frame.
     Frame,
 }
 
@@ -191,7 +191,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Lines that one read brought, and whether the end was among them.
+/// Lines that one read brought, and whether the end of the log was among them.
 #[derive(Default)]
 struct News {
     lines: Vec<Line>,
@@ -200,17 +200,17 @@ struct News {
 
 impl News {
     fn push(&mut self, seq: Seq, text: &str) {
-        // Nobody but a server of the contract says when a line was appended.
+        // Only a server of the contract says when a line was appended.
         self.lines.push(Line { seq, at_us: 0, line: NewLine::plain(text) });
     }
 }
 
-/// A string as it is, anything else as JSON.
+/// Returns a string as it is, any other value as JSON.
 fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// For the value of a query parameter (RFC 3986 §2.3: all but the unreserved characters).
+/// Encodes the value of a query parameter (RFC 3986 §2.3: everything but the unreserved characters).
 fn percent_encoded(value: &str) -> String {
     let encode = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
@@ -288,7 +288,8 @@ text = "/text"
         assert_eq!(news.lines[0].seq, 0);
         assert!(position.read("no JSON", Source::Frame, &mut news).is_err());
     }
-    /// A server that drops its first connection and, once `meter` has told of that outage, brings a line on the second.
+    /// Starts a server that drops its first connection and, once `meter` has told of that outage, brings a line on
+    /// the second.
     async fn interrupted(listener: TcpListener, wire: &str, meter: Arc<Meter>) -> TcpStream {
         drop(listener.accept().await.unwrap());
         meter.outage().wait_for(Option::is_some).await.unwrap();

@@ -1,41 +1,41 @@
-//! Numbered texts: how a line of a server that numbers nothing is recognised when it arrives.
+//! Numbered texts: how a line is recognised when it comes from a server that numbers nothing.
 //!
-//! The harness publishes `42 text` for the line with seq 42, and after the drain one last text, `0 742`: the log has
-//! 742 lines and this is its end. What is missing when the end arrives is lost; without it nobody could tell lost
-//! from late.
+//! The harness publishes `42 text` for the line with seq 42. After the drain it publishes one last text, `0 742`: the
+//! log has 742 lines and this is its end. Lines that are missing when the end arrives are lost. Without the end, lost
+//! lines could not be told from late ones.
 
 use crate::wire::Seq;
 
-/// What a text from the wire is.
+/// Meaning of a text from the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Numbered<'a> {
-    /// A line of the log.
+    /// Line of the log.
     Line {
-        /// Its seq, from 1.
+        /// Seq of the line, from 1.
         seq: Seq,
-        /// Its text.
+        /// Text of the line.
         text: &'a str,
     },
-    /// The end of the log.
+    /// End of the log.
     End {
         /// Seq of the last line.
         after: Seq,
     },
-    /// Nothing that was published.
+    /// Text that the publisher did not send.
     Unnumbered,
 }
 
-/// The text that is published for a line.
+/// Returns the text that is published for a line.
 pub fn number(seq: Seq, text: &str) -> String {
     format!("{seq} {text}")
 }
 
-/// The text that is published after the last line.
+/// Returns the text that is published after the last line.
 pub fn end(after: Seq) -> String {
     number(0, &after.to_string())
 }
 
-/// What a text is.
+/// Parses a text from the wire.
 ///
 /// ```
 /// use wirelab_clients::targets::numbered::{Numbered, end, number, read};

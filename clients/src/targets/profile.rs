@@ -1,7 +1,8 @@
-//! Target profiles: how to start, publish to and follow a server that does not keep wirelab's contract, as TOML.
+//! Target profiles: TOML files that say how to start, publish to and follow a server that does not keep wirelab's
+//! contract.
 //!
-//! `data/targets/*.toml`; every key is explained in `docs/targets.md`. Whatever a profile says wrongly is refused
-//! with the file, the key and the remedy. Parsing opens no file; [`Profile::find`] does.
+//! They are `data/targets/*.toml`; `docs/targets.md` explains every key. A wrong profile is refused with the file,
+//! the key and the remedy. Parsing opens no file; [`Profile::find`] does.
 
 mod file;
 
@@ -17,18 +18,18 @@ use super::template::Template;
 use crate::ServerUrl;
 use crate::wire::Transport;
 
-/// Words that name something else where targets are named.
+/// Names that a profile must not have, because they mean something else where targets are named.
 const RESERVED: [&str; 2] = ["wirelab", "all"];
 const NAME_CHARS_MAX: usize = 40;
 
-/// A server that does not keep the contract, checked.
+/// Profile of a server that does not keep the contract; checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// The file's stem.
+    /// Name of the profile: the stem of its file.
     pub name: String,
-    /// What it is, in one sentence.
+    /// Description of the server, in one sentence.
     pub about: String,
-    /// Where it is.
+    /// Origin of the server.
     pub server: ServerOf,
     /// How a line is published.
     pub publish: Publish,
@@ -36,31 +37,31 @@ pub struct Profile {
     pub subscribe: Subscribe,
 }
 
-/// Where the server of a profile is.
+/// Origin of a profile's server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerOf {
-    /// Started by this script, fresh for each run.
+    /// The script that starts a fresh server for each run.
     Start(PathBuf),
-    /// Somebody else runs it.
+    /// The URL of a server that is already running.
     Running(ServerUrl),
 }
 
-/// How a line is published: one request each.
+/// How a line is published, one request each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
-    /// `POST` or `PUT`.
+    /// HTTP method: `POST` or `PUT`.
     pub method: PublishMethod,
-    /// May name the deployment.
+    /// Path of the request; may contain the deployment.
     pub path: Template,
-    /// Its `Content-Type`.
+    /// Value of the request's `Content-Type`.
     pub content_type: String,
-    /// Holds the line.
+    /// Body of the request; contains the line.
     pub body: Template,
-    /// Whether a request may be sent before the last one is answered.
+    /// Whether a request may be sent before the previous one is answered.
     pub pipelining: Pipelining,
 }
 
-/// A method that changes something.
+/// HTTP method that changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PublishMethod {
@@ -71,7 +72,7 @@ pub enum PublishMethod {
 }
 
 impl PublishMethod {
-    /// As it is sent.
+    /// Returns the method as it is sent.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Post => "POST",
@@ -80,46 +81,46 @@ impl PublishMethod {
     }
 }
 
-/// Whether requests overtake answers.
+/// Pipelining: whether a request may be sent before the previous one is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pipelining {
-    /// A request is sent when it is due, whatever is unanswered.
+    /// A request is sent when it is due, even if earlier ones are unanswered.
     Pipelined,
-    /// A request waits for the answer of the one before, in order; the wait counts as the server's.
+    /// A request waits for the answer to the previous one, in order. The wait counts as the server's time.
     OneAtATime,
 }
 
 /// How the log is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribe {
-    /// What is spoken.
+    /// Protocol that is spoken with subscribers.
     pub wire: Wire,
-    /// May name the deployment.
+    /// Path of the request; may contain the deployment.
     pub path: Template,
-    /// Sent with each request; values may name the deployment. Names in lower case.
+    /// Headers of each request, with names in lower case; values may contain the deployment.
     pub headers: Vec<(String, Template)>,
-    /// Where a line stands.
+    /// Place of a line in what the server sends.
     pub line: LineAt,
-    /// What is sent back after a cut; nothing: the server is not asked for what was missed.
+    /// Values that are sent back after a cut. Without any, the server is not asked for missed lines.
     pub resume: Vec<Resume>,
 }
 
-/// What is spoken with subscribers.
+/// Protocol that is spoken with subscribers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wire {
     /// Server-sent events.
     Sse {
-        /// The type of the events that carry lines.
+        /// Type of the events that carry lines.
         event: String,
     },
-    /// Long polling: each answer's body is one text.
+    /// Long polling: the body of each answer is one text.
     LongPoll,
     /// WebSocket text frames.
     Websocket(Speech),
 }
 
 impl Wire {
-    /// The transport of ours that speaks the same.
+    /// Returns the transport of wirelab that uses this protocol.
     pub const fn transport(&self) -> Transport {
         match self {
             Self::Sse { .. } => Transport::Sse,
@@ -132,100 +133,100 @@ impl Wire {
 /// What a subscriber says on a WebSocket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Speech {
-    /// `Sec-WebSocket-Protocol`.
+    /// Value of `Sec-WebSocket-Protocol`.
     pub protocol: Option<String>,
-    /// Frames sent as soon as it is open; may name the deployment.
+    /// Frames that are sent as soon as the socket is open; may contain the deployment.
     pub send: Vec<Template>,
-    /// The first that fits answers a frame.
+    /// Answers to frames of the server; the first that fits is sent.
     pub answers: Vec<Answer>,
 }
 
-/// A frame that is sent because of another.
+/// Frame that is sent in answer to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What the server's frame begins with.
+    /// Beginning of the server's frame.
     pub begins: String,
-    /// What is answered; may name the deployment.
+    /// Frame that is answered; may contain the deployment.
     pub send: Template,
 }
 
-/// Something of the last line that is sent back with a reconnect.
+/// Value of the last line that is sent back on a reconnect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
-    /// Where it stands in a line.
+    /// Place of the value in a line.
     pub take: Take,
-    /// Where it goes.
+    /// Place of the value in the request.
     pub send: SendBack,
 }
 
-/// Where a position stands.
+/// Place of a value in what the server sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Take {
-    /// The id of a server-sent event.
+    /// Id of a server-sent event.
     EventId,
-    /// A header of the answer to a poll, in lower case.
+    /// Header of the answer to a poll, in lower case.
     Header(String),
-    /// JSON pointer in the JSON of the line.
+    /// JSON pointer into the JSON of the line.
     Pointer(String),
 }
 
-/// Where a position goes.
+/// Place of a value in the request that resumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendBack {
-    /// A request header, in lower case.
+    /// Request header, in lower case.
     Header(String),
-    /// A query parameter.
+    /// Query parameter.
     Query(String),
 }
 
-/// What is wrong with a profile. Every text names the file and the remedy.
+/// Error of a profile. Every text names the file and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// There is no such profile.
+    /// There is no profile of this name.
     #[error("unknown target {given:?}; one of wirelab, http://host:port{}", .known.iter().map(|name| format!(", {name}")).collect::<String>())]
     Unknown {
-        /// What was asked for.
+        /// Name that was given.
         given: String,
-        /// Names of the profiles there are.
+        /// Names of the existing profiles.
         known: Vec<String>,
     },
     /// The file cannot be read.
     #[error("{path}: {error}; profiles are .toml files in the folder targets/ of the data folder")]
     Unreadable {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: String,
-        /// Why.
+        /// Reason.
         #[source]
         error: io::Error,
     },
-    /// Not TOML, an unknown key, a missing key or a value of another type.
+    /// The file is not TOML, or a key is unknown, missing or of a wrong type.
     #[error("profile {profile:?}, line {line}{}: {what}", key.as_ref().map_or(String::new(), |key| format!(", {key}")))]
     Malformed {
-        /// The profile.
+        /// Name of the profile.
         profile: String,
-        /// Counted from 1.
+        /// Line of the file, from 1.
         line: usize,
-        /// The key on that line, if there is one.
+        /// Key on that line, if there is one.
         key: Option<String>,
         /// What is wrong, with the allowed keys or types.
         what: String,
     },
-    /// A value that is not allowed.
+    /// A value is not allowed.
     #[error("profile {profile:?}: {key} is {given:?}; {must}")]
     Refused {
-        /// The profile.
+        /// Name of the profile.
         profile: String,
-        /// Which key.
+        /// Key of the value.
         key: String,
-        /// Its value.
+        /// Value that was given.
         given: String,
-        /// The remedy.
+        /// Remedy.
         must: String,
     },
 }
 
 impl Profile {
-    /// Parses the TOML `text` of the profile `name`. The start script stays as it is written.
+    /// Parses the TOML `text` of the profile `name`. The path of the start script is not resolved.
     pub fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let transports = Transport::ALL.map(Transport::name);
@@ -233,20 +234,20 @@ impl Profile {
         let of = Refusals { profile: name };
         if taken || name.is_empty() || name.len() > NAME_CHARS_MAX || !name.bytes().all(plain) {
             let must = format!(
-                "name the file otherwise: 1 to {NAME_CHARS_MAX} characters of a-z, 0-9 and dash, and neither wirelab \
-                 nor a transport"
+                "rename the file: 1 to {NAME_CHARS_MAX} characters of a-z, 0-9 and dash, not wirelab, all, a transport \
+                 or url-…"
             );
             return Err(of.refused("its name", name, must));
         }
         file::parse(of, text)
     }
 
-    /// The profile `name` of the folder `targets`, with its start script found below `root`.
+    /// Finds the profile `name` in the folder `targets`; its start script is found below `root`.
     pub fn find(targets: &Path, root: &Path, name: &str) -> Result<Self, ProfileError> {
         let unreadable =
             |path: &Path, error| ProfileError::Unreadable { path: path.display().to_string(), error };
         let path = targets.join(format!("{name}.toml"));
-        // A name that is none of a file is no path to try.
+        // A name with such characters cannot be a file's name, so it is not tried as a path.
         if name.contains(['/', '\\', '.']) || !path.is_file() {
             let known = Self::names(targets).map_err(|error| unreadable(targets, error))?;
             return Err(ProfileError::Unknown { given: name.to_owned(), known });
@@ -263,7 +264,7 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The names of all profiles in the folder `targets`, sorted. None where there is no such folder.
+    /// Returns the names of all profiles in the folder `targets`, sorted; empty if there is no such folder.
     pub fn names(targets: &Path) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(targets) {
             Ok(entries) => entries,
@@ -366,7 +367,7 @@ text = "/1/text"
             (with(WEBSOCKET, "http://", "https://"), "url is \"https://127.0.0.1:8080\";"),
             (
                 with(SSE, "{json}", "{jsn}"),
-                "publish.body is \"{\\\"text\\\":{jsn}}\"; {jsn} is nothing to fill in here",
+                "publish.body is \"{\\\"text\\\":{jsn}}\"; {jsn} is not a placeholder here",
             ),
             (with(SSE, "{json}", "1"), "it must hold the line"),
             (
@@ -374,14 +375,14 @@ text = "/1/text"
                 "publish.path is \"lines\"; write a path from the server's root",
             ),
             (with(SSE, "/stream", "/a b"), "subscribe.path is \"/{deployment}/a b\""),
-            (with(SSE, "/stream", "/{text}"), "{text} is nothing to fill in here; use {deployment}"),
-            (with(SSE, "Accept", "\"a b\""), "subscribe.headers.a b is \"a b\"; that is no header name"),
+            (with(SSE, "/stream", "/{text}"), "{text} is not a placeholder here; use {deployment}"),
+            (with(SSE, "Accept", "\"a b\""), "subscribe.headers.a b is \"a b\"; that is not a header name"),
             (with(SSE, "\"text/event-stream\"", "\"\\u0007\""), "a header may hold visible ASCII only"),
             (
                 with(SSE, "event-id\"", "id\""),
                 "subscribe.resume.take is \"id\"; write event-id (with sse), \"header NAME\"",
             ),
-            (with(SSE, "event-id\"", "/id\""), "lines are no JSON without subscribe.line.text"),
+            (with(SSE, "event-id\"", "/id\""), "a pointer needs lines in JSON; set subscribe.line.text"),
             (with(SSE, "header Last", "Last"), "write \"header NAME\" or \"query NAME\""),
             (
                 with(SSE, "event = \"log\"", "send = []"),
@@ -414,7 +415,7 @@ text = "/1/text"
     fn a_name_that_means_something_else_is_refused() {
         for name in ["wirelab", "all", "sse", "url-1", "", "A", "a/b"] {
             let refused = Profile::parse(name, SSE).unwrap_err().to_string();
-            assert!(refused.contains("name the file otherwise"), "{refused}");
+            assert!(refused.contains("rename the file"), "{refused}");
         }
     }
 

@@ -1,7 +1,7 @@
-//! The loop that every subscriber of a server with a profile runs: read, back off after a failure, read on.
+//! The loop of every subscriber of a server with a profile: read, back off after a failure, read on.
 //!
-//! A wire says how it connects and reads; the loop decides when it comes back and when it gives up. wirelab's own client
-//! halves in `transports` write this loop out, because each of them is to be read alone.
+//! A wire says how it connects and reads; the loop decides when it comes back and when it gives up. wirelab's own
+//! client halves in `transports` spell this loop out, because each of them is meant to be read alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::{Received, SubscribeError, Subscriber};
 
-/// How a server with a profile is followed on one wire.
+/// Way to follow a server with a profile on one wire.
 #[async_trait]
 pub(super) trait Follow: Send {
-    /// Reads on from `position`, and connects first if there is no connection. `None`: nothing yet, read again at once.
+    /// Reads on from `position`; connects first if there is no connection. `None`: nothing yet, read again at once.
     ///
     /// Cancel-safe: `position` moves only when something is returned.
     async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal>;
 
-    /// Stays away after a failure; errors when there were too many in a row.
+    /// Waits after a failure. Returns an error if there were too many in a row.
     async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError>;
 }
 
-/// A subscriber that comes back by itself.
+/// Subscriber that reconnects by itself.
 pub(super) struct Resuming<F> {
     wire: F,
     position: Position,
@@ -34,7 +34,7 @@ pub(super) struct Resuming<F> {
 }
 
 impl<F: Follow> Resuming<F> {
-    /// Follows on `wire` from `position`; connects at the first batch.
+    /// Creates a subscriber that follows on `wire` from `position` and connects at the first batch.
     pub(super) fn new(wire: F, position: Position, meter: Arc<Meter>) -> Self {
         Self { wire, position, meter }
     }

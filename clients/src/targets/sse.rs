@@ -1,7 +1,7 @@
 //! Server-sent events of a server with a profile.
 //!
-//! The same connection, parser and back-off as wirelab's own client half; only where a line and its
-//! position stand comes from the profile.
+//! Connection, parser and back-off are those of wirelab's own client half. The profile says where a line and its
+//! position stand.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::meter::Meter;
 use crate::wire::Outcome;
 use crate::{Options, Received, ServerUrl, SubscribeError};
 
-/// Follows by server-sent events.
+/// Follower by server-sent events.
 pub(super) struct Sse {
-    /// The type of events that carry lines.
+    /// Type of events that carry lines.
     event: String,
     stream: Option<(Body, EventStreamParser)>,
-    /// The reconnection time the server asked for.
+    /// Reconnection time that the server asked for.
     retry: Option<Duration>,
     http: Http,
     meter: Arc<Meter>,

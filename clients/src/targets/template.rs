@@ -1,23 +1,23 @@
-//! Templates: the texts of a profile in which something is filled in.
+//! Templates: texts of a profile in which placeholders are filled in.
 //!
 //! `{deployment}` is the deployment's name, `{text}` the line as it is, `{json}` the line as a JSON string with its
-//! quotes. Braces around anything else but lower-case letters are themselves, so JSON needs no escapes.
+//! quotes. Braces around anything but lower-case letters stay as they are, so JSON needs no escapes.
 
-/// What is filled in.
+/// Placeholder in a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placeholder {
-    /// The deployment's name.
+    /// Name of the deployment.
     Deployment,
-    /// The line's text.
+    /// Text of the line.
     Text,
-    /// The line's text as a JSON string.
+    /// Text of the line, as a JSON string.
     Json,
 }
 
 impl Placeholder {
     const ALL: [Self; 3] = [Self::Deployment, Self::Text, Self::Json];
 
-    /// As it is written.
+    /// Returns the placeholder's name between the braces.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Deployment => "{deployment}",
@@ -33,14 +33,14 @@ enum Piece {
     Filled(Placeholder),
 }
 
-/// A text with places to be filled in.
+/// Text with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
 }
 
 impl Template {
-    /// Parses a template that may use the placeholders `allowed`. The error says which it may.
+    /// Parses a template that may use the placeholders `allowed`. The error names them.
     pub fn parse(text: &str, allowed: &[Placeholder]) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut plain = String::new();
@@ -58,7 +58,7 @@ impl Template {
             let known = Placeholder::ALL.into_iter().find(|known| known.name() == written);
             let placeholder = known.filter(|known| allowed.contains(known)).ok_or_else(|| {
                 let allowed: Vec<_> = allowed.iter().map(|allowed| allowed.name()).collect();
-                format!("{written} is nothing to fill in here; use {}", allowed.join(" or "))
+                format!("{written} is not a placeholder here; use {}", allowed.join(" or "))
             })?;
             pieces.push(Piece::Text(std::mem::take(&mut plain)));
             pieces.push(Piece::Filled(placeholder));
@@ -70,13 +70,13 @@ impl Template {
         Ok(Self { pieces })
     }
 
-    /// Whether the line appears in it.
+    /// Tells whether the template contains the line.
     pub fn has_line(&self) -> bool {
         let line = [Piece::Filled(Placeholder::Text), Piece::Filled(Placeholder::Json)];
         self.pieces.iter().any(|piece| line.contains(piece))
     }
 
-    /// The text with everything filled in.
+    /// Returns the text with all placeholders filled in.
     pub fn fill(&self, deployment: &str, line: &str) -> String {
         let text = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
@@ -111,8 +111,8 @@ mod tests {
     #[test]
     fn an_unknown_place_is_refused_with_those_there_are() {
         let said = Template::parse("{txt}", ALL).unwrap_err();
-        assert_eq!(said, "{txt} is nothing to fill in here; use {deployment} or {text} or {json}");
+        assert_eq!(said, "{txt} is not a placeholder here; use {deployment} or {text} or {json}");
         let said = Template::parse("/{text}", &[Placeholder::Deployment]).unwrap_err();
-        assert_eq!(said, "{text} is nothing to fill in here; use {deployment}");
+        assert_eq!(said, "{text} is not a placeholder here; use {deployment}");
     }
 }

@@ -1,7 +1,7 @@
 //! WebSocket frames of a server with a profile.
 //!
-//! The same socket, handshake and back-off as wirelab's own client half; what is said after opening and
-//! what is answered to what comes from the profile.
+//! Socket, handshake and back-off are those of wirelab's own client half. The profile says what the client sends
+//! after opening, and what it answers to which frame.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::transports::WEBSOCKET_FIRST_CEILING;
 use crate::upgrade::{opened, upgrade};
 use crate::{Options, Received, ServerUrl, SubscribeError};
 
-/// Follows by WebSocket frames.
+/// Follower by WebSocket frames.
 pub(super) struct Websocket {
     server: ServerUrl,
     speech: Speech,
@@ -38,7 +38,7 @@ impl Websocket {
         Self { server, speech, socket: None, backoff, meter }
     }
 
-    /// Upgrades and says what the profile says first.
+    /// Upgrades, then sends the frames that the profile lists first.
     async fn handshake(&self, position: &Position) -> Result<WebSocketStream<MeteredSocket>, Error> {
         let value = |text: &str| HeaderValue::from_str(text).expect("the profile's headers were checked");
         let mut headers = Vec::new();
@@ -54,7 +54,7 @@ impl Websocket {
         Ok(socket)
     }
 
-    /// The next text frame and when it was read; `None`: the socket is closed or cut. Cancel-safe.
+    /// Returns the next text frame and when it was read; `None`: the socket is closed or cut. Cancel-safe.
     async fn frame(&mut self) -> Option<(String, Instant)> {
         let socket = self.socket.as_mut()?;
         loop {
@@ -67,7 +67,7 @@ impl Websocket {
         }
     }
 
-    /// Says what the profile answers to a frame. An answer that cannot be written is noticed by the next read.
+    /// Sends the profile's answer to a frame. If the answer cannot be written, the next read notices it.
     async fn answer(&mut self, frame: &str, deployment: &str) {
         let Some(socket) = &mut self.socket else { return };
         let mut answers = self.speech.answers.iter();
@@ -132,7 +132,7 @@ only = { "/0" = "log" }
 text = "/1/text"
 "#;
 
-    /// Accepts one subscriber; the path it asked for and its socket.
+    /// Accepts one subscriber. Returns the path that it asked for, and its socket.
     async fn accepted(listener: &TcpListener) -> (String, WebSocketStream<tokio::net::TcpStream>) {
         let (socket, _) = listener.accept().await.unwrap();
         let mut path = String::new();

@@ -101,14 +101,14 @@ impl Experiment {
         self.write()
     }
 
-    /// Writes what all runs together say: the manifest and the rows.
+    /// Writes the files that cover all runs: the manifest and the rows.
     pub(super) fn write(&mut self) -> Result<(), Failure> {
         note_slopes(&mut self.results.runs);
         let files = report::files_of_all(&self.results);
         results_folder::write(&self.folder, &files).map_err(refused)
     }
 
-    /// Writes the page. Between runs there is none to render: the machine is for what is measured next.
+    /// Writes the page. It is not written between runs, because rendering would disturb the next measurement.
     pub(super) fn write_page(&self) -> Result<(), Failure> {
         let page = report::page(&Folder::of(&self.results)).map_err(Failure::environment)?;
         results_folder::write(&self.folder, &[page]).map_err(refused)

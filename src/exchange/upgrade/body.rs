@@ -1,5 +1,5 @@
-//! A WebSocket as a streaming body: asked for bytes when TCP can take more, so that a client that reads slowly costs no
-//! memory.
+//! A WebSocket as a streaming body: it is asked for bytes when TCP can take more, so a client that reads slowly costs
+//! no memory.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,13 +15,13 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A socket that [`body`] drives.
 pub(crate) trait Driven {
-    /// Hands over the frames that go out now.
+    /// Returns the frames that go out now.
     fn take_output(&mut self) -> BytesMut;
 
-    /// Returns how far the socket is.
+    /// Returns the phase of the socket.
     fn phase(&self) -> Phase;
 
-    /// Waits for what comes first, and does what it means.
+    /// Waits for the first event and handles it.
     async fn turn(&mut self);
 
     /// Reads until the client has answered our close frame, or is gone.

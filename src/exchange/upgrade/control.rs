@@ -1,7 +1,7 @@
 //! Control frames and the close handshake of one WebSocket (RFC 6455 §5.5 and §7).
 //!
-//! Pure. Every socket asks it what a message means beside its commands: which pings are unanswered and which side has
-//! closed.
+//! Pure. Every socket asks it what a message means besides its commands. It knows how many pings are unanswered and
+//! which side has closed.
 
 use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser};
 use bytes::{Bytes, BytesMut};
@@ -11,10 +11,10 @@ use super::messages::Message;
 /// Heartbeats without anything from the client before the socket is given up.
 const UNANSWERED_PINGS_MAX: u32 = 2;
 
-/// How far a socket is.
+/// Phase of a socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Frames go out as they come.
+    /// The socket is open: frames go out as they come.
     #[default]
     Open,
     /// Our close frame is out; the client's answer is awaited.
@@ -23,12 +23,12 @@ pub(crate) enum Phase {
     Closed,
 }
 
-/// A frame beside the messages.
+/// Frame that is not a message.
 #[derive(Debug, Clone)]
 pub(crate) enum ControlFrame {
-    /// Asks whether the client is there.
+    /// Ping: asks whether the client is there.
     Ping,
-    /// The answer to a Ping frame.
+    /// Pong: the answer to a Ping frame.
     Pong(Bytes),
     /// A Close frame.
     Close(Option<CloseReason>),
@@ -45,20 +45,20 @@ impl ControlFrame {
     }
 }
 
-/// What a message is to the socket that received it.
+/// Meaning of a message for the socket that received it.
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// Text, which may be a command.
     Text(String),
-    /// Bytes; no command is one.
+    /// Binary message; no command is one.
     Binary,
-    /// Something that this frame answers.
+    /// Message that this frame answers.
     Answered(ControlFrame),
-    /// Nothing to act on.
+    /// Message that needs no reaction.
     Nothing,
 }
 
-/// How one socket fares.
+/// State of one socket's control frames and close handshake.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     phase: Phase,
@@ -66,12 +66,12 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// How far the socket is.
+    /// Returns the phase of the socket.
     pub(crate) fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Takes a message of the client, which is a sign of life.
+    /// Handles a message of the client, which is a sign of life.
     pub(crate) fn receive(&mut self, message: Message) -> Heard {
         self.unanswered_pings = 0;
         match (self.phase, message) {
@@ -80,10 +80,10 @@ impl Control {
             (Phase::Open, Message::Ping(payload)) => Heard::Answered(ControlFrame::Pong(payload)),
             (Phase::Open, Message::Close(reason)) => {
                 self.phase = Phase::Closed;
-                // The code comes back; the client that sent it knows why.
+                // Only the code is repeated; the client that sent it knows its reason.
                 Heard::Answered(ControlFrame::Close(reason.map(|reason| reason.code.into())))
             }
-            // Our close frame is out: only the client's is of interest.
+            // Our close frame is out, so only the client's matters.
             (Phase::Closing | Phase::Closed, Message::Close(_)) => {
                 self.phase = Phase::Closed;
                 Heard::Nothing
@@ -97,7 +97,7 @@ impl Control {
         self.phase = Phase::Closed;
     }
 
-    /// Says what a heartbeat without a frame is answered with.
+    /// Returns the frame to send after a heartbeat in which nothing was heard.
     pub(crate) fn fall_silent(&mut self) -> Option<ControlFrame> {
         if self.unanswered_pings == UNANSWERED_PINGS_MAX {
             return self.close(CloseCode::Policy, "no pong within two heartbeats");

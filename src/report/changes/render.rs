@@ -9,7 +9,7 @@ use wirelab_clients::harness::rows::csv_text;
 use super::super::wording::{digits, grouped};
 use super::{Change, Changes, Difference, Finding, Side};
 
-/// Points of one side that a cell shows; more are told by their range.
+/// Most points of one side in a cell; more are shown as a range.
 const POINTS_MAX: usize = RUNS_MIN;
 
 /// Headers of the CSV form.
@@ -30,7 +30,7 @@ const CSV_HEADER: [&str; 13] = [
 ];
 
 impl Finding {
-    /// For people.
+    /// Returns the finding in words.
     const fn told(self) -> &'static str {
         match self {
             Self::MoreInB => "more in B",
@@ -43,7 +43,7 @@ impl Finding {
         }
     }
 
-    /// Whether both sides have the figure, and nothing may be claimed of it.
+    /// Tells whether both sides have the figure but nothing may be claimed of it.
     pub(super) const fn is_open(self) -> bool {
         match self {
             Self::TooFewRuns | Self::MissingInARun | Self::OneNumber => true,
@@ -51,7 +51,7 @@ impl Finding {
         }
     }
 
-    /// For programs.
+    /// Returns the finding's name in CSV and JSON.
     const fn name(self) -> &'static str {
         match self {
             Self::MoreInB => "more-in-b",
@@ -70,19 +70,19 @@ pub(super) fn markdown(changes: &Changes) -> String {
     if changes.differences.is_empty() {
         text += "\nMachine, commit and plan are the same.\n";
     } else {
-        text += "\nNot the same in both; a change may come from there:\n\n";
+        text += "\nThese differ between A and B and may be the cause of a change:\n\n";
         let line = |Difference { what, a, b }: &Difference| format!("- {what}: {a} → {b}\n");
         text.extend(changes.differences.iter().map(line));
     }
     text += &format!("\n{}\n", table(changes));
     if changes.changes.iter().any(|change| change.finding == Finding::TooFewRuns) {
         text += &format!(
-            "\nWith fewer than {RUNS_MIN} runs of each side no 95 % interval exists: their points are shown and \
+            "\nA 95 % interval needs {RUNS_MIN} runs of each side. Where there are fewer, the points are shown and \
              nothing is claimed. Repeat the plan with repetitions = {RUNS_MIN} or more.\n"
         );
     }
     if changes.changes.iter().all(|change| change.noise_ratio.is_none()) {
-        text += "\nNeither has an A/A pair: what equal runs differ by is not known.\n";
+        text += "\nNo A/A pair was measured in A or B, so the difference between equal runs is not known.\n";
     }
     let told: Vec<_> =
         changes.changes.iter().filter(|change| is_claim(change.finding)).map(sentence).collect();
@@ -150,7 +150,7 @@ fn group(change: &Change) -> String {
     super::name(change.transport, &change.arm)
 }
 
-/// The median where something may be claimed, the points where not.
+/// Returns the median where a claim may be made, the points where not.
 fn values(change: &Change, values: &[f64], median: Option<f64>) -> String {
     let is_pointwise = change.finding.is_open() && values.len() <= POINTS_MAX;
     match median {
@@ -160,12 +160,12 @@ fn values(change: &Change, values: &[f64], median: Option<f64>) -> String {
     }
 }
 
-/// Counts are whole numbers, and look like it.
+/// Returns a number as text; counts have no decimals.
 fn told(value: f64) -> String {
     if value.fract() == 0.0 { grouped(value as u64) } else { digits(value) }
 }
 
-/// One change that is claimed.
+/// Returns the sentence about a claimed change.
 pub(super) fn sentence(change: &Change) -> String {
     let median = |median: Option<f64>| median.map_or(String::new(), told);
     let of = format!("{} {}", group(change), change.title);
@@ -185,7 +185,7 @@ pub(super) fn sentence(change: &Change) -> String {
     }
 }
 
-/// `+12.3 %` for 1.123.
+/// Returns a ratio as a change in percent: `+12.3 %` for 1.123.
 fn percent(ratio: f64) -> String {
     format!("{:+.1} %", (ratio - 1.0) * 100.0)
 }

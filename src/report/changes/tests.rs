@@ -9,7 +9,7 @@ use wirelab_clients::harness::results::ResultSet;
 use wirelab_clients::harness::run_result::{RunResult, Verdict};
 use wirelab_clients::latency::LatencyHistogram;
 
-/// The example, repeated; each run is changed by its number.
+/// Repeats the example; each run is changed by its number.
 fn results(runs_count: u32, change: impl Fn(u32, &mut RunResult)) -> ResultSet {
     let mut results = example::result_set();
     let runs = std::mem::take(&mut results.runs);
@@ -121,7 +121,7 @@ fn memory_per_connection_is_one_number_of_many_runs_and_shown_without_a_claim() 
     assert!(text.contains("one number of many runs, no claim"), "{text}");
 }
 
-/// Runs whose 500 lines took so long, with a harness that was late by `late_us`.
+/// Makes runs whose 500 lines took this long, with a harness that was late by `late_us`.
 fn timed(us: u64, late_us: u64) -> ResultSet {
     results(6, move |n, run: &mut RunResult| {
         let histogram = |us: u64| {
@@ -174,7 +174,7 @@ fn a_lost_line_where_none_was_lost_is_a_regression_however_few_the_runs() {
     assert_eq!(finding(&changes, "lost_count"), Finding::MoreInB);
     let regressions = changes.regressions("50%".parse().unwrap());
     assert!(regressions[0].contains("lost lines: 0 → 1 in all runs together"), "{regressions:?}");
-    // Nobody knows from two runs that nothing is lost any more.
+    // Two runs cannot show that nothing is lost any more.
     assert_eq!(finding(&between(&results(2, lossy), &results(2, same)), "lost_count"), Finding::TooFewRuns);
     assert_eq!(finding(&between(&results(6, lossy), &results(6, same)), "lost_count"), Finding::LessInB);
     assert_eq!(finding(&between(&results(6, lossy), &results(6, lossy)), "lost_count"), Finding::NotShown);

@@ -1,6 +1,6 @@
 //! The claims: what people say about polling, SSE and WebSocket, and what would show it.
 //!
-//! Each is a phrase as one hears it. To add one: a row here; if it needs runs, an arm in `data/plans/claims.toml`.
+//! A claim is a phrase as people say it. To add one: a row here; if it needs runs, an arm in `data/plans/claims.toml`.
 
 use wirelab_clients::wire::Transport;
 
@@ -13,25 +13,26 @@ use super::runs::{MILLISECONDS, Of, Quantity};
 /// A claim and its test.
 #[derive(Clone, Copy)]
 pub(super) struct Claim {
-    /// As people say it.
+    /// The claim, as people say it.
     pub(super) claim: &'static str,
-    /// Of what, in which circumstances, and what is taken for it.
+    /// Transport and circumstances that the claim is tested in, and what counts as holding.
     pub(super) about: &'static str,
     pub(super) test: Test,
-    /// Shown too; decides nothing.
+    /// Figures that are shown too but decide nothing.
     pub(super) beside: &'static [Quantity],
 }
 
-/// What one does not notice waiting for (Nielsen, "Response Times: The 3 Important Limits", 1993).
+/// Longest wait that feels instant (Nielsen, "Response Times: The 3 Important Limits", 1993).
 const INSTANT_MS: f64 = 100.0;
-/// What "about" may mean of a number of lines: a quarter off.
+/// Range of "about 50 lines": up to a quarter off.
 const ABOUT_50_LINES: (f64, f64) = (37.5, 62.5);
+/// Range of "about 100 lines or more": at most a quarter below.
 const ABOUT_100_LINES: (f64, f64) = (75.0, f64::INFINITY);
 
 const HALF_PERCENT: f64 = 50.0;
-/// Of the time a subscriber is held, so that being held is the rule.
+/// Share of the time above which a held request is the rule.
 const HALF_OF_THE_TIME: f64 = 0.5;
-/// Requests per connection of whoever opens one for each: a tenth off, for a request that was cut.
+/// Requests per connection of a client that opens one for each request: up to a tenth off, for a request that was cut.
 const ONE_EACH: (f64, f64) = (f64::MIN_POSITIVE, 1.1);
 
 const fn of(arm: &'static str, transport: Transport, named: Named) -> Quantity {
@@ -75,11 +76,11 @@ const fn answered(transport: Transport) -> Quantity {
 }
 
 const fn bytes_through_an_event() -> Quantity {
-    let what = "values of a byte that come through";
+    let what = "byte values that pass through";
     Quantity { what, unit: "of 256", transport: Sse, of: Of::TextOnly }
 }
 
-/// A figure of a run, of whatever run.
+/// A figure of a run, before it is tied to an arm and a transport.
 #[derive(Clone, Copy)]
 struct Named {
     what: &'static str,
@@ -140,7 +141,7 @@ fn ratio(over: f64, under: f64) -> Option<f64> {
 
 use Transport::{LongPoll, ShortPoll, Sse, Websocket};
 
-/// Every claim, by the transport it is told of.
+/// Every claim, sorted by the transport that it is about.
 pub(super) const CLAIMS: &[Claim] = &[
     // Short polling.
     Claim {
@@ -201,7 +202,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "cannot push updates to the client",
-        about: "short poll is later than SSE, half of the lines, about a line every five polls",
+        about: "short poll is later than SSE at p50, about a line every five polls",
         test: Test::Smaller {
             first: of("quiet", Sse, P50),
             second: of("quiet", ShortPoll, P50),
@@ -222,7 +223,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         claim: "works everywhere",
         about: "short poll",
-        test: Test::Nothing("one machine and its loopback are not everywhere"),
+        test: Test::Nothing("the runs use one machine and its loopback; \"everywhere\" needs many networks"),
         beside: &[],
     },
     // Long polling.
@@ -303,7 +304,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "lower latency than SSE",
-        about: "WebSocket, half of the lines",
+        about: "WebSocket at p50",
         test: Test::Smaller {
             first: of("busy", Websocket, P50),
             second: of("busy", Sse, P50),
@@ -382,40 +383,40 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         claim: "binary and text",
         about: "WebSocket",
-        test: Test::Nothing("wirelab's lines are text over every transport: no binary frame is sent"),
+        test: Test::Nothing("wirelab sends lines as text over every transport and no binary frame"),
         beside: &[],
     },
     Claim {
         claim: "stateful, harder to scale",
         about: "WebSocket; SSE is cheaper to scale",
-        test: Test::Nothing("one server was measured; scaling out needs several"),
+        test: Test::Nothing("one server was measured; scaling needs several"),
         beside: &[],
     },
     Claim {
         claim: "needs sticky sessions",
         about: "WebSocket",
         test: Test::Nothing(
-            "there is no load balancer, and one server; a client that was cut brings its cursor to a new connection",
+            "one server was measured, without a load balancer; after a cut the client sends its cursor on a new connection",
         ),
         beside: &[defects("cut", Websocket)],
     },
     Claim {
         claim: "load balancers need special configuration",
         about: "WebSocket",
-        test: Test::Nothing("there is no load balancer"),
+        test: Test::Nothing("no load balancer was measured"),
         beside: &[],
     },
     Claim {
         claim: "firewall and proxy issues",
         about: "WebSocket",
-        test: Test::Nothing("over the loopback nothing stands in between"),
+        test: Test::Nothing("over the loopback there is no proxy or firewall"),
         beside: &[],
     },
     Claim {
         claim: "manual reconnection",
         about: "WebSocket",
         test: Test::Nothing(
-            "that is a matter of the browser's API, which has none; wirelab's own client comes back by its own code",
+            "the browser's WebSocket API does not reconnect by itself; wirelab's client has its own code for it",
         ),
         beside: &[of("cut", Websocket, RECONNECTS), defects("cut", Websocket)],
     },
@@ -501,12 +502,12 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         claim: "reconnects by itself when the server was restarted",
         about: "SSE",
-        test: Test::Nothing("a run cuts connections and does not restart the server"),
+        test: Test::Nothing("the runs cut connections but do not restart the server"),
         beside: &[],
     },
     Claim {
         claim: "the server can push anytime",
-        about: "SSE: one request per connection, whatever comes",
+        about: "SSE: one request per connection, however many lines come",
         test: Test::Each {
             figure: of("busy", Sse, REQUESTS_PER_CONNECTION),
             low: 1.0,
@@ -523,7 +524,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         claim: "text only",
-        about: "SSE: not every value of a byte comes through an event",
+        about: "SSE: not every byte value passes through an event",
         test: Test::Each { figure: bytes_through_an_event(), low: 0.0, high: 255.0, reach: Reach::Anywhere },
         beside: &[],
     },
@@ -536,19 +537,19 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         claim: "works through proxies and firewalls",
         about: "SSE",
-        test: Test::Nothing("over the loopback nothing stands in between"),
+        test: Test::Nothing("over the loopback there is no proxy or firewall"),
         beside: &[],
     },
     Claim {
         claim: "limited browser connections per domain",
         about: "SSE",
-        test: Test::Nothing("no browser takes part; the limit is its own"),
+        test: Test::Nothing("no browser takes part in the runs; the limit is the browser's"),
         beside: &[],
     },
     Claim {
         claim: "excellent browser support",
         about: "SSE and WebSocket",
-        test: Test::Nothing("no browser takes part"),
+        test: Test::Nothing("no browser takes part in the runs"),
         beside: &[],
     },
     // All of them.

@@ -1,25 +1,25 @@
-//! How long wirelab's own client halves are: lines of code of the sources that this build carries.
+//! Length of wirelab's own client halves: lines of code in the sources that this build carries.
 //!
-//! Without comments, blank lines and tests. What all clients share (HTTP, back-off, the wire's types) and what a library
-//! does (WebSocket frames) is not in these files, and not counted.
+//! Comments, blank lines and tests are not counted. Nor is code outside these files: what all clients share (HTTP,
+//! back-off, the wire's types) and what a library does (WebSocket frames).
 
 use rust_embed::RustEmbed;
 use wirelab_clients::wire::Transport;
 
-/// Where tests begin in a source: they come last.
+/// Text that begins the tests of a source; they come last.
 const TESTS: &str = "\n#[cfg(test)]\nmod tests";
 
-/// In the binary of a release; a debug build reads its own sources, as they are now.
+/// Rust halves. A release binary carries them; a debug build reads its sources as they are now.
 #[derive(RustEmbed)]
 #[folder = "clients/src/transports/"]
 struct RustHalves;
 
-/// Those that the page loads.
+/// Browser halves, which the page loads.
 #[derive(RustEmbed)]
 #[folder = "static/transports/"]
 struct BrowserHalves;
 
-/// Which half of a client.
+/// Half of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Half {
     /// `clients/src/transports/NAME.rs`.
@@ -28,7 +28,7 @@ pub(super) enum Half {
     Browser,
 }
 
-/// Lines of code of one half.
+/// Counts the lines of code of one half.
 pub(super) fn of(transport: Transport, half: Half) -> usize {
     let stem = transport.name().replace('-', "_");
     let source = match half {
@@ -39,7 +39,7 @@ pub(super) fn of(transport: Transport, half: Half) -> usize {
     code_lines(&String::from_utf8_lossy(&source))
 }
 
-/// Lines of code of a Rust or JavaScript source. Comments stand on lines of their own.
+/// Counts the lines of code of a Rust or JavaScript source. Comments stand on lines of their own.
 fn code_lines(source: &str) -> usize {
     let mut in_comment = false;
     let is_code = |line: &&str| {

@@ -10,7 +10,7 @@ use super::super::wording::{digits, grouped};
 use super::runs::{Evidence, Sample};
 use super::{Answer, Claims, Ruling};
 
-/// Points that a cell shows; with more there is an interval.
+/// Most points in a cell; with more there is an interval.
 const POINTS_MAX: usize = RUNS_MIN;
 
 pub(super) fn markdown(claims: &Claims) -> String {
@@ -41,16 +41,16 @@ pub(super) fn markdown(claims: &Claims) -> String {
 }
 
 const NOTES: &str = "
-Holds: it was seen, and follows from how the transport is made. Holds here: it was measured on this machine over its
-loopback. Figures are medians over runs with their 95 % interval in brackets, or the points where there are too few runs
-for one; lines missed, repeated or out of order are those of the worst run, invalid or not. \"Besides the text\" is all
-that went through the socket without the text of the lines. Memory per connection is a slope over four numbers of
-connections, of the server's process alone; what the kernel keeps for sockets comes on top and is of both ends, since
-both are on this machine. Lines of code are those of wirelab's own client halves, counted in the sources that this
-build carries, without comments, blank lines and tests.
+Holds: the runs confirm the claim, and it follows from how the transport works. Holds here: the runs confirm it on this
+machine over its loopback; elsewhere it may be false. Figures are medians over runs with their 95 % interval in brackets;
+where there are too few runs for an interval, the points. Lines missed, repeated or out of order are those of the worst
+run, invalid or not. \"Besides the text\" counts everything that went through the socket except the text of the lines.
+Memory per connection is a slope over four numbers of connections, for the server's process alone. Kernel memory of
+sockets comes on top; it covers both ends, because both are on this machine. Lines of code are those of wirelab's own
+client halves, counted in the sources that this build carries, without comments, blank lines and tests.
 ";
 
-/// What decides, why nothing does, and what stands beside it.
+/// Returns the evidence as text: the deciding figures, the reason if there is no ruling, and the other figures.
 pub(super) fn evidence(answer: &Answer) -> String {
     let mut parts = Vec::new();
     if answer.deciding.iter().any(|measured| !measured.points.is_empty()) {
@@ -61,14 +61,14 @@ pub(super) fn evidence(answer: &Answer) -> String {
         parts.push(told(&answer.deciding, between));
     }
     parts.extend(answer.why.clone());
-    // What is the same figure of several transports is named once.
+    // A figure of several transports is named once.
     for same in answer.beside.chunk_by(|one, other| one.what == other.what) {
         parts.push(told(same, ", "));
     }
     parts.join("; ")
 }
 
-/// `empty answers: short-poll 82.1 [80.2, 84.0] %`; all are of one figure.
+/// Returns figures of one kind as text, such as `empty answers: short-poll 82.1 [80.2, 84.0] %`.
 fn told(measured: &[Evidence], between: &str) -> String {
     let values: Vec<String> =
         measured.iter().map(|measured| format!("{} {}", measured.transport, value(measured))).collect();
@@ -76,10 +76,11 @@ fn told(measured: &[Evidence], between: &str) -> String {
     format!("{}: {} {}", named.0, values.join(between), named.1)
 }
 
-/// The median with its interval, or the points where there is none; what the worst run has with how many have any.
+/// Returns the median with its interval, or the points where there is none. For counts of the worst run, returns its
+/// count and the number of runs that have any.
 fn value(measured: &Evidence) -> String {
     let Some(known) = measured.value else { return "(not measured)".to_owned() };
-    // Equal in every run: a count.
+    // Equal in every run: an exact count.
     if measured.points.iter().all(|point| *point == known) {
         return number(known);
     }
@@ -96,14 +97,15 @@ fn value(measured: &Evidence) -> String {
     }
 }
 
-/// Whole numbers as they are.
+/// Returns a number as text; whole numbers have no decimals.
 fn number(value: f64) -> String {
     let size = value.abs();
     let told = if size.fract() == 0.0 { grouped(size as u64) } else { digits(size) };
     if value < 0.0 { format!("−{told}") } else { told }
 }
 
-/// The runs by what they have in common, and how many: `quiet-sse-1 … 6` are `quiet-sse (6)`.
+/// Returns the runs grouped by their common name, with their number: `quiet-sse-1` to `quiet-sse-6` are `quiet-sse
+/// (6)`.
 fn runs(answer: &Answer) -> String {
     let mut groups: Vec<(String, usize)> = Vec::new();
     for run_id in run_ids(answer) {
@@ -120,7 +122,7 @@ fn runs(answer: &Answer) -> String {
     told.join(", ")
 }
 
-/// Each once, those that decide first.
+/// Returns each `run_id` once, those that decide first.
 fn run_ids(answer: &Answer) -> Vec<&str> {
     let mut ids: Vec<&str> = Vec::new();
     for run_id in answer.deciding.iter().chain(&answer.beside).flat_map(|measured| &measured.runs) {
@@ -131,7 +133,7 @@ fn run_ids(answer: &Answer) -> Vec<&str> {
     ids
 }
 
-/// `claims.csv`: the header, and a row per claim.
+/// Returns the lines of `claims.csv`: the header, and a row per claim.
 pub(super) fn rows(claims: &Claims) -> impl Iterator<Item = Vec<String>> {
     let header = CLAIMS_COLUMNS.iter().map(|column| column.name.to_owned()).collect();
     std::iter::once(header).chain(claims.answers.iter().map(row))
@@ -151,7 +153,7 @@ fn row(answer: &Answer) -> Vec<String> {
         ]
     };
     let mut row = vec![answer.claim.to_owned(), answer.about.to_owned()];
-    // More than two are not compared: the first is the worst.
+    // Only two figures are compared; of more, the first is the worst.
     let other = match answer.deciding.as_slice() {
         [_, other] => Some(other),
         _ => None,

@@ -1,8 +1,8 @@
-//! Rulings: what the runs say of a claim.
+//! Rulings: what the runs say about a claim.
 //!
-//! A ruling follows from figures and one test. Nothing is ruled from invalid runs, from too few of them, where
-//! intervals overlap, where latencies differ by less than the harness was late itself, or where a run that is not
-//! invalid lacks the figure: that is said instead.
+//! A ruling follows from figures and one test. There is no ruling from invalid runs, from too few runs, or from
+//! overlapping intervals. Nor is there one from latencies that differ by less than the harness's own lateness, or
+//! where a valid run lacks the figure. The reason is given instead.
 
 use std::ops::RangeInclusive;
 
@@ -10,24 +10,24 @@ use wirelab_clients::harness::statistics::{Interval, Order, RUNS_MIN, order};
 
 use super::runs::{Evidence, MILLISECONDS, Observations, Quantity, Sample};
 
-/// What may be said of a claim.
+/// Ruling on a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling {
-    /// It was seen, and follows from how the transport is made: it would be seen anywhere.
+    /// The claim was confirmed and follows from how the transport works: it holds on every machine.
     Holds,
-    /// It was measured on this machine, over its loopback; elsewhere it may be otherwise.
+    /// The claim was confirmed on this machine, over its loopback. It may be false elsewhere.
     HoldsHere,
-    /// The opposite was measured.
+    /// The runs show the opposite.
     DoesNotHold,
-    /// No run here can say.
+    /// No run on this machine can decide.
     NotMeasurableHere,
 }
 
 impl Ruling {
-    /// Every ruling.
+    /// All rulings.
     pub const ALL: [Self; 4] = [Self::Holds, Self::HoldsHere, Self::DoesNotHold, Self::NotMeasurableHere];
 
-    /// The name in tables and CSV files.
+    /// Returns the name in tables and CSV files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Holds => "holds",
@@ -38,33 +38,33 @@ impl Ruling {
     }
 }
 
-/// How far what was seen reaches.
+/// Reach of a confirmed claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// It follows from the protocol: no machine, network or program that keeps to it could show the opposite.
+    /// The claim follows from the protocol: every machine, network or program that keeps the protocol shows it.
     Anywhere,
-    /// It is a matter of machines, networks and programs.
+    /// The claim depends on machines, networks and programs.
     Here,
 }
 
-/// What decides a claim.
+/// Test that decides a claim.
 #[derive(Clone, Copy)]
 pub(super) enum Test {
-    /// Each run has a value in the range: counts, which are not estimated, so that one run is enough.
+    /// Holds if each run has a value in the range. For counts, which are not estimates: one run is enough.
     Each { figure: Quantity, low: f64, high: f64, reach: Reach },
-    /// Each run of each of these has none of what is counted; the most is named first.
+    /// Holds if no run has any of what is counted. The figure with the most is named first.
     NoneOf { figures: &'static [Quantity], reach: Reach },
-    /// The median lies above, interval and all.
+    /// Holds if the median and its interval lie above the limit.
     Above { figure: Quantity, limit: f64, reach: Reach },
-    /// The median lies below, interval and all.
+    /// Holds if the median and its interval lie below the limit.
     Below { figure: Quantity, limit: f64, reach: Reach },
-    /// One is smaller than the other, and the intervals do not overlap.
+    /// Holds if the first is smaller than the second and the intervals do not overlap.
     Smaller { first: Quantity, second: Quantity, reach: Reach },
-    /// Nothing here decides it: why.
+    /// Cannot be tested here, with the reason.
     Nothing(&'static str),
 }
 
-/// Figures, a ruling, and why if it is not plain.
+/// Result of a test: figures, a ruling, and the reason if there is no plain ruling.
 pub(super) struct Ruled {
     pub(super) figures: Vec<Evidence>,
     pub(super) ruling: Ruling,
@@ -72,7 +72,7 @@ pub(super) struct Ruled {
 }
 
 impl Test {
-    /// What these runs say.
+    /// Returns the ruling of these runs.
     pub(super) fn rule(&self, runs: &Observations) -> Ruled {
         match self {
             Self::Each { figure, low, high, reach } => {
@@ -129,7 +129,8 @@ const fn seen(reach: Reach) -> Ruling {
     }
 }
 
-/// One value outside decides against it, whatever the others are.
+/// Returns the ruling of [`Test::Each`]: one value outside the range decides against the claim, whatever the others
+/// are.
 fn each(figures: &[&Evidence], range: RangeInclusive<f64>, reach: Reach) -> Result<Ruling, String> {
     if figures.iter().flat_map(|measured| &measured.points).any(|point| !range.contains(point)) {
         return Ok(Ruling::DoesNotHold);
@@ -149,7 +150,7 @@ fn beside_limit(
         (true, _) | (_, true) if is_lateness(&[measured], distance) => Err(LATE.to_owned()),
         (true, _) => Ok(seen(reach)),
         (false, true) => Ok(Ruling::DoesNotHold),
-        (false, false) => Err(format!("the interval holds the limit, {limit} {}", measured.unit)),
+        (false, false) => Err(format!("the interval contains the limit, {limit} {}", measured.unit)),
     }
 }
 
@@ -169,14 +170,15 @@ fn compared([first, second]: &[Evidence; 2], reach: Reach) -> Result<Ruling, Str
 
 const LATE: &str = "the difference is smaller than the harness's own error";
 
-/// Whether a difference may be the harness's own: only latencies are off by what it was late.
+/// Tells whether a difference may be the harness's own. Only latencies contain the harness's lateness.
 fn is_lateness(figures: &[&Evidence], difference: Option<f64>) -> bool {
     let error_us = figures.iter().filter_map(|measured| measured.error_us).reduce(f64::max);
     let in_ms = figures.iter().all(|measured| measured.unit == MILLISECONDS);
     in_ms && difference.zip(error_us).is_some_and(|(difference_ms, error_us)| difference_ms * 1e3 <= error_us)
 }
 
-/// Evidence in a run, and in every run that is not invalid: a latency that is withheld for missing lines is a long one.
+/// Checks that there is evidence, and in every valid run: a latency that is withheld because lines are missing would
+/// be long.
 fn known(measured: &Evidence) -> Result<(), String> {
     if measured.points.is_empty() {
         return Err(no_run(measured));
@@ -185,12 +187,12 @@ fn known(measured: &Evidence) -> Result<(), String> {
         0 => Ok(()),
         lacking => {
             let (what, transport) = (measured.what, measured.transport);
-            Err(format!("{lacking} {transport} runs that are not invalid lack it: {what}"))
+            Err(format!("{lacking} valid {transport} runs lack the figure: {what}"))
         }
     }
 }
 
-/// Of the sources there is one value, and it has no error.
+/// Returns the interval of a figure. A figure of the sources has one exact value.
 fn interval_of(measured: &Evidence) -> Result<Interval, String> {
     if let ([point], Sample::Exact) = (measured.points.as_slice(), measured.sample) {
         return Ok(Interval { low: *point, high: *point });
@@ -204,7 +206,7 @@ fn interval_of(measured: &Evidence) -> Result<Interval, String> {
 
 fn no_run(measured: &Evidence) -> String {
     match measured.invalid.len() {
-        0 => format!("no run measured it: {}", measured.what),
-        count => format!("no run measured it that is not invalid: {}, {count} left out", measured.what),
+        0 => format!("no valid run measured the figure: {}", measured.what),
+        count => format!("no valid run measured the figure: {}, {count} invalid left out", measured.what),
     }
 }

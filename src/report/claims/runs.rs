@@ -1,7 +1,8 @@
-//! What claims are judged by: the rows of `runs.csv`, and figures made of them.
+//! Observations that claims are judged by: the rows of `runs.csv`, and figures made from them.
 //!
-//! A quantity has one value per run, or per block where it takes several runs. Observations that are invalid have none, but for
-//! what went wrong with lines: a repeated line is what makes a run invalid, and leaving it out would hide it.
+//! A quantity has one value per run, or per block where it takes several runs. Invalid runs give no value. The
+//! exception are counts of line defects: a repeated line makes a run invalid, so leaving the run out would hide the
+//! defect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +13,18 @@ use wirelab_clients::wire::Transport;
 use super::code_lines::{self, Half};
 use super::{text_only, two_way};
 
-/// The unit of latencies.
+/// Unit of latencies.
 pub(super) const MILLISECONDS: &str = "ms";
 
-/// The arms of the plan whose runs differ in their number of connections only.
+/// Arms of the plan whose runs differ only in their number of connections.
 pub(super) const LEVELS: [&str; 4] = ["n50", "n150", "n250", "n350"];
 
-/// All rows, and what intervals are drawn with.
+/// All rows, with the seed of the bootstrap.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Observations {
     pub(super) runs: Vec<RunRow>,
     pub(super) seed: u64,
-    /// Answered commands by transport, in percent.
+    /// Share of answered commands by transport, in percent.
     pub(super) two_way: BTreeMap<String, f64>,
 }
 
@@ -33,78 +34,78 @@ impl Observations {
     }
 }
 
-/// Lines that were missed, repeated or out of order, those before the cohort included.
+/// Counts the lines that were missed, repeated or out of order, warm-up included.
 fn defects(run: &RunRow) -> f64 {
     (run.defects_count() + run.warm_up_defects_count) as f64
 }
 
-/// What is looked at: of which runs, and in which unit.
+/// Quantity that claims are judged by: its source and its unit.
 #[derive(Clone, Copy)]
 pub(super) struct Quantity {
-    /// For people: `short-poll, empty answers`.
+    /// Name for people, such as `empty answers`.
     pub(super) what: &'static str,
     pub(super) unit: &'static str,
     pub(super) transport: Transport,
     pub(super) of: Of,
 }
 
-/// Where a figure comes from.
+/// Source of a quantity.
 #[derive(Clone, Copy)]
 pub(super) enum Of {
     /// One value per run of this arm.
     Arm(&'static str, fn(&RunRow) -> Option<f64>),
-    /// One value per run of this arm: lines that were missed, repeated or out of order. Also of an invalid run that
+    /// One value per run of this arm: lines that were missed, repeated or out of order. An invalid run counts if it
     /// has any.
     Defects(&'static str),
     /// One value per block: the slope over the connections of [`LEVELS`].
     PerConnection(fn(&RunRow) -> Option<f64>),
-    /// One value of this build's sources.
+    /// One value from this build's sources.
     Sources(Half),
     /// Commands that were answered on the connection that brings lines, in percent.
     TwoWay,
-    /// Values of a byte that come through an event.
+    /// Byte values that pass through an event.
     TextOnly,
 }
 
-/// A quantity as it was measured.
+/// Measured quantity.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Evidence {
     pub(super) what: &'static str,
     pub(super) unit: &'static str,
     pub(super) transport: Transport,
-    /// Where it comes from, if not from runs.
+    /// Origin of the value, if it is not from runs.
     pub(super) origin: &'static str,
-    /// Whether it is estimated.
+    /// Kind of the points.
     pub(super) sample: Sample,
-    /// One per run or block.
+    /// Points, one per run or block.
     pub(super) points: Vec<f64>,
-    /// The median; the most where it is the worst run that counts.
+    /// Value that is shown: the median, or the largest point where the worst run counts.
     pub(super) value: Option<f64>,
-    /// Of the median. `None` with too few points.
+    /// 95 % interval of the median. `None` with too few points.
     pub(super) interval: Option<Interval>,
-    /// The runs it came from.
+    /// Runs behind the points.
     pub(super) runs: Vec<String>,
-    /// Observations that were left out.
+    /// Invalid observations, which were left out.
     pub(super) invalid: Vec<String>,
-    /// Observations that are not invalid and lack it: what is known of the others may be the better half.
+    /// Number of valid observations that lack the quantity: the others may be the better ones.
     pub(super) lacking_count: usize,
-    /// How late the harness itself was at worst in these runs; `None` where that was not measured.
+    /// Harness's largest lateness in these runs; `None` where it was not measured.
     pub(super) error_us: Option<f64>,
 }
 
-/// What the points of a figure are.
+/// Kind of a quantity's points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sample {
-    /// Of runs, which differ by chance.
+    /// Points are runs or blocks, which differ by chance.
     Observations,
-    /// Of runs, of which the worst one counts.
+    /// Points are runs, of which the worst counts.
     Worst,
-    /// One, which would be the same again.
+    /// The single point is exact: it would be equal again.
     Exact,
 }
 
 impl Quantity {
-    /// Its value in these runs.
+    /// Returns the quantity's value in these runs.
     pub(super) fn measure(&self, all: &Observations) -> Evidence {
         let (used, points): (Vec<&RunRow>, Vec<f64>) = match self.of {
             Of::Arm(arm, value) => {
@@ -167,7 +168,7 @@ impl Quantity {
     }
 }
 
-/// Slopes by block, of blocks that have a value at each of the levels.
+/// Returns the slopes of the blocks that have a value at each level.
 fn per_connection(
     all: &Observations,
     transport: Transport,

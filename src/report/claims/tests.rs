@@ -13,12 +13,12 @@ use super::runs::{LEVELS, Of};
 use super::{CLAIMS, Claim, Claims, Observations, PLAN, Ruling, answer};
 use crate::report::synthetic;
 
-/// What the made-up runs are like.
+/// Outcome of the made-up runs.
 #[derive(Clone, Copy, PartialEq)]
 enum World {
-    /// As people say.
+    /// The runs confirm every claim.
     AsTold,
-    /// The opposite of all of it.
+    /// The runs show the opposite of every claim.
     Opposite,
 }
 
@@ -94,12 +94,12 @@ fn runs(world: World, blocks: usize) -> Observations {
     Observations { runs, seed: 7, two_way }
 }
 
-/// What a claim is judged by.
+/// Evidence that a claim is judged by.
 #[derive(Debug, PartialEq)]
 enum By {
     Observations,
     Counts,
-    /// The same in every world.
+    /// Sources and parser of this build, which are equal in every world.
     ThisBuild,
     Nothing,
 }
@@ -186,7 +186,7 @@ fn an_invalid_run_is_no_evidence() {
         for claim in CLAIMS {
             if matches!(judged_by(claim), By::Observations | By::Counts) {
                 let said = why(claim, &runs);
-                assert!(said.starts_with("no run measured it"), "{}: {said}", claim.claim);
+                assert!(said.starts_with("no valid run measured the figure"), "{}: {said}", claim.claim);
             }
         }
     }
@@ -215,7 +215,7 @@ fn an_interval_that_holds_the_limit_decides_nothing() {
     for run in &mut runs.runs {
         run.empty_ratio = Some(if run.block % 2 == 0 { 0.4 } else { 0.6 });
     }
-    assert_eq!(why(claim, &runs), "the interval holds the limit, 50 %");
+    assert_eq!(why(claim, &runs), "the interval contains the limit, 50 %");
 }
 
 #[test]
@@ -243,10 +243,10 @@ fn memory_per_connection_takes_all_four_levels() {
     assert_eq!((measured.points.len(), measured.runs.len()), (RUNS_MIN, RUNS_MIN * LEVELS.len()));
     assert!((measured.value.unwrap() * 1024.0 - 9_000.0 * 1.0035).abs() < 1.0, "{:?}", measured.value);
     runs.runs.retain(|run| run.arm != "n350");
-    assert_eq!(why(claim, &runs), "no run measured it: server memory");
+    assert_eq!(why(claim, &runs), "no valid run measured the figure: server memory");
 }
 
-/// The runs of an arm and a transport.
+/// Returns the runs of an arm and a transport.
 fn of<'a>(
     runs: &'a mut Observations,
     arm: &'a str,
@@ -289,7 +289,7 @@ fn a_defect_of_one_run_decides_also_where_it_made_the_run_invalid() {
         of(&mut runs, arm, transport).next().unwrap().verdict = Verdict::Invalid;
         assert_eq!(answer(find(claim, ""), &runs).ruling, Ruling::HoldsHere, "{claim}: for another reason");
         of(&mut runs, arm, transport).for_each(|run| run.verdict = Verdict::Invalid);
-        assert!(why(find(claim, ""), &runs).starts_with("no run measured it that is not invalid"), "{claim}");
+        assert!(why(find(claim, ""), &runs).starts_with("no valid run measured the figure"), "{claim}");
     }
 }
 
@@ -340,7 +340,7 @@ fn what_the_server_holds_is_what_it_counted_and_no_memory() {
     for run in &mut runs.runs {
         run.waiters_count_mean = None;
     }
-    assert_eq!(why(claim, &runs), "no run measured it: requests held, average over time");
+    assert_eq!(why(claim, &runs), "no valid run measured the figure: requests held, average over time");
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn a_latency_that_a_run_withholds_holds_nothing() {
         let run = of(&mut runs, "busy", transport).next().unwrap();
         *run = synthetic::with(run, column, "");
         let said = why(find(claim, ""), &runs);
-        assert!(said.starts_with(&format!("1 {transport} runs that are not invalid lack it: ")), "{said}");
+        assert!(said.starts_with(&format!("1 valid {transport} runs lack the figure: ")), "{said}");
         of(&mut runs, "busy", transport).next().unwrap().verdict = Verdict::Invalid;
         assert_eq!(answer(find(claim, ""), &runs).ruling, Ruling::HoldsHere);
     }
@@ -381,8 +381,8 @@ fn two_figures_are_compared_in_one_arm_and_one_unit() {
     }
 }
 
-/// What no machine could show otherwise; whoever adds one says why. Latencies, bytes, CPU, memory, lost lines and broken
-/// connections are matters of machines, networks and programs.
+/// Lists the claims that may hold on every machine; to add one, give the reason here. Latencies, bytes, CPU, memory,
+/// lost lines and broken connections depend on machines, networks and programs.
 #[test]
 fn holds_is_said_only_of_what_follows_from_the_protocol() {
     let anywhere = |test: &Test| match test {
@@ -427,7 +427,7 @@ fn a_short_run_says_that_it_is_not_for_citing() {
     assert!(!full.contains("smoke"), "{full}");
 }
 
-/// As `judge` makes it of files.
+/// Judges claims by rows, as `judge` does by files.
 fn claims(runs: &Observations) -> Claims {
     Claims {
         origin: "2026-01-02T03:04:05Z, commit 0123abc".to_owned(),
@@ -461,7 +461,7 @@ fn a_row_says_claim_figures_verdict_and_runs() {
     assert_eq!(single[3..5], [connections, "holds here"]);
     assert_eq!(
         row("text only")[3..6],
-        ["values of a byte that come through: sse 126 of 256", "holds", "this build's parser"]
+        ["byte values that pass through: sse 126 of 256", "holds", "this build's parser"]
     );
     assert_eq!(row("works everywhere")[4..6], ["not measurable here", ""]);
     assert!(
@@ -498,7 +498,10 @@ fn programs_get_a_row_per_claim_under_the_columns_of_the_dictionary() {
         (cell(nothing, "value"), cell(nothing, "verdict")),
         (String::new(), "not measurable here".into())
     );
-    assert_eq!(cell(nothing, "why"), "one machine and its loopback are not everywhere");
+    assert_eq!(
+        cell(nothing, "why"),
+        "the runs use one machine and its loopback; \"everywhere\" needs many networks"
+    );
 }
 
 #[test]
@@ -507,7 +510,7 @@ fn a_folder_of_another_plan_is_refused() {
     let said = Claims::judge(&files).unwrap_err().to_string();
     assert_eq!(
         said,
-        "the folder is one of plan \"ad-hoc\", and claims are judged by runs of the plan \"claims\"; name a folder that \
+        "the folder holds runs of plan \"ad-hoc\", but claims are judged by runs of the plan \"claims\"; name a folder that \
          `wirelab claims` wrote"
     );
 }
@@ -534,7 +537,11 @@ fn a_folder_of_its_plan_is_read_also_where_the_kernel_gave_memory_back() {
     assert_eq!((claims.ending(), claims.size), (Ending::Good, Size::Full));
     let quiet =
         claims.answers.iter().find(|answer| answer.claim == "most requests return no update").unwrap();
-    assert_eq!(quiet.why.as_deref(), Some("no run measured it: empty answers"), "it has none of the arms");
+    assert_eq!(
+        quiet.why.as_deref(),
+        Some("no valid run measured the figure: empty answers"),
+        "it has none of the arms"
+    );
 }
 
 #[test]

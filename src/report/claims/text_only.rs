@@ -1,9 +1,9 @@
-//! What fits into an event of an event stream: computed with the parser of wirelab's own client, no run needed.
+//! What fits into an event of an event stream: computed with the parser of wirelab's client, without a run.
 
 use wirelab_clients::event_stream::EventStreamParser;
 
-/// Values of a byte that are the same after they went through the data of an event: a stream is UTF-8, and its lines
-/// end at CR and LF (WHATWG HTML §9.2.5).
+/// Counts the byte values that pass unchanged through the data of an event. A stream is UTF-8, and its lines end at
+/// CR and LF (WHATWG HTML §9.2.5).
 pub(super) fn bytes_through_an_event() -> usize {
     (0..=u8::MAX).filter(|byte| through_an_event(*byte)).count()
 }

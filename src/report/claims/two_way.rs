@@ -1,4 +1,4 @@
-//! `two_way.csv`: whether a server answers on the connection that brings its lines; written once, read by the judge.
+//! `two_way.csv`: whether a server answers on the connection that brings its lines. Written once, read by the judge.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use wirelab_clients::harness::two_way::TwoWay;
 use super::super::File;
 use super::super::folder::{FolderError, text};
 
-/// Its name. A folder without it was not asked.
+/// Name of the file. A folder without it was not tested.
 pub(super) const FILE: &str = "two_way.csv";
 
-/// The file, one row per transport.
+/// Returns the file, one row per transport.
 pub fn file(found: &[TwoWay]) -> File {
     let header = TWO_WAY_COLUMNS.iter().map(|column| column.name.to_owned()).collect();
     let row = |found: &TwoWay| {
@@ -20,7 +20,7 @@ pub fn file(found: &[TwoWay]) -> File {
     File::new(FILE, csv_text(std::iter::once(header).chain(found.iter().map(row))))
 }
 
-/// Answered commands by transport, in percent.
+/// Reads the share of answered commands by transport, in percent.
 pub(super) fn read(files: &[File]) -> Result<BTreeMap<String, f64>, FolderError> {
     let mut answered = BTreeMap::new();
     if files.iter().all(|file| file.path != FILE) {

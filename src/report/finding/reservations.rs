@@ -14,10 +14,10 @@ use crate::report::wording::{counted, grouped, list, percent_signed};
 use super::words::words;
 use super::{NAMED_MAX, Sentence, Tone, Topic, capital, sentence};
 
-/// A count of a run.
+/// Count of a run's receipts, such as the lost ones.
 type Count = fn(&RunRow) -> u64;
 
-/// Why nobody is named.
+/// Says that too few runs allow no ranking; `None` where every cell has enough.
 pub(super) fn too_few_runs(aggregate: &Aggregate) -> Option<Sentence> {
     let believed = |group: &Group| group.believed().count();
     let counts: Vec<usize> = aggregate.groups.iter().map(believed).filter(|count| *count > 0).collect();
@@ -26,21 +26,21 @@ pub(super) fn too_few_runs(aggregate: &Aggregate) -> Option<Sentence> {
         return None;
     }
     let there = match (least, most) {
-        (1, 1) if counts.len() == 1 => "Here is one valid run".to_owned(),
-        (1, 1) => "Here is one valid run of each".to_owned(),
-        (least, most) if least == most => format!("Here are {least} valid runs of each"),
-        (least, most) => format!("Here are {least} to {most} valid runs of each"),
+        (1, 1) if counts.len() == 1 => "This folder has one valid run".to_owned(),
+        (1, 1) => "This folder has one valid run of each cell".to_owned(),
+        (least, most) if least == most => format!("This folder has {least} valid runs of each cell"),
+        (least, most) => format!("This folder has {least} to {most} valid runs of each cell"),
     };
     let consequence = if most < RUNS_NEEDED {
-        "these are points, and no winner is named"
+        "they are shown as points, and no winner is named"
     } else {
-        "those with fewer are points, and are not ranked"
+        "cells with fewer are shown as points and are not ranked"
     };
     let text = format!("A 95 % interval needs at least {RUNS_NEEDED} runs. {there}: {consequence}.");
     Some(sentence(Topic::Caution, Tone::Plain, text))
 }
 
-/// What equal cells differ by.
+/// Says how far the two equal cells of the A/A pair differ.
 pub(super) fn noise(aggregate: &Aggregate) -> Option<Sentence> {
     let (of, twin) = aggregate.aa()?;
     let each: Vec<String> = [Figure::LatencyP50, Figure::LatencyP99, Figure::Cpu]
@@ -57,7 +57,7 @@ pub(super) fn noise(aggregate: &Aggregate) -> Option<Sentence> {
     (!each.is_empty()).then(|| {
         let text = format!(
             "The noise floor: {}, measured twice in each block, differed from itself in {}. No smaller difference is \
-             claimed.",
+             claimed between other cells.",
             of.label,
             list(&each)
         );
@@ -85,7 +85,7 @@ pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence>
     };
     for (assumption, formulas, count) in &held.broken {
         text += &format!(
-            " {} not judged ({}), as they broke an assumption or rest on a constant that the calibration leaves too open: \
+            " {} not judged ({}), because an assumption does not hold or a calibrated constant is too uncertain: \
              {assumption}.",
             counted(*count, "figure was", "figures were"),
             list(formulas),
@@ -99,8 +99,8 @@ pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence>
     Some(sentence(Topic::Theory, tone, text))
 }
 
-/// Whether every line arrived once and in order, in all runs: those with defects may be invalid for that very reason.
-/// Of invalid runs alone nothing good is said.
+/// Says whether every line arrived once and in order. It counts invalid runs too: a defect may be the reason why a
+/// run is invalid. It says nothing good where all runs are invalid.
 pub(super) fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence> {
     let sum = |of: Count| folder.rows.runs.iter().map(of).sum::<u64>();
     let receipts = format!("{} receipts expected: ", grouped(sum(|run| run.expected_count)));
@@ -128,7 +128,7 @@ pub(super) fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentenc
         let invalid = folder.rows.runs.iter().filter(is_defective).filter(|run| !run.is_believed());
         let invalid = match named(invalid.map(|run| run.run_id.clone()).collect()) {
             names if names.is_empty() => String::new(),
-            names => format!(" Of the runs with these, invalid: {names}."),
+            names => format!(" Invalid among the runs with these: {names}."),
         };
         let text = capital(&format!("{receipts}{}.{invalid}", list(&defects)));
         return Some(sentence(Topic::Delivery, Tone::Bad, text));
@@ -139,7 +139,7 @@ pub(super) fn delivery(folder: &Folder, aggregate: &Aggregate) -> Option<Sentenc
     })
 }
 
-/// All of a few, the first of many.
+/// Joins the names of a few; of many, the first ones and the number of the others.
 fn named(mut names: Vec<String>) -> String {
     if names.len() > NAMED_MAX {
         let more = names.split_off(NAMED_MAX - 1).len();
@@ -148,13 +148,12 @@ fn named(mut names: Vec<String>) -> String {
     list(&names)
 }
 
-/// What a short run is good for.
+/// Says that a smoke run is too short to cite.
 pub(super) fn size(folder: &Folder) -> Option<Sentence> {
     match folder.plan.size {
         Size::Full => None,
         Size::Smoke => {
-            let text =
-                "A smoke run: it is too short for its figures to be cited, and shows that the plan works.";
+            let text = "A smoke run: it only shows that the plan works. It is too short for its figures to be cited.";
             Some(sentence(Topic::Caution, Tone::Bad, text.to_owned()))
         }
     }
@@ -166,11 +165,11 @@ pub(super) fn validity(folder: &Folder, aggregate: &Aggregate) -> Sentence {
     let all = folder.rows.runs.len();
     let mut told = vec![format!("{ok} ok")];
     if unresolved > 0 {
-        let why = "small differences are not claimed from them";
+        let why = "usable, but not for small differences";
         told.push(format!("{unresolved} unresolved ({why})"));
     }
     if invalid > 0 {
-        told.push(format!("{invalid} invalid (left out of all above but the counts of lines)"));
+        told.push(format!("{invalid} invalid (not usable: left out above, except in the counts of lines)"));
     }
     let mut text = format!("{}: {}.", counted(all, "run", "runs"), list(&told));
     let gone: Vec<&str> = aggregate
@@ -180,7 +179,7 @@ pub(super) fn validity(folder: &Folder, aggregate: &Aggregate) -> Sentence {
         .map(|group| group.label.as_str())
         .collect();
     if !gone.is_empty() {
-        text += &format!(" Nothing is said of {}, without a valid run.", list(&gone));
+        text += &format!(" Nothing is said of {}: no valid run.", list(&gone));
     }
     let tone = match (unresolved, invalid) {
         (0, 0) => Tone::Good,

@@ -7,7 +7,7 @@ use wirelab_clients::harness::run_result::Verdict;
 use super::*;
 use crate::report::synthetic::{self, Cell};
 
-/// The finding of a folder with these cells.
+/// Returns the finding of a folder with these cells.
 fn found(cells: &[Cell], seed: u64) -> Vec<Sentence> {
     found_in(&synthetic::folder(cells, seed))
 }
@@ -25,10 +25,10 @@ fn of(sentences: &[Sentence], topic: Topic) -> String {
     text(&sentences.iter().filter(|sentence| sentence.topic == topic).cloned().collect::<Vec<_>>())
 }
 
-/// What only a winner gets.
+/// Words that only a winner gets.
 const SUPERLATIVES: [&str; 5] = ["Fastest", "Most sparing", "Lightest", "rose", "fell"];
 
-/// One file of a folder, with something in it replaced.
+/// Returns the finding of a folder in which one text of one file is replaced.
 fn with(cells: &[Cell], file: &str, from: &str, to: &str) -> Vec<Sentence> {
     let mut files = synthetic::files(cells, 1);
     let file = files.iter_mut().find(|other| other.path == file).unwrap();
@@ -55,8 +55,7 @@ Lightest on the server's CPU was sse: 25.0 µs (95 % CI 24.6–25.2) per line; s
 43.2–44.3), 1.74 times as much (95 % CI 1.72–1.80).
 In server memory, sse and short-poll cannot be told apart (1.79 to 1.80 MiB).
 Theory held: all 36 judged figures are within tolerance (36 within 5 %, the widest tolerance 5 %). 12 figures were not \
-judged (F4), as they broke an assumption or rest on a constant that the calibration leaves too open: lines are not \
-Poisson.
+judged (F4), because an assumption does not hold or a calibrated constant is too uncertain: lines are not Poisson.
 6,000 receipts expected: every measured line arrived once and in order.
 12 runs: 12 ok.";
 
@@ -76,7 +75,7 @@ short-poll (pause), with the poll interval from 50 to 800 ms: typical latency (p
 26.5–27.5) to 421 ms (95 % CI 411–424), 15.7 times as long; requests per line fell from 0.400 to 0.0250 (−93.8 %); \
 bytes per line on the wire fell from 360 bytes to 191 bytes (−46.9 %); server CPU per line fell from 30.3 µs to 22.7 µs \
 (−24.9 %).
-Fastest (p50) by poll interval (ms): short-poll (fixed) at 50, 100, 400 and 800; nobody, beyond doubt, at 200.";
+Fastest (p50) by poll interval (ms): short-poll (fixed) at 50, 100, 400 and 800; no clear winner at 200.";
 
 #[test]
 fn under_six_runs_there_are_points_and_no_winner() {
@@ -86,7 +85,9 @@ fn under_six_runs_there_are_points_and_no_winner() {
         assert!(!said.contains(superlative), "{superlative}: {said}");
     }
     assert!(
-        said.contains("Here are 5 valid runs of each: these are points, and no winner is named."),
+        said.contains(
+            "This folder has 5 valid runs of each cell: they are shown as points, and no winner is named."
+        ),
         "{said}"
     );
     assert!(!said.contains("95 % CI"), "{said}");
@@ -137,12 +138,12 @@ fn an_invalid_transport_is_left_out_and_named() {
     assert_eq!(naming.len(), 2, "{naming:?}");
     assert_eq!(
         naming[0].text,
-        "9,000 receipts expected: 18 lost with sse. Of the runs with these, invalid: sse-1, sse-2, sse-3 and 3 others."
+        "9,000 receipts expected: 18 lost with sse. Invalid among the runs with these: sse-1, sse-2, sse-3 and 3 others."
     );
     assert_eq!(
         naming[1].text,
-        "18 runs: 12 ok and 6 invalid (left out of all above but the counts of lines). Nothing is said of sse, \
-         without a valid run."
+        "18 runs: 12 ok and 6 invalid (not usable: left out above, except in the counts of lines). Nothing is said of \
+         sse: no valid run."
     );
 }
 
@@ -154,7 +155,7 @@ fn a_line_that_arrived_twice_is_told_though_its_run_is_invalid_for_that() {
     (run.verdict, run.duplicated_count) = (Verdict::Invalid, 7);
     assert_eq!(
         of(&found_in(&folder), Topic::Delivery),
-        "1,000 receipts expected: 7 duplicated with sse. Of the runs with these, invalid: sse-1."
+        "1,000 receipts expected: 7 duplicated with sse. Invalid among the runs with these: sse-1."
     );
 }
 
@@ -185,8 +186,8 @@ fn when_every_run_is_invalid_nothing_is_claimed() {
     let said = text(&found(&[invalid("sse"), invalid("ndjson")], 1));
     assert_eq!(
         said,
-        "12 runs: 0 ok and 12 invalid (left out of all above but the counts of lines). Nothing is said of sse and \
-         ndjson, without a valid run."
+        "12 runs: 0 ok and 12 invalid (not usable: left out above, except in the counts of lines). Nothing is said of \
+         sse and ndjson: no valid run."
     );
 }
 
@@ -214,8 +215,8 @@ fn theory_that_failed_says_where_and_by_how_much() {
         (told.text.as_str(), told.tone),
         (
             "Theory held in 4 of 6 judged figures; outside the tolerance: sse, delivery latency p50 (F1) off by +25 %, at \
-             worst of 2 runs, tolerance 5 %. 2 figures were not judged (F4), as they broke an assumption or rest on a \
-             constant that the calibration leaves too open: lines are not Poisson.",
+             worst of 2 runs, tolerance 5 %. 2 figures were not judged (F4), because an assumption does not \
+             hold or a calibrated constant is too uncertain: lines are not Poisson.",
             Tone::Bad
         )
     );
@@ -254,7 +255,7 @@ fn unresolved_runs_count_with_their_reservation() {
     assert!(of(&sentences, Topic::Latency).starts_with("Fastest was sse"), "{sentences:?}");
     assert_eq!(
         of(&sentences, Topic::Validity),
-        "12 runs: 6 ok and 6 unresolved (small differences are not claimed from them)."
+        "12 runs: 6 ok and 6 unresolved (usable, but not for small differences)."
     );
 }
 

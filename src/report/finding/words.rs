@@ -2,19 +2,19 @@
 
 use crate::report::figures::Figure;
 
-/// The words of a figure: who leads in it, and what the others do.
+/// Words of a sentence that ranks cells by one figure.
 pub(super) struct Words {
-    /// `Fastest` was sse: …
+    /// Praise of the cell with least: `Fastest` in "Fastest was sse".
     pub(super) lead: &'static str,
-    /// … before the value …
+    /// Words before that cell's value.
     pub(super) before: &'static str,
-    /// … and behind it.
+    /// Words after that cell's value.
     pub(super) behind: &'static str,
-    /// The others `took` …
+    /// Verb for the other cells: `took` in "short-poll took 101 ms".
     pub(super) others: &'static str,
-    /// … 3 times as `long`.
+    /// Adjective of a ratio: `long` in "3 times as long".
     pub(super) times_as: &'static str,
-    /// In a sentence about itself.
+    /// The figure in a sentence of its own.
     pub(super) noun: &'static str,
 }
 

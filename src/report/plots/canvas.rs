@@ -1,8 +1,8 @@
-//! What every plot is drawn with: axes, text, marks, and colours that the page can change.
+//! The canvas of every plot: axes, text, marks, and colours that the page can change.
 //!
-//! Drawn by plotters' SVG backend, which has whole coordinates only: in twice the size, steps are not seen. Colours
-//! become classes, so that a dark screen and paper have their own; without a style sheet they are those for paper.
-//! Series differ by dashes or place as well as by colour.
+//! Plots are drawn by plotters' SVG backend. It has whole coordinates only, so plots are drawn at twice their size,
+//! at which steps do not show. Colours become classes, so that dark screens and paper have their own. Without a style
+//! sheet the colours are those for paper. Series differ by dashes or by place as well as by colour.
 
 use std::error::Error;
 
@@ -10,70 +10,70 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Why a plot could not be drawn.
+/// Reason why a plot could not be drawn.
 pub(in crate::report) type PlotError = Box<dyn Error + Send + Sync>;
-/// What is drawn on.
+/// Drawing area that plots are drawn on.
 pub(super) type Root<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// Whether it could be drawn.
+/// Result of drawing.
 pub(super) type Drawn = Result<(), PlotError>;
-/// A place on the drawing: right, down.
+/// Place on the drawing: units from the left, units from the top.
 pub(super) type Place = (i32, i32);
 
 /// Width of every plot, in units of the drawing.
 pub(super) const WIDTH: u32 = 1_840;
-/// Height of letters.
+/// Height of letters, in units of the drawing.
 pub(super) const TEXT_SIZE: f64 = 34.0;
-/// From one line of text to the next.
+/// Distance from one line of text to the next, in units of the drawing.
 pub(super) const LINE_HEIGHT: i32 = 38;
-/// Of one character of bold text: sans-serif letters are about six tenths of their height wide.
+/// Width of one bold character: about six tenths of its height in sans-serif fonts.
 const CHAR_WIDTH: u32 = 21;
-/// Characters of a label; longer ones are cut.
+/// Most characters of a label; longer labels are cut.
 const LABEL_CHARS_MAX: usize = 40;
 
-/// Lines with an own look: seven dashes × six colours, coprime, so that both repeat only after 42.
+/// Colours of series. Seven dashes and six colours are coprime, so their combinations repeat only after 42 series.
 pub(super) const COLOURS: [&str; 6] = ["#0060a8", "#b84300", "#00795a", "#99407f", "#7a5c00", "#3d3d3d"];
 pub(super) const DASHES: [&str; 7] = ["none", "22 8", "5 8", "22 8 5 8", "12 6", "30 8 5 8 5 8", "2 6"];
 
-/// What the backend is told to draw in; replaced by classes afterwards.
+/// Placeholder colour of ink; replaced by a class afterwards.
 pub(super) const INK: RGBColor = RGBColor(2, 0, 0);
 pub(super) const AXIS: RGBColor = RGBColor(2, 0, 1);
 pub(super) const GRID: RGBColor = RGBColor(2, 0, 2);
-/// Areas behind the marks.
+/// Placeholder colour of areas behind the marks.
 pub(super) const BAND: RGBColor = RGBColor(2, 0, 3);
-/// The ground, for marks that are hollow.
+/// Placeholder colour of the ground, for hollow marks.
 pub(super) const PAPER: RGBColor = RGBColor(2, 0, 4);
 
-/// The look of the i-th series with its dashes.
+/// Returns the placeholder of series number `i`, with its dashes.
 pub(super) const fn dashed(i: usize) -> RGBColor {
     RGBColor(1, (i / 256) as u8, (i % 256) as u8)
 }
 
-/// Its colour alone.
+/// Returns the placeholder of series number `i`, colour only.
 pub(super) const fn solid(i: usize) -> RGBColor {
     RGBColor(3, (i / 256) as u8, (i % 256) as u8)
 }
 
-/// Where text stands about its place.
+/// Alignment of text to its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
-    /// Begins there.
+    /// The text begins at the place.
     Left,
-    /// Its middle is there.
+    /// The middle of the text is at the place.
     Centre,
-    /// Ends there.
+    /// The text ends at the place.
     Right,
 }
 
-/// How thick letters are.
+/// Weight of letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
-    /// As text.
+    /// Weight of running text.
     Normal,
-    /// As labels.
+    /// Weight of labels.
     Bold,
 }
 
-/// Text whose middle line is at the height of its place.
+/// Draws text whose middle line is at the height of its place.
 pub(super) fn text(root: &Root, at: Place, what: &str, look: (RGBColor, Align, Weight)) -> Drawn {
     let (colour, align, weight) = look;
     let across = match align {
@@ -91,19 +91,19 @@ pub(super) fn text(root: &Root, at: Place, what: &str, look: (RGBColor, Align, W
     Ok(())
 }
 
-/// A straight line.
+/// Draws a straight line.
 pub(super) fn line(root: &Root, from: Place, to: Place, colour: RGBColor, width: u32) -> Drawn {
     root.draw(&PathElement::new([from, to], colour.stroke_width(width)))?;
     Ok(())
 }
 
-/// A filled rectangle.
+/// Draws a filled rectangle.
 pub(super) fn area(root: &Root, from: Place, to: Place, colour: RGBColor) -> Drawn {
     root.draw(&Rectangle::new([from, to], colour.filled()))?;
     Ok(())
 }
 
-/// A rectangle of oblique lines: what is not to be used.
+/// Draws a rectangle of oblique lines, the mark of values that must not be used.
 pub(super) fn hatched(root: &Root, from: Place, to: Place, colour: RGBColor) -> Drawn {
     let (left, right, top, bottom) = (from.0.min(to.0), from.0.max(to.0), from.1.min(to.1), from.1.max(to.1));
     let height = bottom - top;
@@ -118,7 +118,7 @@ pub(super) fn hatched(root: &Root, from: Place, to: Place, colour: RGBColor) -> 
     Ok(())
 }
 
-/// How a value becomes a place.
+/// Scale that turns values into places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scale {
     /// Equal steps for equal differences.
@@ -127,18 +127,19 @@ pub(super) enum Scale {
     Log,
 }
 
-/// An axis: its values, its ticks and where it lies.
+/// Axis: its values, its ticks and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Axis {
     scale: Scale,
     low: f64,
     high: f64,
-    /// Where the low and the high end are.
+    /// Places of the low and the high end.
     places: (i32, i32),
 }
 
 impl Axis {
-    /// An axis that has room for these values, between two places. Logarithmic ones leave out what is not above 0.
+    /// Returns an axis between two places with room for these values. A logarithmic axis ignores values that are not
+    /// above 0.
     pub(super) fn over(scale: Scale, values: impl IntoIterator<Item = f64>, places: (i32, i32)) -> Self {
         let fits = |value: &f64| {
             value.is_finite()
@@ -159,7 +160,7 @@ impl Axis {
                 (if low >= 0.0 { 0.0 } else { low - room }, high + room)
             }
             (Scale::Log, true) => {
-                // Never less than a third of a decade: noise is not blown up to a landscape.
+                // Spans at least a third of a decade, so that noise does not look like a large difference.
                 let room = (0.34 - (high / low).log10()).max(0.12) / 2.0;
                 (low * 10_f64.powf(-room), high * 10_f64.powf(room))
             }
@@ -167,12 +168,12 @@ impl Axis {
         Self { scale, low, high, places }
     }
 
-    /// A linear axis with these ends.
+    /// Returns a linear axis with these ends.
     pub(super) const fn exactly(low: f64, high: f64, places: (i32, i32)) -> Self {
         Self { scale: Scale::Linear, low, high, places }
     }
 
-    /// Where a value lies; beyond the ends on them.
+    /// Returns the place of a value; values beyond the ends are placed at the ends.
     pub(super) fn place(&self, value: f64) -> i32 {
         let share = match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
@@ -182,12 +183,12 @@ impl Axis {
         (from + (to - from) * share.clamp(0.0, 1.0)).round() as i32
     }
 
-    /// Whether a value is on it.
+    /// Tells whether a value lies on the axis.
     pub(super) fn holds(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)
     }
 
-    /// Round numbers, about as many as fit.
+    /// Returns round numbers on the axis, about `wanted` of them.
     pub(super) fn ticks(&self, wanted: usize) -> Vec<f64> {
         match self.scale {
             Scale::Linear => {
@@ -217,10 +218,10 @@ impl Axis {
     }
 }
 
-/// Logarithmic where values above 0 span more than this ratio.
+/// Ratio of the largest to the smallest value above 0 from which a scale is logarithmic.
 const LOG_FROM_RATIO: f64 = 20.0;
 
-/// The scale that shows these values best.
+/// Returns the scale that shows these values best.
 pub(super) fn scale_for(values: impl IntoIterator<Item = f64>) -> Scale {
     let (low, high) = values
         .into_iter()
@@ -228,13 +229,13 @@ pub(super) fn scale_for(values: impl IntoIterator<Item = f64>) -> Scale {
     if low > 0.0 && high / low > LOG_FROM_RATIO { Scale::Log } else { Scale::Linear }
 }
 
-/// How wide a label is at most.
+/// Returns the largest width of a label.
 pub(super) fn label_width<S: AsRef<str>>(labels: impl IntoIterator<Item = S>) -> i32 {
     let chars = labels.into_iter().map(|label| shortened(label.as_ref()).chars().count()).max().unwrap_or(0);
     (CHAR_WIDTH * chars as u32) as i32
 }
 
-/// A label that fits.
+/// Returns the label, cut if it is too long.
 pub(super) fn shortened(label: &str) -> String {
     if label.chars().count() <= LABEL_CHARS_MAX {
         return label.to_owned();
@@ -242,7 +243,7 @@ pub(super) fn shortened(label: &str) -> String {
     label.chars().take(LABEL_CHARS_MAX - 1).chain(['…']).collect()
 }
 
-/// A finished drawing: markup to stand inside a page, with its title and its description for those who cannot see it.
+/// Returns a finished drawing as markup for a page, with a title and a description for readers who cannot see it.
 pub(super) fn drawing(
     (title, description): (&str, &str),
     height: u32,
@@ -267,7 +268,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// The drawing with classes for colours. The backend escapes quotes in text, so what is replaced is never a label.
+/// Replaces the placeholder colours by classes. The backend escapes quotes in text, so no label is changed.
 fn with_classes(svg: &str) -> String {
     let mut text = String::with_capacity(svg.len());
     for (i, part) in svg.split("=\"#0").enumerate() {
@@ -275,7 +276,7 @@ fn with_classes(svg: &str) -> String {
             text.push_str(part);
             continue;
         }
-        // Every colour of ours has a first byte below 16, and ends with its quote.
+        // Every placeholder has a first byte below 16, and ends with its quote.
         let Some((colour, rest)) = part.split_once('"') else {
             text.push_str("=\"#0");
             text.push_str(part);
@@ -289,7 +290,7 @@ fn with_classes(svg: &str) -> String {
     text
 }
 
-/// The attributes instead of `fill="#0…"`, given what follows the zero.
+/// Returns the attributes that replace `fill="#0…"`, given what follows the zero.
 fn look(what: &str, colour: &str) -> String {
     let number = u32::from_str_radix(colour, 16).unwrap_or(0x20000);
     let index = (number & 0xffff) as usize;

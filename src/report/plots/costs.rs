@@ -1,8 +1,7 @@
 //! The cost of each transport and arm: processor, bytes and memory side by side.
 //!
-//! Three panels of bars that share their rows, instead of a triangle: in a triangle two costs have to be put on one
-//! scale before they can be compared, and areas of overlapping triangles mislead; in bars each cost keeps its unit and
-//! its zero, and a row reads across.
+//! Three panels of bars share their rows. A radar triangle would need one scale for three costs, and its areas
+//! mislead. In bars each cost keeps its unit and its zero, and a row reads across.
 
 use super::canvas::{
     Align, Axis, Drawn, INK, PlotError, Root, Scale, Weight, area, drawing, hatched, label_width, line,
@@ -17,7 +16,7 @@ use crate::report::wording::digits;
 const ROW_HEIGHT: i32 = 62;
 const TOP: i32 = 80;
 const BOTTOM: i32 = 60;
-/// Room right of a bar for its number.
+/// Width of the room right of a bar for its number.
 const NUMBER_WIDTH: i32 = 130;
 const GAP: i32 = 40;
 
@@ -56,9 +55,9 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         }
         Ok(())
     })?;
-    let caption = "What each costs, shorter is better: processor time of the server per delivered line (µs), bytes per \
+    let caption = "The cost of each cell; shorter is better: processor time of the server per delivered line (µs), bytes per \
                    delivered line, and the server's anonymous memory (MiB). Bars are medians over runs from zero, the \
-                   thin stroke is the 95 % interval (the range under six runs); hatched bars are invalid."
+                   thin stroke is the 95 % interval (the range under six runs); do not use hatched bars: no valid run."
         .to_owned();
     Ok(Some(Figure { section: Section::Cost, drawings: vec![svg], caption, remarks: Vec::new() }))
 }

@@ -1,11 +1,11 @@
-//! The frame of a plot: grid, tick labels and the names of the axes, all upright.
+//! The frame of a plot: grid, tick labels and names of the axes, all upright.
 
 use super::canvas::{
     AXIS, Align, Axis, Drawn, GRID, INK, LINE_HEIGHT, Place, Root, Weight, area, line, solid, text,
 };
 use crate::report::wording::plain;
 
-/// Where the marks of a plot lie.
+/// Frame around the marks of a plot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     pub(super) left: i32,
@@ -14,7 +14,7 @@ pub(super) struct Frame {
     pub(super) bottom: i32,
 }
 
-/// What an axis says: its name, and its ticks with their labels.
+/// Text of an axis: its name, and its ticks with their labels.
 pub(super) struct Said<'a> {
     pub(super) axis: &'a Axis,
     pub(super) ticks: Vec<(f64, String)>,
@@ -22,7 +22,7 @@ pub(super) struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    /// With round numbers, about as many as fit.
+    /// Returns an axis text with round numbers as ticks, about `wanted` of them.
     pub(super) fn numbers(axis: &'a Axis, wanted: usize, name: &'a str) -> Self {
         let ticks = axis.ticks(wanted).into_iter().map(|tick| (tick, plain(tick))).collect();
         Self { axis, ticks, name }
@@ -30,7 +30,7 @@ impl<'a> Said<'a> {
 }
 
 impl Frame {
-    /// Both axes; the vertical one is named above its upper end.
+    /// Draws both axes; the vertical one is named above its upper end.
     pub(super) fn draw(&self, root: &Root, x: &Said, y: &Said) -> Drawn {
         self.columns(root, x)?;
         for (tick, label) in &y.ticks {
@@ -42,7 +42,7 @@ impl Frame {
         text(root, (self.left - 130, self.top - 34), y.name, (INK, Align::Left, Weight::Bold))
     }
 
-    /// The horizontal axis alone, below the marks, with lines through all of them.
+    /// Draws the horizontal axis alone, below the marks, with grid lines through all rows.
     pub(super) fn columns(&self, root: &Root, x: &Said) -> Drawn {
         for (tick, label) in &x.ticks {
             let at = x.axis.place(*tick);
@@ -55,16 +55,16 @@ impl Frame {
     }
 }
 
-/// What a legend shows before a label.
+/// Sample of a series in front of its label in a legend.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sample {
-    /// A line in the look of this series.
+    /// Line in the look of this series.
     Line(usize),
-    /// A filled square in its colour.
+    /// Filled square in the colour of this series.
     Square(usize),
 }
 
-/// Labels in rows from the left, each behind its sample. The height that it takes.
+/// Draws labels in rows from the left, each behind its sample. Returns the height of the legend.
 pub(super) fn legend(
     root: &Root,
     at: Place,
@@ -94,7 +94,7 @@ pub(super) fn legend(
     Ok(y - at.1 + LINE_HEIGHT)
 }
 
-/// The height that a legend takes.
+/// Returns the height of a legend.
 pub(super) fn legend_height(left: i32, right: i32, entries: &[String]) -> i32 {
     let (mut x, mut rows) = (left, 1);
     for label in entries {

@@ -1,7 +1,7 @@
-//! Latency of each transport and arm as a dot with its interval: who is faster, and whether it can be told.
+//! Latency of each transport and arm as a dot with its interval: which is faster, and whether the runs can tell.
 //!
-//! A row per group, p50 above p99, every run as a thin stroke; the A/A twin has a row of its own, so that the eye sees
-//! how far equal cells lie apart.
+//! Each group has a row, p50 above p99, and every run is a thin stroke. The A/A twin has its own row, which shows how
+//! far equal cells lie apart.
 
 use plotters::prelude::*;
 
@@ -18,7 +18,7 @@ use crate::report::wording::{digits, list};
 const ROW_HEIGHT: i32 = 84;
 const TOP: i32 = 30;
 const BOTTOM: i32 = 110;
-/// For the numbers beside the rows.
+/// Width of the room for the numbers beside the rows.
 const NUMBERS_WIDTH: i32 = 330;
 
 pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
@@ -67,16 +67,16 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         if groups.iter().any(|group| group.summary(Of::LatencyP50).is_some_and(|s| s.interval.is_some())) {
             "the bar is the 95 % interval of the median over runs (the range under six runs)"
         } else {
-            "the bar is the range of the runs: under six of them no 95 % interval exists"
+            "the bar is the range of the runs, since under six runs no 95 % interval exists"
         };
     let twin = if twin.is_some() {
-        " The row A/A is the same cell measured a second time in each block: differences of that size are noise."
+        " The row A/A is the same cell measured a second time in each block: a difference no larger than between these two is noise."
     } else {
         ""
     };
     let caption = format!(
         "Delivery latency (due time → receipt) in ms; further left is faster. The dot is the median over runs of p50, the \
-         square below it of p99; {spread}; thin strokes are single runs. Where bars overlap, nobody is faster.{twin}"
+         square below it of p99; {spread}; thin strokes are single runs. Where bars overlap, the runs cannot tell which is faster.{twin}"
     );
     Ok(Some(Figure { section: Section::Latency, drawings: vec![svg], caption, remarks: Vec::new() }))
 }

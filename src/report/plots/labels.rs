@@ -1,9 +1,9 @@
-//! Labels beside the ends of lines, where no two overlap.
+//! Labels at the ends of lines, placed so that none overlap.
 
 use super::canvas::{Align, Drawn, LINE_HEIGHT, Place, Root, Weight, line, shortened, solid, text};
 
-/// Each label beside the mark of its series, moved as far as it must, with a thin line to the mark. `left` is where
-/// labels begin; `limits` are the highest and the lowest place.
+/// Draws each label beside the mark of its series. A label that would overlap is moved and joined to its mark by a
+/// thin line. `left` is where labels begin; `limits` are the highest and the lowest place.
 pub(super) fn beside(root: &Root, marks: &[(usize, Place, &str)], left: i32, limits: (i32, i32)) -> Drawn {
     let wanted: Vec<i32> = marks.iter().map(|(_, place, _)| place.1).collect();
     for ((series, place, label), y) in marks.iter().zip(spread(&wanted, LINE_HEIGHT, limits.0, limits.1)) {
@@ -13,12 +13,12 @@ pub(super) fn beside(root: &Root, marks: &[(usize, Place, &str)], left: i32, lim
     Ok(())
 }
 
-/// Heights as near to the wanted ones as fits: in the same order, `apart` from each other, between `top` and
-/// `bottom` unless there are too many.
+/// Returns heights as close to the wanted ones as possible. They keep their order, are `apart` from each other, and
+/// lie between `top` and `bottom` unless there are too many.
 fn spread(wanted: &[i32], apart: i32, top: i32, bottom: i32) -> Vec<i32> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by_key(|&i| wanted[i]);
-    // Labels that would overlap become a block around the middle of what they want.
+    // Labels that would overlap form a block around the middle of their wanted heights.
     let mut blocks: Vec<Vec<usize>> = Vec::new();
     let top_of = |block: &[usize]| {
         let middle = block.iter().map(|&i| wanted[i]).sum::<i32>() / block.len() as i32;

@@ -14,7 +14,7 @@ const ROW_HEIGHT: i32 = 62;
 const BOTTOM: i32 = 110;
 const NUMBERS_WIDTH: i32 = 180;
 
-/// From the inside out.
+/// Layers of bytes, from the inside out.
 const LAYERS: [(Of, &str); 4] = [
     (Of::AppBytes, "log text (app)"),
     (Of::L7Bytes, "+ requests, headers, framing (l7)"),
@@ -22,11 +22,11 @@ const LAYERS: [(Of, &str); 4] = [
     (Of::WireBytes, "+ link (wire)"),
 ];
 
-/// A row: its layers from the inside out, each with what it reaches in all.
+/// Row of the plot: its layers from the inside out, each with the sum up to it.
 struct Row<'g, 'a> {
     group: &'g Group<'a>,
     reaches: Vec<(usize, f64)>,
-    /// The log text, where it is more than what went through the sockets.
+    /// Bytes of log text, if they exceed what went through the sockets.
     compressed: Option<f64>,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     for row in &rows {
         if let Some(app) = row.compressed {
             let text = format!(
-                "{}: the log text is {} bytes per line, more than what went through the sockets, as it was compressed",
+                "{}: the log text is {} bytes per line, more than went through the sockets, as it was compressed",
                 row.group.label,
                 digits(app)
             );
@@ -74,7 +74,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         }
     }
     let caption = "Bytes per delivered line, both directions, median over runs; shorter is better. Each layer adds to the \
-                   one inside it: what the log says, what the transport wraps around it, and what the network does. The \
+                   one inside it: the text of the log, what the transport wraps around it, and what the network adds. The \
                    number is the sum."
         .to_owned();
     Ok(Some(Figure { section: Section::Cost, drawings: vec![svg], caption, remarks }))
@@ -104,7 +104,7 @@ fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &Row) -> Drawn {
     let mut from = 0.0;
     for (layer, reach) in &row.reaches {
         let (a, b) = ((axis.place(from), y - 20), (axis.place(*reach), y + 20));
-        // A hair of the ground between two layers tells them apart without colour.
+        // A hairline of the ground between two layers tells them apart without colour.
         if row.group.is_believed() {
             area(root, a, (b.0.max(a.0), b.1), solid(*layer))?;
             area(root, (b.0 - 1, a.1), (b.0, b.1), super::canvas::PAPER)?;

@@ -1,7 +1,8 @@
 //! The plots of the report, one file each: SVG to stand inside a page.
 //!
-//! Pure: groups of runs in, markup out. Each plot comes as a [`Figure`] with a title, a description for those who cannot
-//! see it, and a caption that says what to look for and in which unit. To add one: a file here and a line in [`all`].
+//! Pure: groups of runs in, markup out. Each plot is a [`Figure`] with a title, a description for readers who cannot
+//! see it, and a caption that says what to look for and in which unit. To add a plot: a file here and a line in
+//! [`all`].
 
 mod canvas;
 mod costs;
@@ -21,42 +22,42 @@ use super::sweep::Sweep;
 
 pub(super) use canvas::PlotError;
 
-/// One plot with what is said about it.
+/// One plot with its texts.
 #[derive(Debug)]
 pub(super) struct Figure {
-    /// The section that it stands in.
+    /// Section of the page that it stands in.
     pub(super) section: Section,
-    /// The drawing; more than one where it would be too crowded.
+    /// Drawings; more than one where a single drawing would be too crowded.
     pub(super) drawings: Vec<String>,
-    /// What it shows, what to look for, and the unit.
+    /// Caption: what the plot shows, what to look for, and the unit.
     pub(super) caption: String,
-    /// What it cannot show.
+    /// Remarks: what the plot cannot show.
     pub(super) remarks: Vec<String>,
 }
 
-/// Where a plot stands on the page.
+/// Section of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
-    /// How late do lines arrive?
+    /// "How late do lines arrive?"
     Latency,
-    /// What does a factor do?
+    /// "What does the factor do?"
     Sweep,
-    /// What does each cost?
+    /// "What does each cost?"
     Cost,
-    /// How does it go over time?
+    /// "How does it go over time?"
     Time,
-    /// Does theory hold?
+    /// "Does theory hold?"
     Theory,
 }
 
-/// Everything that the plots are made of.
+/// Input of all plots.
 pub(super) struct Data<'a> {
     pub(super) folder: &'a Folder,
     pub(super) aggregate: &'a Aggregate<'a>,
     pub(super) sweep: Option<&'a Sweep<'a>>,
 }
 
-/// Every plot that the folder has the figures for, in the order of the page.
+/// Returns every plot that the folder has figures for, in the order of the page.
 pub(super) fn all(data: &Data) -> Result<Vec<Figure>, PlotError> {
     let plots = [
         intervals::figure,
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
     use crate::report::synthetic::{self, Cell};
 
-    /// Every drawing of a folder with these cells, by section.
+    /// Returns every drawing of a folder with these cells, by section.
     fn drawn(cells: &[Cell]) -> Vec<(Section, String)> {
         let folder = synthetic::folder(cells, 1);
         let aggregate = Aggregate::of(&folder);

@@ -1,6 +1,6 @@
 //! Figures over the time of a run: a panel per metric, a line per transport and arm.
 //!
-//! Of several runs of a group the median at each moment is drawn. Which metrics there are is the file's to say.
+//! A group of several runs is drawn as the median at each moment. The file says which metrics there are.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,21 @@ use super::frame::{Frame, Said, Sample, legend, legend_height};
 use super::{Data, Figure, Section};
 use crate::report::wording::counted;
 
-/// Panels of one drawing: each has to be readable when projected.
+/// Most panels of one drawing: each must be readable when projected.
 const PANELS_MAX: usize = 8;
 const PANEL_HEIGHT: i32 = 330;
 const LEFT: i32 = 190;
-/// Samples of several runs that are nearer than this are of one moment; their own distance, where it is longer.
+/// Samples of several runs that are nearer than this belong to one moment; where samples are further apart, their own
+/// distance applies.
 const MOMENT_S_MIN: f64 = 0.05;
-/// Metrics that tell most, first; the others follow in the order of the file.
+/// Metrics that are drawn first, because they tell most; the others follow in the order of the file.
 const FIRST: [&str; 6] =
     ["delivery_latency_mean", "delivery_latency_max", "staleness", "requests", "l7", "server_cpu"];
 
-/// A group's line in a panel: its number, and its points.
+/// Line of a group in a panel: its number, and its points.
 type Line = (usize, Vec<(f64, f64)>);
 
-/// One metric.
+/// Panel of one metric.
 struct Panel {
     title: String,
     lines: Vec<Line>,
@@ -85,14 +86,14 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         }
         Ok(())
     })?;
-    let caption = "The course of a run, from the first due time on; each panel has its own unit. Level lines are a \
-                   steady state; a slope is something that fills up, a step is something that happened. Of several \
+    let caption = "The course of a run, from the first due time on; each panel has its own unit. A level line is a \
+                   steady state; a slope shows that something fills up, a step that something happened. Of several \
                    valid runs the median at each moment is drawn."
         .to_owned();
     Ok(Some(Figure { section: Section::Time, drawings: vec![svg], caption, remarks }))
 }
 
-/// A panel per metric, in the order of the file.
+/// Returns a panel per metric, in the order of the file.
 fn panels(data: &Data) -> Vec<Panel> {
     let rows = &data.folder.rows.series;
     let mut panels: Vec<(&str, Panel)> = Vec::new();
@@ -120,7 +121,7 @@ fn panels(data: &Data) -> Vec<Panel> {
     panels.into_iter().map(|(_, panel)| panel).filter(|panel| !panel.lines.is_empty()).collect()
 }
 
-/// The median over runs at each moment.
+/// Returns the median over runs at each moment.
 fn line(rows: &[&SeriesRow]) -> Vec<(f64, f64)> {
     let apart =
         rows.windows(2).filter(|two| two[0].run_id == two[1].run_id).map(|two| two[1].t_s - two[0].t_s);
@@ -137,7 +138,7 @@ fn line(rows: &[&SeriesRow]) -> Vec<(f64, f64)> {
     moments.into_values().filter_map(middle).collect()
 }
 
-/// The unit of a panel, and what a value is multiplied with.
+/// Returns the unit of a panel, and the factor that turns values into it.
 fn readable_unit(unit: &str) -> (&str, f64) {
     match unit {
         "µs" | "us" => ("ms", 1e-3),

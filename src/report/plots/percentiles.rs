@@ -1,9 +1,9 @@
 //! The latency percentile plot: one curve per transport and arm.
 //!
-//! The horizontal axis is HdrHistogram's: each further nine of the percentile takes as much room as the one before.
-//! A curve ends at the last percentile that its distinct lines resolve, and before the share of lines that did not
-//! arrive. Histograms of a group are added up, percentiles never averaged. Many curves become several drawings with the
-//! same axes, where those of one transport stay together.
+//! The horizontal axis is HdrHistogram's: each further nine of the percentile takes as much room as the one before. A
+//! curve ends at the last percentile that its distinct lines resolve, and before the share of lines that did not
+//! arrive. Histograms of a group are added up; percentiles are never averaged. Many curves become several drawings
+//! with the same axes, in which curves of one transport stay together.
 
 use hdrhistogram::Histogram;
 use plotters::prelude::*;
@@ -19,24 +19,24 @@ use crate::report::folder::Folder;
 use crate::report::hdr_log;
 use crate::report::wording::{counted, plain};
 
-/// Curves of one drawing, unless one transport has more.
+/// Most curves of one drawing, unless one transport has more.
 const CURVES_MAX: usize = 10;
 const HEIGHT: i32 = 960;
-/// The quantile that the latency axis has to hold; faster lines lie on its lower end.
+/// Quantile from which the latency axis must show a curve; faster lines lie on its lower end.
 const FIRST_IN_SIGHT: f64 = 0.05;
-/// Points of a curve: one per four pixels.
+/// Points of a curve: one per four units of the drawing.
 const POINTS: u32 = 320;
 
-/// One curve.
+/// Curve of one group.
 #[derive(Debug)]
 struct Curve {
-    /// Its colour and dashes.
+    /// Number of the series, which gives colour and dashes.
     series: usize,
     transport: Transport,
     label: String,
-    /// Delivery latencies, µs; at least one.
+    /// Delivery latencies, µs; at least one sample.
     histogram: Histogram<u64>,
-    /// The last quantile that may be drawn: above 0, below 1.
+    /// Last quantile that may be drawn: above 0, below 1.
     quantile_max: f64,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         return Ok(None);
     }
     let mut parts: Vec<Vec<&Curve>> = Vec::new();
-    // Groups come by transport, so that one transport's curves stay together.
+    // Groups are sorted by transport, so that curves of one transport stay together.
     for of_transport in curves.chunk_by(|a, b| a.transport == b.transport) {
         match parts.last_mut() {
             Some(part) if part.len() + of_transport.len() <= CURVES_MAX => part.extend(of_transport),
@@ -73,8 +73,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     Ok(Some(Figure { section: Section::Latency, drawings, caption, remarks }))
 }
 
-/// All believed runs of a group as one curve, or why there is none. Invalid runs are left out unless there is no other;
-/// then the label says so.
+/// Returns all valid runs of a group as one curve, or the reason why there is none. Invalid runs are used only if
+/// there are no others; the label then says so.
 fn curve(folder: &Folder, series: usize, group: &Group) -> Result<Result<Curve, &'static str>, PlotError> {
     let runs: Vec<&RunRow> =
         if group.is_believed() { group.believed().collect() } else { group.runs.clone() };
@@ -89,17 +89,17 @@ fn curve(folder: &Folder, series: usize, group: &Group) -> Result<Result<Curve, 
     let Some(histogram) = all.filter(|all| !all.is_empty()) else {
         return Ok(Err("no line arrived, so there is no curve"));
     };
-    // Of several runs the one with the fewest lines decides: no curve claims more than its rows.
+    // The run with the fewest lines decides, so that no curve claims more than its rows.
     let quantile_max = runs.iter().map(|run| run_resolves(run)).fold(f64::INFINITY, f64::min);
-    // Below two nines of nothing there is no line to see.
+    // A curve that ends below 50 % shows no median, so it is not drawn.
     if quantile_max < 0.5 {
         return Ok(Err("too few lines arrived for a percentile, so there is no curve"));
     }
     Ok(Ok(Curve { series, transport: group.transport, label, histogram, quantile_max }))
 }
 
-/// The last quantile that a run supports: by its distinct lines, and by what arrived at all, since what did not would
-/// have been slowest.
+/// Returns the last quantile that a run supports, by its distinct lines and by the share of lines that arrived:
+/// missing lines would have been the slowest.
 fn run_resolves(run: &RunRow) -> f64 {
     let arrived = match run.expected_count {
         0 => 0.0,
@@ -108,7 +108,7 @@ fn run_resolves(run: &RunRow) -> f64 {
     quantile_resolved(run.distinct_lines_count).min(arrived)
 }
 
-/// What every drawing shares.
+/// Axes that all drawings share.
 struct Axes {
     frame: Frame,
     x: Axis,
@@ -119,7 +119,7 @@ struct Axes {
 impl Axes {
     fn of(curves: &[Curve]) -> Self {
         let x_max = curves.iter().map(|curve| nines(curve.quantile_max)).fold(1.0, f64::max);
-        // The very fastest lines would take half of the drawing: curves begin where they come into sight.
+        // Curves begin at a small quantile: the very fastest lines would take half of the drawing.
         let ends = curves.iter().flat_map(|curve| [curve.ms(FIRST_IN_SIGHT), curve.ms(curve.quantile_max)]);
         let labels_width = label_width(curves.iter().map(|curve| &curve.label)) + 60;
         let frame = Frame { left: 150, right: WIDTH as i32 - labels_width, top: 70, bottom: HEIGHT - 100 };
@@ -165,13 +165,13 @@ impl Axes {
 }
 
 impl Curve {
-    /// Latencies are cut to whole microseconds: none is told apart below one.
+    /// Returns the latency at a quantile, in ms. Latencies are whole microseconds, and a value of 0 is shown as one.
     fn ms(&self, quantile: f64) -> f64 {
         self.histogram.value_at_quantile(quantile).max(1) as f64 / 1e3
     }
 }
 
-/// The place of a quantile: 0 for 0 %, 1 for 90 %, 2 for 99 %.
+/// Returns the place of a quantile on the axis: 0 for 0 %, 1 for 90 %, 2 for 99 %.
 fn nines(quantile: f64) -> f64 {
     -(1.0 - quantile).log10()
 }
@@ -180,13 +180,13 @@ fn quantile_at(nines: f64) -> f64 {
     1.0 - 10_f64.powf(-nines)
 }
 
-/// 0 %, 50 %, then a tick for each nine.
+/// Returns the ticks 0 %, 50 %, and one for each nine.
 fn percentile_ticks(x_max: f64) -> Vec<f64> {
     let whole = (1..).map(f64::from).take_while(|x| *x <= x_max + 1e-9);
     [0.0, nines(0.5)].into_iter().chain(whole).collect()
 }
 
-/// `99.9 %`, by the nines it has.
+/// Returns a percentile as text, such as `99.9 %`, from its number of nines.
 fn percent(nines: f64) -> String {
     let decimals = (nines.round() as usize).saturating_sub(2);
     format!("{:.decimals$} %", 100.0 * quantile_at(nines))
@@ -203,7 +203,7 @@ mod tests {
         Folder::of(&example::result_set())
     }
 
-    /// Of 500 lines, p99.5 would hide the 1.2 % that never came; 98.8 % is where the curve ends.
+    /// With 500 lines, p99.5 would hide the 1.2 % that never came; 98.8 % is where the curve ends.
     #[test]
     fn a_curve_ends_before_the_lines_that_did_not_arrive() {
         let mut folder = folder();

@@ -1,4 +1,4 @@
-//! Requests against latency: what each buys with its requests.
+//! Requests against latency: the latency that each transport and arm reaches with its requests.
 
 use plotters::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::report::aggregate::{Group, Summary};
 use crate::report::figures::Figure as Of;
 use crate::report::wording::digits;
 
-/// At least; more labels need more.
+/// Least height of the drawing; more labels need more.
 const HEIGHT_MIN: i32 = 800;
 
 pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {

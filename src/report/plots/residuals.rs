@@ -1,4 +1,4 @@
-//! Theory residuals: how far each prediction was off, beside the band that it may be off.
+//! Theory residuals: how far each prediction was off, beside the band of its tolerance.
 
 use plotters::prelude::*;
 use wirelab_clients::harness::rows::TheoryRow;
@@ -12,17 +12,17 @@ use super::frame::{Frame, Said};
 use super::{Data, Figure, Section};
 use crate::report::wording::{counted, percent_signed};
 
-/// Rows of one drawing: the worst of more.
+/// Most rows of one drawing; of more rows, those with the largest residuals are drawn.
 const ROWS_MAX: usize = 48;
 const ROW_HEIGHT: i32 = 46;
 const TOP: i32 = 30;
 const BOTTOM: i32 = 110;
 const NUMBERS_WIDTH: i32 = 210;
-/// The axis never shows less than ±10 %, and never more than ±100 %: what is further off stands at its end, with its
+/// Least and largest reach of the axis: ±10 % and ±100 %. A residual beyond its end is placed at the end, with its
 /// number.
 const REACH: (f64, f64) = (0.1, 1.0);
 
-/// One prediction of one group: its runs.
+/// One prediction of one group, with its runs.
 struct Row<'a> {
     series: usize,
     group: String,
@@ -66,9 +66,11 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         sizes.sort_by(|a, b| b.total_cmp(a));
         rows.retain(|row| row.worst().abs() >= sizes[ROWS_MAX - 1]);
         rows.truncate(ROWS_MAX);
-        remarks.push(format!("{ROWS_MAX} of {all} predictions are drawn, the worst; the table has all"));
+        remarks.push(format!(
+            "{ROWS_MAX} of {all} predictions are drawn, those furthest off; the table has all"
+        ));
     }
-    // What was not judged may be far off for a reason: it stands at the edge, and the rest stays readable.
+    // Rows that were not judged may be far off. They are placed at the edge, so that the others stay readable.
     let reach = rows
         .iter()
         .filter(|row| row.is_judged())
@@ -104,9 +106,9 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         Ok(())
     })?;
     let caption = "How far the measured figure was from the predicted one, in percent of the prediction; a dot per valid \
-                   run, 0 is a hit. The shaded band is the tolerance. Filled dots were judged; hollow ones were not, as \
-                   the run broke an assumption of the formula or nothing is claimed of it. A dot at the edge lies beyond it; \
-                   the number is the worst of the row."
+                   run, 0 is a hit. The shaded band is the tolerance. Filled dots were judged. Hollow dots were not: the \
+                   run broke an assumption of the formula, or the prediction is only reported. A dot at the edge lies beyond \
+                   it; the number is the worst of the row."
         .to_owned();
     Ok(Some(Figure { section: Section::Theory, drawings: vec![svg], caption, remarks }))
 }

@@ -1,4 +1,4 @@
-//! The key figures over the factor that the plan varied, with theory's prediction as a line.
+//! The key figures over the factor that a plan varied, with theory's prediction as a line.
 
 use plotters::prelude::*;
 
@@ -13,7 +13,7 @@ use crate::report::prediction::predicted;
 use crate::report::sweep::Sweep;
 use crate::report::wording::{digits, plain};
 
-/// A factor whose ends are this far apart has a logarithmic axis.
+/// Ratio of a factor's ends from which its axis is logarithmic.
 const LOG_FROM_RATIO: f64 = 8.0;
 const PANEL_HEIGHT: i32 = 560;
 const LEFT: i32 = 150;
@@ -62,8 +62,11 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         }
         Ok(())
     })?;
-    let theory =
-        if is_predicted { " The thin line in the colour of the text is what theory predicts." } else { "" };
+    let theory = if is_predicted {
+        " The thin line in the colour of the text is the prediction of theory."
+    } else {
+        ""
+    };
     let references = if sweep.references.is_empty() {
         ""
     } else {
@@ -130,7 +133,7 @@ fn panel(root: &Root, frame: &Frame, (data, sweep): (&Data, &Sweep), of: Of) -> 
             }
         }
     }
-    // Above the marks: where theory holds, it would be hidden below them.
+    // Predictions are drawn above the marks: where theory holds, the marks would hide them.
     for swept in &sweep.series {
         let forecast: Vec<(i32, i32)> = swept
             .points
@@ -151,7 +154,7 @@ fn panel(root: &Root, frame: &Frame, (data, sweep): (&Data, &Sweep), of: Of) -> 
     Ok(())
 }
 
-/// The values themselves, as far as their labels do not touch.
+/// Returns the values of the factor as ticks, as far as their labels do not touch.
 fn ticks(x: &Axis, levels: &[f64]) -> Vec<(f64, String)> {
     let mut ticks: Vec<(f64, String)> = Vec::new();
     let mut free_from = i32::MIN;

@@ -1,13 +1,13 @@
 //! The engine `actor`: a WebSocket as an actor per connection.
 //!
-//! Built on actix-web-actors, which its authors have deprecated in favour of actix-ws. It is here because *an
-//! actor per connection* against *a cursor per connection* is an experiment: the plan `websocket-engines` runs
-//! it. For work, use the engine `cursor`.
+//! It is built on actix-web-actors, which its authors have deprecated in favour of actix-ws. It is here for an
+//! experiment: *an actor per connection* against *a cursor per connection*, which the plan `websocket-engines` runs.
+//! For work, use the engine `cursor`.
 //!
-//! Session, rooms and message parsing are shared with that engine, so what differs is the code that drives them: here
-//! an actor's context, which wraps every frame into a message of its own and encodes all that are queued whenever
-//! TCP asks for bytes. The usual actor would be sent each line through its mailbox, which has no bound; this one
-//! pulls one batch, then lets TCP have its turn. So a stalled reader costs it one batch, too.
+//! Session, rooms and message parsing are shared with that engine, so only the code that drives them differs. Here it
+//! is an actor's context. It wraps every frame into a message of its own, and encodes all queued messages whenever
+//! TCP asks for bytes. A usual actor is sent each line through its mailbox, which has no bound. This actor pulls one
+//! batch, then lets TCP have its turn, so a stalled reader costs it one batch, too.
 
 use std::pin::Pin;
 use std::task::{Context as Task, Poll};
@@ -33,18 +33,18 @@ pub(super) fn run(
     context: web::Data<Context>,
 ) -> HttpResponse {
     let actor = SocketActor { socket, silent_since: Instant::now(), is_closing: false, context };
-    // What is received goes through the socket's own inbox: the library's reads everything there is before it
-    // looks at one frame, takes lengths that are not minimal, and does not reassemble fragments.
+    // Received bytes go through the socket's own inbox. The library's inbox reads everything there is before it looks
+    // at one frame, accepts lengths that are not minimal, and does not reassemble fragments.
     let nothing = stream::pending::<Result<Bytes, PayloadError>>();
     response.streaming(WebsocketContext::create(actor, nothing))
 }
 
-/// One connection.
+/// Actor of one connection.
 struct SocketActor {
     socket: Socket,
     /// When something was last sent.
     silent_since: Instant,
-    /// The close frame is out and its time runs.
+    /// Whether the close frame is out and its time runs.
     is_closing: bool,
     context: web::Data<Context>,
 }
@@ -65,13 +65,13 @@ impl Actor for SocketActor {
     }
 }
 
-/// The library insists on a handler for its own frames; none ever comes.
+/// Handler of the library's own frames, which the library insists on; no such frame ever comes.
 impl StreamHandler<Result<Message, ProtocolError>> for SocketActor {
     fn handle(&mut self, _: Result<Message, ProtocolError>, _: &mut Self::Context) {}
 }
 
-/// The actor's work: one event, then Pending with a wake-up of its own, so that what it made is sent before the
-/// next. The context polls it only when TCP can take more.
+/// Work of the actor: one event, then Pending with a wake-up of its own, so that its frames are sent before the next
+/// event. The context polls it only when TCP can take more.
 struct Turns;
 
 impl ActorFuture<SocketActor> for Turns {
@@ -105,7 +105,7 @@ impl SocketActor {
         self.flush(actor);
     }
 
-    /// Queues what the session says, and ends the actor when it is over.
+    /// Queues the session's frames, and ends the actor when the session is over.
     fn flush(&mut self, actor: &mut WebsocketContext<Self>) {
         for outgoing in self.socket.session.take_output() {
             self.silent_since = Instant::now();
@@ -117,7 +117,7 @@ impl SocketActor {
             Phase::Closing => {
                 self.is_closing = true;
                 self.socket.leave_rooms();
-                // Answered or not, the connection ends then.
+                // Answered or not, the connection ends after this time.
                 actor.run_later(CLOSE_TIMEOUT, |_, actor| actor.stop());
             }
             Phase::Closed => actor.stop(),

@@ -22,7 +22,7 @@ use crate::reader::{EncodedBatch, ReadError};
 
 /// Largest number of rooms of one socket. Each may hold one batch while the socket is paused: 8 MiB in total.
 pub(super) const ROOMS_MAX: usize = 32;
-/// Something to be sent.
+/// Message to be sent.
 #[derive(Debug, Clone)]
 pub(crate) enum Outgoing {
     /// A JSON text frame.

@@ -22,13 +22,13 @@ pub(crate) struct Socket {
     pub(crate) session: Session,
     rooms: Rooms,
     inbox: Inbox,
-    /// Whether the inbox was found empty, and the connection has had a turn to fill it since.
+    /// Whether the inbox was empty at the last look, and the connection has had a turn to fill it since.
     was_quiet: bool,
 }
 
-/// The next thing for a socket to handle.
+/// Event that a socket must handle next.
 pub(crate) enum Event {
-    /// The client sent a message or broke the protocol; `None`: it is gone.
+    /// The client sent a message or broke the protocol; `None`: the client is gone.
     Received(Option<Result<Message, Violation>>),
     /// Every command is answered, and every room is over.
     Over,
@@ -37,7 +37,7 @@ pub(crate) enum Event {
 }
 
 impl Socket {
-    /// A socket whose path named the deployment of `reader`.
+    /// Creates a socket whose path named the deployment of `reader`.
     pub(super) fn new(reader: Reader, payload: web::Payload, context: &Context) -> Self {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
         let mut rooms = Rooms::new(context.metrics.clone(), context.options.linger);

@@ -1,7 +1,7 @@
-//! Single exchanges of an arm: what its messages weigh, and what they take on an idle server.
+//! Single exchanges of an arm: the weight of its messages, and their time on an idle server.
 //!
-//! Over the clients' own HTTP and their own streams, with the arm's options. Sizes are taken twice, where seqs have one
-//! digit and where they have two: the difference is how many of them a message holds.
+//! They use the clients' own HTTP and streams, with the arm's options. Sizes are taken twice, once where seqs have
+//! one digit and once where they have two. The difference shows how many seqs a message holds.
 
 use std::time::{Duration, Instant};
 
@@ -17,17 +17,17 @@ use crate::transports::{PollRequest, poll_request};
 use crate::wire::{Batch, Cursor, NewLine, Position, Waits, entity_tag};
 use crate::{Options, Target, connect};
 
-/// The log's last seq where all have one digit, and where all that are asked for have two.
+/// Seqs of a log: the last one where all seqs have one digit, and the last one where all requested seqs have two.
 const ONE_DIGIT: u64 = 6;
 const TWO_DIGITS: u64 = 16;
-/// Single lines that the weight of a stream's line is the mean of; the last of as many digits.
+/// Lines over which the weight of a stream's line is averaged; their seqs have equally many digits.
 const STREAMED: u64 = 4;
-/// The text of a line, so long that no length of a body changes its digits.
+/// Text of a line, so long that the length of a body never changes its number of digits.
 const TEXT: &str =
     "a line of one hundred bytes, of which every one is itself in JSON: no quote, no tab, nothing at all....";
-/// Exchanges that times are taken of.
+/// Exchanges that are timed.
 const TIMED: usize = 60;
-/// The first ones find caches cold.
+/// Exchanges at the start that find caches cold and are not counted.
 const TIMED_COLD: usize = 10;
 
 impl Bench {
@@ -78,12 +78,12 @@ impl Bench {
         Ok(self.api.append(&target.deployment, &lines, &key).await?.cursor)
     }
 
-    /// Bytes of a line of a stream without its text.
+    /// Returns the bytes of a stream's line without its text.
     async fn streamed(&mut self, arm: Arm) -> Result<MessageBytes, CalibrationError> {
         let target = self.deployment().await?;
         let meter = Meter::new();
         let mut subscriber = connect(arm.transport, target.clone(), &options(&arm), meter.clone());
-        // Bytes that have come when so many lines have.
+        // Bytes received by the time this many lines had come.
         let mut down_bytes = vec![0];
         for seq in 1..=TWO_DIGITS {
             self.append_until(&target, seq - 1, seq).await?;
@@ -102,7 +102,7 @@ impl Bench {
     }
 }
 
-/// What one look at a log weighed.
+/// Bytes of one look at a log.
 struct PollBytes {
     question: f64,
     answer: f64,
@@ -110,7 +110,7 @@ struct PollBytes {
     line: f64,
 }
 
-/// A client of polls that asks what it is told.
+/// Client of polls that sends the given questions.
 struct Asker {
     arm: Arm,
     target: Target,
@@ -125,7 +125,7 @@ impl Asker {
         Self { arm, target: target.clone(), meter, http }
     }
 
-    /// Asks for what comes after `seq` of the cursor's log; of a long poll, without being held.
+    /// Asks for lines after `seq` of the cursor's log; a long poll is not held.
     async fn ask(&mut self, cursor: &Cursor, seq: u64) -> Result<(Answer, Traffic), CalibrationError> {
         let from = Cursor { after: seq, ..cursor.clone() };
         self.target.from = Position::After(from.clone());
@@ -134,7 +134,8 @@ impl Asker {
             Condition::Plain => None,
         };
         let request = poll_request(self.arm.transport, &self.target, tag.as_deref());
-        let PollRequest { path, headers } = request.ok_or_else(|| failed(self.arm, "it is no poll"))?;
+        let PollRequest { path, headers } =
+            request.ok_or_else(|| failed(self.arm, "the transport is not a poll"))?;
         let before = self.meter.traffic();
         let answer = self.http.get(&path, &headers, ANSWER_TIMEOUT).await;
         let answer = answer.map_err(|Cut(why)| failed(self.arm, why))?;
@@ -144,10 +145,10 @@ impl Asker {
         Ok((answer, self.meter.traffic() - before))
     }
 
-    /// At a log whose last line is the cursor's.
+    /// Returns the sizes at a log whose last line is the cursor's.
     async fn sizes(&mut self, cursor: &Cursor) -> Result<PollBytes, CalibrationError> {
         let last = cursor.after;
-        // The first exchange of a connection may hold more than the next.
+        // The first exchange of a connection may weigh more than the next ones.
         self.ask(cursor, last).await?;
         let (_, empty) = self.ask(cursor, last).await?;
         let (_, one) = self.ask(cursor, last - 1).await?;
@@ -161,7 +162,7 @@ impl Asker {
         })
     }
 
-    /// Question → answer of polls without news, s.
+    /// Returns times from question to answer of polls without news, s.
     async fn exchanges(&mut self, cursor: &Cursor) -> Result<Spread, CalibrationError> {
         let mut samples_s = Vec::with_capacity(TIMED);
         for _ in 0..TIMED {
@@ -172,7 +173,7 @@ impl Asker {
         Ok(Spread::of(samples_s.split_off(TIMED_COLD)).expect("some are left"))
     }
 
-    /// Question → next question of polls that each find a line and read it, s.
+    /// Returns times from question to next question of polls that each find a line and read it, s.
     async fn cycles(&mut self, cursor: &Cursor) -> Result<Spread, CalibrationError> {
         let mut samples_s = Vec::with_capacity(TIMED);
         for _ in 0..TIMED {
@@ -181,7 +182,10 @@ impl Asker {
             let batch: Batch = serde_json::from_slice(&answer.body).map_err(|why| failed(self.arm, why))?;
             let took: Duration = asked.elapsed();
             if batch.lines.len() != 1 {
-                return Err(failed(self.arm, format!("{} lines instead of one", batch.lines.len())));
+                return Err(failed(
+                    self.arm,
+                    format!("the server sent {} lines instead of one", batch.lines.len()),
+                ));
             }
             samples_s.push(took.as_secs_f64());
         }

@@ -10,16 +10,16 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::harness::theory::spread::Spread;
 
 const ECHOES: usize = 300;
-/// The first ones find caches cold.
+/// Echoes at the start that find caches cold and are not counted.
 const ECHOES_COLD: usize = 20;
-/// About a line with its framing.
+/// Bytes of an echo: about a line with its framing.
 const ECHO_BYTES: usize = 200;
 const CONNECTS: usize = 10;
 const SLEEPS: u32 = 30;
-/// Of another part of a millisecond each.
+/// Length of a sleep; each differs by a part of a millisecond.
 const SLEEP: Duration = Duration::from_micros(2_037);
 
-/// Round trips over a socket as the clients' are: a loopback connection without Nagle's delay, on this runtime.
+/// Measures round trips on a socket like the clients': a loopback connection without Nagle's delay, on this runtime.
 pub(super) async fn echoes() -> io::Result<Spread> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut socket = TcpStream::connect(listener.local_addr()?).await?;
@@ -28,7 +28,7 @@ pub(super) async fn echoes() -> io::Result<Spread> {
     other.set_nodelay(true)?;
     let echo = tokio::spawn(async move {
         let mut bytes = [0; ECHO_BYTES];
-        // Ends when the other side closes.
+        // The task ends when the other side closes.
         while other.read_exact(&mut bytes).await.is_ok() && other.write_all(&bytes).await.is_ok() {}
     });
     let mut bytes = [0; ECHO_BYTES];
@@ -44,7 +44,7 @@ pub(super) async fn echoes() -> io::Result<Spread> {
     Ok(Spread::of(samples_s.split_off(ECHOES_COLD)).expect("some are left"))
 }
 
-/// What TCP connections to the server take.
+/// Measures how long TCP connections to the server take.
 pub(super) async fn connects(addr: SocketAddr) -> io::Result<Spread> {
     let mut samples_s = Vec::with_capacity(CONNECTS);
     for _ in 0..CONNECTS {
@@ -55,11 +55,11 @@ pub(super) async fn connects(addr: SocketAddr) -> io::Result<Spread> {
     Ok(Spread::of(samples_s).expect("there is one"))
 }
 
-/// How late the clients' timer fires. It counts whole milliseconds, so half a one is usual.
+/// Measures how late the clients' timer fires. It counts whole milliseconds, so half of one is usual.
 pub(super) async fn sleeps() -> Spread {
     let mut samples_s = Vec::new();
     for i in 0..SLEEPS {
-        // Different parts of a millisecond, or all would be late by the same.
+        // Sleeps end at different parts of a millisecond; equal ends would all be late by the same amount.
         let until = tokio::time::Instant::now() + SLEEP + Duration::from_micros(u64::from(i * 31));
         tokio::time::sleep_until(until).await;
         samples_s.push(until.elapsed().as_secs_f64());

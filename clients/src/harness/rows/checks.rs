@@ -6,20 +6,21 @@ use crate::harness::run_result::{Check, CheckVerdict};
 row! {
     /// One row of `checks.csv`: two numbers that belong together, and whether they do.
     CheckRow of "checks.csv" from (Option<&str>, &Check) {
-        /// The run, as in `runs.csv`; empty for a threshold that no run matches.
+        /// Name of the run, as in `runs.csv`; empty for a threshold that no run matches.
         run_id: String [""] = |(run_id, _)| run_id.unwrap_or_default().to_owned();
-        /// The gate, see above, or `threshold: ` with its text.
+        /// Name of the gate, explained above, or `threshold: ` with its text.
         check: String [""] = |(_, check)| check.name.to_string();
-        /// The first number; empty: not measured.
+        /// First number; empty where not measured.
         left: Option<f64> ["see `unit`"] = |(_, check)| check.left;
-        /// The second number; of a threshold its limit; empty: not measured.
+        /// Second number, for a threshold its limit; empty where not measured.
         right: Option<f64> ["see `unit`"] = |(_, check)| check.right;
-        /// Of left, right and tolerance.
+        /// Unit of left, right and tolerance.
         unit: String [""] = |(_, check)| check.unit.to_string();
-        /// How far they may be apart, or left above right; empty: not compared.
+        /// Largest distance between left and right, or largest excess of left over right, that passes; empty where
+        /// the two are not compared.
         tolerance: Option<f64> ["see `unit`"] = |(_, check)| check.tolerance;
-        /// `pass`, `fail` (the run is invalid; the threshold is missed), `unresolved` (a doubt is left) or `not-measured`
-        /// (nothing to compare, and nothing follows).
+        /// `pass`; `fail`: the run is invalid, or the threshold is missed; `unresolved`: a doubt remains; or
+        /// `not-measured`: there is nothing to compare, and nothing follows.
         verdict: CheckVerdict [""] = |(_, check)| check.verdict;
     }
 }

@@ -10,7 +10,7 @@ use super::Field;
 pub struct Garbled {
     /// Path of the file below the folder.
     pub file: String,
-    /// What is wrong with it.
+    /// Description of what is wrong.
     pub what: String,
 }
 

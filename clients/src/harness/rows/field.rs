@@ -6,7 +6,7 @@ use crate::wire::Transport;
 
 /// A value that a cell holds.
 pub trait Field: Sized {
-    /// What a cell must be to be read, for an error: `a whole number`.
+    /// Description of a readable cell, for an error: `a whole number`.
     const WANTED: &'static str;
 
     /// Returns the value that reading the cell gives: a number loses the digits that are not written.

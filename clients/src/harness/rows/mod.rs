@@ -36,7 +36,7 @@ pub struct Column {
     pub name: &'static str,
     /// The unit in words; empty for texts and identifiers.
     pub unit: &'static str,
-    /// What the column says, in a sentence or two.
+    /// Definition of the column, in a sentence or two.
     pub definition: &'static str,
 }
 

@@ -11,25 +11,25 @@ use crate::wire::Transport;
 row! {
     /// One row of `percentiles.csv`: a quantile of a distribution in a run.
     PercentileRow of "percentiles.csv" from Quantile<'_> {
-        /// The run, as in `runs.csv`.
+        /// Name of the run, as in `runs.csv`.
         run_id: String [""] = |of| of.run.cell.run_id.clone();
-        /// How lines reached the subscribers.
+        /// Transport by which lines reached the subscribers.
         transport: Transport [""] = |of| of.run.cell.transport;
-        /// The server, as in `runs.csv`.
+        /// The arm, as in `runs.csv`.
         arm: String [""] = |of| of.run.cell.arm.clone().unwrap_or_default();
-        /// The distribution, see above.
+        /// Name of the distribution, explained above.
         metric: String [""] = |of| of.metric.name.to_owned();
         /// Share of the samples that do not exceed the value; 1 is the maximum.
         quantile: f64 [""] = |of| QUANTILES[of.place];
-        /// The value; empty with too few distinct lines.
+        /// Value of the quantile; empty with too few distinct lines.
         value_us: Option<u64> ["µs"] = |of| (of.metric.quantile_us)(of.run, QUANTILES[of.place]);
-        /// Samples of the distribution.
+        /// Number of samples of the distribution.
         samples_count: u64 ["count"] = |of| (of.metric.histogram)(of.run).len();
-        /// Lower end of the 95 % bootstrap interval of the median over all runs of this transport and arm that are not
-        /// invalid: the same in all their rows; empty under 6 of them.
+        /// Lower end of the 95 % bootstrap interval of the median over all runs of this transport and arm that are
+        /// not invalid. All these runs share it; empty under 6 of them.
         ci_low_us: Option<f64> ["µs"] = |of| of.interval.map(|interval| interval.low);
-        /// Upper end of the 95 % bootstrap interval of the median over all runs of this transport and arm that are not
-        /// invalid: the same in all their rows; empty under 6 of them.
+        /// Upper end of the 95 % bootstrap interval of the median over all runs of this transport and arm that are
+        /// not invalid. All these runs share it; empty under 6 of them.
         ci_high_us: Option<f64> ["µs"] = |of| of.interval.map(|interval| interval.high);
     }
 }
@@ -56,15 +56,15 @@ pub fn percentile_rows(runs: &[RunResult], seed: u64) -> Vec<PercentileRow> {
     runs.iter().flat_map(of_run).collect()
 }
 
-/// What runs must share to be runs of one group: transport, arm, whether they are the twins of an A/A pair,
-/// distribution, and the quantile's place in [`QUANTILES`].
+/// Key of a group of runs: transport, arm, whether they are the twins of an A/A pair, distribution, and the
+/// quantile's place in [`QUANTILES`].
 type Group = (Transport, Option<String>, bool, &'static str, usize);
 
-/// The interval of the median over the runs of each group that has enough of them.
+/// Intervals of the median over runs, for each group that has enough runs.
 struct Intervals(HashMap<Group, Interval>);
 
 impl Intervals {
-    /// Of the runs that may be believed; nothing is left out for being far away.
+    /// Makes the intervals from all runs that are not invalid; no outlier is left out.
     fn of(runs: &[RunResult], seed: u64) -> Self {
         let mut groups: HashMap<Group, Vec<f64>> = HashMap::new();
         for run in runs.iter().filter(|run| run.verdict != Verdict::Invalid) {
@@ -83,7 +83,7 @@ fn group(run: &RunResult, metric: &Distribution, place: usize) -> Group {
     (run.cell.transport, run.cell.arm.clone(), run.cell.is_aa, metric.name, place)
 }
 
-/// Each distribution that a run has, with the place of each quantile.
+/// Returns each distribution that a run has, with the place of each quantile.
 fn every_quantile(run: &RunResult) -> impl Iterator<Item = (&'static Distribution, usize)> + use<'_> {
     Distribution::of(run).flat_map(|metric| (0..QUANTILES.len()).map(move |place| (metric, place)))
 }

@@ -17,85 +17,91 @@ use crate::wire::{Transport, Waits};
 row! {
     /// One row of `runs.csv`: a run, its factors and what was measured.
     RunRow of "runs.csv" from RunResult {
-        /// Version of these files; `report` and `compare` read this one only.
+        /// Version of the files in this folder; `report` and `compare` read this version only.
         schema_version: u32 [""] = |_| SCHEMA_VERSION;
         /// Name of the plan.
         plan: String [""] = |run| run.plan.clone();
-        /// The run, unique in its plan.
+        /// Name of the run, unique in its plan.
         run_id: String [""] = |run| run.cell.run_id.clone();
-        /// Every cell is run once per block; counts from 1.
+        /// Number of the block, from 1: a round in which every cell of the plan is run once.
         block: u32 [""] = |run| run.cell.block;
-        /// Place of the run within its block; counts from 1.
+        /// Place of the run within its block, from 1.
         position: u32 [""] = |run| run.cell.position;
-        /// How many runs of the same factors there have been, this one included.
+        /// Number of the run among runs of the same factors, from 1.
         repetition: u32 [""] = |run| run.cell.repetition;
         /// Seed of the run: equal seeds give equal schedules.
         seed: u64 [""] = |run| run.cell.seed;
-        /// How lines reached the subscribers.
+        /// Transport by which lines reached the subscribers.
         transport: Transport [""] = |run| run.cell.transport;
-        /// The plan's arm, behind the server where a plan measures others than wirelab's own: `wirelab`, a profile, or
-        /// `url-1` for one that was running.
+        /// The arm: a named variant of the plan. Where the plan measures other servers too, the server comes first:
+        /// `wirelab`, a profile, or `url-1` for a server that was already running.
         arm: String [""] = |run| run.cell.arm.clone().unwrap_or_default();
-        /// Whether the run repeats another cell of its block, to show what equal runs differ by: `true` or `false`.
+        /// Whether the run repeats another cell of its block, to show how far equal runs differ: `true` or `false`.
         is_aa: Twin [""] = |run| Twin::of(run.cell.is_aa);
-        /// `ok`, `unresolved` (holds, with the reservation that the reasons name) or `invalid` (do not use).
+        /// `ok`; `unresolved`: usable, but not for small differences, for the reasons that `verdict_reasons` names;
+        /// or `invalid`: do not use the run.
         verdict: Verdict [""] = |run| run.verdict;
-        /// Why the verdict is not ok, and what happened to warm-up lines; separated by semicolons.
+        /// Reasons for a verdict that is not `ok`, and defects of warm-up lines; separated by semicolons.
         verdict_reasons: Vec<String> [""] = |run| run.verdict_reasons.clone();
-        /// Measured subscribers, each over its own connection.
+        /// Number of measured subscribers, each with its own connection.
         subscribers_count: u64 ["count"] = |run| run.cell.subscribers_total().into();
-        /// Deployments measured at the same time, each followed by an equal part of the subscribers.
+        /// Number of deployments (logs) measured at the same time, each followed by an equal share of the
+        /// subscribers.
         deployments_count: u64 ["count"] = |run| run.cell.deployments.into();
         /// Lines per second and deployment; empty for a replay.
         line_rate_hz: Option<f64> ["1/s"] = |run| run.cell.lines.generated().and_then(|lines| number(lines.rate_hz));
-        /// `replay` of a recording, `periodic` or `poisson`.
+        /// How lines are timed: `replay` of a recording, `periodic` or `poisson`.
         line_process: String [""] = |run| run.cell.lines.name().to_owned();
-        /// Text of one line; empty for a replay.
+        /// Bytes of text in one line; empty for a replay.
         payload_bytes: Option<u64> ["bytes"] =
             |run| run.cell.lines.generated().and_then(|lines| count(lines.payload_bytes as u64));
-        /// Short poll: between two requests.
+        /// Time between two requests of a short poll; empty for other transports.
         poll_interval_ms: Option<f64> ["ms"] = |run| short_poll(run, |polling| ms(polling.interval));
-        /// Short poll: `fixed` times, or a `pause` after each answer.
+        /// How a short poll is timed: at `fixed` times, or after a `pause` behind each answer; empty for other
+        /// transports.
         poll_schedule: Option<String> [""] = |run| short_poll(run, |polling| text(polling.schedule));
-        /// Short poll: whether the first request of each subscriber comes at a `random` part of the interval, or all
-        /// are `aligned`.
+        /// When the first request of each short poll comes: at a `random` part of the interval, or `aligned` for all
+        /// subscribers; empty for other transports.
         poll_phase: Option<String> [""] = |run| short_poll(run, |polling| text(polling.phase));
-        /// Whether short polls send If-None-Match: `true` or `false`.
+        /// Whether short polls send If-None-Match: `true` or `false`; empty for other transports.
         conditional: Option<bool> [""] =
             |run| short_poll(run, |polling| Some(polling.condition == Condition::IfNoneMatch));
-        /// Long poll: how long the server may hold a request.
+        /// Longest time for which the server may hold a long poll; empty for other transports and for servers with a
+        /// profile.
         hold_ms: Option<f64> ["ms"] = |run| {
             // How long another server holds is its own business.
             let ours = !matches!(run.cell.server, Server::Profile(_));
             if ours && run.cell.transport.waits() == Waits::ServerOnce { ms(run.cell.options.hold) } else { None }
         };
-        /// How long the server collects lines before it answers.
+        /// Time for which wirelab's own server collects lines before it answers; empty for other servers.
         linger_ms: Option<f64> ["ms"] = |run| ours(run, |serve| ms(serve.linger));
         /// Version of HTTP: `1.1`, or `2` without TLS.
         http_version: String [""] = |run| run.cell.options.http.to_string();
-        /// Whether polls reuse their connection: `true` or `false`.
+        /// Whether polls reuse their connection: `true` or `false`; empty for streams.
         keep_alive: Option<bool> [""] =
             |run| polls(run).then(|| Some(run.cell.options.connections == Connections::KeepAlive)).flatten();
         /// Content coding of the answers: `identity` or `gzip`.
         compression: String [""] = |run| run.cell.options.compression.to_string();
-        /// Silence after which a stream sends a sign of life.
+        /// Silence after which wirelab's own server sends a sign of life on a stream; empty for polls and other
+        /// servers.
         heartbeat_ms: Option<f64> ["ms"] =
             |run| if polls(run) { None } else { ours(run, |serve| ms(serve.heartbeat)) };
-        /// Where wirelab's own server keeps its logs: `memory` or `disk`; nobody knows of others.
+        /// Where wirelab's own server keeps its logs: `memory` or `disk`; empty for other servers.
         store: Option<String> [""] = |run| ours(run, |serve| text(serve.store));
-        /// Name of the emulated network; empty: loopback as it is.
+        /// Name of the emulated network; empty for the loopback without emulation.
         network: Option<String> [""] = |_| None;
         /// Round-trip time of the emulated network.
         rtt_ms: Option<f64> ["ms"] = |_| None;
         /// Variation of the emulated delay.
         jitter_ms: Option<f64> ["ms"] = |_| None;
-        /// Share of packets the emulated network drops.
+        /// Share of packets that the emulated network drops.
         loss_ratio: Option<f64> ["ratio"] = |_| None;
         /// Rate of the emulated link.
         link_kbit_s: Option<f64> ["kbit/s"] = |_| None;
-        /// Name of the injected fault: `cut` of every subscriber's connection, `stop` of the server's process.
+        /// Name of the injected fault: `cut` of every subscriber's connection, or `stop` of the server's process;
+        /// empty without a fault.
         fault: Option<String> [""] = |run| text(run.cell.fault.as_ref()?.name());
-        /// Length of the cohort: from the end of the warm-up to the end of the schedule.
+        /// Length of the cohort (the measured lines): from the end of the warm-up to the end of the schedule.
         measured_s: f64 ["s"] = |run| run.measured.as_secs_f64();
         /// Lines of the cohort (due after the warm-up) that the server acknowledged.
         published_count: u64 ["count"] = |run| run.published_count;
@@ -103,21 +109,22 @@ row! {
         distinct_lines_count: u64 ["count"] = |run| run.delivery.distinct_lines_count();
         /// Lines of the cohort × subscribers; equals delivered + lost + censored.
         expected_count: u64 ["count"] = |run| run.delivery.cohort.expected;
-        /// Received at least once, per subscriber and line of the cohort.
+        /// Lines of the cohort × subscribers that arrived at least once.
         delivered_count: u64 ["count"] = |run| run.delivery.cohort.delivered;
-        /// Never received although that subscriber's cursor passed it.
+        /// Lines of the cohort × subscribers that never arrived although the subscriber's cursor passed them.
         lost_count: u64 ["count"] = |run| run.delivery.cohort.lost;
-        /// Beyond the subscriber's cursor when the drain ended: late or lost, nobody knows.
+        /// Lines of the cohort × subscribers that lay beyond the subscriber's cursor when the drain ended: late or
+        /// lost, which is not known.
         censored_count: u64 ["count"] = |run| run.delivery.cohort.censored;
-        /// Receipts after the first of the same line.
+        /// Receipts of a cohort line by one subscriber after its first.
         duplicated_count: u64 ["count"] = |run| run.delivery.cohort.duplicated;
-        /// First receipts after a line with a larger seq.
+        /// First receipts of a cohort line that came after a line with a larger seq.
         out_of_order_count: u64 ["count"] = |run| run.delivery.cohort.out_of_order;
         /// Requests of all subscribers over the whole run, whatever their outcome.
         requests_count: u64 ["count"] = |run| run.traffic.requests.total();
-        /// Requests answered with at least one line, and streams opened.
+        /// Requests answered with at least one line, and streams that opened.
         requests_data_count: u64 ["count"] = |run| run.traffic.requests.data;
-        /// Requests answered with nothing new: 200 without lines, 304, 204 of a finished stream.
+        /// Requests answered with nothing new: 200 without lines, 304, or 204 of a finished stream.
         requests_empty_count: u64 ["count"] = |run| run.traffic.requests.empty;
         /// Long polls whose hold expired.
         requests_timeout_count: u64 ["count"] = |run| run.traffic.requests.timeout;
@@ -125,111 +132,120 @@ row! {
         requests_refused_count: u64 ["count"] = |run| run.traffic.requests.refused;
         /// Requests answered with another 5xx, or cut.
         requests_error_count: u64 ["count"] = |run| run.traffic.requests.error;
-        /// Requests per line delivered to one subscriber, both while the cohort was published: connecting, settling
-        /// and draining are outside. 0 for a stream that was open before.
+        /// Requests per line delivered to one subscriber, both counted while the cohort was published: connecting,
+        /// settling and draining are outside. 0 for a stream that was open before.
         requests_per_line_ratio: Option<f64> ["ratio"] = |run| {
                 let (traffic, delivered) = run.steady();
                 ratio(traffic.requests.total() as f64, delivered as f64)
             };
-        /// Empty requests among all requests while the cohort was published; empty where nobody asked.
+        /// Share of empty requests among all requests while the cohort was published; empty where no request was
+        /// made.
         empty_ratio: Option<f64> ["ratio"] = |run| {
                 let (traffic, _) = run.steady();
                 ratio(traffic.requests.empty as f64, traffic.requests.total() as f64)
             };
         /// TCP connections that the subscribers opened.
         connections_opened_count: u64 ["count"] = |run| run.traffic.connections_opened;
-        /// Connections opened because an earlier one ended before the log did.
+        /// Connections that were opened because an earlier one ended before the log did.
         reconnects_count: u64 ["count"] = |run| run.traffic.reconnects;
-        /// Mean of receipt − due time, per subscriber and line of the cohort; empty where lines are missing.
+        /// Mean delivery latency (receipt − due time) over subscribers and lines of the cohort; empty where lines are
+        /// missing.
         delivery_latency_us_mean: Option<f64> ["µs"] = |run| number(mean_us(run, &run.delivery.latency)?);
-        /// Quantile 0.5 of receipt − due time; empty with too few distinct lines.
+        /// Median of the delivery latency (receipt − due time); empty with too few distinct lines.
         delivery_latency_us_p50: Option<u64> ["µs"] = |run| delivery_us(run, 0.5);
-        /// Quantile 0.9 of receipt − due time; empty with too few distinct lines.
+        /// Quantile 0.9 of the delivery latency (receipt − due time); empty with too few distinct lines.
         delivery_latency_us_p90: Option<u64> ["µs"] = |run| delivery_us(run, 0.9);
-        /// Quantile 0.99 of receipt − due time; empty with too few distinct lines.
+        /// Quantile 0.99 of the delivery latency (receipt − due time); empty with too few distinct lines.
         delivery_latency_us_p99: Option<u64> ["µs"] = |run| delivery_us(run, 0.99);
-        /// Quantile 0.999 of receipt − due time; empty with too few distinct lines.
+        /// Quantile 0.999 of the delivery latency (receipt − due time); empty with too few distinct lines.
         delivery_latency_us_p999: Option<u64> ["µs"] = |run| delivery_us(run, 0.999);
-        /// Longest receipt − due time.
+        /// Largest delivery latency (receipt − due time).
         delivery_latency_us_max: Option<u64> ["µs"] = |run| delivery_us(run, 1.0);
-        /// Age of information: time average over the cohort of now − due time of the newest line a subscriber has; of
-        /// one without a line, since the first due time.
+        /// Age of information: now − due time of the newest line that a subscriber has, averaged over the cohort's
+        /// time. Without a line, the age counts from the first due time.
         staleness_ms_mean: Option<f64> ["ms"] = |run| ms(run.staleness?.mean);
         /// Largest age of information of any subscriber.
         staleness_ms_max: Option<f64> ["ms"] = |run| ms(run.staleness?.max);
-        /// Median over subscribers of connect → first line; of those that connected before the first due time, from
-        /// there, since there was no line to get.
+        /// Median over subscribers of the time from connect to first line. For a subscriber that connected before the
+        /// first due time, it counts from that time.
         first_line_ms_p50: Option<f64> ["ms"] = |run| number(sampled_quantile_us(&run.first_line, 0.5)? as f64 / 1e3);
-        /// Median over lines of last − first receipt among the subscribers that got them; empty with one subscriber.
+        /// Median over lines of last − first receipt among the subscribers that got the line; empty with one
+        /// subscriber.
         fanout_skew_us_p50: Option<u64> ["µs"] = |run| count(sampled_quantile_us(&run.fanout_skew, 0.5)?);
-        /// End of the fault → staleness back at its earlier p99.
+        /// Time from the end of the fault until staleness is back at its p99 before the fault; not measured yet.
         recovery_ms: Option<f64> ["ms"] = |_| None;
-        /// Begin of the fault → the client notices.
+        /// Time from the start of the fault until the client notices; not measured yet.
         detect_ms: Option<f64> ["ms"] = |_| None;
-        /// Text of every receipt, repeated ones included, over the whole run.
+        /// Bytes of line text in all receipts over the whole run, repeated ones included.
         app_bytes: Option<u64> ["bytes"] = |run| count(run.app_bytes?);
-        /// Written to the subscribers' sockets over the whole run: requests and client frames.
+        /// Bytes written to the subscribers' sockets over the whole run: requests and client frames.
         l7_up_bytes: u64 ["bytes"] = |run| run.traffic.up_bytes;
-        /// Read from the subscribers' sockets over the whole run: heads, framing and lines.
+        /// Bytes read from the subscribers' sockets over the whole run: heads, framing and lines.
         l7_down_bytes: u64 ["bytes"] = |run| run.traffic.down_bytes;
-        /// l7 up as the kernel sent it, repeated bytes included, + 52 per segment: IPv4, TCP and timestamps.
+        /// Bytes of IP packets sent by the subscribers: `l7_up_bytes` as the kernel sent them, repeated ones
+        /// included, + 52 per segment (IPv4, TCP and timestamps).
         ip_up_bytes: Option<u64> ["bytes"] = |run| count(run.packets?.ip_up_bytes());
-        /// l7 down, and what arrived but was never read, + 52 per segment. What the server sent twice counts once.
+        /// Bytes of IP packets received by the subscribers: `l7_down_bytes`, and what arrived but was never read, +
+        /// 52 per segment. Bytes that the server sent twice count once.
         ip_down_bytes: Option<u64> ["bytes"] = |run| count(run.packets?.ip_down_bytes());
-        /// ip up + 14 per segment: the Ethernet header.
+        /// Bytes of Ethernet frames sent by the subscribers: `ip_up_bytes` + 14 per segment.
         wire_up_bytes: Option<u64> ["bytes"] = |run| count(run.packets?.wire_up_bytes());
-        /// ip down + 14 per segment: the Ethernet header.
+        /// Bytes of Ethernet frames received by the subscribers: `ip_down_bytes` + 14 per segment.
         wire_down_bytes: Option<u64> ["bytes"] = |run| count(run.packets?.wire_down_bytes());
-        /// TCP segments sent by the subscribers, by TCP_INFO when each connection ended: all but the last FIN and what
-        /// followed it. On loopback one may carry 32 768 bytes and more, where a link carries 1 448: there it lies.
+        /// TCP segments sent by the subscribers, by TCP_INFO when each connection ended: all but the last FIN and
+        /// what followed it. On loopback one segment may carry 32 768 bytes and more, while a link carries 1 448.
         segments_up_count: Option<u64> ["count"] = |run| count(run.packets?.segments_up);
-        /// TCP segments received by the subscribers, likewise.
+        /// TCP segments received by the subscribers, by TCP_INFO when each connection ended. On loopback one segment
+        /// may carry 32 768 bytes and more, while a link carries 1 448.
         segments_down_count: Option<u64> ["count"] = |run| count(run.packets?.segments_down);
         /// TCP segments that the subscribers sent again.
         retransmits_count: Option<u64> ["count"] = |run| count(run.packets?.retransmits);
-        /// Wire bytes up and down per line delivered to one subscriber, all over the whole run; on loopback with too
-        /// few segments as soon as answers exceed 1 448 bytes.
+        /// Bytes of Ethernet frames, up and down, per line delivered to one subscriber, over the whole run. On
+        /// loopback too few segments are counted as soon as answers exceed 1 448 bytes.
         wire_per_line_bytes: Option<f64> ["bytes"] = |run| {
                 let packets = run.packets?;
                 ratio((packets.wire_up_bytes() + packets.wire_down_bytes()) as f64, delivered(run))
             };
-        /// CPU time of the server over the whole run, all threads, user and system.
+        /// CPU time of the server over the whole run: all threads, user and system.
         server_cpu_us: Option<u64> ["µs"] = |run| us(run.server.cpu);
-        /// Server CPU time per line delivered to one subscriber, both over the whole run.
+        /// Server CPU time per line delivered to one subscriber, over the whole run.
         server_cpu_per_line_us: Option<f64> ["µs"] = |run| ratio(run.server.cpu?.as_secs_f64() * 1e6, delivered(run));
-        /// Time in which threads of the server were ready but had no CPU: a sign of saturation. Empty where threads
-        /// that ended meanwhile did more than 2 ms and 2 % of the work: their counts end with them.
+        /// Time for which threads of the server were ready but had no CPU: a sign of saturation. Empty where threads
+        /// that ended during the run did more than 2 ms and 2 % of the work: their counts end with them.
         server_run_delay_us: Option<u64> ["µs"] = |run| us(run.server.run_delay);
-        /// Context switches of the server's threads, voluntary or not. Empty where `server_run_delay_us` is for that
-        /// reason.
+        /// Context switches of the server's threads, voluntary or not. Empty where threads that ended during the run
+        /// did more than 2 ms and 2 % of the work.
         server_context_switches_count: Option<u64> ["count"] = |run| count(run.server.context_switches?);
         /// Anonymous memory of the server (proportional set size) at the end of the drain, all subscribers connected.
         server_pss_anon_bytes: Option<u64> ["bytes"] = |run| count(run.server.pss_anon_bytes?);
-        /// Slope of anonymous memory over the number of subscribers, by least squares, of the runs that differ in
-        /// nothing but that, arm and repetition; empty under 4 different numbers.
+        /// Slope of the server's anonymous memory over the number of subscribers, by least squares. It covers the
+        /// runs that differ in nothing but that number, arm and repetition; empty under 4 different numbers.
         server_pss_anon_per_connection_bytes: Option<f64> ["bytes"] =
             |run| number(run.server_pss_anon_per_connection_bytes?);
-        /// Kernel memory that sockets took, which no process shows: slabs TCP, TCPv6 and sock_inode_cache, all
-        /// connected − before; both ends of each connection, and other programs' too. Whole slabs: some dozens of
-        /// sockets may show nothing. Only root may read it.
+        /// Kernel memory of sockets, which no process shows: slabs TCP, TCPv6 and sock_inode_cache, with all
+        /// subscribers connected − before. It covers both ends of each connection, and other programs' sockets. Whole
+        /// slabs are counted, so some dozens of sockets may show nothing. Only root may read it.
         kernel_slab_bytes: Option<f64> ["bytes"] = |run| number(run.kernel.slab_bytes? as f64);
-        /// Buffers of TCP sockets in the kernel, all connected − before, in whole pages; other programs' too.
+        /// Buffers of TCP sockets in the kernel, with all subscribers connected − before, in whole pages; other
+        /// programs' buffers included.
         kernel_socket_bytes: Option<f64> ["bytes"] = |run| number(run.kernel.socket_bytes? as f64);
-        /// CPU time of the harness per second of wall time; above the number of cores it is saturated.
+        /// CPU time of the harness per second of wall time; near the number of cores it is saturated.
         harness_cpu_ratio: Option<f64> ["ratio"] =
             |run| ratio(run.harness.cpu?.as_secs_f64(), run.sampled?.as_secs_f64());
-        /// Time in which threads of the harness were ready but had no CPU. The publisher's and the probe's threads say
-        /// theirs before they end; empty where others ended, as for the server.
+        /// Time for which threads of the harness were ready but had no CPU. The publisher's and the probe's threads
+        /// report theirs before they end. Empty where other threads that ended did more than 2 ms and 2 % of the
+        /// work.
         harness_run_delay_us: Option<u64> ["µs"] = |run| us(run.harness.run_delay);
         /// Quantile 0.99 of how late a thread of the harness wakes that sleeps 1 ms at a time, over the cohort.
         hiccup_us_p99: Option<u64> ["µs"] = |run| count(sampled_quantile_us(&run.hiccup, 0.99)?);
-        /// Quantile 0.99 of actual send − due time: the harness's own fault.
+        /// Quantile 0.99 of actual send − due time: the harness's own timing error.
         send_lateness_us_p99: Option<u64> ["µs"] = |run| count(published_quantile_us(run, &run.send_lateness, 0.99)?);
-        /// Median of send → 201: the store's share.
+        /// Median of the time from send to 201: the store's share of the latency.
         append_us_p50: Option<u64> ["µs"] = |run| count(published_quantile_us(run, &run.append, 0.5)?);
-        /// Quantile 0.99 of send → 201.
+        /// Quantile 0.99 of the time from send to 201: the store's share of the latency.
         append_us_p99: Option<u64> ["µs"] = |run| count(published_quantile_us(run, &run.append, 0.99)?);
-        /// l7 up and down per line delivered to one subscriber, all while the cohort was published.
+        /// Bytes through the subscribers' sockets, up and down, per line delivered to one subscriber, while the
+        /// cohort was published.
         l7_per_line_bytes: Option<f64> ["bytes"] = |run| {
                 let (traffic, delivered) = run.steady();
                 ratio((traffic.up_bytes + traffic.down_bytes) as f64, delivered as f64)
@@ -237,13 +253,13 @@ row! {
         /// Connections of subscribers that the fault cut; empty without a fault.
         connections_cut_count: Option<u64> ["count"] =
             |run| run.cell.fault.as_ref().and_then(|_| count(run.connections_cut));
-        /// Polls that wirelab's own server held and streams it had open, time average over the cohort, by its
-        /// /metrics.
+        /// Polls held and streams open on wirelab's own server, averaged over the cohort's time, by its /metrics.
         waiters_count_mean: Option<f64> ["count"] = |run| number(run.waiters_mean?);
-        /// Warm-up lines × subscribers that were lost, censored, out of order or received again: the other counts of lines
-        /// are the cohort's.
+        /// Warm-up lines × subscribers that were lost, censored, out of order or received again. The other counts of
+        /// lines cover the cohort only.
         warm_up_defects_count: u64 ["count"] = |run| run.delivery.warm_up().defects();
-        /// What drove the WebSockets of wirelab's own server: `cursor` or `actor`; empty for other transports and servers.
+        /// What drove the WebSockets of wirelab's own server: `cursor` or `actor`; empty for other transports and
+        /// servers.
         engine: Option<String> [""] = |run| {
             if run.cell.transport.is_upgraded() { ours(run, |serve| text(serve.engine)) } else { None }
         };
@@ -278,7 +294,7 @@ impl Field for Twin {
 }
 
 impl RunRow {
-    /// Whether something may be claimed from the run.
+    /// Tells whether something may be claimed from the run.
     pub fn is_believed(&self) -> bool {
         match self.verdict {
             Verdict::Ok | Verdict::Unresolved => true,
@@ -286,12 +302,12 @@ impl RunRow {
         }
     }
 
-    /// How late the harness itself was, µs: the larger p99 of its sends and of its hiccups.
+    /// Returns the harness's own lateness, µs: the larger p99 of its sends and of its hiccups.
     pub fn lateness_us(&self) -> Option<f64> {
         self.send_lateness_us_p99.max(self.hiccup_us_p99).map(|us| us as f64)
     }
 
-    /// Lines × subscribers of the cohort that were lost, censored, out of order or received again.
+    /// Counts the lines × subscribers of the cohort that were lost, censored, out of order or received again.
     pub fn defects_count(&self) -> u64 {
         self.lost_count + self.censored_count + self.duplicated_count + self.out_of_order_count
     }
@@ -305,12 +321,12 @@ fn count(count: u64) -> Option<u64> {
     Some(count)
 }
 
-/// A number; one that is not finite becomes an empty cell.
+/// Wraps a number; one that is not finite becomes an empty cell.
 fn number(number: f64) -> Option<f64> {
     Some(number)
 }
 
-/// `part / whole`; an empty cell when there is nothing to divide by.
+/// Returns `part / whole`; an empty cell when there is nothing to divide by.
 fn ratio(part: f64, whole: f64) -> Option<f64> {
     Some(part / whole)
 }
@@ -327,7 +343,7 @@ fn delivery_us(run: &RunResult, quantile: f64) -> Option<u64> {
     delivery_quantile_us(run, &run.delivery.latency, quantile)
 }
 
-/// A value of a client that waits between its requests, as short polls do.
+/// Returns a value of a client that waits between its requests, as short polls do; `None` for other clients.
 fn short_poll<T>(run: &RunResult, of: impl FnOnce(&Polling) -> Option<T>) -> Option<T> {
     if run.cell.transport.waits() == Waits::Client { of(&run.cell.options.polling) } else { None }
 }
@@ -336,7 +352,7 @@ fn polls(run: &RunResult) -> bool {
     run.cell.transport.waits().is_poll()
 }
 
-/// A value that is known of wirelab's own server only: others were started by other programs.
+/// Returns a value that is known of wirelab's own server only; other programs start other servers.
 fn ours<T>(run: &RunResult, of: impl FnOnce(&ServeOptions) -> Option<T>) -> Option<T> {
     match run.cell.server {
         Server::Wirelab => of(&run.cell.serve),
@@ -344,8 +360,8 @@ fn ours<T>(run: &RunResult, of: impl FnOnce(&ServeOptions) -> Option<T>) -> Opti
     }
 }
 
-/// Lines × subscribers that arrived over the whole run: what traffic and cost are divided by, because they were
-/// counted over the whole run too.
+/// Counts the lines × subscribers that arrived over the whole run. Traffic and cost are divided by it, because they
+/// are counted over the whole run too.
 fn delivered(run: &RunResult) -> f64 {
     run.delivery.whole.delivered as f64
 }

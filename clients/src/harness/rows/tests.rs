@@ -14,7 +14,7 @@ use crate::harness::run_result::{Residual, TheoryVerdict};
 use crate::harness::series::SERIES;
 use crate::wire::Transport;
 
-/// The contract of the file, column by column.
+/// The columns of the file, in order: its contract.
 const RUNS_CSV: &str = "
     schema_version,plan,run_id,block,position,repetition,seed,transport,arm,is_aa,verdict,verdict_reasons,
     subscribers_count,deployments_count,line_rate_hz,line_process,payload_bytes,poll_interval_ms,poll_schedule,poll_phase,conditional,hold_ms,linger_ms,http_version,keep_alive,compression,heartbeat_ms,store,network,rtt_ms,jitter_ms,loss_ratio,link_kbit_s,fault,
@@ -187,7 +187,7 @@ fn an_engine_is_told_of_a_websocket_of_our_own_server_only() {
     assert!(RunRow::of(&run).engine.is_none());
 }
 
-/// What is written is read again as it was, whatever was measured.
+/// A row that is written is read again unchanged, whatever was measured.
 #[test]
 fn every_row_survives_its_file() {
     let mut results = example::result_set();
@@ -311,7 +311,7 @@ fn a_row_per_quantile_and_none_beyond_what_the_lines_allow() {
     assert_eq!(text, PERCENTILES);
 }
 
-/// The example's first run, as often as it takes, each a little slower than the one before.
+/// Repeats the example's first run; each is a little slower than the one before.
 fn repeated(runs_count: u32) -> ResultSet {
     let mut results = example::result_set();
     let run = results.runs.remove(0);
@@ -326,7 +326,7 @@ fn repeated(runs_count: u32) -> ResultSet {
     results
 }
 
-/// The cells of an interval in each run's row of the median append.
+/// Returns the cells of an interval in each run's row of the median append.
 fn ends(results: &ResultSet) -> Vec<(String, String)> {
     let rows = results.rows().percentiles.into_iter();
     let medians = rows.filter(|row| row.metric == "append" && row.quantile == 0.5);

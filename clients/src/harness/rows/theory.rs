@@ -9,29 +9,29 @@ row! {
     TheoryRow of "theory.csv" from (&RunResult, &Residual) {
         /// The run, as in `runs.csv`.
         run_id: String [""] = |(run, _)| run.cell.run_id.clone();
-        /// How lines reached the subscribers.
+        /// Transport by which lines reached the subscribers.
         transport: Transport [""] = |(run, _)| run.cell.transport;
         /// The arm, as in `runs.csv`.
         arm: String [""] = |(run, _)| run.cell.arm.clone().unwrap_or_default();
-        /// Which formula of `docs/theory.md`, such as `F1`.
+        /// Formula of `docs/theory.md`, such as `F1`.
         formula: String [""] = |(_, row)| row.formula.to_string();
-        /// What it predicts.
+        /// Quantity that the formula predicts.
         quantity: String [""] = |(_, row)| row.quantity.clone();
-        /// Of `predicted` and `measured`: us, ms, 1/s, ratio, count or bytes.
+        /// Unit of `predicted` and `measured`: us, ms, 1/s, ratio, count or bytes.
         unit: String [""] = |(_, row)| row.unit.to_string();
-        /// By the formula, from the calibration in `manifest.json`.
+        /// Value that the formula gives, from the calibration in `manifest.json`.
         predicted: Option<f64> ["unit"] = |(_, row)| Some(row.predicted);
-        /// By the run; empty where it could not say.
+        /// Value that the run measured; empty where it could not.
         measured: Option<f64> ["unit"] = |(_, row)| row.measured;
-        /// measured / predicted − 1.
+        /// Residual: measured / predicted − 1.
         residual_ratio: Option<f64> ["ratio"] = |(_, row)| row.residual_ratio();
-        /// What the residual may be: 5 %, three standard errors of so many lines, and what the calibration leaves open.
-        /// Empty where nothing is judged.
+        /// Largest residual that passes: 5 %, three standard errors for this number of lines, and what the
+        /// calibration leaves uncertain. Empty where nothing is judged.
         tolerance_ratio: Option<f64> ["ratio"] = |(_, row)| row.tolerance_ratio;
-        /// `pass`, `fail`, `assumption-broken`, or `reported`: not measured, too few lines (a tolerance above 50 %), or a
-        /// number for the reader.
+        /// `pass`, `fail`, `assumption-broken`, or `reported`: not measured, too few lines (a tolerance above 50 %),
+        /// or a number for information.
         verdict: TheoryVerdict [""] = |(_, row)| row.verdict;
-        /// What the run broke that the formula needs; such a row never fails.
+        /// Assumption of the formula that the run broke; such a row never fails.
         assumption_broken: String [""] = |(_, row)| row.assumption_broken.clone().unwrap_or_default();
     }
 }

@@ -8,19 +8,19 @@ use crate::wire::Transport;
 row! {
     /// One row of `timeseries.csv`: a value of a series at an instant.
     SeriesRow of "timeseries.csv" from (&RunResult, &SeriesPoint) {
-        /// The run, as in `runs.csv`.
+        /// Name of the run, as in `runs.csv`.
         run_id: String [""] = |(run, _)| run.cell.run_id.clone();
-        /// How lines reached the subscribers.
+        /// Transport by which lines reached the subscribers.
         transport: Transport [""] = |(run, _)| run.cell.transport;
         /// The arm, as in `runs.csv`.
         arm: String [""] = |(run, _)| run.cell.arm.clone().unwrap_or_default();
-        /// Since the first due time; the cohort begins when the warm-up ends.
+        /// Time since the first due time; the cohort begins when the warm-up ends.
         t_s: f64 ["s"] = |(_, point)| point.t_s;
-        /// The series, see above.
+        /// Name of the series, explained above.
         metric: String [""] = |(_, point)| point.metric.to_string();
-        /// The value, in the unit beside it.
+        /// Value of the series, in the unit of the column `unit`.
         value: f64 [""] = |(_, point)| point.value;
-        /// Its unit.
+        /// Unit of the value.
         unit: String [""] = |(_, point)| point.unit.to_string();
     }
 }

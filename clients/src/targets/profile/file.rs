@@ -1,6 +1,6 @@
 //! Profile files: the TOML form of a profile.
 //!
-//! Texts become templates, pointers and header names here; whatever is none is refused.
+//! Texts are parsed into templates, pointers and header names here; a text that is not valid is refused.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(super) fn parse(of: Refusals<'_>, text: &str) -> Result<Profile, ProfileErro
     file.resolve(of)
 }
 
-/// A profile before its texts are read.
+/// Profile before its texts are parsed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileProfile {
@@ -74,9 +74,9 @@ struct FileSubscribe {
     line: FileLine,
     #[serde(default)]
     resume: Vec<FileResume>,
-    // With `sse`.
+    // Key of `sse`.
     event: Option<String>,
-    // With `websocket`.
+    // Keys of `websocket`.
     protocol: Option<String>,
     send: Option<Vec<String>>,
     answers: Option<Vec<FileAnswer>>,
@@ -236,7 +236,8 @@ impl FileResume {
         } else if self.take.starts_with('/') {
             of.pointer(key, &self.take)?;
             if !is_json {
-                let must = "lines are no JSON without subscribe.line.text or subscribe.line.only".to_owned();
+                let must = "a pointer needs lines in JSON; set subscribe.line.text or subscribe.line.only"
+                    .to_owned();
                 return Err(of.refused(key, &self.take, must));
             }
             Take::Pointer(self.take.clone())
@@ -263,7 +264,7 @@ impl FileResume {
     }
 }
 
-/// Makes errors that name the profile.
+/// Factory of errors that name the profile.
 #[derive(Clone, Copy)]
 pub(super) struct Refusals<'a> {
     pub(super) profile: &'a str,
@@ -291,7 +292,7 @@ impl Refusals<'_> {
 
     fn header_name(self, key: &str, name: &str) -> Result<String, ProfileError> {
         let parsed = name.parse::<HeaderName>();
-        let must = "that is no header name".to_owned();
+        let must = "that is not a header name; use letters, digits and dashes".to_owned();
         parsed.map(|name| name.as_str().to_owned()).map_err(|_| self.refused(key, name, must))
     }
 
@@ -301,7 +302,7 @@ impl Refusals<'_> {
         if visible { Ok(()) } else { Err(self.refused(key, value, must)) }
     }
 
-    /// RFC 6901 §3: empty or `/…`, and `~` only before 0 or 1.
+    /// Checks a JSON pointer (RFC 6901 §3): empty or `/…`, and `~` only before 0 or 1.
     fn pointer(self, key: &str, pointer: &str) -> Result<(), ProfileError> {
         let escaped = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
         if (pointer.is_empty() || pointer.starts_with('/')) && escaped {
