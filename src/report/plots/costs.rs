@@ -55,7 +55,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         }
         Ok(())
     })?;
-    let caption = "The cost of each cell; shorter is better: processor time of the server per delivered line (µs), bytes per \
+    let caption = "The cost of each cell, shorter is better: processor time of the server per delivered line (µs), bytes per \
                    delivered line, and the server's anonymous memory (MiB). Bars are medians over runs from zero, the \
                    thin stroke is the 95 % interval (the range under six runs); do not use hatched bars: no valid run."
         .to_owned();

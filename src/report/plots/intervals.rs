@@ -70,13 +70,15 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
             "the bar is the range of the runs, since under six runs no 95 % interval exists"
         };
     let twin = if twin.is_some() {
-        " The row A/A is the same cell measured a second time in each block: a difference no larger than between these two is noise."
+        " The row A/A is the same cell measured a second time in each block: a difference no larger than \
+         between these two is noise."
     } else {
         ""
     };
     let caption = format!(
         "Delivery latency (due time → receipt) in ms; further left is faster. The dot is the median over runs of p50, the \
-         square below it of p99; {spread}; thin strokes are single runs. Where bars overlap, the runs cannot tell which is faster.{twin}"
+         square below it of p99; {spread}; thin strokes are single runs. Where bars overlap, the runs cannot tell \
+         which is faster.{twin}"
     );
     Ok(Some(Figure { section: Section::Latency, drawings: vec![svg], caption, remarks: Vec::new() }))
 }
