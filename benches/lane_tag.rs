@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
-use wirelab::context::Options;
+use wirelab::context::ServerOptions;
 use wirelab::deployments::Deployments;
 use wirelab::server;
 use wirelab::store::memory::MemoryStore;
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         runtime.expect("a runtime can be started").block_on(async {
             let store = Arc::new(MemoryStore::new(0));
             let deployments = Deployments::new(store, "data/recordings".into()).await;
-            let options = Options { workers: 1, ..Options::default() };
+            let options = ServerOptions { workers: 1, ..ServerOptions::default() };
             let deployments = deployments.expect("an empty store can be listed");
             let server = server::start(listener, deployments, options, stopping);
             server.expect("the server starts").await.expect("the server ends well");

@@ -24,7 +24,7 @@ use crate::metrics::{Caller, Metrics};
 
 /// The bounds of one server. Each is an option of `wirelab serve`, except `workers`.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ServerOptions {
     /// Largest number of open connections; a request on one more is answered 503.
     pub connections_max: usize,
     /// Silence on a stream after which the server sends a sign of life.
@@ -91,7 +91,7 @@ pub(crate) const POLL_ADVICE_MAX: Duration = Duration::from_secs(300);
 /// which would then come before any line.
 pub const LINGER_MAX: Duration = Duration::from_secs(10);
 
-impl Default for Options {
+impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             connections_max: 19_000,
@@ -118,7 +118,7 @@ pub struct Context {
     /// The counters behind `/metrics`.
     pub metrics: Arc<Metrics>,
     /// The bounds of this server.
-    pub options: Options,
+    pub options: ServerOptions,
     /// Permits for rooms: deployments that a WebSocket follows beside that of its path. There are as many permits as
     /// connections are allowed, so a server full of sockets can at most double the number of logs it follows.
     pub rooms: Arc<Semaphore>,

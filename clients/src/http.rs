@@ -26,7 +26,7 @@ use crate::gzip::Gunzip;
 use crate::http2;
 use crate::meter::{Meter, MeteredSocket};
 use crate::wire::{BODY_BYTES_MAX, Gap, Outcome, Problem};
-use crate::{Compression, Connections, HttpVersion, Options, ServerUrl, SubscribeError};
+use crate::{Compression, HttpVersion, Options, PollConnections, ServerUrl, SubscribeError};
 
 /// Longest time to open a TCP connection: three SYNs of a kernel that repeats after 1 and 3 s.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -38,7 +38,7 @@ const USER_AGENT_VALUE: &str = concat!("wirelab/", env!("CARGO_PKG_VERSION"));
 
 /// Error of a request or stream that ended before it was whole, with the reason.
 #[derive(Debug)]
-pub(crate) struct Cut(pub(crate) String);
+pub(crate) struct CutShort(pub(crate) String);
 
 /// An answer that was read whole.
 pub(crate) struct Answer {
@@ -57,7 +57,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    fn of(incoming: Incoming, headers: &HeaderMap) -> Result<Self, Cut> {
+    fn of(incoming: Incoming, headers: &HeaderMap) -> Result<Self, CutShort> {
         let coding = headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase());
         let gunzip = match coding.as_deref() {
             None | Some(b"identity") => None,
@@ -65,7 +65,7 @@ impl Body {
             Some(b"gzip" | b"x-gzip") => Some(Gunzip::new()),
             Some(other) => {
                 let other = String::from_utf8_lossy(other);
-                return Err(Cut(format!(
+                return Err(CutShort(format!(
                     "the server sent an answer encoded with {other}, which was not asked for"
                 )));
             }
@@ -144,7 +144,7 @@ pub(crate) struct Http {
     meter: Arc<Meter>,
     backoff: Backoff,
     version: HttpVersion,
-    connections: Connections,
+    connections: PollConnections,
     compression: Compression,
     connection: Option<Connection>,
 }
@@ -164,17 +164,17 @@ impl Http {
         path: &str,
         headers: &[(&str, String)],
         time_limit: Duration,
-    ) -> Result<Response<Body>, Cut> {
-        self.ask(path, headers, Connections::KeepAlive, time_limit).await
+    ) -> Result<Response<Body>, CutShort> {
+        self.ask(path, headers, PollConnections::KeepAlive, time_limit).await
     }
 
     async fn ask(
         &mut self,
         path: &str,
         headers: &[(&str, String)],
-        afterwards: Connections,
+        afterwards: PollConnections,
         time_limit: Duration,
-    ) -> Result<Response<Body>, Cut> {
+    ) -> Result<Response<Body>, CutShort> {
         let mut connection = match self.connection.take() {
             Some(connection) if connection.is_open() => connection,
             _ => self.connect().await?,
@@ -189,7 +189,7 @@ impl Http {
         };
         self.meter.opened();
         let (head, incoming) = response.into_parts();
-        let body = Body::of(incoming, &head.headers).map_err(|Cut(why)| self.cut(why))?;
+        let body = Body::of(incoming, &head.headers).map_err(|CutShort(why)| self.cut(why))?;
         self.connection = Some(connection);
         Ok(Response::from_parts(head, body))
     }
@@ -198,8 +198,8 @@ impl Http {
         &self,
         path: &str,
         headers: &[(&str, String)],
-        afterwards: Connections,
-    ) -> Result<Request<Empty<Bytes>>, Cut> {
+        afterwards: PollConnections,
+    ) -> Result<Request<Empty<Bytes>>, CutShort> {
         let authority = self.server.authority();
         let mut request = match self.version {
             // HTTP/1.1 sends the path alone, and the host in a header (RFC 9112 §3.2.1).
@@ -210,9 +210,11 @@ impl Http {
         request = request.header(USER_AGENT, USER_AGENT_VALUE);
         match (afterwards, self.version) {
             // The server then closes the connection too, after its answer (RFC 9112 §9.6).
-            (Connections::PerRequest, HttpVersion::Http1) => request = request.header(CONNECTION, "close"),
+            (PollConnections::PerRequest, HttpVersion::Http1) => {
+                request = request.header(CONNECTION, "close")
+            }
             // HTTP/2 has no such header (RFC 9113 §8.2.2): the client just closes the connection.
-            (Connections::PerRequest, HttpVersion::Http2) | (Connections::KeepAlive, _) => {}
+            (PollConnections::PerRequest, HttpVersion::Http2) | (PollConnections::KeepAlive, _) => {}
         }
         match self.compression {
             Compression::Gzip => request = request.header(ACCEPT_ENCODING, Compression::Gzip.name()),
@@ -221,7 +223,7 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        request.body(Empty::new()).map_err(|error| Cut(error.to_string()))
+        request.body(Empty::new()).map_err(|error| CutShort(error.to_string()))
     }
 
     /// Sends a GET and reads its whole answer, at most [`BODY_BYTES_MAX`]. Then keeps or closes the connection, as the
@@ -231,25 +233,25 @@ impl Http {
         path: &str,
         headers: &[(&str, String)],
         time_limit: Duration,
-    ) -> Result<Answer, Cut> {
+    ) -> Result<Answer, CutShort> {
         let deadline = tokio::time::Instant::now() + time_limit;
         let response = self.ask(path, headers, self.connections, time_limit).await?;
         let read = tokio::time::timeout_at(deadline, self.read_all(response)).await;
-        let answer =
-            read.unwrap_or_else(|_| Err(Cut(format!("the answer was not complete within {time_limit:?}"))));
+        let answer = read
+            .unwrap_or_else(|_| Err(CutShort(format!("the answer was not complete within {time_limit:?}"))));
         match (&answer, self.connections) {
-            (Ok(_), Connections::KeepAlive) => {}
-            (Ok(_), Connections::PerRequest) | (Err(_), _) => self.disconnect(),
+            (Ok(_), PollConnections::KeepAlive) => {}
+            (Ok(_), PollConnections::PerRequest) | (Err(_), _) => self.disconnect(),
         }
-        answer.inspect(|answer| self.meter.answered(answer.at)).map_err(|Cut(why)| self.cut(why))
+        answer.inspect(|answer| self.meter.answered(answer.at)).map_err(|CutShort(why)| self.cut(why))
     }
 
-    async fn read_all(&mut self, response: Response<Body>) -> Result<Answer, Cut> {
+    async fn read_all(&mut self, response: Response<Body>) -> Result<Answer, CutShort> {
         let (head, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
         while let Some((chunk, _)) = self.chunk(&mut incoming).await? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(Cut(format!("the answer has more than {BODY_BYTES_MAX} bytes")));
+                return Err(CutShort(format!("the answer has more than {BODY_BYTES_MAX} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
@@ -267,11 +269,11 @@ impl Http {
     }
 
     /// Returns the next piece of a body, decoded, and when it was read; `None` at its proper end. Cancel-safe.
-    pub(crate) async fn chunk(&mut self, body: &mut Body) -> Result<Option<(Bytes, Instant)>, Cut> {
+    pub(crate) async fn chunk(&mut self, body: &mut Body) -> Result<Option<(Bytes, Instant)>, CutShort> {
         let Some(connection) = &mut self.connection else {
-            return Err(Cut("the connection is gone".to_owned()));
+            return Err(CutShort("the connection is gone".to_owned()));
         };
-        let cut = |error: &dyn std::fmt::Display| Cut(format!("the body was cut: {error}"));
+        let cut = |error: &dyn std::fmt::Display| CutShort(format!("the body was cut: {error}"));
         let Body { incoming, gunzip } = body;
         loop {
             let frame = connection.drive(incoming.frame()).await.transpose().map_err(|error| cut(&error))?;
@@ -324,14 +326,14 @@ impl Http {
         Ok(())
     }
 
-    async fn connect(&mut self) -> Result<Connection, Cut> {
+    async fn connect(&mut self) -> Result<Connection, CutShort> {
         let connecting = MeteredSocket::connect(self.server.authority(), self.meter.clone());
         let socket = match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => return Err(Cut(format!("cannot connect: {error}"))),
-            Err(_) => return Err(Cut(format!("no connection within {CONNECT_TIMEOUT:?}"))),
+            Ok(Err(error)) => return Err(CutShort(format!("cannot connect: {error}"))),
+            Err(_) => return Err(CutShort(format!("no connection within {CONNECT_TIMEOUT:?}"))),
         };
-        let failed = |error: hyper::Error| Cut(error.to_string());
+        let failed = |error: hyper::Error| CutShort(error.to_string());
         let (sender, driver): (_, Driver) = match self.version {
             HttpVersion::Http1 => {
                 let (sender, driver) = http1::handshake(TokioIo::new(socket)).await.map_err(failed)?;
@@ -347,34 +349,34 @@ impl Http {
         Ok(Connection { sender, driver: Some(driver) })
     }
 
-    fn cut(&self, why: String) -> Cut {
+    fn cut(&self, why: String) -> CutShort {
         self.meter.count(Outcome::Error);
-        Cut(why)
+        CutShort(why)
     }
 }
 
 /// Meaning of an answer that brings no lines.
-pub(crate) enum Refusal {
+pub(crate) enum NoLines {
     /// Asking again would change nothing.
     Final(SubscribeError),
     /// Ask again, not before the advised time.
     Later { why: String, advised: Option<Duration> },
 }
 
-impl From<Cut> for Refusal {
-    fn from(Cut(why): Cut) -> Self {
+impl From<CutShort> for NoLines {
+    fn from(CutShort(why): CutShort) -> Self {
         Self::Later { why, advised: None }
     }
 }
 
-impl From<SubscribeError> for Refusal {
+impl From<SubscribeError> for NoLines {
     fn from(error: SubscribeError) -> Self {
         Self::Final(error)
     }
 }
 
 /// Counts a refusal and sorts it: overload, a late request and server errors pass, the others are final.
-pub(crate) fn refused(answer: &Answer, meter: &Meter) -> Refusal {
+pub(crate) fn refused(answer: &Answer, meter: &Meter) -> NoLines {
     let status = answer.status.as_u16();
     meter.count(Outcome::of_refusal(status));
     let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
@@ -382,9 +384,9 @@ pub(crate) fn refused(answer: &Answer, meter: &Meter) -> Refusal {
     if matches!(status, 408 | 429) || answer.status.is_server_error() {
         let seconds = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let why = problem.map_or_else(|| answer.status.to_string(), |problem| problem.detail);
-        return Refusal::Later { why, advised: seconds.map(Duration::from_secs) };
+        return NoLines::Later { why, advised: seconds.map(Duration::from_secs) };
     }
-    Refusal::Final(match problem {
+    NoLines::Final(match problem {
         Some(Problem { earliest: Some(earliest), latest: Some(latest), .. }) if status == 410 => {
             SubscribeError::Gap(Gap { earliest, latest })
         }

@@ -24,7 +24,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::api::Api;
 use crate::http::ANSWER_TIMEOUT;
-use crate::http::{Cut, Http, Refusal, refused};
+use crate::http::{CutShort, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, Position, Transport};
@@ -105,10 +105,10 @@ impl Ladder {
                     return Ok(());
                 }
                 Ok(answer) => match refused(&answer, &uncounted) {
-                    Refusal::Final(error) => return Err(error),
-                    Refusal::Later { why, advised } => (why, advised),
+                    NoLines::Final(error) => return Err(error),
+                    NoLines::Later { why, advised } => (why, advised),
                 },
-                Err(Cut(why)) => (why, None),
+                Err(CutShort(why)) => (why, None),
             };
             self.meter.failed(&why);
             http.back_off(&why, advised).await?;

@@ -50,7 +50,8 @@ use async_trait::async_trait;
 pub use crate::ladder::{Ladder, connect_ladder};
 use crate::meter::Meter;
 pub use crate::options::{
-    Adaptation, Compression, Condition, Connections, HttpVersion, Options, PollPhase, PollSchedule, Polling,
+    Adaptation, Compression, Condition, HttpVersion, Options, PollConnections, PollPhase, PollSchedule,
+    Polling,
 };
 use crate::traffic::Traffic;
 use crate::transports::{LongPoll, Ndjson, ShortPoll, Sse, Websocket};

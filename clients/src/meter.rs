@@ -43,7 +43,7 @@ pub struct Meter {
     /// Tasks that wait for the socket: a cut must wake them, since the kernel will not.
     reader: AtomicWaker,
     writer: AtomicWaker,
-    connections: Mutex<Connections>,
+    connections: Mutex<WatchedConnections>,
     /// Whether the next write begins a request.
     asking: AtomicBool,
     exchange: Mutex<Exchange>,
@@ -52,23 +52,23 @@ pub struct Meter {
 
 /// Connections that the kernel is asked about, and the sum of those that have ended.
 #[derive(Debug)]
-struct Connections {
-    open: Vec<Open>,
+struct WatchedConnections {
+    open: Vec<WatchedConnection>,
     /// Packets of the connections that have ended. `None`: one could not be read.
     ended: Option<Packets>,
 }
 
-impl Default for Connections {
+impl Default for WatchedConnections {
     fn default() -> Self {
         Self { open: Vec::new(), ended: Some(Packets::default()) }
     }
 }
 
 /// Descriptor of an open connection, valid as long as it is listed.
-type Open = RawFd;
+type WatchedConnection = RawFd;
 
 /// Returns what TCP did on one connection so far.
-fn packets_of(socket: Open) -> Option<(Packets, TcpInfo)> {
+fn packets_of(socket: WatchedConnection) -> Option<(Packets, TcpInfo)> {
     let info = os::tcp_info(socket)?;
     let packets = Packets {
         segments_up: info.segments_out,
@@ -86,7 +86,7 @@ fn packets_of(socket: Open) -> Option<(Packets, TcpInfo)> {
 /// Returns what TCP did on a connection that ends, of which `read_bytes` were read. The kernel counts the other side's
 /// FIN as a byte. Once both directions are closed it no longer says whether there was a FIN or a reset. Only then the
 /// bytes that were read decide about that one byte.
-fn last_packets_of(socket: Open, read_bytes: u64) -> Option<Packets> {
+fn last_packets_of(socket: WatchedConnection, read_bytes: u64) -> Option<Packets> {
     let (mut packets, info) = packets_of(socket)?;
     if info.is_closed && packets.bytes_down == read_bytes + 1 {
         packets.bytes_down = read_bytes;
@@ -130,7 +130,7 @@ impl Meter {
         self.connections().open.len() as u64
     }
 
-    fn connections(&self) -> MutexGuard<'_, Connections> {
+    fn connections(&self) -> MutexGuard<'_, WatchedConnections> {
         self.connections.lock().expect("no holder panics")
     }
 

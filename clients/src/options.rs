@@ -25,7 +25,7 @@ pub struct Options {
     /// refuses HTTP/2 for it: the two settings would measure the same.
     pub http: HttpVersion,
     /// Whether a poll's connection is kept or closed after its answer.
-    pub connections: Connections,
+    pub connections: PollConnections,
     /// How answers of polls and plain streams may be encoded. Frames of a WebSocket never are, so a plan refuses
     /// compression for it.
     pub compression: Compression,
@@ -44,7 +44,7 @@ impl Default for Options {
             hold: Duration::from_secs_f64(wire::WAIT_S_DEFAULT),
             turn: Duration::ZERO,
             http: HttpVersion::Http1,
-            connections: Connections::KeepAlive,
+            connections: PollConnections::KeepAlive,
             compression: Compression::Identity,
             reconnect_max: Duration::from_secs(30),
             first_wait: None,
@@ -152,7 +152,7 @@ pub enum HttpVersion {
 /// Use of a poll's connection after its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Connections {
+pub enum PollConnections {
     /// The connection is kept for the next poll.
     KeepAlive,
     /// The connection is closed: every poll pays for a handshake.
@@ -220,7 +220,7 @@ impl HttpVersion {
     }
 }
 
-impl Connections {
+impl PollConnections {
     /// Returns the name in plans and CSV files.
     pub const fn name(self) -> &'static str {
         match self {
@@ -250,7 +250,7 @@ macro_rules! shown_by_name {
     };
 }
 
-shown_by_name!(PollSchedule, PollPhase, Adaptation, Condition, HttpVersion, Connections, Compression);
+shown_by_name!(PollSchedule, PollPhase, Adaptation, Condition, HttpVersion, PollConnections, Compression);
 
 #[cfg(test)]
 mod tests {
@@ -272,7 +272,12 @@ mod tests {
         }
         same!(PollSchedule::Fixed, PollSchedule::Pause, PollPhase::Random, PollPhase::Aligned);
         same!(Condition::IfNoneMatch, Condition::Plain, HttpVersion::Http1, HttpVersion::Http2);
-        same!(Connections::KeepAlive, Connections::PerRequest, Compression::Identity, Compression::Gzip);
+        same!(
+            PollConnections::KeepAlive,
+            PollConnections::PerRequest,
+            Compression::Identity,
+            Compression::Gzip
+        );
         let interval_max = Duration::from_secs(60);
         same!(Adaptation::None, Adaptation::Idle { interval_max }, Adaptation::Server);
     }

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::http::ANSWER_TIMEOUT;
-use crate::http::{Answer, CONNECT_TIMEOUT, Refusal, refused};
+use crate::http::{Answer, CONNECT_TIMEOUT, NoLines, refused};
 use crate::meter::{Meter, MeteredSocket};
 use crate::wire::{BODY_BYTES_MAX, Outcome};
 
@@ -44,9 +44,9 @@ pub(crate) async fn upgrade(
 pub(crate) async fn opened(
     handshake: impl Future<Output = Result<WebSocketStream<MeteredSocket>, Error>>,
     meter: &Meter,
-) -> Result<WebSocketStream<MeteredSocket>, Refusal> {
+) -> Result<WebSocketStream<MeteredSocket>, NoLines> {
     let opened_before = meter.traffic().connections_opened;
-    let later = |why| Err(Refusal::Later { why, advised: None });
+    let later = |why| Err(NoLines::Later { why, advised: None });
     let failure = match timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, handshake).await {
         Ok(Ok(socket)) => {
             meter.count(Outcome::Data);

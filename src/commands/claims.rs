@@ -14,7 +14,7 @@ use crate::report::{self, File};
 use wirelab_clients::harness::plan_files;
 
 /// Prints the table of claims and writes it into the folder. The exit code is that of the runs.
-pub async fn run(arguments: cli::Claims) -> Result<Exit, Failure> {
+pub async fn run(arguments: cli::ClaimsArguments) -> Result<Exit, Failure> {
     if let Some(folder) = &arguments.from {
         let claims = judge(folder)?;
         tell(&claims, folder)?;

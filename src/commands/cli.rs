@@ -33,25 +33,25 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Measure transports by a plan or by options; print a table and write CSV files.
-    Run(Run),
+    Run(RunArguments),
     /// Serve deployment logs over every transport.
-    Serve(Serve),
+    Serve(ServeArguments),
     /// Stream a command's output, or stdin, into a deployment while still showing it.
-    Publish(Publish),
+    Publish(PublishArguments),
     /// Follow a deployment in the terminal.
-    Tail(Tail),
+    Tail(TailArguments),
     /// Follow a deployment with many subscribers and print what they see.
-    Crowd(Crowd),
+    Crowd(CrowdArguments),
     /// Record a command's output with its timing, for replays.
-    Record(Record),
+    Record(RecordArguments),
     /// Make the report of a results folder again.
-    Report(Report),
+    Report(ReportArguments),
     /// Print what changed between two results folders, beyond the noise.
-    Compare(Compare),
+    Compare(CompareArguments),
     /// Test common claims about polling, SSE and WebSocket by measurement.
-    Claims(Claims),
+    Claims(ClaimsArguments),
     /// List the plans with their questions.
-    Plans(Plans),
+    Plans(PlansArguments),
     /// Print the meaning of every column (results/README.md).
     Dictionary,
     /// Print the completions of a shell.
@@ -75,13 +75,13 @@ theory (docs/theory.md explains the rows of theory.csv); 5 a run is invalid; 6 t
 /// Arguments of `wirelab run`.
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXIT_CODES)]
-pub struct Run {
+pub struct RunArguments {
     /// Plan to run: a name in data/plans, or the path of a TOML file.
     #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
     pub plan: Option<String>,
     /// Size of the plan: as it is written, or short by its table `smoke`, to see that it works.
     #[arg(long, default_value = "full")]
-    pub size: Size,
+    pub size: SizeArgument,
     /// Continue an interrupted experiment; give the folder that it wrote.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
     pub resume: Option<PathBuf>,
@@ -151,7 +151,7 @@ pub enum Store {
 
 /// Size of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Size {
+pub enum SizeArgument {
     /// The short form of the plan, which takes seconds.
     Smoke,
     /// The plan as it is written, for figures to rely on.
@@ -160,7 +160,7 @@ pub enum Size {
 
 /// Arguments of `wirelab serve`.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub struct ServeArguments {
     /// Address to listen on; port 0 chooses a free port.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub bind: SocketAddr,
@@ -231,7 +231,7 @@ pub struct Serve {
 
 /// Arguments of `wirelab publish`.
 #[derive(Debug, Args)]
-pub struct Publish {
+pub struct PublishArguments {
     /// Id of a deployment, or a name: the newest running deployment of that name, else a new one.
     #[arg(long, value_name = "NAME")]
     pub deployment: String,
@@ -248,7 +248,7 @@ pub struct Publish {
 
 /// Arguments of `wirelab tail`.
 #[derive(Debug, Args)]
-pub struct Tail {
+pub struct TailArguments {
     /// Id, name or URL of a deployment.
     pub deployment: String,
     /// URL of the server, unless the deployment is given by its URL.
@@ -275,7 +275,7 @@ server failed, or a subscriber gave up.";
 /// Arguments of `wirelab crowd`.
 #[derive(Debug, Args)]
 #[command(after_help = CROWD_FIGURES)]
-pub struct Crowd {
+pub struct CrowdArguments {
     /// Id of a deployment, or a name: the newest deployment of that name.
     #[arg(long, value_name = "NAME")]
     pub deployment: String,
@@ -298,7 +298,7 @@ pub struct Crowd {
 
 /// Arguments of `wirelab record`.
 #[derive(Debug, Args)]
-pub struct Record {
+pub struct RecordArguments {
     /// Name of the recording.
     #[arg(long)]
     pub name: String,
@@ -318,7 +318,7 @@ pub struct Record {
 
 /// Arguments of `wirelab report`.
 #[derive(Debug, Args)]
-pub struct Report {
+pub struct ReportArguments {
     /// Results folder, such as results/PLAN/UTC-COMMIT, which `run` prints at its end.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
@@ -354,7 +354,7 @@ by more than that.";
 /// Arguments of `wirelab compare`.
 #[derive(Debug, Args)]
 #[command(after_help = COMPARE_RULES)]
-pub struct Compare {
+pub struct CompareArguments {
     /// Results folder of the state before.
     #[arg(value_name = "RUN_A")]
     pub run_a: PathBuf,
@@ -390,14 +390,14 @@ Exit codes: those of `wirelab run`, whatever the verdicts on the claims are.";
 /// Arguments of `wirelab claims`.
 #[derive(Debug, Args)]
 #[command(after_help = CLAIMS_RULES)]
-pub struct Claims {
+pub struct ClaimsArguments {
     /// Judge this results folder again without running the plan.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["size", "results", "data"])]
     pub from: Option<PathBuf>,
     /// Size of the plan: as it is written, or short, to see that it works. The short form has too few runs for most
     /// claims.
     #[arg(long, default_value = "full")]
-    pub size: Size,
+    pub size: SizeArgument,
     /// Folder with plans, recordings and deployments.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,
@@ -408,7 +408,7 @@ pub struct Claims {
 
 /// Arguments of `wirelab plans`.
 #[derive(Debug, Args)]
-pub struct Plans {
+pub struct PlansArguments {
     /// Folder with plans.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,

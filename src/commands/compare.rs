@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::{Exit, Failure, remark, results_folder, say};
-use crate::commands::cli::{Compare, CompareFormat};
+use crate::commands::cli::{CompareArguments, CompareFormat};
 use crate::report::changes::{Changes, Format};
 use crate::report::{self, File};
 
 /// Prints what changed. The exit code says whether a figure got worse by more than is tolerated.
-pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
+pub fn run(arguments: &CompareArguments) -> Result<Exit, Failure> {
     let (a, b) = (files(&arguments.run_a)?, files(&arguments.run_b)?);
     let (name_a, name_b) = (arguments.run_a.display().to_string(), arguments.run_b.display().to_string());
     let changes = Changes::between((&name_a, &a), (&name_b, &b)).map_err(Failure::usage)?;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::crowd::{Crowd, Figures};
+use wirelab_clients::harness::crowd::{Figures, RunningCrowd};
 use wirelab_clients::wire::Position;
 use wirelab_clients::{Options, Polling, ServerUrl, SubscribeError, Target, connect, os};
 
-use super::{Exit, Failure, Reader, StdinEnd, Stop, say};
+use super::{Exit, Failure, StdinEnd, StdoutReader, StopRequest, say};
 use crate::commands::cli;
 
 /// Time between two lines of figures.
@@ -18,8 +18,8 @@ const OTHER_DESCRIPTORS: u64 = 64;
 
 /// Prints figures until the log is over or deleted, all subscribers have given up, or the command is told to stop. The
 /// exit code says whether every line arrived once.
-pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
-    let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
+pub async fn run(arguments: cli::CrowdArguments) -> Result<Exit, Failure> {
+    let mut stop = StopRequest::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
     let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
     check_descriptors(arguments.subscribers)?;
     let mut api = Api::new(server.clone());
@@ -44,7 +44,7 @@ pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
     let target = Target { server, deployment: deployment.id, from: Position::After(deployment.next) };
     let options = Options { polling: Polling::every(arguments.poll_interval), ..Options::default() };
     let transport = arguments.transport;
-    let mut crowd = Crowd::start(arguments.subscribers, after, move |meter| {
+    let mut crowd = RunningCrowd::start(arguments.subscribers, after, move |meter| {
         connect(transport, target.clone(), &options, meter)
     });
 
@@ -55,7 +55,7 @@ pub async fn run(arguments: cli::Crowd) -> Result<Exit, Failure> {
             () = crowd.ended() => break,
             () = stop.asked() => break,
             _ = ticks.tick() => {
-                if tell(&crowd.figures())? == Reader::Gone {
+                if tell(&crowd.figures())? == StdoutReader::Gone {
                     break;
                 }
             }
@@ -96,7 +96,7 @@ fn check_descriptors(subscribers: u32) -> Result<(), Failure> {
     }
 }
 
-fn tell(figures: &Figures) -> Result<Reader, Failure> {
+fn tell(figures: &Figures) -> Result<StdoutReader, Failure> {
     let json = serde_json::to_string(figures).map_err(Failure::environment)?;
     say(&(json + "\n"))
 }

@@ -151,12 +151,12 @@ impl StdinEnd {
 }
 
 /// Catches a request to stop, by a signal or by the end of stdin, from the moment it is made.
-pub(crate) struct Stop {
+pub(crate) struct StopRequest {
     interrupts: Interrupts,
     stdin_ended: CancellationToken,
 }
 
-impl Stop {
+impl StopRequest {
     /// Starts to listen. Must be called inside a tokio runtime.
     pub(crate) fn listen(stdin: StdinEnd) -> Self {
         let stdin_ended = CancellationToken::new();
@@ -187,18 +187,18 @@ impl Stop {
 
 /// Whether stdout is still read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reader {
+pub(crate) enum StdoutReader {
     There,
     /// The reader has closed the pipe, as `… | head` does, which is not a failure.
     Gone,
 }
 
 /// Prints a text on stdout.
-pub(crate) fn say(text: &str) -> Result<Reader, Failure> {
+pub(crate) fn say(text: &str) -> Result<StdoutReader, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(Reader::There),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Ok(()) => Ok(StdoutReader::There),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(StdoutReader::Gone),
         Err(error) => Err(Failure::environment(format!("cannot write to stdout: {error}"))),
     }
 }

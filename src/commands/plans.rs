@@ -7,11 +7,11 @@ use wirelab_clients::harness::dictionary::data_dictionary;
 use wirelab_clients::harness::plan::{Plan, Size};
 
 use super::{Exit, Failure, say};
-use crate::commands::cli::Plans;
+use crate::commands::cli::PlansArguments;
 use wirelab_clients::harness::plan_files;
 
 /// Prints each plan with its question and how long it takes.
-pub fn run(arguments: &Plans) -> Result<Exit, Failure> {
+pub fn run(arguments: &PlansArguments) -> Result<Exit, Failure> {
     for (name, path) in plan_files::all(&arguments.data).map_err(Failure::usage)? {
         let plan = plan_files::read(&name, &path, Size::Full, &arguments.data).map_err(Failure::usage)?;
         let full = duration(&plan, &arguments.data)?;

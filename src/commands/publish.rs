@@ -11,7 +11,7 @@ use wirelab_clients::api::{Api, ApiError};
 use wirelab_clients::wire::{BODY_BYTES_MAX, DeploymentId, NewLine, Status};
 
 use super::{Exit, Failure, Interrupts, ended_as, remark};
-use crate::commands::cli::Publish;
+use crate::commands::cli::PublishArguments;
 use crate::commands::command_output::{CommandOutput, OutputLine, Repairs};
 
 /// Lines per append when they come faster than the server accepts them.
@@ -24,7 +24,7 @@ const RETRIES: u32 = 60;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Publishes until the command or stdin ends. Then finishes the deployment, unless it is to stay open.
-pub async fn run(arguments: Publish) -> Result<Exit, Failure> {
+pub async fn run(arguments: PublishArguments) -> Result<Exit, Failure> {
     let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
     let mut api = Api::new(server);
     let found = api.find_running(&arguments.deployment).await.map_err(failure)?;

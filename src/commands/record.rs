@@ -8,11 +8,11 @@ use wirelab_clients::recording::{RecordedEnd, RecordingWriter, path_in};
 use wirelab_clients::wire::Status;
 
 use super::{Exit, Failure, Interrupts, ended_as, remark};
-use crate::commands::cli::Record;
+use crate::commands::cli::RecordArguments;
 use crate::commands::command_output::{CommandOutput, Repairs};
 
 /// Runs the command, shows what it prints, records it, and exits with the command's code.
-pub async fn run(arguments: Record) -> Result<Exit, Failure> {
+pub async fn run(arguments: RecordArguments) -> Result<Exit, Failure> {
     let path = path_in(&arguments.recordings, &arguments.name).map_err(Failure::usage)?;
     let shown = path.display();
     if path.exists() && !arguments.force {

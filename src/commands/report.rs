@@ -1,11 +1,11 @@
 //! `wirelab report`: makes the report again from the files of a results folder alone.
 
 use super::{Exit, Failure, results_folder, say};
-use crate::commands::cli::{Report, ReportFormat};
+use crate::commands::cli::{ReportArguments, ReportFormat};
 use crate::report::{self, File, Folder, TextFormat};
 
 /// Writes the page or the percentile texts into the folder, and prints their paths; other formats go to stdout.
-pub fn run(arguments: &Report) -> Result<Exit, Failure> {
+pub fn run(arguments: &ReportArguments) -> Result<Exit, Failure> {
     let text = |format| {
         let bytes =
             report::report(&folder(arguments)?, format).map_err(|error| refused(arguments, &error))?;
@@ -32,23 +32,23 @@ pub fn run(arguments: &Report) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn refused(arguments: &Report, what: &dyn std::fmt::Display) -> Failure {
+fn refused(arguments: &ReportArguments, what: &dyn std::fmt::Display) -> Failure {
     Failure::usage(format!("{}: {what}", arguments.folder.display()))
 }
 
-fn files(arguments: &Report, wanted: fn(&str) -> bool) -> Result<Vec<File>, Failure> {
+fn files(arguments: &ReportArguments, wanted: fn(&str) -> bool) -> Result<Vec<File>, Failure> {
     results_folder::read(&arguments.folder, &[report::HDR_FOLDER], wanted).map_err(|error| {
         Failure::usage(format!("{error}; name a folder that `wirelab run` wrote, such as results/sample"))
     })
 }
 
-fn folder(arguments: &Report) -> Result<Folder, Failure> {
+fn folder(arguments: &ReportArguments) -> Result<Folder, Failure> {
     let files = files(arguments, report::is_source)?;
     Folder::read(&files).map_err(|error| refused(arguments, &error))
 }
 
 /// Writes the files and prints their paths, one per line.
-fn write(arguments: &Report, files: &[File]) -> Result<(), Failure> {
+fn write(arguments: &ReportArguments, files: &[File]) -> Result<(), Failure> {
     results_folder::write(&arguments.folder, files)
         .map_err(|error| Failure::environment(format!("{error}; make the folder writable, or copy it")))?;
     let paths = files.iter().map(|file| format!("{}\n", arguments.folder.join(&file.path).display()));

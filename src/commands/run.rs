@@ -19,15 +19,15 @@ use wirelab_clients::harness::run_error::RunError;
 use wirelab_clients::harness::{theory, thresholds};
 use wirelab_clients::os;
 
-use super::{Exit, Failure, StdinEnd, Stop, remark};
-use crate::commands::cli::{ProgressFormat, Run};
+use super::{Exit, Failure, StdinEnd, StopRequest, remark};
+use crate::commands::cli::{ProgressFormat, RunArguments};
 use experiment::Experiment;
 use progress::Shown;
 
 /// Makes the runs, prints the table and the path of the files. The exit code says whether every line arrived.
-pub async fn run(arguments: Run) -> Result<Exit, Failure> {
+pub async fn run(arguments: RunArguments) -> Result<Exit, Failure> {
     // First of all: stdin may have ended already.
-    let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
+    let mut stop = StopRequest::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
     let progress = arguments.progress;
     let begun = tokio::select! {
         begun = begin(arguments) => begun.map(Some),
@@ -51,7 +51,7 @@ pub async fn run(arguments: Run) -> Result<Exit, Failure> {
 }
 
 /// Begins a new experiment or continues an old one, as the arguments ask.
-async fn begin(arguments: Run) -> Result<Experiment, Failure> {
+async fn begin(arguments: RunArguments) -> Result<Experiment, Failure> {
     // The limit is raised before the machine is described: a continued experiment compares its limits with those at its
     // start.
     os::raise_open_files();
@@ -79,7 +79,7 @@ pub(super) async fn measure_plan(
     check_descriptors(&plan)?;
     let cells = possible(plan.cells()).await?;
     let mut experiment = Experiment::begin(plan, cells, data, results)?;
-    let mut stop = Stop::listen(StdinEnd::Ignored);
+    let mut stop = StopRequest::listen(StdinEnd::Ignored);
     let ended = measure(&mut experiment, ProgressFormat::Bar, &mut stop).await;
     let kept = |_: &Failure| remark(&format!("what was measured is in {}", experiment.folder.display()));
     let exit = ended.inspect_err(kept)?;
@@ -91,7 +91,7 @@ pub(super) async fn measure_plan(
 async fn measure(
     experiment: &mut Experiment,
     progress: ProgressFormat,
-    stop: &mut Stop,
+    stop: &mut StopRequest,
 ) -> Result<Exit, Failure> {
     let ended = make_runs(experiment, progress, stop).await;
     let page = experiment.write_page();
@@ -103,7 +103,7 @@ async fn measure(
 async fn make_runs(
     experiment: &mut Experiment,
     progress: ProgressFormat,
-    stop: &mut Stop,
+    stop: &mut StopRequest,
 ) -> Result<Exit, Failure> {
     let program = std::env::current_exe().map_err(Failure::environment)?;
     let name = experiment.results.plan.name.clone();

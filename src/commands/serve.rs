@@ -9,10 +9,10 @@ use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::os;
 
-use super::{Exit, Failure, StdinEnd, Stop, remark, say};
-use crate::commands::cli::{self, Serve};
+use super::{Exit, Failure, StdinEnd, StopRequest, remark, say};
+use crate::commands::cli::{self, ServeArguments};
 use crate::context::Lab;
-use crate::context::Options;
+use crate::context::ServerOptions;
 use crate::deployments::Deployments;
 use crate::server;
 use crate::store::disk::DiskStore;
@@ -29,8 +29,8 @@ const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
 const OTHER_DESCRIPTORS: u64 = 512;
 
 /// Serves until Ctrl-C, SIGTERM or, with `--stop-at-stdin-end`, the end of stdin.
-pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
-    let mut options = Options {
+pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
+    let mut options = ServerOptions {
         connections_max: arguments.connections_max,
         heartbeat: arguments.heartbeat,
         hold_max: arguments.hold_max,
@@ -46,7 +46,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
             data: arguments.lab_data,
             ..Lab::default()
         }),
-        ..Options::default()
+        ..ServerOptions::default()
     };
     if !arguments.transports.is_empty() {
         // Transports keep their fixed order, each once.
@@ -97,7 +97,7 @@ pub async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let server =
         server::start(listener, deployments, options, shutdown.clone()).map_err(Failure::environment)?;
     say(&format!("listening on http://{address}\n"))?;
-    let mut stop = Stop::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
+    let mut stop = StopRequest::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
     tokio::spawn(async move {
         stop.asked().await;
         shutdown.cancel();

@@ -5,11 +5,11 @@ use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{DeploymentId, Position, Status};
 use wirelab_clients::{Options, Polling, ServerUrl, Target, connect};
 
-use super::{Exit, Failure, Interrupts, Reader, remark, say};
-use crate::commands::cli::Tail;
+use super::{Exit, Failure, Interrupts, StdoutReader, remark, say};
+use crate::commands::cli::TailArguments;
 
 /// Prints lines until the deployment ends. Exits with 0 if it succeeded and with 1 otherwise.
-pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
+pub async fn run(arguments: TailArguments) -> Result<Exit, Failure> {
     let (server, name) = located(&arguments)?;
     let server: ServerUrl = server.parse().map_err(Failure::usage)?;
     let mut api = Api::new(server.clone());
@@ -42,7 +42,7 @@ pub async fn run(arguments: Tail) -> Result<Exit, Failure> {
         };
         drop(next);
         let texts = received.batch.lines.iter().flat_map(|line| [line.line.text.as_str(), "\n"]);
-        if say(&texts.collect::<String>())? == Reader::Gone {
+        if say(&texts.collect::<String>())? == StdoutReader::Gone {
             return Ok(Exit::Ok);
         }
         if received.batch.finished {
@@ -59,7 +59,7 @@ async fn status(api: &mut Api, id: &DeploymentId) -> Result<Exit, Failure> {
 }
 
 /// Returns server and deployment, from a URL such as `http://host:port/api/deployments/01k3…` or from the two options.
-fn located(arguments: &Tail) -> Result<(String, String), Failure> {
+fn located(arguments: &TailArguments) -> Result<(String, String), Failure> {
     let given = &arguments.deployment;
     let Some(rest) = given.strip_prefix("http://") else {
         return Ok((arguments.server.clone(), given.clone()));

@@ -7,7 +7,7 @@
 
 use wirelab_clients::harness::rows::{RunRow, Twin};
 use wirelab_clients::harness::statistics::{
-    Contrast, Interval, Runs, contrast_interval, contrast_of, median, median_interval, paired_by_block,
+    Contrast, Interval, TwoGroups, contrast_interval, contrast_of, median, median_interval, paired_by_block,
 };
 use wirelab_clients::wire::Transport;
 
@@ -24,14 +24,14 @@ pub(super) struct Group<'a> {
     /// All runs, in the order of blocks.
     pub(super) runs: Vec<&'a RunRow>,
     /// Figures over the valid runs, by [`Figure::index`].
-    summaries: Vec<Option<Summary>>,
+    summaries: Vec<Option<GroupFigure>>,
     /// Figures over all runs, where none is valid. Plots show them with a mark; nothing else uses them.
-    doubted: Vec<Option<Summary>>,
+    doubted: Vec<Option<GroupFigure>>,
 }
 
 /// Figure of a group.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Summary {
+pub(super) struct GroupFigure {
     /// Values, one per valid run, in the order of blocks.
     pub(super) values: Vec<f64>,
     /// Block of each value.
@@ -53,7 +53,7 @@ pub(super) struct Aggregate<'a> {
     pub(super) pair: Option<(usize, Group<'a>)>,
 }
 
-impl Summary {
+impl GroupFigure {
     /// Returns the summary of these values; `None` if there are none.
     fn of(values: Vec<f64>, blocks: Vec<u32>, seed: u64, origin: Origin) -> Option<Self> {
         let median = median(&values)?;
@@ -83,8 +83,8 @@ impl Summary {
         };
         let pairs = paired_by_block(&with_blocks(self), &with_blocks(other));
         let runs = match &pairs {
-            Some(pairs) => Runs::Paired(pairs),
-            None => Runs::Apart(&self.values, &other.values),
+            Some(pairs) => TwoGroups::Paired(pairs),
+            None => TwoGroups::Apart(&self.values, &other.values),
         };
         // A ratio has an interval only if both sides have one.
         let has_intervals = self.interval.is_some() && other.interval.is_some();
@@ -102,13 +102,13 @@ impl<'a> Group<'a> {
     }
 
     /// Returns the figure over the valid runs. `None` where there are none, or where one of them lacks it.
-    pub(super) fn summary(&self, figure: Figure) -> Option<&Summary> {
+    pub(super) fn summary(&self, figure: Figure) -> Option<&GroupFigure> {
         self.summaries[figure.index()].as_ref()
     }
 
     /// Returns the figure as a plot may show it. A group without a valid run shows its invalid ones, which the plot
     /// must mark.
-    pub(super) fn shown(&self, figure: Figure) -> Option<&Summary> {
+    pub(super) fn shown(&self, figure: Figure) -> Option<&GroupFigure> {
         let doubted = || self.doubted.get(figure.index()).and_then(Option::as_ref);
         self.summary(figure).or_else(doubted)
     }
@@ -135,11 +135,11 @@ impl<'a> Group<'a> {
 }
 
 /// Returns every figure that all of these runs have.
-fn summaries_of(runs: &[&RunRow], seed: u64) -> Vec<Option<Summary>> {
+fn summaries_of(runs: &[&RunRow], seed: u64) -> Vec<Option<GroupFigure>> {
     let summary = |figure: Figure| {
         let values = runs.iter().map(|run| figure.of(run)).collect::<Option<Vec<_>>>()?;
         let blocks = runs.iter().map(|run| run.block).collect();
-        Summary::of(values, blocks, seed, figure.origin())
+        GroupFigure::of(values, blocks, seed, figure.origin())
     };
     Figure::ALL.into_iter().map(summary).collect()
 }
@@ -199,7 +199,7 @@ impl<'a> Aggregate<'a> {
     }
 
     /// Returns the groups that have this figure, least first.
-    pub(super) fn ranked(&self, figure: Figure) -> Vec<(&Group<'a>, &Summary)> {
+    pub(super) fn ranked(&self, figure: Figure) -> Vec<(&Group<'a>, &GroupFigure)> {
         let mut ranked: Vec<_> =
             self.groups.iter().filter_map(|group| Some((group, group.summary(figure)?))).collect();
         ranked.sort_by(|a, b| a.1.median.total_cmp(&b.1.median));
@@ -223,23 +223,23 @@ fn label((transport, arm, _): Key) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::synthetic::{self, Cell};
+    use crate::report::synthetic::{self, MadeUp};
 
-    fn folder(cells: &[Cell]) -> Folder {
+    fn folder(cells: &[MadeUp]) -> Folder {
         synthetic::folder(cells, 1)
     }
 
     #[test]
     fn groups_come_by_transport_then_by_number_then_by_name() {
         let poll = |arm: &str, interval: u32| {
-            Cell::of("short-poll", 1.0, 1).arm(arm).with("poll_interval_ms", interval)
+            MadeUp::of("short-poll", 1.0, 1).arm(arm).with("poll_interval_ms", interval)
         };
         let cells = [
-            Cell::of("websocket", 1.0, 1),
+            MadeUp::of("websocket", 1.0, 1),
             poll("slow", 1_000),
             poll("fast", 200),
             poll("also-fast", 200),
-            Cell::of("long-poll", 1.0, 1),
+            MadeUp::of("long-poll", 1.0, 1),
         ];
         let folder = folder(&cells);
         let aggregate = Aggregate::of(&folder);
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_median_is_that_of_the_runs_that_are_believed() {
-        let mut cell = Cell { noise_ratio: 0.0, ..Cell::of("sse", 5.0, 3) };
+        let mut cell = MadeUp { noise_ratio: 0.0, ..MadeUp::of("sse", 5.0, 3) };
         cell.verdicts[1] = "invalid";
         let folder = folder(&[cell]);
         let aggregate = Aggregate::of(&folder);
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn one_number_in_every_run_has_no_interval() {
         let column = Figure::MemoryPerConnection.name();
-        let folder = folder(&[Cell::of("sse", 5.0, 6).with(column, 2_048)]);
+        let folder = folder(&[MadeUp::of("sse", 5.0, 6).with(column, 2_048)]);
         let aggregate = Aggregate::of(&folder);
         let summary = |figure| aggregate.groups[0].summary(figure).unwrap();
         let slope = summary(Figure::MemoryPerConnection);
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn only_a_plot_shows_a_group_that_is_not_believed() {
-        let folder = folder(&[Cell { verdicts: vec!["invalid"; 2], ..Cell::of("sse", 5.0, 0) }]);
+        let folder = folder(&[MadeUp { verdicts: vec!["invalid"; 2], ..MadeUp::of("sse", 5.0, 0) }]);
         let aggregate = Aggregate::of(&folder);
         let group = &aggregate.groups[0];
         assert!(group.summary(Figure::LatencyP50).is_none() && group.shown(Figure::LatencyP50).is_some());
@@ -289,8 +289,8 @@ mod tests {
 
     #[test]
     fn the_pair_of_equal_cells_is_no_rival_and_shows_the_noise() {
-        let cell = |p50_ms, is_aa| Cell { is_aa, noise_ratio: 0.0, ..Cell::of("sse", p50_ms, 6) };
-        let paired = folder(&[cell(10.0, false), cell(11.0, true), Cell::of("ndjson", 3.0, 6)]);
+        let cell = |p50_ms, is_aa| MadeUp { is_aa, noise_ratio: 0.0, ..MadeUp::of("sse", p50_ms, 6) };
+        let paired = folder(&[cell(10.0, false), cell(11.0, true), MadeUp::of("ndjson", 3.0, 6)]);
         let aggregate = Aggregate::of(&paired);
         assert_eq!(aggregate.groups.len(), 2);
         assert_eq!(
@@ -299,7 +299,7 @@ mod tests {
         );
         assert!((aggregate.noise_ratio(Figure::LatencyP50) - 0.1).abs() < 1e-9);
         // Without its other half it is a cell like any other.
-        let alone = folder(&[cell(11.0, true), Cell::of("ndjson", 3.0, 6)]);
+        let alone = folder(&[cell(11.0, true), MadeUp::of("ndjson", 3.0, 6)]);
         let aggregate = Aggregate::of(&alone);
         assert_eq!((aggregate.groups.len(), aggregate.pair.is_none()), (2, true));
     }

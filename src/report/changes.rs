@@ -16,7 +16,8 @@ use serde_json::Value;
 use wirelab_clients::harness::results::Manifest;
 use wirelab_clients::harness::rows::{RunRow, Twin};
 use wirelab_clients::harness::statistics::{
-    Contrast, Interval, RUNS_MIN, Runs, contrast_interval, contrast_of, median, noise_floor, paired_by_block,
+    Contrast, Interval, RUNS_MIN, TwoGroups, contrast_interval, contrast_of, median, noise_floor,
+    paired_by_block,
 };
 use wirelab_clients::wire::Transport;
 
@@ -177,7 +178,7 @@ impl Changes {
     /// Compares the files of two folders, each given with the folder's name.
     pub fn between(a: (&str, &[File]), b: (&str, &[File])) -> Result<Self, ReportError> {
         let read = |(name, files): (&str, &[File])| match Folder::read(files) {
-            Ok(folder) => Ok(Experiment { folder }),
+            Ok(folder) => Ok(ComparedFolder { folder }),
             Err(error) => Err(ReportError::Compared { folder: name.to_owned(), error }),
         };
         let (first, second) = (read(a)?, read(b)?);
@@ -223,12 +224,12 @@ impl Changes {
 
 /// Transport and arm that the runs of a group share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
+struct ComparedGroup {
     transport: Transport,
     arm: String,
 }
 
-impl Group {
+impl ComparedGroup {
     fn of(run: &RunRow) -> Self {
         Self { transport: run.transport, arm: run.arm.clone() }
     }
@@ -238,60 +239,61 @@ fn name(transport: Transport, arm: &str) -> String {
     if arm.is_empty() { transport.to_string() } else { format!("{transport}/{arm}") }
 }
 
-fn names<'a>(groups: impl IntoIterator<Item = &'a Group>) -> Vec<String> {
+fn names<'a>(groups: impl IntoIterator<Item = &'a ComparedGroup>) -> Vec<String> {
     groups.into_iter().map(|group| name(group.transport, &group.arm)).collect()
 }
 
-fn named(groups: &BTreeSet<Group>) -> String {
+fn named(groups: &BTreeSet<ComparedGroup>) -> String {
     if groups.is_empty() { "no run".to_owned() } else { names(groups).join(", ") }
 }
 
 /// Folder that is compared, with its runs in groups.
-struct Experiment {
+struct ComparedFolder {
     folder: Folder,
 }
 
-impl Experiment {
-    fn groups(&self) -> BTreeSet<Group> {
-        self.folder.rows.runs.iter().map(Group::of).collect()
+impl ComparedFolder {
+    fn groups(&self) -> BTreeSet<ComparedGroup> {
+        self.folder.rows.runs.iter().map(ComparedGroup::of).collect()
     }
 
     /// Returns the valid runs of a group.
-    fn used(&self, group: &Group, twin: Twin) -> impl Iterator<Item = &RunRow> {
-        let is_used = move |run: &&RunRow| Group::of(run) == *group && run.is_aa == twin && run.is_believed();
+    fn used(&self, group: &ComparedGroup, twin: Twin) -> impl Iterator<Item = &RunRow> {
+        let is_used =
+            move |run: &&RunRow| ComparedGroup::of(run) == *group && run.is_aa == twin && run.is_believed();
         self.folder.rows.runs.iter().filter(is_used)
     }
 
     /// Returns the figure of each valid run with its block. A run that did not measure it is left out.
-    fn values(&self, group: &Group, compared: &Compared, twin: Twin) -> Vec<(u32, f64)> {
+    fn values(&self, group: &ComparedGroup, compared: &Compared, twin: Twin) -> Vec<(u32, f64)> {
         let used = self.used(group, twin);
         used.filter_map(|run| Some((run.block, run.number(compared.column)?))).collect()
     }
 
     /// Tells whether a valid run lacks the figure.
-    fn lacks(&self, group: &Group, compared: &Compared) -> bool {
+    fn lacks(&self, group: &ComparedGroup, compared: &Compared) -> bool {
         self.used(group, Twin::No).any(|run| run.number(compared.column).is_none())
     }
 
     /// Returns the harness's largest lateness in a valid run, ms.
-    fn lateness_ms(&self, group: &Group) -> f64 {
+    fn lateness_ms(&self, group: &ComparedGroup) -> f64 {
         self.used(group, Twin::No).filter_map(RunRow::lateness_us).fold(0.0, f64::max) / 1e3
     }
 
     /// Returns the largest difference between the halves of an A/A pair, over all groups.
     fn noise_ratio(&self, compared: &Compared) -> Option<f64> {
-        let floor = |group: &Group| {
+        let floor = |group: &ComparedGroup| {
             let (once, again) =
                 (self.values(group, compared, Twin::No), self.values(group, compared, Twin::Aa));
             let pairs = paired_by_block(&once, &again);
             let (once, again) = (without_blocks(&once), without_blocks(&again));
-            let runs = pairs.as_deref().map_or(Runs::Apart(&once, &again), Runs::Paired);
+            let runs = pairs.as_deref().map_or(TwoGroups::Apart(&once, &again), TwoGroups::Paired);
             noise_floor(runs, self.folder.manifest.seed).map(|floor| floor.difference_ratio.abs())
         };
         self.groups().iter().filter_map(floor).reduce(f64::max)
     }
 
-    fn side<'a>(&self, folder: &str, only_here: impl Iterator<Item = &'a Group>) -> Side {
+    fn side<'a>(&self, folder: &str, only_here: impl Iterator<Item = &'a ComparedGroup>) -> Side {
         let invalid = self.folder.rows.runs.iter().filter(|run| !run.is_believed());
         let Manifest { started_utc, commit, .. } = &self.folder.manifest;
         Side {
@@ -310,12 +312,17 @@ fn without_blocks(values: &[(u32, f64)]) -> Vec<f64> {
 }
 
 /// Returns the change of a figure; `None` where neither side has measured it.
-fn change(group: &Group, figure: &Compared, first: &Experiment, second: &Experiment) -> Option<Change> {
+fn change(
+    group: &ComparedGroup,
+    figure: &Compared,
+    first: &ComparedFolder,
+    second: &ComparedFolder,
+) -> Option<Change> {
     let origin = match figure.kind {
         Kind::Measured(of) => of.origin(),
         Kind::Defects => Origin::EachRun,
     };
-    let values = |side: &Experiment| {
+    let values = |side: &ComparedFolder| {
         let values = without_blocks(&side.values(group, figure, Twin::No));
         match origin {
             Origin::EachRun => values,
@@ -327,7 +334,7 @@ fn change(group: &Group, figure: &Compared, first: &Experiment, second: &Experim
         return None;
     }
     // Two invocations share no blocks, so their runs are compared as independent.
-    let runs = Runs::Apart(&a, &b);
+    let runs = TwoGroups::Apart(&a, &b);
     let interval = |contrast| contrast_interval(contrast, runs, first.folder.manifest.seed);
     let noise_ratio = match origin {
         Origin::EachRun => {
@@ -424,8 +431,8 @@ fn defects(a: &[f64], b: &[f64], difference: Option<Interval>) -> Finding {
 /// Members of the manifest that may explain a change.
 const CIRCUMSTANCES: [&str; 5] = ["machine", "commit", "wirelab_version", "rustc", "seed"];
 
-fn differences(first: &Experiment, second: &Experiment) -> Vec<Difference> {
-    let of = |side: &Experiment| {
+fn differences(first: &ComparedFolder, second: &ComparedFolder) -> Vec<Difference> {
+    let of = |side: &ComparedFolder| {
         let mut said = Vec::new();
         let manifest =
             serde_json::to_value(&side.folder.manifest).expect("a manifest has no key that JSON refuses");

@@ -5,11 +5,11 @@
 
 use wirelab_clients::harness::statistics::{Order, RUNS_MIN, order};
 
-use super::aggregate::{Aggregate, Group, Summary};
+use super::aggregate::{Aggregate, Group, GroupFigure};
 use super::figures::Figure;
 
 /// Group with its figure.
-pub(super) type Placed<'g, 'a> = (&'g Group<'a>, &'g Summary);
+pub(super) type Placed<'g, 'a> = (&'g Group<'a>, &'g GroupFigure);
 
 /// Order of a folder's groups by one figure.
 #[derive(Debug)]

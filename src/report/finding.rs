@@ -4,11 +4,11 @@
 //! two groups apart, and a trend only between ends that can be told apart. Of invalid runs it says only that they are
 //! left out. Under six runs it lists points and names no winner.
 
-use super::aggregate::{Aggregate, Group, Summary};
+use super::aggregate::{Aggregate, Group, GroupFigure};
 use super::comparison::{Comparison, End, Ordered, Placed, RUNS_NEEDED, compare, told_apart};
 use super::figures::Figure;
 use super::folder::Folder;
-use super::sweep::{Series, Sweep};
+use super::sweep::{Sweep, SweptLine};
 use super::wording::{counted, digits, list, percent_signed, plain, with_unit};
 
 mod reservations;
@@ -116,7 +116,7 @@ pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Swe
 }
 
 /// Returns a figure as text, such as `0.47 ms (95 % CI 0.45–0.49)`; without an interval, the range of several runs.
-fn told(figure: Figure, summary: &Summary) -> String {
+fn told(figure: Figure, summary: &GroupFigure) -> String {
     let value = with_unit(summary.median, figure.unit());
     let spread = summary.spread();
     let ends = format!("{}–{}", digits(spread.low), digits(spread.high));
@@ -227,7 +227,7 @@ fn alike(several: &[Placed], end: Placed) -> String {
 
 /// Returns a ratio as text, such as `, 223 times as long as sse (95 % CI 215–230)`; names the first group where
 /// `least` has several.
-fn times_as(word: &str, least: &[Placed], most: &Summary) -> String {
+fn times_as(word: &str, least: &[Placed], most: &GroupFigure) -> String {
     let Some((ratio, interval)) = least[0].1.times(most) else { return String::new() };
     let interval = interval.filter(|interval| interval.low < interval.high);
     let interval = interval.map_or(String::new(), |interval| {
@@ -284,7 +284,7 @@ fn fastest_by_level(aggregate: &Aggregate, sweep: &Sweep) -> Option<Sentence> {
 }
 
 fn series_of<'s>(sweep: &'s Sweep, group: &Group) -> &'s str {
-    let holds = |series: &&Series| series.points.iter().any(|(_, other)| std::ptr::eq(*other, group));
+    let holds = |series: &&SweptLine| series.points.iter().any(|(_, other)| std::ptr::eq(*other, group));
     sweep.series.iter().find(holds).map_or("", |series| series.label.as_str())
 }
 
@@ -296,7 +296,7 @@ fn unit_after(sweep: &Sweep) -> String {
 }
 
 /// Returns how the figures differ between the two ends of a factor.
-fn trend(aggregate: &Aggregate, sweep: &Sweep, series: &Series) -> Option<Sentence> {
+fn trend(aggregate: &Aggregate, sweep: &Sweep, series: &SweptLine) -> Option<Sentence> {
     let believed: Vec<&(f64, &Group)> =
         series.points.iter().filter(|(_, group)| group.is_believed()).collect();
     let ((from, first), (to, last)) = match believed.as_slice() {
@@ -328,7 +328,7 @@ fn change(aggregate: &Aggregate, figure: Figure, first: &Group, last: &Group) ->
     let noun = words(figure).noun;
     let (a, b) = (first.summary(figure)?, last.summary(figure)?);
     // Costs are told by their ends alone: the table has the intervals, and a sentence must stay readable.
-    let end = |summary: &Summary| {
+    let end = |summary: &GroupFigure| {
         if figure == Figure::LatencyP50 {
             told(figure, summary)
         } else {

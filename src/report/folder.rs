@@ -278,7 +278,7 @@ mod tests {
     use super::*;
     use crate::report::figures::Figure;
     use crate::report::render;
-    use crate::report::synthetic::{self, Cell};
+    use crate::report::synthetic::{self, MadeUp};
     use wirelab_clients::harness::example;
 
     /// Damage to the text of a file.
@@ -414,7 +414,7 @@ mod tests {
             ("percentiles.csv", |text| text.replace(",0.5,", ",5,"), "quantile is not between 0 and 1"),
         ];
         for (path, change, said) in rows {
-            let mut files = synthetic::files(&[Cell::of("sse", 0.5, 2)], 1);
+            let mut files = synthetic::files(&[MadeUp::of("sse", 0.5, 2)], 1);
             let file = files.iter_mut().find(|file| file.path == path).unwrap();
             file.bytes = change(String::from_utf8(file.bytes.clone()).unwrap()).into_bytes();
             let error =
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn rows_of_a_run_that_was_never_finished_are_passed_over() {
-        let files = synthetic::files(&[Cell::of("sse", 0.5, 2)], 1);
+        let files = synthetic::files(&[MadeUp::of("sse", 0.5, 2)], 1);
         let mut cut = files.clone();
         let runs = cut.iter_mut().find(|file| file.path == "runs.csv").unwrap();
         let csv = String::from_utf8(runs.bytes.clone()).unwrap();
@@ -441,7 +441,7 @@ mod tests {
 
     #[test]
     fn bytes_of_every_layer_are_told_per_line() {
-        let folder = synthetic::folder(&[Cell::of("sse", 0.5, 1)], 1);
+        let folder = synthetic::folder(&[MadeUp::of("sse", 0.5, 1)], 1);
         let layers = [Figure::AppBytes, Figure::L7Bytes, Figure::IpBytes, Figure::WireBytes];
         let told = layers.map(|figure| figure.of(&folder.rows.runs[0]).unwrap().round());
         assert_eq!(told, [68.0, 160.0, 224.0, 240.0]);

@@ -9,9 +9,9 @@ use askama::Template;
 use super::aggregate::Aggregate;
 use super::finding::{Sentence, Topic};
 use super::folder::{Folder, SOURCES};
-use super::plots::{self, Data, Figure, Section};
+use super::plots::{self, Data, Plot, Section};
 use super::summary::Summary;
-use super::tables::{self, Look, Mark, Table};
+use super::tables::{self, Look, RowMark, Table};
 use super::{File, ReportError};
 
 /// Name of the file.
@@ -27,11 +27,11 @@ struct Page<'a> {
     claims: Vec<&'a Sentence>,
     reservations: Vec<&'a Sentence>,
     facts: Vec<(&'static str, String)>,
-    of_sweep: Vec<Figure>,
-    of_latency: Vec<Figure>,
-    of_cost: Vec<Figure>,
-    of_time: Vec<Figure>,
-    of_theory: Vec<Figure>,
+    of_sweep: Vec<Plot>,
+    of_latency: Vec<Plot>,
+    of_cost: Vec<Plot>,
+    of_time: Vec<Plot>,
+    of_theory: Vec<Plot>,
     no_curves: Option<&'static str>,
     cells: Table,
     runs: Table,
@@ -97,7 +97,7 @@ fn no_curves(folder: &Folder) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::report;
-    use crate::report::synthetic::{self, Cell};
+    use crate::report::synthetic::{self, MadeUp};
     use wirelab_clients::harness::example;
     use wirelab_clients::harness::results::ResultSet;
     use wirelab_clients::harness::run_result::Verdict;
@@ -243,21 +243,21 @@ mod tests {
     /// Run with `WIRELAB_REPORT_PAGES=DIR` to look at them.
     #[test]
     fn every_made_up_folder_has_a_page_without_a_number_that_is_none() {
-        let mut one_invalid = Cell::sweep(2);
+        let mut one_invalid = MadeUp::sweep(2);
         one_invalid[3].verdicts = vec!["invalid"; 2];
         one_invalid[6].verdicts[1] = "unresolved";
         one_invalid[1].lost = 7;
         let transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket"];
         let each = |runs: usize| {
             let cells = transports.iter().zip([100.0, 0.9, 0.5, 0.51, 0.7]);
-            cells.map(|(transport, p50)| Cell::of(transport, p50, runs)).collect::<Vec<_>>()
+            cells.map(|(transport, p50)| MadeUp::of(transport, p50, runs)).collect::<Vec<_>>()
         };
         let folders = [
-            ("sweep", Cell::sweep(6)),
+            ("sweep", MadeUp::sweep(6)),
             ("invalid", one_invalid),
             ("transports", each(7)),
             ("points", each(3)),
-            ("single", vec![Cell::of("sse", 0.5, 1)]),
+            ("single", vec![MadeUp::of("sse", 0.5, 1)]),
         ];
         for (name, cells) in folders {
             let page = String::from_utf8(render(&synthetic::folder(&cells, 1)).unwrap().bytes).unwrap();

@@ -8,7 +8,7 @@ use wirelab_clients::harness::rows::RunRow;
 use wirelab_clients::wire::Transport;
 
 use super::ReportError;
-use super::aggregate::{Group, Summary as Median};
+use super::aggregate::{Group, GroupFigure};
 use super::figures::Figure;
 use super::finding::Sentence;
 use super::long_csv::unit;
@@ -26,25 +26,25 @@ struct Document<'a> {
     /// `full`, or `smoke`: too short to be cited.
     size: &'static str,
     finding: &'a [Sentence],
-    cells: Vec<Cell<'a>>,
-    aa: Option<Cell<'a>>,
+    cells: Vec<CellJson<'a>>,
+    aa: Option<CellJson<'a>>,
     sweep: Option<SweepOf<'a>>,
-    theory: Vec<Theory<'a>>,
-    checks: Vec<Check<'a>>,
+    theory: Vec<TheoryJson<'a>>,
+    checks: Vec<CheckJson<'a>>,
     manifest: &'a Manifest,
 }
 
 #[derive(Serialize)]
-struct Cell<'a> {
+struct CellJson<'a> {
     label: &'a str,
     transport: Transport,
     arm: &'a str,
-    runs: Vec<Run<'a>>,
+    runs: Vec<RunJson<'a>>,
     figures: Vec<FigureOf<'a>>,
 }
 
 #[derive(Serialize)]
-struct Run<'a> {
+struct RunJson<'a> {
     run_id: &'a str,
     verdict: &'static str,
     verdict_reasons: &'a [String],
@@ -85,7 +85,7 @@ struct Point<'a> {
 }
 
 #[derive(Serialize)]
-struct Theory<'a> {
+struct TheoryJson<'a> {
     run_id: &'a str,
     formula: &'a str,
     quantity: &'a str,
@@ -99,7 +99,7 @@ struct Theory<'a> {
 }
 
 #[derive(Serialize)]
-struct Check<'a> {
+struct CheckJson<'a> {
     run_id: &'a str,
     check: &'a str,
     left: Option<f64>,
@@ -132,8 +132,8 @@ pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
     Ok(bytes)
 }
 
-fn cell<'a>(group: &'a Group<'a>) -> Cell<'a> {
-    let run = |run: &&'a RunRow| Run {
+fn cell<'a>(group: &'a Group<'a>) -> CellJson<'a> {
+    let run = |run: &&'a RunRow| RunJson {
         run_id: &run.run_id,
         verdict: run.verdict.name(),
         verdict_reasons: &run.verdict_reasons,
@@ -143,7 +143,7 @@ fn cell<'a>(group: &'a Group<'a>) -> Cell<'a> {
         out_of_order_count: run.out_of_order_count,
     };
     let figures = Figure::ALL.into_iter();
-    Cell {
+    CellJson {
         label: &group.label,
         transport: group.transport,
         arm: group.arm,
@@ -152,7 +152,7 @@ fn cell<'a>(group: &'a Group<'a>) -> Cell<'a> {
     }
 }
 
-fn figure_of(figure: Figure, median: &Median) -> FigureOf<'static> {
+fn figure_of(figure: Figure, median: &GroupFigure) -> FigureOf<'static> {
     // Values are those of `runs.csv`, rounded to six decimals as there: converting units leaves tiny errors.
     let raw = |value: f64| (value / figure.scale() * 1e6).round() / 1e6;
     FigureOf {
@@ -178,9 +178,9 @@ fn sweep<'a>(summary: &'a Summary) -> Option<SweepOf<'a>> {
     Some(SweepOf { factor: sweep.factor.column(), series: series.collect() })
 }
 
-fn theory<'a>(summary: &'a Summary) -> Vec<Theory<'a>> {
+fn theory<'a>(summary: &'a Summary) -> Vec<TheoryJson<'a>> {
     let rows = summary.folder.rows.theory.iter();
-    rows.map(|row| Theory {
+    rows.map(|row| TheoryJson {
         run_id: &row.run_id,
         formula: &row.formula,
         quantity: &row.quantity,
@@ -195,9 +195,9 @@ fn theory<'a>(summary: &'a Summary) -> Vec<Theory<'a>> {
     .collect()
 }
 
-fn checks<'a>(summary: &'a Summary) -> Vec<Check<'a>> {
+fn checks<'a>(summary: &'a Summary) -> Vec<CheckJson<'a>> {
     let rows = summary.folder.rows.checks.iter();
-    rows.map(|row| Check {
+    rows.map(|row| CheckJson {
         run_id: &row.run_id,
         check: &row.check,
         left: row.left,
@@ -213,16 +213,16 @@ fn checks<'a>(summary: &'a Summary) -> Vec<Check<'a>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::report::synthetic::{self, Cell};
+    use crate::report::synthetic::{self, MadeUp};
     use crate::report::{Folder, TextFormat, report};
 
-    fn document(cells: &[Cell]) -> Value {
+    fn document(cells: &[MadeUp]) -> Value {
         serde_json::from_slice(&report(&synthetic::folder(cells, 1), TextFormat::Json).unwrap()).unwrap()
     }
 
     #[test]
     fn the_document_holds_the_finding_and_what_it_rests_on() {
-        let cell = |transport, p50| Cell { noise_ratio: 0.0, ..Cell::of(transport, p50, 6) };
+        let cell = |transport, p50| MadeUp { noise_ratio: 0.0, ..MadeUp::of(transport, p50, 6) };
         let document = document(&[cell("sse", 0.5), cell("short-poll", 100.0)]);
         assert_eq!(document["question"], "What does a shorter interval buy?");
         assert_eq!(document["finding"][0]["topic"], "latency");
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_smoke_run_says_that_it_is_one() {
-        let mut files = synthetic::files(&[Cell::of("sse", 0.5, 1)], 1);
+        let mut files = synthetic::files(&[MadeUp::of("sse", 0.5, 1)], 1);
         let document = |files: &[crate::report::File]| -> Value {
             serde_json::from_slice(&report(&Folder::read(files).unwrap(), TextFormat::Json).unwrap()).unwrap()
         };
@@ -259,14 +259,14 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_null() {
-        let document = document(&[Cell { verdicts: vec!["invalid"], ..Cell::of("sse", 0.5, 1) }]);
+        let document = document(&[MadeUp { verdicts: vec!["invalid"], ..MadeUp::of("sse", 0.5, 1) }]);
         assert_eq!(document["cells"][0]["figures"], json!([]));
         assert_eq!(document["aa"], Value::Null);
     }
 
     #[test]
     fn a_sweep_names_its_factor_and_its_cells() {
-        let document = document(&Cell::sweep(1));
+        let document = document(&MadeUp::sweep(1));
         assert_eq!(document["sweep"]["factor"], "poll_interval_ms");
         let point = &document["sweep"]["series"][0]["points"][0];
         assert_eq!((&point["level"], &point["cell"]), (&json!(50.0), &json!("short-poll (fixed-50ms)")));

@@ -69,19 +69,19 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::synthetic::{self, Cell};
+    use crate::report::synthetic::{self, MadeUp};
     use crate::report::{TextFormat, report};
 
-    fn rows(cells: &[Cell]) -> Vec<String> {
+    fn rows(cells: &[MadeUp]) -> Vec<String> {
         let text = String::from_utf8(report(&synthetic::folder(cells, 1), TextFormat::Csv).unwrap()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 
     #[test]
     fn a_row_per_cell_and_figure_with_its_unit_and_its_interval() {
-        let cell = |transport, runs| Cell { noise_ratio: 0.0, ..Cell::of(transport, 0.5, runs) };
+        let cell = |transport, runs| MadeUp { noise_ratio: 0.0, ..MadeUp::of(transport, 0.5, runs) };
         let rows =
-            rows(&[cell("sse", 6), Cell { is_aa: true, ..cell("sse", 6) }, cell("ndjson", 2).arm("gzip")]);
+            rows(&[cell("sse", 6), MadeUp { is_aa: true, ..cell("sse", 6) }, cell("ndjson", 2).arm("gzip")]);
         assert_eq!(rows[0], "plan,transport,arm,is_aa,figure,unit,median,low,high,interval,runs_count");
         for expected in [
             "made-up,sse,,false,delivery_latency_us_p50,µs,500,500,500,ci95,6",
@@ -95,15 +95,15 @@ mod tests {
 
     #[test]
     fn one_number_of_many_runs_has_no_interval() {
-        let rows = rows(&[Cell::of("sse", 0.5, 6).with("server_pss_anon_per_connection_bytes", 2_048)]);
+        let rows = rows(&[MadeUp::of("sse", 0.5, 6).with("server_pss_anon_per_connection_bytes", 2_048)]);
         let expected = "made-up,sse,,false,server_pss_anon_per_connection_bytes,bytes,2048,,,,6";
         assert!(rows.iter().any(|row| row == expected), "{rows:#?}");
     }
 
     #[test]
     fn an_invalid_cell_has_no_row() {
-        let invalid = Cell { verdicts: vec!["invalid"], ..Cell::of("sse", 0.5, 1) };
-        let rows = rows(&[invalid, Cell::of("ndjson", 0.5, 1)]);
+        let invalid = MadeUp { verdicts: vec!["invalid"], ..MadeUp::of("sse", 0.5, 1) };
+        let rows = rows(&[invalid, MadeUp::of("ndjson", 0.5, 1)]);
         assert!(
             rows.len() > 5 && rows[1..].iter().all(|row| row.starts_with("made-up,ndjson,")),
             "{rows:#?}"

@@ -1,7 +1,7 @@
 //! `wirelab report --format md`: the finding and its tables, for a README.
 
 use super::summary::Summary;
-use super::tables::{self, Look, Mark, Table};
+use super::tables::{self, Look, RowMark, Table};
 
 /// Returns the document.
 pub(super) fn render(summary: &Summary) -> String {
@@ -36,8 +36,8 @@ fn table(table: &Table) -> String {
     text += &line(std::iter::once("---".to_owned()).chain(rules).collect());
     for row in &table.rows {
         let name = match row.mark {
-            Mark::None => safe(&row.name),
-            Mark::Invalid => format!("~~{}~~ (invalid)", safe(&row.name)),
+            RowMark::None => safe(&row.name),
+            RowMark::Invalid => format!("~~{}~~ (invalid)", safe(&row.name)),
         };
         let cells = row.cells.iter().map(|cell| match cell.spread.as_str() {
             "" => safe(&cell.text),
@@ -64,10 +64,10 @@ fn safe(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::synthetic::{self, Cell};
+    use crate::report::synthetic::{self, MadeUp};
     use crate::report::{File, Folder, TextFormat, report};
 
-    fn rendered(cells: &[Cell], question: &str) -> String {
+    fn rendered(cells: &[MadeUp], question: &str) -> String {
         let mut files = synthetic::files(cells, 1);
         let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
         plan.bytes = format!("name = \"made-up\"\nquestion = {question:?}\n").into_bytes();
@@ -76,9 +76,11 @@ mod tests {
 
     #[test]
     fn the_document_is_the_question_the_finding_and_the_table() {
-        let invalid = Cell { verdicts: vec!["invalid"; 6], ..Cell::of("ndjson", 0.5, 6) };
-        let text =
-            rendered(&[Cell::of("sse", 0.5, 6), Cell::of("short-poll", 100.0, 6), invalid], "Who is faster?");
+        let invalid = MadeUp { verdicts: vec!["invalid"; 6], ..MadeUp::of("ndjson", 0.5, 6) };
+        let text = rendered(
+            &[MadeUp::of("sse", 0.5, 6), MadeUp::of("short-poll", 100.0, 6), invalid],
+            "Who is faster?",
+        );
         for expected in [
             "## Who is faster?\n\n**Finding**\n\n- Fastest was sse: half of the lines arrived within ",
             "\n| cell | valid runs | latency p50 (ms) |",
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_smoke_run_is_not_for_citing() {
-        let mut files = synthetic::files(&[Cell::of("sse", 0.5, 6)], 1);
+        let mut files = synthetic::files(&[MadeUp::of("sse", 0.5, 6)], 1);
         let text = |files: &[File]| {
             String::from_utf8(report(&Folder::read(files).unwrap(), TextFormat::Md).unwrap()).unwrap()
         };
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_a_plan_says_means_nothing_to_markdown() {
-        let text = rendered(&[Cell::of("sse", 0.5, 1)], "a | b\n# c <script> `d` [e](f)");
+        let text = rendered(&[MadeUp::of("sse", 0.5, 1)], "a | b\n# c <script> `d` [e](f)");
         assert!(text.starts_with("## a \\| b # c &lt;script> \\`d\\` \\[e\\](f)\n"), "{text}");
     }
 }

@@ -1,9 +1,8 @@
 //! Reports: results in, bytes out.
 //!
-//! An exporter renders one kind of file of a results folder and is pure. The command that measured writes the bytes
-//! after each run. To add an exporter: a file here and a line in [`EXPORTERS`]. The report for people, `report.html`,
-//! and its other [`Format`]s are made of those files alone. `folder` reads them, `aggregate` groups their runs,
-//! `finding` says what follows, and `plots` shows it.
+//! [`files_of_run`] and [`files_of_all`] make the files of a results folder; both are pure, and the command that measured
+//! writes the bytes after each run. The [`page`] and the other [`TextFormat`]s are made of a [`Folder`]: `aggregate`
+//! groups its runs, `finding` says what follows, and `plots` and `tables` show it.
 
 mod aggregate;
 pub mod changes;
@@ -32,7 +31,6 @@ mod theory_held;
 mod wording;
 
 use wirelab_clients::harness::results::{Manifest, ResultSet};
-
 use wirelab_clients::harness::run_result::RunResult;
 
 pub use folder::{Folder, FolderError};

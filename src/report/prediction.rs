@@ -60,14 +60,14 @@ mod tests {
     use super::*;
     use crate::report::File;
     use crate::report::aggregate::Aggregate;
-    use crate::report::synthetic::{self, Cell};
+    use crate::report::synthetic::{self, MadeUp};
 
     const HEADER: &str = "run_id,transport,arm,formula,quantity,unit,predicted,measured,residual_ratio,\
                           tolerance_ratio,verdict,assumption_broken\n";
 
     /// Returns the prediction of p50 from rows of three runs: run, formula, µs and verdict.
     fn p50(rows: &[(u32, &str, u32, &str)]) -> Option<f64> {
-        let mut files = synthetic::files(&[Cell::of("sse", 5.0, 3)], 1);
+        let mut files = synthetic::files(&[MadeUp::of("sse", 5.0, 3)], 1);
         files.retain(|file| file.path != "theory.csv");
         let row = |(run, formula, us, verdict): &(u32, &str, u32, &str)| {
             format!("sse-{run},sse,,{formula},delivery latency p50,us,{us},,,,{verdict},\n")

@@ -18,14 +18,14 @@ const LEVELS_MIN: usize = 2;
 pub(super) struct Sweep<'a> {
     pub(super) factor: Factor,
     /// Lines over the factor; at least one.
-    pub(super) series: Vec<Series<'a>>,
+    pub(super) series: Vec<SweptLine<'a>>,
     /// Groups without a value of the factor.
     pub(super) references: Vec<&'a Group<'a>>,
 }
 
 /// One line over the factor: groups that differ in nothing but its value.
 #[derive(Debug)]
-pub(super) struct Series<'a> {
+pub(super) struct SweptLine<'a> {
     pub(super) label: String,
     /// Values of the factor with their groups, in rising order.
     pub(super) points: Vec<(f64, &'a Group<'a>)>,
@@ -39,7 +39,7 @@ impl<'a> Sweep<'a> {
         if varied.next().is_some() {
             return None;
         }
-        let mut series: Vec<(Key, Series<'a>)> = Vec::new();
+        let mut series: Vec<(Key, SweptLine<'a>)> = Vec::new();
         let mut references = Vec::new();
         for group in &aggregate.groups {
             let Some(level) = level(group, factor) else {
@@ -51,14 +51,14 @@ impl<'a> Sweep<'a> {
                 Some((_, series)) => series.points.push((level, group)),
                 None => {
                     let label = group.transport.to_string();
-                    series.push((key, Series { label, points: vec![(level, group)] }));
+                    series.push((key, SweptLine { label, points: vec![(level, group)] }));
                 }
             }
         }
         for i in 0..series.len() {
             series[i].1.label = label(&series, i);
         }
-        let mut series: Vec<Series> = series.into_iter().map(|(_, series)| series).collect();
+        let mut series: Vec<SweptLine> = series.into_iter().map(|(_, series)| series).collect();
         for series in &mut series {
             series.points.sort_by(|a, b| a.0.total_cmp(&b.0));
             if series.points.windows(2).any(|two| two[0].0 == two[1].0) {
@@ -77,7 +77,7 @@ fn key(group: &Group) -> Key {
 }
 
 /// Returns the label of a series: the transport, and the words that tell it from its other series.
-fn label(series: &[(Key, Series)], i: usize) -> String {
+fn label(series: &[(Key, SweptLine)], i: usize) -> String {
     let (transport, words) = &series[i].0;
     let others: Vec<&Key> = series
         .iter()
@@ -123,10 +123,10 @@ fn varies(aggregate: &Aggregate, factor: Factor) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::synthetic::{self, Cell};
+    use crate::report::synthetic::{self, MadeUp};
 
     /// Returns the factor, its series with their levels, and the number of references.
-    fn told(cells: &[Cell]) -> Option<(Factor, Vec<String>, usize)> {
+    fn told(cells: &[MadeUp]) -> Option<(Factor, Vec<String>, usize)> {
         let folder = synthetic::folder(cells, 1);
         let aggregate = Aggregate::of(&folder);
         let sweep = Sweep::of(&aggregate)?;
@@ -141,14 +141,14 @@ mod tests {
     fn one_factor_that_varies_is_a_sweep_with_a_series_for_each_word() {
         let series = ["short-poll (fixed): 50 100 200 400 800", "short-poll (pause): 50 100 200 400 800"];
         let series = series.map(str::to_owned).to_vec();
-        assert_eq!(told(&Cell::sweep(1)), Some((Factor::PollInterval, series, 2)));
+        assert_eq!(told(&MadeUp::sweep(1)), Some((Factor::PollInterval, series, 2)));
     }
 
     #[test]
     fn transports_alone_and_two_factors_at_once_are_no_sweep() {
-        assert_eq!(told(&[Cell::of("sse", 1.0, 1), Cell::of("ndjson", 1.0, 1)]), None);
+        assert_eq!(told(&[MadeUp::of("sse", 1.0, 1), MadeUp::of("ndjson", 1.0, 1)]), None);
         let cell = |arm: &str, interval: u32, hold: u32| {
-            let cell = Cell::of("long-poll", 1.0, 1).arm(arm);
+            let cell = MadeUp::of("long-poll", 1.0, 1).arm(arm);
             cell.with("poll_interval_ms", interval).with("hold_ms", hold)
         };
         assert_eq!(told(&[cell("a", 100, 1_000), cell("b", 200, 2_000)]), None);
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_word_that_says_nothing_alone_brings_its_column() {
         let cell = |arm: &str, level: u32, keep: &str| {
-            Cell::of("short-poll", 1.0, 1).arm(arm).with("payload_bytes", level).with("keep_alive", keep)
+            MadeUp::of("short-poll", 1.0, 1).arm(arm).with("payload_bytes", level).with("keep_alive", keep)
         };
         let cells =
             [cell("a", 10, "true"), cell("b", 20, "true"), cell("c", 10, "false"), cell("d", 20, "false")];

@@ -17,7 +17,7 @@ const LINES: u64 = 500;
 
 /// Cell of a made-up plan, with the figures of its runs.
 #[derive(Debug, Clone)]
-pub(super) struct Cell {
+pub(super) struct MadeUp {
     pub(super) transport: &'static str,
     pub(super) arm: String,
     pub(super) is_aa: bool,
@@ -36,7 +36,7 @@ pub(super) struct Cell {
     pub(super) lost: u64,
 }
 
-impl Cell {
+impl MadeUp {
     /// Returns a cell of `runs` valid runs of a transport with this typical latency.
     pub(super) fn of(transport: &'static str, p50_ms: f64, runs: usize) -> Self {
         let polls = transport.ends_with("poll");
@@ -171,12 +171,12 @@ fn place(column: &str) -> usize {
 }
 
 /// Returns the folder with these cells; `seed` decides the noise.
-pub(super) fn folder(cells: &[Cell], seed: u64) -> Folder {
+pub(super) fn folder(cells: &[MadeUp], seed: u64) -> Folder {
     Folder::read(&files(cells, seed)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Returns the files of a folder with these cells; `seed` decides the noise.
-pub(super) fn files(cells: &[Cell], seed: u64) -> Vec<File> {
+pub(super) fn files(cells: &[MadeUp], seed: u64) -> Vec<File> {
     let mut random = Pcg64::seed_from_u64(seed);
     let mut runs = Vec::new();
     let mut percentiles =

@@ -6,11 +6,11 @@ use wirelab_clients::harness::rows::{CheckRow, PercentileRow, RunRow, TheoryRow}
 use wirelab_clients::harness::run_result::TheoryVerdict;
 use wirelab_clients::harness::run_result::{CheckVerdict, Verdict};
 use wirelab_clients::harness::statistics::{distinct_lines_needed, median};
-use wirelab_clients::harness::theory::calibration::{Arm, ArmCalibration, MessageBytes, Sizes};
+use wirelab_clients::harness::theory::calibration::{ArmCalibration, CalibratedArm, MessageBytes, Sizes};
 use wirelab_clients::harness::theory::spread::Spread;
 use wirelab_clients::options::{Compression, Condition};
 
-use super::aggregate::{Group, Summary as Median};
+use super::aggregate::{Group, GroupFigure};
 use super::figures::Figure;
 use super::folder::Folder;
 use super::summary::Summary;
@@ -30,13 +30,13 @@ pub(super) struct Table {
 #[derive(Debug)]
 pub(super) struct TableRow {
     pub(super) name: String,
-    pub(super) cells: Vec<Cell>,
-    pub(super) mark: Mark,
+    pub(super) cells: Vec<TableCell>,
+    pub(super) mark: RowMark,
 }
 
 /// Cell of a table, and whether it is bad news.
 #[derive(Debug)]
-pub(super) struct Cell {
+pub(super) struct TableCell {
     pub(super) text: String,
     /// Spread of the value: the interval in square brackets, the range in round ones; empty for exact values.
     pub(super) spread: String,
@@ -56,7 +56,7 @@ pub(super) enum Look {
 
 /// Mark of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(super) enum RowMark {
     /// The row may be used.
     None,
     /// The row is hatched: it must not be used.
@@ -79,12 +79,12 @@ impl Table {
     }
 }
 
-fn number(text: impl Into<String>) -> Cell {
-    Cell { text: text.into(), spread: String::new(), look: Look::Number }
+fn number(text: impl Into<String>) -> TableCell {
+    TableCell { text: text.into(), spread: String::new(), look: Look::Number }
 }
 
-fn words(text: impl Into<String>) -> Cell {
-    Cell { text: text.into(), spread: String::new(), look: Look::Words }
+fn words(text: impl Into<String>) -> TableCell {
+    TableCell { text: text.into(), spread: String::new(), look: Look::Words }
 }
 
 fn header(names: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
@@ -107,14 +107,14 @@ pub(super) fn cells(summary: &Summary) -> Table {
         TableRow {
             name: group.label.clone(),
             cells: std::iter::once(number(count)).chain(told).collect(),
-            mark: if group.is_believed() { Mark::None } else { Mark::Invalid },
+            mark: if group.is_believed() { RowMark::None } else { RowMark::Invalid },
         }
     };
     Table { header, rows: groups.map(row).collect() }
 }
 
 /// Returns the median with its interval or its range. A value that is equal in all runs needs neither.
-fn with_spread(median: &Median) -> Cell {
+fn with_spread(median: &GroupFigure) -> TableCell {
     let spread = median.spread();
     let ends = format!("{}–{}", digits(spread.low), digits(spread.high));
     let spread = match (spread.low < spread.high, median.interval) {
@@ -122,7 +122,7 @@ fn with_spread(median: &Median) -> Cell {
         (true, Some(_)) => format!("[{ends}]"),
         (true, None) => format!("({ends})"),
     };
-    Cell { text: digits(median.median), spread, look: Look::Number }
+    TableCell { text: digits(median.median), spread, look: Look::Number }
 }
 
 /// Returns why a group lacks a figure: too few lines, or not measured.
@@ -155,7 +155,7 @@ pub(super) fn runs(summary: &Summary) -> Table {
             })
         });
         let defects = [run.lost_count, run.duplicated_count, run.censored_count, run.out_of_order_count];
-        let defects = defects.map(|defect| Cell {
+        let defects = defects.map(|defect| TableCell {
             text: grouped(defect),
             spread: String::new(),
             look: if defect == 0 { Look::Number } else { Look::Defect },
@@ -176,10 +176,10 @@ fn missing_in_run(run: &RunRow, figure: Figure) -> String {
     if run.distinct_lines_count < needed { format!("n < {}", grouped(needed)) } else { UNKNOWN.to_owned() }
 }
 
-fn mark(run: &RunRow) -> Mark {
+fn mark(run: &RunRow) -> RowMark {
     match run.verdict {
-        Verdict::Ok | Verdict::Unresolved => Mark::None,
-        Verdict::Invalid => Mark::Invalid,
+        Verdict::Ok | Verdict::Unresolved => RowMark::None,
+        Verdict::Invalid => RowMark::Invalid,
     }
 }
 
@@ -226,7 +226,7 @@ pub(super) fn percentiles(summary: &Summary) -> Table {
             });
             let name = words(metric.replace('_', " "));
             let cells = std::iter::once(name).chain(cells).collect();
-            table.rows.push(TableRow { name: group.label.clone(), cells, mark: Mark::None });
+            table.rows.push(TableRow { name: group.label.clone(), cells, mark: RowMark::None });
         }
     }
     table
@@ -274,7 +274,7 @@ pub(super) fn theory(summary: &Summary) -> Option<Table> {
                 })),
                 words(verdict),
             ],
-            mark: run.map_or(Mark::None, mark),
+            mark: run.map_or(RowMark::None, mark),
         }
     };
     Some(Table { header, rows: rows.iter().map(row).collect() })
@@ -306,7 +306,7 @@ pub(super) fn checks(summary: &Summary) -> Option<Table> {
                 words(&row.unit),
                 words(verdict),
             ],
-            mark: run.map_or(Mark::None, mark),
+            mark: run.map_or(RowMark::None, mark),
         }
     };
     Some(Table { header, rows: rows.iter().map(row).collect() })
@@ -372,8 +372,8 @@ pub(super) fn calibrations(manifest: &Manifest) -> Vec<(String, String)> {
 }
 
 /// Returns how an arm asks: `short-poll over HTTP/1.1, kept alive, with If-None-Match`.
-fn asked(arm: &Arm) -> String {
-    let Arm { transport, http, connections, compression, condition } = arm;
+fn asked(arm: &CalibratedArm) -> String {
+    let CalibratedArm { transport, http, connections, compression, condition } = arm;
     let mut text = format!("{transport} over HTTP/{http}, {connections}");
     if *compression != Compression::Identity {
         text += &format!(", {compression}");

@@ -21,14 +21,14 @@ pub(super) struct Held {
     /// Largest tolerance of the judged predictions.
     tolerance_ratio_max: Option<f64>,
     /// Misses, the worst first.
-    failures: Vec<Failure>,
+    failures: Vec<TheoryFailure>,
     /// Assumptions that do not hold, with the formulas that need them and the number of their rows.
     pub(super) broken: Vec<(String, Vec<String>, usize)>,
 }
 
 /// Misses of one prediction, over the runs of one group.
 #[derive(Debug)]
-struct Failure {
+struct TheoryFailure {
     what: String,
     /// Largest residual.
     residual_ratio: Option<f64>,
@@ -97,7 +97,7 @@ impl Held {
                     failure.residual_ratio = row.residual_ratio;
                 }
             }
-            None => self.failures.push(Failure {
+            None => self.failures.push(TheoryFailure {
                 what,
                 residual_ratio: row.residual_ratio,
                 tolerance_ratio: row.tolerance_ratio,
@@ -124,14 +124,14 @@ impl Held {
 
     /// Returns the worst misses, as a list.
     pub(super) fn failures_told(&self) -> String {
-        let told = self.failures.iter().take(LISTED_MAX).map(Failure::told);
+        let told = self.failures.iter().take(LISTED_MAX).map(TheoryFailure::told);
         let more = self.failures.len().saturating_sub(LISTED_MAX);
         let more = (more > 0).then(|| format!("{more} more, which the table of theory lists"));
         told.chain(more).collect::<Vec<_>>().join("; ")
     }
 }
 
-impl Failure {
+impl TheoryFailure {
     fn size(&self) -> f64 {
         self.residual_ratio.map_or(0.0, f64::abs)
     }

@@ -40,7 +40,7 @@ use wirelab_clients::wire::{Outcome, Transport};
 use crate::connection::http2;
 use crate::connection::protocol::{self, Spoken};
 use crate::connection::{Connections, Ledger, MeteredStream};
-use crate::context::{Context, Options, no_such_path};
+use crate::context::{Context, ServerOptions, no_such_path};
 use crate::deployments::Deployments;
 use crate::exchange::problem::Refusal;
 use crate::lab::Children;
@@ -64,7 +64,7 @@ const RETRY_AFTER_S: u64 = 5;
 pub fn start(
     listener: TcpListener,
     deployments: Deployments,
-    options: Options,
+    options: ServerOptions,
     shutdown: CancellationToken,
 ) -> io::Result<Server> {
     let metrics = Metrics::new(deployments.lines_appended());
@@ -206,7 +206,7 @@ fn app(
         InitError = (),
     >,
 > {
-    let Options { allow_origins: origins, transports: served, .. } = context.options.clone();
+    let ServerOptions { allow_origins: origins, transports: served, .. } = context.options.clone();
     App::new()
         .app_data(context)
         .configure(api::mount)

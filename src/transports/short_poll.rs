@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use wirelab_clients::wire::{Outcome, Transport, entity_tag};
 
 use super::{batch_answer, counted, tagged};
-use crate::context::{Context, Options};
+use crate::context::{Context, ServerOptions};
 use crate::exchange::compression::Coding;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
@@ -33,7 +33,7 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
 
 /// Adds the interval that the server advises to pollers, if there was no line and more may come. `Retry-After` is
 /// standard for 503 and redirects; on 200 and 304 it is an extension of this server.
-fn advised(mut response: HttpResponse, batch: &EncodedBatch, options: &Options) -> HttpResponse {
+fn advised(mut response: HttpResponse, batch: &EncodedBatch, options: &ServerOptions) -> HttpResponse {
     if let Some(interval) = options.poll_advice
         && batch.lines.is_empty()
         && batch.finished.is_none()

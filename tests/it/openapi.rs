@@ -10,7 +10,7 @@ use wirelab_clients::wire::{Transport, Wire};
 use crate::http::{Answer, Headers};
 use crate::server::{Server, Setup, lab};
 use wirelab::context::Lab;
-use wirelab::context::Options;
+use wirelab::context::ServerOptions;
 
 /// What the server serves besides calls: the page and its files.
 const PAGE: &[&str] = &["/"];
@@ -192,7 +192,8 @@ type Case<'a> = (&'a str, &'a str, String, Headers<'a>, Vec<u8>, u16);
 
 #[test]
 fn every_promised_answer_is_given_as_promised() {
-    let options = Options { hold_max: std::time::Duration::from_millis(200), ..Options::default() };
+    let options =
+        ServerOptions { hold_max: std::time::Duration::from_millis(200), ..ServerOptions::default() };
     let results = tempfile::TempDir::new().unwrap();
     for (_, path) in RESULT_FILES {
         let path = results.path().join(path);
@@ -200,7 +201,7 @@ fn every_promised_answer_is_given_as_promised() {
         fs::write(path, "text").unwrap();
     }
     fs::write(results.path().join("sample/plan.toml"), "name = 'broken'").unwrap();
-    let options = Options { lab: Some(Lab { results: results.path().to_owned(), ..lab() }), ..options };
+    let options = ServerOptions { lab: Some(Lab { results: results.path().to_owned(), ..lab() }), ..options };
     let setup = Setup {
         store: std::sync::Arc::new(wirelab::store::memory::MemoryStore::new(2)),
         options,

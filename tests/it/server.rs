@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 use wirelab::context::Lab;
-use wirelab::context::{Options, WebsocketEngine};
+use wirelab::context::{ServerOptions, WebsocketEngine};
 use wirelab::deployments::Deployments;
 use wirelab::server;
 use wirelab::store::LogStore;
@@ -26,13 +26,13 @@ use crate::http::{Api, SOON};
 /// What a server is made of.
 pub(crate) struct Setup {
     pub(crate) store: Arc<dyn LogStore>,
-    pub(crate) options: Options,
+    pub(crate) options: ServerOptions,
     pub(crate) recordings: PathBuf,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        let options = Options { workers: 2, lab: Some(lab()), ..Options::default() };
+        let options = ServerOptions { workers: 2, lab: Some(lab()), ..ServerOptions::default() };
         Self { store: Arc::new(MemoryStore::new(0)), options, recordings: "data/recordings".into() }
     }
 }

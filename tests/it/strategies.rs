@@ -12,7 +12,7 @@ use wirelab::exchange::compression::Compression as Offered;
 use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{Batch, Position, Status, Transport};
 use wirelab_clients::{
-    Adaptation, Compression, Condition, Connections, HttpVersion, Options, Polling, Subscriber, Target,
+    Adaptation, Compression, Condition, HttpVersion, Options, PollConnections, Polling, Subscriber, Target,
     connect,
 };
 
@@ -94,7 +94,9 @@ async fn a_long_poller_takes_its_turn_between_an_answer_and_a_question() {
 #[tokio::test]
 async fn a_poller_with_a_connection_per_poll_says_so() {
     for transport in [Transport::ShortPoll, Transport::LongPoll] {
-        for (connections, is_said) in [(Connections::PerRequest, true), (Connections::KeepAlive, false)] {
+        for (connections, is_said) in
+            [(PollConnections::PerRequest, true), (PollConnections::KeepAlive, false)]
+        {
             let options = Options { connections, ..polling(Polling::every(INTERVAL)) };
             for asked in asked_twice(transport, &options, "").await {
                 assert_eq!(says(&asked, "connection: close"), is_said, "{transport}, {connections}");
@@ -110,8 +112,11 @@ async fn every_poll_has_a_connection_and_every_connection_a_poll() {
         for transport in [Transport::ShortPoll, Transport::LongPoll] {
             let server = Setup::default().start();
             let id = server.create().id;
-            let options =
-                Options { connections: Connections::PerRequest, http, ..polling(Polling::every(INTERVAL)) };
+            let options = Options {
+                connections: PollConnections::PerRequest,
+                http,
+                ..polling(Polling::every(INTERVAL))
+            };
             let target = Target {
                 server: format!("http://{}", server.authority).parse().unwrap(),
                 deployment: id.clone(),

@@ -21,7 +21,7 @@ use super::publisher::{Append, Publication, Publisher, PublisherTarget};
 use super::schedule::{Generated, Schedule};
 use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
 use super::subscribers::{Expected, Subscribers};
-use super::theory::calibration::{Arm, Calibration};
+use super::theory::calibration::{CalibratedArm, Calibration};
 use super::theory::spread::Spread;
 use super::theory::{Setting, server_name};
 use crate::api::{Api, ApiError};
@@ -250,8 +250,8 @@ fn spread_of(latencies: &LatencyHistogram) -> Option<Spread> {
 }
 
 /// Returns the options of an arm's client; the calibration decides when it asks.
-fn options(arm: &Arm) -> Options {
-    let Arm { transport: _, http, connections, compression, condition } = *arm;
+fn options(arm: &CalibratedArm) -> Options {
+    let CalibratedArm { transport: _, http, connections, compression, condition } = *arm;
     let mut options = Options { http, connections, compression, ..Options::default() };
     options.polling.condition = condition;
     options

@@ -113,7 +113,7 @@ impl Notes {
 
 /// A crowd that is running.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct RunningCrowd {
     tasks: JoinSet<Result<(), SubscribeError>>,
     meters: Vec<Arc<Meter>>,
     notes: Arc<Notes>,
@@ -121,7 +121,7 @@ pub struct Crowd {
     problem: Option<String>,
 }
 
-impl Crowd {
+impl RunningCrowd {
     /// Starts `count` subscribers, made by `connect`, which all begin after the line `after`. Must be called inside a
     /// tokio runtime.
     pub fn start<C>(count: u32, after: Seq, connect: C) -> Self

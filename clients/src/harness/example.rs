@@ -19,10 +19,10 @@ use super::run_result::{RunResult, Verdict};
 use super::schedule::Generated;
 use super::series::{Sample, Sampler, SeriesPoint};
 use super::shared_record::SharedRecord;
-use super::theory::calibration::{Arm, ArmCalibration, Calibration, MessageBytes, Sizes};
+use super::theory::calibration::{ArmCalibration, CalibratedArm, Calibration, MessageBytes, Sizes};
 use super::theory::spread::Spread;
 use crate::latency::LatencyHistogram;
-use crate::options::{Compression, Condition, Connections, HttpVersion};
+use crate::options::{Compression, Condition, HttpVersion, PollConnections};
 use crate::timing::Timing;
 use crate::traffic::{Packets, Requests, Traffic};
 use crate::wire::{Transport, Waits};
@@ -200,10 +200,10 @@ fn histogram_of(samples: u64, latency: impl Fn(u64) -> Duration) -> LatencyHisto
 /// Returns a made-up calibration of wirelab's own server, of short polls only.
 pub fn calibration() -> Calibration {
     let spread = |s| Spread::of(vec![s; 20]).expect("there are samples");
-    let arm = Arm {
+    let arm = CalibratedArm {
         transport: Transport::ShortPoll,
         http: HttpVersion::Http1,
-        connections: Connections::KeepAlive,
+        connections: PollConnections::KeepAlive,
         compression: Compression::Identity,
         condition: Condition::IfNoneMatch,
     };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::cell::{Cell, Extra};
 use super::server_under_test::ServerUnderTest;
-use super::subscribers::{Expected, Outcome, Subscribers};
+use super::subscribers::{Expected, Subscribers, SubscribersOutcome};
 use crate::traffic::Traffic;
 
 /// All subscribers of one deployment.
@@ -120,7 +120,11 @@ impl Followers {
 
     /// Waits until the measured subscribers have seen the end, at most `end_limit`, and until the others have caught
     /// up, at most `catch_up`. Then closes the books.
-    pub(super) async fn finish(self, end_limit: Duration, catch_up: Duration) -> (Outcome, BesideOutcome) {
+    pub(super) async fn finish(
+        self,
+        end_limit: Duration,
+        catch_up: Duration,
+    ) -> (SubscribersOutcome, BesideOutcome) {
         let lines_count = self.lines_count();
         let measured = self.measured.finish(end_limit).await;
         let mut outcome = BesideOutcome::default();

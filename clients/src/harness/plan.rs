@@ -19,7 +19,7 @@ use super::thresholds::Threshold;
 use crate::targets::profile::{Profile, ProfileError};
 
 pub use check::PlanError;
-use check::{Refusals, text_of};
+use check::{PlanErrors, text_of};
 
 /// Name of a plan made of command-line flags.
 pub const AD_HOC: &str = "ad-hoc";
@@ -148,14 +148,14 @@ impl Plan {
             base: flags.factors.resolve(),
             arms: Vec::new(),
         };
-        plan.check(Refusals::of(AD_HOC))?;
+        plan.check(PlanErrors::of(AD_HOC))?;
         Ok(plan)
     }
 
     /// Replaces the servers of the plan and checks it again.
     pub fn on(self, targets: Vec<Server>) -> Result<Self, PlanError> {
         let plan = Self { targets, ..self };
-        plan.check(Refusals::of(&plan.name))?;
+        plan.check(PlanErrors::of(&plan.name))?;
         Ok(plan)
     }
 
@@ -188,7 +188,7 @@ impl Plan {
     /// Refuses a schedule that leaves no line in a cell's cohort, or whose last line is due before the fault. This is
     /// only known once a recording was read.
     pub fn check_cohort(&self, cell: &Cell, schedule: &Schedule) -> Result<(), PlanError> {
-        let refusals = Refusals { plan: &self.name, arm: cell.arm.as_deref() };
+        let refusals = PlanErrors { plan: &self.name, arm: cell.arm.as_deref() };
         let last = schedule.due_times().last();
         if let (Some(last), Some(fault)) = (last, &cell.fault)
             && fault.last_at() >= last

@@ -21,7 +21,7 @@ use connection::{Answers, Connection, Post, encode};
 use super::process_sampler::ThreadCost;
 use crate::latency::LatencyHistogram;
 use crate::os;
-use crate::targets::profile::{Pipelining, Publish};
+use crate::targets::profile::{Pipelining, PublishRequest};
 use crate::wire::{NewLine, Seq};
 
 /// Most lines in one POST: lines of one instant, such as a replayed burst. As many as the server's batch.
@@ -65,7 +65,7 @@ pub enum Append {
     /// The request that a profile describes: one per line, answered with any 2xx.
     Profile {
         /// Description of the request.
-        publish: Publish,
+        publish: PublishRequest,
         /// Name that replaces `{deployment}` in the request.
         deployment: String,
     },

@@ -23,7 +23,7 @@ use super::run_result::{CohortTraffic, RunResult, Verdict};
 use super::schedule::Schedule;
 use super::server_under_test::{Lines, ServerUnderTest};
 use super::statistics::merged;
-use super::subscribers::{Expected, Outcome, Subscribers};
+use super::subscribers::{Expected, Subscribers, SubscribersOutcome};
 use super::watch::Watch;
 use crate::traffic::{Packets, Traffic};
 
@@ -142,7 +142,8 @@ async fn measure(
         problem = problem.or(finished);
     }
     let end_limit = if complete { cell.drain } else { measured.end_limit() };
-    let mut outcome = Outcome { packets: Some(Packets::default()), ..Outcome::default() };
+    let mut outcome =
+        SubscribersOutcome { packets: Some(Packets::default()), ..SubscribersOutcome::default() };
     let mut subscriber_problems = Vec::new();
     let mut published_count = 0;
     let mut traffic_beside = Traffic::default();
@@ -240,7 +241,7 @@ async fn connected(followers: &[Followers], limit: Duration) -> Result<(), RunEr
 }
 
 /// Lists each kind of problem once, with the number of lines or subscribers.
-fn problems(outcome: &Outcome) -> Vec<String> {
+fn problems(outcome: &SubscribersOutcome) -> Vec<String> {
     let mut problems = Vec::new();
     if outcome.altered_count > 0 {
         problems.push(format!("{} lines arrived with a text that was not published", outcome.altered_count));

@@ -23,13 +23,13 @@ pub struct SharedRecord {
     start: Instant,
     cohort: Range<Seq>,
     /// Receipts of each line of the cohort.
-    spreads: Vec<Spread>,
+    spreads: Vec<LineReceipts>,
     bins: Vec<SharedBin>,
 }
 
 /// Times at which a line reached the first and the last of its subscribers, ns since the first due time.
 #[derive(Debug)]
-struct Spread {
+struct LineReceipts {
     first_ns: AtomicU64,
     last_ns: AtomicU64,
     receipts_count: AtomicU32,
@@ -46,7 +46,7 @@ impl SharedRecord {
     /// Creates a record in which nothing of the table's lines was received.
     pub fn new(table: &DueTable) -> Self {
         let cohort = table.cohort();
-        let spread = |_| Spread {
+        let spread = |_| LineReceipts {
             first_ns: AtomicU64::new(u64::MAX),
             last_ns: AtomicU64::new(0),
             receipts_count: AtomicU32::new(0),
@@ -81,7 +81,7 @@ impl SharedRecord {
     /// Returns last − first receipt of each line of the cohort that two subscribers or more received.
     pub fn fanout_skew(&self) -> LatencyHistogram {
         let mut skew = LatencyHistogram::default();
-        let several = |spread: &&Spread| spread.receipts_count.load(Ordering::Relaxed) > 1;
+        let several = |spread: &&LineReceipts| spread.receipts_count.load(Ordering::Relaxed) > 1;
         for spread in self.spreads.iter().filter(several) {
             let (first_ns, last_ns) =
                 (spread.first_ns.load(Ordering::Relaxed), spread.last_ns.load(Ordering::Relaxed));

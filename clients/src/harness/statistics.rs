@@ -10,8 +10,8 @@ mod intervals;
 pub mod sampling;
 
 pub use intervals::{
-    Contrast, Interval, NoiseFloor, Order, RUNS_MIN, Runs, contrast_interval, contrast_of, median_interval,
-    noise_floor, order, paired_by_block,
+    Contrast, Interval, NoiseFloor, Order, RUNS_MIN, TwoGroups, contrast_interval, contrast_of,
+    median_interval, noise_floor, order, paired_by_block,
 };
 
 /// Largest chance that all n samples lie below a quantile that is printed: 2.5 %, one tail of a 95 % interval.

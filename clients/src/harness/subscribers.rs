@@ -58,7 +58,7 @@ pub struct Subscribers {
 
 /// Outcome of all subscribers of a run.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct SubscribersOutcome {
     /// Deliveries, losses and latencies.
     pub delivery: Delivery,
     /// Lines whose text is not what was published.
@@ -86,7 +86,7 @@ pub struct Outcome {
     pub connections_cut: u64,
 }
 
-impl Outcome {
+impl SubscribersOutcome {
     /// Adds the outcome of another deployment's subscribers.
     pub fn join(&mut self, other: Self) {
         self.delivery.join(&other.delivery);
@@ -203,8 +203,8 @@ impl Subscribers {
 
     /// Waits until every subscriber has seen the end, at most `time_limit`. Then closes the books and returns the
     /// outcome.
-    pub async fn finish(mut self, time_limit: Duration) -> Outcome {
-        let mut outcome = Outcome::default();
+    pub async fn finish(mut self, time_limit: Duration) -> SubscribersOutcome {
+        let mut outcome = SubscribersOutcome::default();
         let deadline = tokio::time::Instant::now() + time_limit;
         let mut stopped = false;
         loop {

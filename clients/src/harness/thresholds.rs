@@ -25,7 +25,7 @@ pub struct Threshold {
     transport: Wanted<Transport>,
     arm: Wanted<String>,
     column: &'static Column,
-    comparison: Comparison,
+    comparison: Operator,
     limit: f64,
 }
 
@@ -47,7 +47,7 @@ impl<T: PartialEq> Wanted<T> {
 
 /// Comparison of a value with the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
+enum Operator {
     AtMost,
     AtLeast,
     Equal,
@@ -56,7 +56,7 @@ enum Comparison {
     Above,
 }
 
-impl Comparison {
+impl Operator {
     /// Every comparison. Those of two characters come first, so that `<=` is not read as `<`.
     const ALL: [Self; 6] =
         [Self::AtMost, Self::AtLeast, Self::Equal, Self::Unequal, Self::Below, Self::Above];
@@ -159,7 +159,7 @@ impl FromStr for Threshold {
     /// Parses `TRANSPORT[/ARM].COLUMN OPERATOR NUMBER`, with `*` for every transport; spaces are optional.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let threshold = text.trim().to_owned();
-        let parts = Comparison::ALL.into_iter().find_map(|comparison| {
+        let parts = Operator::ALL.into_iter().find_map(|comparison| {
             let (left, right) = threshold.split_once(comparison.text())?;
             Some((left.trim(), comparison, right.trim()))
         });

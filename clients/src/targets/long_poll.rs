@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 
 use super::resuming::Follow;
-use super::{News, PROFILE_SILENCE_MAX, Position, Source};
-use crate::http::{Http, Refusal, refused};
+use super::{News, PROFILE_SILENCE_MAX, Resumption, TextSource};
+use crate::http::{Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::wire::Outcome;
@@ -32,7 +32,7 @@ impl LongPoll {
 #[async_trait]
 impl Follow for LongPoll {
     /// Sends one request and reads its answer.
-    async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal> {
+    async fn read(&mut self, position: &mut Resumption) -> Result<Option<Received>, NoLines> {
         // The server decides how long it holds, within the limit after which it counts as dead.
         self.meter.asks(Question::Held);
         let answer = self.http.get(&position.path(), &position.headers(), PROFILE_SILENCE_MAX).await?;
@@ -46,9 +46,9 @@ impl Follow for LongPoll {
                     ))
                 })?;
                 let mut news = News::default();
-                position.read(text, Source::Answer(&answer.headers), &mut news)?;
+                position.read(text, TextSource::Answer(&answer.headers), &mut news)?;
                 // An immediate question would get this answer again, without end.
-                let without = || Refusal::Later {
+                let without = || NoLines::Later {
                     why: "the server sent an answer without a line".to_owned(),
                     advised: None,
                 };

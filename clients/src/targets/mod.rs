@@ -25,7 +25,7 @@ use crate::wire::{Batch, Cursor, Line, NewLine, Seq};
 use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
 use line::Found;
 use numbered::Numbered;
-use profile::{Profile, SendBack, Subscribe, Take, Wire};
+use profile::{Profile, SendBack, Subscribe, SubscribeWire, Take};
 use resuming::Resuming;
 
 /// Longest silence of a server with a profile, after which its subscriber reconnects. Such a server promises no sign
@@ -45,18 +45,18 @@ pub struct ProfileTarget {
 
 /// Returns a subscriber of a server with a profile. It connects when it is first asked for a batch.
 pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Box<dyn Subscriber> {
-    let position = Position::new(&target);
+    let position = Resumption::new(&target);
     let (server, counted) = (target.server, meter.clone());
     match &target.profile.subscribe.wire {
-        Wire::Sse { event } => {
+        SubscribeWire::Sse { event } => {
             let sse = sse::Sse::new(server, event.clone(), options, meter);
             Box::new(Resuming::new(sse, position, counted))
         }
-        Wire::LongPoll => {
+        SubscribeWire::LongPoll => {
             let long_poll = long_poll::LongPoll::new(server, options, meter);
             Box::new(Resuming::new(long_poll, position, counted))
         }
-        Wire::Websocket(speech) => {
+        SubscribeWire::Websocket(speech) => {
             let websocket = websocket::Websocket::new(server, speech.clone(), options, meter);
             Box::new(Resuming::new(websocket, position, counted))
         }
@@ -64,7 +64,7 @@ pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) ->
 }
 
 /// Position of a subscriber in a log: the lines that it has, and what to send back for the rest.
-struct Position {
+struct Resumption {
     subscribe: Subscribe,
     deployment: String,
     cursor: Cursor,
@@ -73,7 +73,7 @@ struct Position {
     ended: Option<Received>,
 }
 
-impl Position {
+impl Resumption {
     fn new(target: &ProfileTarget) -> Self {
         let subscribe = target.profile.subscribe.clone();
         let epoch = "numbered".parse().expect("8 plain characters are an epoch");
@@ -121,7 +121,7 @@ impl Position {
     }
 
     /// Adds the line in one text from the wire to `news`.
-    fn read(&mut self, data: &str, source: Source<'_>, news: &mut News) -> Result<(), SubscribeError> {
+    fn read(&mut self, data: &str, source: TextSource<'_>, news: &mut News) -> Result<(), SubscribeError> {
         let found = self.subscribe.line.find(data).map_err(SubscribeError::Contract)?;
         let Some(Found { text, json }) = found else { return Ok(()) };
         match numbered::read(&text) {
@@ -166,7 +166,7 @@ impl Position {
 
 /// Source of a text.
 #[derive(Clone, Copy)]
-enum Source<'a> {
+enum TextSource<'a> {
     /// Server-sent event with this id; empty: none.
     Event { id: &'a str },
     /// Answer to a poll, with these headers.
@@ -175,7 +175,7 @@ enum Source<'a> {
     Frame,
 }
 
-impl<'a> Source<'a> {
+impl<'a> TextSource<'a> {
     fn event_id(self) -> Option<&'a str> {
         match self {
             Self::Event { id } => Some(id),
@@ -247,10 +247,10 @@ resume = [
 text = "/text"
 "#;
 
-    fn position() -> Position {
+    fn position() -> Resumption {
         let profile = Arc::new(Profile::parse("example", PROFILE).unwrap());
         let server = "http://127.0.0.1:1".parse().unwrap();
-        Position::new(&ProfileTarget { profile, server, deployment: "web".to_owned() })
+        Resumption::new(&ProfileTarget { profile, server, deployment: "web".to_owned() })
     }
 
     #[test]
@@ -259,8 +259,8 @@ text = "/text"
         assert_eq!(position.path(), "/web/stream?format=text");
         assert_eq!(position.headers(), [("x-room", "web".to_owned())]);
         let mut news = News::default();
-        position.read(r#"{"text":"3 hello","at":7}"#, Source::Event { id: "a" }, &mut news).unwrap();
-        position.read(r#"{"text":"5 you","at":"8 & 9"}"#, Source::Event { id: "" }, &mut news).unwrap();
+        position.read(r#"{"text":"3 hello","at":7}"#, TextSource::Event { id: "a" }, &mut news).unwrap();
+        position.read(r#"{"text":"5 you","at":"8 & 9"}"#, TextSource::Event { id: "" }, &mut news).unwrap();
         assert_eq!(position.path(), "/web/stream?format=text&after=8%20%26%209");
         assert_eq!(position.headers()[1..], [("last-event-id", "a".to_owned())]);
         assert_eq!(position.event_id(), "a");
@@ -273,8 +273,8 @@ text = "/text"
     fn the_end_says_how_many_lines_there_were() {
         let mut position = position();
         let mut news = News::default();
-        position.read(r#"{"text":"3 hello"}"#, Source::Frame, &mut news).unwrap();
-        position.read(r#"{"text":"0 9"}"#, Source::Frame, &mut news).unwrap();
+        position.read(r#"{"text":"3 hello"}"#, TextSource::Frame, &mut news).unwrap();
+        position.read(r#"{"text":"0 9"}"#, TextSource::Frame, &mut news).unwrap();
         let received = position.received(news, Instant::now()).unwrap();
         assert_eq!((received.batch.next.after, received.batch.finished), (9, true));
         assert!(position.ended.unwrap().batch.lines.is_empty());
@@ -284,9 +284,9 @@ text = "/text"
     fn a_text_that_nobody_numbered_is_a_line_that_nobody_published() {
         let mut position = position();
         let mut news = News::default();
-        position.read(r#"{"text":"welcome"}"#, Source::Frame, &mut news).unwrap();
+        position.read(r#"{"text":"welcome"}"#, TextSource::Frame, &mut news).unwrap();
         assert_eq!(news.lines[0].seq, 0);
-        assert!(position.read("no JSON", Source::Frame, &mut news).is_err());
+        assert!(position.read("no JSON", TextSource::Frame, &mut news).is_err());
     }
     /// Starts a server that drops its first connection and, once `meter` has told of that outage, brings a line on
     /// the second.

@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use file::Refusals;
+use file::ProfileErrors;
 use serde::Deserialize;
 
 use super::line::LineAt;
@@ -32,7 +32,7 @@ pub struct Profile {
     /// Origin of the server.
     pub server: ServerOf,
     /// How a line is published.
-    pub publish: Publish,
+    pub publish: PublishRequest,
     /// How the log is followed.
     pub subscribe: Subscribe,
 }
@@ -48,7 +48,7 @@ pub enum ServerOf {
 
 /// How a line is published, one request each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publish {
+pub struct PublishRequest {
     /// HTTP method: `POST` or `PUT`.
     pub method: PublishMethod,
     /// Path of the request; may contain the deployment.
@@ -94,7 +94,7 @@ pub enum Pipelining {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribe {
     /// Protocol that is spoken with subscribers.
-    pub wire: Wire,
+    pub wire: SubscribeWire,
     /// Path of the request; may contain the deployment.
     pub path: Template,
     /// Headers of each request, with names in lower case; values may contain the deployment.
@@ -107,7 +107,7 @@ pub struct Subscribe {
 
 /// Protocol that is spoken with subscribers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wire {
+pub enum SubscribeWire {
     /// Server-sent events.
     Sse {
         /// Type of the events that carry lines.
@@ -119,7 +119,7 @@ pub enum Wire {
     Websocket(Speech),
 }
 
-impl Wire {
+impl SubscribeWire {
     /// Returns the transport of wirelab that uses this protocol.
     pub const fn transport(&self) -> Transport {
         match self {
@@ -231,7 +231,7 @@ impl Profile {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let transports = Transport::ALL.map(Transport::name);
         let taken = RESERVED.contains(&name) || transports.contains(&name) || name.starts_with("url-");
-        let of = Refusals { profile: name };
+        let of = ProfileErrors { profile: name };
         if taken || name.is_empty() || name.len() > NAME_CHARS_MAX || !name.bytes().all(plain) {
             let must = format!(
                 "rename the file: 1 to {NAME_CHARS_MAX} characters of a-z, 0-9 and dash, not wirelab, all, a transport \
@@ -257,7 +257,7 @@ impl Profile {
         if let ServerOf::Start(script) = &mut profile.server {
             let found = fs::canonicalize(root.join(&script)).map_err(|error| {
                 let must = format!("{error}; write its path from the folder that holds the data folder");
-                Refusals { profile: name }.refused("start", &script.display().to_string(), must)
+                ProfileErrors { profile: name }.refused("start", &script.display().to_string(), must)
             })?;
             *script = found;
         }
@@ -335,14 +335,14 @@ text = "/1/text"
         );
         assert_eq!(sse.publish.content_type, "application/json");
         assert_eq!(sse.publish.body.fill("web", "1 \"a\""), r#"{"text":"1 \"a\""}"#);
-        assert_eq!(sse.subscribe.wire, Wire::Sse { event: "log".to_owned() });
+        assert_eq!(sse.subscribe.wire, SubscribeWire::Sse { event: "log".to_owned() });
         assert_eq!(sse.subscribe.headers[0].0, "accept");
         let send = SendBack::Header("last-event-id".to_owned());
         assert_eq!(sse.subscribe.resume, [Resume { take: Take::EventId, send }]);
 
         let websocket = Profile::parse("example", WEBSOCKET).unwrap();
         assert_eq!(websocket.publish.pipelining, Pipelining::OneAtATime);
-        let Wire::Websocket(speech) = &websocket.subscribe.wire else { panic!("it says websocket") };
+        let SubscribeWire::Websocket(speech) = &websocket.subscribe.wire else { panic!("it says websocket") };
         assert_eq!(speech.send[0].fill("web", ""), "hello web");
         assert_eq!((speech.answers[0].begins.as_str(), speech.protocol.as_deref()), ("2", Some("x")));
         assert_eq!(websocket.subscribe.line.only, [("/0".to_owned(), "log".to_owned())]);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Position;
-use crate::http::Refusal;
+use super::Resumption;
+use crate::http::NoLines;
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::{Received, SubscribeError, Subscriber};
@@ -20,7 +20,7 @@ pub(super) trait Follow: Send {
     /// Reads on from `position`; connects first if there is no connection. `None`: nothing yet, read again at once.
     ///
     /// Cancel-safe: `position` moves only when something is returned.
-    async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal>;
+    async fn read(&mut self, position: &mut Resumption) -> Result<Option<Received>, NoLines>;
 
     /// Waits after a failure. Returns an error if there were too many in a row.
     async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError>;
@@ -29,13 +29,13 @@ pub(super) trait Follow: Send {
 /// Subscriber that reconnects by itself.
 pub(super) struct Resuming<F> {
     wire: F,
-    position: Position,
+    position: Resumption,
     meter: Arc<Meter>,
 }
 
 impl<F: Follow> Resuming<F> {
     /// Creates a subscriber that follows on `wire` from `position` and connects at the first batch.
-    pub(super) fn new(wire: F, position: Position, meter: Arc<Meter>) -> Self {
+    pub(super) fn new(wire: F, position: Resumption, meter: Arc<Meter>) -> Self {
         Self { wire, position, meter }
     }
 }
@@ -50,8 +50,8 @@ impl<F: Follow> Subscriber for Resuming<F> {
             match self.wire.read(&mut self.position).await {
                 Ok(Some(received)) => return Ok(received),
                 Ok(None) => {}
-                Err(Refusal::Final(error)) => return Err(error),
-                Err(Refusal::Later { why, advised }) => self.wire.back_off(&why, advised).await?,
+                Err(NoLines::Final(error)) => return Err(error),
+                Err(NoLines::Later { why, advised }) => self.wire.back_off(&why, advised).await?,
             }
         }
     }

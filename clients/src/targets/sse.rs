@@ -11,9 +11,9 @@ use hyper::StatusCode;
 use tokio::time::timeout;
 
 use super::resuming::Follow;
-use super::{News, PROFILE_SILENCE_MAX, Position, Source};
+use super::{News, PROFILE_SILENCE_MAX, Resumption, TextSource};
 use crate::event_stream::EventStreamParser;
-use crate::http::{Body, Http, Refusal, refused};
+use crate::http::{Body, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::wire::Outcome;
 use crate::{Options, Received, ServerUrl, SubscribeError};
@@ -35,7 +35,7 @@ impl Sse {
         Self { event, stream: None, retry: None, http, meter }
     }
 
-    async fn open(&mut self, position: &Position) -> Result<(Body, EventStreamParser), Refusal> {
+    async fn open(&mut self, position: &Resumption) -> Result<(Body, EventStreamParser), NoLines> {
         let response = self.http.open(&position.path(), &position.headers(), PROFILE_SILENCE_MAX).await?;
         if response.status() != StatusCode::OK {
             let answer = self.http.refusal(response).await;
@@ -49,7 +49,7 @@ impl Sse {
 
 #[async_trait]
 impl Follow for Sse {
-    async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal> {
+    async fn read(&mut self, position: &mut Resumption) -> Result<Option<Received>, NoLines> {
         if self.stream.is_none() {
             self.stream = Some(self.open(position).await?);
         }
@@ -57,14 +57,14 @@ impl Follow for Sse {
         let Ok(Ok(Some((chunk, at)))) = timeout(PROFILE_SILENCE_MAX, self.http.chunk(body)).await else {
             self.stream = None;
             self.http.disconnect();
-            return Err(Refusal::Later { why: "the stream was cut".to_owned(), advised: self.retry });
+            return Err(NoLines::Later { why: "the stream was cut".to_owned(), advised: self.retry });
         };
         let mut events = Vec::new();
         parser.push(&chunk, &mut events).map_err(|error| SubscribeError::Contract(error.to_string()))?;
         self.retry = parser.retry();
         let mut news = News::default();
         for event in events.iter().filter(|event| event.event == self.event) {
-            position.read(&event.data, Source::Event { id: &event.id }, &mut news)?;
+            position.read(&event.data, TextSource::Event { id: &event.id }, &mut news)?;
         }
         Ok(position.received(news, at))
     }

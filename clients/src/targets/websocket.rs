@@ -15,9 +15,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::profile::Speech;
 use super::resuming::Follow;
-use super::{News, PROFILE_SILENCE_MAX, Position, Source};
+use super::{News, PROFILE_SILENCE_MAX, Resumption, TextSource};
 use crate::backoff::Backoff;
-use crate::http::Refusal;
+use crate::http::NoLines;
 use crate::meter::{Meter, MeteredSocket};
 use crate::transports::WEBSOCKET_FIRST_CEILING;
 use crate::upgrade::{opened, upgrade};
@@ -39,7 +39,7 @@ impl Websocket {
     }
 
     /// Upgrades, then sends the frames that the profile lists first.
-    async fn handshake(&self, position: &Position) -> Result<WebSocketStream<MeteredSocket>, Error> {
+    async fn handshake(&self, position: &Resumption) -> Result<WebSocketStream<MeteredSocket>, Error> {
         let value = |text: &str| HeaderValue::from_str(text).expect("the profile's headers were checked");
         let mut headers = Vec::new();
         for (name, text) in position.headers() {
@@ -79,7 +79,7 @@ impl Websocket {
 
 #[async_trait]
 impl Follow for Websocket {
-    async fn read(&mut self, position: &mut Position) -> Result<Option<Received>, Refusal> {
+    async fn read(&mut self, position: &mut Resumption) -> Result<Option<Received>, NoLines> {
         if self.socket.is_none() {
             self.socket = Some(opened(self.handshake(position), &self.meter).await?);
             self.backoff.succeeded();
@@ -87,10 +87,10 @@ impl Follow for Websocket {
         }
         let Some((frame, at)) = self.frame().await else {
             self.socket = None;
-            return Err(Refusal::Later { why: "the socket was closed".to_owned(), advised: None });
+            return Err(NoLines::Later { why: "the socket was closed".to_owned(), advised: None });
         };
         let mut news = News::default();
-        position.read(&frame, Source::Frame, &mut news)?;
+        position.read(&frame, TextSource::Frame, &mut news)?;
         let received = position.received(news, at);
         if received.is_none() {
             self.answer(&frame, &position.deployment).await;

@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use hyper::header::ETAG;
 
 use super::{PollRequest, end_of, path};
-use crate::http::{Cut, Http, Refusal, refused};
+use crate::http::{CutShort, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::traffic::Traffic;
@@ -49,7 +49,7 @@ impl LongPoll {
         self.meter.asks(Question::Held);
         let answer = match self.http.get(&path, &headers, self.hold + MARGIN).await {
             Ok(answer) => answer,
-            Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
+            Err(CutShort(why)) => return self.http.back_off(&why, None).await.map(|()| None),
         };
         self.intended = answer.at + self.turn;
         match answer.status {
@@ -73,8 +73,8 @@ impl LongPoll {
                 Ok(None)
             }
             _ => match refused(&answer, &self.meter) {
-                Refusal::Final(error) => Err(error),
-                Refusal::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
+                NoLines::Final(error) => Err(error),
+                NoLines::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
             },
         }
     }

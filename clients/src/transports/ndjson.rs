@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::http::ANSWER_TIMEOUT;
-use crate::http::{Body, Cut, Http, Refusal, refused};
+use crate::http::{Body, CutShort, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{BODY_BYTES_MAX, Cursor, NdjsonControl, NdjsonRecord, Outcome, Position, Transport};
@@ -52,7 +52,7 @@ impl Ndjson {
         let path = path(Transport::Ndjson, &self.target, &[]);
         let response = match self.http.open(&path, &[], ANSWER_TIMEOUT).await {
             Ok(response) => response,
-            Err(Cut(why)) => return self.http.back_off(&why, None).await,
+            Err(CutShort(why)) => return self.http.back_off(&why, None).await,
         };
         if response.status() == StatusCode::OK {
             self.meter.count(Outcome::Data);
@@ -62,8 +62,8 @@ impl Ndjson {
         }
         let answer = self.http.refusal(response).await;
         match refused(&answer, &self.meter) {
-            Refusal::Final(error) => Err(error),
-            Refusal::Later { why, advised } => self.http.back_off(&why, advised).await,
+            NoLines::Final(error) => Err(error),
+            NoLines::Later { why, advised } => self.http.back_off(&why, advised).await,
         }
     }
 
@@ -74,7 +74,7 @@ impl Ndjson {
             let (chunk, at) = match timeout(SILENCE_MAX, self.http.chunk(&mut stream.body)).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 // The bytes in `unfinished` were cut off; their record comes again after the reconnect.
-                Ok(Ok(None)) | Ok(Err(Cut(_))) | Err(_) => return Ok(None),
+                Ok(Ok(None)) | Ok(Err(CutShort(_))) | Err(_) => return Ok(None),
             };
             stream.unfinished.extend_from_slice(&chunk);
             if let Some(received) = self.take_records(at)? {

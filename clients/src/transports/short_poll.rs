@@ -14,7 +14,7 @@ use hyper::header::{ETAG, HeaderMap, RETRY_AFTER};
 
 use super::{PollRequest, end_of, path};
 use crate::http::ANSWER_TIMEOUT;
-use crate::http::{Cut, Http, Refusal, refused};
+use crate::http::{CutShort, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::poll_schedule::{Brought, Poll, Timetable};
 use crate::timing::Question;
@@ -65,7 +65,7 @@ impl ShortPoll {
         self.meter.asks(Question::Scheduled { intended, interval: self.timetable.ticks() });
         let answer = match self.http.get(&path, &headers, ANSWER_TIMEOUT).await {
             Ok(answer) => answer,
-            Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
+            Err(CutShort(why)) => return self.http.back_off(&why, None).await.map(|()| None),
         };
         match answer.status {
             StatusCode::OK => {
@@ -98,8 +98,8 @@ impl ShortPoll {
                 Ok(None)
             }
             _ => match refused(&answer, &self.meter) {
-                Refusal::Final(error) => Err(error),
-                Refusal::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
+                NoLines::Final(error) => Err(error),
+                NoLines::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
             },
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::event_stream::{Event, EventStreamParser};
 use crate::http::ANSWER_TIMEOUT;
-use crate::http::{Body, Cut, Http, Refusal, refused};
+use crate::http::{Body, CutShort, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, Cursor, Finished, Gap, Line, Outcome, Position, Transport};
@@ -62,7 +62,7 @@ impl Sse {
         let path = path(Transport::Sse, &self.target, &[]);
         let response = match self.http.open(&path, &headers, ANSWER_TIMEOUT).await {
             Ok(response) => response,
-            Err(Cut(why)) => return self.http.back_off(&why, None).await.map(|()| None),
+            Err(CutShort(why)) => return self.http.back_off(&why, None).await.map(|()| None),
         };
         match response.status() {
             StatusCode::OK if is_event_stream(&response) => {
@@ -82,14 +82,14 @@ impl Sse {
                         self.cursor = Some(cursor);
                         received(&mut self.cursor, Vec::new(), true, self.meter.last_read()).map(Some)
                     }
-                    Err(Cut(why)) => self.http.back_off(&why, None).await.map(|()| None),
+                    Err(CutShort(why)) => self.http.back_off(&why, None).await.map(|()| None),
                 }
             }
             _ => {
                 let answer = self.http.refusal(response).await;
                 match refused(&answer, &self.meter) {
-                    Refusal::Final(error) => Err(error),
-                    Refusal::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
+                    NoLines::Final(error) => Err(error),
+                    NoLines::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
                 }
             }
         }
@@ -98,7 +98,7 @@ impl Sse {
     /// Returns the cursor at the end of a log. A 204 has no room for it, so a client that started at `now` on a
     /// finished log reads it from the snapshot. That is a call of the regular API, which is not measured: it has a
     /// connection and a meter of its own.
-    async fn end_cursor(&mut self) -> Result<Cursor, Cut> {
+    async fn end_cursor(&mut self) -> Result<Cursor, CutShort> {
         if let Some(cursor) = &self.cursor {
             return Ok(cursor.clone());
         }
@@ -108,7 +108,7 @@ impl Sse {
         let snapshot: Result<Batch, _> = serde_json::from_slice(&answer.body);
         snapshot
             .map(|snapshot| snapshot.next)
-            .map_err(|_| Cut(format!("the server sent no snapshot: {}", answer.status)))
+            .map_err(|_| CutShort(format!("the server sent no snapshot: {}", answer.status)))
     }
 
     /// Reads until there is something to return. `None`: the stream was cut, and the client must come back later.
@@ -126,7 +126,7 @@ impl Sse {
                     }
                     return Ok(None);
                 }
-                Ok(Err(Cut(_))) | Err(_) => {
+                Ok(Err(CutShort(_))) | Err(_) => {
                     if !*greeted {
                         self.meter.count(Outcome::Error);
                     }

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::backoff::Backoff;
-use crate::http::Refusal;
+use crate::http::NoLines;
 use crate::meter::{Meter, MeteredSocket};
 use crate::traffic::Traffic;
 use crate::upgrade::{opened, upgrade};
@@ -57,8 +57,8 @@ impl Websocket {
                 self.socket = Some(socket);
                 Ok(())
             }
-            Err(Refusal::Final(error)) => Err(error),
-            Err(Refusal::Later { why, advised }) => self.back_off(&why, advised).await,
+            Err(NoLines::Final(error)) => Err(error),
+            Err(NoLines::Later { why, advised }) => self.back_off(&why, advised).await,
         }
     }
 

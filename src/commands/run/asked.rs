@@ -8,14 +8,14 @@ use wirelab_clients::harness::schedule;
 use wirelab_clients::{Options, Polling};
 
 use super::super::Failure;
-use crate::commands::cli::{self, Run};
+use crate::commands::cli::{self, RunArguments};
 use wirelab_clients::harness::plan_files;
 
-impl From<cli::Size> for Size {
-    fn from(size: cli::Size) -> Self {
+impl From<cli::SizeArgument> for Size {
+    fn from(size: cli::SizeArgument) -> Self {
         match size {
-            cli::Size::Smoke => Self::Smoke,
-            cli::Size::Full => Self::Full,
+            cli::SizeArgument::Smoke => Self::Smoke,
+            cli::SizeArgument::Full => Self::Full,
         }
     }
 }
@@ -24,7 +24,7 @@ impl From<cli::Size> for Size {
 const DEFAULT_PLAN: &str = "quick";
 
 /// Returns the named plan, or the plan made of options, on the named targets.
-pub(super) fn plan(arguments: &Run) -> Result<Plan, Failure> {
+pub(super) fn plan(arguments: &RunArguments) -> Result<Plan, Failure> {
     let target = |given: &String| {
         Server::parse(given, |name| plan_files::profile(name, &arguments.data)).map_err(Failure::usage)
     };
@@ -46,8 +46,9 @@ pub(super) fn plan(arguments: &Run) -> Result<Plan, Failure> {
             false => plan.on(targets).map_err(Failure::usage),
         };
     }
-    let Run { transport, subscribers, rate, duration, recording, speed, poll_interval, store, .. } =
-        arguments;
+    let RunArguments {
+        transport, subscribers, rate, duration, recording, speed, poll_interval, store, ..
+    } = arguments;
     let lines = match recording {
         Some(recording) => {
             Some(LineProcess::Replay { recording: recording.clone(), speed: speed.unwrap_or(1.0) })

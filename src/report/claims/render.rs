@@ -7,7 +7,7 @@ use wirelab_clients::harness::rows::{CLAIMS_COLUMNS, Field};
 use wirelab_clients::harness::statistics::{Interval, RUNS_MIN};
 
 use super::super::wording::{digits, grouped};
-use super::runs::{Evidence, Sample};
+use super::runs::{Evidence, PointKind};
 use super::{Answer, Claims, Ruling};
 
 /// Most points in a cell; with more there is an interval.
@@ -84,7 +84,7 @@ fn value(measured: &Evidence) -> String {
     if measured.points.iter().all(|point| *point == known) {
         return number(known);
     }
-    if measured.sample == Sample::Worst {
+    if measured.sample == PointKind::Worst {
         let with_count = measured.points.iter().filter(|point| **point > 0.0).count();
         return format!("{} (in {with_count} of {} runs)", number(known), measured.points.len());
     }

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use wirelab_clients::harness::statistics::{Interval, Order, RUNS_MIN, order};
 
-use super::runs::{Evidence, MILLISECONDS, Observations, Quantity, Sample};
+use super::runs::{Evidence, MILLISECONDS, Observations, PointKind, Quantity};
 
 /// Ruling on a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +194,7 @@ fn known(measured: &Evidence) -> Result<(), String> {
 
 /// Returns the interval of a figure. A figure of the sources has one exact value.
 fn interval_of(measured: &Evidence) -> Result<Interval, String> {
-    if let ([point], Sample::Exact) = (measured.points.as_slice(), measured.sample) {
+    if let ([point], PointKind::Exact) = (measured.points.as_slice(), measured.sample) {
         return Ok(Interval { low: *point, high: *point });
     }
     known(measured)?;

@@ -76,7 +76,7 @@ pub(super) struct Evidence {
     /// Origin of the value, if it is not from runs.
     pub(super) origin: &'static str,
     /// Kind of the points.
-    pub(super) sample: Sample,
+    pub(super) sample: PointKind,
     /// Points, one per run or block.
     pub(super) points: Vec<f64>,
     /// Value that is shown: the median, or the largest point where the worst run counts.
@@ -95,7 +95,7 @@ pub(super) struct Evidence {
 
 /// Kind of a quantity's points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sample {
+pub(super) enum PointKind {
     /// Points are runs or blocks, which differ by chance.
     Observations,
     /// Points are runs, of which the worst counts.
@@ -136,9 +136,9 @@ impl Quantity {
             concerned.filter(of_figure).partition(|run| !run.is_believed());
         let runs: Vec<String> = used.iter().map(|run| run.run_id.clone()).collect();
         let sample = match self.of {
-            Of::Arm(..) | Of::PerConnection(_) => Sample::Observations,
-            Of::Defects(_) => Sample::Worst,
-            Of::Sources(_) | Of::TwoWay | Of::TextOnly => Sample::Exact,
+            Of::Arm(..) | Of::PerConnection(_) => PointKind::Observations,
+            Of::Defects(_) => PointKind::Worst,
+            Of::Sources(_) | Of::TwoWay | Of::TextOnly => PointKind::Exact,
         };
         Evidence {
             what: self.what,
@@ -152,12 +152,12 @@ impl Quantity {
             },
             sample,
             value: match sample {
-                Sample::Observations | Sample::Exact => median(&points),
-                Sample::Worst => points.iter().copied().reduce(f64::max),
+                PointKind::Observations | PointKind::Exact => median(&points),
+                PointKind::Worst => points.iter().copied().reduce(f64::max),
             },
             interval: match sample {
-                Sample::Observations | Sample::Exact => median_interval(&points, all.seed),
-                Sample::Worst => None,
+                PointKind::Observations | PointKind::Exact => median_interval(&points, all.seed),
+                PointKind::Worst => None,
             },
             error_us: used.iter().filter_map(|run| run.lateness_us()).reduce(f64::max),
             invalid: invalid.iter().map(|run| run.run_id.clone()).filter(|id| !runs.contains(id)).collect(),

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use wirelab_clients::harness::run_result::Verdict;
 
 use super::*;
-use crate::report::synthetic::{self, Cell};
+use crate::report::synthetic::{self, MadeUp};
 
 /// Returns the finding of a folder with these cells.
-fn found(cells: &[Cell], seed: u64) -> Vec<Sentence> {
+fn found(cells: &[MadeUp], seed: u64) -> Vec<Sentence> {
     found_in(&synthetic::folder(cells, seed))
 }
 
@@ -29,7 +29,7 @@ fn of(sentences: &[Sentence], topic: Topic) -> String {
 const SUPERLATIVES: [&str; 5] = ["Fastest", "Most sparing", "Lightest", "rose", "fell"];
 
 /// Returns the finding of a folder in which one text of one file is replaced.
-fn with(cells: &[Cell], file: &str, from: &str, to: &str) -> Vec<Sentence> {
+fn with(cells: &[MadeUp], file: &str, from: &str, to: &str) -> Vec<Sentence> {
     let mut files = synthetic::files(cells, 1);
     let file = files.iter_mut().find(|other| other.path == file).unwrap();
     let text = String::from_utf8(file.bytes.clone()).unwrap();
@@ -40,7 +40,7 @@ fn with(cells: &[Cell], file: &str, from: &str, to: &str) -> Vec<Sentence> {
 
 #[test]
 fn two_transports_far_apart_have_a_winner_with_its_interval() {
-    let cells = [Cell::of("sse", 0.5, 6), Cell::of("short-poll", 100.0, 6)];
+    let cells = [MadeUp::of("sse", 0.5, 6), MadeUp::of("short-poll", 100.0, 6)];
     assert_eq!(text(&found(&cells, 1)), TWO_TRANSPORTS);
 }
 
@@ -61,7 +61,7 @@ judged (F4), because an assumption does not hold or a calibrated constant is too
 
 #[test]
 fn a_sweep_is_told_from_end_to_end() {
-    let sentences = found(&Cell::sweep(6), 1);
+    let sentences = found(&MadeUp::sweep(6), 1);
     assert_eq!(of(&sentences, Topic::Sweep), SWEEP);
     assert_eq!(of(&sentences, Topic::Cost), "", "costs of a sweep are told by its ends");
 }
@@ -79,7 +79,7 @@ Fastest (p50) by poll interval (ms): short-poll (fixed) at 50, 100, 400 and 800;
 
 #[test]
 fn under_six_runs_there_are_points_and_no_winner() {
-    let cells = [Cell::of("sse", 0.5, 5), Cell::of("short-poll", 100.0, 5)];
+    let cells = [MadeUp::of("sse", 0.5, 5), MadeUp::of("short-poll", 100.0, 5)];
     let said = text(&found(&cells, 1));
     for superlative in SUPERLATIVES {
         assert!(!said.contains(superlative), "{superlative}: {said}");
@@ -95,7 +95,7 @@ fn under_six_runs_there_are_points_and_no_winner() {
 
 #[test]
 fn overlapping_intervals_have_no_winner() {
-    let noisy = |transport| Cell { noise_ratio: 0.3, ..Cell::of(transport, 1.0, 8) };
+    let noisy = |transport| MadeUp { noise_ratio: 0.3, ..MadeUp::of(transport, 1.0, 8) };
     let said = of(&found(&[noisy("sse"), noisy("ndjson")], 1), Topic::Latency);
     assert!(
         said.contains("In typical latency (p50), sse and ndjson cannot be told apart (")
@@ -107,11 +107,11 @@ fn overlapping_intervals_have_no_winner() {
 
 #[test]
 fn nothing_is_claimed_that_is_smaller_than_the_noise_of_equal_cells() {
-    let tight = |p50| Cell { noise_ratio: 0.001, ..Cell::of("sse", p50, 6) };
-    let rivals = [tight(100.0), Cell { transport: "ndjson", ..tight(102.0) }];
+    let tight = |p50| MadeUp { noise_ratio: 0.001, ..MadeUp::of("sse", p50, 6) };
+    let rivals = [tight(100.0), MadeUp { transport: "ndjson", ..tight(102.0) }];
     assert!(of(&found(&rivals, 1), Topic::Latency).starts_with("Fastest was sse"));
     // The same two beside a pair of equal cells that differ by more.
-    let twin = Cell { is_aa: true, ..tight(105.0) };
+    let twin = MadeUp { is_aa: true, ..tight(105.0) };
     let sentences = found(&[rivals.to_vec(), vec![twin]].concat(), 1);
     assert!(
         of(&sentences, Topic::Latency).starts_with("In typical latency (p50), sse and ndjson cannot be told")
@@ -121,7 +121,7 @@ fn nothing_is_claimed_that_is_smaller_than_the_noise_of_equal_cells() {
 
 #[test]
 fn nothing_is_claimed_that_is_smaller_than_the_harness_was_late() {
-    let tight = |transport, p50| Cell { noise_ratio: 0.001, ..Cell::of(transport, p50, 6) };
+    let tight = |transport, p50| MadeUp { noise_ratio: 0.001, ..MadeUp::of(transport, p50, 6) };
     // 30 µs apart, and sends were 40 µs late.
     let said = of(&found(&[tight("sse", 0.50), tight("ndjson", 0.53)], 1), Topic::Latency);
     assert!(said.contains("cannot be told apart (0.500 to 0.530 ms)"), "{said}");
@@ -131,8 +131,8 @@ fn nothing_is_claimed_that_is_smaller_than_the_harness_was_late() {
 
 #[test]
 fn an_invalid_transport_is_left_out_and_named() {
-    let invalid = Cell { verdicts: vec!["invalid"; 6], lost: 3, ..Cell::of("sse", 0.1, 6) };
-    let sentences = found(&[invalid, Cell::of("ndjson", 0.5, 6), Cell::of("short-poll", 100.0, 6)], 1);
+    let invalid = MadeUp { verdicts: vec!["invalid"; 6], lost: 3, ..MadeUp::of("sse", 0.1, 6) };
+    let sentences = found(&[invalid, MadeUp::of("ndjson", 0.5, 6), MadeUp::of("short-poll", 100.0, 6)], 1);
     assert!(of(&sentences, Topic::Latency).starts_with("Fastest was ndjson"), "{sentences:?}");
     let naming: Vec<&Sentence> = sentences.iter().filter(|sentence| sentence.text.contains("sse")).collect();
     assert_eq!(naming.len(), 2, "{naming:?}");
@@ -149,7 +149,7 @@ fn an_invalid_transport_is_left_out_and_named() {
 
 #[test]
 fn a_line_that_arrived_twice_is_told_though_its_run_is_invalid_for_that() {
-    let cells = [Cell::of("sse", 0.5, 2)];
+    let cells = [MadeUp::of("sse", 0.5, 2)];
     let mut folder = synthetic::folder(&cells, 1);
     let run = &mut folder.rows.runs[0];
     (run.verdict, run.duplicated_count) = (Verdict::Invalid, 7);
@@ -163,9 +163,9 @@ fn a_line_that_arrived_twice_is_told_though_its_run_is_invalid_for_that() {
 fn who_was_told_apart_from_the_lowest_is_told_whoever_is_unsure() {
     // short-poll varies so much that it reaches sse; ndjson is clearly slower than sse.
     let cells = [
-        Cell { noise_ratio: 0.001, ..Cell::of("sse", 10.0, 6) },
-        Cell { noise_ratio: 0.001, ..Cell::of("ndjson", 20.0, 6) },
-        Cell { noise_ratio: 0.99, ..Cell::of("short-poll", 40.0, 6) },
+        MadeUp { noise_ratio: 0.001, ..MadeUp::of("sse", 10.0, 6) },
+        MadeUp { noise_ratio: 0.001, ..MadeUp::of("ndjson", 20.0, 6) },
+        MadeUp { noise_ratio: 0.99, ..MadeUp::of("short-poll", 40.0, 6) },
     ];
     let wide = |seed: &u64| {
         let folder = synthetic::folder(&cells, *seed);
@@ -182,7 +182,7 @@ fn who_was_told_apart_from_the_lowest_is_told_whoever_is_unsure() {
 
 #[test]
 fn when_every_run_is_invalid_nothing_is_claimed() {
-    let invalid = |transport| Cell { verdicts: vec!["invalid"; 6], ..Cell::of(transport, 0.1, 6) };
+    let invalid = |transport| MadeUp { verdicts: vec!["invalid"; 6], ..MadeUp::of(transport, 0.1, 6) };
     let said = text(&found(&[invalid("sse"), invalid("ndjson")], 1));
     assert_eq!(
         said,
@@ -193,7 +193,7 @@ fn when_every_run_is_invalid_nothing_is_claimed() {
 
 #[test]
 fn a_transport_with_too_few_runs_is_told_but_not_ranked() {
-    let cells = [Cell::of("sse", 0.5, 6), Cell::of("short-poll", 100.0, 6), Cell::of("ndjson", 0.1, 2)];
+    let cells = [MadeUp::of("sse", 0.5, 6), MadeUp::of("short-poll", 100.0, 6), MadeUp::of("ndjson", 0.1, 2)];
     let said = of(&found(&cells, 1), Topic::Latency);
     assert!(said.starts_with("Of the cells with 6 valid runs: Fastest was sse"), "{said}");
     assert!(said.contains("Not compared, with fewer: ndjson 0.101 ms (range 0.0990–0.102)."), "{said}");
@@ -201,14 +201,15 @@ fn a_transport_with_too_few_runs_is_told_but_not_ranked() {
 
 #[test]
 fn lost_lines_are_told_with_who_lost_them() {
-    let sentences = found(&[Cell { lost: 2, ..Cell::of("sse", 0.5, 6) }, Cell::of("ndjson", 0.5, 6)], 1);
+    let sentences =
+        found(&[MadeUp { lost: 2, ..MadeUp::of("sse", 0.5, 6) }, MadeUp::of("ndjson", 0.5, 6)], 1);
     let told = sentences.iter().find(|sentence| sentence.topic == Topic::Delivery).unwrap();
     assert_eq!((told.text.as_str(), told.tone), ("6,000 receipts expected: 12 lost with sse.", Tone::Bad));
 }
 
 #[test]
 fn theory_that_failed_says_where_and_by_how_much() {
-    let cells = [Cell { noise_ratio: 0.0, ..Cell::of("sse", 0.5, 2) }];
+    let cells = [MadeUp { noise_ratio: 0.0, ..MadeUp::of("sse", 0.5, 2) }];
     let sentences = with(&cells, "theory.csv", ",500,500,0,0.05,pass,", ",400,500,0.25,0.05,fail,");
     let told = sentences.iter().find(|sentence| sentence.topic == Topic::Theory).unwrap();
     assert_eq!(
@@ -224,7 +225,7 @@ fn theory_that_failed_says_where_and_by_how_much() {
 
 #[test]
 fn theory_that_held_says_how_closely_and_within_what() {
-    let cells = [Cell { noise_ratio: 0.0, ..Cell::of("sse", 0.5, 1) }];
+    let cells = [MadeUp { noise_ratio: 0.0, ..MadeUp::of("sse", 0.5, 1) }];
     let sentences = with(&cells, "theory.csv", ",500,500,0,0.05,pass,", ",400,500,0.25,0.3,pass,");
     let told = of(&sentences, Topic::Theory);
     let expected =
@@ -234,14 +235,14 @@ fn theory_that_held_says_how_closely_and_within_what() {
 
 #[test]
 fn a_folder_without_predictions_says_nothing_of_it() {
-    let mut folder = synthetic::folder(&[Cell::of("sse", 0.5, 6)], 1);
+    let mut folder = synthetic::folder(&[MadeUp::of("sse", 0.5, 6)], 1);
     folder.rows.theory.clear();
     assert_eq!(of(&found_in(&folder), Topic::Theory), "");
 }
 
 #[test]
 fn a_percentile_that_one_run_lacks_is_not_told_of_its_transport() {
-    let cells = [Cell::of("sse", 0.5, 6), Cell::of("ndjson", 5.0, 6)];
+    let cells = [MadeUp::of("sse", 0.5, 6), MadeUp::of("ndjson", 5.0, 6)];
     let mut folder = synthetic::folder(&cells, 1);
     folder.rows.runs[0].delivery_latency_us_p99 = None;
     let said = of(&found_in(&folder), Topic::Latency);
@@ -250,8 +251,8 @@ fn a_percentile_that_one_run_lacks_is_not_told_of_its_transport() {
 
 #[test]
 fn unresolved_runs_count_with_their_reservation() {
-    let unsure = Cell { verdicts: vec!["unresolved"; 6], ..Cell::of("sse", 0.5, 6) };
-    let sentences = found(&[unsure, Cell::of("short-poll", 100.0, 6)], 1);
+    let unsure = MadeUp { verdicts: vec!["unresolved"; 6], ..MadeUp::of("sse", 0.5, 6) };
+    let sentences = found(&[unsure, MadeUp::of("short-poll", 100.0, 6)], 1);
     assert!(of(&sentences, Topic::Latency).starts_with("Fastest was sse"), "{sentences:?}");
     assert_eq!(
         of(&sentences, Topic::Validity),
@@ -259,7 +260,7 @@ fn unresolved_runs_count_with_their_reservation() {
     );
 }
 
-fn cells() -> impl Strategy<Value = Vec<Cell>> {
+fn cells() -> impl Strategy<Value = Vec<MadeUp>> {
     let transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket"];
     let verdicts =
         prop::collection::vec(prop::sample::select(vec!["ok", "ok", "ok", "unresolved", "invalid"]), 1..9);
@@ -267,12 +268,12 @@ fn cells() -> impl Strategy<Value = Vec<Cell>> {
     prop::collection::vec(cell, 1..6).prop_map(move |cells| {
         let with_transport = cells.into_iter().zip(transports);
         with_transport
-            .map(|((p50, noise_ratio, verdicts, lost, requests_per_line), transport)| Cell {
+            .map(|((p50, noise_ratio, verdicts, lost, requests_per_line), transport)| MadeUp {
                 noise_ratio,
                 verdicts,
                 lost,
                 requests_per_line,
-                ..Cell::of(transport, p50, 0)
+                ..MadeUp::of(transport, p50, 0)
             })
             .collect()
     })
@@ -316,7 +317,7 @@ proptest! {
 
     #[test]
     fn a_transport_without_a_valid_run_is_named_by_nothing_but_the_verdicts_and_its_defects(cells in cells(), seed in 0..1_000_u64) {
-        let gone: Vec<&Cell> =
+        let gone: Vec<&MadeUp> =
             cells.iter().filter(|cell| cell.verdicts.iter().all(|verdict| *verdict == "invalid")).collect();
         let is_figure = |sentence: &&Sentence| !matches!(sentence.topic, Topic::Validity | Topic::Delivery);
         for sentence in found(&cells, seed).iter().filter(is_figure) {

@@ -17,7 +17,7 @@ pub(super) type Root<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Result of drawing.
 pub(super) type Drawn = Result<(), PlotError>;
 /// Place on the drawing: units from the left, units from the top.
-pub(super) type Place = (i32, i32);
+pub(super) type Point = (i32, i32);
 
 /// Width of every plot, in units of the drawing.
 pub(super) const WIDTH: u32 = 1_840;
@@ -74,7 +74,7 @@ pub(super) enum Weight {
 }
 
 /// Draws text whose middle line is at the height of its place.
-pub(super) fn text(root: &Root, at: Place, what: &str, look: (RGBColor, Align, Weight)) -> Drawn {
+pub(super) fn text(root: &Root, at: Point, what: &str, look: (RGBColor, Align, Weight)) -> Drawn {
     let (colour, align, weight) = look;
     let across = match align {
         Align::Left => HPos::Left,
@@ -92,19 +92,19 @@ pub(super) fn text(root: &Root, at: Place, what: &str, look: (RGBColor, Align, W
 }
 
 /// Draws a straight line.
-pub(super) fn line(root: &Root, from: Place, to: Place, colour: RGBColor, width: u32) -> Drawn {
+pub(super) fn line(root: &Root, from: Point, to: Point, colour: RGBColor, width: u32) -> Drawn {
     root.draw(&PathElement::new([from, to], colour.stroke_width(width)))?;
     Ok(())
 }
 
 /// Draws a filled rectangle.
-pub(super) fn area(root: &Root, from: Place, to: Place, colour: RGBColor) -> Drawn {
+pub(super) fn area(root: &Root, from: Point, to: Point, colour: RGBColor) -> Drawn {
     root.draw(&Rectangle::new([from, to], colour.filled()))?;
     Ok(())
 }
 
 /// Draws a rectangle of oblique lines, the mark of values that must not be used.
-pub(super) fn hatched(root: &Root, from: Place, to: Place, colour: RGBColor) -> Drawn {
+pub(super) fn hatched(root: &Root, from: Point, to: Point, colour: RGBColor) -> Drawn {
     let (left, right, top, bottom) = (from.0.min(to.0), from.0.max(to.0), from.1.min(to.1), from.1.max(to.1));
     let height = bottom - top;
     let mut start = left - height;

@@ -8,9 +8,9 @@ use super::canvas::{
     shortened, solid, text,
 };
 use super::frame::{Frame, Said};
-use super::{Data, Figure, Section};
-use crate::report::aggregate::{Group, Summary};
-use crate::report::figures::Figure as Of;
+use super::{Data, Plot, Section};
+use crate::report::aggregate::{Group, GroupFigure};
+use crate::report::figures::Figure;
 use crate::report::wording::digits;
 
 const ROW_HEIGHT: i32 = 62;
@@ -20,11 +20,11 @@ const BOTTOM: i32 = 60;
 const NUMBER_WIDTH: i32 = 130;
 const GAP: i32 = 40;
 
-pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
+pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     let groups = &data.aggregate.groups;
-    let measured = |of: &Of| groups.iter().any(|group| group.shown(*of).is_some());
-    let bytes = if measured(&Of::WireBytes) { Of::WireBytes } else { Of::L7Bytes };
-    let panels: Vec<Of> = [Of::Cpu, bytes, Of::Memory].into_iter().filter(measured).collect();
+    let measured = |of: &Figure| groups.iter().any(|group| group.shown(*of).is_some());
+    let bytes = if measured(&Figure::WireBytes) { Figure::WireBytes } else { Figure::L7Bytes };
+    let panels: Vec<Figure> = [Figure::Cpu, bytes, Figure::Memory].into_iter().filter(measured).collect();
     if panels.is_empty() {
         return Ok(None);
     }
@@ -59,12 +59,12 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
                    delivered line, and the server's anonymous memory (MiB). Bars are medians over runs from zero, the \
                    thin stroke is the 95 % interval (the range under six runs); do not use hatched bars: no valid run."
         .to_owned();
-    Ok(Some(Figure { section: Section::Cost, drawings: vec![svg], caption, remarks: Vec::new() }))
+    Ok(Some(Plot { section: Section::Cost, drawings: vec![svg], caption, remarks: Vec::new() }))
 }
 
-fn panel(root: &Root, frame: &Frame, of: Of, groups: &[Group]) -> Drawn {
+fn panel(root: &Root, frame: &Frame, of: Figure, groups: &[Group]) -> Drawn {
     let summaries = || groups.iter().filter_map(|group| group.shown(of));
-    let ends = summaries().flat_map(|summary: &Summary| [summary.median, summary.spread().high]);
+    let ends = summaries().flat_map(|summary: &GroupFigure| [summary.median, summary.spread().high]);
     let axis = Axis::over(Scale::Linear, ends.chain([0.0]), (frame.left, frame.right));
     let x = Said { name: "", ..Said::numbers(&axis, 3, "") };
     frame.columns(root, &x)?;

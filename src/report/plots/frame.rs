@@ -1,7 +1,7 @@
 //! The frame of a plot: grid, tick labels and names of the axes, all upright.
 
 use super::canvas::{
-    AXIS, Align, Axis, Drawn, GRID, INK, LINE_HEIGHT, Place, Root, Weight, area, line, solid, text,
+    AXIS, Align, Axis, Drawn, GRID, INK, LINE_HEIGHT, Point, Root, Weight, area, line, solid, text,
 };
 use crate::report::wording::plain;
 
@@ -57,7 +57,7 @@ impl Frame {
 
 /// Sample of a series in front of its label in a legend.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Sample {
+pub(super) enum LegendSample {
     /// Line in the look of this series.
     Line(usize),
     /// Filled square in the colour of this series.
@@ -67,9 +67,9 @@ pub(super) enum Sample {
 /// Draws labels in rows from the left, each behind its sample. Returns the height of the legend.
 pub(super) fn legend(
     root: &Root,
-    at: Place,
+    at: Point,
     right: i32,
-    entries: &[(Sample, String)],
+    entries: &[(LegendSample, String)],
 ) -> Result<i32, super::PlotError> {
     let (mut x, mut y) = at;
     for (sample, label) in entries {
@@ -78,11 +78,11 @@ pub(super) fn legend(
             (x, y) = (at.0, y + LINE_HEIGHT + 6);
         }
         let series = match sample {
-            Sample::Line(series) => {
+            LegendSample::Line(series) => {
                 line(root, (x, y), (x + 84, y), super::canvas::dashed(*series), 6)?;
                 *series
             }
-            Sample::Square(series) => {
+            LegendSample::Square(series) => {
                 area(root, (x + 52, y - 14), (x + 84, y + 14), solid(*series))?;
                 *series
             }

@@ -10,9 +10,9 @@ use super::canvas::{
     scale_for, shortened, solid, text,
 };
 use super::frame::{Frame, Said};
-use super::{Data, Figure, Section};
-use crate::report::aggregate::{Group, Summary};
-use crate::report::figures::Figure as Of;
+use super::{Data, Plot, Section};
+use crate::report::aggregate::{Group, GroupFigure};
+use crate::report::figures::Figure;
 use crate::report::wording::{digits, list};
 
 const ROW_HEIGHT: i32 = 84;
@@ -21,20 +21,20 @@ const BOTTOM: i32 = 110;
 /// Width of the room for the numbers beside the rows.
 const NUMBERS_WIDTH: i32 = 330;
 
-pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
+pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     let twin = data.aggregate.pair.as_ref().map(|(_, twin)| twin);
     let groups: Vec<&Group> = data
         .aggregate
         .groups
         .iter()
         .chain(twin)
-        .filter(|group| group.shown(Of::LatencyP50).is_some())
+        .filter(|group| group.shown(Figure::LatencyP50).is_some())
         .collect();
     if groups.is_empty() {
         return Ok(None);
     }
     let shown = |group: &'_ Group| {
-        [Of::LatencyP50, Of::LatencyP99]
+        [Figure::LatencyP50, Figure::LatencyP99]
             .into_iter()
             .filter_map(|of| group.shown(of).cloned())
             .collect::<Vec<_>>()
@@ -51,7 +51,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     let frame = Frame { left, right: 1_840 - NUMBERS_WIDTH, top: TOP, bottom: height - BOTTOM };
     let axis = Axis::over(scale_for(values.iter().copied()), values, (frame.left + 20, frame.right - 20));
     let description = groups.iter().filter_map(|group| {
-        let p50 = group.shown(Of::LatencyP50)?;
+        let p50 = group.shown(Figure::LatencyP50)?;
         Some(format!("{} {} ms", group.label, digits(p50.median)))
     });
     let description = format!("Median latency of each: {}.", list(&description.collect::<Vec<_>>()));
@@ -64,7 +64,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         Ok(())
     })?;
     let spread =
-        if groups.iter().any(|group| group.summary(Of::LatencyP50).is_some_and(|s| s.interval.is_some())) {
+        if groups.iter().any(|group| group.summary(Figure::LatencyP50).is_some_and(|s| s.interval.is_some()))
+        {
             "the bar is the 95 % interval of the median over runs (the range under six runs)"
         } else {
             "the bar is the range of the runs, since under six runs no 95 % interval exists"
@@ -80,7 +81,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
          square below it of p99; {spread}; thin strokes are single runs. Where bars overlap, the runs cannot tell \
          which is faster.{twin}"
     );
-    Ok(Some(Figure { section: Section::Latency, drawings: vec![svg], caption, remarks: Vec::new() }))
+    Ok(Some(Plot { section: Section::Latency, drawings: vec![svg], caption, remarks: Vec::new() }))
 }
 
 fn row(root: &Root, frame: &Frame, axis: &Axis, (series, y): (usize, i32), group: &Group) -> Drawn {
@@ -94,7 +95,7 @@ fn row(root: &Root, frame: &Frame, axis: &Axis, (series, y): (usize, i32), group
         (solid(series), Align::Right, Weight::Bold),
     )?;
     let mut told = Vec::new();
-    for (figure, up) in [(Of::LatencyP50, -17), (Of::LatencyP99, 17)] {
+    for (figure, up) in [(Figure::LatencyP50, -17), (Figure::LatencyP99, 17)] {
         let Some(summary) = group.shown(figure) else { continue };
         marks(root, axis, (series, y + up), figure, summary)?;
         told.push((y + up, summary.median));
@@ -106,7 +107,13 @@ fn row(root: &Root, frame: &Frame, axis: &Axis, (series, y): (usize, i32), group
     Ok(())
 }
 
-fn marks(root: &Root, axis: &Axis, (series, y): (usize, i32), figure: Of, summary: &Summary) -> Drawn {
+fn marks(
+    root: &Root,
+    axis: &Axis,
+    (series, y): (usize, i32),
+    figure: Figure,
+    summary: &GroupFigure,
+) -> Drawn {
     let colour = solid(series);
     if summary.values.len() > 1 {
         for value in &summary.values {
@@ -116,7 +123,7 @@ fn marks(root: &Root, axis: &Axis, (series, y): (usize, i32), figure: Of, summar
     let spread = summary.spread();
     line(root, (axis.place(spread.low), y), (axis.place(spread.high), y), colour, 6)?;
     let at = (axis.place(summary.median), y);
-    if figure == Of::LatencyP50 {
+    if figure == Figure::LatencyP50 {
         root.draw(&Circle::new(at, 10, colour.filled()))?;
     } else {
         area(root, (at.0 - 10, y - 10), (at.0 + 10, y + 10), colour)?;

@@ -1,10 +1,10 @@
 //! Labels at the ends of lines, placed so that none overlap.
 
-use super::canvas::{Align, Drawn, LINE_HEIGHT, Place, Root, Weight, line, shortened, solid, text};
+use super::canvas::{Align, Drawn, LINE_HEIGHT, Point, Root, Weight, line, shortened, solid, text};
 
 /// Draws each label beside the mark of its series. A label that would overlap is moved and joined to its mark by a
 /// thin line. `left` is where labels begin; `limits` are the highest and the lowest place.
-pub(super) fn beside(root: &Root, marks: &[(usize, Place, &str)], left: i32, limits: (i32, i32)) -> Drawn {
+pub(super) fn beside(root: &Root, marks: &[(usize, Point, &str)], left: i32, limits: (i32, i32)) -> Drawn {
     let wanted: Vec<i32> = marks.iter().map(|(_, place, _)| place.1).collect();
     for ((series, place, label), y) in marks.iter().zip(spread(&wanted, LINE_HEIGHT, limits.0, limits.1)) {
         line(root, *place, (left - 8, y), solid(*series), 1)?;

@@ -4,10 +4,10 @@ use super::canvas::{
     Align, Axis, Drawn, INK, PlotError, Root, Scale, WIDTH, Weight, area, drawing, hatched, label_width,
     shortened, solid, text,
 };
-use super::frame::{Frame, Said, Sample, legend, legend_height};
-use super::{Data, Figure, Section};
+use super::frame::{Frame, LegendSample, Said, legend, legend_height};
+use super::{Data, Plot, Section};
 use crate::report::aggregate::Group;
-use crate::report::figures::Figure as Of;
+use crate::report::figures::Figure;
 use crate::report::wording::digits;
 
 const ROW_HEIGHT: i32 = 62;
@@ -15,32 +15,33 @@ const BOTTOM: i32 = 110;
 const NUMBERS_WIDTH: i32 = 180;
 
 /// Layers of bytes, from the inside out.
-const LAYERS: [(Of, &str); 4] = [
-    (Of::AppBytes, "log text (app)"),
-    (Of::L7Bytes, "+ requests, headers, framing (l7)"),
-    (Of::IpBytes, "+ IP and TCP (ip)"),
-    (Of::WireBytes, "+ link (wire)"),
+const LAYERS: [(Figure, &str); 4] = [
+    (Figure::AppBytes, "log text (app)"),
+    (Figure::L7Bytes, "+ requests, headers, framing (l7)"),
+    (Figure::IpBytes, "+ IP and TCP (ip)"),
+    (Figure::WireBytes, "+ link (wire)"),
 ];
 
 /// Row of the plot: its layers from the inside out, each with the sum up to it.
-struct Row<'g, 'a> {
+struct LayerRow<'g, 'a> {
     group: &'g Group<'a>,
     reaches: Vec<(usize, f64)>,
     /// Bytes of log text, if they exceed what went through the sockets.
     compressed: Option<f64>,
 }
 
-pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
-    let rows: Vec<Row> = data.aggregate.groups.iter().filter_map(row).collect();
+pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
+    let rows: Vec<LayerRow> = data.aggregate.groups.iter().filter_map(row).collect();
     if rows.is_empty() {
         return Ok(None);
     }
-    let reach = |row: &Row| row.reaches.last().map_or(0.0, |(_, bytes)| *bytes);
+    let reach = |row: &LayerRow| row.reaches.last().map_or(0.0, |(_, bytes)| *bytes);
     let left = label_width(rows.iter().map(|row| row.group.label_in_plots())) + 20;
     let mut layers: Vec<usize> = rows.iter().flat_map(|row| row.reaches.iter().map(|(i, _)| *i)).collect();
     layers.sort_unstable();
     layers.dedup();
-    let entries: Vec<_> = layers.iter().map(|i| (Sample::Square(*i), LAYERS[*i].1.to_owned())).collect();
+    let entries: Vec<_> =
+        layers.iter().map(|i| (LegendSample::Square(*i), LAYERS[*i].1.to_owned())).collect();
     let names: Vec<String> = entries.iter().map(|(_, name)| name.clone()).collect();
     let top = 24 + legend_height(0, WIDTH as i32, &names);
     let height = top + ROW_HEIGHT * rows.len() as i32 + BOTTOM;
@@ -77,24 +78,24 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
                    one inside it: the text of the log, what the transport wraps around it, and what the network adds. The \
                    number is the sum."
         .to_owned();
-    Ok(Some(Figure { section: Section::Cost, drawings: vec![svg], caption, remarks }))
+    Ok(Some(Plot { section: Section::Cost, drawings: vec![svg], caption, remarks }))
 }
 
-fn row<'g, 'a>(group: &'g Group<'a>) -> Option<Row<'g, 'a>> {
-    let bytes = |of: Of| group.shown(of).map(|summary| summary.median);
-    let l7 = bytes(Of::L7Bytes)?;
-    let compressed = bytes(Of::AppBytes).filter(|app| *app > l7);
+fn row<'g, 'a>(group: &'g Group<'a>) -> Option<LayerRow<'g, 'a>> {
+    let bytes = |of: Figure| group.shown(of).map(|summary| summary.median);
+    let l7 = bytes(Figure::L7Bytes)?;
+    let compressed = bytes(Figure::AppBytes).filter(|app| *app > l7);
     let mut reaches = Vec::new();
     for (i, (of, _)) in LAYERS.into_iter().enumerate() {
-        let is_inside = |bytes: &f64| of != Of::AppBytes || *bytes <= l7;
+        let is_inside = |bytes: &f64| of != Figure::AppBytes || *bytes <= l7;
         if let Some(bytes) = bytes(of).filter(is_inside) {
             reaches.push((i, bytes));
         }
     }
-    Some(Row { group, reaches, compressed })
+    Some(LayerRow { group, reaches, compressed })
 }
 
-fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &Row) -> Drawn {
+fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &LayerRow) -> Drawn {
     text(
         root,
         (frame.left - 14, y),

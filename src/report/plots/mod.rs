@@ -1,6 +1,6 @@
 //! The plots of the report, one file each: SVG to stand inside a page.
 //!
-//! Pure: groups of runs in, markup out. Each plot is a [`Figure`] with a title, a description for readers who cannot
+//! Pure: groups of runs in, markup out. Each plot is a [`Plot`] with a title, a description for readers who cannot
 //! see it, and a caption that says what to look for and in which unit. To add a plot: a file here and a line in
 //! [`all`].
 
@@ -24,7 +24,7 @@ pub(super) use canvas::PlotError;
 
 /// One plot with its texts.
 #[derive(Debug)]
-pub(super) struct Figure {
+pub(super) struct Plot {
     /// Section of the page that it stands in.
     pub(super) section: Section,
     /// Drawings; more than one where a single drawing would be too crowded.
@@ -58,7 +58,7 @@ pub(super) struct Data<'a> {
 }
 
 /// Returns every plot that the folder has figures for, in the order of the page.
-pub(super) fn all(data: &Data) -> Result<Vec<Figure>, PlotError> {
+pub(super) fn all(data: &Data) -> Result<Vec<Plot>, PlotError> {
     let plots = [
         intervals::figure,
         percentiles::figure,
@@ -79,10 +79,10 @@ pub(super) fn all(data: &Data) -> Result<Vec<Figure>, PlotError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::synthetic::{self, Cell};
+    use crate::report::synthetic::{self, MadeUp};
 
     /// Returns every drawing of a folder with these cells, by section.
-    fn drawn(cells: &[Cell]) -> Vec<(Section, String)> {
+    fn drawn(cells: &[MadeUp]) -> Vec<(Section, String)> {
         let folder = synthetic::folder(cells, 1);
         let aggregate = Aggregate::of(&folder);
         let sweep = Sweep::of(&aggregate);
@@ -91,13 +91,13 @@ mod tests {
         figures.into_iter().map(|figure| (figure.section, figure.drawings.join("\n"))).collect()
     }
 
-    fn of(cells: &[Cell], section: Section) -> String {
+    fn of(cells: &[MadeUp], section: Section) -> String {
         drawn(cells).into_iter().filter(|(other, _)| *other == section).map(|(_, svg)| svg).collect()
     }
 
     #[test]
     fn every_drawing_has_a_title_and_a_description_and_no_colour_of_the_backend() {
-        for (section, svg) in drawn(&Cell::sweep(6)) {
+        for (section, svg) in drawn(&MadeUp::sweep(6)) {
             assert!(svg.contains("role=\"img\">\n<title>") && svg.contains("<desc>"), "{section:?}");
             for wrong in ["=\"#01", "=\"#02", "=\"#03", "NaN", "inf"] {
                 assert!(!svg.contains(wrong), "{section:?}: {wrong}");
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn every_mark_lies_on_its_drawing() {
         for cells in
-            [Cell::sweep(6), vec![Cell::of("sse", 0.001, 1)], vec![Cell::of("short-poll", 90_000.0, 2)]]
+            [MadeUp::sweep(6), vec![MadeUp::of("sse", 0.001, 1)], vec![MadeUp::of("short-poll", 90_000.0, 2)]]
         {
             for (section, svg) in drawn(&cells) {
                 let places = svg.split(" x=\"").skip(1).chain(svg.split(" cx=\"").skip(1));
@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn what_is_invalid_is_marked_in_every_drawing_that_shows_it() {
-        let invalid = Cell { verdicts: vec!["invalid"; 2], ..Cell::of("sse", 0.5, 2) };
-        let cells = [invalid, Cell::of("ndjson", 0.6, 2)];
+        let invalid = MadeUp { verdicts: vec!["invalid"; 2], ..MadeUp::of("sse", 0.5, 2) };
+        let cells = [invalid, MadeUp::of("ndjson", 0.6, 2)];
         for section in [Section::Latency, Section::Cost] {
             let svg = of(&cells, section);
             assert!(svg.contains("\nsse, invalid\n") && !svg.contains("\nsse\n"), "{section:?}: {svg}");
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_sweep_shows_its_levels_and_what_theory_predicts() {
-        let svg = of(&Cell::sweep(6), Section::Sweep);
+        let svg = of(&MadeUp::sweep(6), Section::Sweep);
         for expected in
             ["\npoll interval (ms)\n", "\n400\n", "\nshort-poll (fixed)\n", "\nlatency p50 (ms)\n"]
         {
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn bytes_that_were_compressed_are_not_stacked_on_their_text() {
-        let squeezed = Cell { l7_per_line: 40.0, ..Cell::of("sse", 0.5, 1) };
+        let squeezed = MadeUp { l7_per_line: 40.0, ..MadeUp::of("sse", 0.5, 1) };
         let folder = synthetic::folder(&[squeezed], 1);
         let aggregate = Aggregate::of(&folder);
         let figures = all(&Data { folder: &folder, aggregate: &aggregate, sweep: None }).unwrap();

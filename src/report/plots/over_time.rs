@@ -9,8 +9,8 @@ use wirelab_clients::harness::rows::SeriesRow;
 use wirelab_clients::harness::statistics::median;
 
 use super::canvas::{Axis, PlotError, WIDTH, dashed, drawing, scale_for};
-use super::frame::{Frame, Said, Sample, legend, legend_height};
-use super::{Data, Figure, Section};
+use super::frame::{Frame, LegendSample, Said, legend, legend_height};
+use super::{Data, Plot, Section};
 use crate::report::wording::counted;
 
 /// Most panels of one drawing: each must be readable when projected.
@@ -33,7 +33,7 @@ struct Panel {
     lines: Vec<Line>,
 }
 
-pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
+pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     let panels = panels(data);
     if panels.is_empty() {
         return Ok(None);
@@ -47,8 +47,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     let groups = &data.aggregate.groups;
     let is_drawn = |i: &usize| drawn.iter().any(|panel| panel.lines.iter().any(|(series, _)| series == i));
     let shown: Vec<usize> = (0..groups.len()).filter(is_drawn).collect();
-    let entries: Vec<(Sample, String)> =
-        shown.iter().map(|i| (Sample::Line(*i), groups[*i].label.clone())).collect();
+    let entries: Vec<(LegendSample, String)> =
+        shown.iter().map(|i| (LegendSample::Line(*i), groups[*i].label.clone())).collect();
     let right = WIDTH as i32 - 30;
     let names: Vec<String> = entries.iter().map(|(_, label)| label.clone()).collect();
     let top = 30 + legend_height(LEFT, right, &names);
@@ -90,7 +90,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
                    steady state; a slope shows that something fills up, a step that something happened. Of several \
                    valid runs the median at each moment is drawn."
         .to_owned();
-    Ok(Some(Figure { section: Section::Time, drawings: vec![svg], caption, remarks }))
+    Ok(Some(Plot { section: Section::Time, drawings: vec![svg], caption, remarks }))
 }
 
 /// Returns a panel per metric, in the order of the file.

@@ -13,7 +13,7 @@ use wirelab_clients::wire::Transport;
 
 use super::canvas::{Axis, Drawn, PlotError, Root, Scale, WIDTH, dashed, drawing, label_width, solid};
 use super::frame::{Frame, Said};
-use super::{Data, Figure, Section, labels};
+use super::{Data, Plot, Section, labels};
 use crate::report::aggregate::Group;
 use crate::report::folder::Folder;
 use crate::report::hdr_log;
@@ -40,7 +40,7 @@ struct Curve {
     quantile_max: f64,
 }
 
-pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
+pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     if data.folder.histograms.is_empty() {
         return Ok(None);
     }
@@ -70,7 +70,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
                    (n ≥ ln 0.025 / ln Q: 368 for 99 %, 3,688 for 99.9 %), or before the lines that did not arrive. \
                    Valid runs of one transport and arm are added up."
         .to_owned();
-    Ok(Some(Figure { section: Section::Latency, drawings, caption, remarks }))
+    Ok(Some(Plot { section: Section::Latency, drawings, caption, remarks }))
 }
 
 /// Returns all valid runs of a group as one curve, or the reason why there is none. Invalid runs are used only if

@@ -4,21 +4,23 @@ use plotters::prelude::*;
 
 use super::canvas::{Axis, GRID, PlotError, WIDTH, drawing, hatched, label_width, line, scale_for, solid};
 use super::frame::{Frame, Said};
-use super::{Data, Figure, Section, labels};
-use crate::report::aggregate::{Group, Summary};
-use crate::report::figures::Figure as Of;
+use super::{Data, Plot, Section, labels};
+use crate::report::aggregate::{Group, GroupFigure};
+use crate::report::figures::Figure;
 use crate::report::wording::digits;
 
 /// Least height of the drawing; more labels need more.
 const HEIGHT_MIN: i32 = 800;
 
-pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
-    let placed: Vec<(usize, &Group, &Summary, &Summary)> = data
+pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
+    let placed: Vec<(usize, &Group, &GroupFigure, &GroupFigure)> = data
         .aggregate
         .groups
         .iter()
         .enumerate()
-        .filter_map(|(i, group)| Some((i, group, group.shown(Of::Requests)?, group.shown(Of::LatencyP50)?)))
+        .filter_map(|(i, group)| {
+            Some((i, group, group.shown(Figure::Requests)?, group.shown(Figure::LatencyP50)?))
+        })
         .collect();
     if placed.len() < 2 {
         return Ok(None);
@@ -27,9 +29,9 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
     let height = HEIGHT_MIN.max(220 + 42 * placed.len() as i32);
     let frame =
         Frame { left: 150, right: WIDTH as i32 - label_width(&names) - 70, top: 70, bottom: height - 110 };
-    let ends = |summary: &Summary| [summary.spread().low, summary.median, summary.spread().high];
+    let ends = |summary: &GroupFigure| [summary.spread().low, summary.median, summary.spread().high];
     let across: Vec<f64> = placed.iter().flat_map(|(.., requests, _)| ends(requests)).collect();
-    let tail = |group: &Group| group.shown(Of::LatencyP99).map(|tail| tail.median);
+    let tail = |group: &Group| group.shown(Figure::LatencyP99).map(|tail| tail.median);
     let up: Vec<f64> =
         placed.iter().flat_map(|(_, group, _, p50)| ends(p50).into_iter().chain(tail(group))).collect();
     let x = Axis::over(scale_for(across.iter().copied()), across, (frame.left, frame.right - 30));
@@ -65,5 +67,5 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
                    median over runs of p50, the stroke reaches to p99. Look whether more requests buy a lower \
                    latency."
         .to_owned();
-    Ok(Some(Figure { section: Section::Cost, drawings: vec![svg], caption, remarks: Vec::new() }))
+    Ok(Some(Plot { section: Section::Cost, drawings: vec![svg], caption, remarks: Vec::new() }))
 }

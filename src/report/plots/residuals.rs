@@ -9,7 +9,7 @@ use super::canvas::{
     shortened, solid, text,
 };
 use super::frame::{Frame, Said};
-use super::{Data, Figure, Section};
+use super::{Data, Plot, Section};
 use crate::report::wording::{counted, percent_signed};
 
 /// Most rows of one drawing; of more rows, those with the largest residuals are drawn.
@@ -23,14 +23,14 @@ const NUMBERS_WIDTH: i32 = 210;
 const REACH: (f64, f64) = (0.1, 1.0);
 
 /// One prediction of one group, with its runs.
-struct Row<'a> {
+struct ResidualRow<'a> {
     series: usize,
     group: String,
     label: String,
     runs: Vec<&'a TheoryRow>,
 }
 
-impl Row<'_> {
+impl ResidualRow<'_> {
     fn residuals(&self) -> impl Iterator<Item = (&TheoryRow, f64)> {
         self.runs.iter().filter_map(|row| Some((*row, row.residual_ratio?)))
     }
@@ -54,7 +54,7 @@ impl Row<'_> {
     }
 }
 
-pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
+pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     let mut rows = rows(data);
     if rows.is_empty() {
         return Ok(None);
@@ -110,26 +110,26 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
                    run broke an assumption of the formula, or the prediction is only reported. A dot at the edge lies beyond \
                    it; the number is the worst of the row."
         .to_owned();
-    Ok(Some(Figure { section: Section::Theory, drawings: vec![svg], caption, remarks }))
+    Ok(Some(Plot { section: Section::Theory, drawings: vec![svg], caption, remarks }))
 }
 
-fn rows<'a>(data: &Data<'a>) -> Vec<Row<'a>> {
+fn rows<'a>(data: &Data<'a>) -> Vec<ResidualRow<'a>> {
     let theory = &data.folder.rows.theory;
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: Vec<ResidualRow> = Vec::new();
     for (series, group) in data.aggregate.groups.iter().enumerate() {
         let is_of = |row: &&TheoryRow| group.believed().any(|run| run.run_id == row.run_id);
         for row in theory.iter().filter(is_of).filter(|row| row.residual_ratio.is_some()) {
             let label = format!("{} {}", row.formula, row.quantity.replace('_', " "));
             match rows.iter_mut().find(|known| known.series == series && known.label == label) {
                 Some(known) => known.runs.push(row),
-                None => rows.push(Row { series, group: group.label.clone(), label, runs: vec![row] }),
+                None => rows.push(ResidualRow { series, group: group.label.clone(), label, runs: vec![row] }),
             }
         }
     }
     rows
 }
 
-fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &Row) -> Drawn {
+fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &ResidualRow) -> Drawn {
     if let Some(tolerance) = row.tolerance() {
         let half = ROW_HEIGHT / 2 - 2;
         area(root, (axis.place(-tolerance), y - half), (axis.place(tolerance), y + half), BAND)?;

@@ -5,10 +5,10 @@ use plotters::prelude::*;
 use super::canvas::{
     Axis, Drawn, INK, PAPER, PlotError, Root, Scale, WIDTH, dashed, drawing, hatched, line, scale_for, solid,
 };
-use super::frame::{Frame, Said, Sample, legend, legend_height};
-use super::{Data, Figure, Section};
+use super::frame::{Frame, LegendSample, Said, legend, legend_height};
+use super::{Data, Plot, Section};
 use crate::report::aggregate::Group;
-use crate::report::figures::Figure as Of;
+use crate::report::figures::Figure;
 use crate::report::prediction::predicted;
 use crate::report::sweep::Sweep;
 use crate::report::wording::{digits, plain};
@@ -19,22 +19,27 @@ const PANEL_HEIGHT: i32 = 560;
 const LEFT: i32 = 150;
 const GAP: i32 = 190;
 
-pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
+pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     let Some(sweep) = data.sweep else { return Ok(None) };
     let groups = || sweep.series.iter().flat_map(|series| series.points.iter().map(|(_, group)| *group));
-    let measured = |of: &Of| groups().filter(|group| group.shown(*of).is_some()).count() > 1;
-    let bytes = if measured(&Of::WireBytes) { Of::WireBytes } else { Of::L7Bytes };
-    let panels: Vec<Of> = [Of::LatencyP50, Of::LatencyP99, Of::Requests, bytes, Of::Cpu, Of::Memory]
-        .into_iter()
-        .filter(measured)
-        .collect();
+    let measured = |of: &Figure| groups().filter(|group| group.shown(*of).is_some()).count() > 1;
+    let bytes = if measured(&Figure::WireBytes) { Figure::WireBytes } else { Figure::L7Bytes };
+    let panels: Vec<Figure> =
+        [Figure::LatencyP50, Figure::LatencyP99, Figure::Requests, bytes, Figure::Cpu, Figure::Memory]
+            .into_iter()
+            .filter(measured)
+            .collect();
     if panels.is_empty() {
         return Ok(None);
     }
-    let mut entries: Vec<(Sample, String)> =
-        sweep.series.iter().enumerate().map(|(i, series)| (Sample::Line(i), series.label.clone())).collect();
+    let mut entries: Vec<(LegendSample, String)> = sweep
+        .series
+        .iter()
+        .enumerate()
+        .map(|(i, series)| (LegendSample::Line(i), series.label.clone()))
+        .collect();
     for (i, group) in sweep.references.iter().enumerate() {
-        entries.push((Sample::Line(sweep.series.len() + i), group.label.clone()));
+        entries.push((LegendSample::Line(sweep.series.len() + i), group.label.clone()));
     }
     let names: Vec<String> = entries.iter().map(|(_, label)| label.clone()).collect();
     let right = WIDTH as i32 - 30;
@@ -45,7 +50,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
         panels.iter().any(|of| groups().any(|group| predicted(data.folder, group, *of).is_some()));
     let described = sweep.series.iter().map(|series| {
         let points = series.points.iter().filter_map(|(level, group)| {
-            Some(format!("{} ms at {}", digits(group.shown(Of::LatencyP50)?.median), plain(*level)))
+            Some(format!("{} ms at {}", digits(group.shown(Figure::LatencyP50)?.median), plain(*level)))
         });
         format!("{}: {}", series.label, points.collect::<Vec<_>>().join(", "))
     });
@@ -81,10 +86,10 @@ pub(super) fn figure(data: &Data) -> Result<Option<Figure>, PlotError> {
          strokes the 95 % interval (the range under six runs).{theory}{references}",
         sweep.factor.title()
     );
-    Ok(Some(Figure { section: Section::Sweep, drawings: vec![svg], caption, remarks: Vec::new() }))
+    Ok(Some(Plot { section: Section::Sweep, drawings: vec![svg], caption, remarks: Vec::new() }))
 }
 
-fn panel(root: &Root, frame: &Frame, (data, sweep): (&Data, &Sweep), of: Of) -> Drawn {
+fn panel(root: &Root, frame: &Frame, (data, sweep): (&Data, &Sweep), of: Figure) -> Drawn {
     let points = || sweep.series.iter().flat_map(|series| &series.points);
     let mut levels: Vec<f64> = points().map(|(level, _)| *level).collect();
     levels.sort_by(f64::total_cmp);

@@ -19,7 +19,7 @@ use utoipa::openapi::{
 };
 use wirelab_clients::wire::{self, BODY_BYTES_MAX, DeploymentId, Problem};
 
-use crate::context::Options;
+use crate::context::ServerOptions;
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
@@ -32,11 +32,11 @@ members are ignored.\n\n\
 A *cursor* is `<epoch>.<seq>`: it names the last line seen and is the same on every transport. Reading starts after it.";
 
 /// Returns the document of a server with these options.
-pub fn json(options: &Options) -> String {
+pub fn json(options: &ServerOptions) -> String {
     document(options).to_pretty_json().expect("a document has no key that JSON refuses")
 }
 
-fn document(options: &Options) -> OpenApi {
+fn document(options: &ServerOptions) -> OpenApi {
     let mut paths = Paths::new();
     let lab = options.lab.as_ref().map(|_| lab::paths());
     let paths_of =

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 use wirelab_clients::wire::{Appended, Cursor, Deployment, Seq, Source, Status};
 
-use super::manifest::Manifest;
-use super::queue::{Batch, Committed, Novelty, Outcome, PENDING_BYTES_MAX, Queue, records_bytes_max};
+use super::manifest::DeploymentManifest;
+use super::queue::{Committed, Fate, Novelty, PENDING_BYTES_MAX, Queue, QueuedBatch, records_bytes_max};
 use super::read::DiskRead;
 use super::segments::{self, Loaded, Segments};
 use super::tail::{TAIL_ENDED, Tail};
@@ -27,7 +27,7 @@ use crate::store::{
 
 /// Description and place of a log.
 pub(super) struct Home {
-    pub(super) manifest: Manifest,
+    pub(super) manifest: DeploymentManifest,
     pub(super) folder: PathBuf,
     /// Number of newest lines that are kept; 0 keeps all.
     pub(super) retain_lines: u64,
@@ -88,7 +88,7 @@ impl DiskLog {
         }))
     }
 
-    pub(super) fn manifest(&self) -> &Manifest {
+    pub(super) fn manifest(&self) -> &DeploymentManifest {
         &self.0.home.manifest
     }
 
@@ -128,7 +128,7 @@ impl DiskLog {
     /// Waits until a batch is durable; the error says why it never will be.
     async fn settled(&self, mut committed: Committed) -> Result<(), StoreError> {
         let outcome = committed.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        outcome.unwrap_or_else(|| Outcome::Failed(PANICKED.to_owned())).into_result(&self.manifest().id)
+        outcome.unwrap_or_else(|| Fate::Failed(PANICKED.to_owned())).into_result(&self.manifest().id)
     }
 }
 
@@ -231,23 +231,23 @@ impl Log {
             let Some((batch, failed)) = self.queue().take() else { return };
             // A log is deleted under the writer's lock: a batch that comes later must not be acknowledged.
             let outcome = if self.head.borrow().deleted {
-                Outcome::Deleted
+                Fate::Deleted
             } else if let Some(reason) = failed {
-                Outcome::Failed(reason)
+                Fate::Failed(reason)
             } else {
                 match self.write(&mut writer, &batch) {
                     Ok(()) => {
                         self.publish(&batch);
-                        Outcome::Durable
+                        Fate::Durable
                     }
                     Err(error) => {
                         // Each publisher gets the error; this line is for the person who can repair the disk.
                         eprintln!("deployment {} takes no more lines: {error}", self.home.manifest.id);
-                        Outcome::Failed(error.to_string())
+                        Fate::Failed(error.to_string())
                     }
                 }
             };
-            if batch.finished.is_some() || !matches!(outcome, Outcome::Durable) {
+            if batch.finished.is_some() || !matches!(outcome, Fate::Durable) {
                 *writer = None;
             }
             self.queue().settle(batch, outcome);
@@ -256,7 +256,7 @@ impl Log {
     }
 
     /// Makes a batch durable: as a whole in one segment, or not at all.
-    fn write(&self, writer: &mut Option<File>, batch: &Batch) -> Result<(), StoreError> {
+    fn write(&self, writer: &mut Option<File>, batch: &QueuedBatch) -> Result<(), StoreError> {
         let (mut path, mut bytes) = self.kept().segments.end();
         if bytes >= self.home.segment_bytes {
             path = self.kept().segments.next_path();
@@ -279,7 +279,7 @@ impl Log {
     }
 
     /// Makes a durable batch readable: first the lines, then the head, so that a woken reader finds them.
-    fn publish(&self, batch: &Batch) {
+    fn publish(&self, batch: &QueuedBatch) {
         let mut kept = self.kept();
         kept.segments.extend(batch.records.len() as u64, batch.lines.iter().map(|(offset, _)| *offset));
         for (_, line) in &batch.lines {

@@ -15,7 +15,7 @@ const FILE_NAME: &str = "deployment.json";
 
 /// The part of a deployment that never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Manifest {
+pub(super) struct DeploymentManifest {
     pub(super) id: DeploymentId,
     pub(super) name: String,
     pub(super) epoch: Epoch,
@@ -23,7 +23,7 @@ pub(super) struct Manifest {
     pub(super) source: Option<Source>,
 }
 
-impl Manifest {
+impl DeploymentManifest {
     /// Writes the manifest into `folder`, durably.
     pub(super) fn write(&self, folder: &Path) -> Result<(), StoreError> {
         let path = folder.join(FILE_NAME);

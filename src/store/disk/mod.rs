@@ -38,7 +38,7 @@ use wirelab_clients::wire::{DeploymentId, Source};
 
 use super::{DeploymentLog, LogStore, StoreError, new_epoch, new_id, now_us};
 use log::{DiskLog, Home};
-use manifest::Manifest;
+use manifest::DeploymentManifest;
 
 /// Size at which a segment takes no further batch. It is small enough that retention frees space in time and that a
 /// start can read a segment into memory. It is large enough that a million lines are a dozen files.
@@ -82,7 +82,7 @@ impl DiskStore {
         let shared = Arc::new(Shared { folder, retain_lines, segment_bytes, logs, lock });
         for id in shared.ids_after_clean_up()? {
             let folder = shared.folder.join(id.as_str());
-            let manifest = Manifest::read(&folder, &id)?;
+            let manifest = DeploymentManifest::read(&folder, &id)?;
             shared.insert(DiskLog::load(shared.home(manifest, folder))?);
         }
         Ok(Self { shared })
@@ -145,7 +145,7 @@ impl Shared {
         log
     }
 
-    fn home(&self, manifest: Manifest, folder: PathBuf) -> Home {
+    fn home(&self, manifest: DeploymentManifest, folder: PathBuf) -> Home {
         let Self { retain_lines, segment_bytes, .. } = *self;
         Home { manifest, folder, retain_lines, segment_bytes, _lock: self.lock.clone() }
     }
@@ -157,7 +157,7 @@ impl Shared {
         let id = new_id(created_us);
         let making = self.folder.join(format!("{CREATING}{id}"));
         let folder = self.folder.join(id.as_str());
-        let manifest = Manifest { id, name, epoch: new_epoch(), created_us, source };
+        let manifest = DeploymentManifest { id, name, epoch: new_epoch(), created_us, source };
         let made = self.make(&making, &manifest).and_then(|()| {
             fs::rename(&making, &folder).map_err(at(&folder))?;
             sync_folder(&self.folder)
@@ -170,7 +170,7 @@ impl Shared {
         Ok(self.insert(DiskLog::new(self.home(manifest, folder))))
     }
 
-    fn make(&self, folder: &Path, manifest: &Manifest) -> Result<(), StoreError> {
+    fn make(&self, folder: &Path, manifest: &DeploymentManifest) -> Result<(), StoreError> {
         fs::create_dir(folder).map_err(at(folder))?;
         manifest.write(folder)?;
         // The first segment is made now, so that its absence is always damage.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use wirelab_clients::wire::{DeploymentId, NewLine, Seq, Status};
 
-use super::records::{self, Control};
+use super::records::{self, ControlRecord};
 use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, StoreError, now_us};
 
 /// Bytes of records that may wait for the disk, per log: four requests of the largest size. Appenders beyond it wait,
@@ -18,14 +18,14 @@ pub(super) const PENDING_BYTES_MAX: usize = 32 << 20;
 
 /// Result of a batch.
 #[derive(Debug, Clone)]
-pub(super) enum Outcome {
+pub(super) enum Fate {
     Durable,
     Deleted,
     /// A write failed; holds the log's first failure.
     Failed(String),
 }
 
-impl Outcome {
+impl Fate {
     pub(super) fn into_result(self, id: &DeploymentId) -> Result<(), StoreError> {
         match self {
             Self::Durable => Ok(()),
@@ -36,9 +36,9 @@ impl Outcome {
 }
 
 /// A watch on the outcome of a batch.
-pub(super) type Committed = watch::Receiver<Option<Outcome>>;
+pub(super) type Committed = watch::Receiver<Option<Fate>>;
 
-fn already(outcome: Outcome) -> Committed {
+fn already(outcome: Fate) -> Committed {
     watch::Sender::new(Some(outcome)).subscribe()
 }
 
@@ -58,17 +58,17 @@ pub(super) struct Enqueued {
 }
 
 /// Appends that are written together.
-pub(super) struct Batch {
+pub(super) struct QueuedBatch {
     pub(super) records: Vec<u8>,
     /// Lines, each with the offset of its record in `records`.
     pub(super) lines: Vec<(u64, Arc<EncodedLine>)>,
     pub(super) finished: Option<(Status, u64)>,
     keys: Vec<(IdempotencyKey, Seq, Seq)>,
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: watch::Sender<Option<Fate>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Batch {
+impl QueuedBatch {
     fn new() -> Self {
         Self {
             records: Vec::new(),
@@ -86,7 +86,7 @@ pub(super) struct Queue {
     id: DeploymentId,
     /// Seq of the next line. It is ahead of the head by the lines that are pending or being written.
     next: Seq,
-    pending: Option<Batch>,
+    pending: Option<QueuedBatch>,
     /// Whether the writer runs and will take what is pending.
     committing: bool,
     /// Keys whose append is not durable yet, by name.
@@ -115,7 +115,7 @@ impl Queue {
             committing: false,
             in_flight: HashMap::new(),
             keys,
-            ended: ended.map(|status| (status, already(Outcome::Durable))),
+            ended: ended.map(|status| (status, already(Fate::Durable))),
             deleted: false,
             failed: None,
         }
@@ -138,14 +138,14 @@ impl Queue {
             return Err(StoreError::Ended { id: self.id.clone(), status });
         }
         let (first, last) = (self.next, self.next + request.lines.len() as u64 - 1);
-        let batch = self.pending.get_or_insert_with(Batch::new);
+        let batch = self.pending.get_or_insert_with(QueuedBatch::new);
         match &mut batch.permit {
             Some(held) => held.merge(permit),
             held => *held = Some(permit),
         }
         if request.key.is_some() || first < last {
             let key = request.key.as_ref().map(Into::into);
-            records::push_control(&mut batch.records, &Control::Append { first, last, key });
+            records::push_control(&mut batch.records, &ControlRecord::Append { first, last, key });
         }
         let at_us = now_us();
         for (seq, line) in (first..).zip(&request.lines) {
@@ -165,7 +165,7 @@ impl Queue {
 
     fn find(&self, key: &IdempotencyKey) -> Result<Option<Enqueued>, StoreError> {
         if let Some((first, last)) = self.keys.find(key)? {
-            let committed = already(Outcome::Durable);
+            let committed = already(Fate::Durable);
             return Ok(Some(Enqueued { novelty: Novelty::Repeated, first, last, committed }));
         }
         match self.in_flight.get(&key.key) {
@@ -187,9 +187,9 @@ impl Queue {
             Some((ended, _)) => Err(StoreError::Ended { id: self.id.clone(), status: *ended }),
             None => {
                 self.refuse_failed()?;
-                let batch = self.pending.get_or_insert_with(Batch::new);
+                let batch = self.pending.get_or_insert_with(QueuedBatch::new);
                 let at_us = now_us();
-                records::push_control(&mut batch.records, &Control::Finished { status, at_us });
+                records::push_control(&mut batch.records, &ControlRecord::Finished { status, at_us });
                 batch.finished = Some((status, at_us));
                 let committed = batch.outcome.subscribe();
                 self.ended = Some((status, committed.clone()));
@@ -199,12 +199,12 @@ impl Queue {
     }
 
     fn refuse_deleted(&self) -> Result<(), StoreError> {
-        if self.deleted { Outcome::Deleted.into_result(&self.id) } else { Ok(()) }
+        if self.deleted { Fate::Deleted.into_result(&self.id) } else { Ok(()) }
     }
 
     /// Returns the log's first failure as an error, for every operation that would write.
     pub(super) fn refuse_failed(&self) -> Result<(), StoreError> {
-        let failed = self.failed.clone().map(Outcome::Failed);
+        let failed = self.failed.clone().map(Fate::Failed);
         failed.map_or(Ok(()), |failed| failed.into_result(&self.id))
     }
 
@@ -217,7 +217,7 @@ impl Queue {
 
     /// Returns the batch to write next, and the earlier failure that forbids it if there is one. `None` ends the
     /// writer's loop.
-    pub(super) fn take(&mut self) -> Option<(Batch, Option<String>)> {
+    pub(super) fn take(&mut self) -> Option<(QueuedBatch, Option<String>)> {
         let batch = self.pending.take();
         self.committing = batch.is_some();
         Some((batch?, self.failed.clone()))
@@ -229,14 +229,14 @@ impl Queue {
     }
 
     /// Tells all callers that wait for `batch` its outcome.
-    pub(super) fn settle(&mut self, batch: Batch, outcome: Outcome) {
+    pub(super) fn settle(&mut self, batch: QueuedBatch, outcome: Fate) {
         for (key, first, last) in batch.keys {
             self.in_flight.remove(&key.key);
-            if matches!(outcome, Outcome::Durable) {
+            if matches!(outcome, Fate::Durable) {
                 self.keys.insert(key, first, last);
             }
         }
-        if let Outcome::Failed(reason) = &outcome {
+        if let Fate::Failed(reason) = &outcome {
             self.failed.get_or_insert_with(|| reason.clone());
         }
         batch.outcome.send_replace(Some(outcome));

@@ -30,7 +30,7 @@ const LINE_START: &[u8] = br#"{"seq":"#;
 /// A record that is not a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Control {
+pub(super) enum ControlRecord {
     /// The lines `first ..= last` follow and are one append.
     Append {
         first: Seq,
@@ -71,7 +71,7 @@ impl KeyRecord {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Record {
     Line(Seq),
-    Control(Control),
+    ControlRecord(ControlRecord),
 }
 
 /// Flaw of a record.
@@ -104,7 +104,7 @@ pub(super) fn push_record(records: &mut Vec<u8>, json: &[u8]) {
 }
 
 /// Adds a record that is not a line.
-pub(super) fn push_control(records: &mut Vec<u8>, control: &Control) {
+pub(super) fn push_control(records: &mut Vec<u8>, control: &ControlRecord) {
     push_record(records, &serde_json::to_vec(control).expect("a control has no key that JSON refuses"));
 }
 
@@ -141,7 +141,7 @@ fn parse(record: &[u8]) -> Result<Record, Flaw> {
         return seq.map(Record::Line).ok_or(Flaw::Unknown);
     }
     let json = [open, b"}"].concat();
-    serde_json::from_slice(&json).map(Record::Control).map_err(|_| Flaw::Unknown)
+    serde_json::from_slice(&json).map(Record::ControlRecord).map_err(|_| Flaw::Unknown)
 }
 
 /// Returns the record without its checksum and last `}`, if the checksum is right.
@@ -217,7 +217,7 @@ pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
                     None => {}
                 }
             }
-            Record::Control(Control::Append { first, last, key })
+            Record::ControlRecord(ControlRecord::Append { first, last, key })
                 if open.is_none() && first == scan.next && first <= last =>
             {
                 let key = match key.map(KeyRecord::decode) {
@@ -230,14 +230,14 @@ pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
                 };
                 open = Some((at, first, last, key));
             }
-            Record::Control(Control::Finished { status, at_us }) if open.is_none() => {
+            Record::ControlRecord(ControlRecord::Finished { status, at_us }) if open.is_none() => {
                 scan.finished = Some((status, at_us));
             }
             Record::Line(seq) => {
                 scan.damage = damage(format!("seq {seq} where {} is due", scan.next), true);
                 break;
             }
-            Record::Control(_) => {
+            Record::ControlRecord(_) => {
                 scan.damage = damage(format!("a header where seq {} is due", scan.next), true);
                 break;
             }
@@ -292,7 +292,7 @@ mod tests {
     fn a_header_carries_its_key_through_the_file() {
         let key = IdempotencyKey { key: "k\"1".to_owned(), digest: std::array::from_fn(|i| i as u8 * 8) };
         let mut records = Vec::new();
-        push_control(&mut records, &Control::Append { first: 1, last: 2, key: Some((&key).into()) });
+        push_control(&mut records, &ControlRecord::Append { first: 1, last: 2, key: Some((&key).into()) });
         line(&mut records, 1);
         line(&mut records, 2);
         let scan = scan(&records, 1);
@@ -303,10 +303,10 @@ mod tests {
     #[test]
     fn a_whole_record_out_of_place_is_never_taken_for_a_torn_one() {
         let header = |records: &mut Vec<u8>, first, last| {
-            push_control(records, &Control::Append { first, last, key: None });
+            push_control(records, &ControlRecord::Append { first, last, key: None });
         };
         let finished = |records: &mut Vec<u8>| {
-            push_control(records, &Control::Finished { status: Status::Failed, at_us: 7 });
+            push_control(records, &ControlRecord::Finished { status: Status::Failed, at_us: 7 });
         };
         type Write<'a> = &'a dyn Fn(&mut Vec<u8>);
         let misplaced: [(&str, Write); 7] = [

@@ -7,7 +7,8 @@ use std::time::Duration;
 use wirelab::exchange::compression::Compression as Offered;
 use wirelab_clients::wire::Transport;
 use wirelab_clients::{
-    Adaptation, Compression, Condition, Connections, HttpVersion, Options, PollPhase, PollSchedule, Polling,
+    Adaptation, Compression, Condition, HttpVersion, Options, PollConnections, PollPhase, PollSchedule,
+    Polling,
 };
 
 use super::x12_clients_and_server_count_the_same;
@@ -30,11 +31,11 @@ fn over_http_2_with_gzip() -> Options {
 }
 
 fn with_a_connection_per_poll() -> Options {
-    Options { connections: Connections::PerRequest, ..quick() }
+    Options { connections: PollConnections::PerRequest, ..quick() }
 }
 
 fn over_http_2_with_a_connection_per_poll() -> Options {
-    Options { connections: Connections::PerRequest, ..over_http_2() }
+    Options { connections: PollConnections::PerRequest, ..over_http_2() }
 }
 
 fn taking_turns() -> Options {

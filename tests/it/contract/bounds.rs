@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use wirelab::context::Options;
+use wirelab::context::ServerOptions;
 use wirelab_clients::wire::{ServerFrame, Status, Transport};
 
 use crate::http::{PING, path};
 use crate::server::{Server, Setup, wait_until};
 
-fn server_with(change: impl FnOnce(&mut Options)) -> Server {
+fn server_with(change: impl FnOnce(&mut ServerOptions)) -> Server {
     let mut setup = Setup::default();
     change(&mut setup.options);
     setup.start()

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use wirelab::context::Options;
+use wirelab::context::ServerOptions;
 use wirelab_clients::wire::{Batch, Transport};
 
 use crate::http::{UPGRADE, path};
@@ -16,7 +16,7 @@ const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 /// Frame types of RFC 9113 §6.
 const GOAWAY: u8 = 7;
 
-fn server_with(change: impl FnOnce(&mut Options)) -> Server {
+fn server_with(change: impl FnOnce(&mut ServerOptions)) -> Server {
     let mut setup = Setup::default();
     change(&mut setup.options);
     setup.start()

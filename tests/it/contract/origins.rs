@@ -1,6 +1,6 @@
 //! Pages of other origins may not write nor open sockets, unless they are listed (docs/protocol.md, "Who may ask").
 
-use wirelab::context::Options;
+use wirelab::context::ServerOptions;
 use wirelab_clients::wire::Transport;
 
 use crate::http::{Api, Headers, path};
@@ -10,7 +10,7 @@ const LISTED: &str = "https://lab.example";
 
 fn listing_server() -> Server {
     let mut setup = Setup::default();
-    setup.options = Options { allow_origins: vec![LISTED.to_owned()], ..setup.options };
+    setup.options = ServerOptions { allow_origins: vec![LISTED.to_owned()], ..setup.options };
     setup.start()
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wirelab::context::{Options, WebsocketEngine};
+use wirelab::context::{ServerOptions, WebsocketEngine};
 use wirelab_clients::wire::{BODY_BYTES_MAX, DeploymentId, LINE_BYTES_MAX, ServerFrame, Status, Transport};
 
 use crate::http::{Api, CLOSE, Headers, PING, Socket, TEXT, path};
@@ -14,7 +14,7 @@ pub(super) const CONTINUATION: u8 = 0;
 pub(super) const BINARY: u8 = 2;
 pub(super) const PONG: u8 = 10;
 
-pub(super) fn server_with(change: impl FnOnce(&mut Options)) -> Server {
+pub(super) fn server_with(change: impl FnOnce(&mut ServerOptions)) -> Server {
     let mut setup = Setup::default();
     change(&mut setup.options);
     setup.start()

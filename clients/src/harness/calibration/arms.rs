@@ -6,10 +6,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Bench, CalibrationError, options};
-use crate::harness::theory::calibration::{Arm, ArmCalibration, MessageBytes, Sizes};
+use crate::harness::theory::calibration::{ArmCalibration, CalibratedArm, MessageBytes, Sizes};
 use crate::harness::theory::spread::Spread;
 use crate::http::ANSWER_TIMEOUT;
-use crate::http::{Answer, Cut, Http};
+use crate::http::{Answer, CutShort, Http};
 use crate::meter::Meter;
 use crate::options::Condition;
 use crate::traffic::Traffic;
@@ -31,7 +31,7 @@ const TIMED: usize = 60;
 const TIMED_COLD: usize = 10;
 
 impl Bench {
-    pub(super) async fn arm(&mut self, arm: Arm) -> Result<ArmCalibration, CalibrationError> {
+    pub(super) async fn arm(&mut self, arm: CalibratedArm) -> Result<ArmCalibration, CalibrationError> {
         match arm.transport.waits() {
             Waits::Client | Waits::ServerOnce => self.poll(arm).await,
             Waits::ServerForever => {
@@ -41,7 +41,7 @@ impl Bench {
         }
     }
 
-    async fn poll(&mut self, arm: Arm) -> Result<ArmCalibration, CalibrationError> {
+    async fn poll(&mut self, arm: CalibratedArm) -> Result<ArmCalibration, CalibrationError> {
         let target = self.deployment().await?;
         let mut asker = Asker::new(arm, &target);
         let cursor = self.append_until(&target, 0, ONE_DIGIT).await?;
@@ -79,7 +79,7 @@ impl Bench {
     }
 
     /// Returns the bytes of a stream's line without its text.
-    async fn streamed(&mut self, arm: Arm) -> Result<MessageBytes, CalibrationError> {
+    async fn streamed(&mut self, arm: CalibratedArm) -> Result<MessageBytes, CalibrationError> {
         let target = self.deployment().await?;
         let meter = Meter::new();
         let mut subscriber = connect(arm.transport, target.clone(), &options(&arm), meter.clone());
@@ -112,14 +112,14 @@ struct PollBytes {
 
 /// Client of polls that sends the given questions.
 struct Asker {
-    arm: Arm,
+    arm: CalibratedArm,
     target: Target,
     meter: std::sync::Arc<Meter>,
     http: Http,
 }
 
 impl Asker {
-    fn new(arm: Arm, target: &Target) -> Self {
+    fn new(arm: CalibratedArm, target: &Target) -> Self {
         let (meter, options): (_, Options) = (Meter::new(), options(&arm));
         let http = Http::new(target.server.clone(), meter.clone(), &options);
         Self { arm, target: target.clone(), meter, http }
@@ -138,7 +138,7 @@ impl Asker {
             request.ok_or_else(|| failed(self.arm, "the transport is not a poll"))?;
         let before = self.meter.traffic();
         let answer = self.http.get(&path, &headers, ANSWER_TIMEOUT).await;
-        let answer = answer.map_err(|Cut(why)| failed(self.arm, why))?;
+        let answer = answer.map_err(|CutShort(why)| failed(self.arm, why))?;
         if !answer.status.is_success() && answer.status.as_u16() != 304 {
             return Err(failed(self.arm, answer.status));
         }
@@ -193,6 +193,6 @@ impl Asker {
     }
 }
 
-fn failed(arm: Arm, why: impl std::fmt::Display) -> CalibrationError {
+fn failed(arm: CalibratedArm, why: impl std::fmt::Display) -> CalibrationError {
     CalibrationError::Exchange { transport: arm.transport, why: why.to_string() }
 }

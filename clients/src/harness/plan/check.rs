@@ -113,7 +113,7 @@ pub enum PlanError {
 }
 
 impl Plan {
-    pub(super) fn check(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    pub(super) fn check(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         check_name("name", &self.name, "a folder", refusals)?;
         if self.seed > i64::MAX as u64 {
             return Err(refusals.refused("seed", self.seed, "at most 9223372036854775807".to_owned()));
@@ -128,7 +128,7 @@ impl Plan {
             }
         }
         for (arm, factors) in self.all_arms() {
-            let refusals = Refusals { arm, ..refusals };
+            let refusals = PlanErrors { arm, ..refusals };
             factors.check(refusals)?;
             self.check_ours(factors, refusals)?;
         }
@@ -136,7 +136,7 @@ impl Plan {
     }
 
     /// Refuses a threshold that no cell matches: it is probably misspelt.
-    fn check_thresholds(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check_thresholds(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         let cells = self.in_plan_order();
         let idle =
             self.thresholds.iter().find(|threshold| !cells.iter().any(|cell| threshold.concerns(cell)));
@@ -157,7 +157,7 @@ impl Plan {
     }
 
     /// Refuses factors that only wirelab's own server offers, if another server is measured too.
-    fn check_ours(&self, factors: &Factors, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check_ours(&self, factors: &Factors, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         let Some(other) = self.targets.iter().find(|target| **target != Server::Wirelab) else {
             return Ok(());
         };
@@ -180,7 +180,7 @@ impl Plan {
         }
     }
 
-    fn check_targets(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check_targets(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         if self.targets.is_empty() {
             let must = "a list of wirelab, http://host:port and profiles of data/targets".to_owned();
             return Err(refusals.refused("targets", "empty", must));
@@ -197,7 +197,7 @@ impl Plan {
 }
 
 impl Factors {
-    fn check(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         self.check_transports(refusals)?;
         self.check_options(refusals)?;
         refusals.within("subscribers", u64::from(self.subscribers), &SUBSCRIBERS)?;
@@ -238,7 +238,7 @@ impl Factors {
         }
     }
 
-    fn check_options(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check_options(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         let Options { polling, hold, turn, http, compression, .. } = &self.options;
         refusals.duration_within("poll_interval", polling.interval, &POLL_INTERVAL)?;
         refusals.within("poll_jitter_ratio", polling.jitter_ratio, &JITTER_RATIO)?;
@@ -290,7 +290,7 @@ impl Factors {
         }
     }
 
-    fn check_fault(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check_fault(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         match &self.fault {
             None => Ok(()),
             Some(Fault::Cut(cut)) => self.check_cuts(&cut.at, refusals),
@@ -301,7 +301,12 @@ impl Factors {
         }
     }
 
-    fn check_before_the_end(&self, key: &str, at: Duration, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check_before_the_end(
+        &self,
+        key: &str,
+        at: Duration,
+        refusals: PlanErrors<'_>,
+    ) -> Result<(), PlanError> {
         match self.lines.generated() {
             Some(lines) if at >= lines.duration => {
                 let must =
@@ -313,7 +318,7 @@ impl Factors {
     }
 
     /// Checks that subscribers have the time to come back after each cut.
-    fn check_cuts(&self, cut_at: &[Duration], refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check_cuts(&self, cut_at: &[Duration], refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         let Some(last) = cut_at.last() else { return Ok(()) };
         let refused = |given: Duration, must: String| Err(refusals.refused("cut_at", text_of(given), must));
         if cut_at.len() > CUTS_MAX {
@@ -339,7 +344,7 @@ impl Factors {
         Ok(())
     }
 
-    fn check_transports(&self, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check_transports(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         if self.transports.is_empty() {
             return Err(refusals.refused("transports", "empty", one_of_transports()));
         }
@@ -362,7 +367,7 @@ impl Factors {
         }
     }
 
-    fn check_generated(&self, lines: &Generated, refusals: Refusals<'_>) -> Result<(), PlanError> {
+    fn check_generated(&self, lines: &Generated, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         refusals.within("lines.rate_hz", lines.rate_hz, &RATE_HZ)?;
         refusals.duration_within("lines.duration", lines.duration, &LINES_DURATION)?;
         refusals.within("lines.payload_bytes", lines.payload_bytes as u64, &PAYLOAD_BYTES)?;
@@ -379,7 +384,7 @@ impl Factors {
     }
 }
 
-fn check_name(key: &str, name: &str, names: &str, refusals: Refusals<'_>) -> Result<(), PlanError> {
+fn check_name(key: &str, name: &str, names: &str, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let well_named = !name.starts_with('-') && !name.is_empty();
     if well_named && name.len() <= NAME_CHARS_MAX && name.bytes().all(plain) {
@@ -391,19 +396,19 @@ fn check_name(key: &str, name: &str, names: &str, refusals: Refusals<'_>) -> Res
 
 /// Makes errors that name the plan, and the arm in which a value is wrong.
 #[derive(Clone, Copy)]
-pub(super) struct Refusals<'a> {
+pub(super) struct PlanErrors<'a> {
     pub(super) plan: &'a str,
     pub(super) arm: Option<&'a str>,
 }
 
-impl<'a> Refusals<'a> {
+impl<'a> PlanErrors<'a> {
     /// Makes errors of the plan itself, not of an arm.
     pub(super) fn of(plan: &'a str) -> Self {
         Self { plan, arm: None }
     }
 }
 
-impl Refusals<'_> {
+impl PlanErrors<'_> {
     pub(super) fn refused(self, key: &str, given: impl fmt::Display, must: String) -> PlanError {
         let key = self.arm.map_or(key.to_owned(), |arm| format!("{key} of arm {arm}"));
         let (plan, given) = (self.plan.to_owned(), given.to_string());

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::check::{
-    DEPLOYMENTS, EXTRAS, PAYLOAD_BYTES, REPETITIONS, Refusals, SUBSCRIBERS, one_of_transports, text_of,
+    DEPLOYMENTS, EXTRAS, PAYLOAD_BYTES, PlanErrors, REPETITIONS, SUBSCRIBERS, one_of_transports, text_of,
 };
 use super::{Arm, NoiseFloor, Plan, PlanError, SEED_DEFAULT, Size};
 use crate::harness::cell::PAYLOAD_BYTES_DEFAULT;
@@ -20,7 +20,8 @@ use crate::harness::network::cut::Cut;
 use crate::harness::network::stop::Stop;
 use crate::harness::schedule::Generated;
 use crate::options::{
-    Adaptation, Compression, Condition, Connections, HttpVersion, Options, PollPhase, PollSchedule, Polling,
+    Adaptation, Compression, Condition, HttpVersion, Options, PollConnections, PollPhase, PollSchedule,
+    Polling,
 };
 use crate::targets::profile::{Profile, ProfileError};
 use crate::toml_place::Place;
@@ -118,7 +119,7 @@ pub(super) fn parse(
 ) -> Result<Plan, PlanError> {
     // The text is parsed as it stands first, since these errors have line numbers.
     let written: FilePlan = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
-    let refusals = Refusals::of(file);
+    let refusals = PlanErrors::of(file);
     let mut base: Table = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
     base.remove("arms");
     base.remove("smoke");
@@ -170,7 +171,7 @@ pub(super) fn parse(
 }
 
 /// Returns the arms that a short run keeps.
-fn kept_arms(arms: Vec<Table>, kept: &Value, refusals: Refusals<'_>) -> Result<Vec<Table>, PlanError> {
+fn kept_arms(arms: Vec<Table>, kept: &Value, refusals: PlanErrors<'_>) -> Result<Vec<Table>, PlanError> {
     let name_of = |arm: &Table| arm.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let names: Vec<String> = arms.iter().map(&name_of).collect();
     let refused = || refusals.refused("smoke.arms", kept, format!("a list of {}", names.join(", ")));
@@ -190,7 +191,7 @@ fn kept_arms(arms: Vec<Table>, kept: &Value, refusals: Refusals<'_>) -> Result<V
 /// Makes an arm: lays its table over the plan's own and reads the factors.
 fn arm_of(base: &Table, arm: Table, file: &str) -> Result<Arm, PlanError> {
     let name = arm.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let refusals = Refusals { plan: file, arm: Some(&name) };
+    let refusals = PlanErrors { plan: file, arm: Some(&name) };
     if let Some(key) = PLAN_KEYS.iter().find(|key| arm.contains_key(**key)) {
         let must = "it belongs to the plan, above its arms".to_owned();
         return Err(refusals.refused(key, "in an arm", must));
@@ -202,7 +203,7 @@ fn arm_of(base: &Table, arm: Table, file: &str) -> Result<Arm, PlanError> {
     Ok(Arm { name, factors })
 }
 
-fn read(table: Table, refusals: Refusals<'_>) -> Result<FilePlan, PlanError> {
+fn read(table: Table, refusals: PlanErrors<'_>) -> Result<FilePlan, PlanError> {
     table.try_into().map_err(|error: toml::de::Error| {
         let what = error.message().trim().replace('\n', ", ");
         refusals.refused("a key or value", "invalid", what)
@@ -300,7 +301,7 @@ impl FilePlan {
             hold: Some(text_of(*hold)),
             turn: Some(text_of(*turn)),
             http: Some(*http),
-            keep_alive: Some(*connections == Connections::KeepAlive),
+            keep_alive: Some(*connections == PollConnections::KeepAlive),
             compression: Some(*compression),
             linger: Some(text_of(*linger)),
             heartbeat: Some(text_of(*heartbeat)),
@@ -319,7 +320,7 @@ impl FilePlan {
     }
 
     /// Reads the factors and fills in the defaults; `self` is a plan, or an arm laid over it.
-    fn factors(self, refusals: Refusals<'_>) -> Result<Factors, PlanError> {
+    fn factors(self, refusals: PlanErrors<'_>) -> Result<Factors, PlanError> {
         let duration =
             |key: &str, given: Option<String>| given.map(|text| refusals.duration(key, &text)).transpose();
         let extra = |key: &str, given: Option<FileExtra>| {
@@ -352,8 +353,11 @@ impl FilePlan {
         options.hold = duration("hold", self.hold)?.unwrap_or(options.hold);
         options.turn = duration("turn", self.turn)?.unwrap_or(options.turn);
         options.http = self.http.unwrap_or(options.http);
-        options.connections =
-            if self.keep_alive == Some(false) { Connections::PerRequest } else { Connections::KeepAlive };
+        options.connections = if self.keep_alive == Some(false) {
+            PollConnections::PerRequest
+        } else {
+            PollConnections::KeepAlive
+        };
         options.compression = self.compression.unwrap_or(options.compression);
         let defaults = ServeOptions::default();
         let serve = ServeOptions {
@@ -411,7 +415,7 @@ impl FilePlan {
 fn adaptation(
     given: Option<FileAdaptation>,
     interval_max: Option<Duration>,
-    refusals: Refusals<'_>,
+    refusals: PlanErrors<'_>,
 ) -> Result<Adaptation, PlanError> {
     match (given, interval_max) {
         (None | Some(FileAdaptation::None), None) => Ok(Adaptation::None),
@@ -452,7 +456,7 @@ impl FileLines {
         }
     }
 
-    fn resolve(self, refusals: Refusals<'_>) -> Result<LineProcess, PlanError> {
+    fn resolve(self, refusals: PlanErrors<'_>) -> Result<LineProcess, PlanError> {
         let generated = |rate_hz, duration: String, payload_bytes: Option<u64>| {
             let payload_bytes = payload_bytes.unwrap_or(PAYLOAD_BYTES_DEFAULT);
             let payload_bytes =
@@ -477,7 +481,7 @@ impl FileLines {
 /// Word for every transport, as in `transports = "all"`.
 const ALL: &str = "all";
 
-fn transports_of(key: &str, value: &Value, refusals: Refusals<'_>) -> Result<Vec<Transport>, PlanError> {
+fn transports_of(key: &str, value: &Value, refusals: PlanErrors<'_>) -> Result<Vec<Transport>, PlanError> {
     let refused = || refusals.refused(key, value, one_of_transports());
     match value {
         Value::String(all) if all == ALL => Ok(Transport::ALL.to_vec()),

@@ -257,7 +257,7 @@ url = "http://127.0.0.1:1"
 publish = { method = "PUT", path = "/logs/{deployment}", content_type = "text/x", body = '{"t":{json}}' }
 subscribe = { wire = "sse", path = "/" }
 "#;
-    let publish = Publish { pipelining, ..Profile::parse("test", text).unwrap().publish };
+    let publish = PublishRequest { pipelining, ..Profile::parse("test", text).unwrap().publish };
     PublisherTarget { append: Append::Profile { publish, deployment: "web".into() }, ..target }
 }
 

@@ -11,7 +11,7 @@ use crate::harness::distributions::{
     delivery_quantile_us, mean_us, published_quantile_us, sampled_quantile_us,
 };
 use crate::harness::run_result::{RunResult, Verdict};
-use crate::options::{Condition, Connections, Polling};
+use crate::options::{Condition, PollConnections, Polling};
 use crate::wire::{Transport, Waits};
 
 row! {
@@ -79,7 +79,7 @@ row! {
         http_version: String [""] = |run| run.cell.options.http.to_string();
         /// Whether polls reuse their connection: `true` or `false`; empty for streams.
         keep_alive: Option<bool> [""] =
-            |run| polls(run).then(|| Some(run.cell.options.connections == Connections::KeepAlive)).flatten();
+            |run| polls(run).then(|| Some(run.cell.options.connections == PollConnections::KeepAlive)).flatten();
         /// Content coding of the answers: `identity` or `gzip`.
         compression: String [""] = |run| run.cell.options.compression.to_string();
         /// Silence after which wirelab's own server sends a sign of life on a stream; empty for polls and other

@@ -78,14 +78,14 @@ impl Contrast {
 
 /// Two groups of runs, with one value per run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Runs<'a> {
+pub enum TwoGroups<'a> {
     /// Each block has one run of both groups. A block affects both alike, so the bootstrap draws blocks.
     Paired(&'a [(f64, f64)]),
     /// The groups have nothing in common, as those of two invocations: each group is drawn by itself.
     Apart(&'a [f64], &'a [f64]),
 }
 
-impl Runs<'_> {
+impl TwoGroups<'_> {
     fn medians(&self) -> Option<(f64, f64)> {
         match self {
             Self::Paired(pairs) => {
@@ -154,14 +154,14 @@ pub fn median_interval(runs: &[f64], seed: u64) -> Option<Interval> {
 
 /// Returns the contrast of the groups' medians. `None` where a group has no run, or where there is nothing to divide
 /// by.
-pub fn contrast_of(contrast: Contrast, runs: Runs<'_>) -> Option<f64> {
+pub fn contrast_of(contrast: Contrast, runs: TwoGroups<'_>) -> Option<f64> {
     let (first, second) = runs.medians()?;
     contrast.of(first, second)
 }
 
 /// Returns the 95 % interval of the contrast of the groups' medians. `None` under [`RUNS_MIN`] runs of either group, or
 /// where a drawn median leaves nothing to divide by.
-pub fn contrast_interval(contrast: Contrast, runs: Runs<'_>, seed: u64) -> Option<Interval> {
+pub fn contrast_interval(contrast: Contrast, runs: TwoGroups<'_>, seed: u64) -> Option<Interval> {
     runs.medians()?;
     let mut random = Pcg64::seed_from_u64(seed);
     let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -182,7 +182,7 @@ pub struct NoiseFloor {
 }
 
 /// Returns the noise floor that a pair of equal cells shows. `None` where there is no run, or nothing to divide by.
-pub fn noise_floor(pair: Runs<'_>, seed: u64) -> Option<NoiseFloor> {
+pub fn noise_floor(pair: TwoGroups<'_>, seed: u64) -> Option<NoiseFloor> {
     let difference_ratio = contrast_of(Contrast::Ratio, pair)? - 1.0;
     let interval = contrast_interval(Contrast::Ratio, pair, seed)
         .map(|ratio| Interval { low: ratio.low - 1.0, high: ratio.high - 1.0 });
@@ -257,18 +257,18 @@ mod tests {
 
     #[test]
     fn at_least_94_of_100_intervals_hold_the_true_ratio_paired_or_not() {
-        let ratio = |runs: Runs<'_>, trial| contrast_interval(Contrast::Ratio, runs, trial).unwrap();
+        let ratio = |runs: TwoGroups<'_>, trial| contrast_interval(Contrast::Ratio, runs, trial).unwrap();
         let apart = covered(150, |random, trial| {
             let (first, second) = (skewed(random, 8), skewed(random, 8));
             let second: Vec<_> = second.iter().map(|value| value * 1.5).collect();
-            ratio(Runs::Apart(&first, &second), trial).contains(1.5)
+            ratio(TwoGroups::Apart(&first, &second), trial).contains(1.5)
         });
         let paired = covered(150, |random, trial| {
             // The block moves both.
             let blocks = skewed(random, 8);
             let pairs: Vec<_> =
                 blocks.iter().map(|block| (*block, 1.5 * (block + random.random_range(-1.0..1.0)))).collect();
-            ratio(Runs::Paired(&pairs), trial).contains(1.5)
+            ratio(TwoGroups::Paired(&pairs), trial).contains(1.5)
         });
         assert!(apart >= 0.94 && paired >= 0.94, "{apart} {paired}");
     }
@@ -279,12 +279,12 @@ mod tests {
         let blocks = skewed(&mut random, 12);
         let second: Vec<_> = blocks.iter().map(|block| block + 1.0).collect();
         let pairs: Vec<_> = blocks.iter().copied().zip(second.iter().copied()).collect();
-        let width = |runs: Runs<'_>| {
+        let width = |runs: TwoGroups<'_>| {
             let interval = contrast_interval(Contrast::Difference, runs, 1).unwrap();
             interval.high - interval.low
         };
-        assert!(width(Runs::Paired(&pairs)) < 1e-9);
-        assert!(width(Runs::Apart(&blocks, &second)) > 1.0);
+        assert!(width(TwoGroups::Paired(&pairs)) < 1e-9);
+        assert!(width(TwoGroups::Apart(&blocks, &second)) > 1.0);
     }
 
     #[test]
@@ -292,14 +292,14 @@ mod tests {
         let runs = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         assert!(median_interval(&runs, 1).is_some());
         assert_eq!(median_interval(&runs[1..], 1), None);
-        assert_eq!(contrast_interval(Contrast::Ratio, Runs::Apart(&runs, &runs[1..]), 1), None);
+        assert_eq!(contrast_interval(Contrast::Ratio, TwoGroups::Apart(&runs, &runs[1..]), 1), None);
         assert_eq!(median_interval(&[], 1), None);
     }
 
     #[test]
     fn nothing_is_divided_by_zero() {
         let zeros = [0.0; 6];
-        let runs = Runs::Apart(&zeros, &[1.0; 6]);
+        let runs = TwoGroups::Apart(&zeros, &[1.0; 6]);
         assert_eq!((contrast_of(Contrast::Ratio, runs), noise_floor(runs, 1)), (None, None));
         assert_eq!(contrast_interval(Contrast::Ratio, runs, 1), None);
         let difference = contrast_interval(Contrast::Difference, runs, 1);
@@ -328,12 +328,12 @@ mod tests {
     fn equal_cells_are_quiet_and_unequal_ones_are_not() {
         let mut random = Pcg64::seed_from_u64(5);
         let (first, second) = (skewed(&mut random, 10), skewed(&mut random, 10));
-        let floor = noise_floor(Runs::Apart(&first, &second), 1).unwrap();
+        let floor = noise_floor(TwoGroups::Apart(&first, &second), 1).unwrap();
         assert!(floor.difference_ratio.abs() < 0.2, "{floor:?}");
         assert!(floor.interval.unwrap().contains(0.0), "{floor:?}");
         let slower: Vec<_> = first.iter().map(|value| value * 2.0).collect();
-        assert!(!noise_floor(Runs::Apart(&first, &slower), 1).unwrap().interval.unwrap().contains(0.0));
-        assert_eq!(noise_floor(Runs::Apart(&[1.0], &[1.1]), 1).unwrap().interval, None);
+        assert!(!noise_floor(TwoGroups::Apart(&first, &slower), 1).unwrap().interval.unwrap().contains(0.0));
+        assert_eq!(noise_floor(TwoGroups::Apart(&[1.0], &[1.1]), 1).unwrap().interval, None);
     }
 
     #[test]

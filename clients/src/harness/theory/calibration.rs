@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::spread::Spread;
-use crate::options::{Compression, Condition, Connections, HttpVersion};
+use crate::options::{Compression, Condition, HttpVersion, PollConnections};
 use crate::wire::Transport;
 
 /// Constants of one server, as the plan starts it.
@@ -35,7 +35,7 @@ pub struct Calibration {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmCalibration {
     /// Way to ask for lines.
-    pub arm: Arm,
+    pub arm: CalibratedArm,
     /// R + c: time of a poll that finds nothing, from request to answer, s. Includes connecting where every poll connects.
     pub exchange_s: Option<Spread>,
     /// g without the client's turn: time from one request of a long poll to the next when an answer is always there, s.
@@ -48,13 +48,13 @@ pub struct ArmCalibration {
 
 /// The options that decide how an exchange looks on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Arm {
+pub struct CalibratedArm {
     /// Transport of the subscribers.
     pub transport: Transport,
     /// Version of HTTP.
     pub http: HttpVersion,
     /// Whether connections are kept between polls.
-    pub connections: Connections,
+    pub connections: PollConnections,
     /// Encoding of answers.
     pub compression: Compression,
     /// Condition of a short poll: with an entity tag or without.
@@ -112,7 +112,7 @@ impl Calibration {
     }
 
     /// Finds the constants of one way to ask for lines.
-    pub fn arm(&self, arm: &Arm) -> Option<&ArmCalibration> {
+    pub fn arm(&self, arm: &CalibratedArm) -> Option<&ArmCalibration> {
         self.arms.iter().find(|calibrated| calibrated.arm == *arm)
     }
 }

@@ -9,15 +9,15 @@ use hyper::http::uri::PathAndQuery;
 use serde::Deserialize;
 
 use super::{
-    Answer, Pipelining, Profile, ProfileError, Publish, PublishMethod, Resume, SendBack, ServerOf, Speech,
-    Subscribe, Take, Wire,
+    Answer, Pipelining, Profile, ProfileError, PublishMethod, PublishRequest, Resume, SendBack, ServerOf,
+    Speech, Subscribe, SubscribeWire, Take,
 };
 use crate::targets::line::LineAt;
 use crate::targets::template::{Placeholder, Template};
 use crate::toml_place::Place;
 
 /// Parses the TOML `text`.
-pub(super) fn parse(of: Refusals<'_>, text: &str) -> Result<Profile, ProfileError> {
+pub(super) fn parse(of: ProfileErrors<'_>, text: &str) -> Result<Profile, ProfileError> {
     let file: FileProfile = toml::from_str(text).map_err(|error| {
         let Place { line, key, what } = Place::of(text, &error);
         ProfileError::Malformed { profile: of.profile.to_owned(), line, key, what }
@@ -128,7 +128,7 @@ const IN_PATHS: &[Placeholder] = &[Placeholder::Deployment];
 const IN_BODIES: &[Placeholder] = &[Placeholder::Deployment, Placeholder::Text, Placeholder::Json];
 
 impl FileProfile {
-    fn resolve(self, of: Refusals<'_>) -> Result<Profile, ProfileError> {
+    fn resolve(self, of: ProfileErrors<'_>) -> Result<Profile, ProfileError> {
         let server = match (self.start, self.url) {
             (Some(script), None) => ServerOf::Start(script.into()),
             (None, Some(url)) => {
@@ -151,7 +151,7 @@ impl FileProfile {
 }
 
 impl FilePublish {
-    fn resolve(self, of: Refusals<'_>) -> Result<Publish, ProfileError> {
+    fn resolve(self, of: ProfileErrors<'_>) -> Result<PublishRequest, ProfileError> {
         let body = of.template("publish.body", &self.body, IN_BODIES)?;
         if !body.has_line() {
             let must = "it must hold the line: as {text}, or as a JSON string with {json}".to_owned();
@@ -160,12 +160,12 @@ impl FilePublish {
         of.header_value("publish.content_type", &self.content_type)?;
         let pipelining = if self.pipelining { Pipelining::Pipelined } else { Pipelining::OneAtATime };
         let path = of.path("publish.path", &self.path)?;
-        Ok(Publish { method: self.method, path, content_type: self.content_type, body, pipelining })
+        Ok(PublishRequest { method: self.method, path, content_type: self.content_type, body, pipelining })
     }
 }
 
 impl FileSubscribe {
-    fn resolve(self, of: Refusals<'_>) -> Result<Subscribe, ProfileError> {
+    fn resolve(self, of: ProfileErrors<'_>) -> Result<Subscribe, ProfileError> {
         let path = of.path("subscribe.path", &self.path)?;
         let mut headers = Vec::new();
         for (name, value) in &self.headers {
@@ -203,8 +203,8 @@ impl FileSubscribe {
             return Err(of.refused(key, "given", must));
         }
         let wire = match self.wire {
-            FileWire::Sse => Wire::Sse { event: self.event.unwrap_or_else(|| "message".to_owned()) },
-            FileWire::LongPoll => Wire::LongPoll,
+            FileWire::Sse => SubscribeWire::Sse { event: self.event.unwrap_or_else(|| "message".to_owned()) },
+            FileWire::LongPoll => SubscribeWire::LongPoll,
             FileWire::Websocket => {
                 let frame = |text: &String| of.template("subscribe.send", text, IN_PATHS);
                 let send = self.send.unwrap_or_default().iter().map(frame).collect::<Result<_, _>>()?;
@@ -217,7 +217,7 @@ impl FileSubscribe {
                 if let Some(protocol) = &self.protocol {
                     of.header_value("subscribe.protocol", protocol)?;
                 }
-                Wire::Websocket(Speech { protocol: self.protocol, send, answers })
+                SubscribeWire::Websocket(Speech { protocol: self.protocol, send, answers })
             }
         };
         Ok(Subscribe { wire, path, headers, line, resume })
@@ -225,7 +225,7 @@ impl FileSubscribe {
 }
 
 impl FileResume {
-    fn resolve(&self, wire: FileWire, is_json: bool, of: Refusals<'_>) -> Result<Resume, ProfileError> {
+    fn resolve(&self, wire: FileWire, is_json: bool, of: ProfileErrors<'_>) -> Result<Resume, ProfileError> {
         let key = "subscribe.resume.take";
         let take = if self.take == "event-id" && wire == FileWire::Sse {
             Take::EventId
@@ -266,11 +266,11 @@ impl FileResume {
 
 /// Factory of errors that name the profile.
 #[derive(Clone, Copy)]
-pub(super) struct Refusals<'a> {
+pub(super) struct ProfileErrors<'a> {
     pub(super) profile: &'a str,
 }
 
-impl Refusals<'_> {
+impl ProfileErrors<'_> {
     pub(super) fn refused(self, key: &str, given: &str, must: String) -> ProfileError {
         let (profile, key, given) = (self.profile.to_owned(), key.to_owned(), given.to_owned());
         ProfileError::Refused { profile, key, given, must }

@@ -6,7 +6,7 @@ use crate::harness::cell::{Cell, LineProcess, Server};
 use crate::harness::distributions;
 use crate::harness::network::Fault;
 use crate::harness::run_result::{RunResult, Verdict};
-use crate::harness::theory::calibration::{Arm, digits_mean};
+use crate::harness::theory::calibration::{CalibratedArm, digits_mean};
 use crate::harness::theory::simulation::LinePattern;
 use crate::latency::LatencyHistogram;
 use crate::options::Options;
@@ -129,9 +129,9 @@ impl Setting {
     }
 
     /// Returns the options that decide how an exchange looks on the network.
-    pub fn arm(&self) -> Arm {
+    pub fn arm(&self) -> CalibratedArm {
         let Options { polling, http, connections, compression, .. } = &self.options;
-        Arm {
+        CalibratedArm {
             transport: self.transport,
             http: *http,
             connections: *connections,
