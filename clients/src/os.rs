@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_other_side_does_not_take_wrounded_and_not_sent() {
+    fn what_the_other_side_does_not_take_was_written_and_not_sent() {
         let (mut client, _server) = pair();
         client.set_nonblocking(true).unwrap();
         let mut written = 0;

@@ -76,8 +76,8 @@ impl Figure {
             | Self::Cpu
             | Self::Memory
             | Self::MemoryPerConnection => run.number(self.name()),
-            Self::AppBytes => per_line(run, run.app_bytes?),
-            Self::IpBytes => per_line(run, run.ip_up_bytes? + run.ip_down_bytes?),
+            Self::AppBytes => per_line(run, run.app_bytes? as f64),
+            Self::IpBytes => per_line(run, run.ip_up_bytes? as f64 + run.ip_down_bytes? as f64),
         };
         value.map(|value| value * self.scale())
     }
@@ -199,9 +199,9 @@ impl Figure {
 
 /// Returns bytes per delivered line. The files give the bytes through the sockets in total and per line; their ratio
 /// is the number of lines by which bytes of other layers are divided.
-fn per_line(run: &RunRow, bytes: u64) -> Option<f64> {
-    let l7 = (run.l7_up_bytes + run.l7_down_bytes) as f64;
-    (l7 > 0.0).then_some(bytes as f64 / l7 * run.l7_per_line_bytes?)
+fn per_line(run: &RunRow, bytes: f64) -> Option<f64> {
+    let l7 = run.l7_up_bytes as f64 + run.l7_down_bytes as f64;
+    (l7 > 0.0).then_some(bytes / l7 * run.l7_per_line_bytes?)
 }
 
 /// Factor that is a number and that a plan may vary.

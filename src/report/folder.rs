@@ -107,8 +107,8 @@ impl Folder {
 
     /// Reads the model from a folder's files; unknown files are ignored.
     pub fn read(files: &[File]) -> Result<Self, FolderError> {
-        let plan = PlanText::read(files)?;
         let manifest = manifest(files)?;
+        let plan = PlanText::read(files)?;
         let mut rows = Rows {
             runs: runs(files)?,
             percentiles: rows_of(files)?,
@@ -198,7 +198,7 @@ pub(super) fn text<'a>(files: &'a [File], path: &str) -> Result<&'a str, FolderE
     Ok(text)
 }
 
-/// Reads `manifest.json`. Its version is checked before anything else of the folder.
+/// Reads `manifest.json`. Read it first: in a folder of another version nothing else means what it seems to.
 pub(super) fn manifest(files: &[File]) -> Result<Manifest, FolderError> {
     let json = text(files, MANIFEST)?;
     let garbled = |error: serde_json::Error| Garbled::new(MANIFEST, error);

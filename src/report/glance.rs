@@ -28,8 +28,8 @@ pub struct Glance {
 
 /// Makes the glance from a folder's files; files that are not in [`GLANCED`] are ignored.
 pub fn glance(files: &[File]) -> Result<Glance, FolderError> {
-    let plan = PlanText::read(files)?;
     let manifest = folder::manifest(files)?;
+    let plan = PlanText::read(files)?;
     let runs = folder::runs(files)?;
     let mut verdicts = BTreeMap::new();
     for run in &runs {

@@ -212,7 +212,16 @@ fn a_run_killed_with_kill_9_is_gone_on_with_and_keeps_what_it_had() {
         assert!(text(&refused.stderr).contains(said), "{}", text(&refused.stderr));
         fs::write(&path, good).unwrap();
     }
-    fs::remove_file(folder.join("plan.toml")).unwrap();
+    // What the folder's version says comes first: that version's plan may name what no longer exists.
+    let (manifest, plan) = (folder.join("manifest.json"), folder.join("plan.toml"));
+    let good = [&manifest, &plan].map(|path| fs::read_to_string(path).unwrap());
+    fs::write(&manifest, good[0].replace("\"schema_version\": 2", "\"schema_version\": 1")).unwrap();
+    fs::write(&plan, good[1].replace("ndjson", "websocket-actor")).unwrap();
+    let refused = resume();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("schema_version 1 is not known"), "{}", text(&refused.stderr));
+    fs::write(&manifest, &good[0]).unwrap();
+    fs::remove_file(&plan).unwrap();
     assert!(text(&resume().stderr).contains("plan.toml is missing; the experiment cannot be continued"));
     let nowhere = output(wirelab().args(["run", "--resume", "/nowhere"]));
     assert!(text(&nowhere.stderr).contains("name the folder of an interrupted `wirelab run`"), "{nowhere:?}");

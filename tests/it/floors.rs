@@ -196,7 +196,11 @@ impl Crate {
     fn imports(&self) -> BTreeMap<(Path_, Path_), String> {
         let mut imports = BTreeMap::new();
         for (from, module) in &self.modules {
-            let used_doors = module.doors.iter().filter(|(name, _)| module.idents.contains(*name));
+            // What a module hands on from below itself is its own; from elsewhere it is an import like any other.
+            let used_doors = module
+                .doors
+                .iter()
+                .filter(|(name, path)| module.idents.contains(*name) || !path.starts_with(from));
             for path in module.named.iter().chain(used_doors.map(|(_, path)| path)) {
                 let to = self.module_of(path, 8);
                 if to != *from {
@@ -517,7 +521,7 @@ fn picture() -> String {
         let width = house.floors.iter().map(|floor| floor.rooms.join("  ").len()).max().unwrap_or(0);
         for (below, floor) in house.floors.iter().enumerate() {
             let number = house.floors.len() - 1 - below;
-            text += &format!(" {number}  {:width$}   {}\n", floor.rooms.join("  "), floor.what);
+            text += &format!(" {number:>2}  {:width$}   {}\n", floor.rooms.join("  "), floor.what);
         }
         text.push('\n');
     }

@@ -66,11 +66,12 @@ impl Experiment {
             String::from_utf8(file.bytes.clone())
                 .map_err(|_| Failure::usage(in_folder(&format!("{name} is not UTF-8"))))
         };
+        // Before the plan: a plan of another version may name what no longer exists.
+        let manifest = report::manifest(&files).map_err(|error| Failure::usage(in_folder(&error)))?;
         let plan = Plan::parse_with("plan.toml", &text("plan.toml")?, Size::Full, |name| {
             plan_files::profile(name, data)
         })
         .map_err(|error| Failure::usage(in_folder(&error)))?;
-        let manifest = report::manifest(&files).map_err(|error| Failure::usage(in_folder(&error)))?;
         same_build_and_machine(&manifest).map_err(|why| Failure::usage(in_folder(&why)))?;
         let recordings = recordings(&plan, data)?;
 

@@ -36,7 +36,7 @@ impl Observations {
 
 /// Counts the lines that were missed, repeated or out of order, warm-up included.
 fn defects(run: &RunRow) -> f64 {
-    (run.defects_count() + run.warm_up_defects_count) as f64
+    run.defects_count().saturating_add(run.warm_up_defects_count) as f64
 }
 
 /// Quantity that claims are judged by: its source and its unit.

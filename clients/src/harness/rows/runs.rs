@@ -307,9 +307,11 @@ impl RunRow {
         self.send_lateness_us_p99.max(self.hiccup_us_p99).map(|us| us as f64)
     }
 
-    /// Counts the lines × subscribers of the cohort that were lost, censored, out of order or received again.
+    /// Counts the lines × subscribers of the cohort that were lost, censored, out of order or received again. Saturates,
+    /// since a file may hold any count: a sum that wraps around would read as none.
     pub fn defects_count(&self) -> u64 {
-        self.lost_count + self.censored_count + self.duplicated_count + self.out_of_order_count
+        let counts = [self.lost_count, self.censored_count, self.duplicated_count, self.out_of_order_count];
+        counts.into_iter().fold(0, u64::saturating_add)
     }
 }
 

@@ -79,7 +79,7 @@ async fn a_torn_end_may_be_garbage_of_any_kind() {
 }
 
 #[tokio::test]
-async fn a_damaged_record_at_the_very_end_is_refused_since_it_wrounded_whole() {
+async fn a_damaged_record_at_the_very_end_is_refused_since_it_was_written_whole() {
     let (data, log_folder) = closed_log(LARGE, &[request(&["a"], None)]).await;
     let segment = segment_path(&log_folder, 1);
     let whole = fs::read(&segment).unwrap();
