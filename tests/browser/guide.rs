@@ -62,7 +62,8 @@ fn step(page: &Page, name: &str, seconds: f64) -> [Shown; 2] {
 fn a_short_interval_costs_requests_a_long_one_time_and_a_long_hold_neither() {
     let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
     let page = Page::of(&server);
-    page.beside(&generated(&server, 2.0));
+    // Slow enough that a page beside busy browsers, whose timers come late, still asks more often than lines come.
+    page.beside(&generated(&server, 1.0));
     page.wait_for_lanes("live");
 
     page.slide("interval", 0.1);
