@@ -15,28 +15,41 @@ pub struct Distribution {
     pub definition: &'static str,
     /// Returns the samples of a run.
     pub histogram: fn(&RunResult) -> &LatencyHistogram,
-    /// Returns a quantile in µs. `None` where the run cannot support it.
-    pub quantile_us: fn(&RunResult, f64) -> Option<u64>,
-    /// Whether a run without samples still has this distribution.
-    pub without_samples: WithoutSamples,
+    /// What one sample belongs to.
+    pub samples: Samples,
 }
 
-/// Meaning of a distribution without samples.
+/// What one sample of a distribution belongs to. It decides how many there must be for a quantile, and what it means
+/// that there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WithoutSamples {
-    /// Nothing was delivered or published, which is a finding. The distribution has empty rows and files.
-    Told,
-    /// The distribution does not apply to the run, as `hold` to a stream. It has no rows and no files.
-    LeftOut,
+pub enum Samples {
+    /// A line that a subscriber received. Without samples nothing was delivered, which is a finding: the rows and files
+    /// of the distribution are there, but empty.
+    Delivered,
+    /// A line that was published. Without samples nothing was published, which is a finding too.
+    Published,
+    /// Anything else, such as a request. Without samples the distribution does not apply to the run, as `hold` to a
+    /// stream: it has no rows and no files.
+    Other,
 }
 
 impl Distribution {
     /// Returns the distributions that a run has.
     pub fn of(run: &RunResult) -> impl Iterator<Item = &'static Self> + use<'_> {
-        DISTRIBUTIONS.iter().filter(move |metric| match metric.without_samples {
-            WithoutSamples::Told => true,
-            WithoutSamples::LeftOut => !(metric.histogram)(run).is_empty(),
+        DISTRIBUTIONS.iter().filter(move |metric| match metric.samples {
+            Samples::Delivered | Samples::Published => true,
+            Samples::Other => !(metric.histogram)(run).is_empty(),
         })
+    }
+
+    /// Returns a quantile in µs. `None` where the run cannot support it.
+    pub fn quantile_us(&self, run: &RunResult, quantile: f64) -> Option<u64> {
+        let histogram = (self.histogram)(run);
+        match self.samples {
+            Samples::Delivered => delivery_quantile_us(run, histogram, quantile),
+            Samples::Published => published_quantile_us(run, histogram, quantile),
+            Samples::Other => sampled_quantile_us(histogram, quantile),
+        }
     }
 }
 
@@ -46,85 +59,74 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         name: "delivery_latency",
         definition: "Time from due time to receipt, per subscriber and line of the cohort, first receipt only.",
         histogram: |run| &run.delivery.latency,
-        quantile_us: |run, quantile| delivery_quantile_us(run, &run.delivery.latency, quantile),
-        without_samples: WithoutSamples::Told,
+        samples: Samples::Delivered,
     },
     Distribution {
         name: "send_lateness",
         definition: "Actual send − due time, per line of the cohort: the harness's own timing error.",
         histogram: |run| &run.send_lateness,
-        quantile_us: |run, quantile| published_quantile_us(run, &run.send_lateness, quantile),
-        without_samples: WithoutSamples::Told,
+        samples: Samples::Published,
     },
     Distribution {
         name: "append",
         definition: "Time from send to 201, per line of the cohort: the store's share of the latency. With a profile, to \
                      any 2xx, and the wait for the request's turn is included.",
         histogram: |run| &run.append,
-        quantile_us: |run, quantile| published_quantile_us(run, &run.append, quantile),
-        without_samples: WithoutSamples::Told,
+        samples: Samples::Published,
     },
     Distribution {
         name: "hiccup",
         definition: "Lateness of a thread of the harness that sleeps 1 ms at a time, per deadline in the cohort.",
         histogram: |run| &run.hiccup,
-        quantile_us: |run, quantile| sampled_quantile_us(&run.hiccup, quantile),
-        without_samples: WithoutSamples::LeftOut,
+        samples: Samples::Other,
     },
     Distribution {
         name: "request_service",
         definition: "Time from request written to whole answer read, for polls that are answered at once and were \
                      written during the cohort. Uncorrected: polls that a late answer swallowed are not counted.",
         histogram: |run| &run.timing.request_service,
-        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.request_service, quantile),
-        without_samples: WithoutSamples::LeftOut,
+        samples: Samples::Other,
     },
     Distribution {
         name: "request_response",
         definition: "Time from the scheduled poll to whole answer read, for the polls of `request_service` and those \
                      that a late answer swallowed. Corrected.",
         histogram: |run| &run.timing.request_response,
-        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.request_response, quantile),
-        without_samples: WithoutSamples::LeftOut,
+        samples: Samples::Other,
     },
     Distribution {
         name: "hold",
         definition: "Time from request written to whole answer read, for polls that the server may hold, written \
                      during the cohort. The way there and back is included.",
         histogram: |run| &run.timing.hold,
-        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.hold, quantile),
-        without_samples: WithoutSamples::LeftOut,
+        samples: Samples::Other,
     },
     Distribution {
         name: "rearm_gap",
         definition: "Time from answer read to next request written, for polls that the server may hold, during the \
                      cohort; not after a failure.",
         histogram: |run| &run.timing.rearm_gap,
-        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.rearm_gap, quantile),
-        without_samples: WithoutSamples::LeftOut,
+        samples: Samples::Other,
     },
     Distribution {
         name: "handshake",
         definition: "Time from the start of connecting until connected (polls), or until the head of the answer or the \
                      101 (streams), over the whole run.",
         histogram: |run| &run.timing.handshake,
-        quantile_us: |run, quantile| sampled_quantile_us(&run.timing.handshake, quantile),
-        without_samples: WithoutSamples::LeftOut,
+        samples: Samples::Other,
     },
     Distribution {
         name: "first_line",
         definition: "Time from the start of connecting, or from the first due time if that was later, to the first line, \
                      per subscriber that got one.",
         histogram: |run| &run.first_line,
-        quantile_us: |run, quantile| sampled_quantile_us(&run.first_line, quantile),
-        without_samples: WithoutSamples::LeftOut,
+        samples: Samples::Other,
     },
     Distribution {
         name: "fanout_skew",
         definition: "Last − first receipt among the subscribers, per line of the cohort that two or more received.",
         histogram: |run| &run.fanout_skew,
-        quantile_us: |run, quantile| sampled_quantile_us(&run.fanout_skew, quantile),
-        without_samples: WithoutSamples::LeftOut,
+        samples: Samples::Other,
     },
 ];
 

@@ -22,7 +22,7 @@ row! {
         /// Share of the samples that do not exceed the value; 1 is the maximum.
         quantile: f64 [""] = |of| QUANTILES[of.place];
         /// Value of the quantile; empty with too few distinct lines.
-        value_us: Option<u64> ["µs"] = |of| (of.metric.quantile_us)(of.run, QUANTILES[of.place]);
+        value_us: Option<u64> ["µs"] = |of| of.metric.quantile_us(of.run, QUANTILES[of.place]);
         /// Number of samples of the distribution.
         samples_count: u64 ["count"] = |of| (of.metric.histogram)(of.run).len();
         /// Lower end of the 95 % bootstrap interval of the median over all runs of this transport and arm that are
@@ -69,7 +69,7 @@ impl Intervals {
         let mut groups: HashMap<Group, Vec<f64>> = HashMap::new();
         for run in runs.iter().filter(|run| run.verdict != Verdict::Invalid) {
             for (metric, place) in every_quantile(run) {
-                if let Some(us) = (metric.quantile_us)(run, QUANTILES[place]) {
+                if let Some(us) = metric.quantile_us(run, QUANTILES[place]) {
                     groups.entry(group(run, metric, place)).or_default().push(us as f64);
                 }
             }
