@@ -173,7 +173,7 @@ fn a_folder_that_is_none_of_a_run_is_refused_with_the_remedy() {
     let empty = TempDir::new().unwrap();
     let file = empty.path().join("file");
     for (folder, said) in [
-        (empty.path().to_owned(), "plan.toml is missing"),
+        (empty.path().to_owned(), "manifest.json is missing"),
         (empty.path().join("nowhere"), "nowhere"),
         (file.clone(), "file"),
     ] {
