@@ -71,6 +71,7 @@ type WatchedConnection = RawFd;
 fn packets_of(socket: WatchedConnection) -> Option<(Packets, TcpInfo)> {
     let info = os::tcp_info(socket)?;
     let packets = Packets {
+        connections: 1,
         segments_up: info.segments_out,
         segments_down: info.segments_in,
         retransmits: info.retransmits,
@@ -453,7 +454,7 @@ mod tests {
         assert!(socket.read(&mut bytes).await.is_err());
         let cut = both_counts_agree(&meter);
         assert_eq!((cut.bytes_down, cut.unread_bytes, meter.connections_open()), (6, 6, 0));
-        assert_eq!(cut.ip_down_bytes(), 12 + 52 * cut.segments_down);
+        assert_eq!(cut.ip().down_bytes, 12 + 52 * cut.segments_down + 8);
     }
 
     #[tokio::test]

@@ -49,6 +49,8 @@ pub struct Traffic {
 /// this side, the other side's, and their acknowledgements, at most four segments without payload a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Add, Serialize, Deserialize)]
 pub struct Packets {
+    /// Connections that the counts cover.
+    pub connections: u64,
     /// Segments sent: SYNs, pure acknowledgements and repeated segments included.
     pub segments_up: u64,
     /// Segments received: SYNs, pure acknowledgements and repeated segments included.
@@ -68,30 +70,65 @@ pub struct Packets {
 }
 
 impl Packets {
-    /// Header bytes of a segment: IPv4 20, TCP 20, timestamps 12. A SYN has 8 more.
+    /// Header bytes of a segment: IPv4 20, TCP 20, timestamps 12.
     pub const HEADER_BYTES: u64 = 52;
+    /// Header bytes that a SYN has beyond those of other segments: its options take 20 bytes instead of 12 (MSS,
+    /// SACK-permitted, timestamps, window scale). Each connection has one SYN in each direction.
+    pub const SYN_BYTES: u64 = 8;
+
+    /// Returns the bytes of these packets with their IP and TCP headers.
+    pub fn ip(&self) -> IpTraffic {
+        let sent = (self.bytes_up + self.retransmitted_bytes).saturating_sub(self.unsent_bytes);
+        let headers = |segments: u64| segments * Self::HEADER_BYTES + self.connections * Self::SYN_BYTES;
+        IpTraffic {
+            up_bytes: sent + headers(self.segments_up),
+            down_bytes: self.bytes_down + self.unread_bytes + headers(self.segments_down),
+            segments_up: self.segments_up,
+            segments_down: self.segments_down,
+            retransmits: self.retransmits,
+        }
+    }
+}
+
+/// IP packets of one subscriber, or of many together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpTraffic {
+    /// Bytes of the IP packets sent: payload, repeated payload and headers.
+    pub up_bytes: u64,
+    /// Bytes of the IP packets received. Payload that the other side sent twice counts once.
+    pub down_bytes: u64,
+    /// Segments sent.
+    pub segments_up: u64,
+    /// Segments received.
+    pub segments_down: u64,
+    /// Segments that this side sent again.
+    pub retransmits: u64,
+}
+
+impl IpTraffic {
     /// Bytes of the Ethernet header.
     pub const FRAME_BYTES: u64 = 14;
 
-    /// Returns the bytes of the IP packets sent.
-    pub fn ip_up_bytes(&self) -> u64 {
-        let payload = (self.bytes_up + self.retransmitted_bytes).saturating_sub(self.unsent_bytes);
-        payload + self.segments_up * Self::HEADER_BYTES
-    }
-
-    /// Returns the bytes of the IP packets received.
-    pub fn ip_down_bytes(&self) -> u64 {
-        self.bytes_down + self.unread_bytes + self.segments_down * Self::HEADER_BYTES
-    }
-
     /// Returns the bytes of the Ethernet frames sent.
     pub fn wire_up_bytes(&self) -> u64 {
-        self.ip_up_bytes() + self.segments_up * Self::FRAME_BYTES
+        self.up_bytes + self.segments_up * Self::FRAME_BYTES
     }
 
     /// Returns the bytes of the Ethernet frames received.
     pub fn wire_down_bytes(&self) -> u64 {
-        self.ip_down_bytes() + self.segments_down * Self::FRAME_BYTES
+        self.down_bytes + self.segments_down * Self::FRAME_BYTES
+    }
+
+    /// Returns the packets since an earlier reading. The kernel counts the end of a connection as a byte for a moment,
+    /// so a count may go back by one: that is 0.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            up_bytes: self.up_bytes.saturating_sub(earlier.up_bytes),
+            down_bytes: self.down_bytes.saturating_sub(earlier.down_bytes),
+            segments_up: self.segments_up.saturating_sub(earlier.segments_up),
+            segments_down: self.segments_down.saturating_sub(earlier.segments_down),
+            retransmits: self.retransmits.saturating_sub(earlier.retransmits),
+        }
     }
 }
 
@@ -134,6 +171,7 @@ mod tests {
     #[test]
     fn a_segment_costs_its_headers_and_what_was_sent_twice_counts_twice() {
         let packets = Packets {
+            connections: 1,
             segments_up: 3,
             segments_down: 2,
             retransmits: 1,
@@ -143,10 +181,14 @@ mod tests {
             unsent_bytes: 100,
             unread_bytes: 7,
         };
-        assert_eq!((packets.ip_up_bytes(), packets.ip_down_bytes()), (1_300 + 3 * 52, 507 + 2 * 52));
-        assert_eq!((packets.wire_up_bytes(), packets.wire_down_bytes()), (1_300 + 3 * 66, 507 + 2 * 66));
-        let twice = packets + packets;
-        assert_eq!(twice.wire_up_bytes() + twice.wire_down_bytes(), 2 * (1_807 + 5 * 66));
+        let ip = packets.ip();
+        // A SYN has 60 bytes of headers, 8 more than other segments.
+        assert_eq!((ip.up_bytes, ip.down_bytes), (1_300 + 60 + 2 * 52, 507 + 60 + 52));
+        assert_eq!((ip.wire_up_bytes(), ip.wire_down_bytes()), (1_308 + 3 * 66, 515 + 2 * 66));
+        let twice = (packets + packets).ip();
+        assert_eq!(twice.wire_up_bytes() + twice.wire_down_bytes(), 2 * (1_823 + 5 * 66));
+        assert_eq!(twice.since(&ip), ip);
+        assert_eq!(ip.since(&twice), IpTraffic::default());
     }
 
     #[test]

@@ -64,22 +64,7 @@ impl Figure {
 
     /// Returns the figure's value in a run, in [`Self::unit`]s.
     pub(super) fn of(self, run: &RunRow) -> Option<f64> {
-        let value = match self {
-            Self::LatencyP50
-            | Self::LatencyP90
-            | Self::LatencyP99
-            | Self::LatencyMax
-            | Self::StalenessMean
-            | Self::Requests
-            | Self::L7Bytes
-            | Self::WireBytes
-            | Self::Cpu
-            | Self::Memory
-            | Self::MemoryPerConnection => run.number(self.name()),
-            Self::AppBytes => per_line(run, run.app_bytes? as f64),
-            Self::IpBytes => per_line(run, run.ip_up_bytes? as f64 + run.ip_down_bytes? as f64),
-        };
-        value.map(|value| value * self.scale())
+        run.number(self.name()).map(|value| value * self.scale())
     }
 
     /// Returns the figure's place in [`Self::ALL`].
@@ -195,13 +180,6 @@ impl Figure {
             unit => format!("{} ({unit})", self.title()),
         }
     }
-}
-
-/// Returns bytes per delivered line. The files give the bytes through the sockets in total and per line; their ratio
-/// is the number of lines by which bytes of other layers are divided.
-fn per_line(run: &RunRow, bytes: f64) -> Option<f64> {
-    let l7 = run.l7_up_bytes as f64 + run.l7_down_bytes as f64;
-    (l7 > 0.0).then_some(bytes / l7 * run.l7_per_line_bytes?)
 }
 
 /// Factor that is a number and that a plan may vary.

@@ -224,6 +224,8 @@ pub(super) fn files(cells: &[MadeUp], seed: u64) -> Vec<File> {
                 ("l7_down_bytes", bytes * 0.8 * lines),
                 ("ip_up_bytes", bytes * 0.4 * lines),
                 ("ip_down_bytes", bytes * lines),
+                ("app_per_line_bytes", 68.0),
+                ("ip_per_line_bytes", bytes * 1.4),
                 ("wire_per_line_bytes", bytes * 1.5),
                 ("l7_per_line_bytes", bytes),
                 ("server_pss_anon_bytes", memory),

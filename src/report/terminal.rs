@@ -12,10 +12,9 @@ use wirelab_clients::harness::distributions::delivery_quantile_us;
 use wirelab_clients::harness::gates::{SEND_LATENESS, SEND_LATENESS_SHARE};
 use wirelab_clients::harness::network::Fault;
 use wirelab_clients::harness::results::ResultSet;
-use wirelab_clients::harness::run_result::{Check, RunResult, Verdict};
+use wirelab_clients::harness::run_result::{Check, Flow, RunResult, Verdict};
 use wirelab_clients::harness::statistics::distinct_lines_needed;
 use wirelab_clients::harness::thresholds;
-use wirelab_clients::traffic::Traffic;
 
 use super::wording::{digits, grouped};
 
@@ -25,14 +24,15 @@ type Column = (&'static str, fn(&RunResult) -> String);
 const COLUMNS: &[Column] = &[
     ("transport", |run| run.cell.transport.to_string()),
     REQUESTS,
-    ("requests per line", |run| steady_per_line(run, |traffic| traffic.requests.total())),
+    ("requests per line", |run| steady_per_line(run, |flow| flow.traffic.requests.total())),
     P50,
     ("p90 (ms)", |run| latency_ms(run, 0.9)),
     P99,
     ("max (ms)", |run| latency_ms(run, 1.0)),
     BYTES,
-    ("lost / duplicated", |run| {
-        format!("{} / {}", grouped(run.delivery.whole.lost), grouped(run.delivery.whole.duplicated))
+    ("lost / censored / duplicated", |run| {
+        let cohort = &run.delivery.cohort;
+        [cohort.lost, cohort.censored, cohort.duplicated].map(grouped).join(" / ")
     }),
     CPU,
     VERDICT,
@@ -44,10 +44,11 @@ const ARM: Column = ("arm", |run| run.cell.arm.clone().unwrap_or_default());
 const COMPARISON: &[Column] = &[
     ("target", |run| run.cell.arm.clone().unwrap_or_else(|| "wirelab".to_owned())),
     ("transport", |run| run.cell.transport.to_string()),
-    ("lines", |run| grouped(run.delivery.whole.expected / u64::from(run.cell.subscribers))),
-    ("lost", |run| grouped(run.delivery.whole.lost)),
-    ("duplicated", |run| grouped(run.delivery.whole.duplicated)),
-    ("out of order", |run| grouped(run.delivery.whole.out_of_order)),
+    ("lines", |run| grouped(run.published_count)),
+    ("lost", |run| grouped(run.delivery.cohort.lost)),
+    ("censored", |run| grouped(run.delivery.cohort.censored)),
+    ("duplicated", |run| grouped(run.delivery.cohort.duplicated)),
+    ("out of order", |run| grouped(run.delivery.cohort.out_of_order)),
     P50,
     P99,
     REQUESTS,
@@ -60,8 +61,7 @@ const COMPARISON: &[Column] = &[
 const REQUESTS: Column = ("requests", |run| grouped(run.traffic.requests.total()));
 const P50: Column = ("p50 (ms)", |run| latency_ms(run, 0.5));
 const P99: Column = ("p99 (ms)", |run| latency_ms(run, 0.99));
-const BYTES: Column =
-    ("bytes per line", |run| steady_per_line(run, |traffic| traffic.up_bytes + traffic.down_bytes));
+const BYTES: Column = ("bytes per line", |run| steady_per_line(run, Flow::l7_bytes));
 const CPU: Column = ("server CPU (µs per line)", |run| {
     run.server.cpu.map_or(String::new(), |cpu| per_line(run, cpu.as_secs_f64() * 1e6))
 });
@@ -142,10 +142,11 @@ fn in_plan_order(results: &ResultSet) -> Vec<&RunResult> {
     runs
 }
 
-fn steady_per_line(run: &RunResult, amount: fn(&Traffic) -> u64) -> String {
-    match run.steady() {
-        (_, 0) => String::new(),
-        (traffic, delivered) => digits(amount(&traffic) as f64 / delivered as f64),
+fn steady_per_line(run: &RunResult, amount: fn(&Flow) -> u64) -> String {
+    let steady = run.steady();
+    match steady.delivered_count {
+        0 => String::new(),
+        _ => digits(steady.per_line(amount(&steady))),
     }
 }
 
@@ -170,10 +171,10 @@ fn has_remarks(run: &RunResult) -> bool {
 }
 
 fn remarks(run: &RunResult) -> Vec<String> {
-    let whole = &run.delivery.whole;
+    let cohort = &run.delivery.cohort;
     let defects = [
-        (whole.censored, "lines had not arrived when the drain ended, late or lost"),
-        (whole.out_of_order, "lines came out of order"),
+        (cohort.censored, "lines had not arrived when the drain ended, late or lost"),
+        (cohort.out_of_order, "lines came out of order"),
     ];
     let told = defects
         .iter()
@@ -188,10 +189,10 @@ mod tests {
     use wirelab_clients::harness::example;
 
     const EXPECTED: &str = "\
-| transport  | requests | requests per line | p50 (ms) | p90 (ms) | p99 (ms) | max (ms) | bytes per line | lost / duplicated | server CPU (µs per line) | verdict |
-|------------|----------|-------------------|----------|----------|----------|----------|----------------|-------------------|--------------------------|---------|
-| short-poll |      200 |             0.182 |      101 |      175 |      198 |      200 |            230 |             0 / 0 |                     40.0 |      ok |
-| sse        |        2 |           0.00182 |     1.20 |     1.40 |     1.45 |     1.45 |            150 |             0 / 0 |                     10.0 |      ok |
+| transport  | requests | requests per line | p50 (ms) | p90 (ms) | p99 (ms) | max (ms) | bytes per line | lost / censored / duplicated | server CPU (µs per line) | verdict |
+|------------|----------|-------------------|----------|----------|----------|----------|----------------|------------------------------|--------------------------|---------|
+| short-poll |      200 |             0.182 |      101 |      175 |      198 |      200 |            230 |                    0 / 0 / 0 |                     40.0 |      ok |
+| sse        |        2 |           0.00182 |     1.20 |     1.40 |     1.45 |     1.45 |            150 |                    0 / 0 / 0 |                     10.0 |      ok |
 ";
 
     #[test]
@@ -200,10 +201,10 @@ mod tests {
     }
 
     const COMPARED: &str = "\
-| target    | transport  | lines | lost | duplicated | out of order | p50 (ms) | p99 (ms) | requests | bytes per line | server CPU (µs per line) | reconnects | verdict |
-|-----------|------------|-------|------|------------|--------------|----------|----------|----------|----------------|--------------------------|------------|---------|
-| wirelab   | short-poll |   550 |    0 |          0 |            0 |      101 |      198 |      200 |            230 |                     40.0 |          0 |      ok |
-| flask-sse | sse        |   550 |    2 |          3 |            1 |     1.20 |        – |        2 |            150 |                     10.0 |          4 |      ok |
+| target    | transport  | lines | lost | censored | duplicated | out of order | p50 (ms) | p99 (ms) | requests | bytes per line | server CPU (µs per line) | reconnects | verdict |
+|-----------|------------|-------|------|----------|------------|--------------|----------|----------|----------|----------------|--------------------------|------------|---------|
+| wirelab   | short-poll |   500 |    0 |        0 |          0 |            0 |      101 |      198 |      200 |            230 |                     40.0 |          0 |      ok |
+| flask-sse | sse        |   500 |   20 |        0 |          3 |            1 |     1.20 |        – |        2 |            150 |                     10.0 |          4 |      ok |
 ";
 
     #[test]
@@ -213,15 +214,17 @@ mod tests {
         results.runs[0].cell.arm = Some("wirelab".into());
         let run = &mut results.runs[1];
         run.cell.arm = Some("flask-sse".into());
-        let whole = &mut run.delivery.whole;
-        (whole.lost, whole.duplicated, whole.out_of_order) = (2, 3, 1);
-        (run.delivery.cohort.lost, run.delivery.cohort.delivered) = (20, 980);
+        let cohort = &mut run.delivery.cohort;
+        (cohort.lost, cohort.duplicated, cohort.out_of_order) = (20, 3, 1);
+        cohort.delivered = 980;
+        // The warm-up's defects are told by the run's reasons, and stand in no column of the cohort's lines.
+        run.delivery.whole.duplicated = 5;
         run.traffic.reconnects = 4;
         let text = render(&results);
         assert_eq!(text, format!("{COMPARED}sse-1: 1 lines came out of order\n"));
         for run in &mut results.runs {
             run.verdict_reasons = vec!["cause unknown".into()];
-            run.delivery.whole.out_of_order = 0;
+            run.delivery.cohort.out_of_order = 0;
         }
         assert!(render(&results).ends_with("\nshort-poll-1, sse-1: cause unknown\n"));
     }
@@ -257,7 +260,7 @@ mod tests {
         let mut results = example::result_set();
         results.plan.repetitions = 2;
         let run = &mut results.runs[1];
-        (run.delivery.whole.censored, run.delivery.whole.out_of_order) = (1_234, 2);
+        (run.delivery.cohort.censored, run.delivery.cohort.out_of_order) = (1_234, 2);
         (run.verdict, run.verdict_reasons) = (Verdict::Invalid, vec!["the server went away".into()]);
         let text = render(&results);
         let last = text.lines().last().unwrap();

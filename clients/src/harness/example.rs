@@ -98,7 +98,7 @@ fn run(cell: Cell) -> RunResult {
         cohort_traffic: None,
         connections_cut: 0,
         traffic_seen_by_server: Some(traffic),
-        app_bytes: Some(LINES * 2 * 100),
+        app_bytes: LINES * 2 * 100,
         send_lateness: histogram(|n| Duration::from_micros(20 + n % 10)),
         append: histogram(|n| Duration::from_micros(150 + n)),
         server: ProcessSample {
@@ -184,7 +184,14 @@ fn handshake(n: u64) -> Duration {
 }
 
 fn packets(bytes_up: u64, bytes_down: u64, segments: u64) -> Packets {
-    Packets { segments_up: segments, segments_down: segments, bytes_up, bytes_down, ..Packets::default() }
+    Packets {
+        connections: 2,
+        segments_up: segments,
+        segments_down: segments,
+        bytes_up,
+        bytes_down,
+        ..Packets::default()
+    }
 }
 
 fn histogram(latency: impl Fn(u64) -> Duration) -> LatencyHistogram {

@@ -8,6 +8,7 @@ use super::run_result::{Check, CheckVerdict, RunResult, Verdict};
 
 mod books;
 mod lateness;
+mod layers;
 mod littles_law;
 mod saturation;
 mod two_sides;
@@ -35,7 +36,7 @@ impl Gate {
 
 /// Lists every gate, in the order of the reasons and of the file.
 pub fn gates() -> impl Iterator<Item = &'static Gate> {
-    [books::GATES, two_sides::GATES, littles_law::GATES, lateness::GATES, saturation::GATES]
+    [books::GATES, two_sides::GATES, layers::GATES, littles_law::GATES, lateness::GATES, saturation::GATES]
         .into_iter()
         .flatten()
 }

@@ -19,13 +19,13 @@ use super::process_sampler::{ProcessReading, ThreadCost};
 use super::publisher::{Publication, Published, Publisher};
 use super::results::cores_count;
 use super::run_error::RunError;
-use super::run_result::{CohortTraffic, RunResult, Verdict};
+use super::run_result::{CohortTraffic, Flow, RunResult, Verdict};
 use super::schedule::Schedule;
 use super::server_under_test::{Lines, ServerUnderTest};
 use super::statistics::merged;
 use super::subscribers::{Expected, Subscribers, SubscribersOutcome};
 use super::watch::Watch;
-use crate::traffic::{Packets, Traffic};
+use crate::traffic::{IpTraffic, Packets, Traffic};
 
 /// Longest time until all subscribers are connected, beyond a short poll's first interval.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
@@ -121,11 +121,11 @@ async fn measure(
     while !publishers.iter().all(Publisher::is_finished) {
         look(&mut followers);
         if cohort_began.is_none() && Instant::now() >= start + cell.warm_up {
-            cohort_began = Some(Counted::by(&followers));
+            cohort_began = Some(Counted::at_the_beginning(&followers));
         }
         tokio::time::sleep(LOOK).await;
     }
-    let cohort_traffic = cohort_began.map(|began| Counted::by(&followers).since(&began));
+    let cohort_traffic = cohort_began.map(|began| Counted::at_the_end(&followers).since(&began));
     let published: Vec<Published> = publishers.into_iter().map(Publisher::join).collect();
     let drained_by = Instant::now() + cell.drain;
     while look(&mut followers) < expected && Instant::now() < drained_by {
@@ -179,7 +179,7 @@ async fn measure(
         cohort_traffic,
         connections_cut: outcome.connections_cut,
         traffic_seen_by_server,
-        app_bytes: Some(outcome.app_bytes),
+        app_bytes: outcome.app_bytes,
         send_lateness: merged(published.iter().map(|published| &published.send_lateness)),
         append: merged(published.iter().map(|published| &published.append)),
         server: after.0.since(&before.0),
@@ -200,29 +200,60 @@ async fn measure(
 }
 
 /// Counts of the measured subscribers at one moment.
+///
+/// A byte is counted by the kernel first, then by the socket's wrapper, then as part of a line. While lines come, the
+/// beginning is read in that order and the end in the opposite order. So what lies between the two readings is never
+/// more in an outer layer's books than in an inner one's only because it was read later.
 struct Counted {
     at: Instant,
-    traffic: Traffic,
-    delivered_count: u64,
+    flow: Flow,
 }
 
 impl Counted {
-    fn by(followers: &[Followers]) -> Self {
-        let measured = || followers.iter().map(|follower| &follower.measured);
-        Self {
-            at: Instant::now(),
-            traffic: measured().map(Subscribers::traffic).sum(),
-            delivered_count: measured().map(Subscribers::received_count).sum(),
-        }
+    fn at_the_beginning(followers: &[Followers]) -> Self {
+        let ip = ip(followers);
+        let traffic = traffic(followers);
+        let (app_bytes, delivered_count) = lines(followers);
+        Self { at: Instant::now(), flow: Flow { traffic, ip, app_bytes, delivered_count } }
+    }
+
+    fn at_the_end(followers: &[Followers]) -> Self {
+        let at = Instant::now();
+        let (app_bytes, delivered_count) = lines(followers);
+        let traffic = traffic(followers);
+        Self { at, flow: Flow { traffic, ip: ip(followers), app_bytes, delivered_count } }
     }
 
     fn since(&self, earlier: &Self) -> CohortTraffic {
-        CohortTraffic {
-            traffic: self.traffic - earlier.traffic,
-            delivered_count: self.delivered_count - earlier.delivered_count,
-            length: self.at - earlier.at,
-        }
+        let (now, then) = (&self.flow, &earlier.flow);
+        let flow = Flow {
+            traffic: now.traffic - then.traffic,
+            ip: now.ip.zip(then.ip).map(|(now, then)| now.since(&then)),
+            app_bytes: now.app_bytes - then.app_bytes,
+            delivered_count: now.delivered_count - then.delivered_count,
+        };
+        CohortTraffic { flow, length: self.at - earlier.at }
     }
+}
+
+fn measured(followers: &[Followers]) -> impl Iterator<Item = &Subscribers> {
+    followers.iter().map(|follower| &follower.measured)
+}
+
+fn ip(followers: &[Followers]) -> Option<IpTraffic> {
+    let packets: Option<Packets> = measured(followers)
+        .try_fold(Packets::default(), |sum, subscribers| Some(sum + subscribers.packets()?));
+    packets.map(|packets| packets.ip())
+}
+
+fn traffic(followers: &[Followers]) -> Traffic {
+    measured(followers).map(Subscribers::traffic).sum()
+}
+
+/// Returns the bytes of line text and the distinct lines × subscribers.
+fn lines(followers: &[Followers]) -> (u64, u64) {
+    let app_bytes = measured(followers).map(Subscribers::app_bytes).sum();
+    (app_bytes, measured(followers).map(Subscribers::received_count).sum())
 }
 
 async fn connected(followers: &[Followers], limit: Duration) -> Result<(), RunError> {

@@ -16,7 +16,7 @@ use super::series::SeriesPoint;
 use super::staleness::Staleness;
 use crate::latency::LatencyHistogram;
 use crate::timing::Timing;
-use crate::traffic::{Packets, Traffic};
+use crate::traffic::{IpTraffic, Packets, Traffic};
 
 /// Result of one run of one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,8 +50,8 @@ pub struct RunResult {
     pub connections_cut: u64,
     /// Traffic of all subscribers as the server counted it; `None` where it could not be asked.
     pub traffic_seen_by_server: Option<Traffic>,
-    /// Bytes of text of the lines delivered over the whole run.
-    pub app_bytes: Option<u64>,
+    /// Bytes of line text in all receipts over the whole run, repeated ones included.
+    pub app_bytes: u64,
     /// Lateness of the publisher, actual send − due time, per line of the cohort.
     pub send_lateness: LatencyHistogram,
     /// Time to append, send → 201, per line of the cohort.
@@ -98,11 +98,52 @@ pub struct RunResult {
 impl RunResult {
     /// Returns requests and bytes, with the lines × subscribers that arrived meanwhile. They are those of the cohort's
     /// window, without connecting, settling and draining; where that was not read, those of the whole run.
-    pub fn steady(&self) -> (Traffic, u64) {
+    pub fn steady(&self) -> Flow {
         match &self.cohort_traffic {
-            Some(cohort) => (cohort.traffic, cohort.delivered_count),
-            None => (self.traffic, self.delivery.whole.delivered),
+            Some(cohort) => cohort.flow,
+            None => Flow {
+                traffic: self.traffic,
+                ip: self.packets.map(|packets| packets.ip()),
+                app_bytes: self.app_bytes,
+                delivered_count: self.delivery.whole.delivered,
+            },
         }
+    }
+}
+
+/// What went through the sockets of the measured subscribers in some time, at every layer, and the lines that arrived
+/// meanwhile. Each layer holds the one above it: text of lines, bytes in the sockets, IP packets, Ethernet frames.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Requests, and bytes in the sockets.
+    pub traffic: Traffic,
+    /// IP packets; `None` where the kernel does not tell.
+    pub ip: Option<IpTraffic>,
+    /// Bytes of line text, repeated lines included.
+    pub app_bytes: u64,
+    /// Distinct lines × subscribers that arrived.
+    pub delivered_count: u64,
+}
+
+impl Flow {
+    /// Returns bytes per line delivered to one subscriber; not finite where no line was delivered.
+    pub fn per_line(&self, bytes: u64) -> f64 {
+        bytes as f64 / self.delivered_count as f64
+    }
+
+    /// Returns the bytes in the sockets, both directions.
+    pub fn l7_bytes(&self) -> u64 {
+        self.traffic.up_bytes + self.traffic.down_bytes
+    }
+
+    /// Returns the bytes of IP packets, both directions.
+    pub fn ip_bytes(&self) -> Option<u64> {
+        self.ip.map(|ip| ip.up_bytes + ip.down_bytes)
+    }
+
+    /// Returns the bytes of Ethernet frames, both directions.
+    pub fn wire_bytes(&self) -> Option<u64> {
+        self.ip.map(|ip| ip.wire_up_bytes() + ip.wire_down_bytes())
     }
 }
 
@@ -110,10 +151,8 @@ impl RunResult {
 /// last line. Connecting, settling and draining are outside.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CohortTraffic {
-    /// Requests and bytes.
-    pub traffic: Traffic,
-    /// Distinct lines × subscribers that arrived.
-    pub delivered_count: u64,
+    /// What went through the sockets meanwhile.
+    pub flow: Flow,
     /// Time from one reading to the other.
     pub length: Duration,
 }

@@ -51,6 +51,7 @@ pub struct Subscribers {
     timing: Arc<SharedTiming>,
     expected: Arc<OnceLock<Told>>,
     received: Arc<AtomicU64>,
+    app_bytes: Arc<AtomicU64>,
     /// Newest seq of each subscriber.
     newest: Arc<[AtomicU64]>,
     stop: watch::Sender<bool>,
@@ -108,7 +109,6 @@ struct Followed {
     recorder: Option<Recorder>,
     cursor_after: Seq,
     altered_count: u64,
-    app_bytes: u64,
     first_line: Option<Duration>,
     finished: bool,
     error: Option<SubscribeError>,
@@ -126,21 +126,21 @@ impl Subscribers {
         let meters: Vec<_> = (0..count).map(|_| Meter::timed(timing.clone())).collect();
         let expected: Arc<OnceLock<Told>> = Arc::default();
         let newest: Arc<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
-        let received: Arc<AtomicU64> = Arc::default();
+        let (received, app_bytes): (Arc<AtomicU64>, Arc<AtomicU64>) = Default::default();
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         for (i, meter) in meters.iter().enumerate() {
             let (connect, meter) = (connect.clone(), meter.clone());
-            let (expected, received, stop) = (expected.clone(), received.clone(), stop.subscribe());
-            let newest = newest.clone();
+            let (expected, stop, newest) = (expected.clone(), stop.subscribe(), newest.clone());
+            let (received, app_bytes) = (received.clone(), app_bytes.clone());
             tasks.spawn(async move {
                 tokio::time::sleep(STAGGER * i as u32).await;
                 // The subscriber is made only now: a short poll's phase counts from here.
-                let counts = SharedCounts { received: &received, newest: &newest[i] };
+                let counts = SharedCounts { received: &received, app_bytes: &app_bytes, newest: &newest[i] };
                 follow(connect(meter), &expected, counts, stop).await
             });
         }
-        Self { tasks, meters, timing, expected, received, newest, stop }
+        Self { tasks, meters, timing, expected, received, app_bytes, newest, stop }
     }
 
     /// Returns the meters, which count each subscriber's traffic and can cut its connection.
@@ -196,6 +196,11 @@ impl Subscribers {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// Counts the bytes of line text in all receipts so far, repeated ones included.
+    pub fn app_bytes(&self) -> u64 {
+        self.app_bytes.load(Ordering::Relaxed)
+    }
+
     /// Returns the traffic of all subscribers so far.
     pub fn traffic(&self) -> Traffic {
         self.meters.iter().map(|meter| meter.traffic()).sum()
@@ -220,7 +225,6 @@ impl Subscribers {
             let Some(joined) = joined else { break };
             let followed = joined.expect("a subscriber's task does not panic");
             outcome.altered_count += followed.altered_count;
-            outcome.app_bytes += followed.app_bytes;
             outcome.unfinished_count += u64::from(!followed.finished);
             outcome.errors.extend(followed.error);
             followed.first_line.into_iter().for_each(|took| outcome.first_line.record(took));
@@ -235,6 +239,7 @@ impl Subscribers {
         }
         // The subscribers' connections ended with their tasks.
         (outcome.traffic, outcome.packets) = (self.traffic(), self.packets());
+        outcome.app_bytes = self.app_bytes();
         outcome.timing = self.timing.timing();
         outcome.connections_cut = self.connections_cut();
         outcome
@@ -245,6 +250,8 @@ impl Subscribers {
 struct SharedCounts<'a> {
     /// Distinct lines received by all subscribers together.
     received: &'a AtomicU64,
+    /// Bytes of line text received by all subscribers together.
+    app_bytes: &'a AtomicU64,
     /// Newest seq of this subscriber.
     newest: &'a AtomicU64,
 }
@@ -260,7 +267,6 @@ async fn follow(
         recorder: None,
         cursor_after: 0,
         altered_count: 0,
-        app_bytes: 0,
         first_line: None,
         finished: false,
         error: None,
@@ -288,7 +294,8 @@ async fn follow(
                 expected.lines.get(index).is_some_and(|(_, published)| *published != line.line)
             });
             followed.altered_count += altered.count() as u64;
-            followed.app_bytes += batch.lines.iter().map(|line| line.line.text.len() as u64).sum::<u64>();
+            let app_bytes = batch.lines.iter().map(|line| line.line.text.len() as u64).sum();
+            counts.app_bytes.fetch_add(app_bytes, Ordering::Relaxed);
             counts.received.fetch_add(new_count, Ordering::Relaxed);
             counts.newest.store(recorder.newest_seq(), Ordering::Relaxed);
             if followed.first_line.is_none() && new_count > 0 {

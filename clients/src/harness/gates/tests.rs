@@ -11,6 +11,7 @@ use crate::harness::run_result::{Residual, TheoryVerdict};
 use crate::harness::thresholds::Threshold;
 use crate::harness::{distributions, example};
 use crate::latency::LatencyHistogram;
+use crate::options::Compression;
 use crate::traffic::{Packets, Traffic};
 use crate::wire::Transport;
 
@@ -453,4 +454,27 @@ fn the_gravest_ending_wins() {
     assert_eq!(Ending::of(std::slice::from_ref(&fine), &kept), Ending::Good);
     assert_eq!(Ending::of(std::slice::from_ref(&fine), &missed), Ending::Delivery);
     assert_eq!(Ending::of(&[invalid], &missed), Ending::Invalid);
+}
+
+#[test]
+fn a_layer_that_is_larger_than_what_carries_it_is_invalid() {
+    for (change, said) in [
+        (
+            (|run| run.app_bytes = 253_001) as fn(&mut RunResult),
+            "text of lines (253001 bytes) is larger than l7 (253000 bytes)",
+        ),
+        (
+            |run| run.packets.as_mut().unwrap().bytes_up -= 1,
+            "l7 (253000 bytes) is larger than ip (252999 bytes)",
+        ),
+    ] {
+        let (verdict, reasons) = verdict_after(change);
+        assert_eq!(verdict, Verdict::Invalid);
+        assert!(reasons.contains(said), "{reasons}");
+    }
+    let compressed = |run: &mut RunResult| {
+        run.cell.options.compression = Compression::Gzip;
+        run.app_bytes = 253_001;
+    };
+    assert_eq!(verdict_after(compressed), (Verdict::Ok, String::new()));
 }

@@ -135,14 +135,14 @@ row! {
         /// Requests per line delivered to one subscriber, both counted while the cohort was published: connecting,
         /// settling and draining are outside. 0 for a stream that was open before.
         requests_per_line_ratio: Option<f64> ["ratio"] = |run| {
-                let (traffic, delivered) = run.steady();
-                ratio(traffic.requests.total() as f64, delivered as f64)
+                let steady = run.steady();
+                ratio(steady.traffic.requests.total() as f64, steady.delivered_count as f64)
             };
         /// Share of empty requests among all requests while the cohort was published; empty where no request was
         /// made.
         empty_ratio: Option<f64> ["ratio"] = |run| {
-                let (traffic, _) = run.steady();
-                ratio(traffic.requests.empty as f64, traffic.requests.total() as f64)
+                let requests = run.steady().traffic.requests;
+                ratio(requests.empty as f64, requests.total() as f64)
             };
         /// TCP connections that the subscribers opened.
         connections_opened_count: u64 ["count"] = |run| run.traffic.connections_opened;
@@ -176,36 +176,35 @@ row! {
         recovery_ms: Option<f64> ["ms"] = |_| None;
         /// Time from the start of the fault until the client notices; not measured yet.
         detect_ms: Option<f64> ["ms"] = |_| None;
-        /// Bytes of line text in all receipts over the whole run, repeated ones included.
-        app_bytes: Option<u64> ["bytes"] = |run| count(run.app_bytes?);
-        /// Bytes written to the subscribers' sockets over the whole run: requests and client frames.
-        l7_up_bytes: u64 ["bytes"] = |run| run.traffic.up_bytes;
-        /// Bytes read from the subscribers' sockets over the whole run: heads, framing and lines.
-        l7_down_bytes: u64 ["bytes"] = |run| run.traffic.down_bytes;
-        /// Bytes of IP packets sent by the subscribers: `l7_up_bytes` as the kernel sent them, repeated ones
-        /// included, + 52 per segment (IPv4, TCP and timestamps).
-        ip_up_bytes: Option<u64> ["bytes"] = |run| count(run.packets?.ip_up_bytes());
-        /// Bytes of IP packets received by the subscribers: `l7_down_bytes`, and what arrived but was never read, +
-        /// 52 per segment. Bytes that the server sent twice count once.
-        ip_down_bytes: Option<u64> ["bytes"] = |run| count(run.packets?.ip_down_bytes());
-        /// Bytes of Ethernet frames sent by the subscribers: `ip_up_bytes` + 14 per segment.
-        wire_up_bytes: Option<u64> ["bytes"] = |run| count(run.packets?.wire_up_bytes());
-        /// Bytes of Ethernet frames received by the subscribers: `ip_down_bytes` + 14 per segment.
-        wire_down_bytes: Option<u64> ["bytes"] = |run| count(run.packets?.wire_down_bytes());
-        /// TCP segments sent by the subscribers, by TCP_INFO when each connection ended: all but the last FIN and
-        /// what followed it. On loopback one segment may carry 32 768 bytes and more, while a link carries 1 448.
-        segments_up_count: Option<u64> ["count"] = |run| count(run.packets?.segments_up);
-        /// TCP segments received by the subscribers, by TCP_INFO when each connection ended. On loopback one segment
-        /// may carry 32 768 bytes and more, while a link carries 1 448.
-        segments_down_count: Option<u64> ["count"] = |run| count(run.packets?.segments_down);
-        /// TCP segments that the subscribers sent again.
-        retransmits_count: Option<u64> ["count"] = |run| count(run.packets?.retransmits);
-        /// Bytes of Ethernet frames, up and down, per line delivered to one subscriber, over the whole run. On
+        /// Bytes of line text in the receipts of the cohort's window, repeated lines included. The window runs from the
+        /// first due time of the cohort until the last line was sent; the bytes of every layer are those of the window.
+        app_bytes: Option<u64> ["bytes"] = |run| count(run.steady().app_bytes);
+        /// Bytes written to the subscribers' sockets in the cohort's window: requests and client frames.
+        l7_up_bytes: u64 ["bytes"] = |run| run.steady().traffic.up_bytes;
+        /// Bytes read from the subscribers' sockets in the cohort's window: heads, framing and lines.
+        l7_down_bytes: u64 ["bytes"] = |run| run.steady().traffic.down_bytes;
+        /// Bytes of IP packets sent by the subscribers in the cohort's window: `l7_up_bytes` as the kernel sent them,
+        /// repeated ones included, + 52 per segment (IPv4, TCP and timestamps) + 8 more per SYN.
+        ip_up_bytes: Option<u64> ["bytes"] = |run| count(run.steady().ip?.up_bytes);
+        /// Bytes of IP packets received by the subscribers in the cohort's window: `l7_down_bytes`, and what arrived but
+        /// was never read, + 52 per segment + 8 more per SYN. Bytes that the server sent twice count once.
+        ip_down_bytes: Option<u64> ["bytes"] = |run| count(run.steady().ip?.down_bytes);
+        /// Bytes of Ethernet frames sent by the subscribers in the cohort's window: `ip_up_bytes` + 14 per segment.
+        wire_up_bytes: Option<u64> ["bytes"] = |run| count(run.steady().ip?.wire_up_bytes());
+        /// Bytes of Ethernet frames received by the subscribers in the cohort's window: `ip_down_bytes` + 14 per
+        /// segment.
+        wire_down_bytes: Option<u64> ["bytes"] = |run| count(run.steady().ip?.wire_down_bytes());
+        /// TCP segments sent by the subscribers in the cohort's window, by TCP_INFO. On loopback one segment may carry
+        /// 32 768 bytes and more, while a link carries 1 448.
+        segments_up_count: Option<u64> ["count"] = |run| count(run.steady().ip?.segments_up);
+        /// TCP segments received by the subscribers in the cohort's window, by TCP_INFO. On loopback one segment may
+        /// carry 32 768 bytes and more, while a link carries 1 448.
+        segments_down_count: Option<u64> ["count"] = |run| count(run.steady().ip?.segments_down);
+        /// TCP segments that the subscribers sent again in the cohort's window.
+        retransmits_count: Option<u64> ["count"] = |run| count(run.steady().ip?.retransmits);
+        /// Bytes of Ethernet frames, up and down, per line delivered to one subscriber, in the cohort's window. On
         /// loopback too few segments are counted as soon as answers exceed 1 448 bytes.
-        wire_per_line_bytes: Option<f64> ["bytes"] = |run| {
-                let packets = run.packets?;
-                ratio((packets.wire_up_bytes() + packets.wire_down_bytes()) as f64, delivered(run))
-            };
+        wire_per_line_bytes: Option<f64> ["bytes"] = |run| per_line(run, run.steady().wire_bytes());
         /// CPU time of the server over the whole run: all threads, user and system.
         server_cpu_us: Option<u64> ["µs"] = |run| us(run.server.cpu);
         /// Server CPU time per line delivered to one subscriber, over the whole run.
@@ -244,12 +243,9 @@ row! {
         append_us_p50: Option<u64> ["µs"] = |run| count(published_quantile_us(run, &run.append, 0.5)?);
         /// Quantile 0.99 of the time from send to 201: the store's share of the latency.
         append_us_p99: Option<u64> ["µs"] = |run| count(published_quantile_us(run, &run.append, 0.99)?);
-        /// Bytes through the subscribers' sockets, up and down, per line delivered to one subscriber, while the
-        /// cohort was published.
-        l7_per_line_bytes: Option<f64> ["bytes"] = |run| {
-                let (traffic, delivered) = run.steady();
-                ratio((traffic.up_bytes + traffic.down_bytes) as f64, delivered as f64)
-            };
+        /// Bytes through the subscribers' sockets, up and down, per line delivered to one subscriber, in the
+        /// cohort's window.
+        l7_per_line_bytes: Option<f64> ["bytes"] = |run| per_line(run, count(run.steady().l7_bytes()));
         /// Connections of subscribers that the fault cut; empty without a fault.
         connections_cut_count: Option<u64> ["count"] =
             |run| run.cell.fault.as_ref().and_then(|_| count(run.connections_cut));
@@ -263,6 +259,11 @@ row! {
         engine: Option<String> [""] = |run| {
             if run.cell.transport.is_upgraded() { ours(run, |serve| text(serve.engine)) } else { None }
         };
+        /// Bytes of line text per line delivered to one subscriber, in the cohort's window: the size of a line, and more
+        /// where lines were repeated.
+        app_per_line_bytes: Option<f64> ["bytes"] = |run| per_line(run, count(run.steady().app_bytes));
+        /// Bytes of IP packets, up and down, per line delivered to one subscriber, in the cohort's window.
+        ip_per_line_bytes: Option<f64> ["bytes"] = |run| per_line(run, run.steady().ip_bytes());
     }
 }
 
@@ -362,8 +363,13 @@ fn ours<T>(run: &RunResult, of: impl FnOnce(&ServeOptions) -> Option<T>) -> Opti
     }
 }
 
-/// Counts the lines × subscribers that arrived over the whole run. Traffic and cost are divided by it, because they
-/// are counted over the whole run too.
+/// Returns bytes of the cohort's window per line × subscriber that arrived in it.
+fn per_line(run: &RunResult, bytes: Option<u64>) -> Option<f64> {
+    number(run.steady().per_line(bytes?))
+}
+
+/// Counts the lines × subscribers that arrived over the whole run. The server's cost is divided by it, because it is
+/// counted over the whole run too.
 fn delivered(run: &RunResult) -> f64 {
     run.delivery.whole.delivered as f64
 }

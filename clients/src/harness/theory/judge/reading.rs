@@ -177,17 +177,14 @@ impl Reading {
             send_late_mean_s: run.send_lateness.mean_us().map(|us| us / 1e6),
             traffic: run.traffic,
             window: run.cohort_traffic.map(|window| Window {
-                traffic: window.traffic,
-                delivered: window.delivered_count,
+                traffic: window.flow.traffic,
+                delivered: window.flow.delivered_count,
                 length_s: window.length.as_secs_f64(),
             }),
             age_mean_s: run.staleness.map(|staleness| staleness.mean.as_secs_f64()),
             waiters_mean: run.waiters_mean,
             server_cpu_s: run.server.cpu.map(|cpu| cpu.as_secs_f64()),
-            wire_per_line_bytes: run.packets.map(|packets| {
-                let bytes = packets.wire_up_bytes() + packets.wire_down_bytes();
-                bytes as f64 / run.delivery.whole.delivered as f64
-            }),
+            wire_per_line_bytes: run.steady().wire_bytes().map(|bytes| run.steady().per_line(bytes)),
         }
     }
 }
