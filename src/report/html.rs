@@ -38,6 +38,8 @@ struct Page<'a> {
     reasons: Vec<tables::Reasons>,
     percentiles: Table,
     theory: Option<Table>,
+    theory_not_judged: Option<Table>,
+    calibration_problem: Option<&'a str>,
     checks: Option<Table>,
     calibration: Vec<(String, String)>,
     manifest: Vec<(String, String)>,
@@ -71,6 +73,8 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
         reasons: tables::reasons(folder),
         percentiles: tables::percentiles(&summary),
         theory: tables::theory(&summary),
+        theory_not_judged: tables::theory_not_judged(&summary),
+        calibration_problem: folder.manifest.calibration_problem.as_deref(),
         checks: tables::checks(&summary),
         calibration: tables::calibrations(&folder.manifest),
         manifest: tables::manifest(&folder.manifest),
@@ -100,7 +104,7 @@ mod tests {
     use crate::report::synthetic::{self, MadeUp};
     use wirelab_clients::harness::example;
     use wirelab_clients::harness::results::ResultSet;
-    use wirelab_clients::harness::run_result::Verdict;
+    use wirelab_clients::harness::run_result::{TheoryVerdict, Verdict};
 
     fn page(results: &ResultSet) -> String {
         String::from_utf8(render(&Folder::of(results)).unwrap().bytes).unwrap()
@@ -272,5 +276,21 @@ mod tests {
                 std::fs::write(std::path::Path::new(&folder).join(format!("{name}.html")), page).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn a_prediction_that_was_not_judged_is_listed_apart_and_without_a_percentage() {
+        let mut folder = synthetic::folder(&[MadeUp::of("sse", 0.5, 1)], 1);
+        let row = &mut folder.rows.theory[0];
+        row.verdict = TheoryVerdict::AssumptionBroken;
+        row.residual_ratio = Some(60_338.24);
+        row.assumption_broken = "lines are not Poisson".to_owned();
+        folder.manifest.calibration_problem = Some("no line arrived".to_owned());
+        let html = String::from_utf8(render(&folder).unwrap().bytes).unwrap();
+        assert!(!html.contains("6,033,824") && !html.contains("6033824"));
+        let (_, apart) = html.split_once("Predictions that were not judged, and why").unwrap();
+        assert!(apart.contains("lines are not Poisson"));
+        assert!(html.contains("2 predictions not judged and not drawn"));
+        assert!(html.contains("the calibration before the runs failed: no line arrived"));
     }
 }

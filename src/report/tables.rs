@@ -232,9 +232,9 @@ pub(super) fn percentiles(summary: &Summary) -> Table {
     table
 }
 
-/// Returns a table of every prediction; `None` where there are none.
+/// Returns a table of every prediction that was judged; `None` where there are none.
 pub(super) fn theory(summary: &Summary) -> Option<Table> {
-    let rows = &summary.folder.rows.theory;
+    let rows = theory_rows(summary, TheoryRow::is_judged);
     if rows.is_empty() {
         return None;
     }
@@ -252,9 +252,6 @@ pub(super) fn theory(summary: &Summary) -> Option<Table> {
     let row = |row: &TheoryRow| {
         let run = summary.folder.run(&row.run_id);
         let verdict = match row.verdict {
-            TheoryVerdict::AssumptionBroken if !row.assumption_broken.is_empty() => {
-                format!("{}: {}", row.verdict.name(), row.assumption_broken)
-            }
             TheoryVerdict::Pass | TheoryVerdict::Reported | TheoryVerdict::AssumptionBroken => {
                 row.verdict.name().to_owned()
             }
@@ -277,7 +274,41 @@ pub(super) fn theory(summary: &Summary) -> Option<Table> {
             mark: run.map_or(RowMark::None, mark),
         }
     };
-    Some(Table { header, rows: rows.iter().map(row).collect() })
+    Some(Table { header, rows: rows.into_iter().map(row).collect() })
+}
+
+/// Returns a table of every prediction that was not judged, with the reason; `None` where there are none. It has no
+/// residuals: how far a formula is off says nothing about it where it does not apply.
+pub(super) fn theory_not_judged(summary: &Summary) -> Option<Table> {
+    let rows = theory_rows(summary, |row| !row.is_judged());
+    if rows.is_empty() {
+        return None;
+    }
+    let header =
+        header(["run", "formula", "quantity", "predicted", "measured", "unit", "why it was not judged"]);
+    let row = |row: &TheoryRow| {
+        let why = match row.assumption_broken.as_str() {
+            "" => "reported for the reader only, or not measured",
+            assumption => assumption,
+        };
+        TableRow {
+            name: row.run_id.clone(),
+            cells: vec![
+                words(&row.formula),
+                words(row.quantity.replace('_', " ")),
+                number(row.predicted.map_or(UNKNOWN.to_owned(), digits)),
+                number(row.measured.map_or(UNKNOWN.to_owned(), digits)),
+                words(&row.unit),
+                words(why),
+            ],
+            mark: summary.folder.run(&row.run_id).map_or(RowMark::None, mark),
+        }
+    };
+    Some(Table { header, rows: rows.into_iter().map(row).collect() })
+}
+
+fn theory_rows<'a>(summary: &'a Summary, wanted: fn(&TheoryRow) -> bool) -> Vec<&'a TheoryRow> {
+    summary.folder.rows.theory.iter().filter(|row| wanted(row)).collect()
 }
 
 /// Returns a table of every gate; `None` where there are none.

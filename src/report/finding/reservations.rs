@@ -65,9 +65,10 @@ pub(super) fn noise(aggregate: &Aggregate) -> Option<Sentence> {
     })
 }
 
-pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence> {
-    let held = Held::of(folder, aggregate)?;
-    let mut text = match (held.judged_count, held.passed_count) {
+/// Says whether theory held, and in sentences of their own what was not judged: that is neither good nor bad.
+pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Vec<Sentence> {
+    let Some(held) = Held::of(folder, aggregate) else { return Vec::new() };
+    let text = match (held.judged_count, held.passed_count) {
         (0, _) => "Theory: no prediction could be judged.".to_owned(),
         (1, 1) => {
             format!("Theory held: the one judged figure is within tolerance ({}).", held.closeness_told())
@@ -83,20 +84,21 @@ pub(super) fn theory(folder: &Folder, aggregate: &Aggregate) -> Option<Sentence>
             held.failures_told()
         ),
     };
-    for (assumption, formulas, count) in &held.broken {
-        text += &format!(
-            " {} not judged ({}), because an assumption does not hold or a calibrated constant is too uncertain: \
-             {assumption}.",
+    let not_judged = held.broken.iter().map(|(assumption, formulas, count)| {
+        let text = format!(
+            "Theory: {} not judged ({}), because an assumption does not hold or a calibrated constant is too \
+             uncertain: {assumption}.",
             counted(*count, "figure was", "figures were"),
             list(formulas),
         );
-    }
+        sentence(Topic::Theory, Tone::Plain, text)
+    });
     let tone = match held.judged_count {
         0 => Tone::Plain,
         judged if judged == held.passed_count => Tone::Good,
         _ => Tone::Bad,
     };
-    Some(sentence(Topic::Theory, tone, text))
+    std::iter::once(sentence(Topic::Theory, tone, text)).chain(not_judged).collect()
 }
 
 /// Says whether every line arrived once and in order. It counts invalid runs too: a defect may be the reason why a

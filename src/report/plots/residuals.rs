@@ -5,7 +5,7 @@ use wirelab_clients::harness::rows::TheoryRow;
 use wirelab_clients::harness::run_result::TheoryVerdict;
 
 use super::canvas::{
-    Align, Axis, BAND, Drawn, INK, PAPER, PlotError, Root, WIDTH, Weight, area, drawing, label_width, line,
+    Align, Axis, BAND, Drawn, INK, PlotError, Root, WIDTH, Weight, area, drawing, label_width, line,
     shortened, solid, text,
 };
 use super::frame::{Frame, Said};
@@ -42,13 +42,6 @@ impl ResidualRow<'_> {
             .unwrap_or(0.0)
     }
 
-    fn is_judged(&self) -> bool {
-        self.runs.iter().any(|row| match row.verdict {
-            TheoryVerdict::Pass | TheoryVerdict::Fail => true,
-            TheoryVerdict::AssumptionBroken | TheoryVerdict::Reported => false,
-        })
-    }
-
     fn tolerance(&self) -> Option<f64> {
         self.runs.iter().find_map(|row| row.tolerance_ratio)
     }
@@ -61,6 +54,14 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     }
     let all = rows.len();
     let mut remarks = Vec::new();
+    let not_judged = data.folder.rows.theory.iter().filter(|row| !row.is_judged()).count();
+    if not_judged > 0 {
+        let predictions = counted(not_judged, "prediction", "predictions");
+        remarks.push(format!(
+            "{predictions} not judged and not drawn: a run broke an assumption of the formula, or the figure is only \
+             reported; a table below lists them"
+        ));
+    }
     if all > ROWS_MAX {
         let mut sizes: Vec<f64> = rows.iter().map(|row| row.worst().abs()).collect();
         sizes.sort_by(|a, b| b.total_cmp(a));
@@ -70,10 +71,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
             "{ROWS_MAX} of {all} predictions are drawn, those furthest off; the table has all"
         ));
     }
-    // Rows that were not judged may be far off. They are placed at the edge, so that the others stay readable.
     let reach = rows
         .iter()
-        .filter(|row| row.is_judged())
         .flat_map(|row| [row.worst().abs() * 1.1, row.tolerance().unwrap_or(0.0) * 1.5])
         .fold(REACH.0, f64::max)
         .min(REACH.1);
@@ -106,9 +105,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
         Ok(())
     })?;
     let caption = "How far the measured figure was from the predicted one, in percent of the prediction; a dot per valid \
-                   run, 0 is a hit. The shaded band is the tolerance. Filled dots were judged. Hollow dots were not: the \
-                   run broke an assumption of the formula, or the prediction is only reported. A dot at the edge lies beyond \
-                   it; the number is the worst of the row."
+                   run, 0 is a hit. The shaded band is the tolerance. A dot at the edge lies beyond it; the number is the \
+                   worst of the row."
         .to_owned();
     Ok(Some(Plot { section: Section::Theory, drawings: vec![svg], caption, remarks }))
 }
@@ -118,7 +116,7 @@ fn rows<'a>(data: &Data<'a>) -> Vec<ResidualRow<'a>> {
     let mut rows: Vec<ResidualRow> = Vec::new();
     for (series, group) in data.aggregate.groups.iter().enumerate() {
         let is_of = |row: &&TheoryRow| group.believed().any(|run| run.run_id == row.run_id);
-        for row in theory.iter().filter(is_of).filter(|row| row.residual_ratio.is_some()) {
+        for row in theory.iter().filter(is_of).filter(|row| row.is_judged() && row.residual_ratio.is_some()) {
             let label = format!("{} {}", row.formula, row.quantity.replace('_', " "));
             match rows.iter_mut().find(|known| known.series == series && known.label == label) {
                 Some(known) => known.runs.push(row),
@@ -139,13 +137,7 @@ fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &ResidualRow) -> D
     for (theory, residual) in row.residuals() {
         let at = (axis.place(residual), y);
         root.draw(&Circle::new(at, 9, solid(row.series).filled()))?;
-        match theory.verdict {
-            TheoryVerdict::Pass => {}
-            TheoryVerdict::Fail => is_missed = true,
-            TheoryVerdict::AssumptionBroken | TheoryVerdict::Reported => {
-                root.draw(&Circle::new(at, 5, PAPER.filled()))?;
-            }
-        }
+        is_missed |= theory.verdict == TheoryVerdict::Fail;
     }
     let weight = if is_missed { Weight::Bold } else { Weight::Normal };
     let said = if is_missed { " ✗" } else { "" };

@@ -35,3 +35,13 @@ row! {
         assumption_broken: String [""] = |(_, row)| row.assumption_broken.clone().unwrap_or_default();
     }
 }
+
+impl TheoryRow {
+    /// Tells whether the prediction was judged. One that was not says nothing about its formula.
+    pub fn is_judged(&self) -> bool {
+        match self.verdict {
+            TheoryVerdict::Pass | TheoryVerdict::Fail => true,
+            TheoryVerdict::AssumptionBroken | TheoryVerdict::Reported => false,
+        }
+    }
+}
