@@ -4,6 +4,7 @@
 //! functions and names their arguments. Measures nothing. A constant that a run would calibrate counts as 0 unless it
 //! is given.
 
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use wirelab_clients::harness::theory::long_poll::LongPoll;
@@ -11,6 +12,7 @@ use wirelab_clients::harness::theory::short_poll::ShortPoll;
 use wirelab_clients::harness::theory::streams;
 use wirelab_clients::wire::{Transport, UnknownTransport, WAIT_S_DEFAULT, Waits};
 
+use crate::context::Context;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::parameter;
 
@@ -28,7 +30,7 @@ const INTERVAL_S: Number = Number { name: "interval_s", min: 0.001, max: 86_400.
 const RATE_HZ: Number = Number { name: "rate_hz", min: 0.01, max: 10_000.0, default: None };
 /// Length of the window, up to a day.
 const DURATION_S: Number = Number { name: "duration_s", min: 0.001, max: 86_400.0, default: None };
-/// Hold of a long poll, up to an hour, which is longer than any proxy allows.
+/// Hold of a long poll that may be asked for, up to an hour. The server's own bound is applied to it as to a poll.
 const HOLD_S: Number = Number { name: "hold_s", min: 0.001, max: 3_600.0, default: Some(WAIT_S_DEFAULT) };
 /// Number of clients; a server has room for fewer than the upper bound.
 const SUBSCRIBERS: Number = Number { name: "subscribers", min: 1.0, max: 1_000_000.0, default: Some(1.0) };
@@ -114,7 +116,7 @@ impl TheoryLatency {
 }
 
 /// Answers `/api/theory` with the formulas of one transport.
-pub(crate) async fn predict(request: HttpRequest) -> Result<HttpResponse, Refusal> {
+pub(crate) async fn predict(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Refusal> {
     let transport = parameter(&request, "transport")?.ok_or_else(|| {
         Refusal::bad_request("parameter transport is missing; GET /api/transports lists the names")
     })?;
@@ -123,6 +125,8 @@ pub(crate) async fn predict(request: HttpRequest) -> Result<HttpResponse, Refusa
     let (rate_hz, duration_s) = (RATE_HZ.of(&request)?, DURATION_S.of(&request)?);
     // Checked even for transports that do not use them: an invalid value is refused in any case.
     let (hold_s, interval_s) = (HOLD_S.of(&request)?, INTERVAL_S.given(&request)?);
+    // A poll that asks for more is held for this long too.
+    let hold_s = hold_s.min(context.options.hold_max.as_secs_f64());
     let subscribers = SUBSCRIBERS.of(&request)?;
     let round_trip_s = ROUND_TRIP_MS.of(&request)? / 1e3;
     let constants = TheoryConstants {

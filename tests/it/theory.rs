@@ -10,15 +10,15 @@ use wirelab_clients::harness::theory::Calibration;
 use wirelab_clients::harness::theory::calibration::{MessageBytes, Sizes};
 use wirelab_clients::wire::{Deployment, Transport, Waits};
 
-use crate::server::{Server, wirelab};
+use crate::server::{Server, Setup, wirelab};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The runs of every transport on a server that is running.
 fn cells(server: &Server) -> Vec<Cell> {
-    let url = format!("http://{}", server.authority).parse().unwrap();
+    let target = format!("http://{}", server.authority);
     let factors = Given { subscribers: Some(1), ..Given::default() };
-    let targets = Some(vec![Target::Running(url)]);
+    let targets = Some(vec![Target::parse(&target, |_| unreachable!("a URL")).unwrap()]);
     Plan::ad_hoc(AdHoc { targets, factors, ..AdHoc::default() }).unwrap().cells()
 }
 
@@ -49,6 +49,19 @@ fn a_calibration_knows_every_arm_and_leaves_nothing_on_the_server() {
         assert_eq!((arm.cycle_s.is_some(), arm.held_s.is_some()), (held, held), "{:?}", arm.arm);
         let polled = arm.arm.transport.waits().is_poll();
         assert_eq!(arm.exchange_s.is_some(), polled, "{:?}", arm.arm);
+    }
+}
+
+/// A server may offer one transport only; its runs are held against the theory all the same.
+#[test]
+fn a_server_is_calibrated_over_what_it_offers() {
+    for only in Transport::ALL {
+        let mut setup = Setup::default();
+        setup.options.transports = vec![only];
+        let calibration = calibrated(&cells(&setup.start()));
+        let known: Vec<_> = calibration.arms.iter().map(|arm| arm.arm.transport).collect();
+        assert_eq!(known, [only]);
+        assert!(calibration.visible_s.mean_s > 0.0, "{only}: {calibration:?}");
     }
 }
 

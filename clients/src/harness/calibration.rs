@@ -27,7 +27,7 @@ use super::theory::{Setting, server_name};
 use crate::api::{Api, ApiError};
 use crate::latency::LatencyHistogram;
 use crate::options::Compression;
-use crate::wire::{DeploymentId, Position, Status, Transport};
+use crate::wire::{DeploymentId, Position, Status, Transport, Waits};
 use crate::{Options, ServerUrl, Target, connect};
 
 /// Longest time of the calibration of one server; a second is usual.
@@ -104,7 +104,7 @@ pub async fn calibrate(
             Server::Profile(_) => continue,
         };
         let url = match (&cell.server, &process) {
-            (Server::Running(url), _) => url.clone(),
+            (Server::Running(running), _) => running.url.clone(),
             (_, Some(process)) => url_of(process.addr()),
             (Server::Wirelab | Server::Profile(_), None) => continue,
         };
@@ -164,16 +164,24 @@ impl Bench {
             // There is no echo on another machine, but opening a connection takes one round trip.
             false => connect_s.clone(),
         };
-        let alone = self.published(Transport::Ndjson, &Options::default(), 1).await?;
-        let together = self.published(Transport::Ndjson, &Options::default(), FAN_OUT).await?;
         let one_way_s = round_trip_s.mean_s / 2.0;
-        let write_s = (together.mean_s - alone.mean_s) / (f64::from(FAN_OUT - 1) / 2.0);
+        let idle = Options::default();
+        let (visible_s, write_s) = match followed_over(&offered) {
+            Some(transport) => {
+                let alone = self.published(transport, &idle, 1).await?.received(transport)?;
+                let together = self.published(transport, &idle, FAN_OUT).await?.received(transport)?;
+                let write_s = (together.mean_s - alone.mean_s) / (f64::from(FAN_OUT - 1) / 2.0);
+                (alone, Some(write_s).filter(|write_s| *write_s > 0.0))
+            }
+            // Nobody is told when a line is there, but it is before the server says so.
+            None => (self.published(Transport::ShortPoll, &idle, 0).await?.acknowledged()?, None),
+        };
         let mut calibration = Calibration {
             server,
             connect_s,
             timer_late_s: times::sleeps().await,
-            visible_s: alone.shifted(-one_way_s),
-            write_s: Some(write_s).filter(|write_s| *write_s > 0.0),
+            visible_s: visible_s.shifted(-one_way_s),
+            write_s,
             round_trip_s,
             arms: Vec::new(),
         };
@@ -194,13 +202,13 @@ impl Bench {
         Ok(Target { server: self.url.clone(), deployment: id, from: Position::Start })
     }
 
-    /// Measures due time → receipt in s, for this many subscribers and lines that find an idle server.
+    /// Publishes lines that find an idle server to this many subscribers.
     async fn published(
         &mut self,
         transport: Transport,
         options: &Options,
         subscribers: u32,
-    ) -> Result<Spread, CalibrationError> {
+    ) -> Result<LinesPublished, CalibrationError> {
         let target = self.deployment().await?;
         let path = format!("/api/deployments/{}/lines", target.deployment);
         let (options, followed) = (options.clone(), target.clone());
@@ -224,11 +232,10 @@ impl Bench {
         while !publisher.is_finished() {
             tokio::time::sleep(LOOK).await;
         }
-        publisher.join();
+        let published = publisher.join();
         self.api.finish(&target.deployment, Status::Succeeded).await?;
         let outcome = subscribers.finish(DRAIN).await;
-        spread_of(&outcome.delivery.latency)
-            .ok_or_else(|| CalibrationError::Exchange { transport, why: "no line arrived".to_owned() })
+        Ok(LinesPublished { latency: outcome.delivery.latency, append: published.append })
     }
 
     /// Deletes what was made. A deployment that a server refuses to delete ends with the server, and shows in no
@@ -238,6 +245,39 @@ impl Bench {
             let _ = self.api.delete(&id).await;
         }
     }
+}
+
+/// Times of lines that found an idle server.
+struct LinesPublished {
+    /// Due time → receipt.
+    latency: LatencyHistogram,
+    /// Send → 201.
+    append: LatencyHistogram,
+}
+
+impl LinesPublished {
+    /// Returns due time → receipt over `transport`, s.
+    fn received(&self, transport: Transport) -> Result<Spread, CalibrationError> {
+        let none = || CalibrationError::Exchange { transport, why: "no line arrived".to_owned() };
+        spread_of(&self.latency).ok_or_else(none)
+    }
+
+    /// Returns send → 201, s.
+    fn acknowledged(&self) -> Result<Spread, CalibrationError> {
+        let none = || io::Error::new(io::ErrorKind::UnexpectedEof, "no append was acknowledged");
+        spread_of(&self.append).ok_or_else(|| none().into())
+    }
+}
+
+/// Returns the transport over which a line is received soonest, among those that the server offers: one whose server
+/// waits, for ever or else once. NDJSON comes first, which has the least to parse. `None`: its clients only ask.
+fn followed_over(offered: &[String]) -> Option<Transport> {
+    let is_offered = |transport: &Transport| offered.iter().any(|name| name == transport.name());
+    let by_wait = |waits| {
+        let all = std::iter::once(Transport::Ndjson).chain(Transport::ALL.iter().copied());
+        all.filter(is_offered).find(|transport| transport.waits() == waits)
+    };
+    by_wait(Waits::ServerForever).or_else(|| by_wait(Waits::ServerOnce))
 }
 
 /// Returns the samples of a histogram, s.

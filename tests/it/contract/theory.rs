@@ -1,12 +1,14 @@
 //! What the formulas say (`/api/theory`): the pure functions' own numbers, with what they were called with.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use wirelab_clients::harness::theory::long_poll::LongPoll;
 use wirelab_clients::harness::theory::short_poll::ShortPoll;
 use wirelab_clients::wire::Transport;
 
 use crate::http::Api;
-use crate::server::Server;
+use crate::server::{Server, Setup};
 
 fn predicted(api: &Api, query: &str) -> Value {
     let answer = api.get(&format!("/api/theory?{query}"));
@@ -65,6 +67,18 @@ fn a_stream_is_asked_for_once_and_delays_nothing() {
         assert_eq!(said["empty_ratio"], json!(0.0));
         assert_eq!(said["latency_ms"], json!({ "mean": 4.0, "p50": 4.0, "p99": 4.0 }));
     }
+}
+
+#[test]
+fn a_hold_is_never_longer_than_this_server_holds() {
+    let mut setup = Setup::default();
+    setup.options.hold_max = Duration::from_secs(40);
+    let server = setup.start();
+    let query = "transport=long-poll&rate_hz=0.01&duration_s=100&hold_s=";
+    let (asked, held) =
+        (predicted(&server, &format!("{query}60")), predicted(&server, &format!("{query}40")));
+    assert_eq!(asked["constants"]["hold_s"], json!(40.0));
+    assert_eq!(asked, held);
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Bench {
         let exchange_s = Some(asker.exchanges(&cursor).await?);
         let (cycle_s, held_s) = match arm.transport.waits() {
             Waits::ServerOnce => {
-                let held = self.published(arm.transport, &options(&arm), 1).await?;
+                let held = self.published(arm.transport, &options(&arm), 1).await?.received(arm.transport)?;
                 (Some(asker.cycles(&cursor).await?), Some(held))
             }
             Waits::Client | Waits::ServerForever => (None, None),
