@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_TYPE, HOST, SERVER, VIA};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -28,6 +28,8 @@ const CALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 pub struct Api {
     server: ServerUrl,
     connection: Option<http1::SendRequest<Full<Bytes>>>,
+    /// What an answer named that is not wirelab's server.
+    proxy: Option<String>,
 }
 
 /// Reason why a call to the API failed.
@@ -62,12 +64,18 @@ pub enum ApiError {
 impl Api {
     /// Creates a client of `server`. It connects at its first call.
     pub fn new(server: ServerUrl) -> Self {
-        Self { server, connection: None }
+        Self { server, connection: None, proxy: None }
     }
 
     /// Returns the server that this client calls.
     pub fn server(&self) -> &ServerUrl {
         &self.server
+    }
+
+    /// Names the proxy through which the server answers, if an answer so far has shown one: the value of its `Via`
+    /// (RFC 9110 §7.6.3) or else of its `Server` field (§10.2.4). wirelab's own server sends neither.
+    pub fn proxy(&self) -> Option<&str> {
+        self.proxy.as_deref()
     }
 
     /// Creates a deployment: `POST /api/deployments`. Without a `source` it is fed by the lines that clients append.
@@ -219,6 +227,9 @@ impl Api {
             connection.ready().await.map_err(|error| error.to_string())?;
             let response = connection.send_request(request).await.map_err(|error| error.to_string())?;
             let status = response.status();
+            let named = [VIA, SERVER].iter().find_map(|name| response.headers().get(name));
+            let named = named.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            self.proxy = self.proxy.take().or(named);
             // A listing of 1,000 deployments with long names stays below a megabyte.
             let body = Limited::new(response.into_body(), BODY_BYTES_MAX);
             let body = body.collect().await.map_err(|error| error.to_string())?;

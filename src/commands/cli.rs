@@ -83,7 +83,7 @@ pub struct RunArguments {
     #[arg(long, default_value = "full")]
     pub size: SizeArgument,
     /// Continue an interrupted experiment; give the folder that it wrote.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "through_proxy", "transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
     pub resume: Option<PathBuf>,
     /// Transports to measure, separated by commas [default: all]
     #[arg(long, value_delimiter = ',', value_parser = transport())]
@@ -92,6 +92,10 @@ pub struct RunArguments {
     /// http://host:port (one that is already running), or profiles of data/targets [default: wirelab]
     #[arg(long, value_delimiter = ',', value_name = "TARGET")]
     pub target: Vec<String>,
+    /// Say that the URLs of --target are those of a proxy, which writes heads of its own: bytes are then not compared
+    /// with the server's count. A proxy that adds Via or Server to answers is noticed without it.
+    #[arg(long, requires = "target")]
+    pub through_proxy: bool,
     /// Cut every subscriber's connection at these times after the first line is due, such as 4s,8s [default: never]
     #[arg(long, value_delimiter = ',', value_parser = humantime::parse_duration, value_name = "TIMES")]
     pub cut_at: Vec<Duration>,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use wirelab_clients::api::Api;
 use wirelab_clients::harness::calibration::{CalibrationError, calibrate};
-use wirelab_clients::harness::cell::{Cell, Server};
+use wirelab_clients::harness::cell::{Cell, Running, Server};
 use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::harness::plan::Plan;
 use wirelab_clients::harness::run::run as run_cell;
@@ -162,7 +162,7 @@ async fn possible(cells: Vec<Cell>) -> Result<Vec<Cell>, Failure> {
     let mut possible = Vec::new();
     let mut offered: Vec<(Server, Vec<String>)> = Vec::new();
     for cell in cells {
-        let Server::Running(url) = &cell.server else {
+        let Server::Running(Running { url, .. }) = &cell.server else {
             possible.push(cell);
             continue;
         };

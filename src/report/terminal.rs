@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_row_per_target_where_servers_are_compared_and_shared_remarks_once() {
         let mut results = example::result_set();
-        results.plan.targets.push(Server::Running("http://localhost:1".parse().unwrap()));
+        results.plan.targets.push(Server::parse("http://localhost:1", |_| unreachable!("a URL")).unwrap());
         results.runs[0].cell.arm = Some("wirelab".into());
         let run = &mut results.runs[1];
         run.cell.arm = Some("flask-sse".into());

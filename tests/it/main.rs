@@ -40,6 +40,7 @@ mod http2;
 mod lab_runs;
 mod ladder;
 mod manners;
+mod nginx;
 mod openapi;
 mod plans;
 mod proxy;

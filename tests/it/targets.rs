@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use wirelab_clients::wire::{Deployment, Transport};
 
 use crate::http::path;
+use crate::nginx::{Nginx, documented_locations};
 use crate::server::{Binary, wait_until, wirelab};
 
 /// The project: plans and recordings are found from here.
@@ -121,6 +122,35 @@ fn somebody_else_on_a_running_server_is_noticed() {
         ),
         "{reasons}"
     );
+}
+
+/// A proxy writes heads of its own, so the two sides count other bytes; everything else is compared.
+#[test]
+fn a_server_behind_the_documented_nginx_is_measured_and_only_bytes_are_not_compared() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory", "--no-lab"]);
+    let nginx = Nginx::with(&documented_locations(&server.authority));
+    let (results, url) = (TempDir::new().unwrap(), format!("http://{}", nginx.api().authority));
+    let arguments =
+        ["--target", &url, "--transport", "short-poll,long-poll,sse,websocket", "--duration", "2s"];
+    assert_exit(&run(results.path(), &arguments).output().unwrap(), 0);
+    let rows = rows(results.path());
+    assert_eq!(rows.len(), 4);
+    let checks = fs::read_to_string(folder(results.path()).join("checks.csv")).unwrap();
+    for row in &rows {
+        assert_each_line_once(row);
+        let reasons = row("verdict_reasons");
+        assert!(reasons.contains("nginx") && reasons.contains("bytes are not compared"), "{reasons}");
+        assert!(!reasons.contains("clients counted"), "{reasons}");
+        let verdict_of = |check: &str| {
+            let begin = format!("{},{check},", row("run_id"));
+            let line = checks.lines().find(|line| line.starts_with(&begin)).expect("it is checked");
+            line.rsplit(',').next().unwrap().to_owned()
+        };
+        for compared in ["requests-data", "requests-empty", "cohort-books", "published"] {
+            assert_eq!(verdict_of(compared), "pass", "{compared} of {}", row("run_id"));
+        }
+        assert_eq!(verdict_of("l7-up"), "not-measured", "{}", row("run_id"));
+    }
 }
 
 /// While it calibrates, and while it measures.
@@ -284,6 +314,38 @@ fn a_server_with_a_profile_is_measured_like_ours() {
     );
     let percentiles = fs::read_to_string(folder(results.path()).join("percentiles.csv")).unwrap();
     assert!(percentiles.contains("\nsmall-1,sse,small,delivery_latency,0.5,"), "{percentiles}");
+}
+
+#[test]
+fn a_profile_that_matches_nothing_is_invalid_and_quotes_what_came() {
+    let small = Small::start(Returning::Forgets);
+    let url = format!("url = \"http://{}\"", small.authority);
+    for (from, to, said) in [
+        (
+            "wire = \"sse\"",
+            "wire = \"sse\", event = \"news\"",
+            "first the event \"message\" with the data \"1 ",
+        ),
+        ("wire = \"sse\"", "wire = \"sse\", line = { text = \"/text\" }", "data that is not JSON"),
+    ] {
+        let (project, results) = (project(&url), TempDir::new().unwrap());
+        let profile = project.path().join("data/targets/small.toml");
+        let text_of = fs::read_to_string(&profile).unwrap();
+        assert!(text_of.contains(from));
+        fs::write(&profile, text_of.replacen(from, to, 1)).unwrap();
+        let output = run_profile(&project, &results, &[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(5), "{to}: {}", text(&output.stderr));
+        let row = &rows(results.path())[0];
+        assert_eq!(row("verdict"), "invalid");
+        let reasons = row("verdict_reasons");
+        assert!(reasons.contains("nothing was delivered") && reasons.contains(said), "{to}: {reasons}");
+        assert_eq!(
+            (row("delivered_count").as_str(), row("expected_count")),
+            ("0", row("censored_count")),
+            "{to}"
+        );
+        assert!(text(&output.stdout).contains("censored"), "{}", text(&output.stdout));
+    }
 }
 
 #[test]

@@ -127,6 +127,8 @@ fn run(cell: Cell) -> RunResult {
         cores_count: Some(2),
         problem: None,
         subscriber_problems: Vec::new(),
+        unmatched: None,
+        proxy: None,
         theory: Vec::new(),
         cell,
     };

@@ -195,6 +195,8 @@ async fn measure(
         series: [outcome.timeline.points(), watched.series].concat(),
         sampled: Some(after.2 - before.2),
         theory: Vec::new(),
+        unmatched: measured.unmatched(),
+        proxy: measured.proxy(),
         cores_count: cores_count(),
     })
 }

@@ -91,6 +91,11 @@ pub struct RunResult {
     /// Problems of subscribers: some gave up, got another text, or never saw the end of the log. Defects of delivery,
     /// as lost lines are.
     pub subscriber_problems: Vec<String>,
+    /// What the server sent first that its profile does not take for a line, if it did.
+    pub unmatched: Option<String>,
+    /// What stood between the subscribers and the server, in the words of its `Via` or `Server` field, or as the plan
+    /// said; `None`: nothing that shows. It writes heads of its own, so the two sides do not count the same bytes.
+    pub proxy: Option<String>,
     /// Comparison of the run with the formulas of the theory; empty without a calibration.
     pub theory: Vec<Residual>,
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cell::{Cell, ServeOptions, Server};
+use super::cell::{Cell, Running, ServeOptions, Server, Way};
 use super::network::Fault;
 use super::network::cut::AWAY;
 use super::process_sampler::GroupSample;
@@ -66,6 +66,8 @@ struct Contract {
     fallback: Vec<Transport>,
     others: Others,
     before: Option<Traffic>,
+    /// What stands in front of the server and passes on its own heads, if something does.
+    proxy: Option<String>,
 }
 
 impl Contract {
@@ -92,7 +94,9 @@ impl ServerUnderTest {
                 let url = url_of(process.addr());
                 Self::with_contract(Some(process), url, plan, cell, Others::None).await
             }
-            Server::Running(url) => Self::with_contract(None, url.clone(), plan, cell, Others::Perhaps).await,
+            Server::Running(Running { url, .. }) => {
+                Self::with_contract(None, url.clone(), plan, cell, Others::Perhaps).await
+            }
             Server::Profile(profile) => Self::with_profile(profile, cell).await,
         }
     }
@@ -106,6 +110,10 @@ impl ServerUnderTest {
     ) -> Result<Self, RunError> {
         let mut api = Api::new(url.clone());
         let offered: Vec<_> = api.transports().await?.into_iter().map(|transport| transport.name).collect();
+        let proxy = api.proxy().map(str::to_owned).or(match &cell.server {
+            Server::Running(Running { way: Way::ThroughProxy, .. }) => Some("a proxy".to_owned()),
+            Server::Running(Running { way: Way::Direct, .. }) | Server::Wirelab | Server::Profile(_) => None,
+        });
         let (transport, fallback) = (cell.transport, cell.fallback.clone());
         // With a fallback, the first transport may be missing on purpose.
         if fallback.is_empty() && !offered.iter().any(|name| name == transport.name()) {
@@ -117,7 +125,7 @@ impl ServerUnderTest {
             let deployment = api.create(plan, None).await?.id;
             targets.push(Target { server: url.clone(), deployment, from: Position::Start });
         }
-        let mut contract = Contract { api, targets, transport, fallback, others, before: None };
+        let mut contract = Contract { api, targets, transport, fallback, others, before: None, proxy };
         let rungs = contract.rungs();
         contract.before = traffic_so_far(&mut contract.api, &rungs).await;
         let speaks = Speaks::Contract(Box::new(contract));
@@ -136,8 +144,9 @@ impl ServerUnderTest {
         let addr = resolve(&url).await?;
         // A new name for each run: a server that keeps lines must not send those of an earlier run.
         let deployment = format!("wirelab-{:08x}", rand::random::<u32>());
-        let speaks =
-            Speaks::Profile(ProfileTarget { profile: profile.clone(), server: url.clone(), deployment });
+        let (profile, server) = (profile.clone(), url.clone());
+        let target = ProfileTarget { profile, server, deployment, unmatched: Arc::default() };
+        let speaks = Speaks::Profile(target);
         Ok(Self { process, addr, url, options: options(cell), speaks })
     }
 
@@ -197,6 +206,22 @@ impl ServerUnderTest {
                 let plain = |(due, line): (Duration, NewLine)| (due, NewLine::plain(line.text));
                 Lines { sent, expected: lines.into_iter().map(plain).collect() }
             }
+        }
+    }
+
+    /// Names what stands between the subscribers and the server, if something does and shows or was told.
+    pub(super) fn proxy(&self) -> Option<String> {
+        match &self.speaks {
+            Speaks::Contract(contract) => contract.proxy.clone(),
+            Speaks::Profile(_) => None,
+        }
+    }
+
+    /// Returns what the server sent first that its profile does not take for a line.
+    pub(super) fn unmatched(&self) -> Option<String> {
+        match &self.speaks {
+            Speaks::Contract(_) => None,
+            Speaks::Profile(target) => target.unmatched.get().cloned(),
         }
     }
 

@@ -91,7 +91,8 @@ subscribe = { wire = "long-poll", path = "/{deployment}", resume = [
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let profile = Arc::new(Profile::parse("test", PROFILE).unwrap());
-        let target = ProfileTarget { profile, server, deployment: "web".to_owned() };
+        let target =
+            ProfileTarget { profile, server, deployment: "web".to_owned(), unmatched: Arc::default() };
         let meter = Meter::new();
         let mut subscriber = subscribe(target, &Options::default(), meter.clone());
         let serving = tokio::spawn(async move {

@@ -14,7 +14,7 @@ mod sse;
 pub mod template;
 mod websocket;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hyper::header::HeaderMap;
@@ -41,7 +41,12 @@ pub struct ProfileTarget {
     pub server: ServerUrl,
     /// Name that replaces `{deployment}`.
     pub deployment: String,
+    /// What the server sent first that the profile does not take for a line; shared by all subscribers of the target.
+    pub unmatched: Arc<OnceLock<String>>,
 }
+
+/// Most characters of an unmatched answer that are kept: enough to see its type and its first members.
+const UNMATCHED_CHARS_MAX: usize = 200;
 
 /// Returns a subscriber of a server with a profile. It connects when it is first asked for a batch.
 pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) -> Box<dyn Subscriber> {
@@ -71,6 +76,7 @@ struct Resumption {
     /// Value for each entry of the profile's `resume`, once one was seen.
     taken: Vec<Option<String>>,
     ended: Option<Received>,
+    unmatched: Arc<OnceLock<String>>,
 }
 
 impl Resumption {
@@ -78,8 +84,8 @@ impl Resumption {
         let subscribe = target.profile.subscribe.clone();
         let epoch = "numbered".parse().expect("8 plain characters are an epoch");
         let taken = vec![None; subscribe.resume.len()];
-        let deployment = target.deployment.clone();
-        Self { subscribe, deployment, cursor: Cursor { epoch, after: 0 }, taken, ended: None }
+        let (deployment, unmatched) = (target.deployment.clone(), target.unmatched.clone());
+        Self { subscribe, deployment, cursor: Cursor { epoch, after: 0 }, taken, ended: None, unmatched }
     }
 
     /// Returns the path to request, with resume values in its query.
@@ -123,7 +129,10 @@ impl Resumption {
     /// Adds the line in one text from the wire to `news`.
     fn read(&mut self, data: &str, source: TextSource<'_>, news: &mut News) -> Result<(), SubscribeError> {
         let found = self.subscribe.line.find(data).map_err(SubscribeError::Contract)?;
-        let Some(Found { text, json }) = found else { return Ok(()) };
+        let Some(Found { text, json }) = found else {
+            self.pass_over(source, data);
+            return Ok(());
+        };
         match numbered::read(&text) {
             Numbered::Line { seq, text } => news.push(seq, text),
             Numbered::End { after } => {
@@ -143,6 +152,19 @@ impl Resumption {
             *taken = value.or(taken.take());
         }
         Ok(())
+    }
+
+    /// Notes what is not a line by the profile. Servers send such things on purpose too; the note counts only where no
+    /// line comes at all.
+    fn pass_over(&self, source: TextSource<'_>, data: &str) {
+        self.unmatched.get_or_init(|| {
+            let data: String = data.chars().take(UNMATCHED_CHARS_MAX).collect();
+            match source {
+                TextSource::Event { name, .. } => format!("the event {name:?} with the data {data:?}"),
+                TextSource::Answer(_) => format!("the answer {data:?}"),
+                TextSource::Frame => format!("the frame {data:?}"),
+            }
+        });
     }
 
     /// Turns the news into a batch for the caller; `None`: there were none.
@@ -167,8 +189,8 @@ impl Resumption {
 /// Source of a text.
 #[derive(Clone, Copy)]
 enum TextSource<'a> {
-    /// Server-sent event with this id; empty: none.
-    Event { id: &'a str },
+    /// Server-sent event with this type and this id; empty: no id.
+    Event { name: &'a str, id: &'a str },
     /// Answer to a poll, with these headers.
     Answer(&'a HeaderMap),
     /// WebSocket frame.
@@ -178,7 +200,7 @@ enum TextSource<'a> {
 impl<'a> TextSource<'a> {
     fn event_id(self) -> Option<&'a str> {
         match self {
-            Self::Event { id } => Some(id),
+            Self::Event { id, .. } => Some(id),
             Self::Answer(_) | Self::Frame => None,
         }
     }
@@ -247,10 +269,14 @@ resume = [
 text = "/text"
 "#;
 
+    fn target(profile: Arc<Profile>, server: ServerUrl) -> ProfileTarget {
+        ProfileTarget { profile, server, deployment: "web".to_owned(), unmatched: Arc::default() }
+    }
+
     fn position() -> Resumption {
         let profile = Arc::new(Profile::parse("example", PROFILE).unwrap());
         let server = "http://127.0.0.1:1".parse().unwrap();
-        Resumption::new(&ProfileTarget { profile, server, deployment: "web".to_owned() })
+        Resumption::new(&target(profile, server))
     }
 
     #[test]
@@ -259,8 +285,16 @@ text = "/text"
         assert_eq!(position.path(), "/web/stream?format=text");
         assert_eq!(position.headers(), [("x-room", "web".to_owned())]);
         let mut news = News::default();
-        position.read(r#"{"text":"3 hello","at":7}"#, TextSource::Event { id: "a" }, &mut news).unwrap();
-        position.read(r#"{"text":"5 you","at":"8 & 9"}"#, TextSource::Event { id: "" }, &mut news).unwrap();
+        position
+            .read(r#"{"text":"3 hello","at":7}"#, TextSource::Event { name: "message", id: "a" }, &mut news)
+            .unwrap();
+        position
+            .read(
+                r#"{"text":"5 you","at":"8 & 9"}"#,
+                TextSource::Event { name: "message", id: "" },
+                &mut news,
+            )
+            .unwrap();
         assert_eq!(position.path(), "/web/stream?format=text&after=8%20%26%209");
         assert_eq!(position.headers()[1..], [("last-event-id", "a".to_owned())]);
         assert_eq!(position.event_id(), "a");
@@ -317,8 +351,7 @@ text = "/text"
             let profile = Arc::new(Profile::parse("example", &profile).unwrap());
             let options = Options { reconnect_max: Duration::from_millis(10), ..Options::default() };
             let meter = Meter::new();
-            let target = ProfileTarget { profile, server, deployment: "web".to_owned() };
-            let mut subscriber = subscribe(target, &options, meter.clone());
+            let mut subscriber = subscribe(target(profile, server), &options, meter.clone());
             let both =
                 async { tokio::join!(interrupted(listener, wire, meter.clone()), subscriber.next_batch()) };
             let (_open, received) = timeout(Duration::from_secs(10), both).await.expect(wire);

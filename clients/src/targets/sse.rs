@@ -63,8 +63,12 @@ impl Follow for Sse {
         parser.push(&chunk, &mut events).map_err(|error| SubscribeError::Contract(error.to_string()))?;
         self.retry = parser.retry();
         let mut news = News::default();
-        for event in events.iter().filter(|event| event.event == self.event) {
-            position.read(&event.data, TextSource::Event { id: &event.id }, &mut news)?;
+        for event in &events {
+            let source = TextSource::Event { name: &event.event, id: &event.id };
+            match event.event == self.event {
+                true => position.read(&event.data, source, &mut news)?,
+                false => position.pass_over(source, &event.data),
+            }
         }
         Ok(position.received(news, at))
     }

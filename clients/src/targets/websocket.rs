@@ -158,7 +158,8 @@ text = "/1/text"
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let profile = Arc::new(Profile::parse("test", PROFILE).unwrap());
-        let target = ProfileTarget { profile, server, deployment: "web".to_owned() };
+        let target =
+            ProfileTarget { profile, server, deployment: "web".to_owned(), unmatched: Arc::default() };
         let options = Options { reconnect_max: Duration::from_millis(10), ..Options::default() };
         let meter = Meter::new();
         let mut subscriber = subscribe(target, &options, meter.clone());

@@ -1,6 +1,8 @@
 //! The plan that the arguments of `wirelab run` ask for: an existing one, or one made of options.
 
-use wirelab_clients::harness::cell::{AD_HOC_LINES, Given, LineProcess, ServeOptions, Server, StoreKind};
+use wirelab_clients::harness::cell::{
+    AD_HOC_LINES, Given, LineProcess, Running, ServeOptions, Server, StoreKind, Way,
+};
 use wirelab_clients::harness::network::Fault;
 use wirelab_clients::harness::network::cut::Cut;
 use wirelab_clients::harness::plan::{AdHoc, Plan, Size};
@@ -28,7 +30,10 @@ pub(super) fn plan(arguments: &RunArguments) -> Result<Plan, Failure> {
     let target = |given: &String| {
         Server::parse(given, |name| plan_files::profile(name, &arguments.data)).map_err(Failure::usage)
     };
-    let targets: Vec<Server> = arguments.target.iter().map(target).collect::<Result<_, _>>()?;
+    let mut targets: Vec<Server> = arguments.target.iter().map(target).collect::<Result<_, _>>()?;
+    if arguments.through_proxy {
+        say_that_a_proxy_is_there(&mut targets)?;
+    }
     if arguments.store.is_some() && targets.iter().any(|target| *target != Server::Wirelab) {
         return Err(Failure::usage(
             "--store applies only to wirelab's own server, and --target names another; leave one of them out",
@@ -84,5 +89,24 @@ pub(super) fn plan(arguments: &RunArguments) -> Result<Plan, Failure> {
         plan_files::find(DEFAULT_PLAN, arguments.size.into(), &arguments.data).map_err(Failure::usage)
     } else {
         Plan::ad_hoc(flags).map_err(Failure::usage)
+    }
+}
+
+fn say_that_a_proxy_is_there(targets: &mut [Server]) -> Result<(), Failure> {
+    let mut urls = 0;
+    for target in targets {
+        match target {
+            Server::Running(Running { way, .. }) => {
+                *way = Way::ThroughProxy;
+                urls += 1;
+            }
+            Server::Wirelab | Server::Profile(_) => {}
+        }
+    }
+    match urls {
+        0 => Err(Failure::usage(
+            "--through-proxy is about a --target http://host:port; name one, or leave it out",
+        )),
+        _ => Ok(()),
     }
 }

@@ -17,7 +17,7 @@ use crate::wire::{Transport, Waits};
 
 pub use factors::{AD_HOC_LINES, Engine, Extra, Factors, Given, LineProcess, ServeOptions, StoreKind};
 pub(in crate::harness) use factors::{DRAIN_INTERVALS_MIN, PAYLOAD_BYTES_DEFAULT, longest_poll_interval};
-pub use server::{InvalidServer, Server};
+pub use server::{InvalidServer, Running, Server, Way};
 pub(in crate::harness) use server::{measured, run_id};
 
 /// Descriptors that a process needs besides its subscribers' connections: publisher, files, pipes, event loops.

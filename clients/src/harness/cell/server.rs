@@ -12,9 +12,32 @@ pub enum Server {
     /// wirelab's own server, started fresh for each run.
     Wirelab,
     /// A server that keeps wirelab's contract and is running already.
-    Running(ServerUrl),
+    Running(Running),
     /// A server that does not keep the contract; a profile describes it.
     Profile(Arc<Profile>),
+}
+
+/// A server that is running already, and what its URL leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// URL of the server, or of what stands in front of it.
+    pub url: ServerUrl,
+    /// What is known of the way to the server.
+    pub way: Way,
+}
+
+/// What is known of the way from the subscribers to a running server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The URL is the server's own, unless its answers name a proxy.
+    Direct,
+    /// The URL is that of a proxy, even if no answer names it.
+    ThroughProxy,
+}
+
+impl Way {
+    /// Word behind a URL in a plan's targets.
+    const THROUGH_PROXY: &'static str = " through-proxy";
 }
 
 /// Name of wirelab's own server among targets.
@@ -30,10 +53,12 @@ impl Server {
         if given == WIRELAB {
             Ok(Self::Wirelab)
         } else if given.contains(':') || given.contains('/') {
-            given
-                .parse()
-                .map(Self::Running)
-                .map_err(|error: crate::InvalidServerUrl| invalid(error.to_string()))
+            let (url, way) = match given.strip_suffix(Way::THROUGH_PROXY) {
+                Some(url) => (url, Way::ThroughProxy),
+                None => (given, Way::Direct),
+            };
+            let url = url.parse().map_err(|error: crate::InvalidServerUrl| invalid(error.to_string()))?;
+            Ok(Self::Running(Running { url, way }))
         } else {
             profile(given)
                 .map(|profile| Self::Profile(Arc::new(profile)))
@@ -45,7 +70,8 @@ impl Server {
     pub fn name(&self) -> String {
         match self {
             Self::Wirelab => WIRELAB.to_owned(),
-            Self::Running(url) => url.to_string(),
+            Self::Running(Running { url, way: Way::Direct }) => url.to_string(),
+            Self::Running(Running { url, way: Way::ThroughProxy }) => format!("{url}{}", Way::THROUGH_PROXY),
             Self::Profile(profile) => profile.name.clone(),
         }
     }
@@ -115,6 +141,17 @@ subscribe = { wire = "sse", path = "/" }
         match name {
             "peer" => Profile::parse(name, PROFILE),
             _ => Err(ProfileError::Unknown { given: name.to_owned(), known: vec!["peer".to_owned()] }),
+        }
+    }
+
+    #[test]
+    fn a_target_may_say_that_a_proxy_stands_in_front_of_it() {
+        for (given, way) in
+            [("http://127.0.0.1:2", Way::Direct), ("http://127.0.0.1:2 through-proxy", Way::ThroughProxy)]
+        {
+            let server = Server::parse(given, profile).unwrap();
+            let url = "http://127.0.0.1:2".parse().unwrap();
+            assert_eq!((&server, server.name().as_str()), (&Server::Running(Running { url, way }), given));
         }
     }
 

@@ -89,6 +89,18 @@ pub(super) const GATES: &[Gate] = &[
         },
     },
     Gate {
+        name: "delivered",
+        unit: "lines",
+        definition: "Left: lines × subscribers expected in the whole run. Right: delivered. Fails where none of them was \
+                     delivered: such a run has measured nothing.",
+        find: |run| {
+            let whole = &run.delivery.whole;
+            let holds = whole.delivered > 0 || whole.expected == 0;
+            let (left, right) = (whole.expected as f64, whole.delivered as f64);
+            Found::judged(holds, left, right, left, CheckVerdict::Fail, || nothing_delivered(run))
+        },
+    },
+    Gate {
         name: "missing",
         unit: "lines",
         definition: "Left: lost + censored lines of the cohort; above 0, quantiles that would hide them are left out.",
@@ -99,6 +111,23 @@ pub(super) const GATES: &[Gate] = &[
         },
     },
 ];
+
+/// Says that no line was delivered, and what came instead.
+fn nothing_delivered(run: &RunResult) -> String {
+    let expected = run.delivery.whole.expected;
+    let said = format!("nothing was delivered: {expected} lines were expected, and none came");
+    match (&run.unmatched, &run.cell.server) {
+        (Some(unmatched), _) => format!(
+            "{said}; the profile takes nothing that the server sent for a line, first {unmatched}; compare it with \
+             subscribe.wire and subscribe.line of the profile"
+        ),
+        (None, Server::Profile(_)) => format!(
+            "{said}; the server sent nothing at all on this path; check publish.path, subscribe.path and the \
+             deployment's name in both"
+        ),
+        (None, Server::Wirelab | Server::Running(_)) => said,
+    }
+}
 
 fn balanced(which: &str, counts: &Counts) -> Found {
     let Counts { expected, delivered, lost, censored, .. } = counts;

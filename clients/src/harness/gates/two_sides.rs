@@ -45,14 +45,15 @@ pub(super) const GATES: &[Gate] = &[
     Gate {
         name: "l7-up",
         unit: "bytes",
-        definition: "Bytes from the subscribers to the server; compared as `requests-data`.",
-        find: |run| counted(run, "bytes up", |traffic| traffic.up_bytes),
+        definition: "Bytes from the subscribers to the server; compared as `requests-data`. Not compared where a proxy \
+                     stands between, which writes heads of its own.",
+        find: |run| bytes(run, "bytes up", |traffic| traffic.up_bytes),
     },
     Gate {
         name: "l7-down",
         unit: "bytes",
-        definition: "Bytes from the server to the subscribers; compared as `requests-data`.",
-        find: |run| counted(run, "bytes down", |traffic| traffic.down_bytes),
+        definition: "Bytes from the server to the subscribers; compared as `l7-up`.",
+        find: |run| bytes(run, "bytes down", |traffic| traffic.down_bytes),
     },
     Gate {
         name: "tcp-up",
@@ -104,6 +105,23 @@ fn counted(run: &RunResult, what: &str, count: fn(&Traffic) -> u64) -> Found {
             };
             Found::judged(client == server, client as f64, server as f64, 0.0, broken, || said)
         }
+    }
+}
+
+/// Compares bytes, where both sides count the same ones.
+fn bytes(run: &RunResult, what: &str, count: fn(&Traffic) -> u64) -> Found {
+    let found = counted(run, what, count);
+    match &run.proxy {
+        Some(proxy) if found.right.is_some() && found.verdict != CheckVerdict::Pass => Found {
+            tolerance: None,
+            verdict: CheckVerdict::NotMeasured,
+            said: Some(format!(
+                "{proxy} stands between the subscribers and the server and writes heads of its own: bytes are not \
+                 compared, requests and lines are"
+            )),
+            ..found
+        },
+        Some(_) | None => found,
     }
 }
 

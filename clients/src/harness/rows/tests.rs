@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::harness::cell::{Engine, Server};
+use crate::harness::cell::{Engine, Running, Server, Way};
 use crate::harness::dictionary::data_dictionary;
 use crate::harness::distributions::DISTRIBUTIONS;
 use crate::harness::example;
@@ -144,16 +144,16 @@ fn a_row_per_run_with_empty_cells_for_what_was_not_measured() {
     assert_eq!(rows, [SHORT_POLL, SSE]);
 }
 
-const SHORT_POLL: &str = "2,ad-hoc,short-poll-1,1,2,1,1,short-poll,,false,ok,,2,1,50,periodic,100,200,\
+const SHORT_POLL: &str = "3,ad-hoc,short-poll-1,1,2,1,1,short-poll,,false,ok,,2,1,50,periodic,100,200,\
     fixed,random,true,,0,1.1,true,identity,,memory,,,,,,,\
     10,500,500,1000,1000,0,0,0,0,200,110,90,0,0,0,0.181818,0.45,2,0,100703.848,101055,175103,\
-    198015,,200063,113.25,220,11.007,149,,,110000,33000,220000,53800,240800,59400,246400,400,400,0,278,\
-    44000,40,700,1234,3145728,,13312,8192,0.05,900,59,29,449,694,230,,0,0,";
-const SSE: &str = "2,ad-hoc,sse-1,1,1,1,1,sse,,false,ok,,2,1,50,periodic,100,,,,,,0,1.1,,\
+    198015,,200063,113.25,220,11.007,149,,,110000,33000,220000,53816,240816,59416,246416,400,400,0,278.029091,\
+    44000,40,700,1234,3145728,,13312,8192,0.05,900,59,29,449,694,230,,0,0,,100,267.847273";
+const SSE: &str = "3,ad-hoc,sse-1,1,1,1,1,sse,,false,ok,,2,1,50,periodic,100,,,,,,0,1.1,,\
     identity,15000,memory,,,,,,,10,500,500,1000,\
     1000,0,0,0,0,2,2,0,0,0,0,0.001818,0,2,0,1200.5,1200,1400,1445,,1450,11.2005,21.45,0.91,149,,,\
-    110000,400,165000,57912,222512,73396,237996,1106,1106,0,283.083636,11000,10,700,1234,3145728,,\
-    13312,8192,0.05,900,59,29,449,694,150.363636,,2,0,";
+    110000,400,165000,57928,222528,73412,238012,1106,1106,0,283.112727,11000,10,700,1234,3145728,,\
+    13312,8192,0.05,900,59,29,449,694,150.363636,,2,0,,100,254.96";
 
 #[test]
 fn reasons_with_commas_stay_one_cell() {
@@ -184,7 +184,8 @@ fn an_engine_is_told_of_a_websocket_of_our_own_server_only() {
         let is_websocket = transport == Transport::Websocket;
         assert_eq!(told.as_deref(), is_websocket.then_some("actor"), "{transport}");
     }
-    run.cell.server = Server::Running("http://127.0.0.1:1".parse().unwrap());
+    run.cell.server =
+        Server::Running(Running { url: "http://127.0.0.1:1".parse().unwrap(), way: Way::Direct });
     run.cell.transport = Transport::Websocket;
     assert!(RunRow::of(&run).engine.is_none());
 }

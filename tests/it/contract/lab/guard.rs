@@ -1,16 +1,13 @@
 //! Who is let in: each rule, over HTTP/1.1 and HTTP/2, by requests as browsers, proxies and strangers send them.
 
-use std::fs;
 use std::io::Read;
-use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command};
-
-use tempfile::TempDir;
+use std::net::{IpAddr, TcpStream, UdpSocket};
 
 use super::calls;
 use crate::http::{Answer, Api, Connection, Headers, SOON};
 use crate::http2::Http2;
-use crate::server::{Binary, Server, Setup, wait_until};
+use crate::nginx::{Nginx, documented_locations};
+use crate::server::{Binary, Server, Setup};
 
 const LISTED: &str = "https://lab.example";
 
@@ -181,53 +178,6 @@ fn whoever_comes_over_the_network_is_refused_whatever_they_call_the_server() {
     assert_eq!(asked_at([127, 0, 0, 1].into(), "localhost", "/api/lab").status, 200);
 }
 
-/// A real nginx in front of a server, stopped when dropped.
-struct Nginx {
-    child: Child,
-    api: Api,
-    _folder: TempDir,
-}
-
-impl Nginx {
-    /// `settings` stand beside `proxy_pass`.
-    fn before(server: &Api, settings: &str) -> Self {
-        let upstream = &server.authority;
-        Self::with(&format!("location / {{ proxy_pass http://{upstream}; {settings} }}"))
-    }
-
-    /// With these locations.
-    fn with(locations: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        // nginx cannot take a free port by itself and say which.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let here = folder.path().display();
-        let configuration = format!(
-            "daemon off; master_process off; pid {here}/pid; error_log stderr crit;\n\
-             events {{}}\n\
-             http {{ access_log off; client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;\n\
-             fastcgi_temp_path {here}/f; uwsgi_temp_path {here}/u; scgi_temp_path {here}/s;\n\
-             server {{ listen 127.0.0.1:{port}; {locations} }} }}\n"
-        );
-        let path = folder.path().join("nginx.conf");
-        fs::write(&path, configuration).unwrap();
-        // Where Debian puts it, which is not in everybody's path.
-        let found = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
-        let mut nginx = Command::new("nginx");
-        nginx.env("PATH", found).args(["-e", "stderr", "-c"]).arg(&path);
-        let child = nginx.spawn().expect("nginx is installed; scripts/test sees to it");
-        let proxied = Self { child, api: Api::new(format!("127.0.0.1:{port}")), _folder: folder };
-        wait_until("nginx listens", || TcpStream::connect(&proxied.api.authority).is_ok());
-        proxied
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn no_client_of_an_nginx_on_this_machine_is_let_in() {
     let server = Server::start();
@@ -243,29 +193,20 @@ fn no_client_of_an_nginx_on_this_machine_is_let_in() {
         ("proxy_http_version 1.0;", "lab.example", "HTTP/1.0"),
     ] {
         let nginx = Nginx::before(&server, settings);
-        assert_eq!(called(&nginx.api, host, "/healthz", &[]).status, 200, "nginx passes requests on");
-        refused(&called(&nginx.api, host, "/api/lab", &[]), because);
+        assert_eq!(called(nginx.api(), host, "/healthz", &[]).status, 200, "nginx passes requests on");
+        refused(&called(nginx.api(), host, "/api/lab", &[]), because);
     }
-}
-
-/// The locations that `docs/protocol.md` asks for, in front of this server.
-fn documented_locations(server: &Api) -> String {
-    let document = include_str!("../../../../docs/protocol.md");
-    let (_, block) = document.split_once("```nginx\n").expect("it shows how nginx is set up");
-    let (block, _) = block.split_once("```").expect("the block ends");
-    assert!(block.contains("http://127.0.0.1:8080;"), "{block}");
-    block.replace("127.0.0.1:8080", &server.authority)
 }
 
 #[test]
 fn an_nginx_as_documented_lets_nobody_in_whatever_they_call_it() {
     let server = Server::start();
-    let documented = documented_locations(&server);
+    let documented = documented_locations(&server.authority);
     let nginx = Nginx::with(&documented);
     for host in ["localhost", "127.0.0.1", "[::1]", "lab.example"] {
-        assert_eq!(called(&nginx.api, host, "/healthz", &[]).status, 200, "nginx passes requests on");
+        assert_eq!(called(nginx.api(), host, "/healthz", &[]).status, 200, "nginx passes requests on");
         for path in ["/api/lab", "/api/l%61b", "//api/lab", "/api/lab/outage", "/api/./lab/results"] {
-            let answer = called(&nginx.api, host, path, &[]);
+            let answer = called(nginx.api(), host, path, &[]);
             assert_eq!(answer.status, 404, "{host} {path}: {}", answer.text());
             assert!(answer.text().contains("nginx"), "{host} {path} reached the server: {}", answer.text());
         }
@@ -274,7 +215,7 @@ fn an_nginx_as_documented_lets_nobody_in_whatever_they_call_it() {
     let (_, rest) = documented.split_once("location / {").expect("everything else has a location");
     let nginx = Nginx::with(&format!("location / {{{rest}"));
     for host in ["localhost", "127.0.0.1"] {
-        refused(&called(&nginx.api, host, "/api/lab", &[]), "x-forwarded-for");
+        refused(&called(nginx.api(), host, "/api/lab", &[]), "x-forwarded-for");
     }
 }
 
