@@ -34,6 +34,10 @@ pub(crate) fn assert_each_layer_holds_the_one_inside_it(row: &impl Fn(&str) -> S
     let bytes = |layer: &str| row(&format!("{layer}_per_line_bytes")).parse::<f64>().unwrap();
     let layers = ["app", "l7", "ip", "wire"].map(bytes);
     assert!(layers[0] > 0.0 && layers.is_sorted(), "{layers:?} on {}", row("transport"));
+    if let Ok(payload) = row("payload_bytes").parse::<f64>() {
+        // A line may be counted between the two readings of its bytes and of its number.
+        assert!((layers[0] / payload - 1.0).abs() < 0.05, "{layers:?} for lines of {payload} bytes");
+    }
 }
 
 /// Each kind of poll has its own times, and every run its time series.
