@@ -119,11 +119,13 @@ impl Meter {
 
     /// Returns what TCP did on all connections so far, open ones included. `None` where the kernel does not tell.
     ///
-    /// Segments say little on loopback, where one may carry 32 768 bytes and more.
+    /// On an open connection, what waits in the kernel's buffers is on its way: it counts as written, and not yet as
+    /// read. Segments say little on loopback, where one may carry 32 768 bytes and more.
     pub fn packets(&self) -> Option<Packets> {
         let connections = self.connections();
-        let open = connections.open.iter().map(|socket| packets_of(*socket));
-        open.fold(connections.ended, |sum, packets| Some(sum? + packets?.0))
+        let so_far = |(packets, _)| Packets { unsent_bytes: 0, unread_bytes: 0, ..packets };
+        let open = connections.open.iter().map(|socket| packets_of(*socket).map(so_far));
+        open.fold(connections.ended, |sum, packets| Some(sum? + packets?))
     }
 
     /// Counts the connections that are open now.

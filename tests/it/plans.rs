@@ -107,6 +107,10 @@ fn smoke(plan: &str) -> Vec<StringRecord> {
         let names: Vec<_> = columns.iter().map(|column| column.name).collect();
         assert!(!table(&folder, file, &header(&names)).is_empty(), "{file} has no row: {said}");
     }
+    let checks = fs::read_to_string(folder.join(CheckRow::FILE)).unwrap();
+    let layers: Vec<&str> = checks.lines().filter(|row| row.contains(",layers,")).collect();
+    assert_eq!(layers.len(), runs.len(), "{checks}");
+    assert!(layers.iter().all(|row| row.ends_with(",pass")), "{layers:?}: {said}");
     assert!(!runs.is_empty(), "{said}");
     for run in &runs {
         let cell = |name: &str| cell(run, name);
