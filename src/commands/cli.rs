@@ -126,6 +126,10 @@ pub struct RunArguments {
     /// Folder to which results are written.
     #[arg(long, default_value = "results")]
     pub results: PathBuf,
+    /// Keep every delivery too, one by one, in raw/RUN.ndjson.gz: subscriber, seq, due time and receipt in µs. A run
+    /// may expect at most 4,194,304 deliveries then.
+    #[arg(long)]
+    pub raw: bool,
     /// Form of the progress: a bar, or lines of JSON for programs. The last line of JSON says how the run ended and
     /// where the files are.
     #[arg(long, value_enum, default_value_t = ProgressFormat::Bar)]

@@ -14,6 +14,7 @@ use wirelab_clients::harness::calibration::{CalibrationError, calibrate};
 use wirelab_clients::harness::cell::{Cell, Running, Server};
 use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::harness::plan::Plan;
+use wirelab_clients::harness::receipts::Keeps;
 use wirelab_clients::harness::run::run as run_cell;
 use wirelab_clients::harness::run_error::RunError;
 use wirelab_clients::harness::{theory, thresholds};
@@ -55,16 +56,18 @@ async fn begin(arguments: RunArguments) -> Result<Experiment, Failure> {
     // The limit is raised before the machine is described: a continued experiment compares its limits with those at its
     // start.
     os::raise_open_files();
+    let keeps = if arguments.raw { Keeps::Receipts } else { Keeps::Figures };
     match &arguments.resume {
         Some(folder) => {
-            let experiment = Experiment::resume(folder, &arguments.data)?;
+            let experiment = Experiment::resume(folder, &arguments.data, keeps)?;
             check_descriptors(&experiment.results.plan)?;
             Ok(experiment)
         }
         None => {
             let plan = asked::plan(&arguments)?;
             check_descriptors(&plan)?;
-            let cells = possible(plan.cells()).await?;
+            let cells = plan.cells().into_iter().map(|cell| Cell { keeps, ..cell }).collect();
+            let cells = possible(cells).await?;
             Experiment::begin(plan, cells, &arguments.data, &arguments.results)
         }
     }

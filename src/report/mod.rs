@@ -20,6 +20,7 @@ mod long_csv;
 mod markdown;
 mod plots;
 mod prediction;
+mod raw;
 mod saved_run;
 mod summary;
 mod sweep;
@@ -36,6 +37,7 @@ use wirelab_clients::harness::run_result::RunResult;
 pub use folder::{Folder, FolderError};
 pub use glance::{GLANCED, Glance, glance};
 pub use hdr_log::{FOLDER as HDR_FOLDER, is_log};
+pub use raw::FOLDER as RAW_FOLDER;
 pub use saved_run::{FOLDER as RUNS_FOLDER, restore};
 
 /// One file of a results folder.
@@ -57,6 +59,7 @@ impl File {
 /// and only once: no later run changes them.
 pub fn files_of_run(run: &RunResult) -> Result<Vec<File>, ReportError> {
     let mut files = hdr_log::files(run)?;
+    files.extend(raw::file(run));
     // Last: a run that has this file has all of its own.
     files.push(saved_run::file(run)?);
     Ok(files)

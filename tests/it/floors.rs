@@ -110,7 +110,7 @@ const HOUSES: &[House] = &[
             floor(&["run_result"], "what one run found out, and what was said of it"),
             floor(&["cell"], "one run to make"),
             floor(
-                &["network", "recorder", "schedule", "shared_record"],
+                &["network", "receipts", "recorder", "schedule", "shared_record"],
                 "what goes wrong; what arrived; when lines are due",
             ),
             floor(

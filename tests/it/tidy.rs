@@ -340,6 +340,7 @@ fn pure_modules_read_no_clock_no_file_and_no_socket() {
         "harness/rows",
         "harness/run_result",
         "harness/plan",
+        "harness/receipts",
         "harness/schedule",
         "harness/series",
         "harness/shared_record",

@@ -3,7 +3,8 @@
 use super::distributions::DISTRIBUTIONS;
 use super::gates::gates;
 use super::rows::{
-    CLAIMS_COLUMNS, CheckRow, Column, PercentileRow, Row, RunRow, SeriesRow, TWO_WAY_COLUMNS, TheoryRow,
+    CLAIMS_COLUMNS, CheckRow, Column, PercentileRow, RECEIPT_COLUMNS, Row, RunRow, SeriesRow,
+    TWO_WAY_COLUMNS, TheoryRow,
 };
 use super::series::SERIES;
 
@@ -26,7 +27,11 @@ interrupted experiment keeps what it measured. `results/sample/` is a committed 
 | `timeseries.csv` | one row per run, series and instant: a second or longer apart |
 | `two_way.csv` | plan `claims` only: whether a server answers on the connection that brings its lines |
 | `claims.csv`, `claims.md` | plan `claims` only, made by `wirelab claims` from the files above: one row per claim |
+| `datapackage.json` | path, columns, types and units of these tables for programs: a Frictionless Data Package |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
+| `raw/<run_id>.ndjson.gz` | with `run --raw` only: every delivery of the run, one by one |
+| `runs/<run_id>.json` | the run as `run --resume` goes on from it; only the version that wrote it reads it |
+| `svg/<plot>.svg` | the plots of the page as files that stand alone; made on demand by `wirelab report --format svg` |
 | `report.html` | a page with the question, the table and the plots, readable offline; written when the experiment ends, and made again from the other files by `wirelab report` |
 
 A cell is empty where the value was not measured, does not apply, or needs more lines than there were; an empty cell \
@@ -55,6 +60,20 @@ The highest wins.
 | 5 | a run is invalid: do not use its row |
 | 6 | the server or the environment failed |
 | 130 | interrupted with Ctrl-C; what was measured is written |
+";
+
+const RAW: &str = "
+## `raw/<run_id>.ndjson.gz`
+
+One JSON object per line, packed by gzip, in the order of deployment, subscriber and receipt. The receipts are those of \
+the measured subscribers, warm-up and repeated ones included; a line that never arrived has none. A receipt is the \
+moment at which the read returned that completed the line, before it was parsed. Times are µs since the start of the \
+schedule, from which due times count in all deployments of the run: `t_s` = 0 in `timeseries.csv`. In UTC it is \
+`StartTime` of the run's logs in `hdr/`, less the plan's `warm_up`. Subscribers keep receipts in memory while the run goes \
+on, so that writing them takes no part in it.
+
+| member | unit | definition |
+|---|---|---|
 ";
 
 fn row(name: &str, unit: &str, definition: &str) -> String {
@@ -86,6 +105,8 @@ pub fn data_dictionary() -> String {
     page.extend(SERIES.iter().map(|series| row(series.name, series.unit, series.definition)));
     page += "\n| column | unit | definition |\n|---|---|---|\n";
     page += &columns(SeriesRow::COLUMNS);
+    page += RAW;
+    page += &columns(RECEIPT_COLUMNS);
     page += "\n## `two_way.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
     page += &columns(TWO_WAY_COLUMNS);
     page += "\n## `claims.csv`\n\n| column | unit | definition |\n|---|---|---|\n";

@@ -130,6 +130,7 @@ fn run(cell: Cell) -> RunResult {
         unmatched: None,
         proxy: None,
         theory: Vec::new(),
+        receipts: None,
         cell,
     };
     crate::harness::gates::judge(&mut run);

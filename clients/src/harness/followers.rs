@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cell::{Cell, Extra};
+use super::receipts::{Keeps, kept_max};
 use super::server_under_test::ServerUnderTest;
 use super::subscribers::{Expected, Subscribers, SubscribersOutcome};
 use crate::traffic::Traffic;
@@ -57,7 +58,11 @@ impl Followers {
             };
             Some(Beside { kind, extra, subscribers, happened: false })
         });
-        Self { deployment, measured: start(cell.subscribers), beside: beside.collect(), expected: None }
+        let subscribers = match cell.keeps {
+            Keeps::Figures => start(cell.subscribers),
+            Keeps::Receipts => start(cell.subscribers).keeping(kept_max(cell.subscribers_total())),
+        };
+        Self { deployment, measured: subscribers, beside: beside.collect(), expected: None }
     }
 
     /// Counts the subscribers that have had a connection, of those that should by now.

@@ -10,7 +10,7 @@
 //!
 //! `server_under_test` is the server of a run, ours or not. [`network`] holds the faults of its connections.
 //!
-//! Pure, without clock or file: [`plan`], [`schedule`], [`latency`](crate::latency), [`recorder`], [`staleness`], [`shared_record`],
+//! Pure, without clock or file: [`plan`], [`schedule`], [`latency`](crate::latency), [`recorder`], [`receipts`], [`staleness`], [`shared_record`],
 //! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`distributions`],
 //! [`rows`], [`ending`]. At the rim: [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`],
 //! [`kernel_memory`], [`server_process`]. [`run_result`] holds the results of a run, and [`results`] those of a plan;
@@ -35,6 +35,7 @@ pub mod plan;
 pub mod plan_files;
 pub mod process_sampler;
 pub mod publisher;
+pub mod receipts;
 pub mod recorder;
 pub mod results;
 pub mod rows;

@@ -17,6 +17,7 @@ use super::kernel_memory::KernelMemory;
 use super::network::Reach;
 use super::process_sampler::{ProcessReading, ThreadCost};
 use super::publisher::{Publication, Published, Publisher};
+use super::receipts::{Keeps, Receipts};
 use super::results::cores_count;
 use super::run_error::RunError;
 use super::run_result::{CohortTraffic, Flow, RunResult, Verdict};
@@ -146,10 +147,12 @@ async fn measure(
         SubscribersOutcome { packets: Some(Packets::default()), ..SubscribersOutcome::default() };
     let mut subscriber_problems = Vec::new();
     let mut published_count = 0;
+    let mut receipts = Receipts::default();
     let mut traffic_beside = Traffic::default();
     for (follower, published) in followers.into_iter().zip(&published) {
         published_count += published.lines_acknowledged.saturating_sub(follower.warm_up_count());
-        let (measured, beside) = follower.finish(end_limit, cell.drain).await;
+        let (mut measured, beside) = follower.finish(end_limit, cell.drain).await;
+        receipts.add(std::mem::take(&mut measured.receipts));
         outcome.join(measured);
         traffic_beside += beside.traffic;
         subscriber_problems.extend(beside.problems);
@@ -198,6 +201,7 @@ async fn measure(
         unmatched: measured.unmatched(),
         proxy: measured.proxy(),
         cores_count: cores_count(),
+        receipts: (cell.keeps == Keeps::Receipts).then_some(receipts),
     })
 }
 

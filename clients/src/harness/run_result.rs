@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::Cell;
 use super::kernel_memory::KernelMemory;
 use super::process_sampler::ProcessSample;
+use super::receipts::Receipts;
 use super::recorder::Delivery;
 use super::series::SeriesPoint;
 use super::staleness::Staleness;
@@ -98,6 +99,8 @@ pub struct RunResult {
     pub proxy: Option<String>,
     /// Comparison of the run with the formulas of the theory; empty without a calibration.
     pub theory: Vec<Residual>,
+    /// Receipts of the measured subscribers; `None` if they were not kept.
+    pub receipts: Option<Receipts>,
 }
 
 impl RunResult {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::due_table::DueTable;
+use super::receipts::SubscriberReceipts;
 use super::recorder::{Delivery, Recorder};
 use super::shared_record::{SharedRecord, Timeline};
 use crate::latency::LatencyHistogram;
@@ -36,11 +37,17 @@ pub struct Expected {
 struct Told {
     expected: Arc<Expected>,
     shared: Arc<SharedRecord>,
+    /// Receipts that each subscriber keeps at most; `None` if none are kept.
+    receipts_max: Option<usize>,
 }
 
 impl Told {
     fn recorder(&self) -> Recorder {
         Recorder::sharing(self.expected.table.clone(), self.shared.clone())
+    }
+
+    fn receipts(&self, subscriber: u32) -> Option<SubscriberReceipts> {
+        self.receipts_max.map(|max| SubscriberReceipts::new(subscriber, self.expected.table.clone(), max))
     }
 }
 
@@ -55,6 +62,7 @@ pub struct Subscribers {
     /// Newest seq of each subscriber.
     newest: Arc<[AtomicU64]>,
     stop: watch::Sender<bool>,
+    receipts_max: Option<usize>,
 }
 
 /// Outcome of all subscribers of a run.
@@ -85,10 +93,12 @@ pub struct SubscribersOutcome {
     pub timeline: Timeline,
     /// Connections that a fault cut.
     pub connections_cut: u64,
+    /// Every receipt of each subscriber, if they were kept.
+    pub receipts: Vec<SubscriberReceipts>,
 }
 
 impl SubscribersOutcome {
-    /// Adds the outcome of another deployment's subscribers.
+    /// Adds the outcome of another deployment's subscribers. Receipts are left out: they belong to one deployment.
     pub fn join(&mut self, other: Self) {
         self.delivery.join(&other.delivery);
         self.altered_count += other.altered_count;
@@ -107,6 +117,7 @@ impl SubscribersOutcome {
 
 struct Followed {
     recorder: Option<Recorder>,
+    receipts: Option<SubscriberReceipts>,
     cursor_after: Seq,
     altered_count: u64,
     first_line: Option<Duration>,
@@ -136,11 +147,18 @@ impl Subscribers {
             tasks.spawn(async move {
                 tokio::time::sleep(STAGGER * i as u32).await;
                 // The subscriber is made only now: a short poll's phase counts from here.
-                let counts = SharedCounts { received: &received, app_bytes: &app_bytes, newest: &newest[i] };
+                let number = i as u32 + 1;
+                let counts =
+                    SharedCounts { received: &received, app_bytes: &app_bytes, newest: &newest[i], number };
                 follow(connect(meter), &expected, counts, stop).await
             });
         }
-        Self { tasks, meters, timing, expected, received, app_bytes, newest, stop }
+        Self { tasks, meters, timing, expected, received, app_bytes, newest, stop, receipts_max: None }
+    }
+
+    /// Lets each subscriber keep its receipts, at most `receipts_max`. Called before [`Self::expect`].
+    pub fn keeping(self, receipts_max: usize) -> Self {
+        Self { receipts_max: Some(receipts_max), ..self }
     }
 
     /// Returns the meters, which count each subscriber's traffic and can cut its connection.
@@ -167,7 +185,7 @@ impl Subscribers {
     pub fn expect(&self, expected: Arc<Expected>) {
         self.timing.measure(expected.table.window());
         let shared = Arc::new(SharedRecord::new(&expected.table));
-        let told = self.expected.set(Told { expected, shared });
+        let told = self.expected.set(Told { expected, shared, receipts_max: self.receipts_max });
         assert!(told.is_ok(), "a run has one schedule");
     }
 
@@ -227,6 +245,7 @@ impl Subscribers {
             outcome.altered_count += followed.altered_count;
             outcome.unfinished_count += u64::from(!followed.finished);
             outcome.errors.extend(followed.error);
+            outcome.receipts.extend(followed.receipts);
             followed.first_line.into_iter().for_each(|took| outcome.first_line.record(took));
             // A subscriber that never received anything has no recorder: all of its lines are missing.
             let recorder = followed.recorder.or_else(|| Some(self.expected.get()?.recorder()));
@@ -246,7 +265,7 @@ impl Subscribers {
     }
 }
 
-/// Counts of a subscriber that the run reads while it goes on.
+/// Counts of a subscriber that the run reads while it goes on, and its number.
 struct SharedCounts<'a> {
     /// Distinct lines received by all subscribers together.
     received: &'a AtomicU64,
@@ -254,6 +273,8 @@ struct SharedCounts<'a> {
     app_bytes: &'a AtomicU64,
     /// Newest seq of this subscriber.
     newest: &'a AtomicU64,
+    /// Number of this subscriber, from 1.
+    number: u32,
 }
 
 async fn follow(
@@ -265,6 +286,7 @@ async fn follow(
     let began = Instant::now();
     let mut followed = Followed {
         recorder: None,
+        receipts: None,
         cursor_after: 0,
         altered_count: 0,
         first_line: None,
@@ -287,6 +309,12 @@ async fn follow(
             let recorder = followed.recorder.get_or_insert_with(|| told.recorder());
             let delivered_before = recorder.delivered_count();
             recorder.record(batch.lines.iter().map(|line| line.seq), at);
+            if followed.receipts.is_none() {
+                followed.receipts = told.receipts(counts.number);
+            }
+            if let Some(receipts) = &mut followed.receipts {
+                receipts.note(batch.lines.iter().map(|line| line.seq), at);
+            }
             // A line that comes again does not count towards the end.
             let new_count = recorder.delivered_count() - delivered_before;
             let altered = batch.lines.iter().filter(|line| {

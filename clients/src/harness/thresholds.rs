@@ -8,16 +8,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::cell::Cell;
-use super::rows::{Column, Row, RunRow, number_text};
+use super::rows::{Column, Row, RunRow, THRESHOLD, number_text};
 use super::run_result::RunResult;
 use super::run_result::{Check, CheckVerdict};
 use crate::wire::{Transport, UnknownTransport};
 
 /// Most column names that an error suggests for an unknown one.
 const NEAREST_MAX: usize = 3;
-
-/// Prefix of a threshold's text in the column `check`.
-const CHECK: &str = "threshold";
 
 /// A limit that a column must keep in every matching run.
 #[derive(Debug, Clone)]
@@ -249,7 +246,7 @@ impl Threshold {
 
     fn checked(&self, value: Option<f64>, said: Option<String>) -> Check {
         Check {
-            name: format!("{CHECK}: {self}").into(),
+            name: format!("{THRESHOLD}{self}").into(),
             left: value,
             right: Some(self.limit),
             unit: self.column.unit.into(),

@@ -12,12 +12,13 @@ use std::time::SystemTime;
 use wirelab_clients::harness::cell::Cell;
 use wirelab_clients::harness::connection_memory::note_slopes;
 use wirelab_clients::harness::plan::{Plan, Size};
+use wirelab_clients::harness::receipts::{Keeps, RECEIPTS_MAX, Receipts};
 use wirelab_clients::harness::results::{Machine, Manifest, ResultSet, folder_name};
 use wirelab_clients::harness::run_result::RunResult;
 use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 
-use super::super::{Failure, results_folder, say};
+use super::super::{Failure, remark, results_folder, say};
 use crate::report::{self, Folder, terminal};
 use wirelab_clients::harness::plan_files;
 
@@ -34,6 +35,7 @@ impl Experiment {
     /// Begins an experiment in a new folder below `results`, with the runs `cells` of a plan.
     pub(super) fn begin(plan: Plan, cells: Vec<Cell>, data: &Path, results: &Path) -> Result<Self, Failure> {
         let recordings = recordings(&plan, data)?;
+        check_receipts(&cells, &recordings)?;
         let started = SystemTime::now();
         let commit = commit();
         let folder = results.join(folder_name(&plan.name, started, commit.as_deref()));
@@ -47,8 +49,8 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// Continues the experiment in `folder`. Build and machine must be the same: runs of two are not one experiment.
-    pub(super) fn resume(folder: &Path, data: &Path) -> Result<Self, Failure> {
+    /// Continues the experiment in `folder`; the runs that are left keep what `keeps` says. Build and machine must be the same: runs of two are not one experiment.
+    pub(super) fn resume(folder: &Path, data: &Path, keeps: Keeps) -> Result<Self, Failure> {
         let unreadable = |error: results_folder::Refused| {
             Failure::usage(format!("{error}; name the folder of an interrupted `wirelab run`"))
         };
@@ -82,9 +84,10 @@ impl Experiment {
             match report::restore(&cell, &files) {
                 Some(Ok(run)) => runs.push(run),
                 Some(Err(error)) => return Err(Failure::usage(in_folder(&error))),
-                None => left.push(cell),
+                None => left.push(Cell { keeps, ..cell }),
             }
         }
+        check_receipts(&left, &recordings)?;
         let results = ResultSet { plan, manifest, runs };
         Ok(Self { folder: folder.to_owned(), results, left, recordings })
     }
@@ -95,9 +98,20 @@ impl Experiment {
     }
 
     /// Adds a run and writes all files that depend on it.
-    pub(super) fn keep(&mut self, run: RunResult) -> Result<(), Failure> {
+    pub(super) fn keep(&mut self, mut run: RunResult) -> Result<(), Failure> {
         let files = report::files_of_run(&run).map_err(Failure::environment)?;
         results_folder::write(&self.folder, &files).map_err(refused)?;
+        if let Some(receipts) = &mut run.receipts {
+            receipts.forget();
+            if receipts.left_out_count > 0 {
+                let Receipts { kept_count, left_out_count, .. } = receipts;
+                remark(&format!(
+                    "run {}: --raw kept {kept_count} deliveries and left out {left_out_count}, as lines came more than \
+                     once; raw_left_out_count in runs.csv says so too",
+                    run.cell.run_id
+                ));
+            }
+        }
         self.results.runs.push(run);
         self.write()
     }
@@ -136,6 +150,23 @@ fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recording
         }
     }
     Ok(recordings)
+}
+
+/// Refuses a run that expects more receipts than it may keep: a file that lacks the last ones would pass for whole.
+fn check_receipts(cells: &[Cell], recordings: &BTreeMap<String, Arc<Recording>>) -> Result<(), Failure> {
+    for cell in cells.iter().filter(|cell| cell.keeps == Keeps::Receipts) {
+        let lines =
+            plan_files::schedules(cell, recordings).iter().map(|schedule| schedule.due_times().count()).max();
+        let expected = lines.unwrap_or_default() as u64 * u64::from(cell.subscribers_total());
+        if expected > RECEIPTS_MAX {
+            return Err(Failure::usage(format!(
+                "run {} expects {expected} deliveries, and --raw keeps at most {RECEIPTS_MAX} of a run; leave --raw out, \
+                 or take fewer subscribers or lines",
+                cell.run_id
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the experiment was begun with this build on this machine; the error says what differs.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::Options;
 use crate::harness::network::Fault;
+use crate::harness::receipts::Keeps;
 use crate::harness::schedule::Schedule;
 use crate::recording::Recording;
 use crate::wire::{Transport, Waits};
@@ -70,6 +71,8 @@ pub struct Cell {
     pub late: Option<Extra>,
     /// Lines that are published.
     pub lines: LineProcess,
+    /// What is kept of the deliveries. A plan does not say it: it changes nothing that is measured.
+    pub keeps: Keeps,
 }
 
 impl Cell {

@@ -9,6 +9,7 @@ use rand_pcg::Pcg64;
 
 use super::{NoiseFloor, Plan};
 use crate::harness::cell::{Cell, Factors, Server, measured, run_id};
+use crate::harness::receipts::Keeps;
 use crate::wire::Transport;
 
 /// Returns the first cell of a plan without flags.
@@ -89,6 +90,7 @@ impl Plan {
             stalled: factors.stalled,
             late: factors.late,
             lines: factors.lines.clone(),
+            keeps: Keeps::default(),
         }
     }
 }

@@ -24,3 +24,13 @@ row! {
         verdict: CheckVerdict [""] = |(_, check)| check.verdict;
     }
 }
+
+/// Beginning of a threshold's name in the column `check`.
+pub(in crate::harness) const THRESHOLD: &str = "threshold: ";
+
+impl CheckRow {
+    /// Tells whether the row judges a threshold of the plan; the others judge gates.
+    pub fn is_threshold(&self) -> bool {
+        self.check.starts_with(THRESHOLD)
+    }
+}

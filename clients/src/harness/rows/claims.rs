@@ -1,6 +1,6 @@
 //! The columns of `claims.csv` and `two_way.csv`, which `wirelab claims` writes: no run fills them.
 
-use super::Column;
+use super::{Column, Kind};
 
 /// The columns of `claims.csv`.
 pub const CLAIMS_COLUMNS: &[Column] = &[
@@ -67,5 +67,7 @@ pub const TWO_WAY_COLUMNS: &[Column] = &[
 ];
 
 const fn explained(name: &'static str, unit: &'static str, definition: &'static str) -> Column {
-    Column { name, unit, definition }
+    // Only numbers have a unit here.
+    let kind = if unit.is_empty() { Kind::Text } else { Kind::Number };
+    Column { name, unit, kind, definition }
 }

@@ -4,8 +4,25 @@ use crate::harness::run_result::TheoryVerdict;
 use crate::harness::run_result::{CheckVerdict, Verdict};
 use crate::wire::Transport;
 
+/// What the cells of a column may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Whole,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// One of these names.
+    OneOf(&'static [&'static str]),
+}
+
 /// A value that a cell holds.
 pub trait Field: Sized {
+    /// What the cell may hold. Whether it may be empty is another matter.
+    const KIND: Kind;
     /// Description of a readable cell, for an error: `a whole number`.
     const WANTED: &'static str;
 
@@ -36,6 +53,7 @@ pub fn number_text(number: f64) -> String {
 }
 
 impl Field for f64 {
+    const KIND: Kind = Kind::Number;
     const WANTED: &'static str = "a number";
 
     fn rounded(self) -> Self {
@@ -58,6 +76,7 @@ impl Field for f64 {
 macro_rules! whole_numbers {
     ($($type:ty),*) => { $(
         impl Field for $type {
+            const KIND: Kind = Kind::Whole;
             const WANTED: &'static str = "a whole number";
 
             fn text(&self) -> String {
@@ -77,6 +96,7 @@ macro_rules! whole_numbers {
 whole_numbers!(u32, u64);
 
 impl Field for String {
+    const KIND: Kind = Kind::Text;
     const WANTED: &'static str = "a text";
 
     fn text(&self) -> String {
@@ -89,6 +109,7 @@ impl Field for String {
 }
 
 impl Field for bool {
+    const KIND: Kind = Kind::Flag;
     const WANTED: &'static str = "true or false";
 
     fn text(&self) -> String {
@@ -102,6 +123,7 @@ impl Field for bool {
 
 /// `None` is an empty cell. A number that is not finite becomes one: 0/0 lines is unknown, not 0.
 impl<T: Field> Field for Option<T> {
+    const KIND: Kind = T::KIND;
     const WANTED: &'static str = T::WANTED;
 
     fn rounded(self) -> Self {
@@ -123,6 +145,7 @@ impl<T: Field> Field for Option<T> {
 
 /// Reasons, separated by semicolons.
 impl Field for Vec<String> {
+    const KIND: Kind = Kind::Text;
     const WANTED: &'static str = "a list of texts";
 
     fn rounded(self) -> Self {
@@ -141,6 +164,18 @@ impl Field for Vec<String> {
 macro_rules! names {
     ($($type:ty: $wanted:literal),* $(,)?) => { $(
         impl Field for $type {
+            const KIND: Kind = {
+                const NAMES: [&str; <$type>::ALL.len()] = {
+                    let mut names = [""; <$type>::ALL.len()];
+                    let mut i = 0;
+                    while i < names.len() {
+                        names[i] = <$type>::ALL[i].name();
+                        i += 1;
+                    }
+                    names
+                };
+                Kind::OneOf(&NAMES)
+            };
             const WANTED: &'static str = $wanted;
 
             fn text(&self) -> String {

@@ -10,6 +10,7 @@ mod claims;
 mod csv_file;
 mod field;
 mod percentiles;
+mod receipts;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,12 @@ mod theory;
 mod timeseries;
 
 pub use checks::CheckRow;
+pub(in crate::harness) use checks::THRESHOLD;
 pub use claims::{CLAIMS_COLUMNS, TWO_WAY_COLUMNS};
 pub use csv_file::{CsvFile, Garbled, Record, csv_text};
-pub use field::{Field, number_text};
+pub use field::{Field, Kind, number_text};
 pub use percentiles::{PercentileRow, percentile_rows};
+pub use receipts::RECEIPT_COLUMNS;
 pub use runs::{RunRow, Twin};
 pub use theory::TheoryRow;
 pub use timeseries::SeriesRow;
@@ -36,6 +39,8 @@ pub struct Column {
     pub name: &'static str,
     /// The unit in words; empty for texts and identifiers.
     pub unit: &'static str,
+    /// What a cell may hold.
+    pub kind: Kind,
     /// Definition of the column, in a sentence or two.
     pub definition: &'static str,
 }
@@ -131,6 +136,7 @@ macro_rules! row {
                 $( $crate::harness::rows::Column {
                     name: stringify!($name),
                     unit: $unit,
+                    kind: <$type as $crate::harness::rows::Field>::KIND,
                     definition: concat!($($definition),+).trim_ascii(),
                 }, )*
             ];

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Field, SCHEMA_VERSION, row};
+use super::{Field, Kind, SCHEMA_VERSION, row};
 use crate::harness::cell::{ServeOptions, Server};
 use crate::harness::distributions::{
     delivery_quantile_us, mean_us, published_quantile_us, sampled_quantile_us,
@@ -264,6 +264,11 @@ row! {
         app_per_line_bytes: Option<f64> ["bytes"] = |run| per_line(run, count(run.steady().app_bytes));
         /// Bytes of IP packets, up and down, per line delivered to one subscriber, in the cohort's window.
         ip_per_line_bytes: Option<f64> ["bytes"] = |run| per_line(run, run.steady().ip_bytes());
+        /// Receipts in the run's file in `raw/`, warm-up and repeated ones included; empty without `run --raw`.
+        raw_receipts_count: Option<u64> ["count"] = |run| Some(run.receipts.as_ref()?.kept_count);
+        /// Receipts that are not in the run's file in `raw/`, because it had reached its bound; empty without
+        /// `run --raw`.
+        raw_left_out_count: Option<u64> ["count"] = |run| Some(run.receipts.as_ref()?.left_out_count);
     }
 }
 
@@ -283,6 +288,7 @@ impl Twin {
 }
 
 impl Field for Twin {
+    const KIND: Kind = bool::KIND;
     const WANTED: &'static str = bool::WANTED;
 
     fn text(&self) -> String {
