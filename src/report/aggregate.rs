@@ -21,6 +21,8 @@ pub(super) struct Group<'a> {
     pub(super) label: String,
     pub(super) transport: Transport,
     pub(super) arm: &'a str,
+    /// Place among the groups of its transport, from 0.
+    pub(super) nth: usize,
     /// All runs, in the order of blocks.
     pub(super) runs: Vec<&'a RunRow>,
     /// Figures over the valid runs, by [`Figure::index`].
@@ -98,7 +100,7 @@ impl<'a> Group<'a> {
         let believed: Vec<&RunRow> = runs.iter().copied().filter(|run| run.is_believed()).collect();
         let summaries = summaries_of(&believed, seed);
         let doubted = if believed.is_empty() { summaries_of(&runs, seed) } else { Vec::new() };
-        Self { label, transport: runs[0].transport, arm: &runs[0].arm, runs, summaries, doubted }
+        Self { label, transport: runs[0].transport, arm: &runs[0].arm, nth: 0, runs, summaries, doubted }
     }
 
     /// Returns the figure over the valid runs. `None` where there are none, or where one of them lacks it.
@@ -169,9 +171,13 @@ impl<'a> Aggregate<'a> {
             let by_number = numbers(a).partial_cmp(&numbers(b)).unwrap_or(std::cmp::Ordering::Equal);
             a.transport.cmp(&b.transport).then(by_number).then(a.arm.cmp(b.arm))
         });
+        for of_transport in groups.chunk_by_mut(|a, b| a.transport == b.transport) {
+            of_transport.iter_mut().enumerate().for_each(|(nth, group)| group.nth = nth);
+        }
         let pair = twins.into_iter().next().and_then(|(key, runs)| {
             let of = groups.iter().position(|group| (group.transport, group.arm) == (key.0, key.1))?;
-            Some((of, Group::of(format!("{}, A/A", label(key)), runs, seed)))
+            let twin = Group::of(format!("{}, A/A", label(key)), runs, seed);
+            Some((of, Group { nth: groups[of].nth, ..twin }))
         });
         Self { groups, pair }
     }

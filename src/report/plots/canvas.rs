@@ -9,6 +9,7 @@ use std::error::Error;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use wirelab_clients::wire::Transport;
 
 /// Reason why a plot could not be drawn.
 pub(in crate::report) type PlotError = Box<dyn Error + Send + Sync>;
@@ -30,9 +31,15 @@ const CHAR_WIDTH: u32 = 21;
 /// Most characters of a label; longer labels are cut.
 const LABEL_CHARS_MAX: usize = 40;
 
-/// Colours of series. Seven dashes and six colours are coprime, so their combinations repeat only after 42 series.
+/// Colours of series: those of the transports, in the order of [`Transport::ALL`], and one to spare. Seven dashes and six
+/// colours are coprime, so that each of the 42 numbers of a series is another combination.
 pub(super) const COLOURS: [&str; 6] = ["#0060a8", "#b84300", "#00795a", "#99407f", "#7a5c00", "#3d3d3d"];
 pub(super) const DASHES: [&str; 7] = ["none", "22 8", "5 8", "22 8 5 8", "12 6", "30 8 5 8 5 8", "2 6"];
+
+/// Colours of layers of bytes, from the inside out: a transport's colour would mean the transport.
+pub(super) const LAYER_COLOURS: [&str; 4] = ["#33475b", "#6b8299", "#a3b5c6", "#d3dde6"];
+
+const _: () = assert!(Transport::ALL.len() <= COLOURS.len(), "every transport has a colour of its own");
 
 /// Placeholder colour of ink; replaced by a class afterwards.
 pub(super) const INK: RGBColor = RGBColor(2, 0, 0);
@@ -51,6 +58,21 @@ pub(super) const fn dashed(i: usize) -> RGBColor {
 /// Returns the placeholder of series number `i`, colour only.
 pub(super) const fn solid(i: usize) -> RGBColor {
     RGBColor(3, (i / 256) as u8, (i % 256) as u8)
+}
+
+/// Returns the placeholder of layer number `i`, from the inside out.
+pub(super) const fn layer(i: usize) -> RGBColor {
+    RGBColor(4, 0, i as u8)
+}
+
+/// Returns the number of a series, which decides its looks: the colour of its transport, whatever else is drawn, and
+/// dashes that tell the first, second and further series of one transport apart.
+pub(super) fn series_of(transport: Transport, nth: usize) -> usize {
+    let colour = Transport::ALL.iter().position(|known| *known == transport).unwrap_or(0);
+    let dash = nth % DASHES.len();
+    let is_it = |series: &usize| series % COLOURS.len() == colour && series % DASHES.len() == dash;
+    // The numbers of colours and dashes are coprime, so that there is exactly one.
+    (0..COLOURS.len() * DASHES.len()).find(is_it).unwrap_or(colour)
 }
 
 /// Alignment of text to its place.
@@ -235,6 +257,18 @@ pub(super) fn label_width<S: AsRef<str>>(labels: impl IntoIterator<Item = S>) ->
     (CHAR_WIDTH * chars as u32) as i32
 }
 
+/// Breaks a text at its blanks into lines of at most `width`; a longer word has a line of its own.
+pub(super) fn wrapped(text: &str, width: i32) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if label_width([format!("{line} {word}")]) <= width => *line += &format!(" {word}"),
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Returns the label, cut if it is too long.
 pub(super) fn shortened(label: &str) -> String {
     if label.chars().count() <= LABEL_CHARS_MAX {
@@ -262,6 +296,31 @@ pub(super) fn drawing(
         escaped(title),
         escaped(description)
     ))
+}
+
+/// Returns a drawing as the content of a file that needs no page around it. It has the looks of the page on paper.
+pub(in crate::report) fn standing_alone(drawing: &str) -> String {
+    let (head, rest) = drawing.split_once('>').expect("a drawing begins with its element");
+    let (texts, marks) = rest.split_once("</desc>").expect("every drawing is described");
+    let size = |text: &str| text.parse::<u32>().unwrap_or(WIDTH);
+    let mut sizes = head.split(['"', ' ']).filter(|part| part.parse::<u32>().is_ok()).skip(2).map(size);
+    let (width, height) = (sizes.next().unwrap_or(WIDTH), sizes.next().unwrap_or(WIDTH));
+    let head = head.replacen(
+        "<svg",
+        &format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" color=\"#1b1b1b\"",
+            width / 2,
+            height / 2
+        ),
+        1,
+    );
+    let mut plain = String::with_capacity(marks.len());
+    for (i, part) in marks.split("class=\"").enumerate() {
+        // The backend escapes quotes in text, so no label is changed.
+        plain.push_str(if i == 0 { part } else { part.split_once("\" ").map_or(part, |(_, rest)| rest) });
+    }
+    let ground = "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>";
+    format!("{head}>{texts}</desc>\n{ground}{plain}")
 }
 
 fn escaped(text: &str) -> String {
@@ -301,6 +360,10 @@ fn look(what: &str, colour: &str) -> String {
     match (number >> 16, index) {
         (1, _) if what == "stroke" => format!("{series} stroke-dasharray=\"{dash}\""),
         (1 | 3, _) => series,
+        (4, _) => {
+            let i = index % LAYER_COLOURS.len();
+            format!("class=\"layer-{what}-{i}\" {what}=\"{}\"", LAYER_COLOURS[i])
+        }
         (_, 1) => plain("currentColor", "0.6"),
         (_, 2) => plain("currentColor", "0.16"),
         (_, 3) => plain("currentColor", "0.1"),

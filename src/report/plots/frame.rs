@@ -60,8 +60,8 @@ impl Frame {
 pub(super) enum LegendSample {
     /// Line in the look of this series.
     Line(usize),
-    /// Filled square in the colour of this series.
-    Square(usize),
+    /// Filled square in the colour of this layer of bytes.
+    Layer(usize),
 }
 
 /// Draws labels in rows from the left, each behind its sample. Returns the height of the legend.
@@ -77,18 +77,18 @@ pub(super) fn legend(
         if x + width > right && x > at.0 {
             (x, y) = (at.0, y + LINE_HEIGHT + 6);
         }
-        let series = match sample {
+        let colour = match sample {
             LegendSample::Line(series) => {
                 line(root, (x, y), (x + 84, y), super::canvas::dashed(*series), 6)?;
-                *series
+                solid(*series)
             }
-            LegendSample::Square(series) => {
-                area(root, (x + 52, y - 14), (x + 84, y + 14), solid(*series))?;
-                *series
+            LegendSample::Layer(layer) => {
+                area(root, (x + 52, y - 14), (x + 84, y + 14), super::canvas::layer(*layer))?;
+                INK
             }
         };
         let label = super::canvas::shortened(label);
-        text(root, (x + 98, y), &label, (solid(series), Align::Left, Weight::Bold))?;
+        text(root, (x + 98, y), &label, (colour, Align::Left, Weight::Bold))?;
         x += width;
     }
     Ok(y - at.1 + LINE_HEIGHT)

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use super::canvas::{
     Align, Axis, Drawn, GRID, INK, PAPER, PlotError, Root, Weight, area, drawing, hatched, label_width, line,
-    scale_for, shortened, solid, text,
+    scale_for, series_of, shortened, solid, text,
 };
 use super::frame::{Frame, Said};
 use super::{Data, Plot, Section};
@@ -59,7 +59,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
         frame.columns(root, &Said::numbers(&axis, 9, "delivery latency (ms)"))?;
         for (i, group) in groups.iter().enumerate() {
             let y = TOP + ROW_HEIGHT * i as i32 + ROW_HEIGHT / 2;
-            row(root, &frame, &axis, (i, y), group)?;
+            row(root, &frame, &axis, (series_of(group.transport, group.nth), y), group)?;
         }
         Ok(())
     })?;
@@ -81,7 +81,13 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
          square below it of p99; {spread}; thin strokes are single runs. Where bars overlap, the runs cannot tell \
          which is faster.{twin}"
     );
-    Ok(Some(Plot { section: Section::Latency, drawings: vec![svg], caption, remarks: Vec::new() }))
+    Ok(Some(Plot {
+        name: "latency",
+        section: Section::Latency,
+        drawings: vec![svg],
+        caption,
+        remarks: Vec::new(),
+    }))
 }
 
 fn row(root: &Root, frame: &Frame, axis: &Axis, (series, y): (usize, i32), group: &Group) -> Drawn {

@@ -2,7 +2,7 @@
 
 use super::canvas::{
     Align, Axis, Drawn, INK, PlotError, Root, Scale, WIDTH, Weight, area, drawing, hatched, label_width,
-    shortened, solid, text,
+    layer, shortened, text,
 };
 use super::frame::{Frame, LegendSample, Said, legend, legend_height};
 use super::{Data, Plot, Section};
@@ -40,8 +40,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     let mut layers: Vec<usize> = rows.iter().flat_map(|row| row.reaches.iter().map(|(i, _)| *i)).collect();
     layers.sort_unstable();
     layers.dedup();
-    let entries: Vec<_> =
-        layers.iter().map(|i| (LegendSample::Square(*i), LAYERS[*i].1.to_owned())).collect();
+    let entries: Vec<_> = layers.iter().map(|i| (LegendSample::Layer(*i), LAYERS[*i].1.to_owned())).collect();
     let names: Vec<String> = entries.iter().map(|(_, name)| name.clone()).collect();
     let top = 24 + legend_height(0, WIDTH as i32, &names);
     let height = top + ROW_HEIGHT * rows.len() as i32 + BOTTOM;
@@ -78,7 +77,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
                    one inside it: the text of the log, what the transport wraps around it, and what the network adds. The \
                    number is the sum."
         .to_owned();
-    Ok(Some(Plot { section: Section::Cost, drawings: vec![svg], caption, remarks }))
+    Ok(Some(Plot { name: "layers", section: Section::Cost, drawings: vec![svg], caption, remarks }))
 }
 
 fn row<'g, 'a>(group: &'g Group<'a>) -> Option<LayerRow<'g, 'a>> {
@@ -107,10 +106,10 @@ fn draw(root: &Root, frame: &Frame, axis: &Axis, y: i32, row: &LayerRow) -> Draw
         let (a, b) = ((axis.place(from), y - 20), (axis.place(*reach), y + 20));
         // A hairline of the ground between two layers tells them apart without colour.
         if row.group.is_believed() {
-            area(root, a, (b.0.max(a.0), b.1), solid(*layer))?;
+            area(root, a, (b.0.max(a.0), b.1), self::layer(*layer))?;
             area(root, (b.0 - 1, a.1), (b.0, b.1), super::canvas::PAPER)?;
         } else {
-            hatched(root, a, b, solid(*layer))?;
+            hatched(root, a, b, self::layer(*layer))?;
         }
         from = *reach;
     }

@@ -20,11 +20,13 @@ use super::aggregate::Aggregate;
 use super::folder::Folder;
 use super::sweep::Sweep;
 
-pub(super) use canvas::PlotError;
+pub(super) use canvas::{PlotError, standing_alone};
 
 /// One plot with its texts.
 #[derive(Debug)]
 pub(super) struct Plot {
+    /// Name of its file, should it stand alone.
+    pub(super) name: &'static str,
     /// Section of the page that it stands in.
     pub(super) section: Section,
     /// Drawings; more than one where a single drawing would be too crowded.

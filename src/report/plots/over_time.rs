@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use wirelab_clients::harness::rows::SeriesRow;
 use wirelab_clients::harness::statistics::median;
 
-use super::canvas::{Axis, PlotError, WIDTH, dashed, drawing, scale_for};
+use super::canvas::{Axis, PlotError, WIDTH, dashed, drawing, scale_for, series_of};
 use super::frame::{Frame, LegendSample, Said, legend, legend_height};
 use super::{Data, Plot, Section};
 use crate::report::wording::counted;
@@ -24,7 +24,7 @@ const MOMENT_S_MIN: f64 = 0.05;
 const FIRST: [&str; 6] =
     ["delivery_latency_mean", "delivery_latency_max", "staleness", "requests", "l7", "server_cpu"];
 
-/// Line of a group in a panel: its number, and its points.
+/// Line of a group in a panel: the group's place, and its points.
 type Line = (usize, Vec<(f64, f64)>);
 
 /// Panel of one metric.
@@ -45,10 +45,11 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
         remarks.push(format!("Also in timeseries.csv, not drawn: {}", left_out.join(", ")));
     }
     let groups = &data.aggregate.groups;
-    let is_drawn = |i: &usize| drawn.iter().any(|panel| panel.lines.iter().any(|(series, _)| series == i));
+    let is_drawn = |i: &usize| drawn.iter().any(|panel| panel.lines.iter().any(|(place, _)| place == i));
     let shown: Vec<usize> = (0..groups.len()).filter(is_drawn).collect();
+    let series = |place: usize| series_of(groups[place].transport, groups[place].nth);
     let entries: Vec<(LegendSample, String)> =
-        shown.iter().map(|i| (LegendSample::Line(*i), groups[*i].label.clone())).collect();
+        shown.iter().map(|i| (LegendSample::Line(series(*i)), groups[*i].label.clone())).collect();
     let right = WIDTH as i32 - 30;
     let names: Vec<String> = entries.iter().map(|(_, label)| label.clone()).collect();
     let top = 30 + legend_height(LEFT, right, &names);
@@ -78,10 +79,10 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
                 &Said { name, ..Said::numbers(&x, 10, "") },
                 &Said::numbers(&y, 4, &panel.title),
             )?;
-            for (series, points) in &panel.lines {
+            for (place, points) in &panel.lines {
                 let places: Vec<(i32, i32)> =
                     points.iter().map(|(t, value)| (x.place(*t), y.place(*value))).collect();
-                root.draw(&PathElement::new(places, dashed(*series).stroke_width(4)))?;
+                root.draw(&PathElement::new(places, dashed(series(*place)).stroke_width(4)))?;
             }
         }
         Ok(())
@@ -90,7 +91,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
                    steady state; a slope shows that something fills up, a step that something happened. Of several \
                    valid runs the median at each moment is drawn."
         .to_owned();
-    Ok(Some(Plot { section: Section::Time, drawings: vec![svg], caption, remarks }))
+    Ok(Some(Plot { name: "over-time", section: Section::Time, drawings: vec![svg], caption, remarks }))
 }
 
 /// Returns a panel per metric, in the order of the file.
@@ -108,13 +109,13 @@ fn panels(data: &Data) -> Vec<Panel> {
     let rank = |metric: &str| FIRST.iter().position(|first| *first == metric).unwrap_or(FIRST.len());
     panels.sort_by_key(|(metric, _)| rank(metric));
     for (metric, panel) in &mut panels {
-        for (series, group) in data.aggregate.groups.iter().enumerate() {
+        for (place, group) in data.aggregate.groups.iter().enumerate() {
             let is_of = |run_id: &str| group.believed().any(|run| run.run_id == run_id);
             let of_group: Vec<&SeriesRow> =
                 rows.iter().filter(|row| row.metric == *metric && is_of(&row.run_id)).collect();
             let line = line(&of_group);
             if line.len() > 1 {
-                panel.lines.push((series, line));
+                panel.lines.push((place, line));
             }
         }
     }

@@ -11,7 +11,9 @@ use wirelab_clients::harness::rows::RunRow;
 use wirelab_clients::harness::statistics::quantile_resolved;
 use wirelab_clients::wire::Transport;
 
-use super::canvas::{Axis, Drawn, PlotError, Root, Scale, WIDTH, dashed, drawing, label_width, solid};
+use super::canvas::{
+    Axis, Drawn, PlotError, Root, Scale, WIDTH, dashed, drawing, label_width, series_of, solid,
+};
 use super::frame::{Frame, Said};
 use super::{Data, Plot, Section, labels};
 use crate::report::aggregate::Group;
@@ -45,8 +47,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
         return Ok(None);
     }
     let (mut curves, mut remarks) = (Vec::new(), Vec::new());
-    for (series, group) in data.aggregate.groups.iter().enumerate() {
-        match curve(data.folder, series, group)? {
+    for group in &data.aggregate.groups {
+        match curve(data.folder, series_of(group.transport, group.nth), group)? {
             Ok(curve) => curves.push(curve),
             Err(why) => remarks.push(format!("{}: {why}", group.label)),
         }
@@ -70,7 +72,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
                    (n ≥ ln 0.025 / ln Q: 368 for 99 %, 3,688 for 99.9 %), or before the lines that did not arrive. \
                    Valid runs of one transport and arm are added up."
         .to_owned();
-    Ok(Some(Plot { section: Section::Latency, drawings, caption, remarks }))
+    Ok(Some(Plot { name: "percentiles", section: Section::Latency, drawings, caption, remarks }))
 }
 
 /// Returns all valid runs of a group as one curve, or the reason why there is none. Invalid runs are used only if

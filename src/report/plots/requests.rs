@@ -2,7 +2,9 @@
 
 use plotters::prelude::*;
 
-use super::canvas::{Axis, GRID, PlotError, WIDTH, drawing, hatched, label_width, line, scale_for, solid};
+use super::canvas::{
+    Axis, GRID, PlotError, WIDTH, drawing, hatched, label_width, line, scale_for, series_of, solid,
+};
 use super::frame::{Frame, Said};
 use super::{Data, Plot, Section, labels};
 use crate::report::aggregate::{Group, GroupFigure};
@@ -17,9 +19,9 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
         .aggregate
         .groups
         .iter()
-        .enumerate()
-        .filter_map(|(i, group)| {
-            Some((i, group, group.shown(Figure::Requests)?, group.shown(Figure::LatencyP50)?))
+        .filter_map(|group| {
+            let series = series_of(group.transport, group.nth);
+            Some((series, group, group.shown(Figure::Requests)?, group.shown(Figure::LatencyP50)?))
         })
         .collect();
     if placed.len() < 2 {
@@ -67,5 +69,11 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
                    median over runs of p50, the stroke reaches to p99. Look whether more requests buy a lower \
                    latency."
         .to_owned();
-    Ok(Some(Plot { section: Section::Cost, drawings: vec![svg], caption, remarks: Vec::new() }))
+    Ok(Some(Plot {
+        name: "requests",
+        section: Section::Cost,
+        drawings: vec![svg],
+        caption,
+        remarks: Vec::new(),
+    }))
 }

@@ -6,7 +6,7 @@ use wirelab_clients::harness::run_result::TheoryVerdict;
 
 use super::canvas::{
     Align, Axis, BAND, Drawn, INK, PlotError, Root, WIDTH, Weight, area, drawing, label_width, line,
-    shortened, solid, text,
+    series_of, shortened, solid, text,
 };
 use super::frame::{Frame, Said};
 use super::{Data, Plot, Section};
@@ -78,7 +78,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
         .min(REACH.1);
     let labels = rows.iter().map(|row| &row.label).chain(rows.iter().map(|row| &row.group));
     let left = label_width(labels) + 20;
-    let groups_count = rows.chunk_by(|a, b| a.series == b.series).count();
+    let groups_count = rows.chunk_by(|a, b| a.group == b.group).count();
     let height = TOP + ROW_HEIGHT * (rows.len() + groups_count) as i32 + BOTTOM;
     let frame = Frame { left, right: WIDTH as i32 - NUMBERS_WIDTH, top: TOP, bottom: height - BOTTOM };
     let axis = Axis::exactly(-reach, reach, (frame.left, frame.right));
@@ -93,7 +93,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
         frame.columns(root, &Said { axis: &axis, ticks, name: "measured / predicted − 1" })?;
         line(root, (axis.place(0.0), frame.top), (axis.place(0.0), frame.bottom), INK, 2)?;
         let mut y = TOP + ROW_HEIGHT / 2;
-        for of_group in rows.chunk_by(|a, b| a.series == b.series) {
+        for of_group in rows.chunk_by(|a, b| a.group == b.group) {
             let look = (solid(of_group[0].series), Align::Right, Weight::Bold);
             text(root, (left - 14, y), &shortened(&of_group[0].group), look)?;
             y += ROW_HEIGHT;
@@ -108,17 +108,18 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
                    run, 0 is a hit. The shaded band is the tolerance. A dot at the edge lies beyond it; the number is the \
                    worst of the row."
         .to_owned();
-    Ok(Some(Plot { section: Section::Theory, drawings: vec![svg], caption, remarks }))
+    Ok(Some(Plot { name: "theory", section: Section::Theory, drawings: vec![svg], caption, remarks }))
 }
 
 fn rows<'a>(data: &Data<'a>) -> Vec<ResidualRow<'a>> {
     let theory = &data.folder.rows.theory;
     let mut rows: Vec<ResidualRow> = Vec::new();
-    for (series, group) in data.aggregate.groups.iter().enumerate() {
+    for group in &data.aggregate.groups {
+        let series = series_of(group.transport, group.nth);
         let is_of = |row: &&TheoryRow| group.believed().any(|run| run.run_id == row.run_id);
         for row in theory.iter().filter(is_of).filter(|row| row.is_judged() && row.residual_ratio.is_some()) {
             let label = format!("{} {}", row.formula, row.quantity.replace('_', " "));
-            match rows.iter_mut().find(|known| known.series == series && known.label == label) {
+            match rows.iter_mut().find(|known| known.group == group.label && known.label == label) {
                 Some(known) => known.runs.push(row),
                 None => rows.push(ResidualRow { series, group: group.label.clone(), label, runs: vec![row] }),
             }

@@ -3,7 +3,8 @@
 use plotters::prelude::*;
 
 use super::canvas::{
-    Axis, Drawn, INK, PAPER, PlotError, Root, Scale, WIDTH, dashed, drawing, hatched, line, scale_for, solid,
+    Axis, Drawn, INK, PAPER, PlotError, Root, Scale, WIDTH, dashed, drawing, hatched, line, scale_for,
+    series_of, solid,
 };
 use super::frame::{Frame, LegendSample, Said, legend, legend_height};
 use super::{Data, Plot, Section};
@@ -32,14 +33,15 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     if panels.is_empty() {
         return Ok(None);
     }
+    let looks = looks(sweep);
     let mut entries: Vec<(LegendSample, String)> = sweep
         .series
         .iter()
-        .enumerate()
-        .map(|(i, series)| (LegendSample::Line(i), series.label.clone()))
+        .zip(&looks)
+        .map(|(series, look)| (LegendSample::Line(*look), series.label.clone()))
         .collect();
     for (i, group) in sweep.references.iter().enumerate() {
-        entries.push((LegendSample::Line(sweep.series.len() + i), group.label.clone()));
+        entries.push((LegendSample::Line(looks[sweep.series.len() + i]), group.label.clone()));
     }
     let names: Vec<String> = entries.iter().map(|(_, label)| label.clone()).collect();
     let right = WIDTH as i32 - 30;
@@ -63,7 +65,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
             let from = top + PANEL_HEIGHT * (i / 2) as i32;
             let frame =
                 Frame { left, right: left + width, top: from + 80, bottom: from + PANEL_HEIGHT - 120 };
-            panel(root, &frame, (data, sweep), *of)?;
+            panel(root, &frame, (data, sweep, &looks), *of)?;
         }
         Ok(())
     })?;
@@ -86,10 +88,25 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
          strokes the 95 % interval (the range under six runs).{theory}{references}",
         sweep.factor.title()
     );
-    Ok(Some(Plot { section: Section::Sweep, drawings: vec![svg], caption, remarks: Vec::new() }))
+    Ok(Some(Plot {
+        name: "sweep",
+        section: Section::Sweep,
+        drawings: vec![svg],
+        caption,
+        remarks: Vec::new(),
+    }))
 }
 
-fn panel(root: &Root, frame: &Frame, (data, sweep): (&Data, &Sweep), of: Figure) -> Drawn {
+/// Returns the number of every series, and then of every reference: the colour of its transport.
+fn looks(sweep: &Sweep) -> Vec<usize> {
+    let transports = sweep.series.iter().map(|series| series.points[0].1.transport);
+    let transports: Vec<_> = transports.chain(sweep.references.iter().map(|group| group.transport)).collect();
+    let nth =
+        |place: usize| transports[..place].iter().filter(|before| **before == transports[place]).count();
+    (0..transports.len()).map(|place| series_of(transports[place], nth(place))).collect()
+}
+
+fn panel(root: &Root, frame: &Frame, (data, sweep, looks): (&Data, &Sweep, &[usize]), of: Figure) -> Drawn {
     let points = || sweep.series.iter().flat_map(|series| &series.points);
     let mut levels: Vec<f64> = points().map(|(level, _)| *level).collect();
     levels.sort_by(f64::total_cmp);
@@ -119,7 +136,7 @@ fn panel(root: &Root, frame: &Frame, (data, sweep): (&Data, &Sweep), of: Figure)
     };
     let ticks = ticks(&x, &levels);
     frame.draw(root, &Said { axis: &x, ticks, name: &name }, &Said::numbers(&y, 6, &of.title_with_unit()))?;
-    for (series, swept) in sweep.series.iter().enumerate() {
+    for (series, swept) in looks.iter().copied().zip(&sweep.series) {
         let shown = swept.points.iter().filter_map(|(level, group)| Some((*level, *group, group.shown(of)?)));
         let shown: Vec<_> = shown.collect();
         let places: Vec<(i32, i32)> =
@@ -153,7 +170,7 @@ fn panel(root: &Root, frame: &Frame, (data, sweep): (&Data, &Sweep), of: Figure)
         if let Some(summary) = group.shown(of) {
             let at = y.place(summary.median);
             let places = vec![(frame.left, at), (frame.right, at)];
-            root.draw(&PathElement::new(places, dashed(sweep.series.len() + i).stroke_width(4)))?;
+            root.draw(&PathElement::new(places, dashed(looks[sweep.series.len() + i]).stroke_width(4)))?;
         }
     }
     Ok(())
