@@ -330,7 +330,7 @@ pub struct ReportArguments {
     /// Results folder, such as results/PLAN/UTC-COMMIT, which `run` prints at its end.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// What to make: html and hgrm are written into the folder, the others to the standard output.
+    /// What to make: html, svg, hgrm and datapackage are written into the folder, the others to the standard output.
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
     pub format: ReportFormat,
 }
@@ -346,8 +346,19 @@ pub enum ReportFormat {
     Json,
     /// The finding and its tables, for a README.
     Md,
+    /// What did not hold, then the figures: Markdown for the summary of a job (GITHUB_STEP_SUMMARY).
+    Summary,
+    /// Gates, thresholds, theory and delivery as JUnit XML, for continuous integration.
+    Junit,
+    /// Figures as customSmallerIsBetter of github-action-benchmark: name, unit, value, range.
+    Benchmark,
+    /// Each plot as a file that stands alone, written into the folder svg/.
+    Svg,
     /// Percentile texts for HdrHistogram's plotters, written into the folder, one beside each log in hdr/.
     Hgrm,
+    /// The description of the tables for programs (Frictionless Data Package), written into the folder; `run` writes it
+    /// too.
+    Datapackage,
 }
 
 const COMPARE_RULES: &str = "\

@@ -2,9 +2,9 @@
 
 use super::{Exit, Failure, results_folder, say};
 use crate::commands::cli::{ReportArguments, ReportFormat};
-use crate::report::{self, File, Folder, TextFormat};
+use crate::report::{self, ClaimsTable, File, Folder, TextFormat};
 
-/// Writes the page or the percentile texts into the folder, and prints their paths; other formats go to stdout.
+/// Writes files into the folder and prints their paths; formats that are one text go to stdout.
 pub fn run(arguments: &ReportArguments) -> Result<Exit, Failure> {
     let text = |format| {
         let bytes =
@@ -25,6 +25,21 @@ pub fn run(arguments: &ReportArguments) -> Result<Exit, Failure> {
             }
             write(arguments, &texts)
         }
+        ReportFormat::Svg => {
+            let drawings =
+                report::svg_files(&folder(arguments)?).map_err(|error| refused(arguments, &error))?;
+            if drawings.is_empty() {
+                return Err(refused(arguments, &"there is nothing to draw: no run has ended"));
+            }
+            write(arguments, &drawings)
+        }
+        ReportFormat::Datapackage => {
+            let claims = ClaimsTable::of(|file| arguments.folder.join(file).is_file());
+            write(arguments, &[report::datapackage(&folder(arguments)?, &claims)])
+        }
+        ReportFormat::Summary => text(TextFormat::Summary),
+        ReportFormat::Junit => text(TextFormat::Junit),
+        ReportFormat::Benchmark => text(TextFormat::Benchmark),
         ReportFormat::Csv => text(TextFormat::Csv),
         ReportFormat::Json => text(TextFormat::Json),
         ReportFormat::Md => text(TextFormat::Md),

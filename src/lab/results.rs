@@ -122,7 +122,10 @@ fn kind(name: &str) -> Option<Kind> {
     let (content_type, opens) = match name.rsplit_once('.')?.1 {
         "html" => ("text/html; charset=utf-8", Opens::InTheBrowser),
         "json" => ("application/json", Opens::InTheBrowser),
-        "toml" | "hgrm" | "hlog" => ("text/plain; charset=utf-8", Opens::InTheBrowser),
+        "toml" | "hgrm" | "hlog" | "md" => ("text/plain; charset=utf-8", Opens::InTheBrowser),
+        "svg" => ("image/svg+xml", Opens::InTheBrowser),
+        // The receipts of a run, packed: not a coding of the answer, which the browser would take off.
+        "gz" if name.ends_with(".ndjson.gz") => ("application/gzip", Opens::InAnotherProgram),
         "csv" => ("text/csv; charset=utf-8", Opens::InAnotherProgram),
         _ => return None,
     };

@@ -17,6 +17,7 @@ use wirelab_clients::harness::plan::Size;
 use wirelab_clients::harness::results::Manifest;
 use wirelab_clients::harness::rows::csv_text;
 
+use super::datapackage::{self, ClaimsTable};
 use super::folder::Folder;
 use super::{File, ReportError, is_source};
 use catalogue::{CLAIMS, Claim};
@@ -26,6 +27,9 @@ pub use two_way::file as two_way_file;
 
 /// Name of the plan whose runs are judged.
 pub const PLAN: &str = "claims";
+
+/// Name of the file of claims in a results folder.
+const FILE: &str = "claims.csv";
 
 /// Tells whether claims are judged by this file of a results folder.
 pub fn is_judged_by(path: &str) -> bool {
@@ -41,6 +45,8 @@ pub struct Claims {
     /// Invalid observations, which were left out.
     invalid: Vec<String>,
     ending: Ending,
+    /// `datapackage.json` that names the tables of the claims too.
+    package: File,
     answers: Vec<Answer>,
 }
 
@@ -66,6 +72,10 @@ impl Claims {
         }
         let Manifest { seed, started_utc, commit, .. } = &folder.manifest;
         let ending = Ending::of_rows(&folder.rows);
+        // `claims.csv` is written together with the package.
+        let is_there = |path: &str| path == FILE || files.iter().any(|file| file.path == path);
+        let tables = ClaimsTable::of(is_there);
+        let package = datapackage::file(&folder.plan, &folder.manifest, &folder.rows, &tables);
         let invalid = folder.rows.runs.iter().filter(|run| !run.is_believed());
         let invalid = invalid.map(|run| run.run_id.clone()).collect();
         let observed = Observations { runs: folder.rows.runs, seed: *seed, two_way: two_way::read(files)? };
@@ -74,6 +84,7 @@ impl Claims {
             size: folder.plan.size,
             invalid,
             ending,
+            package,
             answers: CLAIMS.iter().map(|claim| answer(claim, &observed)).collect(),
         })
     }
@@ -83,9 +94,13 @@ impl Claims {
         render::markdown(self)
     }
 
-    /// Returns `claims.csv` and `claims.md`.
+    /// Returns `claims.csv`, `claims.md`, and a `datapackage.json` that names the former.
     pub fn files(&self) -> Vec<File> {
-        vec![File::new("claims.csv", csv_text(render::rows(self))), File::new("claims.md", self.render())]
+        vec![
+            File::new(FILE, csv_text(render::rows(self))),
+            File::new("claims.md", self.render()),
+            self.package.clone(),
+        ]
     }
 
     /// Returns what the runs came to, as far as their rows say it.

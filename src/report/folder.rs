@@ -8,14 +8,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hdrhistogram::Histogram;
-use wirelab_clients::harness::plan::Size;
+use wirelab_clients::harness::plan::{Plan, Size};
 use wirelab_clients::harness::results::{Manifest, ResultSet};
 use wirelab_clients::harness::rows::{
     self, CheckRow, Garbled, PercentileRow, Row, Rows, RunRow, SCHEMA_VERSION, SeriesRow, TheoryRow,
 };
 use wirelab_clients::harness::run_result::RunResult;
 
-use super::{File, hdr_log};
+use super::{File, datapackage, hdr_log};
 
 /// Names of a folder's files, besides the histograms, in the order in which a run writes them.
 pub(super) const SOURCES: [&str; 7] =
@@ -90,15 +90,8 @@ impl Folder {
     /// Returns the model of results in memory.
     pub fn of(results: &ResultSet) -> Self {
         let histogram = |run: &RunResult| (run.cell.run_id.clone(), run.delivery.latency.histogram().clone());
-        let plan = &results.plan;
         Self {
-            plan: PlanText {
-                name: plan.name.clone(),
-                question: plan.question.clone(),
-                prediction: plan.prediction.clone().filter(|text| !text.trim().is_empty()),
-                size: plan.size,
-                toml: plan.to_toml(),
-            },
+            plan: PlanText::of(&results.plan),
             manifest: manifest_of(results),
             rows: results.rows(),
             histograms: results.runs.iter().map(histogram).collect(),
@@ -135,15 +128,18 @@ impl Folder {
 
 /// Returns the files that cover all runs, in the order of writing.
 pub(super) fn files_of(results: &ResultSet) -> Vec<File> {
-    let Rows { runs, percentiles, theory, checks, series } = results.rows();
+    let (plan, manifest, rows) = (PlanText::of(&results.plan), manifest_of(results), results.rows());
+    let package = datapackage::file(&plan, &manifest, &rows, &[]);
+    let Rows { runs, percentiles, theory, checks, series } = &rows;
     vec![
-        File::new(PLAN, results.plan.to_toml()),
-        File::new(MANIFEST, manifest_of(results).to_json()),
-        file(&percentiles),
-        file(&theory),
-        file(&checks),
-        file(&series),
-        file(&runs),
+        File::new(PLAN, plan.toml),
+        File::new(MANIFEST, manifest.to_json()),
+        package,
+        file(percentiles),
+        file(theory),
+        file(checks),
+        file(series),
+        file(runs),
     ]
 }
 
@@ -158,6 +154,17 @@ fn manifest_of(results: &ResultSet) -> Manifest {
 }
 
 impl PlanText {
+    /// Returns the texts of a plan in memory.
+    fn of(plan: &Plan) -> Self {
+        Self {
+            name: plan.name.clone(),
+            question: plan.question.clone(),
+            prediction: plan.prediction.clone().filter(|text| !text.trim().is_empty()),
+            size: plan.size,
+            toml: plan.to_toml(),
+        }
+    }
+
     /// Reads `plan.toml` among a folder's files.
     pub(super) fn read(files: &[File]) -> Result<Self, FolderError> {
         let toml = text(files, PLAN)?;

@@ -10,9 +10,10 @@ use super::aggregate::Aggregate;
 use super::finding::{Sentence, Topic};
 use super::folder::{Folder, SOURCES};
 use super::plots::{self, Data, Plot, Section};
+use super::run_files::{self, RunFiles, run_files};
 use super::summary::Summary;
 use super::tables::{self, Look, RowMark, Table};
-use super::{File, ReportError};
+use super::{File, ReportError, datapackage};
 
 /// Name of the file.
 pub(super) const FILE: &str = "report.html";
@@ -22,7 +23,10 @@ pub(super) const FILE: &str = "report.html";
 struct Page<'a> {
     folder: &'a Folder,
     /// Files that the page links to.
-    files: [&'static str; SOURCES.len()],
+    files: Vec<&'static str>,
+    run_files: Vec<RunFiles<'a>>,
+    /// Number of runs whose files are not listed.
+    runs_unlisted: usize,
     /// Statements about latency, sweeps and cost; `reservations` holds what they rest on.
     claims: Vec<&'a Sentence>,
     reservations: Vec<&'a Sentence>,
@@ -80,7 +84,9 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
         manifest: tables::manifest(&folder.manifest),
         command: summary.command(),
         folder,
-        files: SOURCES,
+        files: SOURCES.into_iter().chain([datapackage::FILE]).collect(),
+        run_files: run_files(folder),
+        runs_unlisted: folder.rows.runs.len().saturating_sub(run_files::LISTED_MAX),
     };
     let html = page.render().map_err(|error| ReportError::Page(error.to_string()))?;
     Ok(File::new(FILE, html))
@@ -139,11 +145,9 @@ mod tests {
         let links: Vec<&str> =
             page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
         let files = report::render(&example::result_set()).unwrap();
-        let is_source = |file: &&File| report::is_source(&file.path) && !file.path.starts_with("hdr/");
-        let mut sources: Vec<&str> = files.iter().filter(is_source).map(|file| file.path.as_str()).collect();
-        sources.push("hdr/");
-        assert!(sources.iter().all(|source| links.contains(source)), "{links:?}");
-        assert_eq!(links.len(), sources.len(), "{links:?}");
+        let files: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        assert!(files.iter().all(|file| links.contains(file)), "{links:?}");
+        assert_eq!(links.len(), files.len(), "{links:?}");
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub(super) fn render(summary: &Summary) -> String {
     text
 }
 
-fn table(table: &Table) -> String {
+/// Returns a table.
+pub(super) fn table(table: &Table) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut text = line(table.header.iter().map(|cell| safe(cell)).collect());
     let looks = table.rows.first().map(|row| row.cells.iter().map(|cell| cell.look));
@@ -49,7 +50,7 @@ fn table(table: &Table) -> String {
 }
 
 /// Escapes text that would mean something to Markdown: the author of a plan does not write the README.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

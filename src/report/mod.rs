@@ -5,9 +5,11 @@
 //! groups its runs, `finding` says what follows, and `plots` and `tables` show it.
 
 mod aggregate;
+mod benchmark;
 pub mod changes;
 pub mod claims;
 mod comparison;
+mod datapackage;
 mod figures;
 mod finding;
 mod folder;
@@ -15,14 +17,18 @@ mod glance;
 mod hdr_log;
 mod hgrm;
 mod html;
+mod job_summary;
 mod json;
+mod junit;
 mod long_csv;
 mod markdown;
 mod plots;
 mod prediction;
 mod raw;
+mod run_files;
 mod saved_run;
 mod summary;
+mod svg;
 mod sweep;
 #[cfg(test)]
 mod synthetic;
@@ -34,6 +40,7 @@ mod wording;
 use wirelab_clients::harness::results::{Manifest, ResultSet};
 use wirelab_clients::harness::run_result::RunResult;
 
+pub use datapackage::ClaimsTable;
 pub use folder::{Folder, FolderError};
 pub use glance::{GLANCED, Glance, glance};
 pub use hdr_log::{FOLDER as HDR_FOLDER, is_log};
@@ -91,6 +98,16 @@ pub fn hgrm_files(files: &[File]) -> Result<Vec<File>, ReportError> {
     hgrm::files(files)
 }
 
+/// Returns each drawing of the page as a file of its own, in the folder `svg`.
+pub fn svg_files(folder: &Folder) -> Result<Vec<File>, ReportError> {
+    svg::files(folder)
+}
+
+/// Returns `datapackage.json` of a results folder that has these tables of claims too.
+pub fn datapackage(folder: &Folder, claims: &[ClaimsTable]) -> File {
+    datapackage::file(&folder.plan, &folder.manifest, &folder.rows, claims)
+}
+
 /// Formats of a report besides the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextFormat {
@@ -100,6 +117,12 @@ pub enum TextFormat {
     Json,
     /// The finding and its tables, for a README.
     Md,
+    /// What did not hold, then the figures, for the summary of a job.
+    Summary,
+    /// Gates, thresholds and theory as JUnit XML.
+    Junit,
+    /// Figures for tools that draw a benchmark's trend.
+    Benchmark,
 }
 
 /// Returns the report on a results folder as text.
@@ -110,6 +133,9 @@ pub fn report(folder: &Folder, format: TextFormat) -> Result<Vec<u8>, ReportErro
         TextFormat::Csv => Ok(long_csv::render(&summary)),
         TextFormat::Json => json::render(&summary),
         TextFormat::Md => Ok(markdown::render(&summary).into_bytes()),
+        TextFormat::Summary => Ok(job_summary::render(&summary).into_bytes()),
+        TextFormat::Junit => junit::render(folder),
+        TextFormat::Benchmark => benchmark::render(&summary),
     }
 }
 
@@ -197,6 +223,7 @@ mod tests {
         let promised = [
             "plan.toml",
             "manifest.json",
+            "datapackage.json",
             "percentiles.csv",
             "theory.csv",
             "checks.csv",

@@ -12,9 +12,14 @@ use super::{File, ReportError};
 /// Name of the folder of saved runs, below the results folder.
 pub const FOLDER: &str = "runs";
 
+/// Returns the path of a saved run, below the results folder.
+pub(super) fn path(run_id: &str) -> String {
+    format!("{FOLDER}/{run_id}.json")
+}
+
 /// Returns the saved form of a run.
 pub(super) fn file(run: &RunResult) -> Result<File, ReportError> {
-    let path = format!("{FOLDER}/{}.json", run.cell.run_id);
+    let path = path(&run.cell.run_id);
     match serde_json::to_vec(run) {
         Ok(mut bytes) => {
             bytes.push(b'\n');
@@ -26,7 +31,7 @@ pub(super) fn file(run: &RunResult) -> Result<File, ReportError> {
 
 /// Returns the run of a cell from the saved files; `None` if it was not saved.
 pub fn restore(cell: &Cell, saved: &[File]) -> Option<Result<RunResult, ReportError>> {
-    let path = format!("{FOLDER}/{}.json", cell.run_id);
+    let path = path(&cell.run_id);
     let file = saved.iter().find(|file| file.path == path)?;
     let run = serde_json::from_slice(&file.bytes).map_err(|error| ReportError::Saved { path, error });
     Some(run.map(|run: RunResult| RunResult { cell: cell.clone(), ..run }))

@@ -10,7 +10,7 @@ use wirelab_clients::wire::Transport;
 
 use super::ruling::{Reach, Test};
 use super::runs::{LEVELS, Of};
-use super::{CLAIMS, Claim, Claims, Observations, PLAN, Ruling, answer};
+use super::{CLAIMS, Claim, Claims, File, Observations, PLAN, Ruling, answer};
 use crate::report::synthetic;
 
 /// Outcome of the made-up runs.
@@ -434,6 +434,7 @@ fn claims(runs: &Observations) -> Claims {
         size: Size::Full,
         invalid: vec!["quiet-sse-2".to_owned()],
         ending: Ending::Good,
+        package: File::new("datapackage.json", ""),
         answers: CLAIMS.iter().map(|claim| answer(claim, runs)).collect(),
     }
 }
@@ -475,7 +476,7 @@ fn programs_get_a_row_per_claim_under_the_columns_of_the_dictionary() {
     let claims = claims(&runs(World::AsTold, RUNS_MIN));
     let files = claims.files();
     let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(names, ["claims.csv", "claims.md"]);
+    assert_eq!(names, ["claims.csv", "claims.md", "datapackage.json"]);
     let mut reader = csv::Reader::from_reader(files[0].bytes.as_slice());
     let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
     assert_eq!(header, CLAIMS_COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>());
