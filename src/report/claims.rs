@@ -75,7 +75,7 @@ impl Claims {
         // `claims.csv` is written together with the package.
         let is_there = |path: &str| path == FILE || files.iter().any(|file| file.path == path);
         let tables = ClaimsTable::of(is_there);
-        let package = datapackage::file(&folder.plan, &folder.manifest, &folder.rows, &tables);
+        let package = datapackage::file(&folder.plan.question, &folder.manifest, &folder.rows, &tables);
         let invalid = folder.rows.runs.iter().filter(|run| !run.is_believed());
         let invalid = invalid.map(|run| run.run_id.clone()).collect();
         let observed = Observations { runs: folder.rows.runs, seed: *seed, two_way: two_way::read(files)? };

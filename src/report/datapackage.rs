@@ -10,7 +10,6 @@ use wirelab_clients::harness::rows::{
     TWO_WAY_COLUMNS, TheoryRow,
 };
 
-use super::folder::PlanText;
 use super::{File, raw};
 
 /// Name of the file.
@@ -41,7 +40,7 @@ impl ClaimsTable {
         }
     }
 
-    fn resource(self) -> Resource {
+    fn described(self) -> Resource {
         match self {
             Self::TwoWay => csv(
                 self.file(),
@@ -125,8 +124,8 @@ const DESCRIPTION: &str = "Measured delivery of log lines over several transport
                            (plan.toml), machine and build (manifest.json), every sample as HdrHistogram logs (hdr/) and \
                            the runs as wirelab continues them (runs/). `wirelab dictionary` explains every file.";
 
-/// Returns the package of a folder with these rows.
-pub(super) fn file(plan: &PlanText, manifest: &Manifest, rows: &Rows, claims: &[ClaimsTable]) -> File {
+/// Returns the package of a folder with these rows, whose plan asks `question`.
+pub(super) fn file(question: &str, manifest: &Manifest, rows: &Rows, claims: &[ClaimsTable]) -> File {
     let mut resources = vec![
         table::<RunRow>("One row per run.", &[RUN]),
         table::<PercentileRow>("One row per run, distribution and quantile.", &[RUN, "metric", "quantile"]),
@@ -134,13 +133,13 @@ pub(super) fn file(plan: &PlanText, manifest: &Manifest, rows: &Rows, claims: &[
         table::<CheckRow>("One row per run and gate, and per threshold of the plan.", &[]),
         table::<SeriesRow>("One row per run, series and instant.", &[]),
     ];
-    resources.extend(claims.iter().map(|table| table.resource()));
+    resources.extend(claims.iter().map(|table| table.described()));
     let with_receipts = rows.runs.iter().filter(|run| run.raw_receipts_count.is_some());
     resources.extend(with_receipts.map(receipts));
     let package = Package {
         profile: "data-package",
-        name: name_of(&plan.name),
-        title: plan.question.clone(),
+        name: name_of(&manifest.plan),
+        title: question.to_owned(),
         description: DESCRIPTION,
         created: manifest.started_utc.clone(),
         schema_version: manifest.schema_version,
@@ -231,7 +230,8 @@ mod tests {
     use crate::report::synthetic::{self, MadeUp};
 
     fn package(folder: &crate::report::Folder) -> Value {
-        serde_json::from_slice(&file(&folder.plan, &folder.manifest, &folder.rows, &[]).bytes).unwrap()
+        serde_json::from_slice(&file(&folder.plan.question, &folder.manifest, &folder.rows, &[]).bytes)
+            .unwrap()
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Folder {
 /// Returns the files that cover all runs, in the order of writing.
 pub(super) fn files_of(results: &ResultSet) -> Vec<File> {
     let (plan, manifest, rows) = (PlanText::of(&results.plan), manifest_of(results), results.rows());
-    let package = datapackage::file(&plan, &manifest, &rows, &[]);
+    let package = datapackage::file(&plan.question, &manifest, &rows, &[]);
     let Rows { runs, percentiles, theory, checks, series } = &rows;
     vec![
         File::new(PLAN, plan.toml),

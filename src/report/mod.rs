@@ -105,7 +105,7 @@ pub fn svg_files(folder: &Folder) -> Result<Vec<File>, ReportError> {
 
 /// Returns `datapackage.json` of a results folder that has these tables of claims too.
 pub fn datapackage(folder: &Folder, claims: &[ClaimsTable]) -> File {
-    datapackage::file(&folder.plan, &folder.manifest, &folder.rows, claims)
+    datapackage::file(&folder.plan.question, &folder.manifest, &folder.rows, claims)
 }
 
 /// Formats of a report besides the page.

@@ -53,6 +53,7 @@ mod shell;
 mod store_crash;
 mod strategies;
 mod tail;
+mod takeaways;
 mod targets;
 mod theory;
 mod tidy;

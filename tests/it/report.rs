@@ -98,6 +98,9 @@ fn the_other_formats_go_to_the_standard_output_and_touch_no_file() {
         ("csv", "plan,transport,arm,is_aa,figure,unit,median,low,high,interval,runs_count\n"),
         ("json", "\"question\": "),
         ("md", "**Finding**"),
+        ("summary", "<details><summary>Figures</summary>"),
+        ("junit", "<testsuites name=\"wirelab quick\""),
+        ("benchmark", "\"name\": "),
     ] {
         let output = wirelab().arg("report").arg(sample.path()).args(["--format", format]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{format}: {}", text(&output.stderr));

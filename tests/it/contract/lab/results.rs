@@ -15,6 +15,13 @@ use crate::server::{Server, Setup};
 const RUN: &str = "2026-11-22T174950Z-80f5d4d";
 const LATER: &str = "2026-11-23T080000Z-80f5d4d";
 
+/// Files that the sample lacks, since only a flag or another command makes them. What they hold does not matter here.
+const MADE_ON_DEMAND: [(&str, &[u8]); 3] = [
+    ("raw/sse-1.ndjson.gz", b"\x1f\x8b packed"),
+    ("svg/latency.svg", b"<svg/>"),
+    ("claims.md", b"# Claims\n"),
+];
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -84,6 +91,7 @@ fn runs_are_listed_newest_first_with_what_they_found() {
             files,
             [
                 "checks.csv",
+                "datapackage.json",
                 "manifest.json",
                 "percentiles.csv",
                 "plan.toml",
@@ -145,7 +153,14 @@ fn a_broken_folder_is_listed_with_its_problem_beside_the_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn files_are_served_whole_as_what_they_are() {
-    let (_around, server) = showing(&["sample", &format!("quick/{RUN}")]);
+    let (around, server) = showing(&["sample", &format!("quick/{RUN}")]);
+    for folder in ["sample".to_owned(), format!("quick/{RUN}")] {
+        let folder = around.path().join("results").join(folder);
+        for (path, bytes) in MADE_ON_DEMAND {
+            fs::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
+            fs::write(folder.join(path), bytes).unwrap();
+        }
+    }
     let mut http2 = Http2::open(&server.authority).await;
     for (file, kind) in [
         ("report.html", "text/html; charset=utf-8"),
@@ -154,18 +169,24 @@ async fn files_are_served_whole_as_what_they_are() {
         ("plan.toml", "text/plain; charset=utf-8"),
         ("hdr/sse-1.hiccup.hlog", "text/plain; charset=utf-8"),
         ("runs/sse-1.json", "application/json"),
+        ("datapackage.json", "application/json"),
+        ("raw/sse-1.ndjson.gz", "application/gzip"),
+        ("svg/latency.svg", "image/svg+xml"),
+        ("claims.md", "text/plain; charset=utf-8"),
     ] {
         for folder in ["sample".to_owned(), format!("quick/{RUN}")] {
             let path = format!("/api/lab/results/{folder}/{file}");
-            let bytes = fs::read(sample().join(file)).unwrap();
+            let bytes = fs::read(around.path().join("results").join(&folder).join(file)).unwrap();
             for answer in [server.get(&path), http2.get(&path).await] {
                 assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{path}");
                 assert_eq!(answer.header("content-length"), Some(bytes.len().to_string().as_str()));
                 assert!(answer.body == bytes, "{path} differs");
                 assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
                 let disposition = answer.header("content-disposition");
-                let download =
-                    kind.starts_with("text/csv").then(|| format!("attachment; filename=\"{file}\""));
+                let is_download = kind.starts_with("text/csv") || kind == "application/gzip";
+                let name = file.rsplit('/').next().unwrap();
+                let download = is_download.then(|| format!("attachment; filename=\"{name}\""));
+                assert_eq!(answer.header("content-encoding"), None, "{path}");
                 assert_eq!(disposition, download.as_deref(), "{path}");
             }
             let head = server.ask("HEAD", &path, &[], b"");
@@ -215,7 +236,11 @@ fn nothing_outside_the_folder_is_served_however_it_is_asked_for() {
     symlink(outside.join("elsewhere"), results.join("sample/hdr2")).unwrap();
     symlink(outside.join("elsewhere"), results.join("linked")).unwrap();
     symlink("../../secret.json", results.join("sample/up.json")).unwrap();
+    fs::create_dir(results.join("sample/raw")).unwrap();
+    fs::write(outside.join("secret.ndjson.gz"), SECRET).unwrap();
+    symlink(outside.join("secret.ndjson.gz"), results.join("sample/raw/link.ndjson.gz")).unwrap();
     // What is there and is no file of a run.
+    fs::write(results.join("sample/raw/notes.gz"), SECRET).unwrap();
     fs::write(results.join("sample/.hidden.json"), SECRET).unwrap();
     fs::write(results.join("sample/notes.exe"), SECRET).unwrap();
     fs::write(results.join("sample/none"), SECRET).unwrap();
@@ -251,6 +276,10 @@ fn nothing_outside_the_folder_is_served_however_it_is_asked_for() {
         "linked/secret.json",
         "sample/.hidden.json",
         "sample/notes.exe",
+        "sample/raw/notes.gz",
+        "sample/raw/",
+        "sample/raw/%2e%2e%2f%2e%2e%2f%2e%2e%2fsecret.ndjson.gz",
+        "sample/raw/link.ndjson.gz",
         "sample/none",
         "sample/pipe.json",
         "sample/folder.json",
@@ -268,5 +297,5 @@ fn nothing_outside_the_folder_is_served_however_it_is_asked_for() {
     }
     assert_eq!(folders(&server), [run, "sample".to_owned()], "links are not listed");
     let sample = list(&server).into_iter().find(|row| row["folder"] == "sample").unwrap();
-    assert_eq!(sample["files"].as_array().unwrap().len(), 8, "{sample}");
+    assert_eq!(sample["files"].as_array().unwrap().len(), 9, "{sample}");
 }

@@ -1,0 +1,138 @@
+//! What researchers and jobs take away from a results folder: receipts, tables, drawings and judgements, each read by
+//! other people's programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::server::wirelab;
+
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Runs a script of the repository with the Python that `scripts/test` sets up.
+fn python(script: &str, arguments: &[&Path]) -> Output {
+    let python = Path::new(PROJECT).join("target/venv/bin/python");
+    let ready = Command::new(&python).args(["-c", "import frictionless, hdrh, matplotlib, pandas"]).status();
+    let ready = ready.is_ok_and(|status| status.success());
+    assert!(ready, "{} with scripts/requirements.txt is missing: scripts/test makes it", python.display());
+    Command::new(python)
+        .arg(Path::new(PROJECT).join("scripts").join(script))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// Runs a script that must succeed; returns what it printed.
+fn succeeds(script: &str, arguments: &[&Path]) -> String {
+    let output = python(script, arguments);
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn program() -> PathBuf {
+    PathBuf::from(wirelab().get_program())
+}
+
+fn run(results: &Path, flags: &[&str]) -> Output {
+    wirelab().current_dir(PROJECT).arg("run").args(flags).arg("--results").arg(results).output().unwrap()
+}
+
+/// A run of two seconds that keeps every receipt; its results folder.
+fn measured(results: &Path) -> PathBuf {
+    let flags =
+        ["--raw", "--transport", "sse,short-poll", "--rate", "60", "--duration", "2s", "--subscribers", "3"];
+    let output = run(results, &flags);
+    assert!(matches!(output.status.code(), Some(0 | 4 | 5)), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut folders = fs::read_dir(results.join("ad-hoc")).unwrap();
+    folders.next().unwrap().unwrap().path()
+}
+
+/// A copy of a results folder, to be changed.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn what_a_run_leaves_is_read_by_other_peoples_programs_and_damage_is_noticed() {
+    let results = TempDir::new().unwrap();
+    let folder = measured(results.path());
+    for of in [&folder, &Path::new(PROJECT).join("results/sample")] {
+        let said = succeeds("check_takeaways.py", &[&program(), of]);
+        let receipts = if of == &folder { "7 tables are valid" } else { " 0 receipts agree" };
+        assert!(said.contains(receipts), "{said}");
+    }
+
+    // A type that the package does not promise, and receipts of another run.
+    let damaged = results.path().join("damaged");
+    copy(&folder, &damaged);
+    let series = fs::read_to_string(damaged.join("timeseries.csv")).unwrap();
+    let (first, rest) = series.split_once('\n').unwrap();
+    let cells = first.split(',').map(|_| "soon").collect::<Vec<_>>().join(",");
+    fs::write(damaged.join("timeseries.csv"), format!("{first}\n{cells}\n{rest}")).unwrap();
+    let output = python("check_takeaways.py", &[&program(), &damaged]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("timeseries: "), "{error}");
+
+    let swapped = results.path().join("swapped");
+    copy(&folder, &swapped);
+    fs::copy(folder.join("raw/sse-1.ndjson.gz"), swapped.join("raw/short-poll-1.ndjson.gz")).unwrap();
+    let output = python("check_takeaways.py", &[&program(), &swapped]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("short-poll-1 delivery_latency_us_p50"), "{error}");
+}
+
+#[test]
+fn the_notebook_draws_a_folder_again() {
+    let notebook = Path::new(PROJECT).join("docs/notebook.ipynb");
+    let results = TempDir::new().unwrap();
+    let folder = measured(results.path());
+    let said = succeeds("run_notebook.py", &[&notebook, &Path::new(PROJECT).join("results/sample")]);
+    assert!(said.contains("this folder has no receipts") && said.contains(" 3 figures"), "{said}");
+    let said = succeeds("run_notebook.py", &[&notebook, &folder]);
+    let invalid = fs::read_to_string(folder.join("runs.csv")).unwrap().matches(",invalid,").count();
+    assert_eq!(said.matches(" receipts, median ").count(), 2 - invalid, "{said}");
+    // A notebook with outputs would show figures of another folder than the one that it names.
+    let text = fs::read_to_string(&notebook).unwrap();
+    let cells: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for cell in cells["cells"].as_array().unwrap() {
+        assert!(cell["outputs"].as_array().is_none_or(Vec::is_empty), "{cell}");
+    }
+    let output = python("run_notebook.py", &[&notebook, results.path()]);
+    assert!(!output.status.success(), "it ran on a folder without results");
+}
+
+#[test]
+fn a_run_that_expects_more_receipts_than_it_may_keep_is_refused() {
+    let results = TempDir::new().unwrap();
+    let flags =
+        ["--raw", "--transport", "sse", "--subscribers", "2000", "--rate", "1000", "--duration", "10s"];
+    let output = run(results.path(), &flags);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("--raw keeps at most 4194304 of a run"), "{error}");
+    assert!(!results.path().join("ad-hoc").exists(), "it left a folder");
+}
+
+#[test]
+fn the_citation_names_this_version() {
+    let citation = fs::read_to_string(Path::new(PROJECT).join("CITATION.cff")).unwrap();
+    let value = |key: &str| {
+        let line = citation.lines().find_map(|line| line.strip_prefix(&format!("{key}: ")));
+        line.unwrap_or_else(|| panic!("{key} is missing")).to_owned()
+    };
+    assert_eq!(value("cff-version"), "1.2.0");
+    assert_eq!(value("version"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(value("license"), "MIT");
+    for key in ["message", "title", "type"] {
+        assert!(!value(key).is_empty(), "{key}");
+    }
+}
