@@ -148,7 +148,7 @@ pub struct Lab {
 impl Default for Lab {
     fn default() -> Self {
         // Without the path of this program the lab can start no process; its calls then answer with the error.
-        let program = std::env::current_exe().unwrap_or_default();
+        let program = wirelab_clients::os::own_program().unwrap_or_default();
         Self { results: "results".into(), data: "data".into(), program }
     }
 }

@@ -7,6 +7,7 @@ use wirelab::commands;
 use wirelab::commands::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    wirelab_clients::os::name_process(c"wirelab");
     let cli = Cli::parse();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
     let ended = runtime.block_on(async {

@@ -4,7 +4,9 @@
 //! crate wraps completely, is the only `unsafe` of the project. What only Linux gives is `None` elsewhere and becomes
 //! an empty cell.
 
+use std::io;
 use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -66,6 +68,62 @@ pub fn monotonic_clock(pid: u32) -> Option<String> {
 pub fn own_cpu() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).ok().map(Duration::from)
 }
+
+/// Returns the path by which the program that runs can be started again, even after its file was replaced or deleted.
+/// Only Linux has such a path. Elsewhere the path of the file is returned, and a new file there is another program.
+pub fn own_program() -> io::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if cfg!(target_os = "linux") && running.exists() {
+        return Ok(running.to_owned());
+    }
+    std::env::current_exe()
+}
+
+/// Names the process `name` in lists of processes. Linux only: there a process that was started by [`own_program`]
+/// would be called `exe`.
+pub fn name_process(name: &std::ffi::CStr) {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_name(name);
+    #[cfg(not(target_os = "linux"))]
+    let _ = name;
+}
+
+/// Names the file system that holds `path`: `xfs`, `tmpfs`, … A Linux file system without a name here is told by its
+/// number. `None` if the system does not say.
+pub fn file_system(path: &Path) -> Option<String> {
+    let found = nix::sys::statfs::statfs(path).ok()?;
+    #[cfg(target_os = "linux")]
+    {
+        // The type's width differs between machines, the number does not.
+        let magic = found.filesystem_type().0 as u32;
+        let known = FILE_SYSTEMS.iter().find(|(number, _)| *number == magic);
+        Some(known.map_or_else(|| format!("0x{magic:x}"), |(_, name)| (*name).to_owned()))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        Some(found.filesystem_type_name().to_owned())
+    }
+}
+
+/// File systems by the number that statfs(2) gives. ext2, ext3 and ext4 share one.
+#[cfg(target_os = "linux")]
+const FILE_SYSTEMS: [(u32, &str); 15] = [
+    (0xef53, "ext2/ext3/ext4"),
+    (0x0102_1994, "tmpfs"),
+    (0x8584_58f6, "ramfs"),
+    (0x794c_7630, "overlay"),
+    (0x5846_5342, "xfs"),
+    (0x9123_683e, "btrfs"),
+    (0x2fc1_2fc1, "zfs"),
+    (0xca45_1a4e, "bcachefs"),
+    (0xf2f5_2010, "f2fs"),
+    (0x6969, "nfs"),
+    (0x6573_5546, "fuse"),
+    (0x0102_1997, "9p"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x4d44, "vfat"),
+];
 
 /// Most readings of a connection until nothing arrives meanwhile: a reading takes a microsecond.
 #[cfg(target_os = "linux")]
@@ -222,6 +280,14 @@ mod tests {
             }
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_file_system_is_told_by_its_name() {
+        assert_eq!(file_system(Path::new("/dev/shm")).as_deref(), Some("tmpfs"));
+        // The number of procfs has no name here.
+        assert_eq!(file_system(Path::new("/proc")).as_deref(), Some("0x9fa0"));
+        assert_eq!(file_system(Path::new("/nowhere")), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use wirelab_clients::harness::two_way;
+use wirelab_clients::os;
 
 use super::{Exit, Failure, remark, results_folder, run, say};
 use crate::commands::cli;
@@ -21,7 +22,7 @@ pub async fn run(arguments: cli::ClaimsArguments) -> Result<Exit, Failure> {
         return Ok(claims.ending().into());
     }
     let plan = plan_files::find(PLAN, arguments.size.into(), &arguments.data).map_err(Failure::usage)?;
-    let program = std::env::current_exe().map_err(Failure::environment)?;
+    let program = os::own_program().map_err(Failure::environment)?;
     let both_ways = two_way::find_out(program).await.map_err(Failure::environment)?;
     let (folder, exit) = run::measure_plan(plan, &arguments.data, &arguments.results).await?;
     write(&folder, &[claims::two_way_file(&both_ways)])?;

@@ -4,6 +4,7 @@
 //! can continue it.
 
 mod asked;
+mod build;
 mod experiment;
 mod progress;
 
@@ -108,7 +109,7 @@ async fn make_runs(
     progress: ProgressFormat,
     stop: &mut StopRequest,
 ) -> Result<Exit, Failure> {
-    let program = std::env::current_exe().map_err(Failure::environment)?;
+    let program = os::own_program().map_err(Failure::environment)?;
     let name = experiment.results.plan.name.clone();
     let all = experiment.results.manifest.order.len();
     let folder = experiment.folder.clone();

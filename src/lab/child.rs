@@ -29,7 +29,8 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Starts `program` with `arguments`. Must be called inside a tokio runtime.
 pub(super) fn start(program: &Path, arguments: &[OsString]) -> Result<Child, Refusal> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // The path may be that of this program in /proc; lists of processes show this name instead.
+    command.arg0("wirelab").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     command.spawn().map_err(|error| {
         let detail =
             format!("cannot start {}: {error}; check that the file is still there", program.display());

@@ -128,14 +128,22 @@ fn the_written_plan_can_be_run_again() {
 fn the_manifest_does_not_name_the_machine() {
     let results = TempDir::new().unwrap();
     let (_, folder) = short_run(results.path(), &["--transport", "sse"]);
-    let manifest = fs::read_to_string(folder.join("manifest.json")).unwrap();
+    let text = fs::read_to_string(folder.join("manifest.json")).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // The command line is kept as it was typed, whatever it names.
+    let argv = manifest["argv"].take();
+    assert!(argv.as_array().unwrap().iter().any(|word| *word == *results.path().to_string_lossy()), "{argv}");
+    let manifest = manifest.to_string();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     assert!(!manifest.contains(&format!("\"{}\"", host.trim())), "{manifest}");
     assert!(
         !manifest.contains(PROJECT) && !manifest.contains(&*results.path().to_string_lossy()),
         "{manifest}"
     );
-    assert!(manifest.contains("\"rustc\": \"rustc "), "{manifest}");
+    for member in ["cpu_steal_s", "average_before", "average_after", "net.ipv4.tcp_rmem", "virtualisation"] {
+        assert!(manifest.contains(&format!("\"{member}\":")), "{member} is not in {manifest}");
+    }
+    assert!(manifest.contains("\"rustc\":\"rustc "), "{manifest}");
 }
 
 #[test]
@@ -194,7 +202,13 @@ fn a_run_killed_with_kill_9_is_gone_on_with_and_keeps_what_it_had() {
     assert_eq!(fs::read_to_string(folder.join("runs.csv")).unwrap(), all);
 
     for (file, from, to, said) in [
-        ("manifest.json", "\"cores_count\": ", "\"cores_count\": 9", "the machine was"),
+        ("manifest.json", "\"cores_count\": ", "\"cores_count\": 9", "the machine's cores_count was 9"),
+        (
+            "manifest.json",
+            "\"executable_sha256\": \"",
+            "\"executable_sha256\": \"0",
+            "the SHA-256 of the executable was",
+        ),
         (
             "manifest.json",
             "\"wirelab_version\": \"",

@@ -114,7 +114,15 @@ const HOUSES: &[House] = &[
                 "what goes wrong; what arrived; when lines are due",
             ),
             floor(
-                &["due_table", "kernel_memory", "process_sampler", "series", "staleness", "statistics"],
+                &[
+                    "due_table",
+                    "kernel_memory",
+                    "machine",
+                    "process_sampler",
+                    "series",
+                    "staleness",
+                    "statistics",
+                ],
                 "values and formulas",
             ),
         ],

@@ -20,6 +20,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
 mod broken;
+mod build_stamp;
 mod canned;
 mod claims;
 mod cli;

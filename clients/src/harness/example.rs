@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use super::cell::{Cell, Given, LineProcess};
 use super::due_table::DueTable;
 use super::kernel_memory::KernelMemory;
+use super::machine::Machine;
 use super::plan::{AdHoc, Plan};
 use super::process_sampler::ProcessSample;
 use super::recorder::{Delivery, Recorder};
-use super::results::{Machine, Manifest, ResultSet};
+use super::results::{Manifest, ResultSet};
 use super::rows::SCHEMA_VERSION;
 use super::run_result::{Residual, TheoryVerdict};
 use super::run_result::{RunResult, Verdict};
@@ -52,10 +53,13 @@ pub fn result_set() -> ResultSet {
         seed: plan.seed,
         argv: vec!["wirelab".to_owned(), "run".to_owned()],
         commit: Some("0123abc".to_owned()),
+        executable_sha256: None,
         rustc: None,
         wirelab_version: "0.1.0".to_owned(),
         started_utc: "2026-01-02T03:04:05Z".to_owned(),
         machine: Machine { os: "linux".to_owned(), ..Machine::default() },
+        store_file_system: None,
+        load: None,
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
         calibrations: Vec::new(),
         calibration_problem: None,

@@ -14,7 +14,7 @@
 //! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`distributions`],
 //! [`rows`], [`ending`]. At the rim: [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`],
 //! [`kernel_memory`], [`server_process`]. [`run_result`] holds the results of a run, and [`results`] those of a plan;
-//! only the description of the machine reads files. [`two_way`] answers one question of `wirelab claims` with a server
+//! only [`machine`], which describes the machine, reads files. [`two_way`] answers one question of `wirelab claims` with a server
 //! of its own. [`crowd`] follows a log that another program feeds. [`example`] is a made-up result for tests.
 
 pub mod calibration;
@@ -30,6 +30,7 @@ mod followers;
 pub mod gates;
 pub mod hiccup;
 pub mod kernel_memory;
+pub mod machine;
 pub mod network;
 pub mod plan;
 pub mod plan_files;

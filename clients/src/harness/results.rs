@@ -1,13 +1,15 @@
 //! Result sets: what one invocation measured, by which plan, and on what machine.
 //!
-//! The reports turn them into files. The manifest describes the machine without naming it: no host, no user, no path.
+//! The reports turn them into files. The manifest describes the machine without naming it: no host, no user. Only the
+//! command line, which is kept as it was typed, may name a path or a URL.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::cell::{Cell, Server, StoreKind};
+use super::machine::{Load, Machine};
 use super::plan::Plan;
 use super::rows::{CheckRow, Row, Rows, RunRow, SCHEMA_VERSION, SeriesRow, TheoryRow, percentile_rows};
 use super::run_result::RunResult;
@@ -58,10 +60,14 @@ pub struct Manifest {
     pub plan: String,
     /// Seed of the plan.
     pub seed: u64,
-    /// Command line, with paths reduced to file names.
+    /// Command line, as it was typed. What is not UTF-8 in it is replaced.
     pub argv: Vec<String>,
-    /// Commit of the source; `None` outside a repository.
+    /// Commit that the program was built from, with `-dirty` if its sources differed from it; `None` if it was built
+    /// outside a repository.
     pub commit: Option<String>,
+    /// SHA-256 of the program that measured and served, in hexadecimal.
+    #[serde(default)]
+    pub executable_sha256: Option<String>,
     /// Version of the compiler, if the build recorded it.
     pub rustc: Option<String>,
     /// Version of wirelab.
@@ -70,6 +76,12 @@ pub struct Manifest {
     pub started_utc: String,
     /// Machine of the runs.
     pub machine: Machine,
+    /// File system under the disk store of wirelab's own servers; `None` without such a store.
+    #[serde(default)]
+    pub store_file_system: Option<String>,
+    /// How busy the machine was; `None` before the first run has ended.
+    #[serde(default)]
+    pub load: Option<Load>,
     /// `run_id`s in the order in which they were to be run.
     pub order: Vec<String>,
     /// Calibrated constants of the theory, per server. Empty before they are measured, and where they could not be.
@@ -78,7 +90,7 @@ pub struct Manifest {
     /// Reason why the constants could not be measured. No run is then compared with the theory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration_problem: Option<String>,
-    /// Columns of `runs.csv` that are empty in every row.
+    /// Columns of `runs.csv` that are empty in every row, and members of the manifest that the system did not tell.
     pub not_measured: Vec<String>,
     /// Where several servers are measured: per arm, the columns that are empty in all of its rows but not in those of
     /// other arms.
@@ -86,66 +98,42 @@ pub struct Manifest {
     pub not_measured_of: BTreeMap<String, Vec<String>>,
 }
 
-/// A machine, without its name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
-    /// Operating system: `linux`, `macos`, …
-    pub os: String,
-    /// Release of the kernel.
-    pub kernel: Option<String>,
-    /// Model name of the first processor.
-    pub cpu_model: Option<String>,
-    /// Number of processors that this process may use.
-    pub cores_count: Option<u64>,
-    /// Soft limit of open descriptors.
-    pub open_files_max: Option<u64>,
-    /// Physical memory.
-    pub memory_bytes: Option<u64>,
-}
-
-impl Machine {
-    /// Describes the machine that this process runs on.
-    pub fn describe() -> Self {
-        // `/proc/version` is not read: it names the builder of the kernel, and where.
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
-        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        Self {
-            os: std::env::consts::OS.to_owned(),
-            kernel: kernel.map(|text| text.trim().to_owned()),
-            cpu_model: value_of(&cpus, "model name").map(str::to_owned),
-            cores_count: cores_count(),
-            open_files_max: os::max_open_files(),
-            memory_bytes: value_of(&memory, "MemTotal").and_then(kilobytes),
-        }
-    }
-}
-
-/// Counts the processors that this process may use.
-pub(super) fn cores_count() -> Option<u64> {
-    std::thread::available_parallelism().ok().map(|cores| cores.get() as u64)
+/// The program that measures, and from which sources it was built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Build {
+    /// Commit of the sources, with `-dirty` if they differed from it; `None` outside a repository.
+    pub commit: Option<String>,
+    /// Version of the compiler.
+    pub rustc: Option<String>,
+    /// SHA-256 of the executable in hexadecimal; `None` if it cannot be read.
+    pub executable_sha256: Option<String>,
 }
 
 impl Manifest {
-    /// Makes the manifest of a plan that started at `started` on this machine with the command line `argv`. Reads the
-    /// machine.
+    /// Makes the manifest of the runs `cells` of a plan that started at `started` on this machine with the command line
+    /// `argv`. Reads the machine.
     pub fn describe_machine(
         plan: &Plan,
-        argv: &[String],
+        cells: &[Cell],
+        argv: Vec<String>,
         started: SystemTime,
-        commit: Option<String>,
+        build: Build,
     ) -> Self {
+        let Build { commit, rustc, executable_sha256 } = build;
         Self {
             schema_version: SCHEMA_VERSION,
             plan: plan.name.clone(),
             seed: plan.seed,
-            argv: argv.iter().map(|argument| without_path(argument)).collect(),
+            argv,
             commit,
-            rustc: None,
+            executable_sha256,
+            rustc,
             wirelab_version: env!("CARGO_PKG_VERSION").to_owned(),
             started_utc: humantime::format_rfc3339_seconds(started).to_string(),
             machine: Machine::describe(),
-            order: plan.cells().into_iter().map(|cell| cell.run_id).collect(),
+            store_file_system: store_file_system(cells),
+            load: None,
+            order: cells.iter().map(|cell| cell.run_id.clone()).collect(),
             calibrations: Vec::new(),
             calibration_problem: None,
             not_measured: Vec::new(),
@@ -153,7 +141,7 @@ impl Manifest {
         }
     }
 
-    /// Notes the columns that no run filled, and those that no run of an arm filled.
+    /// Notes the columns that no run filled, those that no run of an arm filled, and what the system did not tell.
     pub fn note_what_was_not_measured(&mut self, runs: &[RunResult]) {
         let rows: Vec<RunRow> = runs.iter().map(RunRow::of).collect();
         self.not_measured = empty_columns(rows.iter());
@@ -164,6 +152,17 @@ impl Manifest {
             (!empty.is_empty()).then(|| (arm.clone(), empty))
         };
         self.not_measured_of = arms.into_iter().filter_map(empty_of).collect();
+        self.not_measured.extend(self.absent());
+        if self.store_file_system.is_none() && runs.iter().any(|run| is_on_disk(&run.cell)) {
+            self.not_measured.push("store_file_system".to_owned());
+        }
+    }
+
+    /// Names the members that the system did not tell.
+    fn absent(&self) -> Vec<String> {
+        let executable = self.executable_sha256.is_none().then(|| "executable_sha256".to_owned());
+        let load = self.load.iter().flat_map(Load::absent);
+        executable.into_iter().chain(self.machine.absent()).chain(load).collect()
     }
 
     /// Returns the text of the file.
@@ -172,6 +171,21 @@ impl Manifest {
         json.push('\n');
         json
     }
+}
+
+/// Names the file system under the disk stores of these runs. Servers keep their logs in a folder for temporary files.
+/// `None` if no run of wirelab's own server has a disk store, or the system does not tell.
+pub fn store_file_system(cells: &[Cell]) -> Option<String> {
+    if cells.iter().any(is_on_disk) { os::file_system(&std::env::temp_dir()) } else { None }
+}
+
+fn is_on_disk(cell: &Cell) -> bool {
+    cell.server == Server::Wirelab && cell.serve.store == StoreKind::Disk
+}
+
+/// Tells whether a file system keeps its files in memory alone, where a flush to the disk costs nothing.
+pub fn is_in_memory(file_system: &str) -> bool {
+    ["tmpfs", "ramfs"].contains(&file_system)
 }
 
 /// Returns the names of the columns that are empty in all `rows`.
@@ -207,75 +221,29 @@ pub fn utc(us: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_micros(us)).to_string()
 }
 
-/// Reduces an argument's path to the file's name, and its URL to `URL`: both may name machines and people.
-fn without_path(argument: &str) -> String {
-    if let Some((flag, value)) = argument.split_once('=')
-        && flag.starts_with('-')
-    {
-        return format!("{flag}={}", without_path(value));
-    }
-    if argument.contains("://") {
-        return "URL".to_owned();
-    }
-    let name = argument.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("");
-    name.to_owned()
-}
-
-/// Returns the value of the first `name : value` line.
-fn value_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key.trim() == name).then(|| value.trim())
-    })
-}
-
-fn kilobytes(text: &str) -> Option<u64> {
-    Some(text.strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::harness::plan::AdHoc;
 
     #[test]
-    fn a_command_line_is_told_without_paths_and_hosts() {
-        for (argument, told) in [
-            ("/home/ada/wirelab/target/release/wirelab", "wirelab"),
-            ("run", "run"),
-            ("data/plans/quick.toml", "quick.toml"),
-            ("--data=/home/ada/data/", "--data=data"),
-            ("--target=http://lab7.example:8080/x", "--target=URL"),
-            ("https://ada@lab7.example", "URL"),
-            ("--poll-interval=200ms", "--poll-interval=200ms"),
-            ("C:\\Users\\ada\\wirelab.exe", "wirelab.exe"),
-            ("", ""),
-        ] {
-            assert_eq!(without_path(argument), told);
-        }
-    }
-
-    #[test]
     fn a_manifest_describes_the_machine_and_never_names_it() {
         let plan = Plan::ad_hoc(AdHoc::default()).unwrap();
-        let argv = ["/home/ada/wirelab".to_owned(), "--target=http://lab7:1".to_owned()];
-        let json = Manifest::describe_machine(&plan, &argv, SystemTime::UNIX_EPOCH, None).to_json();
+        let argv = ["./wirelab", "run", "--data", "/srv/a b"].map(str::to_owned);
+        let told = |argv: Vec<String>| {
+            let cells = plan.cells();
+            Manifest::describe_machine(&plan, &cells, argv, SystemTime::UNIX_EPOCH, Build::default())
+        };
+        assert_eq!(told(argv.to_vec()).argv, argv, "the command line is kept as it was typed");
+        let json = told(Vec::new()).to_json();
         assert!(json.contains("\"started_utc\": \"1970-01-01T00:00:00Z\""), "{json}");
         assert!(json.contains("\"sse-1\"") && json.contains("\"commit\": null"), "{json}");
-        assert!(!json.contains('/') && !json.contains("ada") && !json.contains("lab7"), "{json}");
-        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        assert!(!json.contains('/'), "{json}");
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         assert!(host.trim().is_empty() || !json.contains(&format!("\"{}\"", host.trim())), "{json}");
         if cfg!(target_os = "linux") {
             assert!(Machine::describe().kernel.is_some_and(|kernel| !kernel.is_empty()));
             assert!(Machine::describe().memory_bytes.is_some_and(|bytes| bytes > 1 << 20));
         }
-    }
-
-    #[test]
-    fn proc_files_are_read_as_the_kernel_writes_them() {
-        let cpus = "processor\t: 0\nmodel name\t: Example CPU @ 3: GHz\n\nmodel name\t: Other\n";
-        assert_eq!(value_of(cpus, "model name"), Some("Example CPU @ 3: GHz"));
-        assert_eq!(value_of(cpus, "model"), None);
-        assert_eq!(kilobytes("2048 kB"), Some(2 << 20));
     }
 }

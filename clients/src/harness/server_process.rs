@@ -72,7 +72,9 @@ impl ServerCommand {
     fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new(self.program());
         match self {
+            // The path may be that of this program in /proc; lists of processes show this name instead.
             Self::Wirelab { program: _, store, arguments } => command
+                .arg0("wirelab")
                 .args(["serve", "--bind", "127.0.0.1:0", "--store", store.name(), "--data"])
                 .arg(folder)
                 .args(arguments)

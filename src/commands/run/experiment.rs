@@ -5,20 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use wirelab_clients::harness::cell::Cell;
 use wirelab_clients::harness::connection_memory::note_slopes;
+use wirelab_clients::harness::machine::{LoadWatch, Machine};
 use wirelab_clients::harness::plan::{Plan, Size};
 use wirelab_clients::harness::receipts::{Keeps, RECEIPTS_MAX, Receipts};
-use wirelab_clients::harness::results::{Machine, Manifest, ResultSet, folder_name};
+use wirelab_clients::harness::results::{
+    Build, Manifest, ResultSet, folder_name, is_in_memory, store_file_system,
+};
 use wirelab_clients::harness::run_result::RunResult;
 use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 
 use super::super::{Failure, remark, results_folder, say};
+use super::build::this_build;
 use crate::report::{self, Folder, terminal};
 use wirelab_clients::harness::plan_files;
 
@@ -29,6 +32,7 @@ pub(super) struct Experiment {
     /// Runs that are still to be made, in order.
     pub(super) left: Vec<Cell>,
     recordings: BTreeMap<String, Arc<Recording>>,
+    load: LoadWatch,
 }
 
 impl Experiment {
@@ -37,19 +41,19 @@ impl Experiment {
         let recordings = recordings(&plan, data)?;
         check_receipts(&cells, &recordings)?;
         let started = SystemTime::now();
-        let commit = commit();
-        let folder = results.join(folder_name(&plan.name, started, commit.as_deref()));
-        let argv: Vec<String> = std::env::args().collect();
-        let mut manifest = Manifest::describe_machine(&plan, &argv, started, commit);
-        manifest.rustc = Some(env!("WIRELAB_RUSTC").to_owned());
-        manifest.order = cells.iter().map(|cell| cell.run_id.clone()).collect();
+        let build = this_build();
+        let folder = results.join(folder_name(&plan.name, started, build.commit.as_deref()));
+        let argv = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        let manifest = Manifest::describe_machine(&plan, &cells, argv, started, build);
+        warn_of_memory(&manifest);
         let results = ResultSet { plan, manifest, runs: Vec::new() };
-        let mut experiment = Self { folder, results, left: cells, recordings };
+        let load = LoadWatch::begin(None);
+        let mut experiment = Self { folder, results, left: cells, recordings, load };
         experiment.write()?;
         Ok(experiment)
     }
 
-    /// Continues the experiment in `folder`; the runs that are left keep what `keeps` says. Build and machine must be the same: runs of two are not one experiment.
+    /// Continues the experiment in `folder`; the runs that are left keep what `keeps` says. Executable and machine must be the same: runs of two are not one experiment.
     pub(super) fn resume(folder: &Path, data: &Path, keeps: Keeps) -> Result<Self, Failure> {
         let unreadable = |error: results_folder::Refused| {
             Failure::usage(format!("{error}; name the folder of an interrupted `wirelab run`"))
@@ -74,11 +78,13 @@ impl Experiment {
             plan_files::profile(name, data)
         })
         .map_err(|error| Failure::usage(in_folder(&error)))?;
-        same_build_and_machine(&manifest).map_err(|why| Failure::usage(in_folder(&why)))?;
-        let recordings = recordings(&plan, data)?;
-
         let mut cells = plan.cells();
         cells.retain(|cell| manifest.order.contains(&cell.run_id));
+        same_build_and_machine(&manifest, &cells).map_err(|why| Failure::usage(in_folder(&why)))?;
+        let recordings = recordings(&plan, data)?;
+        warn_of_memory(&manifest);
+        let load = LoadWatch::begin(manifest.load);
+
         let (mut runs, mut left) = (Vec::new(), Vec::new());
         for cell in cells {
             match report::restore(&cell, &files) {
@@ -89,7 +95,7 @@ impl Experiment {
         }
         check_receipts(&left, &recordings)?;
         let results = ResultSet { plan, manifest, runs };
-        Ok(Self { folder: folder.to_owned(), results, left, recordings })
+        Ok(Self { folder: folder.to_owned(), results, left, recordings, load })
     }
 
     /// Returns the due times of the lines, for each deployment of a cell.
@@ -113,6 +119,7 @@ impl Experiment {
             }
         }
         self.results.runs.push(run);
+        self.results.manifest.load = Some(self.load.so_far());
         self.write()
     }
 
@@ -169,30 +176,40 @@ fn check_receipts(cells: &[Cell], recordings: &BTreeMap<String, Arc<Recording>>)
     Ok(())
 }
 
-/// Checks that the experiment was begun with this build on this machine; the error says what differs.
-fn same_build_and_machine(manifest: &Manifest) -> Result<(), String> {
-    let (version, commit, machine) = (env!("CARGO_PKG_VERSION"), commit(), Machine::describe());
-    let remedy = "start a new experiment, so that all runs are of one build on one machine";
-    let differ = |what: &str, there: &dyn std::fmt::Debug, here: &dyn std::fmt::Debug| {
-        Err(format!("{what} was {there:?} and is {here:?}; {remedy}"))
-    };
-    if manifest.wirelab_version != version {
-        return differ("the version of wirelab", &manifest.wirelab_version, &version);
+/// Says that a flush costs nothing where the disk store lies in memory.
+fn warn_of_memory(manifest: &Manifest) {
+    if let Some(file_system) = manifest.store_file_system.as_deref().filter(|name| is_in_memory(name)) {
+        remark(&format!(
+            "the disk store lies on {file_system}, in memory, where a flush (fdatasync) costs nothing: its figures do not \
+             hold for a disk; set TMPDIR to a folder on a disk"
+        ));
     }
-    if manifest.commit != commit {
-        return differ("the commit", &manifest.commit, &commit);
-    }
-    if manifest.machine != machine {
-        return differ("the machine", &manifest.machine, &machine);
-    }
-    Ok(())
 }
 
-/// Returns the commit of this build, if its source is still there; with `-dirty` if the tree was changed.
-fn commit() -> Option<String> {
-    let source = env!("CARGO_MANIFEST_DIR");
-    let describe = ["describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"];
-    let output = Command::new("git").arg("-C").arg(source).args(describe).output().ok()?;
-    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !commit.is_empty()).then_some(commit)
+/// Checks that the experiment was begun with this executable on this machine; the error says what differs.
+fn same_build_and_machine(manifest: &Manifest, cells: &[Cell]) -> Result<(), String> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let Build { commit, rustc: _, executable_sha256 } = this_build();
+    let file_system = store_file_system(cells);
+    let differences = [
+        ("the version of wirelab", Some(&manifest.wirelab_version), Some(&version)),
+        ("the commit", manifest.commit.as_ref(), commit.as_ref()),
+        ("the SHA-256 of the executable", manifest.executable_sha256.as_ref(), executable_sha256.as_ref()),
+        ("the store's file system", manifest.store_file_system.as_ref(), file_system.as_ref()),
+    ];
+    let remedy = "start a new experiment, so that all runs are of one build on one machine";
+    let told = |value: Option<&String>| value.map_or("not known".to_owned(), |value| format!("{value:?}"));
+    if let Some((what, there, here)) = differences.into_iter().find(|(_, there, here)| there != here) {
+        return Err(format!("{what} was {} and is {}; {remedy}", told(there), told(here)));
+    }
+    let members = |machine: &Machine| serde_json::to_value(machine).expect("a machine is an object");
+    let (there, here) = (members(&manifest.machine), members(&Machine::describe()));
+    let differs =
+        there.as_object().into_iter().flatten().find(|(name, value)| here[name.as_str()] != **value);
+    match differs {
+        Some((name, value)) => {
+            Err(format!("the machine's {name} was {value} and is {}; {remedy}", here[name.as_str()]))
+        }
+        None => Ok(()),
+    }
 }
