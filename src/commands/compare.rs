@@ -18,17 +18,26 @@ pub fn run(arguments: &CompareArguments) -> Result<Exit, Failure> {
         CompareFormat::Json => Format::Json,
     };
     say(&changes.render(format))?;
+    let not_compared = changes.not_compared();
+    not_compared.iter().for_each(|group| remark(&format!("not compared: {group}")));
+    changes.incomplete().iter().for_each(|folder| remark(folder));
     let Some(tolerated) = arguments.fail_above else { return Ok(Exit::Ok) };
     let unclaimed = changes.unclaimed_count();
     if unclaimed > 0 {
         remark(&format!(
-            "{unclaimed} figures have too few runs for a claim, are missing in a run, or are one number for many runs: \
-             --fail-above looks at the others"
+            "{unclaimed} figures have too few runs for a claim, are missing in a run or on one side, or are one number \
+             for many runs: --fail-above looks at the others"
+        ));
+    }
+    if !not_compared.is_empty() {
+        let count = not_compared.len();
+        remark(&format!(
+            "{count} of the transports and arms could not be compared, so --fail-above fails; measure them again"
         ));
     }
     let regressions = changes.regressions(tolerated);
     regressions.iter().for_each(|regression| remark(&format!("worse than tolerated: {regression}")));
-    Ok(if regressions.is_empty() { Exit::Ok } else { Exit::Delivery })
+    Ok(if regressions.is_empty() && not_compared.is_empty() { Exit::Ok } else { Exit::Delivery })
 }
 
 fn files(folder: &Path) -> Result<Vec<File>, Failure> {

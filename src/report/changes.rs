@@ -5,19 +5,20 @@
 //! change is claimed where that interval excludes 1 and the change exceeds the noise: what an A/A pair of either
 //! folder shows and, for latencies, the harness's own lateness. Nothing is claimed under six runs (the points are
 //! shown), of a figure that a valid run lacks, or of one number that many runs share. Invalid runs are left out and
-//! named.
+//! named. Only their lost, repeated and reordered lines count: a reason that makes a latency worthless brings no line
+//! back. A group that one side lacks, or has no valid run of, is named as not compared.
 
+mod differences;
+mod groups;
 mod render;
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use serde_json::Value;
 use wirelab_clients::harness::results::Manifest;
-use wirelab_clients::harness::rows::{RunRow, Twin};
+use wirelab_clients::harness::rows::Twin;
 use wirelab_clients::harness::statistics::{
-    Contrast, Interval, RUNS_MIN, TwoGroups, contrast_interval, contrast_of, median, noise_floor,
-    paired_by_block,
+    Contrast, Interval, RUNS_MIN, TwoGroups, contrast_interval, contrast_of, median,
 };
 use wirelab_clients::wire::Transport;
 
@@ -25,6 +26,8 @@ use super::comparison::lateness_floor;
 use super::figures::{Figure, Origin};
 use super::folder::Folder;
 use super::{File, ReportError};
+use differences::{Difference, NOTHING, differences};
+use groups::{ComparedFolder, ComparedGroup, Presence, name, named, without_blocks};
 
 /// Figure that is compared; less of it is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +44,8 @@ struct Compared {
 enum Kind {
     /// Compares by the ratio of medians.
     Measured(Figure),
-    /// Compares by the difference of counts, which should be 0. A defect where there was none before is never noise.
+    /// Compares by the difference of counts, which should be 0, over all runs: invalid ones and twins too. A defect
+    /// where there was none before is never noise.
     Defects,
 }
 
@@ -53,7 +57,7 @@ const fn defects_of(column: &'static str, title: &'static str) -> Compared {
     Compared { column, title, kind: Kind::Defects }
 }
 
-const FIGURES: [Compared; 11] = [
+const FIGURES: [Compared; 13] = [
     measured(Figure::LatencyP50, "delivery latency p50 (µs)"),
     measured(Figure::LatencyP99, "delivery latency p99 (µs)"),
     measured(Figure::Cpu, "server CPU per line (µs)"),
@@ -65,6 +69,8 @@ const FIGURES: [Compared; 11] = [
     defects_of("lost_count", "lost lines"),
     defects_of("censored_count", "censored lines"),
     defects_of("duplicated_count", "duplicated lines"),
+    defects_of("out_of_order_count", "reordered lines"),
+    defects_of("warm_up_defects_count", "defects in the warm-up"),
 ];
 
 /// Comparison of two results folders.
@@ -76,8 +82,19 @@ pub struct Changes {
     b: Side,
     /// Settings and circumstances that differ between the folders.
     differences: Vec<Difference>,
+    /// Transports and arms of which a folder has no valid run: only their lines are compared.
+    not_compared: Vec<NotCompared>,
     /// Every figure of every transport and arm that both folders have.
     changes: Vec<Change>,
+}
+
+/// Transport and arm whose figures cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct NotCompared {
+    transport: Transport,
+    arm: String,
+    a: Presence,
+    b: Presence,
 }
 
 /// One side of a comparison.
@@ -88,18 +105,12 @@ struct Side {
     plan: String,
     started_utc: String,
     commit: String,
-    /// Runs that are left out because they are invalid.
+    /// SHA-256 of the executable; `None` where the folder does not say it.
+    executable_sha256: Option<String>,
+    /// Runs that are left out because they are invalid, except in the counts of lines.
     invalid_runs: Vec<String>,
-    /// Transports with their arms that the other side does not have.
-    only_here: Vec<String>,
-}
-
-/// Value that differs between the manifests or the plans.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Difference {
-    what: String,
-    a: String,
-    b: String,
+    /// Runs that the experiment was to make and that are not in the folder.
+    missing_runs: Vec<String>,
 }
 
 /// One figure of one transport and arm, in both folders.
@@ -113,9 +124,14 @@ struct Change {
     /// Values of folder A, one per run. A number that many runs share appears once.
     a: Vec<f64>,
     b: Vec<f64>,
+    /// Median over the runs; `None` for defects, of which [`Self::a_sum`] tells.
     a_median: Option<f64>,
     b_median: Option<f64>,
-    /// Median of B / median of A. Defects are claimed by the difference B − A instead.
+    /// Sum of a count over the runs; `None` for figures that are no defects.
+    a_sum: Option<f64>,
+    b_sum: Option<f64>,
+    /// Median of B / median of A; of defects, defects per run of B / those of A. Defects are claimed by the difference
+    /// B − A.
     ratio: Option<f64>,
     ci_low_ratio: Option<f64>,
     ci_high_ratio: Option<f64>,
@@ -140,7 +156,7 @@ enum Finding {
     MissingInARun,
     /// The figure is one number made from many runs, so its error is not known.
     OneNumber,
-    /// One side did not measure the figure, or has no valid run.
+    /// One side did not measure the figure.
     OneSideOnly,
 }
 
@@ -183,18 +199,19 @@ impl Changes {
         };
         let (first, second) = (read(a)?, read(b)?);
         let (groups, others) = (first.groups(), second.groups());
-        let changes: Vec<Change> = groups
-            .intersection(&others)
-            .flat_map(|group| FIGURES.iter().filter_map(|figure| change(group, figure, &first, &second)))
-            .collect();
         if groups.is_disjoint(&others) {
             return Err(ReportError::NothingInCommon { a: named(&groups), b: named(&others) });
         }
+        let all: BTreeSet<&ComparedGroup> = groups.union(&others).collect();
         Ok(Self {
-            differences: differences(&first, &second),
-            a: first.side(a.0, groups.difference(&others)),
-            b: second.side(b.0, others.difference(&groups)),
-            changes,
+            differences: differences(&first.folder, &second.folder),
+            a: side(a.0, &first.folder),
+            b: side(b.0, &second.folder),
+            not_compared: all.into_iter().filter_map(|group| not_compared(group, &first, &second)).collect(),
+            changes: groups
+                .intersection(&others)
+                .flat_map(|group| FIGURES.iter().filter_map(|figure| change(group, figure, &first, &second)))
+                .collect(),
         })
     }
 
@@ -216,114 +233,77 @@ impl Changes {
         self.changes.iter().filter(worse).map(render::sentence).collect()
     }
 
+    /// Returns a sentence for each transport and arm whose figures could not be compared.
+    pub fn not_compared(&self) -> Vec<String> {
+        self.not_compared.iter().map(render::not_compared).collect()
+    }
+
+    /// Returns a sentence for each folder that lacks runs of its experiment.
+    pub fn incomplete(&self) -> Vec<String> {
+        [("A", &self.a), ("B", &self.b)]
+            .into_iter()
+            .filter_map(|(name, side)| render::incomplete(name, side))
+            .collect()
+    }
+
     /// Counts the figures of which these runs allow no claim. Such a figure never fails a check for regressions.
     pub fn unclaimed_count(&self) -> usize {
         self.changes.iter().filter(|change| change.finding.is_open()).count()
     }
 }
 
-/// Transport and arm that the runs of a group share.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct ComparedGroup {
-    transport: Transport,
-    arm: String,
-}
-
-impl ComparedGroup {
-    fn of(run: &RunRow) -> Self {
-        Self { transport: run.transport, arm: run.arm.clone() }
+fn side(name: &str, folder: &Folder) -> Side {
+    let Manifest { started_utc, commit, executable_sha256, order, .. } = &folder.manifest;
+    let invalid = folder.rows.runs.iter().filter(|run| !run.is_believed());
+    let missing = order.iter().filter(|run_id| folder.run(run_id).is_none());
+    Side {
+        folder: name.to_owned(),
+        plan: folder.plan.name.clone(),
+        started_utc: started_utc.clone(),
+        commit: commit.clone().unwrap_or_else(|| NOTHING.to_owned()),
+        executable_sha256: executable_sha256.clone(),
+        invalid_runs: invalid.map(|run| run.run_id.clone()).collect(),
+        missing_runs: missing.cloned().collect(),
     }
 }
 
-fn name(transport: Transport, arm: &str) -> String {
-    if arm.is_empty() { transport.to_string() } else { format!("{transport}/{arm}") }
+/// Returns what keeps a group from being compared; `None` where both sides have a valid run.
+fn not_compared(
+    group: &ComparedGroup,
+    first: &ComparedFolder,
+    second: &ComparedFolder,
+) -> Option<NotCompared> {
+    let (a, b) = (first.presence(group), second.presence(group));
+    let is_compared = matches!((a, b), (Presence::Valid { .. }, Presence::Valid { .. }));
+    (!is_compared).then(|| NotCompared { transport: group.transport, arm: group.arm.clone(), a, b })
 }
 
-fn names<'a>(groups: impl IntoIterator<Item = &'a ComparedGroup>) -> Vec<String> {
-    groups.into_iter().map(|group| name(group.transport, &group.arm)).collect()
-}
-
-fn named(groups: &BTreeSet<ComparedGroup>) -> String {
-    if groups.is_empty() { "no run".to_owned() } else { names(groups).join(", ") }
-}
-
-/// Folder that is compared, with its runs in groups.
-struct ComparedFolder {
-    folder: Folder,
-}
-
-impl ComparedFolder {
-    fn groups(&self) -> BTreeSet<ComparedGroup> {
-        self.folder.rows.runs.iter().map(ComparedGroup::of).collect()
-    }
-
-    /// Returns the valid runs of a group.
-    fn used(&self, group: &ComparedGroup, twin: Twin) -> impl Iterator<Item = &RunRow> {
-        let is_used =
-            move |run: &&RunRow| ComparedGroup::of(run) == *group && run.is_aa == twin && run.is_believed();
-        self.folder.rows.runs.iter().filter(is_used)
-    }
-
-    /// Returns the figure of each valid run with its block. A run that did not measure it is left out.
-    fn values(&self, group: &ComparedGroup, compared: &Compared, twin: Twin) -> Vec<(u32, f64)> {
-        let used = self.used(group, twin);
-        used.filter_map(|run| Some((run.block, run.number(compared.column)?))).collect()
-    }
-
-    /// Tells whether a valid run lacks the figure.
-    fn lacks(&self, group: &ComparedGroup, compared: &Compared) -> bool {
-        self.used(group, Twin::No).any(|run| run.number(compared.column).is_none())
-    }
-
-    /// Returns the harness's largest lateness in a valid run, ms.
-    fn lateness_ms(&self, group: &ComparedGroup) -> f64 {
-        self.used(group, Twin::No).filter_map(RunRow::lateness_us).fold(0.0, f64::max) / 1e3
-    }
-
-    /// Returns the largest difference between the halves of an A/A pair, over all groups.
-    fn noise_ratio(&self, compared: &Compared) -> Option<f64> {
-        let floor = |group: &ComparedGroup| {
-            let (once, again) =
-                (self.values(group, compared, Twin::No), self.values(group, compared, Twin::Aa));
-            let pairs = paired_by_block(&once, &again);
-            let (once, again) = (without_blocks(&once), without_blocks(&again));
-            let runs = pairs.as_deref().map_or(TwoGroups::Apart(&once, &again), TwoGroups::Paired);
-            noise_floor(runs, self.folder.manifest.seed).map(|floor| floor.difference_ratio.abs())
-        };
-        self.groups().iter().filter_map(floor).reduce(f64::max)
-    }
-
-    fn side<'a>(&self, folder: &str, only_here: impl Iterator<Item = &'a ComparedGroup>) -> Side {
-        let invalid = self.folder.rows.runs.iter().filter(|run| !run.is_believed());
-        let Manifest { started_utc, commit, .. } = &self.folder.manifest;
-        Side {
-            folder: folder.to_owned(),
-            plan: self.folder.plan.name.clone(),
-            started_utc: started_utc.clone(),
-            commit: commit.clone().unwrap_or_else(|| NOTHING.to_owned()),
-            invalid_runs: invalid.map(|run| run.run_id.clone()).collect(),
-            only_here: names(only_here),
-        }
-    }
-}
-
-fn without_blocks(values: &[(u32, f64)]) -> Vec<f64> {
-    values.iter().map(|(_, value)| *value).collect()
-}
-
-/// Returns the change of a figure; `None` where neither side has measured it.
+/// Returns the change of a figure. `None` where neither side has measured it, and where a side has no valid run: the
+/// group is then named as not compared. Defects are compared whatever the runs are worth.
 fn change(
     group: &ComparedGroup,
     figure: &Compared,
     first: &ComparedFolder,
     second: &ComparedFolder,
 ) -> Option<Change> {
-    let origin = match figure.kind {
-        Kind::Measured(of) => of.origin(),
-        Kind::Defects => Origin::EachRun,
-    };
+    match figure.kind {
+        Kind::Measured(of) if not_compared(group, first, second).is_none() => {
+            measured_change(group, (figure, of), first, second)
+        }
+        Kind::Measured(_) => None,
+        Kind::Defects => Some(defects_change(group, figure, first, second)),
+    }
+}
+
+fn measured_change(
+    group: &ComparedGroup,
+    (figure, of): (&Compared, Figure),
+    first: &ComparedFolder,
+    second: &ComparedFolder,
+) -> Option<Change> {
+    let origin = of.origin();
     let values = |side: &ComparedFolder| {
-        let values = without_blocks(&side.values(group, figure, Twin::No));
+        let values = without_blocks(&side.values(group, figure.column, Twin::No));
         match origin {
             Origin::EachRun => values,
             Origin::ManyRuns => each_once(values),
@@ -335,33 +315,27 @@ fn change(
     }
     // Two invocations share no blocks, so their runs are compared as independent.
     let runs = TwoGroups::Apart(&a, &b);
-    let interval = |contrast| contrast_interval(contrast, runs, first.folder.manifest.seed);
     let noise_ratio = match origin {
         Origin::EachRun => {
-            [first, second].into_iter().filter_map(|side| side.noise_ratio(figure)).reduce(f64::max)
+            [first, second].into_iter().filter_map(|side| side.noise_ratio(figure.column)).reduce(f64::max)
         }
         Origin::ManyRuns => None,
     };
     let ratio = contrast_of(Contrast::Ratio, runs);
     let ratio_interval = match origin {
-        Origin::EachRun => interval(Contrast::Ratio),
+        Origin::EachRun => contrast_interval(Contrast::Ratio, runs, first.folder.manifest.seed),
         Origin::ManyRuns => None,
     };
     let finding = if a.is_empty() || b.is_empty() {
         Finding::OneSideOnly
     } else if origin == Origin::ManyRuns {
         Finding::OneNumber
-    } else if first.lacks(group, figure) || second.lacks(group, figure) {
+    } else if first.lacks(group, figure.column) || second.lacks(group, figure.column) {
         Finding::MissingInARun
     } else {
-        match figure.kind {
-            Kind::Measured(of) => {
-                let lateness_ms = first.lateness_ms(group).max(second.lateness_ms(group));
-                let floor = lateness_floor(of, lateness_ms) / of.scale();
-                claimed(&a, &b, ratio.zip(ratio_interval), &Floors { noise_ratio, difference: floor })
-            }
-            Kind::Defects => defects(&a, &b, interval(Contrast::Difference)),
-        }
+        let lateness_ms = first.lateness_ms(group).max(second.lateness_ms(group));
+        let floor = lateness_floor(of, lateness_ms) / of.scale();
+        claimed(&a, &b, ratio.zip(ratio_interval), &Floors { noise_ratio, difference: floor })
     };
     Some(Change {
         transport: group.transport,
@@ -370,6 +344,8 @@ fn change(
         title: figure.title,
         a_median: median(&a),
         b_median: median(&b),
+        a_sum: None,
+        b_sum: None,
         ratio,
         ci_low_ratio: ratio_interval.map(|interval| interval.low),
         ci_high_ratio: ratio_interval.map(|interval| interval.high),
@@ -378,6 +354,36 @@ fn change(
         a,
         b,
     })
+}
+
+fn defects_change(
+    group: &ComparedGroup,
+    figure: &Compared,
+    first: &ComparedFolder,
+    second: &ComparedFolder,
+) -> Change {
+    let (a, b) = (first.defects(group, figure.column), second.defects(group, figure.column));
+    let interval =
+        contrast_interval(Contrast::Difference, TwoGroups::Apart(&a, &b), first.folder.manifest.seed);
+    let sum = |counts: &[f64]| counts.iter().sum::<f64>();
+    let per_run = |counts: &[f64]| sum(counts) / counts.len() as f64;
+    Change {
+        transport: group.transport,
+        arm: group.arm.clone(),
+        metric: figure.column,
+        title: figure.title,
+        a_median: None,
+        b_median: None,
+        a_sum: Some(sum(&a)),
+        b_sum: Some(sum(&b)),
+        ratio: (sum(&a) > 0.0).then(|| per_run(&b) / per_run(&a)),
+        ci_low_ratio: None,
+        ci_high_ratio: None,
+        noise_ratio: None,
+        finding: defects(&a, &b, interval),
+        a,
+        b,
+    }
 }
 
 /// Returns the distinct numbers.
@@ -425,50 +431,6 @@ fn defects(a: &[f64], b: &[f64], difference: Option<Interval>) -> Finding {
             Some(difference) if difference.high < 0.0 => Finding::LessInB,
             Some(_) => Finding::NotShown,
         },
-    }
-}
-
-/// Members of the manifest that may explain a change.
-const CIRCUMSTANCES: [&str; 5] = ["machine", "commit", "wirelab_version", "rustc", "seed"];
-
-fn differences(first: &ComparedFolder, second: &ComparedFolder) -> Vec<Difference> {
-    let of = |side: &ComparedFolder| {
-        let mut said = Vec::new();
-        let manifest =
-            serde_json::to_value(&side.folder.manifest).expect("a manifest has no key that JSON refuses");
-        for member in CIRCUMSTANCES {
-            flatten(member, &manifest[member], &mut said);
-        }
-        let plan = side.folder.plan.toml.parse::<toml::Table>().expect("the folder was read");
-        let plan = serde_json::to_value(plan).expect("a table is an object");
-        flatten("plan", &plan, &mut said);
-        said
-    };
-    let (a, b) = (of(first), of(second));
-    let of = |said: &[(String, String)], what: &str| {
-        let found = said.iter().find(|(name, _)| name == what);
-        found.map_or_else(|| NOTHING.to_owned(), |(_, value)| value.clone())
-    };
-    let mut names: Vec<&String> = a.iter().map(|(name, _)| name).collect();
-    names.extend(b.iter().map(|(name, _)| name).filter(|name| a.iter().all(|(known, _)| known != *name)));
-    let difference = |what: &String| Difference { what: what.clone(), a: of(&a, what), b: of(&b, what) };
-    names.into_iter().map(difference).filter(|difference| difference.a != difference.b).collect()
-}
-
-/// Text that stands for a missing member.
-const NOTHING: &str = "–";
-
-/// Returns every value of a document with its path, such as `plan.lines.rate_hz`.
-fn flatten(path: &str, value: &Value, into: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(members) => {
-            members.iter().for_each(|(key, value)| flatten(&format!("{path}.{key}"), value, into));
-        }
-        Value::Null => into.push((path.to_owned(), NOTHING.to_owned())),
-        Value::String(text) => into.push((path.to_owned(), text.clone())),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-            into.push((path.to_owned(), value.to_string()))
-        }
     }
 }
 

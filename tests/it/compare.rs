@@ -20,15 +20,20 @@ fn text(bytes: &[u8]) -> String {
 
 /// The example six times over, its server as many times as expensive, in a folder of its own.
 fn folder(parent: &TempDir, name: &str, cost: f64) -> PathBuf {
+    folder_of(6, parent, name, cost)
+}
+
+fn folder_of(runs_count: u64, parent: &TempDir, name: &str, cost: f64) -> PathBuf {
     let mut results = example::result_set();
     let runs = std::mem::take(&mut results.runs);
-    for n in 1..=6 {
+    for n in 1..=runs_count {
         for mut run in runs.clone() {
             run.cell.run_id = format!("{}-{n}", run.cell.transport);
             run.server.cpu = Some(Duration::from_micros(10_000 + n * 50).mul_f64(cost));
             results.runs.push(run);
         }
     }
+    results.manifest.order = results.runs.iter().map(|run| run.cell.run_id.clone()).collect();
     let folder = parent.path().join(name);
     for file in report::render(&results).unwrap() {
         let path = folder.join(file.path);
@@ -61,6 +66,45 @@ fn what_changed_is_told_and_a_regression_ends_with_3() {
     );
     assert_eq!(compare(&a, &b, &["--fail-above", "30%"]).status.code(), Some(0));
     assert_eq!(compare(&b, &a, &["--fail-above", "10%"]).status.code(), Some(0), "better is no regression");
+}
+
+#[test]
+fn what_could_not_be_compared_is_told_on_stderr_and_fails() {
+    let parent = TempDir::new().unwrap();
+    let a = folder(&parent, "a", 1.0);
+    let damages: [(&str, fn(&str) -> Option<String>, &str); 2] = [
+        (
+            "without its rows",
+            |line| (!line.contains(",sse,")).then(|| line.to_owned()),
+            "not compared: sse: 6 valid runs in A, no run in B",
+        ),
+        (
+            "invalid",
+            |line| {
+                Some(if line.contains(",sse,") { line.replace(",ok,", ",invalid,") } else { line.to_owned() })
+            },
+            "not compared: sse: 6 valid runs in A, no valid run (6 invalid) in B",
+        ),
+    ];
+    for (name, damage, said) in damages {
+        let b = folder(&parent, name, 1.0);
+        let csv = fs::read_to_string(b.join("runs.csv")).unwrap();
+        let damaged: String = csv.lines().filter_map(damage).map(|line| line + "\n").collect();
+        assert_ne!(csv, damaged);
+        fs::write(b.join("runs.csv"), damaged).unwrap();
+        for (flags, code) in [(&[][..], 0), (&["--fail-above", "1000%"][..], 3)] {
+            let output = compare(&a, &b, flags);
+            let (told, error) = (text(&output.stdout), text(&output.stderr));
+            assert_eq!(output.status.code(), Some(code), "{name}: {error}");
+            assert!(error.contains(said), "{name}: {error}");
+            assert!(told.contains("not compared") && !told.contains("No figure changed"), "{name}: {told}");
+            assert_eq!(
+                error.contains("1 of the transports and arms could not be compared"),
+                code == 3,
+                "{error}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -128,8 +172,9 @@ fn a_folder_that_cannot_be_compared_is_named_with_the_remedy() {
 
 #[test]
 fn too_few_runs_are_told_so_that_nobody_takes_silence_for_success() {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/sample");
-    let output = compare(&sample, &sample, &["--fail-above", "5%"]);
+    let parent = TempDir::new().unwrap();
+    let few = folder_of(5, &parent, "few", 1.0);
+    let output = compare(&few, &few, &["--fail-above", "5%"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("too few runs for a claim"), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("too few runs for a claim"), "{}", text(&output.stderr));

@@ -6,14 +6,16 @@ use wirelab_clients::harness::statistics::RUNS_MIN;
 
 use wirelab_clients::harness::rows::csv_text;
 
-use super::super::wording::{digits, grouped};
-use super::{Change, Changes, Difference, Finding, Side};
+use super::super::wording::{counted, digits, grouped};
+use super::{Change, Changes, Difference, Finding, NotCompared, Presence, Side};
 
 /// Most points of one side in a cell; more are shown as a range.
 const POINTS_MAX: usize = RUNS_MIN;
+/// Most missing runs that are named: a plan may have hundreds.
+const NAMED_MAX: usize = 8;
 
 /// Headers of the CSV form.
-const CSV_HEADER: [&str; 13] = [
+const CSV_HEADER: [&str; 15] = [
     "transport",
     "arm",
     "metric",
@@ -27,7 +29,12 @@ const CSV_HEADER: [&str; 13] = [
     "noise_ratio",
     "finding",
     "points",
+    "a_sum",
+    "b_sum",
 ];
+
+/// Finding of a group that cannot be compared, in CSV.
+const NOT_COMPARED: &str = "not-compared";
 
 impl Finding {
     /// Returns the finding in words.
@@ -43,11 +50,11 @@ impl Finding {
         }
     }
 
-    /// Tells whether both sides have the figure but nothing may be claimed of it.
+    /// Tells whether nothing may be claimed of the figure, not even that no difference was shown.
     pub(super) const fn is_open(self) -> bool {
         match self {
-            Self::TooFewRuns | Self::MissingInARun | Self::OneNumber => true,
-            Self::MoreInB | Self::LessInB | Self::NotShown | Self::OneSideOnly => false,
+            Self::TooFewRuns | Self::MissingInARun | Self::OneNumber | Self::OneSideOnly => true,
+            Self::MoreInB | Self::LessInB | Self::NotShown => false,
         }
     }
 
@@ -67,14 +74,9 @@ impl Finding {
 
 pub(super) fn markdown(changes: &Changes) -> String {
     let mut text = format!("{}{}", side("A", &changes.a), side("B", &changes.b));
-    if changes.differences.is_empty() {
-        text += "\nMachine, commit and plan are the same.\n";
-    } else {
-        text += "\nThese differ between A and B and may be the cause of a change:\n\n";
-        let line = |Difference { what, a, b }: &Difference| format!("- {what}: {a} → {b}\n");
-        text.extend(changes.differences.iter().map(line));
-    }
+    text += &circumstances(changes);
     text += &format!("\n{}\n", table(changes));
+    text += "\nCounts of lines are sums over all runs, invalid ones too. Other figures are medians over the valid runs.\n";
     if changes.changes.iter().any(|change| change.finding == Finding::TooFewRuns) {
         text += &format!(
             "\nA 95 % interval needs {RUNS_MIN} runs of each side. Where there are fewer, the points are shown and \
@@ -84,26 +86,90 @@ pub(super) fn markdown(changes: &Changes) -> String {
     if changes.changes.iter().all(|change| change.noise_ratio.is_none()) {
         text += "\nNo A/A pair was measured in A or B, so the difference between equal runs is not known.\n";
     }
-    let told: Vec<_> =
-        changes.changes.iter().filter(|change| is_claim(change.finding)).map(sentence).collect();
-    if !told.is_empty() {
-        text += "\nChanged beyond the noise:\n\n";
-        text.extend(told.iter().map(|sentence| format!("- {sentence}\n")));
-    } else if changes.changes.iter().any(|change| change.finding == Finding::NotShown) {
-        text += "\nNo figure changed beyond the noise.\n";
+    if !changes.not_compared.is_empty() {
+        text += "\nNot compared:\n\n";
+        text.extend(changes.not_compared.iter().map(|group| format!("- {}\n", not_compared(group))));
     }
+    text += &conclusion(changes);
     text
 }
 
+fn circumstances(changes: &Changes) -> String {
+    if !changes.differences.is_empty() {
+        let line = |Difference { what, a, b }: &Difference| format!("- {what}: {a} → {b}\n");
+        let lines: String = changes.differences.iter().map(line).collect();
+        return format!("\nThese differ between A and B and may be the cause of a change:\n\n{lines}");
+    }
+    match changes.a.executable_sha256.is_some() {
+        true => "\nBuild, machine and plan are the same.\n".to_owned(),
+        false => {
+            "\nCommit, machine and plan are the same. Neither folder says which executable ran.\n".to_owned()
+        }
+    }
+}
+
+/// Returns what is claimed. That nothing changed is said only where everything was compared.
+fn conclusion(changes: &Changes) -> String {
+    let count = |is_meant: fn(Finding) -> bool| {
+        changes.changes.iter().filter(|change| is_meant(change.finding)).count()
+    };
+    let told: Vec<_> =
+        changes.changes.iter().filter(|change| is_claim(change.finding)).map(sentence).collect();
+    if !told.is_empty() {
+        let lines: String = told.iter().map(|sentence| format!("- {sentence}\n")).collect();
+        return format!("\nChanged beyond the noise:\n\n{lines}");
+    }
+    let figures = |count: usize| counted(count, "figure", "figures");
+    let sides = [&changes.a, &changes.b];
+    let is_whole = changes.not_compared.is_empty() && sides.iter().all(|side| side.missing_runs.is_empty());
+    match (count(|finding| finding == Finding::NotShown), count(Finding::is_open)) {
+        (0, _) => String::new(),
+        (_, 0) if is_whole => "\nNo figure changed beyond the noise.\n".to_owned(),
+        (compared, 0) => format!(
+            "\n{} show no change beyond the noise, but not everything could be compared.\n",
+            figures(compared)
+        ),
+        (compared, open) => format!(
+            "\n{} show no change beyond the noise. Of {} nothing can be said.\n",
+            figures(compared),
+            figures(open)
+        ),
+    }
+}
+
+/// Returns the sentence about a group that cannot be compared.
+pub(super) fn not_compared(NotCompared { transport, arm, a, b }: &NotCompared) -> String {
+    format!("{}: {} in A, {} in B", super::name(*transport, arm), there(*a), there(*b))
+}
+
+fn there(presence: Presence) -> String {
+    match presence {
+        Presence::NoRun => "no run".to_owned(),
+        Presence::NoValidRun { invalid_count } => format!("no valid run ({invalid_count} invalid)"),
+        Presence::Valid { runs_count } => counted(runs_count, "valid run", "valid runs"),
+    }
+}
+
+/// Returns the sentence about a folder that lacks runs of its experiment; `None` where it has them all.
+pub(super) fn incomplete(letter: &str, side: &Side) -> Option<String> {
+    let missing = side.missing_runs.as_slice();
+    let more = missing.len().saturating_sub(NAMED_MAX);
+    let mut names = missing.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        names += &format!(" and {more} more");
+    }
+    let runs = counted(missing.len(), "run of its plan is", "runs of its plan are");
+    (!missing.is_empty()).then(|| format!("{letter} is not complete: {runs} missing ({names})"))
+}
+
 fn side(letter: &str, side: &Side) -> String {
-    let Side { folder, plan, started_utc, commit, invalid_runs, only_here } = side;
+    let Side { folder, plan, started_utc, commit, executable_sha256: _, invalid_runs, missing_runs: _ } =
+        side;
     let mut text = format!("{letter}: {folder}: {plan}, {started_utc}, commit {commit}\n");
     if !invalid_runs.is_empty() {
         text += &format!("   left out as invalid: {}\n", invalid_runs.join(", "));
     }
-    if !only_here.is_empty() {
-        text += &format!("   only here: {}\n", only_here.join(", "));
-    }
+    text.extend(incomplete(letter, side).map(|sentence| format!("   {sentence}\n")));
     text
 }
 
@@ -130,13 +196,19 @@ fn table(changes: &Changes) -> Table {
     for column in table.column_iter_mut().skip(2).take(5) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    for NotCompared { transport, arm, a, b } in &changes.not_compared {
+        let group = super::name(*transport, arm);
+        let empty = String::new;
+        let cells = [there(*a), there(*b), empty(), empty(), empty(), "not compared".to_owned()];
+        table.add_row([group, "every figure".to_owned()].into_iter().chain(cells));
+    }
     for change in &changes.changes {
         let interval = change.ci_low_ratio.zip(change.ci_high_ratio);
         table.add_row([
             group(change),
             change.title.to_owned(),
-            values(change, &change.a, change.a_median),
-            values(change, &change.b, change.b_median),
+            values(change, &change.a, (change.a_median, change.a_sum)),
+            values(change, &change.b, (change.b_median, change.b_sum)),
             change.ratio.map_or(String::new(), |ratio| format!("{ratio:.3}")),
             interval.map_or(String::new(), |(low, high)| format!("{low:.3} to {high:.3}")),
             change.noise_ratio.map_or(String::new(), |noise| format!("± {:.1} %", noise * 100.0)),
@@ -150,13 +222,17 @@ fn group(change: &Change) -> String {
     super::name(change.transport, &change.arm)
 }
 
-/// Returns the median where a claim may be made, the points where not.
-fn values(change: &Change, values: &[f64], median: Option<f64>) -> String {
+/// Returns the sum of a count with its runs. Of another figure, returns the median where a claim may be made, and the
+/// points where not.
+fn values(change: &Change, values: &[f64], (median, sum): (Option<f64>, Option<f64>)) -> String {
     let is_pointwise = change.finding.is_open() && values.len() <= POINTS_MAX;
-    match median {
-        Some(_) if is_pointwise => values.iter().map(|value| told(*value)).collect::<Vec<_>>().join(", "),
-        Some(median) => told(median),
-        None => String::new(),
+    match (sum, median) {
+        (Some(sum), _) => format!("{} in {}", told(sum), counted(values.len(), "run", "runs")),
+        (None, Some(_)) if is_pointwise => {
+            values.iter().map(|value| told(*value)).collect::<Vec<_>>().join(", ")
+        }
+        (None, Some(median)) => told(median),
+        (None, None) => String::new(),
     }
 }
 
@@ -167,20 +243,19 @@ fn told(value: f64) -> String {
 
 /// Returns the sentence about a claimed change.
 pub(super) fn sentence(change: &Change) -> String {
-    let median = |median: Option<f64>| median.map_or(String::new(), told);
+    let number = |number: Option<f64>| number.map_or(String::new(), told);
     let of = format!("{} {}", group(change), change.title);
     match (change.ratio, change.ci_low_ratio.zip(change.ci_high_ratio)) {
         (Some(ratio), Some((low, high))) => format!(
             "{of}: {} → {}, {} (95 % interval {} to {})",
-            median(change.a_median),
-            median(change.b_median),
+            number(change.a_median),
+            number(change.b_median),
             percent(ratio),
             percent(low),
             percent(high)
         ),
         (Some(_) | None, Some(_) | None) => {
-            let sum = |values: &[f64]| told(values.iter().sum());
-            format!("{of}: {} → {} in all runs together", sum(&change.a), sum(&change.b))
+            format!("{of}: {} → {} in all runs together", number(change.a_sum), number(change.b_sum))
         }
     }
 }
@@ -208,10 +283,28 @@ pub(super) fn csv(changes: &Changes) -> String {
             number(change.noise_ratio),
             change.finding.name().to_owned(),
             format!("{} / {}", points(&change.a), points(&change.b)),
+            number(change.a_sum),
+            number(change.b_sum),
         ]
     };
+    let group = |group: &NotCompared| {
+        let runs = |presence: Presence| match presence {
+            Presence::NoRun | Presence::NoValidRun { .. } => "0".to_owned(),
+            Presence::Valid { runs_count } => runs_count.to_string(),
+        };
+        CSV_HEADER.map(|column| match column {
+            "transport" => group.transport.to_string(),
+            "arm" => group.arm.clone(),
+            "metric" => "all".to_owned(),
+            "a_runs_count" => runs(group.a),
+            "b_runs_count" => runs(group.b),
+            "finding" => NOT_COMPARED.to_owned(),
+            _empty => String::new(),
+        })
+    };
     let header = CSV_HEADER.map(str::to_owned).to_vec();
-    let bytes = csv_text(std::iter::once(header).chain(changes.changes.iter().map(row)));
+    let groups = changes.not_compared.iter().map(|not_compared| group(not_compared).to_vec());
+    let bytes = csv_text(std::iter::once(header).chain(groups).chain(changes.changes.iter().map(row)));
     String::from_utf8(bytes).expect("it is made of texts")
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::*;
 use crate::report::render as files_of;
 use wirelab_clients::harness::example;
@@ -22,6 +24,7 @@ fn results(runs_count: u32, change: impl Fn(u32, &mut RunResult)) -> ResultSet {
             results.runs.push(run);
         }
     }
+    results.manifest.order = results.runs.iter().map(|run| run.cell.run_id.clone()).collect();
     results
 }
 
@@ -50,9 +53,17 @@ fn equal_runs_show_no_difference() {
     assert!(changes.changes.iter().all(|change| change.finding == Finding::NotShown), "{changes:?}");
     assert!(changes.changes.len() >= 2 * 8, "{}", changes.changes.len());
     let text = changes.render(Format::Markdown);
-    assert!(text.contains("Machine, commit and plan are the same."), "{text}");
+    assert!(
+        text.contains("Commit, machine and plan are the same. Neither folder says which executable ran."),
+        "{text}"
+    );
     assert!(text.contains("No figure changed beyond the noise."), "{text}");
     assert!(changes.regressions("0%".parse().unwrap()).is_empty());
+    assert!(changes.not_compared().is_empty() && changes.incomplete().is_empty());
+    let mut built = results(6, same);
+    built.manifest.executable_sha256 = Some("ab".into());
+    let text = between(&built, &built).render(Format::Markdown);
+    assert!(text.contains("Build, machine and plan are the same."), "{text}");
 }
 
 #[test]
@@ -181,6 +192,118 @@ fn a_lost_line_where_none_was_lost_is_a_regression_however_few_the_runs() {
 }
 
 #[test]
+fn one_lost_line_is_shown_beside_none() {
+    let lossy = |n: u32, run: &mut RunResult| {
+        if n == 1 {
+            (run.delivery.cohort.delivered, run.delivery.cohort.lost) = (999, 1);
+        }
+    };
+    let changes = between(&results(6, same), &results(6, lossy));
+    let text = changes.render(Format::Markdown);
+    let row = text.lines().find(|line| line.contains("sse ") && line.contains("lost lines")).unwrap();
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    assert_eq!((cells[3], cells[4], cells[8]), ("0 in 6 runs", "1 in 6 runs", "more in B"), "{row}");
+    let csv = changes.render(Format::Csv);
+    let row = csv.lines().find(|line| line.starts_with("sse,,lost_count,")).unwrap();
+    assert_eq!(row, "sse,,lost_count,6,6,,,,,,,more-in-b,0 0 0 0 0 0 / 1 0 0 0 0 0,0,1");
+}
+
+/// Runs that are worthless for a latency, with these counts of lines.
+fn invalid(lost: u64, duplicated: u64, out_of_order: u64) -> impl Fn(u32, &mut RunResult) {
+    move |_, run| {
+        run.verdict = Verdict::Invalid;
+        let cohort = &mut run.delivery.cohort;
+        (cohort.delivered, cohort.lost) = (1_000 - lost, lost);
+        (cohort.duplicated, cohort.out_of_order) = (duplicated, out_of_order);
+    }
+}
+
+#[test]
+fn lines_count_whatever_the_verdict_for_latency() {
+    let changes = between(&results(6, same), &results(6, invalid(100, 7, 3)));
+    for (metric, sums) in
+        [("lost_count", (0.0, 600.0)), ("duplicated_count", (0.0, 42.0)), ("out_of_order_count", (0.0, 18.0))]
+    {
+        assert_eq!(finding(&changes, metric), Finding::MoreInB, "{metric}");
+        let of = |change: &&Change| change.transport == Transport::Sse && change.metric == metric;
+        let change = changes.changes.iter().find(of).unwrap();
+        assert_eq!(change.a_sum.zip(change.b_sum), Some(sums), "{metric}");
+    }
+    let regressions = changes.regressions("50%".parse().unwrap()).join("\n");
+    assert!(regressions.contains("sse lost lines: 0 → 600 in all runs together"), "{regressions}");
+    assert!(regressions.contains("sse duplicated lines: 0 → 42 in all"), "{regressions}");
+    // Of the latency nothing is said.
+    assert!(changes.changes.iter().all(|change| change.metric != "delivery_latency_us_p50"));
+}
+
+#[test]
+fn a_line_that_a_twin_lost_is_lost() {
+    let with_twin = |lost: u64| {
+        let mut results = results(1, same);
+        let mut twin = results.runs[1].clone();
+        (twin.cell.run_id, twin.cell.is_aa) = ("sse-1-aa".to_owned(), true);
+        (twin.delivery.cohort.delivered, twin.delivery.cohort.lost) = (1_000 - lost, lost);
+        results.runs.push(twin);
+        results
+    };
+    assert_eq!(finding(&between(&with_twin(0), &with_twin(1)), "lost_count"), Finding::MoreInB);
+}
+
+#[test]
+fn a_group_without_a_valid_run_on_one_side_is_named_and_nothing_is_said_to_be_unchanged() {
+    let only_sse = |verdict: Verdict| {
+        move |_: u32, run: &mut RunResult| {
+            if run.cell.transport == Transport::Sse {
+                run.verdict = verdict;
+            }
+        }
+    };
+    let (good, bad) = (results(6, same), results(6, only_sse(Verdict::Invalid)));
+    let said = "no valid run (6 invalid)";
+    for (a, b, told) in [
+        (&good, &bad, format!("sse: 6 valid runs in A, {said} in B")),
+        (&bad, &good, format!("sse: {said} in A, 6 valid runs in B")),
+        (&bad, &bad, format!("sse: {said} in A, {said} in B")),
+    ] {
+        let changes = between(a, b);
+        assert_eq!(changes.not_compared(), [told.clone()]);
+        let text = changes.render(Format::Markdown);
+        assert!(text.contains(&format!("Not compared:\n\n- {told}\n")), "{text}");
+        let row = text.lines().find(|line| line.ends_with("| not compared        |"));
+        assert!(row.is_some_and(|row| row.contains("sse") && row.contains("every figure")), "{text}");
+        assert!(!text.contains("No figure changed"), "{text}");
+        assert!(
+            text.contains("show no change beyond the noise, but not everything could be compared"),
+            "{text}"
+        );
+        let json: Value = serde_json::from_str(&changes.render(Format::Json)).unwrap();
+        assert_eq!(json["not_compared"][0]["transport"], "sse");
+    }
+    let csv = between(&good, &bad).render(Format::Csv);
+    assert!(csv.lines().any(|line| line == "sse,,all,6,0,,,,,,,not-compared,,,"), "{csv}");
+}
+
+#[test]
+fn where_nothing_can_be_said_of_a_figure_it_is_not_said_to_be_unchanged() {
+    let text = between(&results(5, same), &results(5, same)).render(Format::Markdown);
+    assert!(!text.contains("No figure changed"), "{text}");
+    assert!(text.contains("figures show no change beyond the noise. Of "), "{text}");
+}
+
+#[test]
+fn runs_that_were_not_made_are_named() {
+    let mut half = results(6, same);
+    half.runs.truncate(8);
+    let changes = between(&results(6, same), &half);
+    let [told] = &changes.incomplete()[..] else { panic!("{:?}", changes.incomplete()) };
+    assert_eq!(
+        told,
+        "B is not complete: 4 runs of its plan are missing (short-poll-5, sse-5, short-poll-6, sse-6)"
+    );
+    assert!(changes.render(Format::Markdown).contains(told.as_str()));
+}
+
+#[test]
 fn invalid_runs_are_left_out_and_named() {
     let one_invalid = |n: u32, run: &mut RunResult| {
         if n == 6 {
@@ -199,11 +322,23 @@ fn what_is_not_the_same_is_named_before_any_figure() {
     let mut b = results(1, same);
     b.manifest.commit = Some("fedcba9".into());
     b.manifest.machine.cpu_model = Some("Another CPU".into());
+    b.manifest.machine.cpu_governor = Some("powersave".into());
+    b.manifest.machine.virtualisation = Some("kvm".into());
+    b.manifest.machine.sysctls.insert("net.ipv4.tcp_congestion_control".into(), "bbr".into());
+    b.manifest.executable_sha256 = Some("ab12".into());
+    b.manifest.store_file_system = Some("tmpfs".into());
     b.plan.base.subscribers = 3;
     let text = between(&a, &b).render(Format::Markdown);
-    for line in
-        ["- commit: 0123abc → fedcba9", "- machine.cpu_model: – → Another CPU", "- plan.subscribers: 2 → 3"]
-    {
+    for line in [
+        "- commit: 0123abc → fedcba9",
+        "- executable_sha256: – → ab12",
+        "- machine.cpu_model: – → Another CPU",
+        "- machine.cpu_governor: – → powersave",
+        "- machine.virtualisation: – → kvm",
+        "- machine.sysctls.net.ipv4.tcp_congestion_control: – → bbr",
+        "- store_file_system: – → tmpfs",
+        "- plan.subscribers: 2 → 3",
+    ] {
         assert!(text.contains(line), "{line} is not in {text}");
         assert!(text.find(line) < text.find("| transport"), "{text}");
     }
@@ -216,7 +351,12 @@ fn a_transport_of_one_side_only_is_named_and_nothing_in_common_is_refused() {
     b.runs.remove(0);
     let changes = between(&a, &b);
     assert!(changes.changes.iter().all(|change| change.transport == Transport::Sse));
-    assert!(changes.render(Format::Markdown).contains("only here: short-poll"));
+    assert_eq!(changes.not_compared(), ["short-poll: 1 valid run in A, no run in B"]);
+    let text = changes.render(Format::Markdown);
+    assert!(
+        text.contains("- short-poll: 1 valid run in A, no run in B") && !text.contains("No figure"),
+        "{text}"
+    );
     let mut c = results(1, same);
     c.runs.remove(1);
     let (b, c) = (files_of(&b).unwrap(), files_of(&c).unwrap());
