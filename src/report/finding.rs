@@ -14,7 +14,7 @@ use super::wording::{counted, digits, list, percent_signed, plain, with_unit};
 mod reservations;
 mod words;
 
-use reservations::{delivery, noise, size, theory, too_few_runs, validity};
+use reservations::{delivery, missing, noise, size, store, theory, too_few_runs, validity};
 use words::words;
 
 /// Most groups that a sentence of points lists; of more groups it tells the range.
@@ -86,7 +86,7 @@ pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Swe
     if folder.rows.runs.is_empty() {
         return vec![sentence(Topic::Validity, Tone::Bad, "No run has ended yet.".to_owned())];
     }
-    let mut told: Vec<Sentence> = size(folder).into_iter().collect();
+    let mut told: Vec<Sentence> = size(folder).into_iter().chain(store(folder)).collect();
     if aggregate.groups.iter().any(Group::is_believed) {
         if let Some(sweep) = sweep {
             told.extend(sweep.series.iter().filter_map(|series| trend(aggregate, sweep, series)));
@@ -112,6 +112,7 @@ pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Swe
     told.extend(theory(folder, aggregate));
     told.extend(delivery(folder, aggregate));
     told.push(validity(folder, aggregate));
+    told.extend(missing(folder));
     told
 }
 

@@ -264,6 +264,8 @@ pub(super) fn files(cells: &[MadeUp], seed: u64) -> Vec<File> {
     }
     let mut manifest = example::result_set().manifest;
     (manifest.plan, manifest.seed) = ("made-up".to_owned(), 7);
+    let run_ids = |cell: &MadeUp| (0..cell.verdicts.len()).map(|run| cell.run_id(run)).collect::<Vec<_>>();
+    manifest.order = cells.iter().flat_map(run_ids).collect();
     manifest.argv = ["wirelab", "run", "made-up"].map(str::to_owned).into();
     let named = [
         (

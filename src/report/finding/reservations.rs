@@ -1,6 +1,7 @@
 //! What the finding says besides its claims: what they rest on, and what is not claimed.
 
 use wirelab_clients::harness::plan::Size;
+use wirelab_clients::harness::results::is_in_memory;
 use wirelab_clients::harness::rows::RunRow;
 use wirelab_clients::harness::run_result::Verdict;
 
@@ -148,6 +149,27 @@ fn named(mut names: Vec<String>) -> String {
         names.push(format!("{more} others"));
     }
     list(&names)
+}
+
+/// Says that runs of the plan are missing: what they would have shown is not in the report.
+pub(super) fn missing(folder: &Folder) -> Option<Sentence> {
+    let order = &folder.manifest.order;
+    let missing: Vec<String> = order.iter().filter(|run_id| folder.run(run_id).is_none()).cloned().collect();
+    let runs = counted(missing.len(), "run of the plan is", "runs of the plan are");
+    (!missing.is_empty()).then(|| {
+        let text = format!("{runs} missing, of {}: {}.", order.len(), named(missing));
+        sentence(Topic::Validity, Tone::Bad, text)
+    })
+}
+
+/// Says that the disk store lay in memory.
+pub(super) fn store(folder: &Folder) -> Option<Sentence> {
+    let file_system = folder.manifest.store_file_system.as_deref().filter(|name| is_in_memory(name))?;
+    let text = format!(
+        "The disk store lay on {file_system}, in memory, where a flush (fdatasync) costs nothing: figures of it do not \
+         hold for a disk."
+    );
+    Some(sentence(Topic::Caution, Tone::Bad, text))
 }
 
 /// Says that a smoke run is too short to cite.

@@ -329,3 +329,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn runs_that_were_not_made_are_named() {
+    let cells = [MadeUp::of("sse", 0.5, 6), MadeUp::of("short-poll", 100.0, 6)];
+    let told = with(&cells, "manifest.json", "\"sse-1\"", "\"ndjson-1\", \"sse-1\"");
+    let validity = of(&told, Topic::Validity);
+    assert!(validity.ends_with("1 run of the plan is missing, of 13: ndjson-1."), "{validity}");
+    assert!(!of(&found(&cells, 1), Topic::Validity).contains("missing"));
+}
+
+#[test]
+fn a_disk_store_in_memory_is_told() {
+    let cells = [MadeUp::of("sse", 0.5, 6)];
+    let on = |file_system: &str| {
+        let now = format!("\"store_file_system\": \"{file_system}\"");
+        of(&with(&cells, "manifest.json", "\"store_file_system\": null", &now), Topic::Caution)
+    };
+    assert!(on("tmpfs").starts_with("The disk store lay on tmpfs, in memory"), "{}", on("tmpfs"));
+    assert!(!on("xfs").contains("disk store"));
+}
