@@ -177,16 +177,32 @@ fn ranking(aggregate: &Aggregate, figure: Figure, topic: Topic) -> Option<Senten
         }
         Comparison::Ordered(ordered) => (in_order(figure, &ordered), ordered.apart),
     };
-    if apart.is_empty() {
-        return Some(sentence(topic, Tone::Plain, format!("{text}.")));
-    }
     let apart: Vec<String> =
         apart.iter().map(|(group, summary)| format!("{} {}", group.label, told(figure, summary))).collect();
-    let text = format!(
-        "Of the cells with {RUNS_NEEDED} valid runs: {text}. Not compared, with fewer: {}.",
-        list(&apart)
-    );
-    Some(sentence(topic, Tone::Plain, text))
+    let text = match apart.as_slice() {
+        [] => format!("{text}."),
+        apart => format!(
+            "Of the cells with {RUNS_NEEDED} valid runs: {text}. Not compared, with fewer: {}.",
+            list(apart)
+        ),
+    };
+    Some(sentence(topic, Tone::Plain, text + &lacking(aggregate, figure)))
+}
+
+/// Names the cells with valid runs of which one lacks the figure, for example a quantile that is withheld because lines
+/// are missing. The others would look like all there are.
+fn lacking(aggregate: &Aggregate, figure: Figure) -> String {
+    let is_lacking = |group: &&Group| group.is_believed() && group.summary(figure).is_none();
+    let mut names: Vec<String> =
+        aggregate.groups.iter().filter(is_lacking).map(|group| group.label.clone()).collect();
+    if names.len() > NAMED_MAX {
+        let more = names.split_off(NAMED_MAX - 1).len();
+        names.push(format!("{more} others"));
+    }
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(" Not compared, because a valid run lacks the figure: {}.", list(&names))
 }
 
 fn in_order(figure: Figure, ordered: &Ordered) -> String {

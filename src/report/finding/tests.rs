@@ -349,3 +349,16 @@ fn a_disk_store_in_memory_is_told() {
     assert!(on("tmpfs").starts_with("The disk store lay on tmpfs, in memory"), "{}", on("tmpfs"));
     assert!(!on("xfs").contains("disk store"));
 }
+
+#[test]
+fn a_cell_of_which_a_valid_run_lacks_the_figure_is_named() {
+    let cells = [
+        MadeUp::of("sse", 0.5, 6),
+        MadeUp::of("short-poll", 100.0, 6),
+        MadeUp::of("ndjson", 0.4, 6).with("delivery_latency_us_p99", ""),
+    ];
+    let told = found(&cells, 1);
+    let latency = of(&told, Topic::Latency);
+    assert!(latency.contains(" Not compared, because a valid run lacks the figure: ndjson."), "{latency}");
+    assert_eq!(text(&told).matches("lacks the figure").count(), 1, "only p99 is missing");
+}
