@@ -46,13 +46,15 @@ impl Ending {
 
     /// Returns what the runs of a folder came to, as far as its rows say it.
     pub fn of_rows(rows: &Rows) -> Self {
-        let of_run = |run: &RunRow| match (run.is_believed(), run.defects_count()) {
-            (false, _) => Self::Invalid,
-            (true, 0) => Self::Good,
-            (true, _) => Self::Delivery,
+        let of_run = |run: &RunRow| match (run.is_believed(), run.defects_count(), run.warm_up_defects_count)
+        {
+            (false, _, _) => Self::Invalid,
+            (true, 0, 0) => Self::Good,
+            (true, _, _) => Self::Delivery,
         };
         let contradicted = rows.theory.iter().any(|row| row.verdict == TheoryVerdict::Fail);
         let of_theory = if contradicted { Self::Theory } else { Self::Good };
-        rows.runs.iter().map(of_run).max().unwrap_or(Self::Good).max(of_theory)
+        // A folder without a run shows nothing, and nothing good.
+        rows.runs.iter().map(of_run).max().unwrap_or(Self::Invalid).max(of_theory)
     }
 }
