@@ -13,6 +13,8 @@ use crate::server::wirelab;
 
 /// What happens to a good folder.
 type Damage = fn(&Path);
+/// What happens to a row of a good file; `None`: it is gone.
+type DamageToRow = fn(&str) -> Option<String>;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -72,7 +74,7 @@ fn what_changed_is_told_and_a_regression_ends_with_3() {
 fn what_could_not_be_compared_is_told_on_stderr_and_fails() {
     let parent = TempDir::new().unwrap();
     let a = folder(&parent, "a", 1.0);
-    let damages: [(&str, fn(&str) -> Option<String>, &str); 2] = [
+    let damages: [(&str, DamageToRow, &str); 2] = [
         (
             "without its rows",
             |line| (!line.contains(",sse,")).then(|| line.to_owned()),
