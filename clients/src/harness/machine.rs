@@ -228,7 +228,9 @@ impl LoadWatch {
         let since = self.start.zip(CpuTimes::read());
         let added = |earlier: Option<f64>, of: fn(&CpuTimes) -> f64| {
             let (start, now) = since?;
-            Some(earlier? + (of(&now) - of(&start)).max(0.0))
+            let s = earlier? + (of(&now) - of(&start)).max(0.0);
+            // The kernel counts hundredths of a second; further digits are those of the sum.
+            Some((s * 1e3).round() / 1e3)
         };
         Load {
             average_before: self.earlier.average_before,
