@@ -10,7 +10,7 @@ use super::canvas::{
     scale_for, series_of, shortened, solid, text,
 };
 use super::frame::{Frame, Said};
-use super::{Data, Plot, Section};
+use super::{Data, LACKING, Plot, Section, not_drawn};
 use crate::report::aggregate::{Group, GroupFigure};
 use crate::report::figures::Figure;
 use crate::report::wording::{digits, list};
@@ -81,13 +81,9 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
          square below it of p99; {spread}; thin strokes are single runs. Where bars overlap, the runs cannot tell \
          which is faster.{twin}"
     );
-    Ok(Some(Plot {
-        name: "latency",
-        section: Section::Latency,
-        drawings: vec![svg],
-        caption,
-        remarks: Vec::new(),
-    }))
+    let has = |group: &Group| group.shown(Figure::LatencyP50).is_some();
+    let remarks = not_drawn(&data.aggregate.groups, LACKING, has).into_iter().collect();
+    Ok(Some(Plot { name: "latency", section: Section::Latency, drawings: vec![svg], caption, remarks }))
 }
 
 fn row(root: &Root, frame: &Frame, axis: &Axis, (series, y): (usize, i32), group: &Group) -> Drawn {

@@ -5,7 +5,7 @@ use super::canvas::{
     layer, shortened, text,
 };
 use super::frame::{Frame, LegendSample, Said, legend, legend_height};
-use super::{Data, Plot, Section};
+use super::{Data, LACKING, Plot, Section, not_drawn};
 use crate::report::aggregate::Group;
 use crate::report::figures::Figure;
 use crate::report::wording::digits;
@@ -58,7 +58,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     })?;
     let missing = LAYERS.iter().enumerate().filter(|(i, _)| !layers.contains(i)).map(|(_, (_, name))| *name);
     let missing: Vec<&str> = missing.collect();
-    let mut remarks = Vec::new();
+    let has = |group: &Group| group.shown(Figure::L7Bytes).is_some();
+    let mut remarks: Vec<String> = not_drawn(&data.aggregate.groups, LACKING, has).into_iter().collect();
     if !missing.is_empty() {
         let names = missing.iter().map(|name| name.trim_start_matches("+ ")).collect::<Vec<_>>().join(", ");
         remarks.push(format!("Not measured in this folder: {names}"));

@@ -16,7 +16,7 @@ mod requests;
 mod residuals;
 mod sweep;
 
-use super::aggregate::Aggregate;
+use super::aggregate::{Aggregate, Group};
 use super::folder::Folder;
 use super::sweep::Sweep;
 
@@ -78,6 +78,18 @@ pub(super) fn all(data: &Data) -> Result<Vec<Plot>, PlotError> {
     Ok(figures)
 }
 
+/// Remarks which groups a plot does not show, and why.
+fn not_drawn(groups: &[Group], why: &str, is_drawn: impl Fn(&Group) -> bool) -> Option<String> {
+    let names: Vec<&str> =
+        groups.iter().filter(|group| !is_drawn(group)).map(|group| group.label.as_str()).collect();
+    (!names.is_empty()).then(|| format!("Not drawn, because {why}: {}", names.join(", ")))
+}
+
+/// Reason why a plot does not show a group.
+const LACKING: &str = "a run lacks the figure";
+/// Reason why a plot shows no run of a group.
+const INVALID: &str = "no run is valid";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +147,21 @@ mod tests {
             let svg = of(&cells, section);
             assert!(svg.contains("\nndjson\n") && !svg.contains("\nsse"), "{section:?}: {svg}");
         }
+    }
+
+    #[test]
+    fn what_a_plot_cannot_show_is_remarked() {
+        let lacking = ["delivery_latency_us_p50", "l7_per_line_bytes"];
+        let lacking = lacking.iter().fold(MadeUp::of("sse", 0.5, 2), |cell, column| cell.with(column, ""));
+        let invalid = MadeUp { verdicts: vec!["invalid"; 2], ..MadeUp::of("websocket", 0.5, 2) };
+        let cells = [lacking, MadeUp::of("ndjson", 0.6, 2), MadeUp::of("long-poll", 0.6, 2), invalid];
+        let folder = synthetic::folder(&cells, 1);
+        let aggregate = Aggregate::of(&folder);
+        let figures = all(&Data { folder: &folder, aggregate: &aggregate, sweep: None }).unwrap();
+        let remarks: Vec<&String> = figures.iter().flat_map(|figure| &figure.remarks).collect();
+        let count = |remark: &str| remarks.iter().filter(|told| told.as_str() == remark).count();
+        assert_eq!(count("Not drawn, because a run lacks the figure: sse"), 3, "{remarks:?}");
+        assert_eq!(count("Not drawn, because no run is valid: websocket"), 2, "{remarks:?}");
     }
 
     #[test]

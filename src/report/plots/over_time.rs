@@ -10,7 +10,7 @@ use wirelab_clients::harness::statistics::median;
 
 use super::canvas::{Axis, PlotError, WIDTH, dashed, drawing, scale_for, series_of};
 use super::frame::{Frame, LegendSample, Said, legend, legend_height};
-use super::{Data, Plot, Section};
+use super::{Data, INVALID, Plot, Section, not_drawn};
 use crate::report::wording::counted;
 
 /// Most panels of one drawing: each must be readable when projected.
@@ -40,7 +40,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     }
     let left_out: Vec<&str> = panels.iter().skip(PANELS_MAX).map(|panel| panel.title.as_str()).collect();
     let drawn = &panels[..panels.len().min(PANELS_MAX)];
-    let mut remarks = Vec::new();
+    let mut remarks: Vec<String> =
+        not_drawn(&data.aggregate.groups, INVALID, |group| group.is_believed()).into_iter().collect();
     if !left_out.is_empty() {
         remarks.push(format!("Also in timeseries.csv, not drawn: {}", left_out.join(", ")));
     }

@@ -6,7 +6,7 @@ use super::canvas::{
     Axis, GRID, PlotError, WIDTH, drawing, hatched, label_width, line, scale_for, series_of, solid,
 };
 use super::frame::{Frame, Said};
-use super::{Data, Plot, Section, labels};
+use super::{Data, LACKING, Plot, Section, labels, not_drawn};
 use crate::report::aggregate::{Group, GroupFigure};
 use crate::report::figures::Figure;
 use crate::report::wording::digits;
@@ -69,11 +69,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
                    median over runs of p50, the stroke reaches to p99. Look whether more requests buy a lower \
                    latency."
         .to_owned();
-    Ok(Some(Plot {
-        name: "requests",
-        section: Section::Cost,
-        drawings: vec![svg],
-        caption,
-        remarks: Vec::new(),
-    }))
+    let has =
+        |group: &Group| [Figure::Requests, Figure::LatencyP50].iter().all(|of| group.shown(*of).is_some());
+    let remarks = not_drawn(&data.aggregate.groups, LACKING, has).into_iter().collect();
+    Ok(Some(Plot { name: "requests", section: Section::Cost, drawings: vec![svg], caption, remarks }))
 }

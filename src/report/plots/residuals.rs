@@ -9,7 +9,7 @@ use super::canvas::{
     series_of, shortened, solid, text,
 };
 use super::frame::{Frame, Said};
-use super::{Data, Plot, Section};
+use super::{Data, INVALID, Plot, Section, not_drawn};
 use crate::report::wording::{counted, percent_signed};
 
 /// Most rows of one drawing; of more rows, those with the largest residuals are drawn.
@@ -53,7 +53,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
         return Ok(None);
     }
     let all = rows.len();
-    let mut remarks = Vec::new();
+    let mut remarks: Vec<String> =
+        not_drawn(&data.aggregate.groups, INVALID, |group| group.is_believed()).into_iter().collect();
     let not_judged = data.folder.rows.theory.iter().filter(|row| !row.is_judged()).count();
     if not_judged > 0 {
         let predictions = counted(not_judged, "prediction", "predictions");
