@@ -110,6 +110,42 @@ fn the_notebook_draws_a_folder_again() {
     assert!(!output.status.success(), "it ran on a folder without results");
 }
 
+/// The block of `docs/running.md` for a job, as it stands.
+#[test]
+fn a_job_gets_its_summary_its_cases_and_its_figures() {
+    let document = fs::read_to_string(Path::new(PROJECT).join("docs/running.md")).unwrap();
+    let block = document.split("```sh\n").find(|block| block.contains("GITHUB_STEP_SUMMARY")).unwrap();
+    let script = block.split("```").next().unwrap();
+    let around = TempDir::new().unwrap();
+    let plan = "name = \"plan\"\nquestion = \"Is it early?\"\ntransports = [\"sse\"]\nsubscribers = 2\n\
+                thresholds = [\"sse.delivery_latency_us_max < 1\"]\n\
+                [lines]\nprocess = \"periodic\"\nrate_hz = 40\nduration = \"2s\"\npayload_bytes = 50\n";
+    fs::write(around.path().join("plan.toml"), plan).unwrap();
+    let summary = around.path().join("summary.md");
+    let path = format!("{}:{}", program().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let output = Command::new("bash")
+        .args(["-euc", script])
+        .current_dir(around.path())
+        .env("PATH", path)
+        .env("GITHUB_STEP_SUMMARY", &summary)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    // No line is there within a microsecond, so that the threshold is missed; a busy machine may add a graver reason.
+    assert!(matches!(output.status.code(), Some(3..=5)), "{error}");
+    let read = |name: &str| fs::read_to_string(around.path().join(name)).unwrap();
+    let summary = read("summary.md");
+    assert!(
+        summary.starts_with("## ❌ plan: Is it early?\n") && summary.contains("| threshold: sse."),
+        "{summary}"
+    );
+    let cases = read("junit.xml");
+    let (_, thresholds) = cases.split_once("<testsuite name=\"thresholds\"").unwrap();
+    assert!(thresholds.contains("tests=\"1\" failures=\"1\""), "{thresholds}");
+    let figures: serde_json::Value = serde_json::from_str(&read("benchmark.json")).unwrap();
+    assert_eq!(figures.as_array().unwrap().is_empty(), output.status.code() == Some(5), "{figures}");
+}
+
 #[test]
 fn a_run_that_expects_more_receipts_than_it_may_keep_is_refused() {
     let results = TempDir::new().unwrap();
