@@ -8,6 +8,7 @@
 //! - `lessons`: each guided lesson to its end, and what is left of one
 //! - `guide`: what the lecturer's guide says to do besides
 //! - `reports`: results read and downloaded, runs started, watched and cancelled
+//! - `printed`: the report on paper
 //! - `looks`: the page fits its window; takes the screenshots of the documents when asked to
 //!
 //! What any browser could get wrong runs in both engines (`in_every_browser!`), the rest in Chromium.
@@ -30,6 +31,7 @@ mod lessons;
 mod looks;
 mod overview;
 mod page;
+mod printed;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/proxy.rs"]
 mod proxy;
