@@ -427,6 +427,27 @@ fn a_short_run_says_that_it_is_not_for_citing() {
     assert!(!full.contains("smoke"), "{full}");
 }
 
+/// A table that the package names and the folder lacks would make the folder invalid for every reader of packages.
+#[test]
+fn the_package_names_the_tables_of_claims_that_are_there() {
+    let mut results = example::result_set();
+    results.plan.name = PLAN.to_owned();
+    results.manifest.plan = PLAN.to_owned();
+    let names = |files: &[File]| -> Vec<String> {
+        let claims = Claims::judge(files).unwrap().files();
+        let package = claims.iter().find(|file| file.path == "datapackage.json").unwrap();
+        let package: serde_json::Value = serde_json::from_slice(&package.bytes).unwrap();
+        let resources = package["resources"].as_array().unwrap();
+        resources.iter().map(|resource| resource["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut files = crate::report::render(&results).unwrap();
+    let of_runs = names(&files);
+    assert_eq!(of_runs.last().map(String::as_str), Some("claims.csv"));
+    files.push(super::two_way_file(&[]));
+    let with_two_way = names(&files);
+    assert_eq!(with_two_way[with_two_way.len() - 2..], ["two_way.csv", "claims.csv"]);
+}
+
 /// Judges claims by rows, as `judge` does by files.
 fn claims(runs: &Observations) -> Claims {
     Claims {

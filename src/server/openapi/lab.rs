@@ -73,10 +73,11 @@ fn results() -> Call {
 }
 
 fn file(id: &str, names: &[&str]) -> Call {
-    let answer = ["text/html", "text/csv", "text/plain", JSON].into_iter().fold(
-        ResponseBuilder::new().description("The file. CSV files are offered for download."),
-        |answer, media_type| answer.content(media_type, Content::new(Some(text(ANY)))),
-    );
+    let answer =
+        ["text/html", "text/csv", "text/plain", JSON, "image/svg+xml", "application/gzip"].into_iter().fold(
+            ResponseBuilder::new().description("The file. CSV files and receipts are offered for download."),
+            |answer, media_type| answer.content(media_type, Content::new(Some(text(ANY)))),
+        );
     let answer = with_header(
         answer,
         "Content-Security-Policy",
