@@ -8,6 +8,7 @@
 //! - [`event_stream`]: the parser of server-sent events
 //! - [`meter`]: counts every request and byte at the socket; [`traffic`]: the counts; [`timing`]: how long requests
 //!   took
+//! - [`data_files`]: plans, recordings and profiles, in a folder and in the binary
 //! - [`recording`]: logs of real deployments with their timing
 //! - [`targets`]: servers other than wirelab's, described by profiles
 //! - [`harness`]: plans, schedules, the open-loop publisher, subscribers, recorders, results
@@ -18,6 +19,7 @@
 
 pub mod api;
 mod backoff;
+pub mod data_files;
 pub mod event_stream;
 mod gzip;
 pub mod harness;

@@ -10,16 +10,16 @@
 //! the last, has a `status`. Offsets count from the command's start and never decrease. A recording is read whole, so
 //! that its format is checked before anything is replayed.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data_files::{self, DataFile, Kind};
 use crate::wire::{LINE_BYTES_MAX, NewLine, RecordingInfo, Status, Stream};
 
-/// File name extension of a recording.
-pub const EXTENSION: &str = "ndjson";
 /// Most bytes of one file: it is held in memory while it is replayed.
 pub const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Most lines of one recording: ten appends of the largest size.
@@ -72,11 +72,11 @@ pub enum RecordingError {
         what: String,
     },
     /// There is no recording with that name.
-    #[error("unknown recording {name:?}; {}", one_of(known))]
+    #[error("unknown recording {name:?}; one of {}; `wirelab record` makes more", .known.join(", "))]
     Unknown {
         /// Name that was asked for.
         name: String,
-        /// Names of the recordings in the folder.
+        /// Names of the recordings in the folder and in the binary.
         known: Vec<String>,
     },
     /// A name that could leave the folder or confuse a shell.
@@ -94,13 +94,6 @@ pub enum RecordingError {
         #[source]
         error: io::Error,
     },
-}
-
-fn one_of(known: &[String]) -> String {
-    match known {
-        [] => "the recordings folder is empty; make one with `wirelab record --name NAME -- COMMAND`".into(),
-        names => format!("one of {}", names.join(", ")),
-    }
 }
 
 /// One line of the file. It has either `text` or `status`; unknown members are ignored, as on the wire.
@@ -131,14 +124,24 @@ impl Recording {
         Self::parse_file(&path.display().to_string(), name, &bytes)
     }
 
-    /// Reads the recording called `name` in `folder`. The name comes from users: it cannot leave the folder.
+    /// Finds the recording called `name` in `folder` or in the binary. The name comes from users: it cannot leave the
+    /// folder.
     pub fn find(folder: &Path, name: &str) -> Result<Self, RecordingError> {
-        let path = path_in(folder, name)?;
-        if path.is_file() {
-            return Self::read(&path);
+        check_name(name)?;
+        match data_files::find(Kind::Recording, folder, name) {
+            Some(file) => Self::of_file(name, &file),
+            None => {
+                let known = files_in(folder)?.into_keys().collect();
+                Err(RecordingError::Unknown { name: name.to_owned(), known })
+            }
         }
-        let known = names_in(folder)?;
-        Err(RecordingError::Unknown { name: name.to_owned(), known })
+    }
+
+    fn of_file(name: &str, file: &DataFile) -> Result<Self, RecordingError> {
+        match file {
+            DataFile::OnDisk(path) => Self::read(path),
+            DataFile::Carried(text) => Self::parse(name, text.as_bytes()),
+        }
     }
 
     /// Parses a recording's bytes.
@@ -250,7 +253,7 @@ impl<W: Write> RecordingWriter<W> {
     }
 }
 
-/// Contents of a folder of recordings.
+/// Recordings of a folder and of the binary.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Recordings that can be replayed, by name.
@@ -259,11 +262,11 @@ pub struct Listing {
     pub refused: Vec<RecordingError>,
 }
 
-/// Lists every recording in `folder`. A folder that does not exist counts as empty.
+/// Lists every recording in `folder` and in the binary, by name. A folder that does not exist counts as empty.
 pub fn list(folder: &Path) -> Result<Listing, RecordingError> {
     let mut listing = Listing::default();
-    for name in names_in(folder)? {
-        match path_in(folder, &name).and_then(|path| Recording::read(&path)) {
+    for (name, file) in files_in(folder)? {
+        match check_name(&name).and_then(|()| Recording::of_file(&name, &file)) {
             Ok(recording) => listing.recordings.push(recording.info()),
             Err(error) => listing.refused.push(error),
         }
@@ -273,34 +276,23 @@ pub fn list(folder: &Path) -> Result<Listing, RecordingError> {
 
 /// Returns the path of the recording called `name`, whether it exists or not. Refuses names that leave the folder.
 pub fn path_in(folder: &Path, name: &str) -> Result<PathBuf, RecordingError> {
+    check_name(name)?;
+    Ok(folder.join(format!("{name}.{}", Kind::Recording.extension())))
+}
+
+fn check_name(name: &str) -> Result<(), RecordingError> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
     let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     if begins_well && name.len() <= NAME_CHARS_MAX && name.bytes().all(plain) {
-        Ok(folder.join(format!("{name}.{EXTENSION}")))
+        Ok(())
     } else {
         Err(RecordingError::InvalidName(name.chars().take(NAME_CHARS_MAX).collect()))
     }
 }
 
-/// Returns the stems of the `.ndjson` files in `folder`, sorted.
-fn names_in(folder: &Path) -> Result<Vec<String>, RecordingError> {
-    let io = |error| RecordingError::Io { file: folder.display().to_string(), error };
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(io(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|extension| extension == EXTENSION)
-            && let Some(stem) = path.file_stem()
-        {
-            names.push(stem.to_string_lossy().into_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
+fn files_in(folder: &Path) -> Result<BTreeMap<String, DataFile>, RecordingError> {
+    data_files::all(Kind::Recording, folder)
+        .map_err(|error| RecordingError::Io { file: folder.display().to_string(), error })
 }
 
 fn malformed(file: &str, line: usize, what: String) -> RecordingError {
@@ -420,16 +412,18 @@ mod tests {
         std::fs::write(folder.path().join("notes.txt"), "not a recording").unwrap();
         assert_eq!(Recording::find(folder.path(), "build").unwrap().name, "build");
         let said = Recording::find(folder.path(), "web").unwrap_err().to_string();
-        assert_eq!(said, "unknown recording \"web\"; one of broken, build");
+        assert!(said.starts_with("unknown recording \"web\"; one of broken, build, cargo-build, "), "{said}");
+        assert_eq!(Recording::find(folder.path(), "cargo-build").unwrap().name, "cargo-build");
         for name in ["", ".", "..", "../build", "a/b", "Build", ".hidden", "-x", "a b", "\u{e9}"] {
             let refused = Recording::find(folder.path(), name).unwrap_err();
             assert!(matches!(refused, RecordingError::InvalidName(_)), "{name:?}: {refused}");
         }
         let listing = list(folder.path()).unwrap();
-        assert_eq!(listing.recordings, [RecordingInfo { name: "build".into(), lines: 0, duration_ms: 0 }]);
+        assert_eq!(listing.recordings[0], RecordingInfo { name: "build".into(), lines: 0, duration_ms: 0 });
         assert_eq!(listing.refused.len(), 1);
         assert!(listing.refused[0].to_string().contains("broken.ndjson, line 1"));
-        assert!(list(&folder.path().join("absent")).unwrap().recordings.is_empty());
+        let carried = list(&folder.path().join("absent")).unwrap().recordings;
+        assert_eq!(carried, listing.recordings[1..], "of the binary");
     }
 
     #[test]

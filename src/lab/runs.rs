@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use wirelab_clients::data_files::DataFile;
 use wirelab_clients::harness::cell::Server;
 use wirelab_clients::harness::plan::{Plan, PlanError, Size};
 
@@ -232,8 +233,8 @@ fn below(results: &Path, folder: &str) -> String {
 /// plan that cannot be read is listed with its problem: it must not hide the others.
 fn plans(data: &Path) -> Result<Vec<LabPlan>, PlanFilesError> {
     let mut plans = Vec::new();
-    for (name, path) in plan_files::all(data)? {
-        match offered(&name, &path, data).and_then(|plan| plan.map(|plan| described(&plan, data)).transpose())
+    for (name, file) in plan_files::all(data)? {
+        match offered(&name, &file, data).and_then(|plan| plan.map(|plan| described(&plan, data)).transpose())
         {
             Ok(Some(described)) => plans.push(LabPlan { name, ..described }),
             Ok(None) => {}
@@ -244,11 +245,11 @@ fn plans(data: &Path) -> Result<Vec<LabPlan>, PlanFilesError> {
 }
 
 /// Reads a plan in its short form if it has one; `None` if it needs other servers than this program.
-fn offered(name: &str, path: &Path, data: &Path) -> Result<Option<Plan>, PlanFilesError> {
-    let plan = match plan_files::read(name, path, Size::Smoke, data) {
+fn offered(name: &str, file: &DataFile, data: &Path) -> Result<Option<Plan>, PlanFilesError> {
+    let plan = match plan_files::read(name, file, Size::Smoke, data) {
         // Any other error must not start the long form: it may be a mistake in the short one.
         Err(PlanFilesError::Plan(PlanError::NoSmoke { .. })) => {
-            plan_files::read(name, path, Size::Full, data)
+            plan_files::read(name, file, Size::Full, data)
         }
         read => read,
     }?;
@@ -278,11 +279,11 @@ struct Chosen {
 fn chosen(wanted: &str, data: &Path) -> Result<Chosen, Refusal> {
     let files = plan_files::all(data).map_err(|error| refusal(&error))?;
     // A plan is found by name only: a path would let the page read any file.
-    let Some((name, path)) = files.iter().find(|(name, _)| name == wanted) else {
-        let known: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+    let Some((name, file)) = files.get_key_value(wanted) else {
+        let known: Vec<_> = files.keys().map(String::as_str).collect();
         return Err(Refusal::bad_request(format!("unknown plan {wanted:?}; one of {}", known.join(", "))));
     };
-    match offered(name, path, data).map_err(|error| refusal(&error))? {
+    match offered(name, file, data).map_err(|error| refusal(&error))? {
         Some(plan) => Ok(Chosen { name: name.clone(), size: plan.size, runs: plan.cells().len() }),
         None => Err(Refusal::bad_request(format!(
             "plan {name:?} measures other servers, which the lab does not start; use `wirelab run {name}`"
@@ -292,8 +293,8 @@ fn chosen(wanted: &str, data: &Path) -> Result<Chosen, Refusal> {
 
 fn refusal(error: &PlanFilesError) -> Refusal {
     let detail = match error {
-        PlanFilesError::NoFolder { folder, error } => format!(
-            "{}: {error}; start the server in its repository, or name the folder that holds plans/ with --lab-data",
+        PlanFilesError::UnreadableFolder { folder, error } => format!(
+            "{}: {error}; make it a folder that the server's user can read, or name another with --lab-data",
             folder.display()
         ),
         PlanFilesError::Unreadable { .. } | PlanFilesError::Plan(_) | PlanFilesError::Recording(_) => {
@@ -320,7 +321,7 @@ fn lab(context: &Context) -> &Lab {
     context.options.lab.as_ref().expect("the lab is mounted")
 }
 
-/// Lists the plans as they are on disk now: a person may be editing them.
+/// Lists the plans as they are now: a person may be editing them.
 async fn list_plans(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let data = lab(&context).data.clone();
     let plans = off_the_worker(move || plans(&data).map_err(|error| refusal(&error))).await?;

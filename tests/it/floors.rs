@@ -80,6 +80,7 @@ const HOUSES: &[House] = &[
                 "values; calls of the system; recordings",
             ),
             floor(&["wire", "wire_schemas"], "everything that crosses the network"),
+            floor(&["data_files"], "plans, recordings and profiles, in a folder and in the binary"),
         ],
     },
     House {

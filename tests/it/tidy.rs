@@ -505,7 +505,7 @@ fn every_plan_parses() {
 
 /// With its start script, which must be there.
 fn profile(name: &str) -> Result<Profile, ProfileError> {
-    Profile::find(&root().join("data/targets"), root(), name)
+    Profile::find(&root().join("data/targets"), name)?.startable(root())
 }
 
 #[test]

@@ -1,16 +1,16 @@
-//! The plans on disk: lists them, finds one by its name, and estimates how long it takes.
+//! The plans: lists them, finds one by its name, and estimates how long it takes.
 //!
 //! For `wirelab run`, `plans` and `claims`, and for the server, which offers the plans to its page. Reads the folder
-//! `data`: plans, and the recordings and profiles that they name. Runs nothing.
+//! `data`: plans, and the recordings and profiles that they name. What is not there comes from the binary. Runs nothing.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::data_files::{self, DataFile, Kind};
 use crate::harness::plan::{Plan, PlanError, Size};
 
 use crate::harness::cell::{Cell, LineProcess};
@@ -21,22 +21,19 @@ use crate::targets::profile::{Profile, ProfileError};
 /// Error of a plan that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFilesError {
-    /// There is no folder of plans.
-    #[error(
-        "{}: {error}; run wirelab in its repository, or name the folder that holds plans/ with --data",
-        folder.display()
-    )]
-    NoFolder {
-        /// Folder that should hold the plans.
+    /// The folder of plans is there and cannot be read.
+    #[error("{}: {error}; make it a folder that this user can read, or name another with --data", folder.display())]
+    UnreadableFolder {
+        /// Folder of the plans.
         folder: PathBuf,
         /// Error of the operating system.
         error: io::Error,
     },
     /// The file is not text, or may not be read.
-    #[error("plan {}: {error}", path.display())]
+    #[error("plan {name}: {error}")]
     Unreadable {
-        /// Path of the file.
-        path: PathBuf,
+        /// Name or path of the plan.
+        name: String,
         /// Error of the operating system.
         error: io::Error,
     },
@@ -48,43 +45,38 @@ pub enum PlanFilesError {
     Recording(#[from] RecordingError),
 }
 
-/// Lists the names and paths of all plans, by name.
-pub fn all(data: &Path) -> Result<Vec<(String, PathBuf)>, PlanFilesError> {
-    let folder = data.join("plans");
-    let no_folder = |error| PlanFilesError::NoFolder { folder: folder.clone(), error };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(no_folder)? {
-        let path = entry.map_err(no_folder)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml")
-            && let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
-        {
-            files.push((name.to_owned(), path.clone()));
-        }
-    }
-    files.sort();
-    Ok(files)
+/// Lists all plans of the folder and of the binary, by name.
+pub fn all(data: &Path) -> Result<BTreeMap<String, DataFile>, PlanFilesError> {
+    let folder = data.join(Kind::Plan.folder());
+    data_files::all(Kind::Plan, &folder).map_err(|error| PlanFilesError::UnreadableFolder { folder, error })
 }
 
-/// Finds a plan by its name in `data/plans`, or by the path of a TOML file.
-pub fn find(given: &str, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
+/// Finds the file of a plan by its name, or by the path of a TOML file.
+pub fn file(given: &str, data: &Path) -> Result<DataFile, PlanFilesError> {
     if given.ends_with(".toml") {
-        return read(given, Path::new(given), size, data);
+        return Ok(DataFile::OnDisk(given.into()));
     }
-    let files = all(data)?;
-    match files.iter().find(|(name, _)| name == given) {
-        Some((name, path)) => read(name, path, size, data),
-        None => {
-            let known = files.into_iter().map(|(name, _)| name).collect();
-            Err(PlanError::Unknown { given: given.to_owned(), known }.into())
-        }
-    }
+    let mut files = all(data)?;
+    files.remove(given).ok_or_else(|| {
+        PlanError::Unknown { given: given.to_owned(), known: files.into_keys().collect() }.into()
+    })
 }
 
-/// Reads the plan in the file `path`, called `name` in errors.
-pub fn read(name: &str, path: &Path, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
-    let unreadable = |error| PlanFilesError::Unreadable { path: path.to_owned(), error };
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    Ok(Plan::parse_with(name, &text, size, |name| profile(name, data))?)
+/// Finds a plan by its name, or by the path of a TOML file, and reads it. The servers that it measures can be started.
+pub fn find(given: &str, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
+    let text = text(given, &file(given, data)?)?;
+    Ok(Plan::parse_with(given, &text, size, |name| profile(name, data))?)
+}
+
+/// Reads the plan in `file`, called `name` in errors, to tell of it: the scripts that start other servers may be absent.
+pub fn read(name: &str, file: &DataFile, size: Size, data: &Path) -> Result<Plan, PlanFilesError> {
+    let targets = data.join(Kind::Target.folder());
+    Ok(Plan::parse_with(name, &text(name, file)?, size, |name| Profile::find(&targets, name))?)
+}
+
+/// Returns the text of the plan in `file`, called `name` in errors.
+pub fn text(name: &str, file: &DataFile) -> Result<String, PlanFilesError> {
+    file.text().map_err(|error| PlanFilesError::Unreadable { name: name.to_owned(), error })
 }
 
 /// Estimates how long a plan takes.
@@ -101,7 +93,7 @@ pub fn recordings(plan: &Plan, data: &Path) -> Result<BTreeMap<String, Arc<Recor
     for (_, factors) in plan.all_arms() {
         let LineProcess::Replay { recording, .. } = &factors.lines else { continue };
         if !found.contains_key(recording) {
-            let read = Recording::find(&data.join("recordings"), recording)?;
+            let read = Recording::find(&data.join(Kind::Recording.folder()), recording)?;
             found.insert(recording.clone(), Arc::new(read));
         }
     }
@@ -116,8 +108,7 @@ pub fn schedules(cell: &Cell, recordings: &BTreeMap<String, Arc<Recording>>) -> 
     }
 }
 
-/// Finds a profile by its name in `data/targets`. The path of its start script is relative to the folder that holds
-/// `data`.
+/// Finds a profile by its name, for a run. The path of its start script is relative to the folder that holds `data`.
 pub fn profile(name: &str, data: &Path) -> Result<Profile, ProfileError> {
-    Profile::find(&data.join("targets"), &data.join(".."), name)
+    Profile::find(&data.join(Kind::Target.folder()), name)?.startable(&data.join(".."))
 }

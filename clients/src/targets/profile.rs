@@ -1,8 +1,8 @@
 //! Target profiles: TOML files that say how to start, publish to and follow a server that does not keep wirelab's
 //! contract.
 //!
-//! They are `data/targets/*.toml`; `docs/targets.md` explains every key. A wrong profile is refused with the file,
-//! the key and the remedy. Parsing opens no file; [`Profile::find`] does.
+//! They are `data/targets/*.toml`, which the binary carries; `docs/targets.md` explains every key. A wrong profile is
+//! refused with the file, the key and the remedy. Parsing opens no file; [`Profile::find`] does.
 
 mod file;
 
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::line::LineAt;
 use super::template::Template;
 use crate::ServerUrl;
+use crate::data_files::{self, Kind};
 use crate::wire::Transport;
 
 /// Names that a profile must not have, because they mean something else where targets are named.
@@ -242,44 +243,36 @@ impl Profile {
         file::parse(of, text)
     }
 
-    /// Finds the profile `name` in the folder `targets`; its start script is found below `root`.
-    pub fn find(targets: &Path, root: &Path, name: &str) -> Result<Self, ProfileError> {
-        let unreadable =
-            |path: &Path, error| ProfileError::Unreadable { path: path.display().to_string(), error };
-        let path = targets.join(format!("{name}.toml"));
+    /// Finds the profile `name` in the folder `targets` or in the binary. The path of the start script is not resolved.
+    pub fn find(targets: &Path, name: &str) -> Result<Self, ProfileError> {
+        let unreadable = |error| ProfileError::Unreadable { path: targets.display().to_string(), error };
         // A name with such characters cannot be a file's name, so it is not tried as a path.
-        if name.contains(['/', '\\', '.']) || !path.is_file() {
-            let known = Self::names(targets).map_err(|error| unreadable(targets, error))?;
+        let is_name = !name.contains(['/', '\\', '.']);
+        let Some(file) = data_files::find(Kind::Target, targets, name).filter(|_| is_name) else {
+            let known = Self::names(targets).map_err(unreadable)?;
             return Err(ProfileError::Unknown { given: name.to_owned(), known });
-        }
-        let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
-        let mut profile = Self::parse(name, &text)?;
-        if let ServerOf::Start(script) = &mut profile.server {
+        };
+        Self::parse(name, &file.text().map_err(unreadable)?)
+    }
+
+    /// Resolves the path of the start script, which counts from `root`; the script must be there.
+    pub fn startable(mut self, root: &Path) -> Result<Self, ProfileError> {
+        if let ServerOf::Start(script) = &mut self.server {
             let found = fs::canonicalize(root.join(&script)).map_err(|error| {
-                let must = format!("{error}; write its path from the folder that holds the data folder");
-                ProfileErrors { profile: name }.refused("start", &script.display().to_string(), must)
+                let must = format!(
+                    "{error}; the path counts from the folder that holds the data folder, and the scripts of the \
+                     profiles that wirelab brings are in its repository only"
+                );
+                ProfileErrors { profile: &self.name }.refused("start", &script.display().to_string(), must)
             })?;
             *script = found;
         }
-        Ok(profile)
+        Ok(self)
     }
 
-    /// Returns the names of all profiles in the folder `targets`, sorted; empty if there is no such folder.
+    /// Returns the names of all profiles in the folder `targets` and in the binary, sorted.
     pub fn names(targets: &Path) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(targets) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                names.extend(path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned));
-            }
-        }
-        names.sort();
-        Ok(names)
+        Ok(data_files::all(Kind::Target, targets)?.into_keys().collect())
     }
 }
 
@@ -423,10 +416,11 @@ text = "/1/text"
     fn a_profile_is_found_by_name_and_its_script_must_be_there() {
         let folder = tempfile::tempdir().unwrap();
         let (root, targets) = (folder.path(), folder.path().join("targets"));
-        assert!(Profile::names(&targets).unwrap().is_empty());
+        let carried = Profile::names(&targets).unwrap();
+        assert!(carried.iter().any(|name| name == "socketio"), "{carried:?}");
         fs::create_dir(&targets).unwrap();
         fs::write(targets.join("example.toml"), SSE).unwrap();
-        let find = |name| Profile::find(&targets, root, name);
+        let find = |name| Profile::find(&targets, name)?.startable(root);
         let said = find("example").unwrap_err().to_string();
         assert!(said.contains("start is \"scripts/peers/example/start\"; No such file"), "{said}");
         fs::create_dir_all(root.join("scripts/peers/example")).unwrap();
@@ -434,7 +428,9 @@ text = "/1/text"
         assert!(matches!(find("example").unwrap().server, ServerOf::Start(script) if script.is_absolute()));
         for unknown in ["exmple", "../targets/example"] {
             let said = find(unknown).unwrap_err().to_string();
-            assert!(said.ends_with("one of wirelab, http://host:port, example"), "{said}");
+            assert!(said.contains("one of wirelab, http://host:port, example, flask-socketio"), "{said}");
         }
+        let said = find("socketio").unwrap_err().to_string();
+        assert!(said.contains("are in its repository only"), "{said}");
     }
 }
