@@ -30,7 +30,10 @@ fn main() {
         for path in paths {
             let bytes = fs::metadata(&path).expect("it was just listed").len();
             if bytes > FILE_BYTES_MAX {
-                println!("cargo:warning={} has {bytes} bytes and is not carried by the binary", path.display());
+                println!(
+                    "cargo:warning={} has {bytes} bytes and is not carried by the binary",
+                    path.display()
+                );
                 continue;
             }
             let path = path.canonicalize().expect("it was just listed");

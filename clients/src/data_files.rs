@@ -125,7 +125,8 @@ mod tests {
     fn every_file_of_the_repository_is_carried_as_it_is() {
         for kind in Kind::ALL {
             let found = all(kind, &repository(kind)).unwrap();
-            let on_disk: Vec<_> = found.into_iter().map(|(name, file)| (name, file.text().unwrap())).collect();
+            let on_disk: Vec<_> =
+                found.into_iter().map(|(name, file)| (name, file.text().unwrap())).collect();
             let carried: Vec<_> =
                 kind.carried().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
             assert!(carried.len() >= 3, "{kind:?}");
@@ -138,7 +139,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let absent = folder.path().join("absent");
         let carried = find(Kind::Plan, &absent, "quick").unwrap();
-        assert!(matches!(carried, DataFile::Carried(_)) && carried.text().unwrap().contains("name = \"quick\""));
+        assert!(
+            matches!(carried, DataFile::Carried(_)) && carried.text().unwrap().contains("name = \"quick\"")
+        );
         assert_eq!(all(Kind::Plan, &absent).unwrap()["quick"], carried);
 
         let (quick, mine) = (folder.path().join("quick.toml"), folder.path().join("mine.toml"));

@@ -8,7 +8,7 @@ use std::path::Path;
 use wirelab_clients::harness::two_way;
 use wirelab_clients::os;
 
-use super::{Exit, Failure, remark, results_folder, run, say};
+use super::{Exit, Failure, closing, remark, results_folder, run, say};
 use crate::commands::cli;
 use crate::report::claims::{self, Claims, PLAN};
 use crate::report::{self, File};
@@ -18,8 +18,9 @@ use wirelab_clients::harness::plan_files;
 pub async fn run(arguments: cli::ClaimsArguments) -> Result<Exit, Failure> {
     if let Some(folder) = &arguments.from {
         let claims = judge(folder)?;
-        tell(&claims, folder)?;
-        return Ok(claims.ending().into());
+        let exit = claims.ending().into();
+        tell(&claims, folder, exit)?;
+        return Ok(exit);
     }
     let plan = plan_files::find(PLAN, arguments.size.into(), &arguments.data).map_err(Failure::usage)?;
     let program = os::own_program().map_err(Failure::environment)?;
@@ -28,9 +29,10 @@ pub async fn run(arguments: cli::ClaimsArguments) -> Result<Exit, Failure> {
     write(&folder, &[claims::two_way_file(&both_ways)])?;
     if exit == Exit::Interrupted {
         remark(&format!("then judge the claims with `wirelab claims --from {}`", folder.display()));
+        closing::tell(&folder, exit)?;
         return Ok(exit);
     }
-    tell(&judge(&folder)?, &folder)?;
+    tell(&judge(&folder)?, &folder, exit)?;
     Ok(exit)
 }
 
@@ -40,9 +42,10 @@ fn judge(folder: &Path) -> Result<Claims, Failure> {
     Claims::judge(&files).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))
 }
 
-fn tell(claims: &Claims, folder: &Path) -> Result<(), Failure> {
+fn tell(claims: &Claims, folder: &Path, exit: Exit) -> Result<(), Failure> {
     write(folder, &claims.files())?;
-    say(&format!("{}\nfiles: {}\n", claims.render(), folder.display())).map(|_| ())
+    say(&format!("{}\n", claims.render()))?;
+    closing::tell(folder, exit)
 }
 
 fn write(folder: &Path, files: &[File]) -> Result<(), Failure> {

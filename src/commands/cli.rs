@@ -2,11 +2,13 @@
 //!
 //! Durations are written as `250ms`, `1.5s` or `2m`.
 
+mod run;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 use wirelab_clients::wire::{Position, Transport};
@@ -15,8 +17,14 @@ use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN, WebsocketEngi
 use crate::exchange::compression::Compression;
 use crate::report::changes::Tolerated;
 
+pub use run::{AdHocArguments, HttpArgument, ProgressFormat, RunArguments, SizeArgument};
+
 /// Default address of a server, where clients look for it and the server listens.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
+/// Default folder of plans, recordings and targets.
+const DATA_DEFAULT: &str = "data";
+/// Default folder of recordings.
+const RECORDINGS_DEFAULT: &str = "data/recordings";
 
 /// Measure how the lines of a log reach subscribers by short polling, long polling, SSE, NDJSON and WebSocket.
 ///
@@ -50,7 +58,7 @@ pub enum Command {
     Compare(CompareArguments),
     /// Test common claims about polling, SSE and WebSocket by measurement.
     Claims(ClaimsArguments),
-    /// List the plans with their questions.
+    /// List the plans with their questions, print one, or explain their keys.
     Plans(PlansArguments),
     /// Print the meaning of every column (results/README.md).
     Dictionary,
@@ -60,94 +68,6 @@ pub enum Command {
     Man(ManPage),
 }
 
-const RUN_EXIT_CODES: &str = "\
-Without a plan and without options, the plan quick is run. With options, a plan is made of them.
-
-A target that is already running (http://host:port) is measured where it is, over those of the chosen transports that
-it has. The deployment of the run is deleted there once its counts are read, also after Ctrl-C. The costs of its process
-cannot be seen from here, so their columns stay empty. docs/targets.md explains profiles of other servers.
-
-Exit codes, the highest wins: 0 every line arrived once and in order; 2 wrong usage; 3 a line was lost, censored (late
-or lost, the run cannot tell), reordered or duplicated, or a threshold of the plan was missed; 4 a run contradicts the
-theory (docs/theory.md explains the rows of theory.csv); 5 a run is invalid; 6 the server or the environment failed;
-130 Ctrl-C, and what was measured is written.";
-
-/// Arguments of `wirelab run`.
-#[derive(Debug, Args)]
-#[command(after_help = RUN_EXIT_CODES)]
-pub struct RunArguments {
-    /// Plan to run: a name in data/plans, or the path of a TOML file.
-    #[arg(conflicts_with_all = ["transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
-    pub plan: Option<String>,
-    /// Size of the plan: as it is written, or short by its table `smoke`, to see that it works.
-    #[arg(long, default_value = "full")]
-    pub size: SizeArgument,
-    /// Continue an interrupted experiment; give the folder that it wrote.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "through_proxy", "transport", "subscribers", "rate", "duration", "poll_interval", "recording", "speed", "store", "cut_at"])]
-    pub resume: Option<PathBuf>,
-    /// Transports to measure, separated by commas [default: all]
-    #[arg(long, value_delimiter = ',', value_parser = transport())]
-    pub transport: Vec<Transport>,
-    /// Servers to measure instead of the plan's, separated by commas: wirelab (its own, started fresh),
-    /// http://host:port (one that is already running), or profiles of data/targets [default: wirelab]
-    #[arg(long, value_delimiter = ',', value_name = "TARGET")]
-    pub target: Vec<String>,
-    /// Say that the URLs of --target are those of a proxy, which writes heads of its own: bytes are then not compared
-    /// with the server's count. A proxy that adds Via or Server to answers is noticed without it.
-    #[arg(long, requires = "target")]
-    pub through_proxy: bool,
-    /// Cut every subscriber's connection at these times after the first line is due, such as 4s,8s [default: never]
-    #[arg(long, value_delimiter = ',', value_parser = humantime::parse_duration, value_name = "TIMES")]
-    pub cut_at: Vec<Duration>,
-    /// Subscribers per transport, each with its own TCP connection [default: 10]
-    #[arg(long)]
-    pub subscribers: Option<u32>,
-    /// Lines per second, at random (Poisson) times [default: 50]
-    #[arg(long, value_name = "HZ", conflicts_with = "recording")]
-    pub rate: Option<f64>,
-    /// Time for which lines are published, such as 10s or 1m [default: 10s]
-    #[arg(long, value_parser = humantime::parse_duration, conflicts_with = "recording")]
-    pub duration: Option<Duration>,
-    /// Recording that is replayed instead of generated lines.
-    #[arg(long)]
-    pub recording: Option<String>,
-    /// Speed of the replay; 2 is twice as fast [default: 1]
-    #[arg(long, requires = "recording")]
-    pub speed: Option<f64>,
-    /// Interval of short polls, such as 250ms or 2s [default: 200ms]
-    #[arg(long, value_parser = humantime::parse_duration)]
-    pub poll_interval: Option<Duration>,
-    /// Where the measured server keeps its logs [default: memory]
-    #[arg(long)]
-    pub store: Option<Store>,
-    /// Folder with plans, recordings and deployments.
-    #[arg(long, default_value = "data")]
-    pub data: PathBuf,
-    /// Folder to which results are written.
-    #[arg(long, default_value = "results")]
-    pub results: PathBuf,
-    /// Keep every delivery too, one by one, in raw/RUN.ndjson.gz: subscriber, seq, due time and receipt in µs. A run
-    /// may expect at most 4,194,304 deliveries then.
-    #[arg(long)]
-    pub raw: bool,
-    /// Form of the progress: a bar, or lines of JSON for programs. The last line of JSON says how the run ended and
-    /// where the files are.
-    #[arg(long, value_enum, default_value_t = ProgressFormat::Bar)]
-    pub progress: ProgressFormat,
-    /// Stop when stdin is closed, as after Ctrl-C, so that a run started by a program does not outlive that program.
-    #[arg(long)]
-    pub stop_at_stdin_end: bool,
-}
-
-/// Form in which a command shows its progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProgressFormat {
-    /// A bar and a table, for people.
-    Bar,
-    /// Only lines of JSON on stdout.
-    Json,
-}
-
 /// Where a server keeps its logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Store {
@@ -155,15 +75,6 @@ pub enum Store {
     Disk,
     /// Memory; all lines are lost when the process ends.
     Memory,
-}
-
-/// Size of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SizeArgument {
-    /// The short form of the plan, which takes seconds.
-    Smoke,
-    /// The plan as it is written, for figures to rely on.
-    Full,
 }
 
 /// Arguments of `wirelab serve`.
@@ -178,8 +89,8 @@ pub struct ServeArguments {
     /// Folder of the disk store.
     #[arg(long, default_value = "data/deployments")]
     pub data: PathBuf,
-    /// Folder of the recordings that can be replayed.
-    #[arg(long, default_value = "data/recordings")]
+    /// Folder of the recordings that can be replayed, beside those that wirelab carries.
+    #[arg(long, default_value = RECORDINGS_DEFAULT, value_parser = data_folder(RECORDINGS_DEFAULT))]
     pub recordings: PathBuf,
     /// Largest number of open connections; a request on one more is answered 503.
     #[arg(long, default_value_t = 19_000)]
@@ -227,8 +138,9 @@ pub struct ServeArguments {
     /// Folder of the results that the page's lab shows.
     #[arg(long, default_value = "results")]
     pub results: PathBuf,
-    /// Folder with the plans that the page's lab runs and the recordings that they replay.
-    #[arg(long, default_value = "data")]
+    /// Folder with the plans that the page's lab runs and the recordings that they replay. What is not there comes from
+    /// wirelab itself.
+    #[arg(long, default_value = DATA_DEFAULT, value_parser = data_folder(DATA_DEFAULT))]
     pub lab_data: PathBuf,
     /// Serve no lab: the calls below /api/lab, which cut connections, start runs and read results. The lab admits
     /// requests from this machine only, but of every local account. Give this flag behind any proxy on this machine:
@@ -311,7 +223,7 @@ pub struct RecordArguments {
     #[arg(long)]
     pub name: String,
     /// Folder of the recordings.
-    #[arg(long, default_value = "data/recordings")]
+    #[arg(long, default_value = RECORDINGS_DEFAULT)]
     pub recordings: PathBuf,
     /// Replace a text in every line before it is written, as FROM=TO; may be repeated and is applied in order.
     #[arg(long, value_name = "FROM=TO", value_parser = replacement)]
@@ -417,19 +329,32 @@ pub struct ClaimsArguments {
     /// claims.
     #[arg(long, default_value = "full")]
     pub size: SizeArgument,
-    /// Folder with plans, recordings and deployments.
-    #[arg(long, default_value = "data")]
+    /// Folder with plans and recordings. What is not there comes from wirelab itself.
+    #[arg(long, default_value = DATA_DEFAULT, value_parser = data_folder(DATA_DEFAULT))]
     pub data: PathBuf,
     /// Folder to which results are written.
     #[arg(long, default_value = "results")]
     pub results: PathBuf,
 }
 
+const PLANS_EXAMPLE: &str = "\
+Plans are in the folder data/plans and in wirelab itself. A file in the folder wins over a carried plan of its name.
+
+To make a plan of your own:
+  wirelab plans e02-interval > mine.toml
+  wirelab run mine.toml";
+
 /// Arguments of `wirelab plans`.
 #[derive(Debug, Args)]
+#[command(after_help = PLANS_EXAMPLE)]
 pub struct PlansArguments {
-    /// Folder with plans.
-    #[arg(long, default_value = "data")]
+    /// Plan whose text is printed [default: all plans are listed]
+    pub plan: Option<String>,
+    /// Explain every key that a plan may have (docs/plans.md).
+    #[arg(long, conflicts_with_all = ["plan", "data"])]
+    pub keys: bool,
+    /// Folder with plans, recordings and targets. What is not there comes from wirelab itself.
+    #[arg(long, default_value = DATA_DEFAULT, value_parser = data_folder(DATA_DEFAULT))]
     pub data: PathBuf,
 }
 
@@ -463,6 +388,15 @@ pub struct ManPage {
 fn transport() -> impl TypedValueParser<Value = Transport> {
     PossibleValuesParser::new(Transport::ALL.map(Transport::name))
         .map(|name| name.parse().expect("only names of transports get here"))
+}
+
+/// A folder that must be there, unless it is the default. wirelab carries plans, recordings and targets of its own, so it
+/// needs no folder; but a misspelt one must not hide the caller's files.
+fn data_folder(default: &'static str) -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(move |folder| match folder.is_dir() || folder == Path::new(default) {
+        true => Ok(folder),
+        false => Err("there is no such folder; name one that is there, or leave the option out"),
+    })
 }
 
 /// Parses an origin as browsers send it: scheme, host and, unless it is the scheme's own, port. Nothing may follow.

@@ -2,6 +2,7 @@
 
 pub mod claims;
 pub mod cli;
+mod closing;
 pub mod command_output;
 pub mod compare;
 pub mod completions;
@@ -63,14 +64,28 @@ impl Exit {
     /// Returns the exit code of the process. If there are several reasons, the highest code is used.
     pub const fn code(self) -> u8 {
         match self {
-            Self::Ok => 0,
+            Self::Ok => Ending::Good.code(),
             Self::Command(code) => code,
             Self::Usage => 2,
-            Self::Delivery => 3,
-            Self::Theory => 4,
-            Self::Invalid => 5,
-            Self::Environment => 6,
+            Self::Delivery => Ending::Delivery.code(),
+            Self::Theory => Ending::Theory.code(),
+            Self::Invalid => Ending::Invalid.code(),
+            Self::Environment => Ending::Environment.code(),
             Self::Interrupted => 130,
+        }
+    }
+
+    /// Returns what the exit code of a run says.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => Ending::Good.meaning(),
+            Self::Command(_) => "a command ended by itself",
+            Self::Usage => "the command line or the plan is wrong",
+            Self::Delivery => Ending::Delivery.meaning(),
+            Self::Theory => Ending::Theory.meaning(),
+            Self::Invalid => Ending::Invalid.meaning(),
+            Self::Environment => Ending::Environment.meaning(),
+            Self::Interrupted => "stopped early; what was measured is written",
         }
     }
 }

@@ -39,7 +39,7 @@ pub async fn run(arguments: RunArguments) -> Result<Exit, Failure> {
         Ok(Some(mut experiment)) => {
             let ended = measure(&mut experiment, progress, &mut stop).await;
             if progress == ProgressFormat::Bar {
-                experiment.conclude()?;
+                experiment.conclude(ended.as_ref().map_or_else(|failure| failure.exit, |exit| *exit))?;
             }
             (ended, Some(experiment.folder))
         }

@@ -16,7 +16,7 @@ use super::tables::{self, Look, RowMark, Table};
 use super::{File, ReportError, datapackage};
 
 /// Name of the file.
-pub(super) const FILE: &str = "report.html";
+pub const FILE: &str = "report.html";
 
 #[derive(Template)]
 #[template(path = "report.html")]

@@ -44,6 +44,7 @@ pub use datapackage::ClaimsTable;
 pub use folder::{Folder, FolderError};
 pub use glance::{GLANCED, Glance, glance};
 pub use hdr_log::{FOLDER as HDR_FOLDER, is_log};
+pub use html::FILE as PAGE;
 pub use raw::FOLDER as RAW_FOLDER;
 pub use saved_run::{FOLDER as RUNS_FOLDER, restore};
 

@@ -1,6 +1,7 @@
 //! The data dictionary: `results/README.md`, generated from the types of the rows.
 
 use super::distributions::DISTRIBUTIONS;
+use super::ending::Ending;
 use super::gates::gates;
 use super::rows::{
     CLAIMS_COLUMNS, CheckRow, Column, PercentileRow, RECEIPT_COLUMNS, Row, RunRow, SeriesRow,
@@ -53,13 +54,6 @@ The highest wins.
 
 | code | means |
 |---|---|
-| 0 | every line arrived once and in order |
-| 2 | the command line or the plan is wrong |
-| 3 | a line was lost, censored, reordered or duplicated, or a threshold of the plan was missed |
-| 4 | a measurement contradicts the theory |
-| 5 | a run is invalid: do not use its row |
-| 6 | the server or the environment failed |
-| 130 | interrupted with Ctrl-C; what was measured is written |
 ";
 
 const RAW: &str = "
@@ -84,9 +78,17 @@ fn columns(columns: &[Column]) -> String {
     columns.iter().map(|column| row(column.name, column.unit, column.definition)).collect()
 }
 
+fn exit_codes() -> String {
+    let mut codes: Vec<_> = Ending::ALL.map(|ending| (ending.code(), ending.meaning())).into();
+    codes.insert(1, (2, "the command line or the plan is wrong"));
+    codes.push((130, "interrupted with Ctrl-C; what was measured is written"));
+    codes.iter().map(|(code, meaning)| format!("| {code} | {meaning} |\n")).collect()
+}
+
 /// Returns the text of `results/README.md`.
 pub fn data_dictionary() -> String {
     let mut page = HEAD.to_owned();
+    page += &exit_codes();
     page += "\n## `runs.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
     page += &columns(RunRow::COLUMNS);
     page += "\n## `percentiles.csv`\n\n| metric | definition |\n|---|---|\n";

@@ -21,6 +21,34 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Every ending, from the best to the gravest.
+    pub const ALL: [Self; 5] = [Self::Good, Self::Delivery, Self::Theory, Self::Invalid, Self::Environment];
+
+    /// Returns the exit code of `wirelab run` and `wirelab claims`. Code 2 is wrong usage.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::Delivery => 3,
+            Self::Theory => 4,
+            Self::Invalid => 5,
+            Self::Environment => 6,
+        }
+    }
+
+    /// Returns what the exit code says about the runs.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Good => "every line arrived once and in order",
+            Self::Delivery => {
+                "a line was lost, censored (late or lost, the run cannot tell), reordered or duplicated, or a threshold \
+                 of the plan was missed"
+            }
+            Self::Theory => "a run contradicts the theory",
+            Self::Invalid => "a run is invalid: do not use its row",
+            Self::Environment => "the server or the environment failed",
+        }
+    }
+
     /// Returns what these runs came to, and what the plan's thresholds said of them.
     pub fn of(runs: &[RunResult], thresholds: &[Judgement]) -> Self {
         let of_run = |run: &RunResult| {

@@ -8,6 +8,7 @@
 mod cells;
 mod check;
 mod file;
+pub mod keys;
 
 use std::time::Duration;
 

@@ -1,16 +1,17 @@
 //! The plan that the arguments of `wirelab run` ask for: an existing one, or one made of options.
 
 use wirelab_clients::harness::cell::{
-    AD_HOC_LINES, Given, LineProcess, Running, ServeOptions, Server, StoreKind, Way,
+    AD_HOC_LINES, Factors, Given, LineProcess, Running, ServeOptions, Server, StoreKind, Way,
 };
 use wirelab_clients::harness::network::Fault;
 use wirelab_clients::harness::network::cut::Cut;
 use wirelab_clients::harness::plan::{AdHoc, Plan, Size};
 use wirelab_clients::harness::schedule;
-use wirelab_clients::{Options, Polling};
+use wirelab_clients::{Compression, HttpVersion, Options, Polling};
 
 use super::super::Failure;
-use crate::commands::cli::{self, RunArguments};
+use crate::commands::cli::{self, AdHocArguments, HttpArgument, RunArguments};
+use crate::exchange::compression::Compression as Coding;
 use wirelab_clients::harness::plan_files;
 
 impl From<cli::SizeArgument> for Size {
@@ -34,13 +35,13 @@ pub(super) fn plan(arguments: &RunArguments) -> Result<Plan, Failure> {
     if arguments.through_proxy {
         say_that_a_proxy_is_there(&mut targets)?;
     }
-    if arguments.store.is_some() && targets.iter().any(|target| *target != Server::Wirelab) {
+    if arguments.ad_hoc.store.is_some() && targets.iter().any(|target| *target != Server::Wirelab) {
         return Err(Failure::usage(
             "--store applies only to wirelab's own server, and --target names another; leave one of them out",
         ));
     }
     let profiles_only = targets.iter().all(|target| matches!(target, Server::Profile(_)));
-    if !targets.is_empty() && profiles_only && !arguments.transport.is_empty() {
+    if !targets.is_empty() && profiles_only && !arguments.ad_hoc.transport.is_empty() {
         return Err(Failure::usage("a profile has its own transport; leave --transport out"));
     }
     if let Some(given) = &arguments.plan {
@@ -51,44 +52,80 @@ pub(super) fn plan(arguments: &RunArguments) -> Result<Plan, Failure> {
             false => plan.on(targets).map_err(Failure::usage),
         };
     }
-    let RunArguments {
-        transport, subscribers, rate, duration, recording, speed, poll_interval, store, ..
+    if targets.is_empty() && arguments.ad_hoc == AdHocArguments::default() {
+        let found = plan_files::find(DEFAULT_PLAN, arguments.size.into(), &arguments.data);
+        return found.map_err(Failure::usage);
+    }
+    let targets = (!targets.is_empty()).then_some(targets);
+    let (repetitions, factors) = (arguments.ad_hoc.repetitions, factors(&arguments.ad_hoc));
+    Plan::ad_hoc(AdHoc { targets, repetitions, factors, ..AdHoc::default() }).map_err(Failure::usage)
+}
+
+/// Returns the factors that the options give.
+fn factors(arguments: &AdHocArguments) -> Given {
+    let AdHocArguments {
+        transport,
+        repetitions: _,
+        cut_at,
+        subscribers,
+        rate,
+        duration,
+        payload,
+        recording,
+        speed,
+        poll_interval,
+        hold,
+        http,
+        compression,
+        store,
     } = arguments;
     let lines = match recording {
         Some(recording) => {
             Some(LineProcess::Replay { recording: recording.clone(), speed: speed.unwrap_or(1.0) })
         }
-        None if rate.is_some() || duration.is_some() => Some(LineProcess::Poisson(schedule::Generated {
-            rate_hz: rate.unwrap_or(AD_HOC_LINES.rate_hz),
-            duration: duration.unwrap_or(AD_HOC_LINES.duration),
-            ..AD_HOC_LINES
-        })),
+        None if rate.is_some() || duration.is_some() || payload.is_some() => {
+            Some(LineProcess::Poisson(schedule::Generated {
+                rate_hz: rate.unwrap_or(AD_HOC_LINES.rate_hz),
+                duration: duration.unwrap_or(AD_HOC_LINES.duration),
+                // A number that does not fit is refused like any other that is too large.
+                payload_bytes: payload
+                    .map_or(AD_HOC_LINES.payload_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            }))
+        }
         None => None,
     };
-    let options =
-        poll_interval.map(|interval| Options { polling: Polling::every(interval), ..Options::default() });
-    let serve = store.map(|store| ServeOptions {
-        store: match store {
+    let defaults = Factors::options_default();
+    let options = Options {
+        polling: poll_interval.map_or(defaults.polling, Polling::every),
+        hold: hold.unwrap_or(defaults.hold),
+        http: http.map_or(defaults.http, |version| match version {
+            HttpArgument::Http1 => HttpVersion::Http1,
+            HttpArgument::Http2 => HttpVersion::Http2,
+        }),
+        compression: compression.map_or(defaults.compression, |coding| match coding {
+            Coding::Identity => Compression::Identity,
+            Coding::Gzip => Compression::Gzip,
+        }),
+        ..defaults
+    };
+    let defaults = ServeOptions::default();
+    let serve = ServeOptions {
+        store: store.map_or(defaults.store, |store| match store {
             cli::Store::Disk => StoreKind::Disk,
             cli::Store::Memory => StoreKind::Memory,
-        },
-        ..ServeOptions::default()
-    });
-    let factors = Given {
+        }),
+        // The server offers what its clients ask for.
+        compression: options.compression,
+        ..defaults
+    };
+    Given {
         transports: (!transport.is_empty()).then(|| transport.clone()),
         subscribers: *subscribers,
-        fault: (!arguments.cut_at.is_empty()).then(|| Fault::Cut(Cut { at: arguments.cut_at.clone() })),
-        options,
-        serve,
+        fault: (!cut_at.is_empty()).then(|| Fault::Cut(Cut { at: cut_at.clone() })),
+        options: Some(options),
+        serve: Some(serve),
         lines,
         ..Given::default()
-    };
-    let targets = (!targets.is_empty()).then_some(targets);
-    let flags = AdHoc { targets, factors, ..AdHoc::default() };
-    if flags == AdHoc::default() {
-        plan_files::find(DEFAULT_PLAN, arguments.size.into(), &arguments.data).map_err(Failure::usage)
-    } else {
-        Plan::ad_hoc(flags).map_err(Failure::usage)
     }
 }
 

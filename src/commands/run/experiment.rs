@@ -20,7 +20,7 @@ use wirelab_clients::harness::run_result::RunResult;
 use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 
-use super::super::{Failure, remark, results_folder, say};
+use super::super::{Exit, Failure, closing, remark, results_folder, say};
 use super::build::this_build;
 use crate::report::{self, Folder, terminal};
 use wirelab_clients::harness::plan_files;
@@ -136,10 +136,10 @@ impl Experiment {
         results_folder::write(&self.folder, &[page]).map_err(refused)
     }
 
-    /// Prints the table and the path of the files.
-    pub(super) fn conclude(&self) -> Result<(), Failure> {
-        let text = format!("{}\nfiles: {}\n", terminal::render(&self.results), self.folder.display());
-        say(&text).map(|_| ())
+    /// Prints the table, the path of the files, and what the exit code means.
+    pub(super) fn conclude(&self, exit: Exit) -> Result<(), Failure> {
+        say(&format!("{}\n", terminal::render(&self.results)))?;
+        closing::tell(&self.folder, exit)
     }
 }
 

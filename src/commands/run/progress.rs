@@ -112,23 +112,8 @@ pub(super) fn say_end(ended: &Result<Exit, Failure>, folder: Option<&Path>) -> R
         Ok(exit) => (*exit, None),
         Err(failure) => (failure.exit, Some(failure.message.clone())),
     };
-    let (meaning, folder) = (meaning(exit).to_owned(), folder.map(|folder| folder.display().to_string()));
+    let (meaning, folder) = (exit.meaning().to_owned(), folder.map(|folder| folder.display().to_string()));
     json_line(&RunLine::Ended { ended: RunEnded { exit: exit.code(), meaning, problem, folder } })
-}
-
-fn meaning(exit: Exit) -> &'static str {
-    match exit {
-        Exit::Ok => "every line arrived once and in order",
-        Exit::Command(_) => "a command ended by itself",
-        Exit::Usage => "wrong usage",
-        Exit::Delivery => {
-            "a line was lost, censored, reordered or duplicated, or a threshold of the plan was missed"
-        }
-        Exit::Theory => "a run contradicts the theory",
-        Exit::Invalid => "a run is invalid",
-        Exit::Environment => "the server or the environment failed",
-        Exit::Interrupted => "stopped early; what was measured is written",
-    }
 }
 
 /// Prints one line. If stdout is no longer read, the runs go on as they do behind a closed terminal.

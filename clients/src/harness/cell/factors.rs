@@ -233,7 +233,7 @@ impl Given {
 
 impl Factors {
     /// Returns the options of a client when a plan says nothing.
-    pub(crate) fn options_default() -> Options {
+    pub fn options_default() -> Options {
         Options { polling: Polling::every(POLL_INTERVAL_DEFAULT), ..Options::default() }
     }
 }

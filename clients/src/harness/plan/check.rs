@@ -15,7 +15,7 @@ use crate::harness::schedule::Generated;
 use crate::options::{Adaptation, Compression, HttpVersion, Options};
 use crate::wire::{LINE_BYTES_MAX, Transport, Waits};
 
-const NAME_CHARS_MAX: usize = 60;
+pub(super) const NAME_CHARS_MAX: usize = 60;
 /// Subscribers of a run: one machine has that many ports on one address; descriptors end earlier.
 pub(super) const SUBSCRIBERS: RangeInclusive<u64> = 1..=60_000;
 /// Blocks of a plan: a month of runs is not an experiment.
@@ -24,24 +24,26 @@ pub(super) const REPETITIONS: RangeInclusive<u64> = 1..=1_000;
 pub(super) const DEPLOYMENTS: RangeInclusive<u64> = 1..=64;
 /// Subscribers beside the measured ones.
 pub(super) const EXTRAS: RangeInclusive<u64> = 1..=10_000;
-const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(300);
+pub(super) const POLL_INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(300);
 /// Hold of a long poll: the range of the contract's `wait`.
-const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(55);
+pub(super) const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(55);
 /// Turn of a client: one that pauses for more than a minute does not wait for lines.
-const TURN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+pub(super) const TURN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 /// Linger of the server, with the bounds of `wirelab serve`.
-const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
+pub(super) const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
 /// Heartbeat of the server: clients give a stream up after 35 s of silence.
-const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
-const POLL_ADVICE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
-const JITTER_RATIO: RangeInclusive<f64> = 0.0..=1.0;
+pub(super) const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
+pub(super) const POLL_ADVICE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+pub(super) const JITTER_RATIO: RangeInclusive<f64> = 0.0..=1.0;
 /// Length of a stop: clients give a silent server up after 10 s.
-const STOP: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(8);
-const WARM_UP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
-const DRAIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
-const SPEED: RangeInclusive<f64> = 0.01..=1_000.0;
-const RATE_HZ: RangeInclusive<f64> = 0.01..=100_000.0;
-const LINES_DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+pub(super) const STOP: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(8);
+pub(super) const WARM_UP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+pub(super) const DRAIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+pub(super) const SPEED: RangeInclusive<f64> = 0.01..=1_000.0;
+pub(super) const RATE_HZ: RangeInclusive<f64> = 0.01..=100_000.0;
+pub(super) const LINES_DURATION: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(86_400);
 pub(super) const PAYLOAD_BYTES: RangeInclusive<u64> = 1..=LINE_BYTES_MAX as u64;
 /// Most cuts of a run.
 const CUTS_MAX: usize = 1_000;

@@ -75,8 +75,8 @@ struct FilePlan {
 }
 
 /// Keys that belong to the plan and that no arm may have.
-const PLAN_KEYS: [&str; 9] =
-    ["question", "prediction", "size", "seed", "targets", "repetitions", "aa", "thresholds", "smoke"];
+pub(super) const PLAN_KEYS: [&str; 10] =
+    ["question", "prediction", "size", "seed", "targets", "repetitions", "aa", "thresholds", "smoke", "arms"];
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
