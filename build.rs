@@ -10,7 +10,7 @@ use std::process::Command;
 /// What every build is made of. A change here that is not committed makes the commit `-dirty`.
 const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "askama.toml", "build.rs", "clients", "src"];
 /// What a release carries besides. A debug build reads these folders at run time.
-const CARRIED: [&str; 1] = ["static"];
+const CARRIED: [&str; 4] = ["static", "data/plans", "data/recordings", "data/targets"];
 
 fn main() {
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder"));

@@ -19,7 +19,11 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn claims(arguments: &[&str]) -> Output {
-    wirelab().current_dir(PROJECT).arg("claims").args(arguments).output().unwrap()
+    claims_in(Path::new(PROJECT), arguments)
+}
+
+fn claims_in(folder: &Path, arguments: &[&str]) -> Output {
+    wirelab().current_dir(folder).arg("claims").args(arguments).output().unwrap()
 }
 
 fn judged(folder: &Path) -> Output {
@@ -45,12 +49,17 @@ fn rows(folder: &Path) -> Vec<[String; 3]> {
 #[test]
 fn a_short_run_is_judged_and_judged_again_to_the_same_table() {
     let results = TempDir::new().unwrap();
-    let output = claims(&["--size", "smoke", "--results", results.path().to_str().unwrap()]);
+    // An empty directory: the plan and its recording come with the binary.
+    let empty = TempDir::new().unwrap();
+    let output = claims_in(empty.path(), &["--size", "smoke", "--results", results.path().to_str().unwrap()]);
     let told = text(&output.stdout);
     let code = output.status.code().unwrap();
     assert!(MEASURED.contains(&code), "{code}: {told}{}", text(&output.stderr));
     let folder = only_folder(&results.path().join("claims"));
-    assert!(told.contains(&format!("files: {}", folder.display())), "{told}");
+    assert!(
+        told.contains(&format!("files: {0}\nopen {0}/report.html\nexit code {code}: ", folder.display())),
+        "{told}"
+    );
     assert!(told.contains("size: smoke, not for citing"), "{told}");
 
     let rows = rows(&folder);

@@ -249,6 +249,13 @@ fn bad_arguments_of_run_are_named_with_what_is_allowed() {
         (vec!["--subscribers", "0"], "subscribers is 0"),
         (vec!["--recording", "nope"], "cargo-build, debian-install, pip-install"),
         (vec!["--rate=-1"], "rate"),
+        (vec!["--repetitions", "0"], "repetitions is 0; 1 to 1000"),
+        (vec!["--hold", "56s"], "hold is 56s; 0s to 55s"),
+        (vec!["--payload", "0"], "lines.payload_bytes is 0; 1 to 1048576"),
+        (vec!["--http", "3"], "invalid value '3' for '--http <VERSION>'"),
+        (vec!["--http", "2"], "http is \"2\"; websocket does not support that"),
+        (vec!["--compression", "br"], "invalid value 'br' for '--compression <COMPRESSION>'"),
+        (vec!["--recording", "cargo-build", "--payload", "9"], "cannot be used with"),
         (vec!["--poll-interval", "soon"], "poll-interval"),
         (vec!["--subscribers", "60000"], "ulimit -n"),
     ] {

@@ -90,12 +90,17 @@ fn followed(api: &Api) -> (Vec<Value>, Value) {
     (told.collect(), ended)
 }
 
+/// The plan of that name among those that are offered, of the folder and of the binary.
+fn listed(server: &Server, name: &str) -> Value {
+    let plans: Vec<Value> = server.get("/api/lab/plans").json();
+    plans.into_iter().find(|plan| plan["name"] == name).expect("it is listed")
+}
+
 #[test]
 fn a_run_tells_its_progress_and_ends_with_its_folder() {
     let folders = Folders::new();
     let server = folders.serve();
-    let plans: Value = server.get("/api/lab/plans").json();
-    let plan = &plans[0];
+    let plan = listed(&server, "short");
     assert_eq!((&plan["name"], &plan["question"]), (&"short".into(), &"Does it arrive?".into()));
     assert_eq!((&plan["runs"], &plan["size"]), (&2.into(), &"full".into()), "it has no smaller size");
     assert!(plan["estimate_s"].as_f64().is_some_and(|seconds| seconds >= 4.0), "{plan}");
@@ -221,22 +226,23 @@ fn a_plan_that_cannot_be_read_is_listed_with_its_problem_and_in_nobodys_way() {
     let folders = Folders::new();
     fs::write(folders.data().join("plans/broken.toml"), "name = [").unwrap();
     let server = folders.serve();
-    let plans: Value = server.get("/api/lab/plans").json();
-    assert_eq!((&plans[0]["name"], &plans[0]["runs"]), (&"broken".into(), &Value::Null));
-    assert!(plans[0]["problem"].as_str().is_some_and(|problem| problem.contains("broken")), "{plans}");
-    assert_eq!((&plans[1]["name"], &plans[1]["problem"]), (&"short".into(), &Value::Null));
+    let broken = listed(&server, "broken");
+    assert_eq!(broken["runs"], Value::Null);
+    assert!(broken["problem"].as_str().is_some_and(|problem| problem.contains("broken")), "{broken}");
+    assert_eq!(listed(&server, "short")["problem"], Value::Null);
     let refused = start(&server, "broken");
     assert_eq!(
         (refused.status, refused.problem().unwrap().detail),
-        (500, plans[0]["problem"].as_str().unwrap().into())
+        (500, broken["problem"].as_str().unwrap().into())
     );
     assert_eq!(start(&server, "short").status, 201);
 }
 
 #[test]
-fn a_server_without_plans_says_how_it_gets_some() {
+fn a_folder_of_plans_that_cannot_be_read_is_named_with_its_option() {
     let folders = Folders::new();
     fs::remove_dir_all(folders.data().join("plans")).unwrap();
+    fs::write(folders.data().join("plans"), "not a folder").unwrap();
     let server = folders.serve();
     let answer = server.get("/api/lab/plans");
     assert_eq!(answer.status, 500);

@@ -12,6 +12,7 @@
 //! - `crowds`, `lab_runs`: processes that the lab starts beside the server
 //! - `report`: the page of a run, and making it again; `compare`: changes between two folders; `claims`: what people
 //!   say
+//! - `anywhere`: the binary in an empty directory; `read_csv`: what a researcher reads with pandas
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
 //! `server` starts the server under test, `http` and `http2` send it requests, and `proxy` and `faulty_store` break
@@ -19,6 +20,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
+mod anywhere;
 mod broken;
 mod build_stamp;
 mod canned;
@@ -45,6 +47,7 @@ mod nginx;
 mod openapi;
 mod plans;
 mod proxy;
+mod read_csv;
 mod readiness;
 mod report;
 mod run_metrics;

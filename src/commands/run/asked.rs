@@ -147,3 +147,28 @@ fn say_that_a_proxy_is_there(targets: &mut [Server]) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::commands::cli::{Cli, Command};
+
+    fn asked(options: &[&str]) -> Plan {
+        let cli = Cli::try_parse_from([&["wirelab", "run"], options].concat()).unwrap();
+        let Some(Command::Run(arguments)) = cli.command else { panic!("run was asked for") };
+        plan(&arguments).unwrap()
+    }
+
+    #[test]
+    fn any_option_makes_a_plan_and_none_runs_the_default_one() {
+        assert_eq!(asked(&[]).name, DEFAULT_PLAN);
+        // The value is the default, and the option is given all the same.
+        for options in
+            [["--compression", "identity"], ["--http", "1.1"], ["--hold", "25s"], ["--store", "memory"]]
+        {
+            assert_eq!(asked(&options), Plan::default(), "{options:?}");
+        }
+    }
+}

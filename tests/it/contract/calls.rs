@@ -208,7 +208,13 @@ fn a_replayed_deployment_ends_as_it_was_recorded() {
     let server = Setup { recordings: recordings.path().to_owned(), ..Setup::default() }.start();
 
     let listed: Vec<RecordingInfo> = server.get("/api/recordings").json();
-    assert_eq!(listed, [RecordingInfo { name: "short".to_owned(), lines: 2, duration_ms: 400 }]);
+    let names: Vec<_> = listed.iter().map(|recording| recording.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["cargo-build", "debian-install", "pip-install", "short"],
+        "those of the binary, and of the folder"
+    );
+    assert_eq!(listed[3], RecordingInfo { name: "short".to_owned(), lines: 2, duration_ms: 400 });
 
     let source = json!({"name": "x", "source": {"kind": "replay", "recording": "short", "speed": 100}});
     let id = create(&server, &source).json::<Deployment>().id;

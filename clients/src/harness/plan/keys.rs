@@ -142,7 +142,8 @@ pub fn page() -> String {
                     format!("`{}`", found.expect("a test looks at every default"))
                 }
             };
-            let Key { path, kind, unit, allowed, meaning, .. } = key;
+            let Key { path, kind, allowed, meaning, .. } = key;
+            let unit = if kind == Kind::Duration { "in the text" } else { key.unit };
             page += &format!("| `{path}` | {} | {unit} | {default} | {allowed} | {meaning} |\n", kind.name());
         }
     }
