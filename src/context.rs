@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -19,7 +19,8 @@ use crate::connection::Connections;
 use crate::deployments::Deployments;
 use crate::exchange::compression::Compression;
 use crate::exchange::problem::Refusal;
-use crate::lanes::Lanes;
+use crate::exchange::request::parameter;
+use crate::lanes::{Lanes, tag};
 use crate::metrics::{Caller, Metrics};
 
 /// The bounds of one server. Each is an option of `wirelab serve`, except `workers`.
@@ -132,6 +133,27 @@ pub struct Context {
     pub(crate) description: String,
     /// The address on which the server listens.
     pub(crate) address: SocketAddr,
+}
+
+impl Context {
+    /// Returns a future that ends when the page of this request is gone: the page that its parameter `page` names. The
+    /// page opens the socket of `/api/lanes` by that name. Without the parameter the future never ends.
+    pub(crate) fn until_page_is_gone(
+        &self,
+        request: &HttpRequest,
+    ) -> Result<impl Future<Output = ()> + Send + use<>, Refusal> {
+        let page = parameter(request, "page")?;
+        let gone = match page {
+            Some(page) => Some(self.lanes.end_of(tag::parse_page(&page)?, Instant::now())?),
+            None => None,
+        };
+        Ok(async move {
+            match gone {
+                Some(gone) => gone.await,
+                None => std::future::pending().await,
+            }
+        })
+    }
 }
 
 /// Folders and program of the lab. The folders are options of `wirelab serve`.

@@ -51,7 +51,7 @@ export class DeploymentView {
   }
 
   /** Opens a deployment and follows it. `transportName` may be absent or unknown. */
-  open(id, transportName, { withCommands }) {
+  open(id, transportName) {
     this.#id = id;
     this.#visit = new AbortController();
     const path = `/api/deployments/${id}`;
@@ -61,7 +61,8 @@ export class DeploymentView {
     write("round-trip", "–");
     // The badge still shows the deployment before, so it is hidden until the server has described this one.
     element("status").hidden = true;
-    this.#source.show(element("deployment-source"), id, { withCommands, changed: () => this.#describe() });
+    const [top, below] = [element("deployment-source-top"), element("deployment-source")];
+    this.#source.show({ top, below }, id, { changed: () => this.#describe() });
     element("all-lines").href = `${path}/lines`;
     const usable = this.#transports.filter(({ half }) => half !== null);
     const chosen =
@@ -113,12 +114,12 @@ export class DeploymentView {
     this.#source.status(null);
   }
 
-  #showDeployment({ name, status }) {
+  #showDeployment({ name, status, source }) {
     write("name", name);
     document.title = `${name} · wirelab`;
     showStatus(element("status"), status);
     element("status").hidden = false;
-    this.#source.status(status);
+    this.#source.status(status, source);
   }
 
   #chosen() {

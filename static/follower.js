@@ -119,6 +119,11 @@ export class Follower {
     this.#subscription.resume();
   }
 
+  /** Sets all counts to zero but that of the history. Cursor and expected number stay. */
+  resetLive() {
+    this.counts = { history: this.counts.history, live: 0, lost: 0, repeated: 0 };
+  }
+
   /** Sets the counts to zero. Cursor and expected number stay. */
   resetCounts() {
     this.counts = { history: 0, live: 0, lost: 0, repeated: 0 };

@@ -12,6 +12,7 @@ import { Held } from "./held.js";
 import { LanesView } from "./lanes/view.js";
 import { Lessons } from "./lessons.js";
 import { Overview } from "./overview.js";
+import { resume } from "./presence.js";
 import { Reports } from "./reports.js";
 import { Source } from "./source.js";
 
@@ -45,16 +46,12 @@ async function loadHalf(name) {
 }
 
 async function start() {
+  resume();
   const [transports, source, held] = [await loadTransports(), new Source(), new Held()];
   const deployment = new DeploymentView(transports, source, held);
   const lanes = new LanesView(transports, source, held);
   const lessons = await Lessons.load(lanes);
-  /** Deployments that this page created without a source. Their commands are shown unfolded. */
-  const unfed = new Set();
-  const overview = new Overview(({ id }, source) => {
-    if (source === null) unfed.add(id);
-    location.hash = `#/${id}`;
-  });
+  const overview = new Overview(({ id }) => (location.hash = `#/${id}`));
 
   const reports = new Reports(held);
   const views = [overview, deployment, lanes, lessons, reports];
@@ -89,10 +86,10 @@ async function start() {
       show("lanes");
       document.title = "wirelab";
       const named = (name) => (document.title = `${name} · wirelab`);
-      lanes.open(encodeURIComponent(given), { withCommands: unfed.has(given), named });
+      lanes.open(encodeURIComponent(given), { named });
     } else {
       show("deployment");
-      deployment.open(encodeURIComponent(given), transport, { withCommands: unfed.has(given) });
+      deployment.open(encodeURIComponent(given), transport);
     }
   }
 

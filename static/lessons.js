@@ -15,6 +15,10 @@ const RELATIVE =
   "The clocks of browser and server may disagree. So a latency says how long after the first lane a line came. " +
   "It cannot be compared with theory.";
 
+/** Said while the server is away, and after it was. */
+const AWAY = "The server is away. The lesson waits for it and goes on.";
+const WAS_AWAY = "The server was away for a while, and the lesson went on. So the figures include that time.";
+
 const element = (id) => document.getElementById(id);
 
 /** Makes an element with a text. */
@@ -83,7 +87,8 @@ export class Lessons {
     this.#stop();
     this.#lesson = null;
     element("lesson").hidden = true;
-    element("lanes").classList.remove("before");
+    element("lesson-result").replaceChildren();
+    element("lanes").classList.remove("before", "lesson");
   }
 
   #stop() {
@@ -96,7 +101,10 @@ export class Lessons {
     this.#stop();
     this.#view.close();
     const { signal } = this.#visit;
-    const stage = (this.#stage = new Stage(this.#view, signal, (text, left) => this.#say(text, left)));
+    const stage = (this.#stage = new Stage(this.#view, signal, {
+      say: (text, left) => this.#say(text, left),
+      away: (isAway) => (element("lesson-away").textContent = isAway ? AWAY : ""),
+    }));
     element("lesson-result").replaceChildren();
     this.#say("");
     this.#enable(false);
@@ -108,11 +116,13 @@ export class Lessons {
       const measured = await this.#lesson.run(stage, answers);
       if (signal.aborted) return;
       this.#say("Measured.");
+      if (stage.wasAway) measured.conclusion.push(WAS_AWAY);
       this.#show(measured, answers);
     } catch (error) {
       if (signal.aborted) return;
       this.#say(`The lesson stopped: ${error.message}`);
     } finally {
+      element("lesson-away").textContent = "";
       if (!signal.aborted) this.#enable(true);
     }
   }
@@ -127,11 +137,15 @@ export class Lessons {
     const words = make("div", "", "conclusion");
     const asked = this.#lesson.predictions.filter(({ name }) => measured.answers[name] !== undefined);
     const compared = make("table");
-    const rows = asked.map(({ name, label, unit }) => [unit ? `${label} (${unit})` : label, said[name] || "–", measured.answers[name]]);
-    fill(compared, "Predicted and measured", ["", "you", "measured"], rows);
+    const rows = asked.map(({ name, label, unit }) => {
+      const answer = measured.answers[name];
+      return [unit ? `${label} (${unit})` : label, said[name] || "–", answer.is, verdict(answer, said[name])];
+    });
+    fill(compared, "Predicted and measured", ["", "you", "measured", "verdict"], rows);
     const conclusion = this.#view.isAbsolute ? measured.conclusion : [...measured.conclusion, RELATIVE];
-    words.append(compared, ...conclusion.map((text) => make("p", text)));
-    element("lesson-result").replaceChildren(figures, words);
+    // A conclusion may have buttons.
+    words.append(compared, ...conclusion.map((said) => (said instanceof Node ? said : make("p", said))));
+    element("lesson-result").replaceChildren(words, figures);
   }
 
   #enable(isEnabled) {
@@ -167,7 +181,17 @@ function field({ name, label, unit, isLane = false, choices = null, ...number },
   return labelled;
 }
 
-/** Fills a table; each column and each row has a heading. */
+/** Says whether a prediction is right, and what is right if that is more than one value. */
+function verdict({ fits, allowed }, said) {
+  if (!said || fits === null) return "–";
+  const isRight = fits(said);
+  const among = allowed === "" ? "" : isRight ? ` (${allowed})` : ` (right: ${allowed})`;
+  const cell = make("span", `${isRight ? "✓ right" : "✗ wrong"}${among}`, "verdict");
+  cell.dataset.verdict = isRight ? "right" : "wrong";
+  return cell;
+}
+
+/** Fills a table; each column and each row has a heading. A cell is a text or an element. */
 function fill(table, caption, columns, rows) {
   const head = make("thead");
   const names = make("tr");
@@ -176,7 +200,14 @@ function fill(table, caption, columns, rows) {
   const body = make("tbody");
   for (const [first, ...rest] of rows) {
     const row = make("tr");
-    row.append(Object.assign(make("th", first), { scope: "row" }), ...rest.map((text) => make("td", text)));
+    const cells = rest.map((content, i) => {
+      const cell = make("td");
+      cell.append(content);
+      // On a narrow screen the heading of the column stands beside the cell.
+      cell.dataset.column = columns[i + 1];
+      return cell;
+    });
+    row.append(Object.assign(make("th", first), { scope: "row" }), ...cells);
     body.append(row);
   }
   table.replaceChildren(make("caption", caption), head, body);

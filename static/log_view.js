@@ -1,6 +1,7 @@
 // The log on the page: lines become rows, in batches, and the oldest rows are removed.
 //
-// Text from logs goes through `textContent` only. The caller decides what is appended. This file decides what stays.
+// Text from logs goes through `textContent` only. The caller decides what is appended. This file decides what stays. It
+// removes no row while the visitor reads above the newest line or has selected something.
 
 import { count } from "./figures.js";
 
@@ -8,8 +9,11 @@ import { count } from "./figures.js";
 export const WHOLE_WINDOW = { rows: 5_000, chars: 8 * 1024 * 1024 };
 /** What each of several logs side by side keeps. The longest line, of a million characters, still fits. */
 export const ONE_OF_MANY = { rows: 300, chars: 1024 * 1024 };
+/** How often as much as it keeps a log may hold while the visitor reads. After that, new lines wait outside. */
+const HELD_TIMES = 2;
 /** Nearer to the bottom than this, px, the log scrolls along. */
 const BOTTOM_PX = 24;
+const NEWEST = "↓ Newest";
 
 export class LogView {
   #scroller;
@@ -24,6 +28,8 @@ export class LogView {
   #aboveCount = 0;
   #frame = null;
   #isFollowing = true;
+  /** Whether lines that are still pending were dropped: rows appended now would follow a hole. */
+  #hasHole = false;
 
   /**
    * `scroller` holds the rows. `above` says how many lines are not shown. `jump` goes back to the newest line. `kept`
@@ -39,9 +45,12 @@ export class LogView {
       this.#follow(below_px < BOTTOM_PX);
     });
     jump.addEventListener("click", () => {
+      this.#follow(true);
+      this.#flush();
       scroller.scrollTop = scroller.scrollHeight;
       scroller.focus();
     });
+    scroller.addEventListener("copy", (event) => this.#copy(event));
   }
 
   /** Appends the lines of one batch; `origin` is `history` or `live`. */
@@ -64,6 +73,7 @@ export class LogView {
   clear() {
     this.#pending = [];
     this.#pendingChars = this.#shownChars = this.#aboveCount = 0;
+    this.#hasHole = false;
     this.#scroller.replaceChildren();
     this.#follow(true);
     this.#schedule();
@@ -83,6 +93,7 @@ export class LogView {
     let first = Math.max(this.#pending.length - this.#kept.rows, 0);
     let chars = this.#pending.slice(first).reduce((sum, entry) => sum + entry.chars, 0);
     while (chars > this.#kept.chars && first < this.#pending.length - 1) chars -= this.#pending[first++].chars;
+    this.#hasHole ||= first > 0;
     this.#aboveCount += this.#pending.slice(0, first).filter((entry) => entry.line).length;
     this.#pending = this.#pending.slice(first);
     this.#pendingChars = chars;
@@ -97,16 +108,65 @@ export class LogView {
 
   #flush() {
     this.#drop();
+    if (this.#mustWait()) return;
+    if (this.#hasHole) {
+      // What is kept has room for the pending lines alone, so the rows before the hole leave.
+      this.#aboveCount += this.#scroller.querySelectorAll(".line").length;
+      this.#scroller.replaceChildren();
+      this.#shownChars = 0;
+      this.#hasHole = false;
+    }
     const rows = document.createDocumentFragment();
     rows.append(...this.#pending.map(row));
     this.#shownChars += this.#pendingChars;
     this.#pending = [];
     this.#pendingChars = 0;
     this.#scroller.append(rows);
-    this.#trim();
+    if (!this.#isHeld()) this.#trim();
+    this.#jump.textContent = NEWEST;
     this.#above.hidden = this.#aboveCount === 0;
     this.#above.querySelector("output").value = count(this.#aboveCount);
     if (this.#isFollowing) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+
+  /** Whether rows must stay: the visitor reads above the newest line, or has selected something here. */
+  #isHeld() {
+    return !this.#isFollowing || this.#selection() !== null;
+  }
+
+  /** The visitor's selection, if it is not empty and touches this log; otherwise null. */
+  #selection() {
+    const selection = getSelection();
+    if (selection.isCollapsed || selection.rangeCount === 0) return null;
+    const range = selection.getRangeAt(0);
+    return range.intersectsNode(this.#scroller) ? range : null;
+  }
+
+  /** Whether pending lines wait outside, because rows must stay and there is no room for more. */
+  #mustWait() {
+    if (!this.#isHeld()) return false;
+    const { rows, chars } = this.#kept;
+    const hasRoom =
+      !this.#hasHole &&
+      this.#scroller.children.length + this.#pending.length <= HELD_TIMES * rows &&
+      this.#shownChars + this.#pendingChars <= HELD_TIMES * chars;
+    if (hasRoom) return false;
+    this.#jump.hidden = false;
+    this.#jump.textContent = `${NEWEST}, ${count(this.#pending.length)} or more`;
+    // When the selection is given up, the lines come in, even if no further one is appended.
+    document.addEventListener("selectionchange", () => this.#schedule(), { once: true });
+    return true;
+  }
+
+  /** Copies the selected part of each line, one line each. Browsers leave out lines without text. */
+  #copy(event) {
+    const range = this.#selection();
+    if (range === null) return;
+    const texts = [...this.#scroller.querySelectorAll(".text")].filter((text) => {
+      return range.comparePoint(text, 0) <= 0 && range.comparePoint(text, text.childNodes.length) >= 0;
+    });
+    event.clipboardData.setData("text/plain", texts.map((text) => within(range, text)).join("\n"));
+    event.preventDefault();
   }
 
   #trim() {
@@ -122,9 +182,20 @@ export class LogView {
   }
 
   #follow(isFollowing) {
+    const isBack = isFollowing && !this.#isFollowing;
     this.#isFollowing = isFollowing;
     this.#jump.hidden = isFollowing;
+    if (isBack) this.#schedule();
   }
+}
+
+/** Returns the text of an element as far as it lies in a range. */
+function within(range, element) {
+  const part = document.createRange();
+  part.selectNodeContents(element);
+  if (range.compareBoundaryPoints(Range.START_TO_START, part) > 0) part.setStart(range.startContainer, range.startOffset);
+  if (range.compareBoundaryPoints(Range.END_TO_END, part) < 0) part.setEnd(range.endContainer, range.endOffset);
+  return part.toString();
 }
 
 function row({ line, origin, note, chars }) {

@@ -2,6 +2,7 @@
 
 import { call } from "./call.js";
 import { count } from "./figures.js";
+import { endingWithPage } from "./presence.js";
 import { problemOf } from "./refusal.js";
 
 /** How often the list is refreshed while it is shown. */
@@ -18,7 +19,7 @@ export class Overview {
   #asking = null;
   #created;
 
-  /** Calls `created(deployment, source)` when the form has created a deployment. */
+  /** Calls `created(deployment)` when the form has created a deployment. */
   constructor(created) {
     this.#created = created;
     const form = element("create");
@@ -84,9 +85,11 @@ export class Overview {
     note.textContent = "";
     button.disabled = true;
     try {
-      const created = await call("/api/deployments", { method: "POST", body });
+      // A generator has no end of its own.
+      const path = source?.kind === "generate" ? endingWithPage("/api/deployments") : "/api/deployments";
+      const created = await call(path, { method: "POST", body });
       // A visitor who has left the overview stays elsewhere; the list has the deployment.
-      if (this.#timer !== null) this.#created(created, source);
+      if (this.#timer !== null) this.#created(created);
     } catch (error) {
       note.textContent = error.message;
     } finally {

@@ -11,6 +11,11 @@ const element = (id) => document.getElementById(id);
 
 export class Source {
   #path = null;
+  /** Where the element stands: `top` while the visitor is to feed the deployment, otherwise `below`. */
+  #slots = null;
+  /** Whether the place was chosen in this visit. Later the element stays where the visitor saw it. */
+  #isPlaced = false;
+  #isFolded = false;
   #changed = () => {};
   #sure = null;
 
@@ -22,13 +27,17 @@ export class Source {
     element("delete").addEventListener("click", () => this.#delete());
   }
 
-  /** Moves to `slot` for the deployment `id`; hidden until `status` is called. Calls `changed` after a change. */
-  show(slot, id, { withCommands, changed }) {
+  /** Moves to one of `slots` for the deployment `id`; hidden until `status` is called. Calls `changed` after a change.
+   *  `isFolded` keeps the commands folded. */
+  show(slots, id, { isFolded = false, changed }) {
+    this.#slots = slots;
+    this.#isPlaced = false;
+    this.#isFolded = isFolded;
     this.#path = `/api/deployments/${id}`;
     this.#changed = changed;
-    slot.append(element("publish"));
+    slots.below.append(element("publish"));
     element("publish").hidden = true;
-    element("publish").open = withCommands;
+    element("publish").open = false;
     element("publish-note").textContent = "";
     this.#mean(null);
     for (const button of document.querySelectorAll("[data-copies]")) button.textContent = "Copy";
@@ -41,11 +50,24 @@ export class Source {
       `curl --data '{"status":"succeeded"}' ${server}${this.#path}/finish`;
   }
 
-  /** Shows what the visitor can do with a deployment of this status; null means that there is no deployment. */
-  status(status) {
+  /** Shows what the visitor can do with a deployment of this status and source. Without a source the visitor feeds it, so
+   *  the commands stand open at the top. A status of null means that there is no deployment. */
+  status(status, source) {
+    const isRunning = status === "running";
+    const isFed = isRunning && source === undefined;
     element("publish").hidden = status === null;
-    element("publish-commands").hidden = status !== "running";
-    element("finish").hidden = status !== "running";
+    element("publish-summary").textContent = isFed
+      ? "Feed, finish or delete this deployment"
+      : isRunning
+        ? "Finish or delete this deployment"
+        : "Delete this deployment";
+    element("publish-commands").hidden = !isFed;
+    element("finish").hidden = !isRunning;
+    if (this.#isPlaced || status === null) return;
+    this.#isPlaced = true;
+    if (!isFed) return;
+    this.#slots.top.append(element("publish"));
+    element("publish").open = !this.#isFolded;
   }
 
   #delete() {

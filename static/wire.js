@@ -16,11 +16,12 @@ export class Wire {
     this.#listen = listen;
   }
 
-  /** Reports that a request leaves. The returned exchange reports what happens to it. */
-  asked() {
+  /** Reports that a request leaves. The returned exchange reports what happens to it. `holds` says that the request asks
+   *  the server to wait for a line. */
+  asked({ holds = false } = {}) {
     const id = ++this.#exchanges;
     this.#open.add(id);
-    this.#tell({ kind: "asked", id });
+    this.#tell({ kind: "asked", id, holds });
     const end = (event) => {
       if (this.#open.delete(id)) this.#tell({ ...event, id });
     };

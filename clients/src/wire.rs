@@ -484,7 +484,7 @@ mod running_or_ended {
 }
 
 /// One deployment as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Deployment {
     /// Id of the deployment, made by the server.
@@ -505,6 +505,9 @@ pub struct Deployment {
     pub first: Cursor,
     /// Cursor after the last line: where a stream starts after a snapshot.
     pub next: Cursor,
+    /// Source that feeds the deployment; absent: publishers append its lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
 }
 
 /// Output of a command that a line came from.

@@ -103,6 +103,10 @@ impl Ledgers {
     fn receive(&mut self, received: Option<Result<Message, Violation>>) {
         self.silent_since = Instant::now();
         let message = match received {
+            Some(Ok(message @ Message::Close(_))) => {
+                self.watched.says_goodbye();
+                message
+            }
             Some(Ok(message)) => message,
             Some(Err(violation)) => return self.close(violation.code, violation.reason),
             None => return self.control.vanish(),

@@ -71,7 +71,11 @@ pub fn mount(config: &mut web::ServiceConfig) {
         .configure(lanes::mount);
 }
 
-async fn create(payload: web::Payload, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
+async fn create(
+    request: HttpRequest,
+    payload: web::Payload,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, Refusal> {
     let new: NewDeployment = json_body(payload, r#"{"name":"web 42"}"#).await?;
     let chars = new.name.chars().count();
     if !(1..=NAME_CHARS_MAX).contains(&chars) {
@@ -79,7 +83,9 @@ async fn create(payload: web::Payload, context: web::Data<Context>) -> Result<Ht
             "the name has {chars} characters; give it 1 to {NAME_CHARS_MAX}"
         )));
     }
-    let created = context.deployments.create(new.name, new.source).await.map_err(|error| match error {
+    let until = context.until_page_is_gone(&request)?;
+    let created = context.deployments.create(new.name, new.source, until).await;
+    let created = created.map_err(|error| match error {
         CreateError::Source(error) => Refusal::bad_request(error.to_string()),
         CreateError::Store(error) => error.into(),
     })?;

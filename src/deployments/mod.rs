@@ -71,11 +71,17 @@ impl Deployments {
         })
     }
 
-    /// Creates a deployment and, if it has a source, starts feeding it.
+    /// Creates a deployment and, if it has a source, starts feeding it. When `until` is over first, the deployment is
+    /// finished as cancelled; without a source `until` is not awaited.
     ///
     /// Goes on to its end even if the caller drops the future: a deployment with a source but without a feeder would
     /// run for ever.
-    pub async fn create(&self, name: String, source: Option<Source>) -> Result<Deployment, CreateError> {
+    pub async fn create(
+        &self,
+        name: String,
+        source: Option<Source>,
+        until: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Deployment, CreateError> {
         let (store, recordings) = (self.store.clone(), self.recordings.clone());
         let (feeders, appended) = (self.feeders.clone(), self.appended.clone());
         let created = self.runtime.spawn(async move {
@@ -87,7 +93,7 @@ impl Deployments {
             let log = store.create(name, source).await?;
             let info = log.info();
             if let Some(feed) = feed {
-                feed_in_background(feed, log, feeders, appended);
+                feed_in_background(feed, log, until, feeders, appended);
             }
             Ok(info)
         });
@@ -170,13 +176,22 @@ async fn load(source: Source, recordings: PathBuf) -> Result<Feed, SourceError> 
     loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-fn feed_in_background(feed: Feed, log: Arc<dyn DeploymentLog>, feeders: Feeders, appended: Counter) {
+fn feed_in_background(
+    feed: Feed,
+    log: Arc<dyn DeploymentLog>,
+    until: impl Future<Output = ()> + Send + 'static,
+    feeders: Feeders,
+    appended: Counter,
+) {
     let id = log.info().id;
     let (others, own_id) = (feeders.clone(), id.clone());
     // The lock is held until the handle is stored, so that a feeder that ends at once finds the handle to remove.
     let mut running = others.lock().expect("no holder panics");
     let task = tokio::spawn(async move {
-        sources::run(feed, &*log, &appended).await;
+        tokio::select! {
+            () = sources::run(feed, &*log, &appended) => {}
+            () = until => sources::cancel(&*log).await,
+        }
         feeders.lock().expect("no holder panics").remove(&own_id);
     });
     running.insert(id, task.abort_handle());

@@ -98,13 +98,15 @@ impl Crowds {
         Self { runtime, shutdown, listed: Mutex::default() }
     }
 
-    /// Starts a crowd that follows the server at `address`; crowds may take half of its `connections_max`.
+    /// Starts a crowd that follows the server at `address`; crowds may take half of its `connections_max`. The crowd is
+    /// stopped when `until` is over.
     fn start(
         &self,
         lab: &Lab,
         address: SocketAddr,
         what: NewCrowd,
         connections_max: usize,
+        until: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Crowd, Refusal> {
         let mut listing = self.listing();
         let running = || listing.crowds.iter().filter(|crowd| crowd.runs());
@@ -141,6 +143,14 @@ impl Crowds {
         let stop = self.shutdown.child_token();
         self.runtime.spawn(listen(process, stop.clone(), latest));
         let crowd = Listed { id: listing.last_id, what, figures, stop };
+        let (mut watched, stop) = (crowd.figures.clone(), crowd.stop.clone());
+        self.runtime.spawn(async move {
+            let ended = async { while watched.changed().await.is_ok() {} };
+            tokio::select! {
+                () = until => stop.cancel(),
+                () = ended => {}
+            }
+        });
         let shown = crowd.show();
         listing.crowds.push_back(crowd);
         if listing.crowds.len() > LISTED_MAX
@@ -216,6 +226,7 @@ async fn list(crowds: web::Data<Crowds>) -> HttpResponse {
 }
 
 async fn start(
+    request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
     crowds: web::Data<Crowds>,
@@ -246,7 +257,8 @@ async fn start(
     }
     let lab = context.options.lab.as_ref().expect("the lab is mounted");
     let connections_max = context.options.connections_max;
-    let crowd = crowds.start(lab, context.address, what, connections_max)?;
+    let until = context.until_page_is_gone(&request)?;
+    let crowd = crowds.start(lab, context.address, what, connections_max, until)?;
     Ok(no_store(HttpResponse::Created())
         .insert_header((LOCATION, format!("{PREFIX}/crowds/{}", crowd.id)))
         .json(crowd))

@@ -4,6 +4,8 @@
 //! and reads the counts from the socket in `api::lanes`. `server` finds the lane of each request here; `connection`
 //! books bytes and connections on it. A page is kept from its first tag or socket on, as long as it has a socket, and
 //! for a while after that. The counters of `/metrics` do not depend on lanes.
+//!
+//! The same socket shows that the page is there. So `api` and `lab` ask here when a page is gone, to end what it started.
 
 pub(crate) mod tag;
 
@@ -16,6 +18,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use rand::RngExt;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use wirelab_clients::wire::{LaneLedger, Outcome};
 
 use self::tag::Tag;
@@ -30,6 +33,9 @@ const SOCKETS_MAX: usize = 3;
 /// Time for which a page without a socket is kept, so that it finds its counts when it reconnects. It covers the
 /// longest outage of the lab (30 s) and the longest back-off of a page after it (30 s), with time to spare.
 const GRACE: Duration = Duration::from_secs(90);
+/// Time in which a page that closed its last socket itself may come back. A page that is loaded again takes less; a page
+/// that was closed never comes back.
+const RELOAD: Duration = Duration::from_secs(10);
 /// `Retry-After` when there is no room for another page or socket, s: by then a dead socket may have been found.
 const RETRY_AFTER_S: u64 = 30;
 
@@ -95,31 +101,83 @@ impl Lanes {
     /// Registers an open socket. The page is kept until the socket is closed, and [`GRACE`] longer.
     pub(crate) fn watch(self: &Arc<Self>, page: &str, now: Instant) -> Result<Watched, Refusal> {
         let mut pages = self.pages.lock().expect("no holder panics");
-        pages.retain(|_, kept| !kept.is_over(now));
-        if !pages.contains_key(page) && pages.len() == PAGES_MAX {
-            let left = pages.iter().filter(|(_, kept)| kept.sockets == 0);
-            let oldest = left.min_by_key(|(_, kept)| kept.left).map(|(page, _)| page.clone());
-            let oldest = oldest.ok_or_else(|| {
-                busy(format!("{PAGES_MAX} pages are open, which is the limit; close one of them"))
-            })?;
-            pages.remove(&oldest);
-        }
-        let kept = pages.entry(page.into()).or_insert_with(|| Kept::new(now));
+        let kept = keep(&mut pages, page, now)?;
         if kept.sockets == SOCKETS_MAX {
             return Err(busy(format!(
                 "page {page} has {SOCKETS_MAX} sockets open, which is the limit; close one of them"
             )));
         }
         kept.sockets += 1;
-        Ok(Watched { lanes: self.clone(), id: page.into(), page: kept.page.clone() })
+        kept.page.presence.send_replace(Presence::Here);
+        Ok(Watched { lanes: self.clone(), id: page.into(), page: kept.page.clone(), goes: Presence::Lost })
     }
 
-    fn leave(&self, page: &str, now: Instant) {
+    /// Returns a future that ends when the page is gone: [`RELOAD`] after it closed its last socket itself, or [`GRACE`]
+    /// after its last socket broke. A page that never had a socket has [`GRACE`] to open one.
+    pub(crate) fn end_of(
+        &self,
+        page: &str,
+        now: Instant,
+    ) -> Result<impl Future<Output = ()> + Send + use<>, Refusal> {
+        let mut pages = self.pages.lock().expect("no holder panics");
+        let page = keep(&mut pages, page, now)?.page.clone();
+        Ok(async move {
+            let mut presence = page.presence.subscribe();
+            loop {
+                let patience = match *presence.borrow_and_update() {
+                    Presence::Here => None,
+                    Presence::Left => Some(RELOAD),
+                    Presence::Lost => Some(GRACE),
+                };
+                let changed = presence.changed();
+                let is_gone = match patience {
+                    None => changed.await.is_err(),
+                    Some(patience) => timeout(patience, changed).await.is_err(),
+                };
+                if is_gone {
+                    return;
+                }
+            }
+        })
+    }
+
+    fn leave(&self, page: &str, goes: Presence, now: Instant) {
         let mut pages = self.pages.lock().expect("no holder panics");
         let kept = pages.get_mut(page).expect("a page with a socket is kept");
         kept.sockets -= 1;
         kept.left = now;
+        if kept.sockets == 0 {
+            kept.page.presence.send_replace(goes);
+        }
     }
+}
+
+/// Finds or makes a page. The page that left first makes room for it.
+fn keep<'a>(
+    pages: &'a mut HashMap<Box<str>, Kept>,
+    page: &str,
+    now: Instant,
+) -> Result<&'a mut Kept, Refusal> {
+    pages.retain(|_, kept| !kept.is_over(now));
+    if !pages.contains_key(page) && pages.len() == PAGES_MAX {
+        let left = pages.iter().filter(|(_, kept)| kept.sockets == 0);
+        let oldest = left.min_by_key(|(_, kept)| kept.left).map(|(page, _)| page.clone());
+        let oldest = oldest
+            .ok_or_else(|| busy(format!("{PAGES_MAX} pages are open, which is the limit; close one of them")))?;
+        pages.remove(&oldest);
+    }
+    Ok(pages.entry(page.into()).or_insert_with(|| Kept::new(now)))
+}
+
+/// Whether a page is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// It has an open socket.
+    Here,
+    /// It closed its last socket itself.
+    Left,
+    /// Its last socket broke, or it has had none yet.
+    Lost,
 }
 
 fn busy(detail: String) -> Refusal {
@@ -132,9 +190,16 @@ pub(crate) struct Watched {
     lanes: Arc<Lanes>,
     id: Box<str>,
     page: Arc<Page>,
+    /// What the page is without this socket, if it is the last one.
+    goes: Presence,
 }
 
 impl Watched {
+    /// Notes that the page closes the socket itself.
+    pub(crate) fn says_goodbye(&mut self) {
+        self.goes = Presence::Left;
+    }
+
     /// Returns the id of the page's counts. When the id changes, all counts have begun again at zero.
     pub(crate) fn ledgers_id(&self) -> String {
         self.page.id.clone()
@@ -153,7 +218,7 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.lanes.leave(&self.id, Instant::now());
+        self.lanes.leave(&self.id, self.goes, Instant::now());
     }
 }
 
@@ -164,12 +229,14 @@ struct Page {
     id: String,
     lanes: Mutex<BTreeMap<u16, Arc<Lane>>>,
     changed: watch::Sender<()>,
+    presence: watch::Sender<Presence>,
 }
 
 impl Page {
     fn new() -> Self {
         let id = format!("{:016x}", rand::rng().random::<u64>());
-        Self { id, lanes: Mutex::default(), changed: watch::Sender::default() }
+        let presence = watch::Sender::new(Presence::Lost);
+        Self { id, lanes: Mutex::default(), changed: watch::Sender::default(), presence }
     }
 
     fn lane(&self, number: u16) -> Arc<Lane> {

@@ -41,7 +41,7 @@ fn is_page(text: &str) -> bool {
     PAGE_CHARS.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// Checks a page's id in a path.
+/// Checks a page's id in a path or a parameter.
 pub(crate) fn parse_page(text: &str) -> Result<&str, Refusal> {
     is_page(text).then_some(text).ok_or_else(|| {
         Refusal::bad_request(format!(

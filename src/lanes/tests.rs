@@ -107,6 +107,42 @@ fn the_page_that_left_first_makes_room_and_an_open_one_does_not() {
     assert_ne!(first.page.id, ids[0], "one that made room can tell that its counts are gone");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_page_is_gone_soon_after_it_says_goodbye_and_later_when_its_socket_broke() {
+    let lanes = Lanes::new();
+    let gone = || lanes.end_of("k3x9q2w7", Instant::now()).unwrap();
+    // How long it takes, rounded to what the clock of the test can tell.
+    let wait = async |end: &mut (dyn Future<Output = ()> + Unpin + Send)| {
+        let begin = tokio::time::Instant::now();
+        end.await;
+        begin.elapsed().as_secs()
+    };
+
+    let mut never_came = Box::pin(gone());
+    assert_eq!(wait(&mut never_came).await, GRACE.as_secs());
+
+    let mut watched = lanes.watch("k3x9q2w7", Instant::now()).unwrap();
+    let mut end = Box::pin(gone());
+    assert!(timeout(10 * GRACE, &mut end).await.is_err(), "it is there");
+    watched.says_goodbye();
+    drop(watched);
+    assert!(timeout(RELOAD / 2, &mut end).await.is_err(), "it may be loaded again");
+    let broken = lanes.watch("k3x9q2w7", Instant::now()).unwrap();
+    assert!(timeout(10 * GRACE, &mut end).await.is_err(), "it was loaded again");
+    drop(broken);
+    assert!(timeout(2 * RELOAD, &mut end).await.is_err(), "a server that cut it hears from it later");
+    assert_eq!(wait(&mut end).await, (GRACE - 2 * RELOAD).as_secs());
+
+    let (mut first, second) =
+        (lanes.watch("k3x9q2w7", Instant::now()).unwrap(), lanes.watch("k3x9q2w7", Instant::now()).unwrap());
+    let mut end = Box::pin(gone());
+    first.says_goodbye();
+    drop(first);
+    assert!(timeout(10 * GRACE, &mut end).await.is_err(), "another tab of it is open");
+    drop(second);
+    assert_eq!(wait(&mut end).await, GRACE.as_secs());
+}
+
 #[test]
 fn a_page_has_a_bounded_number_of_sockets() {
     let (lanes, now) = (Lanes::new(), Instant::now());

@@ -195,6 +195,7 @@ impl DeploymentLog for MemoryLog {
             lines: head.last,
             first: cursor(head.first),
             next: cursor(head.last),
+            source: self.source.clone(),
         }
     }
 

@@ -7,7 +7,7 @@ import { bytes, count, duration, milliseconds } from "../figures.js";
 import { Follower } from "../follower.js";
 import { LogView, ONE_OF_MANY } from "../log_view.js";
 import { Wire } from "../wire.js";
-import { Latency, STEPS } from "./latency.js";
+import { Latency, STEPS, linesFor } from "./latency.js";
 import { Ledgers, wall_ms } from "./ledgers.js";
 
 /** The axis of the curve is logarithmic and the same on every lane, ms. So lanes can be compared by eye. */
@@ -41,8 +41,8 @@ export class Lane {
   #wanted_ms = 0;
 
   /**
-   * `view` has what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `isAbsolute`, `held`. The lane
-   * calls its `wire(lane, event)`, `changed(lane)`, `remove(lane)`.
+   * `view` has what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `isAbsolute`, `held`,
+   * `takesLines(deployment)`. The lane calls its `wire(lane, event)`, `changed(lane)`, `remove(lane)`.
    */
   constructor(number, transport, deployment, room, view) {
     this.number = number;
@@ -123,10 +123,16 @@ export class Lane {
   /** Empties log and figures. The connection goes on. */
   clear() {
     this.#log.clear();
+    this.#follower.resetCounts();
+    this.restart();
+  }
+
+  /** Sets the live figures to zero. The log and the history stay, and the connection goes on. */
+  restart() {
     this.absolute = new Latency();
     this.relative = new Latency();
     this.outages = this.outages.filter(({ back }) => back === null);
-    this.#follower.resetCounts();
+    this.#follower.resetLive();
     if (this.ledger !== null) {
       const { connections_open: open, lane: _, connections, ...counts } = this.ledger;
       // Connections that are open now still count, since they carry the next lines.
@@ -245,6 +251,7 @@ export class Lane {
     // The focus moves from the pressed button to the one that replaces it.
     if (activeElement === parts.connect && isActive) parts.disconnect.focus();
     if (activeElement === parts.disconnect && !isActive) parts.connect.focus();
+    parts.publish.hidden = !this.#view.takesLines(this.deployment);
     parts.pause.textContent = this.isPaused ? "Resume" : "Pause";
     for (const button of [parts.ping, parts.pause, parts.send]) button.disabled = !canCommand;
   }
@@ -265,6 +272,11 @@ export class Lane {
     this.#write("now", milliseconds(latency.last));
     this.#write("p50", milliseconds(latency.quantile(0.5)));
     this.#write("p99", milliseconds(latency.quantile(0.99)));
+    this.#write("most", milliseconds(latency.most));
+    for (const [part, q] of [["p50", 0.5], ["p99", 0.99]]) {
+      const needed = linesFor(q);
+      this.#parts[part].title = latency.count < needed ? `A ${part} needs ${needed} lines; ${count(latency.count)} came.` : "";
+    }
     this.#write("scale", this.#view.isAbsolute ? "Delivery latency (ms)" : "Behind the fastest (ms)");
     // Time without lines is a gap in the curve.
     let pen = "M";

@@ -15,6 +15,12 @@ const BUCKETS = Math.ceil(Math.log(MOST_MS / LEAST_MS) / Math.log(GROWTH)) + 1;
 export const STEP_MS = 500;
 export const STEPS = 60;
 
+/** How many lines a quantile needs. With fewer, it would probably be below the true one: the chance that all of n lines
+ *  are below the quantile q is q ** n, and it must not exceed 2.5 %. The reports have the same rule. */
+export function linesFor(q) {
+  return Math.ceil(Math.log(0.025) / Math.log(q));
+}
+
 export class Latency {
   #buckets = new Uint32Array(BUCKETS);
   #sum = 0;
@@ -45,9 +51,14 @@ export class Latency {
     return this.count === 0 ? null : this.#sum / this.count;
   }
 
-  /** The latency, ms, that a share `q` of all lines did not exceed; null before the first line. */
+  /** The largest latency, ms; null before the first line. */
+  get most() {
+    return this.count === 0 ? null : this.#most;
+  }
+
+  /** The latency, ms, that a share `q` of all lines did not exceed; null while there are too few lines to say. */
   quantile(q) {
-    if (this.count === 0) return null;
+    if (this.count < linesFor(q)) return null;
     let left = Math.max(Math.ceil(q * this.count), 1);
     const index = this.#buckets.findIndex((count) => (left -= count) <= 0);
     // The middle of the bucket is neither always too high nor too low. It stays between the least and the most seen.

@@ -4,6 +4,7 @@
 // every tag, its ledger, back over a WebSocket. A WebSocket is not one of the six connections of a browser.
 
 import { sleep } from "../backoff.js";
+import { randomPage } from "../presence.js";
 import { hangUp } from "../sockets.js";
 
 /** How long the page waits after a broken socket. The wait is short, because the figures stand still. It is random,
@@ -19,11 +20,7 @@ const CLOCK_LOOKS = 6;
 
 const COUNTS = ["requests", "data", "empty", "timeout", "refused", "error", "connections", "bytes_up", "bytes_down"];
 
-/** Makes the name by which the server knows this page. */
-const randomPage = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => (byte % 36).toString(36)).join("");
-
-/** Changes after each visit, because lanes are then numbered from 1 again. */
+/** The name by which the server knows these lanes. It changes after each visit, because lanes are then numbered from 1 again. */
 let page = randomPage();
 
 /** Wall clock of this browser, ms, as precise as the browser allows. */

@@ -63,7 +63,7 @@ export class Legend {
     note.className = "timeline-note";
     note.textContent =
       "The upper line is the client, the lower line is the server. " +
-      `A slant is at least ${SLANT_PX_MIN} pixels wide, even for a short trip.`;
+      `A slant is ${SLANT_PX_MIN} pixels wide, even for a short trip, and narrower where signs are dense.`;
     list.append(note);
   }
 

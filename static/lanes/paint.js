@@ -2,12 +2,19 @@
 //
 // Shape and fill carry the meaning; colour only repeats it. A solid bar means that the server waits. Ticks mean that the
 // client sleeps. A triangle is an answer (hollow: empty), a dot is a message on an open stream, a cross is a failure, a
-// torn edge is a cut. This file reads no clock and keeps no state.
+// torn edge is a cut. Where signs are dense they get narrower, so that bars and ticks still show who waits. This file
+// reads no clock and keeps no state.
 
 import { isHeld } from "./strip.js";
 
-/** A slant is at least this wide, even for a short trip: otherwise question and answer would look like one line. */
+/** A slant is this wide, even for a short trip: otherwise question and answer would look like one line. Where questions
+ *  are nearer, a slant takes this share of their distance, but a pixel at least. */
 export const SLANT_PX_MIN = 8;
+const SLANT_SHARE = 1 / 4;
+/** A bar begins and ends at most this share of its length inside, so most of it is seen. */
+const INSET_SHARE = 1 / 8;
+/** Slants that are nearer than this would fill the space between the lines, so some are left out. */
+const SLANTS_APART_PX = 6;
 /** How long a dot travels before it rests at its place. */
 const TRAVEL_MS = 260;
 const BAR_PX = 10;
@@ -20,6 +27,9 @@ const BREAK_PX_MIN = 14;
 const TOOTH_PX = 5;
 /** A dot for many lines is bigger, up to this radius. */
 const DOT_PX_MAX = 6.5;
+const DOT_PX_MIN = 1.5;
+/** A triangle where answers are dense. */
+const HEAD_PX_MIN = 2;
 const CIRCLE = 2 * Math.PI;
 
 /** Reads the present colours and font from the style of the page. */
@@ -50,8 +60,8 @@ export class View {
   }
 
   /** The cell of a time. Cells move with the picture; otherwise the drawn signs would flicker. */
-  cell(at) {
-    return Math.floor((at * this.scale) / CELL_PX);
+  cell(at, width_px = CELL_PX) {
+    return Math.floor((at * this.scale) / width_px);
   }
 }
 
@@ -85,20 +95,37 @@ export function paintStrip(context, palette, view, lines, strip) {
 function collect(strip, view) {
   for (let i = 0; i < strip.requests.length; i++) place(strip.requests.at(i), view);
   for (const request of strip.open.values()) place(request, view);
+  for (let i = 0; i < seen.length; i++) narrow(i);
+}
+
+/** Makes the slants of a request as wide as the distance to the next question allows. */
+function narrow(i) {
+  const sign = seen[i];
+  const distance = (of, next) => (next > of.asked ? next - of.asked : Infinity);
+  // The last question has no next one yet. It keeps the width of those before it until it is older than they became.
+  const { asked: next = i > 0 ? Math.max(sign.asked + distance(seen[i - 1], sign.asked), sign.to) : Infinity } = seen[i + 1] ?? {};
+  sign.slant = Math.min(Math.max(distance(sign, next) * SLANT_SHARE, 1), SLANT_PX_MIN);
+  sign.inset = Math.min((sign.to - sign.asked) * INSET_SHARE, sign.slant);
+  // An answer cannot arrive before its question. So both slants get their width, one after the other.
+  sign.arrived = sign.asked + sign.slant;
+  if (sign.answered !== null) sign.answer = Math.max(sign.answered, sign.arrived + sign.slant);
 }
 
 function place(request, view) {
   const asked = view.x(request.from);
   const to = view.x(request.to ?? view.now);
   if (to + 2 * SLANT_PX_MIN < view.left || asked > view.right) return;
-  const before = seen.at(-1)?.request;
+  const last = seen.at(-1);
+  const before = last?.request;
   const isHidden = before?.end === request.end && view.cell(before.from) === view.cell(request.to ?? view.now);
-  if (isHidden) return;
-  // An answer cannot arrive before its question. So both slants get their width, one after the other.
-  const arrived = asked + SLANT_PX_MIN;
+  if (isHidden) {
+    // The server waited on, so the bar goes on.
+    if (isHeld(before, view.now) && isHeld(request, view.now)) last.to = to;
+    return;
+  }
   const answered = request.opened === null ? request.to : request.opened;
-  const answer = answered === null ? null : Math.max(view.x(answered), arrived + SLANT_PX_MIN);
-  seen.push({ request, asked, arrived, answer, to });
+  // `narrow` fills in the rest.
+  seen.push({ request, asked, to, answered: answered === null ? null : view.x(answered), slant: 0, inset: 0, arrived: asked, answer: null });
 }
 
 function lifeLines(context, palette, view, { client, server }, strip) {
@@ -155,8 +182,9 @@ function sleeps(context, palette, view, { client }, strip) {
 
 function sleep(context, view, y, { from, to }) {
   // The ticks begin after the slant of the answer, which may be wider than its trip.
-  const left = view.x(from) + SLANT_PX_MIN;
-  const right = view.x(to ?? view.now) - 2;
+  const [begin, end] = [view.x(from), view.x(to ?? view.now)];
+  const left = begin + Math.min((end - begin) * SLANT_SHARE, SLANT_PX_MIN);
+  const right = end - Math.min((end - begin) * INSET_SHARE, 2);
   if (right <= left || right < view.left || left > view.right) return;
   context.beginPath();
   context.moveTo(left, y);
@@ -183,13 +211,13 @@ function tubes(context, palette, view, { client, server }, strip) {
 /** Draws a bar on the server's line while the server waits, from the arrival of the question until the answer leaves. */
 function bars(context, palette, view, { server }, strip) {
   context.fillStyle = palette.server;
-  for (const { request, arrived, to } of seen) {
+  for (const { request, asked, arrived, inset, to } of seen) {
     const isStream = request.opened !== null;
     if (!isStream && !isHeld(request, view.now)) continue;
-    const left = Math.max(arrived, view.x(strip.since), view.left);
+    const left = Math.max(isStream ? arrived : asked + inset, view.x(strip.since), view.left);
     // The answer left before it arrived. A request that is open or was cut has a bar to its end.
     const leaves = isStream || request.to === null || request.end === "cut" || request.end === "left";
-    const right = Math.min(leaves ? to : to - SLANT_PX_MIN, view.right);
+    const right = Math.min(leaves ? to : to - inset, view.right);
     context.fillRect(left, server - BAR_PX / 2, Math.max(right - left, 0), BAR_PX);
   }
 }
@@ -217,7 +245,7 @@ function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
   let before = null;
   for (let i = 0; i < ring.length; i++) {
     const { at } = ring.at(i);
-    const cell = view.cell(at);
+    const cell = view.cell(at, SLANTS_APART_PX);
     const x = drawnAt(at);
     if (x < view.left || x > view.right || cell === before) continue;
     before = cell;
@@ -227,16 +255,20 @@ function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
   context.stroke();
   context.globalAlpha = 1;
   context.beginPath();
-  before = null;
+  let cellBefore = null;
+  let last = -Infinity;
   for (let i = 0; i < ring.length; i++) {
     const { at, count } = ring.at(i);
     const cell = view.cell(at);
     const x = drawnAt(at);
-    if (x < view.left || x > view.right || cell === before) continue;
-    before = cell;
+    if (x < view.left || x > view.right || cell === cellBefore) continue;
+    cellBefore = cell;
     const travelled = view.settled ? 1 : Math.min((view.now - at) / TRAVEL_MS, 1);
     const y = from + (to - from) * travelled;
-    const radius = Math.min(4 + 0.6 * Math.log2(count), DOT_PX_MAX);
+    // Dense dots are smaller, so that they can be told apart.
+    const most = Math.min(Math.max((x - last) / 2, DOT_PX_MIN), DOT_PX_MAX);
+    last = x;
+    const radius = Math.min(4 + 0.6 * Math.log2(count), most);
     const centre = x - SLANT_PX_MIN * (1 - travelled);
     context.moveTo(centre + radius, y);
     context.arc(centre, y, radius, 0, CIRCLE);
@@ -254,14 +286,18 @@ function slants(context, palette, view, { client, server }) {
   context.strokeStyle = palette.text;
   context.lineWidth = 1.5;
   context.beginPath();
-  for (const { request, asked, arrived, answer } of seen) {
+  let before = null;
+  for (const { request, asked, arrived, answer, slant } of seen) {
+    const cell = view.cell(request.from, SLANTS_APART_PX);
+    if (cell === before && slant < SLANT_PX_MIN) continue;
+    before = cell;
     const isLost = request.end === "cut" && request.opened === null && !isHeld(request, view.now);
     context.moveTo(asked, client);
     // A question without an answer may never have arrived.
     if (isLost) context.lineTo((asked + arrived) / 2, (client + server) / 2);
     else context.lineTo(arrived, server);
     if (answer === null || isUnanswered(request)) continue;
-    context.moveTo(answer - SLANT_PX_MIN, server);
+    context.moveTo(answer - slant, server);
     context.lineTo(answer, client);
   }
   context.stroke();
@@ -273,11 +309,11 @@ function isUnanswered(request) {
 
 /** Draws the sign at the end of each answer. */
 function heads(context, palette, view, { client, server }) {
-  for (const { request, asked, answer } of seen) {
+  for (const { request, asked, answer, slant } of seen) {
     const { end, opened } = request;
     if (opened !== null || end === null || end === "left") continue;
     if (end === "data" || end === "empty" || end === "timeout") {
-      triangle(context, palette, answer, client, end === "data", request);
+      triangle(context, palette, { x: answer, y: client, share: slant / SLANT_PX_MIN }, end === "data", request);
     } else if (end === "cut") {
       if (!isHeld(request, view.now)) cross(context, palette, asked + SLANT_PX_MIN / 2, (client + server) / 2);
     } else {
@@ -286,8 +322,8 @@ function heads(context, palette, view, { client, server }) {
   }
 }
 
-function triangle(context, palette, x, y, isFilled, { lines }) {
-  const size = Math.min(6 + 0.5 * Math.log2(1 + lines), 9);
+function triangle(context, palette, { x, y, share }, isFilled, { lines }) {
+  const size = Math.max(Math.min(6 + 0.5 * Math.log2(1 + lines), 9) * share, HEAD_PX_MIN);
   context.beginPath();
   context.moveTo(x, y - size);
   context.lineTo(x + size, y + size * 0.8);
@@ -295,7 +331,7 @@ function triangle(context, palette, x, y, isFilled, { lines }) {
   context.closePath();
   context.fillStyle = isFilled ? palette.data : palette.ground;
   context.strokeStyle = isFilled ? palette.data : palette.text;
-  context.lineWidth = 1.75;
+  context.lineWidth = Math.max(1.75 * share, 0.75);
   context.fill();
   context.stroke();
 }

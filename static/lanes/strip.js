@@ -9,6 +9,8 @@ export const SPAN_MS_MAX = 30_000;
 export const SAME_PIXEL_MS = 25;
 /** After a longer time between question and answer the server waited: it held the request. A round trip is shorter. */
 export const HELD_MS_MIN = 50;
+/** The same for a request that asks the server to wait, ms. It may wait a short time where lines are dense. */
+export const HELD_MS_MIN_ASKED = 10;
 /** After a longer time between answer and next question the client waited: it slept. */
 export const SLEPT_MS_MIN = 50;
 /** Marks of one kind in a strip: one per pixel of the longest time, and some to spare. A mark has seven numbers, so a
@@ -61,8 +63,8 @@ export class Ring {
 export class Strip {
   /** When the strip began. Nothing is drawn before this time. */
   since = null;
-  /** `{ from, opened, to, end, lines, count, duplex }`: a request and its answer. `opened` is when the answer of a stream
-   *  began. `end` is data, empty, timeout, refused, error, cut or left. */
+  /** `{ from, opened, to, end, lines, count, duplex, holds }`: a request and its answer. `opened` is when the answer of a
+   *  stream began. `holds` says that it asked the server to wait. `end` is data, empty, timeout, refused, error, cut or left. */
   requests = new Ring();
   /** Requests without an end yet, by id. */
   open = new Map();
@@ -83,7 +85,7 @@ export class Strip {
     switch (event.kind) {
       case "asked":
         this.#endSleep(event.at);
-        this.#ask(event.id, event.at);
+        this.#ask(event.id, event.at, event.holds);
         break;
       case "opened":
         this.#open(event);
@@ -129,8 +131,8 @@ export class Strip {
     return copy;
   }
 
-  #ask(id, at) {
-    const request = { from: at, opened: null, to: null, end: null, lines: 0, count: 1, duplex: false };
+  #ask(id, at, holds = false) {
+    const request = { from: at, opened: null, to: null, end: null, lines: 0, count: 1, duplex: false, holds };
     this.open.set(id, request);
     if (this.open.size > OPEN_MAX) this.open.delete(this.open.keys().next().value);
     return request;
@@ -170,10 +172,13 @@ export class Strip {
     request.to = at;
     request.end = end;
     const { last } = this.requests;
-    const merges = last && last.end === end && isQuick(last) && isQuick(request);
-    if (merges && request.from - last.from < SAME_PIXEL_MS) {
+    const isPoll = (request) => request.opened === null;
+    const areAlike =
+      last && last.end === end && isPoll(last) && isPoll(request) && isHeld(last, at) === isHeld(request, at);
+    if (areAlike && request.from - last.from < SAME_PIXEL_MS) {
       last.count += 1;
       last.lines += request.lines;
+      if (isHeld(last, at)) last.to = at;
     } else {
       this.requests.push(request);
     }
@@ -196,11 +201,8 @@ export class Strip {
 
 /** Whether the server waited before it answered. A request that is going on ends at `now`. */
 export function isHeld(request, now) {
-  return request.opened === null && (request.to ?? now) - request.from >= HELD_MS_MIN;
-}
-
-function isQuick(request) {
-  return request.opened === null && request.to - request.from < HELD_MS_MIN;
+  const waited_ms = (request.to ?? now) - request.from;
+  return request.opened === null && waited_ms >= (request.holds ? HELD_MS_MIN_ASKED : HELD_MS_MIN);
 }
 
 function dot(ring, at, count) {

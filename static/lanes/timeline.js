@@ -14,7 +14,11 @@ const SPANS_S = [5, 12, SPAN_MS_MAX / 1_000];
 const SPAN_S_FIRST = 12;
 /** All strips share this height. `STRIP_PX` bounds one strip: it needs a least height, and a low one is easy to follow. */
 const STRIPS_PX = 340;
-const STRIP_PX = { min: 56, max: 92 };
+const STRIP_PX = { min: 44, max: 92 };
+/** On a narrow screen each name stands above its strip, which has this height. `timeline.css` has the same width. */
+const NARROW = "(max-width: 600px)";
+const NAME_PX = 18;
+const NARROW_STRIP_PX = 66;
 const AXIS_PX = 24;
 /** Seconds between two lines of the axis. The lines are at least so many pixels apart. */
 const AXIS_STEPS_S = [1, 2, 5, 10];
@@ -43,7 +47,7 @@ export class Timeline {
   /** id → `{ strip, frozen, label, name }`. While the timeline is paused it shows the copy `frozen`. */
   #lanes = new Map();
   #span_ms = SPAN_S_FIRST * 1_000;
-  #size = { width: 0, height: 0, ratio: 0, strip: 0 };
+  #size = { width: 0, height: 0, ratio: 0, strip: 0, name: 0 };
   /** `began` is 0:00 on the axis: the first strip was added then. `pausedAt` is null while the picture goes on. */
   #began = performance.now();
   #pausedAt = null;
@@ -55,6 +59,7 @@ export class Timeline {
   #worded = -Infinity;
   #wantsStillness = matchMedia("(prefers-reduced-motion: reduce)");
   #wantsDark = matchMedia("(prefers-color-scheme: dark)");
+  #isNarrow = matchMedia(NARROW);
   #onScreen = new IntersectionObserver(([entry]) => {
     this.#isOnScreen = entry.isIntersecting;
     this.#wake();
@@ -71,6 +76,7 @@ export class Timeline {
     document.addEventListener("visibilitychange", () => this.#wake(), { signal });
     this.#wantsStillness.addEventListener("change", () => this.#redraw(), { signal });
     this.#wantsDark.addEventListener("change", () => this.#restyle(), { signal });
+    this.#isNarrow.addEventListener("change", () => this.#layOut(), { signal });
     this.#restyle();
     this.#onScreen.observe(this.#canvas);
     this.#onResize.observe(this.#names.parentElement);
@@ -208,8 +214,11 @@ export class Timeline {
   /** One height for all strips, and for their names beside the picture. */
   #layOut() {
     const count = Math.max(this.#lanes.size, 1);
-    const height = Math.round(Math.min(Math.max(STRIPS_PX / count, STRIP_PX.min), STRIP_PX.max));
+    const { matches: isNarrow } = this.#isNarrow;
+    const wide = Math.round(Math.min(Math.max(STRIPS_PX / count, STRIP_PX.min), STRIP_PX.max));
+    const height = isNarrow ? NARROW_STRIP_PX : wide;
     this.#size.strip = height;
+    this.#size.name = isNarrow ? NAME_PX : 0;
     this.#canvas.style.height = `${this.#lanes.size * height + AXIS_PX}px`;
     const lines = linesOf(0, height);
     for (const { label } of this.#lanes.values()) {
@@ -253,7 +262,7 @@ export class Timeline {
   #draw() {
     this.#fit();
     const now = this.#pausedAt ?? performance.now();
-    const { width, height, ratio, strip: stripHeight } = this.#size;
+    const { width, height, ratio, strip: stripHeight, name } = this.#size;
     const right = width - RIGHT_PX;
     const scale = right / this.#span_ms;
     // The picture moves by whole device pixels, so it does not shimmer.
@@ -268,7 +277,7 @@ export class Timeline {
     this.#drawAxis(view);
     let top = 0;
     for (const { strip, frozen } of this.#lanes.values()) {
-      paintStrip(context, this.#palette, view, linesOf(top, stripHeight), frozen ?? strip);
+      paintStrip(context, this.#palette, view, linesOf(top + name, stripHeight - name), frozen ?? strip);
       top += stripHeight;
     }
     if (now - this.#worded >= WORDS_MS) this.#putInWords(now);

@@ -41,6 +41,9 @@ export class LanesView {
     (clock) => this.#takeClock(clock),
   );
   #id = null;
+  #isLesson = false;
+  /** Whether the visitor may append lines to the deployment: it runs, and no source or lesson feeds it. */
+  #isFedByVisitor = false;
   /** Called with the name of the deployment. */
   #named = () => {};
   /** Whether the server had the deployment during this visit. */
@@ -67,9 +70,14 @@ export class LanesView {
     this.#slider("hold", (value) => (this.settings.hold_s = value));
   }
 
-  /** Opens a deployment with a lane for each of `transports`, by default all. Calls `named(name)` with its name. */
-  open(id, { withCommands = false, named = () => {}, transports = this.offered } = {}) {
+  /** Opens a deployment with a lane for each of `transports`, by default all. Calls `named(name)` with its name. A
+   *  lesson feeds its deployments itself, so the page offers no other way to do it. */
+  open(id, { isLesson = false, named = () => {}, transports = this.offered } = {}) {
     this.#id = id;
+    this.#isLesson = isLesson;
+    this.#isFedByVisitor = false;
+    element("lanes").classList.toggle("lesson", isLesson);
+    element("lanes-controls").open = !isLesson;
     this.#named = named;
     this.#visit = new AbortController();
     this.clock = null;
@@ -79,7 +87,8 @@ export class LanesView {
     this.#write("lanes-note", "");
     this.#wasThere = false;
     element("lanes-status").hidden = true;
-    this.#source.show(element("lanes-source"), id, { withCommands, changed: () => this.#describe() });
+    const [top, below] = [element("lanes-source-top"), element("lanes-source")];
+    this.#source.show({ top: isLesson ? below : top, below }, id, { isFolded: isLesson, changed: () => this.#describe() });
     this.#takeClock(null);
     this.#describe();
     for (const name of transports) this.add(name);
@@ -102,6 +111,11 @@ export class LanesView {
   /** Whether the clocks agree, so that a latency is the time from append to receipt. */
   get isAbsolute() {
     return this.clock !== null && Math.abs(this.clock.offset_ms) < OFFSET_MS_MAX;
+  }
+
+  /** Whether lines that the visitor publishes would be appended to a deployment. */
+  takesLines(deployment) {
+    return this.#isFedByVisitor && deployment === this.#id;
   }
 
   /** The lanes, in the order in which they were added. */
@@ -154,13 +168,13 @@ export class LanesView {
 
   /** Empties all lanes and the timeline. */
   clear() {
-    this.restart();
+    this.#each((lane) => lane.clear());
     this.#timeline.clear();
   }
 
-  /** Sets the figures of all lanes to zero. The timeline goes on. */
+  /** Sets the live figures of all lanes to zero. Logs and timeline go on. */
   restart() {
-    this.#each((lane) => lane.clear());
+    this.#each((lane) => lane.restart());
   }
 
   /** Moves the slider `interval` or `hold`, s. Returns its new value. */
@@ -266,16 +280,19 @@ export class LanesView {
     } while (await sleep(backoff.failed(), visit));
   }
 
-  #showDeployment({ name, status }) {
+  #showDeployment({ name, status, source }) {
     this.#wasThere = true;
+    this.#isFedByVisitor = status === "running" && source === undefined && !this.#isLesson;
+    this.#each((lane) => this.changed(lane));
     this.#write("lanes-name", name);
     this.#named(name);
     showStatus(element("lanes-status"), status);
     element("lanes-status").hidden = false;
-    this.#source.status(status);
+    this.#source.status(status, source);
   }
 
   #showGone() {
+    this.#isFedByVisitor = false;
     element("lanes-status").hidden = true;
     this.#source.status(null);
     // A lane that was added or queued before the deletion may have seen nothing of the deployment.

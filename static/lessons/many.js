@@ -1,18 +1,52 @@
 // Lesson 2, many clients: more lanes, a crowd of subscribers, and two rooms that stay separate.
 
-import { Refused } from "../call.js";
+import { Refused, call } from "../call.js";
 import { count, milliseconds } from "../figures.js";
+import { endingWithPage } from "../presence.js";
+import { exactly, unknown } from "./verdict.js";
 
 const ROOMS = ["A", "B"];
 const ROUNDS = 20;
 const ROUND_S = 0.5;
 const CROWD_FIRST = 100;
+/** Statuses of refusals. */
+const CONFLICT = 409;
+const NOT_FOUND = 404;
 /** The server allows no larger crowd. */
 const CROWD_MAX = 2_000;
 /** How often the lesson asks for a crowd that connects. Then it goes on; the conclusion says how many connected. */
 const CONNECT_LOOKS_MAX = 20;
 /** A crowd reports once a second. After this time its figures include the last round. */
 const FIGURES_S = 1.5;
+/** What the median latency does, and up to which factor that is the nearest word. */
+const GROWTH = [
+  ["stays", Math.SQRT2],
+  ["doubles", Math.sqrt(2 * 100)],
+  ["grows a hundredfold", Infinity],
+];
+
+/** Says why there is no crowd. If others take its place, each of them has a button that ends it. */
+async function withoutCrowd(stage, refused) {
+  const said = document.createElement("p");
+  said.append(`There was no crowd: ${refused.message}`);
+  if (refused.status !== CONFLICT) return said;
+  const running = (await stage.lab("GET", "/api/lab/crowds")).filter(({ ended }) => !ended);
+  for (const { id, transport, subscribers } of running) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `End crowd ${id} (${count(subscribers)} × ${transport})`;
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      const problem = await call(`/api/lab/crowds/${id}`, { method: "DELETE" }).then(
+        () => null,
+        (error) => (error instanceof Refused && error.status === NOT_FOUND ? null : error),
+      );
+      button.replaceWith(problem === null ? `Crowd ${id} has ended. ` : `Crowd ${id} was not ended: ${problem.message} `);
+    });
+    said.append(" ", button);
+  }
+  return said;
+}
 
 export const lesson = {
   title: "Many clients, two rooms",
@@ -26,7 +60,7 @@ export const lesson = {
   predictions: [
     { name: "crowd", label: "Subscribers in the crowd:", value: CROWD_FIRST, min: 1, max: CROWD_MAX, step: 1, required: true },
     { name: "strays", label: "How many lines of room B come to room A?" },
-    { name: "slower", label: "With the crowd, the median latency of the lanes", choices: ["stays", "doubles", "grows a hundredfold"] },
+    { name: "slower", label: "With the crowd, the median latency of the lanes", choices: GROWTH.map(([word]) => word) },
   ],
 
   async run(stage, { crowd: wanted }) {
@@ -59,7 +93,7 @@ export const lesson = {
     await speak("Alone:");
     const asked = { deployment: a, transport: "sse", subscribers };
     const crowd = await stage
-      .lab("POST", "/api/lab/crowds", asked, ({ id }) => `/api/lab/crowds/${id}`)
+      .lab("POST", endingWithPage("/api/lab/crowds"), asked, ({ id }) => `/api/lab/crowds/${id}`)
       .catch((error) => {
         if (error instanceof Refused) return error;
         throw error;
@@ -90,16 +124,23 @@ export const lesson = {
           milliseconds(p50[1] ?? null),
         ]),
       answers: {
-        strays: String(strays),
-        slower: lanes[0].p50[1] === undefined ? "–" : `${lanes[0].lane.transport.name}: ${lanes[0].p50.map(milliseconds).join(" ms, then ")} ms`,
+        strays: exactly(strays),
+        slower: slower(lanes[0]),
       },
       conclusion: [
         crowd instanceof Refused
-          ? `There was no crowd: ${crowd.message}`
+          ? await withoutCrowd(stage, crowd)
           : `The crowd: ${crowd.connected} subscribers connected, ${count(crowd.lines)} lines received, ${crowd.lost} lost, ` +
-            `${crowd.duplicated} twice, p99 ${milliseconds(crowd.latency_ms?.p99 ?? null)} ms.` +
+            `${crowd.duplicated} twice, p50 ${milliseconds(crowd.latency_ms?.p50 ?? null)} ms.` +
             (crowd.problem === null ? "" : ` ${crowd.gave_up} gave up. The reason of the first: ${crowd.problem}`),
       ],
     };
   },
 };
+
+/** Says by how much the median latency of a lane grew. */
+function slower({ lane, p50: [alone, together] }) {
+  if (together === undefined || together === null || alone === null) return unknown("–");
+  const [word] = GROWTH.find(([, factor]) => together / alone <= factor);
+  return exactly(word, `${word} (${lane.transport.name}: ${milliseconds(alone)} ms, then ${milliseconds(together)} ms)`);
+}

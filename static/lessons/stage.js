@@ -1,9 +1,11 @@
 // The stage of a lesson: it creates deployments, opens lanes, and lets time pass.
 //
-// When the visitor leaves the lesson, the stage deletes everything that the lesson made on the server.
+// When the visitor leaves the lesson, the stage deletes everything that the lesson made on the server. A server that is
+// away does not end a lesson: the stage says so, waits and goes on.
 
 import { Backoff, sleep } from "../backoff.js";
-import { call } from "../call.js";
+import { Refused, call } from "../call.js";
+import { endingWithPage, randomPage } from "../presence.js";
 import { problemOf } from "../refusal.js";
 
 /** How long the stage tries to delete a lesson on a server that is away, and the ceiling of its first wait. */
@@ -17,6 +19,13 @@ const READY_S_MAX = 20;
 const COUNTED_S_MAX = 5;
 /** How often a condition is checked. */
 const LOOK_MS = 100;
+/** How long a lesson waits for a server that is away: the longest outage of the lab (30 s), the longest wait of a lane
+ *  after it (30 s), and time to spare. */
+const AWAY_S_MAX = 90;
+/** The longest wait before the stage asks a server again that was away. */
+const AGAIN_MS_MAX = 2_000;
+/** Exchanges that are timed. Their median hardly depends on the slowest. */
+const EXCHANGES = 15;
 
 export class Stage {
   view;
@@ -27,10 +36,20 @@ export class Stage {
   #measured = [];
   /** Positions of sliders and timeline before the lesson; null after they are restored. */
   #before;
+  /** Tells the visitor whether the server is away. */
+  #away;
+  /** Whether a call of the stage itself found the server away. */
+  #isUnanswered = false;
+  /** Whether the lesson cuts the connections itself. Then lanes that are away are no news. */
+  #expectsOutage = false;
+  /** Whether the server was away during the lesson. */
+  wasAway = false;
 
-  /** `view` shows the lanes. `say(text, left)` tells the visitor what happens. `signal` ends the lesson. */
-  constructor(view, signal, say) {
+  /** `view` shows the lanes. `say(text, left)` tells the visitor what happens, `away(isAway)` whether the server is away.
+   *  `signal` ends the lesson. */
+  constructor(view, signal, { say, away }) {
     this.view = view;
+    this.#away = away;
     this.#before = { ...view.settings, span_s: view.span_s };
     this.#signal = signal;
     this.say = say;
@@ -38,7 +57,9 @@ export class Stage {
 
   /** Creates a deployment of this lesson. Returns its id. */
   async create(name, source) {
-    const { id } = await call("/api/deployments", { method: "POST", body: { name, ...(source && { source }) } });
+    // If the page is gone without a word, the server ends the source.
+    const path = source ? endingWithPage("/api/deployments") : "/api/deployments";
+    const { id } = await this.#persist(() => call(path, { method: "POST", body: { name, ...(source && { source }) } }));
     this.#made.push(`/api/deployments/${id}`);
     if (this.#signal.aborted) this.tidy();
     this.#go();
@@ -48,12 +69,12 @@ export class Stage {
   /** Shows a deployment with a lane for each of `transports` that the server offers. */
   open(id, transports) {
     document.getElementById("lanes").classList.remove("before");
-    this.view.open(id, { transports });
+    this.view.open(id, { transports, isLesson: true });
   }
 
   /** Calls the lab. `undo(answer)` returns a path that `tidy` deletes, or null. */
   async lab(method, path, body, undo = () => null) {
-    const answer = await call(path, { method, body });
+    const answer = await this.#persist(() => call(path, { method, body }));
     const made = undo(answer);
     if (made !== null) this.#made.push(made);
     if (this.#signal.aborted) this.tidy();
@@ -61,13 +82,47 @@ export class Stage {
     return answer;
   }
 
-  /** Publishes lines of the lesson. */
+  /** Returns the answer to a GET. */
+  ask(path) {
+    return this.#persist(() => call(path, { signal: this.#signal }));
+  }
+
+  /** Publishes lines of the lesson. The key makes them safe to repeat. */
   async publish(id, lines) {
-    const headers = { "Content-Type": "application/x-ndjson" };
+    const headers = { "Content-Type": "application/x-ndjson", "Idempotency-Key": randomPage() };
     const body = lines.map((text) => JSON.stringify({ text })).join("\n");
-    const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(PUBLISH_MS_MAX)]);
-    const response = await fetch(`/api/deployments/${id}/lines`, { method: "POST", headers, body, signal });
-    if (!response.ok) throw new Error((await problemOf(response)).detail);
+    await this.#persist(async () => {
+      const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(PUBLISH_MS_MAX)]);
+      const response = await fetch(`/api/deployments/${id}/lines`, { method: "POST", headers, body, signal });
+      if (!response.ok) throw new Refused(response.status, (await problemOf(response)).detail);
+    });
+  }
+
+  /** Waits until a deployment has so many lines. */
+  async filled(id, lines, text) {
+    for (;;) {
+      const { lines: there } = await this.ask(`/api/deployments/${id}`);
+      if (there >= lines) return;
+      this.say(text, `${there} of ${lines} lines`);
+      await this.pass(LOOK_MS / 1_000);
+    }
+  }
+
+  /** Returns how long an exchange with the server takes this browser, ms: the median of questions that find no line. */
+  async exchange_ms(id) {
+    const { next } = await this.ask(`/api/deployments/${id}`);
+    const took = [];
+    for (let i = 0; i < EXCHANGES; i += 1) {
+      const began = performance.now();
+      await this.ask(`/api/deployments/${id}/lines?from=${next}`);
+      took.push(performance.now() - began);
+    }
+    return took.sort((a, b) => a - b)[Math.floor(EXCHANGES / 2)];
+  }
+
+  /** Takes note that the lesson itself cuts the connections now. */
+  expectOutage() {
+    this.#expectsOutage = true;
   }
 
   /** Publishes lines at random times for `seconds`, on average `rate_hz` a second (a Poisson process). */
@@ -99,10 +154,14 @@ export class Stage {
     this.#go();
   }
 
-  /** Waits for a condition, at most `seconds_max`. Returns whether it was met. */
+  /** Waits for a condition, at most `seconds_max`. Returns whether it was met. Time in which the server is away does not
+   *  count, up to `AWAY_S_MAX`. */
   async until(condition, seconds_max) {
-    const end = performance.now() + seconds_max * 1_000;
+    const limit_ms = seconds_max * 1_000;
+    let end = performance.now() + limit_ms;
+    const latest = end + AWAY_S_MAX * 1_000;
     while (!condition()) {
+      if (this.#isAway()) end = Math.min(performance.now() + limit_ms, latest);
       if (performance.now() > end) return false;
       await this.pass(LOOK_MS / 1_000);
     }
@@ -143,9 +202,36 @@ export class Stage {
     this.#before = null;
   }
 
-  /** Stops the lesson when the visitor has left it or a measured lane is gone. */
+  /** Acts on the server. While the server is away, says so and acts again. A refusal of the server is final. */
+  async #persist(act) {
+    const backoff = new Backoff(TIDY_FIRST_MS);
+    const end = performance.now() + AWAY_S_MAX * 1_000;
+    for (;;) {
+      try {
+        const answer = await act();
+        this.#isUnanswered = false;
+        return answer;
+      } catch (error) {
+        this.#signal.throwIfAborted();
+        const isFinal = error instanceof Refused && error.status < 500;
+        this.#isUnanswered = !isFinal;
+        if (isFinal || performance.now() > end) throw error;
+        await this.pass(Math.min(backoff.failed(), AGAIN_MS_MAX) / 1_000);
+      }
+    }
+  }
+
+  /** Whether the server is away: for this stage or for one of its lanes. */
+  #isAway() {
+    return this.#isUnanswered || this.view.lanes.some(({ state }) => state === "reconnecting");
+  }
+
+  /** Stops the lesson when the visitor has left it or a measured lane is gone. Says whether the server is away. */
   #go() {
     this.#signal.throwIfAborted();
+    const isAway = this.#isAway() && !this.#expectsOutage;
+    this.wasAway ||= isAway;
+    this.#away(isAway);
     const { lanes } = this.view;
     const gone = this.#measured.find((lane) => !lanes.includes(lane) || lane.state === "disconnected");
     if (gone) throw new Error(`${gone.name} was disconnected while it was measured`);

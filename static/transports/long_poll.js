@@ -35,7 +35,7 @@ async function follow(target, onBatch, signal) {
 
   // The client sleeps only after failures. The next request leaves as soon as the last answer is read.
   while (!signal.aborted) {
-    const exchange = target.wire.asked();
+    const exchange = target.wire.asked({ holds: hold_s > 0 });
     const answer = await ask(target, cursor, hold_s, signal);
     if (signal.aborted) return;
     exchange.ended(answer.outcome, answer.batch?.lines.length);

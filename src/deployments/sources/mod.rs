@@ -10,7 +10,7 @@ use std::path::Path;
 
 use prometheus_client::metrics::counter::Counter;
 use wirelab_clients::recording::RecordingError;
-use wirelab_clients::wire::Source;
+use wirelab_clients::wire::{Source, Status};
 
 use crate::store::{AppendRequest, DeploymentLog, StoreError};
 
@@ -65,7 +65,16 @@ pub async fn run(feed: Feed, log: &dyn DeploymentLog, appended: &Counter) {
         Feed::Replay(replay) => replay.run(log, appended).await,
         Feed::Generate(generate) => generate.run(log, appended).await,
     };
-    match fed {
+    told(fed);
+}
+
+/// Finishes a log as cancelled, because what it was fed for is over.
+pub async fn cancel(log: &dyn DeploymentLog) {
+    told(log.finish(Status::Cancelled).await);
+}
+
+fn told(result: Result<(), StoreError>) {
+    match result {
         // A source is stopped by finishing or deleting its deployment.
         Ok(()) | Err(StoreError::Ended { .. } | StoreError::NotFound(_)) => {}
         Err(error) => eprintln!("the source of a deployment stopped: {error}"),

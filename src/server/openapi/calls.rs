@@ -9,8 +9,8 @@ use wirelab_clients::wire::{
 };
 
 use super::{
-    ANY, Call, Described, Head, JSON, coded, json_of, limit, list_of, nothing, of_deployment, of_position,
-    of_writer, parameter, reference, text, text_of, with_header,
+    ANY, Call, Described, Head, JSON, coded, json_of, limit, list_of, nothing, of_deployment, of_page,
+    of_position, of_writer, parameter, reference, text, text_of, with_header,
 };
 use crate::api::theory::Theory;
 use crate::api::{Health, METRICS_TYPE, Ready};
@@ -52,7 +52,7 @@ fn list() -> Call {
 
 fn create() -> Call {
     let created = json_of(reference::<Deployment>(), "The deployment was created.");
-    of_writer(Call::new("create_deployment", DEPLOYMENTS, "Create a deployment"))
+    of_page(of_writer(Call::new("create_deployment", DEPLOYMENTS, "Create a deployment")))
         .about("With a source, the server feeds the deployment. Without one, publishers append its lines.")
         .body(
             [(JSON, reference::<NewDeployment>())],

@@ -5,7 +5,7 @@ use utoipa::openapi::{Content, Required, ResponseBuilder};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 
 use super::{
-    ANY, Call, Described, Head, JSON, json_of, list_of, nothing, parameter, reference, text, text_of,
+    ANY, Call, Described, Head, JSON, json_of, list_of, nothing, of_page, parameter, reference, text, text_of,
     with_header,
 };
 use crate::lab::crowds::{CROWDS_MAX, Crowd, NewCrowd};
@@ -106,7 +106,7 @@ fn start_crowd() -> Call {
          the server. At most {CROWDS_MAX} crowds at a time, each of at most {SUBSCRIBERS_MAX} subscribers."
     );
     let started = json_of(reference::<Crowd>(), "The crowd is being started.");
-    call("start_crowd", "Start a crowd of subscribers of a deployment")
+    of_page(call("start_crowd", "Start a crowd of subscribers of a deployment"))
         .about(&about)
         .body(
             [(JSON, reference::<NewCrowd>())],

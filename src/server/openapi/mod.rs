@@ -217,6 +217,11 @@ fn of_deployment(call: Call) -> Call {
     .refused(500, "The store failed.")
 }
 
+/// Adds the parameter that names the page with which the started thing ends.
+fn of_page(call: Call) -> Call {
+    call.parameter(parameter("page", ParameterIn::Query, ENDS_WITH_PAGE).schema(Some(text(PAGE))))
+}
+
 /// Adds the refusal of calls that change something: pages of other origins may not.
 fn of_writer(call: Call) -> Call {
     call.refused(403, "The page that asks has an origin that `--allow-origin` does not list.")
@@ -265,6 +270,9 @@ const LANE: &str = "The lane on whose ledger this request counts: a page's rando
                     Counts begin with the page's first tag or socket. They are kept until the page has had no socket \
                     for 90 s.";
 const PAGE: &str = "^[a-z0-9]{8,26}$";
+const ENDS_WITH_PAGE: &str = "The page that starts this, by the random id of its socket at `/api/lanes/{page}`. The \
+                              source or the crowd ends when the page is gone: 10 s after the page closed its socket, or \
+                              90 s after the socket broke.";
 const TAG: &str = r"^[a-z0-9]{8,26}\.[1-9][0-9]{0,2}$";
 const POSITION: &str = r"^(now|[a-z0-9]{1,16}\.(0|[1-9][0-9]{0,15}))$";
 const CURSOR_OR_EMPTY: &str = r"^([a-z0-9]{1,16}\.(0|[1-9][0-9]{0,15}))?$";

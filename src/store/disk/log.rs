@@ -198,6 +198,7 @@ impl DeploymentLog for DiskLog {
             lines: head.last,
             first: cursor(head.first),
             next: cursor(head.last),
+            source: manifest.source.clone(),
         }
     }
 
