@@ -13,7 +13,7 @@ import { describe } from "./strip_words.js";
 const SPANS_S = [5, 12, SPAN_MS_MAX / 1_000];
 const SPAN_S_FIRST = 12;
 /** All strips share this height. `STRIP_PX` bounds one strip: it needs a least height, and a low one is easy to follow. */
-const STRIPS_PX = 340;
+const STRIPS_PX = 300;
 const STRIP_PX = { min: 44, max: 92 };
 /** On a narrow screen each name stands above its strip, which has this height. `timeline.css` has the same width. */
 const NARROW = "(max-width: 600px)";
@@ -172,7 +172,7 @@ export class Timeline {
     this.#element.classList.add("timeline");
     const how = make("details", "timeline-how");
     how.append(make("summary", "", "How to read it"), signs);
-    how.open = innerHeight >= LEGEND_PX_MIN;
+    how.open = innerHeight >= LEGEND_PX_MIN && !this.#isNarrow.matches;
     this.#element.append(bar, body, how);
     this.show(SPAN_S_FIRST);
     this.#layOut();
