@@ -181,9 +181,8 @@ fn the_page_stops_before_the_last_connection_and_goes_on_when_one_is_free() {
     add();
     let sixth = add();
     wait_until("the sixth waits", || page.of_lane(&sixth, "state") == "queued");
-    // Buttons are answered all the same.
+    // Buttons are answered all the same. The visitor feeds this deployment, so they stand open.
     server.append(&id, &["a"]);
-    page.click("#publish summary");
     page.click("#finish");
     wait_until("it is finished", || page.text("#lanes-status") == "succeeded");
     // Its log is over, so nothing is held any more, and who waited has it too.
@@ -218,7 +217,10 @@ fn latency_is_absolute_only_while_the_clocks_agree() {
     let follow = || {
         page.beside(&id);
         page.wait_for_lanes("live");
-        server.append(&id, &["a"]);
+        // A p50 needs six lines.
+        for text in ["a", "b", "c", "d", "e", "f"] {
+            server.append(&id, &[text]);
+        }
         let lanes = page.lanes();
         wait_until("every lane has a latency", || lanes.iter().all(|lane| page.of_lane(lane, "p50") != "–"));
         lanes
@@ -228,6 +230,8 @@ fn latency_is_absolute_only_while_the_clocks_agree() {
     for lane in follow() {
         wait_until("it is absolute", || page.of_lane(&lane, "scale").starts_with("Delivery latency"));
         assert!(milliseconds(&lane, "p50") < 60_000.0, "{lane:?}");
+        assert_eq!(page.of_lane(&lane, "p99"), "–", "six lines have no p99");
+        assert!(milliseconds(&lane, "most") >= milliseconds(&lane, "p50"), "{lane:?}");
     }
     assert!(page.text("#clock-note").contains("receipt − append"), "{}", page.text("#clock-note"));
     // A clock that is a minute ahead.
@@ -332,7 +336,6 @@ fn without_a_connection_too_the_page_shows_what_its_buttons_did() {
         page.goto(&format!("http://{}/#/{id}{transport}", server.authority));
         wait_until("it is described", || page.text(status) == "running" && page.is_enabled(disconnect));
         page.click(disconnect);
-        page.click("#publish summary");
         page.click("#finish");
         wait_until("it is finished", || page.text(status) == "succeeded" && !page.is_shown("#finish"));
         page.click("#delete");
@@ -349,7 +352,7 @@ fn a_deployment_is_deleted_from_the_page_when_it_is_meant() {
     let id = server.create().id;
     page.beside(&id);
     page.wait_for_lanes("live");
-    page.click("#publish summary");
+    wait_until("the commands stand open", || page.is_shown("#delete"));
     page.click("#delete");
     assert_eq!(page.text("#delete"), "Delete for ever?");
     assert_eq!(server.show(&id).lines, 0, "it is still there");
@@ -436,4 +439,60 @@ fn nothing_moves_when_lines_come() {
     let shifts: f64 = page.run("return window.shifts", &[]);
     assert!(shifts < 0.02, "the layout moved: {shifts}");
     page.is_quiet();
+}
+
+#[test]
+fn a_lane_never_cuts_a_figure_and_offers_to_publish_only_where_it_can_work() {
+    let server = serve();
+    let page = Page::of(&server);
+    let by_hand = server.create().id;
+    page.beside(&by_hand);
+    page.wait_for_lanes("live");
+    let publish = ".lane[data-transport=websocket] [data-part=publish]";
+    wait_until("it takes lines", || page.is_shown(publish));
+    let open_above = "const feed = document.querySelector('#publish');
+        return feed.open && feed.getBoundingClientRect().bottom <= document.querySelector('#timeline').getBoundingClientRect().top";
+    assert!(page.run::<bool>(open_above, &[]), "the commands stand open at the top");
+    let cut = "return [...document.querySelectorAll('.lane dd')].filter((figure) => {
+        const before = figure.textContent;
+        (figure.querySelector('code') ?? figure).textContent = '123,456,789 lost, 123,456,789 twice';
+        const { overflowX, textOverflow } = getComputedStyle(figure);
+        const isCut = figure.scrollWidth > figure.clientWidth + 1 || textOverflow === 'ellipsis';
+        (figure.querySelector('code') ?? figure).textContent = before;
+        return isCut && overflowX !== null;
+    }).length";
+    for (width, height) in [(1280, 720), (390, 844)] {
+        page.look(width, height, "light");
+        assert_eq!(page.run::<u32>(cut, &[]), 0, "figures are cut at {width}");
+    }
+    page.look(1280, 720, "light");
+    server.finish(&by_hand, Status::Succeeded);
+    wait_until("a finished log takes none", || !page.is_shown(publish));
+    page.beside(&fed(&server, json!({"kind": "generate", "rate_hz": 2})));
+    page.wait_for_lanes("live");
+    wait_until("it is described", || page.text("#lanes-status") == "running");
+    assert!(!page.is_shown(publish), "its source feeds it");
+    assert!(page.is_shown("#publish") && !page.is_shown("#publish-commands"));
+    let elsewhere = "return [...document.querySelectorAll('a')].filter((link) =>
+        /^\\/(api|metrics)/.test(link.getAttribute('href') ?? '') && link.target !== '_blank').length";
+    assert_eq!(page.run::<u32>(elsewhere, &[]), 0, "links to data open elsewhere");
+    page.is_quiet();
+}
+
+#[test]
+fn a_generator_ends_with_the_page_that_started_it_and_not_when_the_page_is_loaded_again() {
+    let server = serve();
+    let page = Page::of(&server);
+    page.click("#create [value=generate]");
+    page.click("#create button");
+    wait_until("it is shown", || page.is_shown("#lanes"));
+    page.wait_for_lanes("live");
+    let id: DeploymentId = page.text("#lanes-id").parse().unwrap();
+    page.reload();
+    page.wait_for_lanes("live");
+    // Longer than a page that was closed has.
+    std::thread::sleep(Duration::from_secs(12));
+    assert_eq!(server.show(&id).ended, None, "it was loaded again");
+    page.goto("about:blank");
+    wait_long("its generator ends", || server.show(&id).ended == Some(Status::Cancelled));
 }

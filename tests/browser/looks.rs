@@ -11,8 +11,8 @@ use crate::page::{Page, wait_until, wait_within};
 use crate::reports::copy;
 use crate::server::Binary;
 
-/// Width and height of a projector, and of a narrow window.
-const WINDOWS: [(u32, u32); 2] = [(1280, 720), (800, 900)];
+/// Width and height of a projector, of a narrow window, and of a phone.
+const WINDOWS: [(u32, u32); 3] = [(1280, 720), (800, 900), (390, 844)];
 /// Of a picture that shows the lanes below the timeline as well, and of one that shows a lesson with its timeline.
 const LANES: (u32, u32) = (1280, 1080);
 const LESSON: (u32, u32) = (1280, 920);
@@ -104,7 +104,7 @@ fn the_page_fits_its_window_in_light_and_dark() {
     server.append(&by_hand, &["one", &"a long line ".repeat(60), "\u{1b}[31mred\u{1b}[0m"]);
     page.open(&by_hand, "ndjson");
     page.wait_for("live", "ndjson");
-    page.click("#publish summary");
+    wait_until("the commands stand open", || page.is_shown("#publish-commands"));
     look(&page, "by-hand");
     server.ask("DELETE", &format!("/api/deployments/{by_hand}"), &[], b"");
     page.wait_for("deleted", "ndjson");

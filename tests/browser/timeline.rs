@@ -411,3 +411,31 @@ fn what_each_strip_shows_is_said_in_words() {
     assert!(page.run::<bool>(signs, &[]));
     page.is_quiet();
 }
+
+#[test]
+fn where_lines_are_dense_the_strips_still_show_who_waits() {
+    let (_server, page) = page();
+    // Five lines a second, as in lesson 3: a question after every answer.
+    let dense = (1..50).fold(Wire::new(), |wire, i| wire.asked(i, i * 200).answered(i, i * 200 + 198, "data"));
+    draw(&page, &[dense]);
+    for (width, height) in [(1280, 720), (390, 844)] {
+        page.look(width, height, "light");
+        page.run::<()>("window.timeline.show(30)", &[]);
+        let before = pictures(&page);
+        wait_until("it is drawn", || pictures(&page) > before + 1);
+        // Of the newest seconds; on a narrow screen a name stands above the strip.
+        let bar = "return import('/lanes/paint.js').then(({ linesOf }) => {
+            const canvas = document.querySelector('#picture canvas[role=img]');
+            const name = matchMedia('(max-width: 600px)').matches ? 18 : 0;
+            const { server } = linesOf(name, document.querySelector('#picture .timeline-name').offsetHeight - name);
+            const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+            copy.drawImage(canvas, 0, 0);
+            const { data } = copy.getImageData(canvas.width * 0.75, server + 3, canvas.width * 0.15, 1);
+            const pixels = [...data].filter((_, i) => i % 4 === 3);
+            return pixels.filter((alpha) => alpha > 60).length / pixels.length;
+        })";
+        let share: f64 = page.run(bar, &[]);
+        assert!(share > 0.6, "at {width} the bar covers {share}");
+    }
+    page.is_quiet();
+}

@@ -338,3 +338,48 @@ fn the_log_scrolls_along_only_for_who_is_at_its_end() {
     wait_until("the end is shown again", || page.run::<i64>(below, &[]) == 0 && !page.is_shown("#jump"));
     page.is_quiet();
 }
+
+#[test]
+fn a_selection_and_a_reading_position_stay_while_lines_come_and_a_copy_keeps_empty_lines() {
+    let server = serve(&[]);
+    let page = Page::of(&server);
+    let id = server.create().id;
+    server.append(&id, &["first", "", "third"]);
+    page.beside(&id);
+    page.wait_for_lanes("live");
+    let log = ".lane[data-transport=sse] [data-part=log]";
+    let select = "const rows = [...document.querySelectorAll(`${arguments[0]} .text`)];
+        getSelection().setBaseAndExtent(rows[0], 0, rows[2], 1);
+        return new Promise((told) => {
+            document.addEventListener('copy', (event) => told(event.clipboardData.getData('text/plain')), { once: true });
+            document.execCommand('copy');
+        })";
+    wait_until("the lines are there", || {
+        page.run::<usize>("return document.querySelectorAll(`${arguments[0]} .line`).length", &[log.into()]) == 3
+    });
+    assert_eq!(page.run::<String>(select, &[log.into()]), "first\n\nthird");
+    let many: Vec<_> = (0..400).map(|i| format!("line {i}")).collect();
+    for piece in many.chunks(100) {
+        server.append(&id, piece);
+    }
+    let another = page.lanes().into_iter().find(|lane| lane.transport == "websocket").unwrap();
+    wait_until("another lane is trimmed", || page.lane_lines(&another).first().is_some_and(|(seq, _)| *seq > 3));
+    assert!(page.run::<String>("return getSelection().toString()", &[]).starts_with("first"), "the selection stays");
+    // Without it, but above the newest line: the rows stay where they are read.
+    let scroll = "const log = document.querySelector(arguments[0]);
+        log.scrollTop = 0;
+        log.dispatchEvent(new Event('scroll'));
+        getSelection().removeAllRanges();";
+    page.run::<()>(scroll, &[log.into()]);
+    for piece in many.chunks(100) {
+        server.append(&id, piece);
+    }
+    wait_until("another lane is trimmed again", || {
+        page.lane_lines(&another).last().is_some_and(|(seq, _)| *seq == 803)
+    });
+    let first = "return document.querySelector(`${arguments[0]} .line`).dataset.seq";
+    assert_eq!(page.run::<String>(first, &[log.into()]), "1", "the reading position stays");
+    page.click(".lane[data-transport=sse] [data-part=jump]");
+    wait_until("the newest are shown", || page.run::<String>(first, &[log.into()]) == "504");
+    page.is_quiet();
+}
