@@ -162,8 +162,9 @@ fn keep<'a>(
     if !pages.contains_key(page) && pages.len() == PAGES_MAX {
         let left = pages.iter().filter(|(_, kept)| kept.sockets == 0);
         let oldest = left.min_by_key(|(_, kept)| kept.left).map(|(page, _)| page.clone());
-        let oldest = oldest
-            .ok_or_else(|| busy(format!("{PAGES_MAX} pages are open, which is the limit; close one of them")))?;
+        let oldest = oldest.ok_or_else(|| {
+            busy(format!("{PAGES_MAX} pages are open, which is the limit; close one of them"))
+        })?;
         pages.remove(&oldest);
     }
     Ok(pages.entry(page.into()).or_insert_with(|| Kept::new(now)))

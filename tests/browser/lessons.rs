@@ -417,10 +417,7 @@ fn a_prediction_stands_beside_theory_and_what_was_measured() {
     for row in &rows {
         let [lane, _, requests, _, _, mean, measured] = row.as_slice() else { panic!("{row:?}") };
         let path = asked.iter().find(|path| path.contains(&format!("transport={lane}&"))).unwrap();
-        for said in [
-            format!("interval_s={INTERVAL_S}&"),
-            format!("duration_s={MEASURED_S}&"),
-        ] {
+        for said in [format!("interval_s={INTERVAL_S}&"), format!("duration_s={MEASURED_S}&")] {
             assert!(path.contains(&said), "{path} says another {said}");
         }
         let theory: Value = server.get(path).json();

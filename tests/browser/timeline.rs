@@ -416,7 +416,8 @@ fn what_each_strip_shows_is_said_in_words() {
 fn where_lines_are_dense_the_strips_still_show_who_waits() {
     let (_server, page) = page();
     // Five lines a second, as in lesson 3: a question after every answer.
-    let dense = (1..50).fold(Wire::new(), |wire, i| wire.asked(i, i * 200).answered(i, i * 200 + 198, "data"));
+    let dense =
+        (1..50).fold(Wire::new(), |wire, i| wire.asked(i, i * 200).answered(i, i * 200 + 198, "data"));
     draw(&page, &[dense]);
     for (width, height) in [(1280, 720), (390, 844)] {
         page.look(width, height, "light");

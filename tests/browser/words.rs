@@ -355,7 +355,8 @@ fn a_selection_and_a_reading_position_stay_while_lines_come_and_a_copy_keeps_emp
             document.execCommand('copy');
         })";
     wait_until("the lines are there", || {
-        page.run::<usize>("return document.querySelectorAll(`${arguments[0]} .line`).length", &[log.into()]) == 3
+        page.run::<usize>("return document.querySelectorAll(`${arguments[0]} .line`).length", &[log.into()])
+            == 3
     });
     assert_eq!(page.run::<String>(select, &[log.into()]), "first\n\nthird");
     let many: Vec<_> = (0..400).map(|i| format!("line {i}")).collect();
@@ -363,8 +364,13 @@ fn a_selection_and_a_reading_position_stay_while_lines_come_and_a_copy_keeps_emp
         server.append(&id, piece);
     }
     let another = page.lanes().into_iter().find(|lane| lane.transport == "websocket").unwrap();
-    wait_until("another lane is trimmed", || page.lane_lines(&another).first().is_some_and(|(seq, _)| *seq > 3));
-    assert!(page.run::<String>("return getSelection().toString()", &[]).starts_with("first"), "the selection stays");
+    wait_until("another lane is trimmed", || {
+        page.lane_lines(&another).first().is_some_and(|(seq, _)| *seq > 3)
+    });
+    assert!(
+        page.run::<String>("return getSelection().toString()", &[]).starts_with("first"),
+        "the selection stays"
+    );
     // Without it, but above the newest line: the rows stay where they are read.
     let scroll = "const log = document.querySelector(arguments[0]);
         log.scrollTop = 0;

@@ -5,8 +5,8 @@ use utoipa::openapi::{Content, Required, ResponseBuilder};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 
 use super::{
-    ANY, Call, Described, Head, JSON, json_of, list_of, nothing, of_page, parameter, reference, text, text_of,
-    with_header,
+    ANY, Call, Described, Head, JSON, json_of, list_of, nothing, of_page, parameter, reference, text,
+    text_of, with_header,
 };
 use crate::lab::crowds::{CROWDS_MAX, Crowd, NewCrowd};
 use crate::lab::run_progress::RunProgress;
