@@ -360,7 +360,18 @@ fn a_selection_stays_while_lines_come_and_a_copy_keeps_empty_lines() {
     });
     assert_eq!(page.run::<String>(select, &[log.into()]), "first\n\nthird");
     let many: Vec<_> = (0..400).map(|i| format!("line {i}")).collect();
-    for piece in many.chunks(100) {
+    server.append(&id, &many[..100]);
+    // In another lane the visitor reads above the newest line.
+    let reading = ".lane[data-transport=ndjson] [data-part=log]";
+    let rows = |log: &str| {
+        page.run::<usize>("return document.querySelectorAll(`${arguments[0]} .line`).length", &[log.into()])
+    };
+    wait_until("the reader has lines to scroll", || rows(reading) == 103);
+    page.run::<()>("document.querySelector(arguments[0]).scrollTop = 0", &[reading.into()]);
+    wait_until("the lane offers the way back", || {
+        page.is_shown(".lane[data-transport=ndjson] [data-part=jump]")
+    });
+    for piece in many[100..].chunks(100) {
         server.append(&id, piece);
     }
     let another = page.lanes().into_iter().find(|lane| lane.transport == "websocket").unwrap();
@@ -370,6 +381,11 @@ fn a_selection_stays_while_lines_come_and_a_copy_keeps_empty_lines() {
     assert!(
         page.run::<String>("return getSelection().toString()", &[]).starts_with("first"),
         "the selection stays"
+    );
+    wait_until("the reader's lines are there", || rows(reading) == 403);
+    assert_eq!(
+        page.run::<i64>("return document.querySelector(arguments[0]).scrollTop", &[reading.into()]),
+        0
     );
     page.is_quiet();
 }
