@@ -64,3 +64,19 @@ pub fn dictionary() -> Result<Exit, Failure> {
     say(&data_dictionary())?;
     Ok(Exit::Ok)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::page;
+
+    /// Run with `UPDATE_PLANS_PAGE=1` to write it.
+    #[test]
+    fn the_page_of_plans_is_what_is_described() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/plans.md");
+        if std::env::var_os("UPDATE_PLANS_PAGE").is_some() {
+            std::fs::write(path, page()).unwrap();
+        }
+        let there = std::fs::read_to_string(path).unwrap();
+        assert!(there == page(), "docs/plans.md is old: UPDATE_PLANS_PAGE=1 cargo test page_of_plans");
+    }
+}

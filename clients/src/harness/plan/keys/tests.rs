@@ -170,14 +170,3 @@ fn the_example_is_a_plan() {
         assert_eq!(plan.arms.len(), 2);
     }
 }
-
-/// Run with `UPDATE_PLANS_PAGE=1` to write it.
-#[test]
-fn the_page_of_plans_is_what_is_described() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/plans.md");
-    if std::env::var_os("UPDATE_PLANS_PAGE").is_some() {
-        std::fs::write(path, page()).unwrap();
-    }
-    let there = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(there == page(), "docs/plans.md is old: UPDATE_PLANS_PAGE=1 cargo test page_of_plans");
-}
