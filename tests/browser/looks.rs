@@ -42,7 +42,9 @@ pub(crate) fn look(page: &Page, name: &str) {
             let of = format!("{name} at {width}×{height}, {colours}");
             let beyond = "return [...document.querySelectorAll('body *')].filter((element) => {
                 const { right, width } = element.getBoundingClientRect();
-                return width > 0 && right > innerWidth + 1 && !element.closest('[role=log]');
+                // What is folded away keeps the place that it had in another window.
+                const isSeen = width > 0 && element.checkVisibility();
+                return isSeen && right > innerWidth + 1 && !element.closest('[role=log]');
             }).map((element) => element.outerHTML.slice(0, 100))";
             assert_eq!(page.run::<Vec<String>>(beyond, &[]), Vec::<String>::new(), "{of}: is cut off");
             let ground: String = page.run("return getComputedStyle(document.body).backgroundColor", &[]);
