@@ -32,6 +32,9 @@ pub fn run(arguments: &PlansArguments) -> Result<Exit, Failure> {
         if let Some(error) = broken {
             return Err(Failure::usage(error));
         }
+        say(
+            "`wirelab run NAME` makes the runs, `wirelab plans NAME` prints a plan, `wirelab plans --keys` explains it.\n",
+        )?;
     }
     Ok(Exit::Ok)
 }

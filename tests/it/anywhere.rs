@@ -38,6 +38,7 @@ fn plans_are_listed_printed_and_explained_in_an_empty_directory() {
     assert_eq!(code, Some(0), "{error}");
     let plans = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("data/plans")).unwrap().count();
     assert_eq!(listed.matches("; carried by wirelab\n").count(), plans, "{listed}");
+    assert!(listed.contains("quick\n  Does every transport deliver"), "{listed}");
     // Its other servers cannot be started here; it can be told of all the same.
     assert!(listed.contains("compare-peers\n  What do other servers lose"), "{listed}");
     assert_eq!(said(folder.path(), &["plans", "quick"]).1, repository("data/plans/quick.toml"));

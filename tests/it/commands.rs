@@ -309,14 +309,6 @@ fn an_unwritable_results_folder_is_named() {
     assert!(text(&output.stderr).contains("--results"), "{}", text(&output.stderr));
 }
 
-#[test]
-fn plans_are_listed_with_their_questions() {
-    let output = output(wirelab().arg("plans"));
-    assert_eq!(output.status.code(), Some(0));
-    let listed = text(&output.stdout);
-    assert!(listed.contains("quick\n  Does every transport deliver"), "{listed}");
-}
-
 fn publish(server: &Binary, name: &str, more: &[&str]) -> Command {
     let mut command = wirelab();
     command

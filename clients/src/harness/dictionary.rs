@@ -66,6 +66,9 @@ schedule, from which due times count in all deployments of the run: `t_s` = 0 in
 `StartTime` of the run's logs in `hdr/`, less the plan's `warm_up`. Subscribers keep receipts in memory while the run goes \
 on, so that writing them takes no part in it.
 
+The latencies of `runs.csv` are `received_us` − `due_us` of the first receipt of each deployment, subscriber and seq, \
+where `due_us` is the plan's `warm_up` or later.
+
 | member | unit | definition |
 |---|---|---|
 ";
