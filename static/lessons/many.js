@@ -18,7 +18,7 @@ const CROWD_MAX = 2_000;
 const CONNECT_LOOKS_MAX = 20;
 /** A crowd reports once a second. After this time its figures include the last round. */
 const FIGURES_S = 1.5;
-/** What the median latency does, and up to which factor that is the nearest word. */
+/** What the median latency does, and up to which factor that is the nearest word: halfway, on a scale of factors. */
 const GROWTH = [
   ["stays", Math.SQRT2],
   ["doubles", Math.sqrt(2 * 100)],
@@ -142,5 +142,6 @@ export const lesson = {
 function slower({ lane, p50: [alone, together] }) {
   if (together === undefined || together === null || alone === null) return unknown("–");
   const [word] = GROWTH.find(([, factor]) => together / alone <= factor);
-  return exactly(word, `${word} (${lane.transport.name}: ${milliseconds(alone)} ms, then ${milliseconds(together)} ms)`);
+  const factor = (together / alone).toPrecision(2);
+  return exactly(word, `${word}: ${factor} times (${lane.transport.name}: ${milliseconds(alone)} ms, then ${milliseconds(together)} ms)`);
 }

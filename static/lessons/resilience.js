@@ -82,7 +82,7 @@ export const lesson = {
     const { isAbsolute } = stage.view;
     return {
       caption: "The outage, and each lane as it is now",
-      columns: ["lane", "state", "without a connection (s)", "lines", "lost", "twice", "longest wait of a line (ms)"],
+      columns: ["lane", "state", "away, since it noticed (s)", "lines", "lost", "twice", "longest wait of a line (ms)"],
       rows: () =>
         lanes.map((lane) => [
           lane.transport.name,

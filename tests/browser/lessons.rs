@@ -312,7 +312,7 @@ fn no_line_is_lost_when_every_connection_is_cut_or_the_server_is_killed(engine: 
     lost_nothing();
     assert!(all_are(&column(&page, "state"), "live"), "{:?}", measured(&page));
     // The server refused for 4 s: whoever was connected all the time cannot be back earlier.
-    for (name, away) in offered.iter().zip(column(&page, "without a connection (s)")) {
+    for (name, away) in offered.iter().zip(column(&page, "away, since it noticed (s)")) {
         assert!(!STREAMS.contains(&name.as_str()) || number(&away) > 3.0, "{name} was away for {away} s");
     }
     assert_eq!(compared(&page)[0], ("12".to_owned(), "0".to_owned()));
