@@ -280,7 +280,8 @@ runs) of either folder. A claim takes 6 runs on each side. Invalid runs are left
 explains more.
 
 Exit codes: 0 the comparison was made; 2 wrong usage, or not a results folder; 3 with --fail-above, a figure got worse
-by more than that.";
+by more than that, or a transport or arm could not be compared. With fewer than 6 runs on a side no figure but the counts
+of lines is judged, and stderr says so.";
 
 /// Arguments of `wirelab compare`.
 #[derive(Debug, Args)]

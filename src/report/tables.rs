@@ -234,81 +234,61 @@ pub(super) fn percentiles(summary: &Summary) -> Table {
 
 /// Returns a table of every prediction that was judged; `None` where there are none.
 pub(super) fn theory(summary: &Summary) -> Option<Table> {
-    let rows = theory_rows(summary, TheoryRow::is_judged);
-    if rows.is_empty() {
-        return None;
-    }
-    let header = header([
-        "run",
-        "formula",
-        "quantity",
-        "predicted",
-        "measured",
-        "unit",
-        "residual",
-        "tolerance",
-        "verdict",
-    ]);
-    let row = |row: &TheoryRow| {
-        let run = summary.folder.run(&row.run_id);
-        let verdict = match row.verdict {
-            TheoryVerdict::Pass | TheoryVerdict::Reported | TheoryVerdict::AssumptionBroken => {
-                row.verdict.name().to_owned()
-            }
-            TheoryVerdict::Fail => format!("✗ {}", row.verdict.name()),
-        };
-        TableRow {
-            name: row.run_id.clone(),
-            cells: vec![
-                words(&row.formula),
-                words(row.quantity.replace('_', " ")),
-                number(row.predicted.map_or(UNKNOWN.to_owned(), digits)),
-                number(row.measured.map_or(UNKNOWN.to_owned(), digits)),
-                words(&row.unit),
-                number(row.residual_ratio.map_or(UNKNOWN.to_owned(), percent_signed)),
-                number(row.tolerance_ratio.map_or(UNKNOWN.to_owned(), |ratio| {
-                    format!("± {} %", plain((ratio * 1_000.0).round() / 10.0))
-                })),
-                words(verdict),
-            ],
-            mark: run.map_or(RowMark::None, mark),
-        }
-    };
-    Some(Table { header, rows: rows.into_iter().map(row).collect() })
+    predictions(summary, TheoryRow::is_judged, ["residual", "tolerance", "verdict"], |row| {
+        let mark = if row.verdict == TheoryVerdict::Fail { "✗ " } else { "" };
+        [
+            number(row.residual_ratio.map_or(UNKNOWN.to_owned(), percent_signed)),
+            number(row.tolerance_ratio.map_or(UNKNOWN.to_owned(), |ratio| {
+                format!("± {} %", plain((ratio * 1_000.0).round() / 10.0))
+            })),
+            words(format!("{mark}{}", row.verdict.name())),
+        ]
+    })
 }
 
 /// Returns a table of every prediction that was not judged, with the reason; `None` where there are none. It has no
 /// residuals: how far a formula is off says nothing about it where it does not apply.
 pub(super) fn theory_not_judged(summary: &Summary) -> Option<Table> {
-    let rows = theory_rows(summary, |row| !row.is_judged());
-    if rows.is_empty() {
-        return None;
-    }
-    let header =
-        header(["run", "formula", "quantity", "predicted", "measured", "unit", "why it was not judged"]);
+    predictions(
+        summary,
+        |row| !row.is_judged(),
+        ["why it was not judged"],
+        |row| {
+            [words(match row.assumption_broken.as_str() {
+                "" => "reported for the reader only, or not measured",
+                assumption => assumption,
+            })]
+        },
+    )
+}
+
+/// Returns a table of the `wanted` predictions, with these columns at the end and their cells.
+fn predictions<const N: usize>(
+    summary: &Summary,
+    wanted: fn(&TheoryRow) -> bool,
+    last: [&'static str; N],
+    cells: fn(&TheoryRow) -> [TableCell; N],
+) -> Option<Table> {
+    let rows: Vec<_> = summary.folder.rows.theory.iter().filter(|row| wanted(row)).collect();
+    let first = ["run", "formula", "quantity", "predicted", "measured", "unit"];
     let row = |row: &TheoryRow| {
-        let why = match row.assumption_broken.as_str() {
-            "" => "reported for the reader only, or not measured",
-            assumption => assumption,
-        };
+        let first = [
+            words(&row.formula),
+            words(row.quantity.replace('_', " ")),
+            number(row.predicted.map_or(UNKNOWN.to_owned(), digits)),
+            number(row.measured.map_or(UNKNOWN.to_owned(), digits)),
+            words(&row.unit),
+        ];
         TableRow {
             name: row.run_id.clone(),
-            cells: vec![
-                words(&row.formula),
-                words(row.quantity.replace('_', " ")),
-                number(row.predicted.map_or(UNKNOWN.to_owned(), digits)),
-                number(row.measured.map_or(UNKNOWN.to_owned(), digits)),
-                words(&row.unit),
-                words(why),
-            ],
+            cells: first.into_iter().chain(cells(row)).collect(),
             mark: summary.folder.run(&row.run_id).map_or(RowMark::None, mark),
         }
     };
-    Some(Table { header, rows: rows.into_iter().map(row).collect() })
-}
-
-fn theory_rows<'a>(summary: &'a Summary, wanted: fn(&TheoryRow) -> bool) -> Vec<&'a TheoryRow> {
-    summary.folder.rows.theory.iter().filter(|row| wanted(row)).collect()
+    (!rows.is_empty()).then(|| Table {
+        header: header(first.into_iter().chain(last)),
+        rows: rows.into_iter().map(row).collect(),
+    })
 }
 
 /// Returns a table of every gate; `None` where there are none.

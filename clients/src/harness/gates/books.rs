@@ -119,11 +119,11 @@ fn nothing_delivered(run: &RunResult) -> String {
     match (&run.unmatched, &run.cell.server) {
         (Some(unmatched), _) => format!(
             "{said}; the profile takes nothing that the server sent for a line, first {unmatched}; compare it with \
-             subscribe.wire and subscribe.line of the profile"
+             subscribe.event, subscribe.line and subscribe.wire of the profile"
         ),
         (None, Server::Profile(_)) => format!(
-            "{said}; the server sent nothing at all on this path; check publish.path, subscribe.path and the \
-             deployment's name in both"
+            "{said}; check subscribe.path and subscribe.wire of the profile, then publish.path and the deployment's name \
+             in both"
         ),
         (None, Server::Wirelab | Server::Running(_)) => said,
     }

@@ -213,7 +213,7 @@ fn experiment() -> Section {
                 "targets",
                 Texts,
                 Default,
-                "`wirelab`, `http://host:port`, names of profiles".to_owned(),
+                "`wirelab`, `http://host:port`, names of profiles; `http://host:port through-proxy` for a URL of a proxy".to_owned(),
                 "servers to measure: wirelab's own, a running one, others by their profile",
             ),
             key(

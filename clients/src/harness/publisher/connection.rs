@@ -270,7 +270,7 @@ impl Reading {
             Append::Profile { .. } => (200..300).contains(&answer.status),
         };
         if !accepted {
-            return Err(format!("{lines} were refused with {}: {}", answer.status, refusal(&answer.body)));
+            return Err(format!("{lines} were refused with {}{}", answer.status, refusal(&answer.body)));
         }
         match &self.append {
             Append::Contract { .. } => check_seqs(post, &answer.body)?,
@@ -311,10 +311,11 @@ fn check_seqs(post: Post, body: &[u8]) -> Result<(), String> {
 }
 
 fn refusal(body: &[u8]) -> String {
-    match serde_json::from_slice::<Problem>(body) {
+    let said = match serde_json::from_slice::<Problem>(body) {
         Ok(problem) => problem.detail,
         Err(_) => String::from_utf8_lossy(body).chars().take(REFUSAL_CHARS_MAX).collect(),
-    }
+    };
+    if said.trim().is_empty() { " and an empty body; check the path".to_owned() } else { format!(": {said}") }
 }
 
 /// Returns whether the read only timed out so that the thread can look around.

@@ -172,6 +172,7 @@ fn a_wrong_answer_is_reported_and_ends_the_publication() {
         r#"{"type":"about:blank","title":"Conflict","status":409,"detail":"deployment x has ended"}"#;
     for (answers, said, acknowledged) in [
         (refused(409, problem), "lines 1 to 1 were refused with 409: deployment x has ended", 0),
+        (refused(404, ""), "lines 1 to 1 were refused with 404 and an empty body; check the path", 0),
         (refused(500, "oops"), "lines 1 to 1 were refused with 500: oops", 0),
         (created(7, 7), "lines 1 to 1 became lines 7 to 7: another client writes", 0),
         (created(1, 1).replace("content-length", "x"), "an answer with status 201 has no Content-Length", 0),
