@@ -41,10 +41,13 @@ never means 0. A quantile Q needs at least ln 0.025 / ln Q distinct lines: 6 for
 Latencies are kept in HDR histograms with three significant digits (0.1 %).
 
 **Cohort** means the measured lines: those due after the warm-up. Delivery, lateness and append cover the cohort. \
-Traffic and cost cover the whole run, and are divided by the lines delivered in the whole run.
+Counts of requests and connections and the server's cost cover the whole run; cost per line is divided by the lines \
+delivered in the whole run. Bytes, requests per line and the empty ratio cover the cohort's window, and bytes and requests \
+per line are divided by the lines that arrived in it: `app_bytes` / `app_per_line_bytes` of them, which may differ by a few \
+from `delivered_count`, since lines cross the ends of the window.
 
 **Layers of bytes.** `app` counts the text of lines. `l7` counts what went through the subscribers' sockets, at the \
-socket and, by the kernel, in TCP_INFO. `ip` adds 52 bytes per segment, `wire` 14 more. The kernel counts the segments. \
+socket and, by the kernel, in TCP_INFO. `ip` adds 52 bytes per segment and 8 more per SYN, `wire` 14 more. The kernel counts the segments. \
 On loopback a segment may carry 32 768 bytes and more, so large answers seem to need fewer segments than on a link with \
 an MTU of 1 500.
 

@@ -62,7 +62,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     let mut remarks: Vec<String> = not_drawn(&data.aggregate.groups, LACKING, has).into_iter().collect();
     if !missing.is_empty() {
         let names = missing.iter().map(|name| name.trim_start_matches("+ ")).collect::<Vec<_>>().join(", ");
-        remarks.push(format!("Not measured in this folder: {names}"));
+        remarks.push(format!("Not drawn, as not measured or compressed: {names}"));
     }
     for row in &rows {
         if let Some(app) = row.compressed {

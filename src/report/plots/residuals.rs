@@ -60,7 +60,7 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
         let predictions = counted(not_judged, "prediction", "predictions");
         remarks.push(format!(
             "{predictions} not judged and not drawn: a run broke an assumption of the formula, or the figure is only \
-             reported; a table below lists them"
+             reported; theory.csv has them all"
         ));
     }
     if all > ROWS_MAX {

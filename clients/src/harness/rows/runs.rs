@@ -259,8 +259,8 @@ row! {
         engine: Option<String> [""] = |run| {
             if run.cell.transport.is_upgraded() { ours(run, |serve| text(serve.engine)) } else { None }
         };
-        /// Bytes of line text per line delivered to one subscriber, in the cohort's window: the size of a line, and more
-        /// where lines were repeated.
+        /// Bytes of line text per line delivered to one subscriber, in the cohort's window: the size of a line, more
+        /// where lines were repeated, and a little off where lines cross an end of the window.
         app_per_line_bytes: Option<f64> ["bytes"] = |run| per_line(run, count(run.steady().app_bytes));
         /// Bytes of IP packets, up and down, per line delivered to one subscriber, in the cohort's window.
         ip_per_line_bytes: Option<f64> ["bytes"] = |run| per_line(run, run.steady().ip_bytes());
