@@ -207,9 +207,9 @@ async fn measure(
 
 /// Counts of the measured subscribers at one moment.
 ///
-/// A byte is counted by the kernel first, then by the socket's wrapper, then as part of a line. While lines come, the
-/// beginning is read in that order and the end in the opposite order. So what lies between the two readings is never
-/// more in an outer layer's books than in an inner one's only because it was read later.
+/// A byte is counted by the kernel first, then by the socket's wrapper, then as part of a line. Lines come while the
+/// counts are read. So the beginning is read in that order and the end in the opposite order: the window of an outer layer
+/// holds that of the layer inside it, and no inner layer has more bytes only because of when it was read.
 struct Counted {
     at: Instant,
     flow: Flow,

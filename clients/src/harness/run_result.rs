@@ -94,8 +94,8 @@ pub struct RunResult {
     pub subscriber_problems: Vec<String>,
     /// What the server sent first that its profile does not take for a line, if it did.
     pub unmatched: Option<String>,
-    /// What stood between the subscribers and the server, in the words of its `Via` or `Server` field, or as the plan
-    /// said; `None`: nothing that shows. It writes heads of its own, so the two sides do not count the same bytes.
+    /// Proxy between the subscribers and the server, named by its `Via` or `Server` field or by the plan; `None`: none is
+    /// known. A proxy writes heads of its own, so the two sides do not count the same bytes.
     pub proxy: Option<String>,
     /// Comparison of the run with the formulas of the theory; empty without a calibration.
     pub theory: Vec<Residual>,

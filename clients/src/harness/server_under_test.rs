@@ -66,7 +66,7 @@ struct Contract {
     fallback: Vec<Transport>,
     others: Others,
     before: Option<Traffic>,
-    /// What stands in front of the server and passes on its own heads, if something does.
+    /// Name of the proxy in front of the server, if there is one. It writes heads of its own.
     proxy: Option<String>,
 }
 
@@ -209,7 +209,7 @@ impl ServerUnderTest {
         }
     }
 
-    /// Names what stands between the subscribers and the server, if something does and shows or was told.
+    /// Names the proxy between the subscribers and the server, if an answer or the plan names one.
     pub(super) fn proxy(&self) -> Option<String> {
         match &self.speaks {
             Speaks::Contract(contract) => contract.proxy.clone(),
