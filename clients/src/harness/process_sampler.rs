@@ -67,8 +67,11 @@ impl ThreadCost {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessReading {
     sample: ProcessSample,
-    /// CPU time of living threads. The rest of `sample.cpu` was used by threads that have ended.
+    /// CPU time of living threads. The rest of the process's CPU time was used by threads that have ended.
     living_cpu: Option<Duration>,
+    /// CPU time of the process after its threads were read; `sample.cpu` is that from before. A busy process works on
+    /// while its files are read.
+    cpu_after: Option<Duration>,
 }
 
 impl ProcessReading {
@@ -81,6 +84,7 @@ impl ProcessReading {
             pss_anon_bytes: Some(0),
         },
         living_cpu: Some(Duration::ZERO),
+        cpu_after: Some(Duration::ZERO),
     };
 
     /// Reads the process `pid` now.
@@ -98,7 +102,8 @@ impl ProcessReading {
                 .as_deref()
                 .and_then(pss_anon_bytes),
         };
-        Self { sample, living_cpu: sum(&schedstats, cpu_ns).map(Duration::from_nanos) }
+        let living_cpu = sum(&schedstats, cpu_ns).map(Duration::from_nanos);
+        Self { sample, living_cpu, cpu_after: os::process_cpu(pid) }
     }
 
     /// Returns the cost between `earlier` and this reading; memory as it is now. Counters of living threads are
@@ -113,7 +118,9 @@ impl ProcessReading {
         let (now, then) = (&self.sample, &earlier.sample);
         let between = |now: Option<Duration>, then: Option<Duration>| now?.checked_sub(then?);
         let cpu = between(now.cpu, then.cpu);
-        let ended_cpu = self.ended_cpu().zip(earlier.ended_cpu()).map(|(now, then)| now.saturating_sub(then));
+        // What threads that ended have used for certain: least now, most then.
+        let ended_cpu = self.ended_cpu(self.sample.cpu).zip(earlier.ended_cpu(earlier.cpu_after));
+        let ended_cpu = ended_cpu.map(|(now, then)| now.saturating_sub(then));
         let all_counted = cpu.zip(ended_cpu).is_some_and(|(cpu, ended_cpu)| {
             ended_cpu.saturating_sub(ended.cpu) <= ENDED_CPU_MAX.max(cpu / ENDED_CPU_DIVISOR)
         });
@@ -132,10 +139,11 @@ impl ProcessReading {
         }
     }
 
-    /// Returns the CPU time of threads that have ended. The files are read one after the other, so living threads may
-    /// seem to have used more than the whole process; the result is then 0.
-    fn ended_cpu(&self) -> Option<Duration> {
-        Some(self.sample.cpu?.saturating_sub(self.living_cpu?))
+    /// Returns the CPU time of threads that have ended, out of the process's CPU time `of_all`: at least this where that
+    /// was read before the threads, at most this where it was read after them. Living threads that went on working
+    /// meanwhile may seem to have used more than the whole process; the result is then 0.
+    fn ended_cpu(&self, of_all: Option<Duration>) -> Option<Duration> {
+        Some(of_all?.saturating_sub(self.living_cpu?))
     }
 }
 
@@ -273,7 +281,8 @@ mod tests {
 
     /// Makes a reading of a process in which no thread has ended.
     fn reading(n: u64) -> ProcessReading {
-        ProcessReading { sample: sample(n), living_cpu: Some(Duration::from_micros(n)) }
+        let cpu = Some(Duration::from_micros(n));
+        ProcessReading { sample: sample(n), living_cpu: cpu, cpu_after: cpu }
     }
 
     #[test]
@@ -306,6 +315,7 @@ mod tests {
             let reading = |(cpu, living): (u64, u64), n: u64| ProcessReading {
                 sample: ProcessSample { cpu: Some(Duration::from_micros(cpu)), ..sample(n) },
                 living_cpu: Some(Duration::from_micros(living)),
+                cpu_after: Some(Duration::from_micros(cpu)),
             };
             let cost = reading(after, 10).since(&reading(before, 7));
             let expected = ProcessSample {
@@ -321,12 +331,27 @@ mod tests {
         assert_eq!((cost.cpu, cost.run_delay, cost.context_switches), (sample(3).cpu, None, None));
     }
 
+    /// A busy process works on while the files of its threads are read: 30 ms at the first reading, of which threads
+    /// that had ended before seem to have used as much less.
+    #[test]
+    fn work_while_a_process_is_read_is_not_taken_for_that_of_a_thread_that_ended() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let of = |cpu, living, after, n| ProcessReading {
+            sample: ProcessSample { cpu: ms(cpu), ..sample(n) },
+            living_cpu: ms(living),
+            cpu_after: ms(after),
+        };
+        let cost = of(600, 500, 600, 10).since(&of(300, 230, 330, 7));
+        assert_eq!((cost.run_delay, cost.context_switches), (sample(3).run_delay, Some(9)));
+    }
+
     #[test]
     fn a_thread_that_said_what_it_cost_before_it_ended_is_counted() {
         let us = Duration::from_micros;
         let reading = |cpu: u64, living: u64, n: u64| ProcessReading {
             sample: ProcessSample { cpu: Some(us(cpu)), ..sample(n) },
             living_cpu: Some(us(living)),
+            cpu_after: Some(us(cpu)),
         };
         // Of 100 ms, 40 were used by a thread that has ended.
         let (before, after) = (reading(0, 0, 7), reading(100_000, 60_000, 10));
@@ -375,7 +400,7 @@ mod tests {
 
         // 3 began in between, and most of its work was done by threads that have ended.
         let mut after = group(&[(1, 10), (2, 20)]);
-        let busy = ProcessReading { sample: sample(9_000), living_cpu: Some(Duration::from_micros(1)) };
+        let busy = ProcessReading { living_cpu: Some(Duration::from_micros(1)), ..reading(9_000) };
         after.processes.insert(3, busy);
         let cost = after.since(&before);
         assert_eq!((cost.cpu, cost.run_delay, cost.context_switches), (sample(9_000).cpu, None, None));
@@ -395,8 +420,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_process_has_used_cpu_and_memory() {
-        let ProcessReading { sample, living_cpu } = ProcessReading::take(std::process::id());
+        let ProcessReading { sample, living_cpu, cpu_after } = ProcessReading::take(std::process::id());
         assert!(sample.cpu.unwrap() > Duration::ZERO);
+        assert!(cpu_after.unwrap() >= sample.cpu.unwrap());
         assert!(living_cpu.unwrap() > Duration::ZERO);
         assert!(sample.pss_anon_bytes.is_none_or(|bytes| bytes > 10_000), "{sample:?}");
         assert!(sample.context_switches.is_some());
