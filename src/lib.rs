@@ -14,8 +14,10 @@
 //! - `lanes`: the server's counts for each lane of a page, where a lane shows one transport; `connection`: HTTP/1.1 and
 //!   HTTP/2 on one port, with bytes counted; [`metrics`]: the counters for Prometheus
 //! - [`exchange`]: what a request says, how a request is refused, how an answer is coded
-//! - [`store`]: where logs live; `clock`: the time of day, for people
+//! - [`store`]: where logs live; `clock`: the time of day, for people; [`terminal`]: what is said to people
 //! - [`report`]: results in, bytes out
+
+#![cfg_attr(not(test), warn(clippy::print_stderr))]
 
 pub mod api;
 mod clock;
@@ -31,4 +33,5 @@ pub mod reader;
 pub mod report;
 pub mod server;
 pub mod store;
+pub mod terminal;
 pub mod transports;

@@ -1,10 +1,13 @@
 //! The program `wirelab`: parses the command line, runs one command, exits with its code.
 
+#![warn(clippy::print_stderr)]
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use wirelab::commands;
 use wirelab::commands::cli::{Cli, Command};
+use wirelab::terminal::remark;
 
 fn main() -> ExitCode {
     wirelab_clients::os::name_process(c"wirelab");
@@ -33,7 +36,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
-            eprintln!("wirelab: {failure}");
+            remark(&format!("wirelab: {failure}"));
             ExitCode::from(failure.exit.code())
         }
     }

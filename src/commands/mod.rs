@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::os::exit_code;
 
+pub(crate) use crate::terminal::remark;
+
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -216,10 +218,4 @@ pub(crate) fn say(text: &str) -> Result<StdoutReader, Failure> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(StdoutReader::Gone),
         Err(error) => Err(Failure::environment(format!("cannot write to stdout: {error}"))),
     }
-}
-
-/// Prints a line on stderr; a closed stderr is ignored.
-pub(crate) fn remark(text: &str) {
-    // eprintln! would panic when stderr is closed.
-    let _ = writeln!(io::stderr(), "{text}");
 }

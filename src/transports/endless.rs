@@ -20,6 +20,7 @@ use crate::exchange::compression::Coding;
 use crate::exchange::route;
 use crate::metrics::Waiting;
 use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
+use crate::terminal::complain;
 
 /// How a stream encodes what it sends. Each returned value is flushed as one piece.
 pub(super) trait Framing: 'static {
@@ -138,7 +139,7 @@ impl<F: Framing> Endless<F> {
                     ReadError::Deleted(_) => self.framing.deleted(),
                     // Without `finished` or `gap` the client reconnects from its cursor.
                     ReadError::Store(error) => {
-                        eprintln!("a stream ended early: {error}");
+                        complain(format!("a stream ended early: {error}"));
                         Bytes::new()
                     }
                 }

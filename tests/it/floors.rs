@@ -57,7 +57,7 @@ const HOUSES: &[House] = &[
             ),
             floor(&["metrics", "reader"], "the counters; a cursor on a log"),
             floor(&["store"], "where logs live"),
-            floor(&["clock"], "the time of day"),
+            floor(&["clock", "terminal"], "the time of day; what is said to people"),
         ],
     },
     House {

@@ -13,6 +13,7 @@ use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::{Source, Status};
 
 use crate::store::{AppendRequest, DeploymentLog, StoreError};
+use crate::terminal::complain;
 
 /// Range of replay speeds: from a second that takes 100 s to a day that takes 86 s.
 const SPEED: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
@@ -77,7 +78,7 @@ fn told(result: Result<(), StoreError>) {
     match result {
         // A source is stopped by finishing or deleting its deployment.
         Ok(()) | Err(StoreError::Ended { .. } | StoreError::NotFound(_)) => {}
-        Err(error) => eprintln!("the source of a deployment stopped: {error}"),
+        Err(error) => complain(format!("the source of a deployment stopped: {error}")),
     }
 }
 

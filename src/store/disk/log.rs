@@ -24,6 +24,7 @@ use super::{at, blocking, sync_folder};
 use crate::store::{
     AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, ReadLimit, StoreError, Stored,
 };
+use crate::terminal::complain;
 
 /// Description and place of a log.
 pub(super) struct Home {
@@ -243,7 +244,8 @@ impl Log {
                     }
                     Err(error) => {
                         // Each publisher gets the error; this line is for the person who can repair the disk.
-                        eprintln!("deployment {} takes no more lines: {error}", self.home.manifest.id);
+                        let id = &self.home.manifest.id;
+                        complain(format!("deployment {id} takes no more lines: {error}"));
                         Fate::Failed(error.to_string())
                     }
                 }
@@ -304,7 +306,7 @@ impl Log {
         let first = self.head.borrow().first;
         while let Some(path) = { self.kept().segments.oldest_up_to(first) } {
             if let Err(error) = segments::remove(&path) {
-                eprintln!("cannot remove lines that are no longer kept: {error}");
+                complain(format!("cannot remove lines that are no longer kept: {error}"));
                 return;
             }
             self.kept().segments.forget_oldest();

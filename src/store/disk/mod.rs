@@ -40,6 +40,8 @@ use super::{DeploymentLog, LogStore, StoreError, new_epoch, new_id, now_us};
 use log::{DiskLog, Home};
 use manifest::DeploymentManifest;
 
+use crate::terminal::complain;
+
 /// Size at which a segment takes no further batch. It is small enough that retention frees space in time and that a
 /// start can read a segment into memory. It is large enough that a million lines are a dozen files.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -186,7 +188,8 @@ impl Shared {
         self.logs.write().expect("no holder panics").remove(id);
         // The deployment is deleted even if its space is not free yet: the next start removes what stays.
         if let Err(error) = fs::remove_dir_all(&grave) {
-            eprintln!("a deleted deployment takes space until the next start: {}: {error}", grave.display());
+            let grave = grave.display();
+            complain(format!("a deleted deployment takes space until the next start: {grave}: {error}"));
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use super::index::{Place, SparseIndex};
 use super::records;
 use super::{at, sync_folder};
 use crate::store::{IdempotencyKeys, StoreError};
+use crate::terminal::complain;
 
 /// One segment file.
 #[derive(Debug)]
@@ -158,13 +159,13 @@ impl Loaded {
                 return corrupt(path, damage.offset, damage.what);
             }
             cut(&path, scan.whole_bytes)?;
-            eprintln!(
+            complain(format!(
                 "{}: cut {} bytes of an append that was never acknowledged, from byte {} on ({})",
                 path.display(),
                 bytes.len() as u64 - scan.whole_bytes,
                 scan.whole_bytes,
                 damage.what,
-            );
+            ));
         }
         segments.list.push_back(Segment { first, bytes: scan.whole_bytes, index: scan.index });
         segments.next = scan.next;

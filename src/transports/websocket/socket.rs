@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::exchange::problem::Refusal;
 use crate::exchange::upgrade::{Inbox, Longest, Message, Violation};
 use crate::reader::{EncodedBatch, ReadError, Reader};
+use crate::terminal::complain;
 
 /// The socket that an engine runs.
 pub(crate) struct Socket {
@@ -82,7 +83,7 @@ impl Socket {
             Event::Over => self.session.settle(),
             Event::Read(deployment, read) => {
                 if let Err(ReadError::Store(error)) = &read {
-                    eprintln!("a socket ended early: {error}");
+                    complain(format!("a socket ended early: {error}"));
                 }
                 self.session.deliver(deployment, read);
             }
