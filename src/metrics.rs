@@ -123,7 +123,7 @@ impl Metrics {
             "wirelab_subscriber_lag_lines",
             "Lines that the slowest waiter is behind",
         );
-        registry.register("wirelab_lines_appended", "Lines appended and acknowledged", lines_appended);
+        registry.register("wirelab_lines_appended", "Lines appended", lines_appended);
 
         let callers = Caller::all().map(|caller| {
             let transport = ("transport", caller.name());

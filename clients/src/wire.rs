@@ -596,16 +596,24 @@ pub enum Source {
         #[serde(default = "one")]
         speed: f64,
     },
-    /// Numbered lines at a fixed rate.
+    /// Numbered lines at a fixed rate for some time; then the deployment has succeeded.
     Generate {
         /// Lines per second, 0.01 to 10 000.
         #[cfg_attr(feature = "openapi", schema(minimum = 0.01, maximum = 10_000))]
         rate_hz: f64,
+        /// Seconds until the source ends, 0.1 to 604 800 (a week); an hour if absent.
+        #[cfg_attr(feature = "openapi", schema(minimum = 0.1, maximum = 604_800))]
+        #[serde(default = "an_hour")]
+        for_s: f64,
     },
 }
 
 fn one() -> f64 {
     1.0
+}
+
+fn an_hour() -> f64 {
+    3_600.0
 }
 
 /// Answer to an append.

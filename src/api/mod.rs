@@ -6,7 +6,7 @@ mod lanes;
 pub(crate) mod theory;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -15,16 +15,19 @@ use wirelab_clients::wire::{
 };
 
 use crate::context::Context;
-use crate::deployments::CreateError;
+use crate::deployments::{CreateError, CreateRequest, Listing, State};
 use crate::exchange::compression::Coding;
 use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, deployment_id, one_header, parameter};
-use crate::exchange::route::{get, json_body, no_store, resource};
+use crate::exchange::route::{get, json_body, no_store, parsed, resource};
 use crate::store::{AppendRequest, IdempotencyKey, StoreError};
 
 /// Content type of `/metrics`.
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// `Retry-After` of a creation while as much runs as may, s. A deployment ends within minutes rather than seconds.
+const FULL_RETRY_AFTER_S: u64 = 10;
 
 /// Answer of `/healthz`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -76,7 +79,9 @@ async fn create(
     payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
-    let new: NewDeployment = json_body(payload, r#"{"name":"web 42"}"#).await?;
+    let key = idempotency_key(&request)?;
+    let body = request::body(payload).await?;
+    let new: NewDeployment = parsed(&body, r#"{"name":"web 42"}"#)?;
     let chars = new.name.chars().count();
     if !(1..=NAME_CHARS_MAX).contains(&chars) {
         return Err(Refusal::bad_request(format!(
@@ -84,9 +89,12 @@ async fn create(
         )));
     }
     let until = context.until_page_is_gone(&request)?;
-    let created = context.deployments.create(new.name, new.source, until).await;
-    let created = created.map_err(|error| match error {
+    let key = key.map(|key| IdempotencyKey { key, digest: Sha256::digest(&body).into() });
+    let asked = CreateRequest { name: new.name, source: new.source, key };
+    let created = context.deployments.create(asked, until).await.map_err(|error| match error {
         CreateError::Source(error) => Refusal::bad_request(error.to_string()),
+        CreateError::Full(full) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string())
+            .with_header(RETRY_AFTER, HeaderValue::from(FULL_RETRY_AFTER_S)),
         CreateError::Store(error) => error.into(),
     })?;
     Ok(HttpResponse::Created()
@@ -99,7 +107,20 @@ async fn list(request: HttpRequest, context: web::Data<Context>) -> Result<HttpR
         None => LIST_MAX,
         Some(limit) => request::count(&limit, "limit")?.min(LIST_MAX),
     };
-    Ok(no_store(HttpResponse::Ok()).json(context.deployments.list(limit).await?))
+    let listing = Listing {
+        name: parameter(&request, "name")?,
+        state: parameter(&request, "status")?.map(|status| state(&status)).transpose()?,
+        before: parameter(&request, "before")?.map(|id| request::parse_deployment_id(&id)).transpose()?,
+    };
+    Ok(no_store(HttpResponse::Ok()).json(context.deployments.list(&listing, limit).await?))
+}
+
+/// Parses the status of listed deployments.
+fn state(status: &str) -> Result<State, Refusal> {
+    State::ALL.into_iter().find(|state| state.name() == status).ok_or_else(|| {
+        let all: Vec<_> = State::ALL.into_iter().map(State::name).collect();
+        Refusal::bad_request(format!("status {status:?} is not valid; give one of {}", all.join(", ")))
+    })
 }
 
 async fn show(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {

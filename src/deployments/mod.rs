@@ -3,6 +3,9 @@
 //! A deployment is one run of a build or a release; its log holds the lines that it prints. The API uses all
 //! operations; a transport gets readers only. A deployment may have a source, by which the server itself feeds it.
 
+mod creation_keys;
+mod listing;
+mod places;
 pub mod sources;
 
 use std::collections::HashMap;
@@ -11,13 +14,18 @@ use std::sync::{Arc, Mutex};
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use wirelab_clients::recording::{self, RecordingError};
 use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Position, RecordingInfo, Source, Status};
 
+use self::creation_keys::{Claim, CreationKeys};
+pub use self::listing::{Listing, State};
+use self::places::Places;
+pub use self::places::{Full, RUNNING_MAX_DEFAULT, SOURCES_MAX};
 use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};
-use crate::store::{self, AppendRequest, DeploymentLog, LogStore, StoreError};
+use crate::store::{AppendRequest, DeploymentLog, IdempotencyKey, LogStore, StoreError};
 
 /// All deployments of one server.
 pub struct Deployments {
@@ -26,10 +34,22 @@ pub struct Deployments {
     /// Runtime of the feeders: they outlive the request that created them.
     runtime: Handle,
     feeders: Feeders,
-    appended: Counter,
+    keys: Arc<CreationKeys>,
+    places: Arc<Places>,
 }
 
 type Feeders = Arc<Mutex<HashMap<DeploymentId, AbortHandle>>>;
+
+/// A deployment to create.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateRequest {
+    /// Name of the deployment.
+    pub name: String,
+    /// Source that feeds the deployment.
+    pub source: Option<Source>,
+    /// Idempotency key, which makes it safe to repeat the request.
+    pub key: Option<IdempotencyKey>,
+}
 
 /// Error of creating a deployment.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +57,10 @@ pub enum CreateError {
     /// The source of the deployment is not valid.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The store could not create the log.
+    /// Nothing more may run.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The store could not create the log, or the idempotency key was used for another deployment.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -57,45 +80,69 @@ impl Deployments {
     /// Opens the deployments of a store. Deployments that had a source when the last server stopped are finished as
     /// cancelled, since they are no longer fed. Must be called inside a tokio runtime, which then runs the feeders.
     pub async fn new(store: Arc<dyn LogStore>, recordings: PathBuf) -> Result<Self, StoreError> {
-        for log in store.list(usize::MAX).await? {
+        let keys = CreationKeys::default();
+        for log in store.list(usize::MAX).await?.iter().rev() {
             if log.source().is_some() && log.info().ended.is_none() {
                 log.finish(Status::Cancelled).await?;
             }
+            if let Some(key) = log.creation_key() {
+                keys.remember(key, log.id().clone());
+            }
         }
+        let places = Arc::new(Places::new(RUNNING_MAX_DEFAULT, store.tally()));
         Ok(Self {
             store,
             recordings,
             runtime: Handle::current(),
             feeders: Feeders::default(),
-            appended: Counter::default(),
+            keys: Arc::new(keys),
+            places,
         })
+    }
+
+    /// Lets at most `running_max` deployments run at once. More that run already go on.
+    pub fn running_at_most(self, running_max: usize) -> Self {
+        let places = Arc::new(Places::new(running_max, self.store.tally()));
+        Self { places, ..self }
     }
 
     /// Creates a deployment and, if it has a source, starts feeding it. When `until` is over first, the deployment is
     /// finished as cancelled; without a source `until` is not awaited.
     ///
+    /// A key that has created a deployment before returns that one as it is now, and `until` is dropped.
+    ///
     /// Goes on to its end even if the caller drops the future: a deployment with a source but without a feeder would
     /// run for ever.
     pub async fn create(
         &self,
-        name: String,
-        source: Option<Source>,
+        request: CreateRequest,
         until: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Deployment, CreateError> {
-        let (store, recordings) = (self.store.clone(), self.recordings.clone());
-        let (feeders, appended) = (self.feeders.clone(), self.appended.clone());
+        let creation = Creation {
+            store: self.store.clone(),
+            recordings: self.recordings.clone(),
+            feeders: self.feeders.clone(),
+            places: self.places.clone(),
+        };
+        let keys = self.keys.clone();
         let created = self.runtime.spawn(async move {
-            // Loaded before anything is created: an invalid source leaves nothing behind.
-            let feed = match source.clone() {
-                Some(source) => Some(load(source, recordings).await?),
-                None => None,
-            };
-            let log = store.create(name, source).await?;
-            let info = log.info();
-            if let Some(feed) = feed {
-                feed_in_background(feed, log, until, feeders, appended);
+            let Some(key) = request.key.clone() else { return creation.run(request, until).await };
+            let digest = key.digest;
+            loop {
+                match keys.claim(&key).await? {
+                    Claim::Mine(claimed) => {
+                        let created = creation.run(request, until).await?;
+                        claimed.created(digest, created.id.clone());
+                        return Ok(created);
+                    }
+                    Claim::Used(id) => match creation.store.open(&id).await {
+                        Ok(log) => return Ok(log.info()),
+                        // It is being deleted, and its key with it.
+                        Err(StoreError::NotFound(_)) => keys.forget(&key.key, &id),
+                        Err(error) => return Err(error.into()),
+                    },
+                }
             }
-            Ok(info)
         });
         created.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
@@ -111,7 +158,7 @@ impl Deployments {
         if log.source().is_some() {
             return Err(AppendError::Sourced(id.clone()));
         }
-        Ok(store::append(&*log, request, &self.appended).await?)
+        Ok(log.append(request).await?.into_appended())
     }
 
     /// Finishes a deployment with a status and stops its feeder.
@@ -127,14 +174,18 @@ impl Deployments {
         Ok(self.log(id).await?.info())
     }
 
-    /// Returns the newest deployments, newest first, at most `limit`.
-    pub async fn list(&self, limit: usize) -> Result<Vec<Deployment>, StoreError> {
-        Ok(self.store.list(limit).await?.iter().map(|log| log.info()).collect())
+    /// Returns the newest deployments that `listing` chooses, newest first, at most `limit`.
+    pub async fn list(&self, listing: &Listing, limit: usize) -> Result<Vec<Deployment>, StoreError> {
+        listing.of(&self.store.list(usize::MAX).await?, limit)
     }
 
-    /// Deletes a deployment. Its feeder stops; its readers see the deletion.
+    /// Deletes a deployment. Its feeder stops; its readers see the deletion. Its idempotency key is free again.
     pub async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
+        let key = self.log(id).await?.creation_key();
         self.store.delete(id).await?;
+        if let Some(key) = key {
+            self.keys.forget(&key.key, id);
+        }
         self.stop_feeder(id);
         Ok(())
     }
@@ -154,9 +205,9 @@ impl Deployments {
         self.store.check()
     }
 
-    /// Returns the counter of lines that were appended and acknowledged since the start, by publishers and sources.
+    /// Returns the counter of lines that were appended since the start, by publishers and sources.
     pub fn lines_appended(&self) -> Counter {
-        self.appended.clone()
+        self.store.tally().lines_appended()
     }
 
     async fn log(&self, id: &DeploymentId) -> Result<Arc<dyn DeploymentLog>, StoreError> {
@@ -167,6 +218,35 @@ impl Deployments {
         if let Some(feeder) = self.feeders.lock().expect("no holder panics").remove(id) {
             feeder.abort();
         }
+    }
+}
+
+/// What a creation needs, apart from the request.
+struct Creation {
+    store: Arc<dyn LogStore>,
+    recordings: PathBuf,
+    feeders: Feeders,
+    places: Arc<Places>,
+}
+
+impl Creation {
+    async fn run(
+        &self,
+        CreateRequest { name, source, key }: CreateRequest,
+        until: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Deployment, CreateError> {
+        let _place = self.places.reserve()?;
+        // Loaded before anything is created: an invalid source leaves nothing behind.
+        let feed = match source.clone() {
+            Some(source) => Some((self.places.source()?, load(source, self.recordings.clone()).await?)),
+            None => None,
+        };
+        let log = self.store.create_keyed(name, source, key).await?;
+        let info = log.info();
+        if let Some((place, feed)) = feed {
+            feed_in_background(feed, log, until, self.feeders.clone(), place);
+        }
+        Ok(info)
     }
 }
 
@@ -181,15 +261,16 @@ fn feed_in_background(
     log: Arc<dyn DeploymentLog>,
     until: impl Future<Output = ()> + Send + 'static,
     feeders: Feeders,
-    appended: Counter,
+    place: OwnedSemaphorePermit,
 ) {
-    let id = log.info().id;
+    let id = log.id().clone();
     let (others, own_id) = (feeders.clone(), id.clone());
     // The lock is held until the handle is stored, so that a feeder that ends at once finds the handle to remove.
     let mut running = others.lock().expect("no holder panics");
     let task = tokio::spawn(async move {
+        let _place = place;
         tokio::select! {
-            () = sources::run(feed, &*log, &appended) => {}
+            () = sources::run(feed, &*log) => {}
             () = until => sources::cancel(&*log).await,
         }
         feeders.lock().expect("no holder panics").remove(&own_id);

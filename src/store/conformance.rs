@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use wirelab_clients::wire::{NewLine, Status};
 
+use crate::clock::jump;
+
 use super::{AppendRequest, DeploymentLog, IdempotencyKey, LogStore, ReadLimit, StoreError, Stored};
 
 /// Makes stores for tests; with `retain_lines` above 0 a store keeps only the newest lines.
@@ -35,6 +37,11 @@ macro_rules! promises_of {
             a_key_still_answers_after_the_end,
             a_deleted_log_is_gone_and_its_readers_know,
             listing_is_newest_first_and_limited,
+            the_newest_is_the_one_created_last_whatever_the_wall_clock_does,
+            a_logs_times_never_run_backwards,
+            a_log_keeps_the_key_of_its_creation,
+            an_append_whose_caller_leaves_is_counted,
+            running_logs_are_counted_until_they_end_or_are_deleted,
             retention_keeps_the_newest_lines_and_says_what_it_dropped,
             an_unknown_deployment_is_not_found,
             epochs_and_ids_differ,
@@ -260,11 +267,80 @@ pub(super) async fn listing_is_newest_first_and_limited(under_test: &dyn StoreUn
     let mut ids = Vec::new();
     for _ in 0..5 {
         ids.insert(0, new_log(&*store).await.info().id);
-        // Ids and creation times have a resolution of ms and µs: each deployment needs its own.
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let listed: Vec<_> = store.list(4).await.unwrap().iter().map(|log| log.info().id).collect();
     assert_eq!(listed, ids[..4]);
+}
+
+/// An hour, by which the wall clock is set back.
+const HOUR_US: i64 = 3_600_000_000;
+
+pub(super) async fn the_newest_is_the_one_created_last_whatever_the_wall_clock_does(
+    under_test: &dyn StoreUnderTest,
+) {
+    let store = under_test.store(0);
+    let before = new_log(&*store).await;
+    jump::by(-HOUR_US);
+    let after = new_log(&*store).await;
+    jump::by(0);
+    assert!(after.info().created_us < before.info().created_us, "the wall clock was set back");
+    let listed: Vec<_> = store.list(2).await.unwrap().iter().map(|log| log.id().clone()).collect();
+    assert_eq!(listed, [after.id().clone(), before.id().clone()]);
+}
+
+pub(super) async fn a_logs_times_never_run_backwards(under_test: &dyn StoreUnderTest) {
+    let log = new_log(&*under_test.store(0)).await;
+    jump::by(HOUR_US);
+    log.append(lines(&["a"])).await.unwrap();
+    jump::by(-HOUR_US);
+    log.append(lines(&["b"])).await.unwrap();
+    log.finish(Status::Succeeded).await.unwrap();
+    jump::by(0);
+    let (info, read) = (log.info(), log.read_after(0, ALL).await.unwrap());
+    let times = [info.created_us, read[0].decode().at_us, read[1].decode().at_us, info.finished_us.unwrap()];
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+pub(super) async fn a_log_keeps_the_key_of_its_creation(under_test: &dyn StoreUnderTest) {
+    let store = under_test.store(0);
+    let key = IdempotencyKey { key: "k\"1".to_owned(), digest: [9; 32] };
+    let keyed = store.create_keyed("test".to_owned(), None, Some(key.clone())).await.unwrap();
+    assert_eq!(keyed.creation_key(), Some(key));
+    assert_eq!(new_log(&*store).await.creation_key(), None);
+}
+
+pub(super) async fn an_append_whose_caller_leaves_is_counted(under_test: &dyn StoreUnderTest) {
+    let store = under_test.store(0);
+    let log = new_log(&*store).await;
+    let mut head = log.head();
+    // It may have ended at once.
+    let _ = timeout(Duration::ZERO, log.append(lines(&["a", "b"]))).await;
+    soon("the append", head.wait_for(|head| head.last == 2)).await.unwrap();
+    let counted = async {
+        while store.tally().lines_appended().get() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("counting", counted).await;
+    log.append(keyed(&["c"], "k1", 1)).await.unwrap();
+    log.append(keyed(&["c"], "k1", 1)).await.unwrap();
+    assert_eq!(store.tally().lines_appended().get(), 3, "a repeated append brings no line");
+}
+
+pub(super) async fn running_logs_are_counted_until_they_end_or_are_deleted(under_test: &dyn StoreUnderTest) {
+    let store = under_test.store(0);
+    let (finished, deleted, both) = (new_log(&*store).await, new_log(&*store).await, new_log(&*store).await);
+    let _running = new_log(&*store).await;
+    assert_eq!(store.tally().running_count(), 4);
+    for log in [&finished, &both] {
+        log.finish(Status::Failed).await.unwrap();
+        log.finish(Status::Failed).await.unwrap();
+    }
+    assert_eq!(store.tally().running_count(), 2);
+    for log in [&deleted, &both] {
+        store.delete(log.id()).await.unwrap();
+    }
+    assert_eq!(store.tally().running_count(), 1);
 }
 
 pub(super) async fn retention_keeps_the_newest_lines_and_says_what_it_dropped(

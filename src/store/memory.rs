@@ -10,66 +10,84 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Epoch, Seq, Source, Status};
 
+use super::log_clock::LogClock;
 use super::{
-    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, LogStore, ReadLimit, StoreError,
-    Stored, new_epoch, new_id, now_us,
+    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, IdempotencyKeys, LogStore, ReadLimit,
+    StoreError, Stored, Tally, new_epoch, new_id, now_us,
 };
 
 /// A store in memory. Its size is bounded by `--retain-lines` per log; without it, by what publishers send.
 #[derive(Default)]
 pub struct MemoryStore {
-    logs: RwLock<HashMap<DeploymentId, Arc<MemoryLog>>>,
+    logs: RwLock<Logs>,
     retain_lines: u64,
+    tally: Tally,
+}
+
+#[derive(Default)]
+struct Logs {
+    by_id: HashMap<DeploymentId, Arc<MemoryLog>>,
+    created_count: u64,
 }
 
 impl MemoryStore {
     /// Makes a store that keeps the newest `retain_lines` of each log; 0 keeps all.
     pub fn new(retain_lines: u64) -> Self {
-        Self { logs: RwLock::default(), retain_lines }
+        Self { retain_lines, ..Self::default() }
     }
 }
 
 #[async_trait]
 impl LogStore for MemoryStore {
-    async fn create(
+    async fn create_keyed(
         &self,
         name: String,
         source: Option<Source>,
+        key: Option<IdempotencyKey>,
     ) -> Result<Arc<dyn DeploymentLog>, StoreError> {
         let created_us = now_us();
+        let mut logs = self.logs.write().expect("no holder panics");
+        logs.created_count += 1;
         let log = Arc::new(MemoryLog {
             id: new_id(created_us),
             epoch: new_epoch(),
             name,
             source,
+            key,
             created_us,
+            order: logs.created_count,
             retain_lines: self.retain_lines,
-            kept: Mutex::default(),
+            kept: Mutex::new(Kept { clock: LogClock::at(created_us), ..Kept::default() }),
             head: watch::Sender::new(Head { first: 0, last: 0, ended: None, deleted: false }),
+            tally: self.tally.clone(),
         });
-        self.logs.write().expect("no holder panics").insert(log.id.clone(), log.clone());
+        logs.by_id.insert(log.id.clone(), log.clone());
+        self.tally.began();
         Ok(log)
     }
 
     async fn open(&self, id: &DeploymentId) -> Result<Arc<dyn DeploymentLog>, StoreError> {
-        match self.logs.read().expect("no holder panics").get(id) {
+        match self.logs.read().expect("no holder panics").by_id.get(id) {
             Some(log) => Ok(log.clone()),
             None => Err(StoreError::NotFound(id.clone())),
         }
     }
 
     async fn list(&self, limit: usize) -> Result<Vec<Arc<dyn DeploymentLog>>, StoreError> {
-        let mut logs: Vec<_> = self.logs.read().expect("no holder panics").values().cloned().collect();
-        logs.sort_by(|a, b| (b.created_us, &b.id).cmp(&(a.created_us, &a.id)));
+        let mut logs: Vec<_> = self.logs.read().expect("no holder panics").by_id.values().cloned().collect();
+        logs.sort_unstable_by_key(|log| std::cmp::Reverse(log.order));
         Ok(logs.into_iter().take(limit).map(|log| log as Arc<dyn DeploymentLog>).collect())
     }
 
     async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
-        let removed = self.logs.write().expect("no holder panics").remove(id);
+        let removed = self.logs.write().expect("no holder panics").by_id.remove(id);
         let log = removed.ok_or_else(|| StoreError::NotFound(id.clone()))?;
         // The deletion is announced under the log's lock, so that no append can succeed after it.
         let _kept = log.lock();
         log.head.send_modify(|head| head.deleted = true);
+        if log.head.borrow().ended.is_none() {
+            self.tally.ended();
+        }
         Ok(())
     }
 
@@ -79,6 +97,10 @@ impl LogStore for MemoryStore {
 
     fn durable(&self) -> bool {
         false
+    }
+
+    fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// Always succeeds: memory takes every line.
@@ -92,10 +114,14 @@ struct MemoryLog {
     epoch: Epoch,
     name: String,
     source: Option<Source>,
+    key: Option<IdempotencyKey>,
     created_us: u64,
+    /// Position of the log among all that were created: 1 is the first.
+    order: u64,
     retain_lines: u64,
     kept: Mutex<Kept>,
     head: watch::Sender<Head>,
+    tally: Tally,
 }
 
 #[derive(Default)]
@@ -103,6 +129,7 @@ struct Kept {
     /// The kept lines: `head.first + 1 ..= head.last`.
     lines: VecDeque<Arc<EncodedLine>>,
     keys: IdempotencyKeys,
+    clock: LogClock,
     finished_us: Option<u64>,
 }
 
@@ -132,7 +159,7 @@ impl DeploymentLog for MemoryLog {
         if let Some(status) = head.ended {
             return Err(StoreError::Ended { id: self.id.clone(), status });
         }
-        let at_us = now_us();
+        let at_us = kept.clock.now_us();
         let first = head.last + 1;
         let mut last = head.last;
         for line in &request.lines {
@@ -148,6 +175,7 @@ impl DeploymentLog for MemoryLog {
             dropped += 1;
         }
         self.head.send_modify(|head| (head.first, head.last) = (dropped, last));
+        self.tally.appended(request.lines.len());
         Ok(Stored::Fresh(self.appended(first, last)))
     }
 
@@ -175,11 +203,16 @@ impl DeploymentLog for MemoryLog {
             Some(ended) if ended == status => Ok(()),
             Some(status) => Err(StoreError::Ended { id: self.id.clone(), status }),
             None => {
-                kept.finished_us = Some(now_us());
+                kept.finished_us = Some(kept.clock.now_us());
                 self.head.send_modify(|head| head.ended = Some(status));
+                self.tally.ended();
                 Ok(())
             }
         }
+    }
+
+    fn id(&self) -> &DeploymentId {
+        &self.id
     }
 
     fn info(&self) -> Deployment {
@@ -201,6 +234,10 @@ impl DeploymentLog for MemoryLog {
 
     fn source(&self) -> Option<Source> {
         self.source.clone()
+    }
+
+    fn creation_key(&self) -> Option<IdempotencyKey> {
+        self.key.clone()
     }
 
     fn head(&self) -> watch::Receiver<Head> {

@@ -5,7 +5,9 @@
 
 pub mod disk;
 mod idempotency;
+mod log_clock;
 pub mod memory;
+mod tally;
 
 #[cfg(test)]
 mod conformance;
@@ -15,7 +17,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use prometheus_client::metrics::counter::Counter;
 use rand::RngExt;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Epoch, Line, New
 use crate::clock::now_us;
 
 pub use idempotency::{IdempotencyKey, IdempotencyKeys, KEYS_MAX};
+pub use tally::Tally;
 
 /// The logs of one server.
 #[async_trait]
@@ -33,12 +35,23 @@ pub trait LogStore: Send + Sync {
         &self,
         name: String,
         source: Option<Source>,
+    ) -> Result<Arc<dyn DeploymentLog>, StoreError> {
+        self.create_keyed(name, source, None).await
+    }
+
+    /// Creates a log that keeps the idempotency key of its creation: the same write creates both. The store does not
+    /// look for another log with that key; [`DeploymentLog::creation_key`] gives it to the code that does.
+    async fn create_keyed(
+        &self,
+        name: String,
+        source: Option<Source>,
+        key: Option<IdempotencyKey>,
     ) -> Result<Arc<dyn DeploymentLog>, StoreError>;
 
     /// Returns the log of a deployment; an unknown id is [`StoreError::NotFound`].
     async fn open(&self, id: &DeploymentId) -> Result<Arc<dyn DeploymentLog>, StoreError>;
 
-    /// Returns the logs, newest first, at most `limit`.
+    /// Returns the logs, newest first, at most `limit`. The order is that of creation, whatever the wall clock did.
     async fn list(&self, limit: usize) -> Result<Vec<Arc<dyn DeploymentLog>>, StoreError>;
 
     /// Deletes a log for good; its readers see [`Head::deleted`].
@@ -49,6 +62,9 @@ pub trait LogStore: Send + Sync {
 
     /// Tells whether an acknowledged line survives power loss.
     fn durable(&self) -> bool;
+
+    /// Returns what this store counts.
+    fn tally(&self) -> Tally;
 
     /// Checks that every log can be written. Otherwise returns [`StoreError::WriteFailed`] of a log that takes no more
     /// lines since a write failed. Does not access the disk.
@@ -71,11 +87,17 @@ pub trait DeploymentLog: Send + Sync {
     /// Ends the log with a status. A repeated call with the same status changes nothing.
     async fn finish(&self, status: Status) -> Result<(), StoreError>;
 
+    /// Returns the deployment's id.
+    fn id(&self) -> &DeploymentId;
+
     /// Returns the deployment as it is now.
     fn info(&self) -> Deployment;
 
     /// Returns the source that feeds the log; `None` if publishers append to it.
     fn source(&self) -> Option<Source>;
+
+    /// Returns the idempotency key that the log was created with.
+    fn creation_key(&self) -> Option<IdempotencyKey>;
 
     /// Returns a watch on the log's newest state. It wakes waiters and merges bursts into one change.
     fn head(&self) -> watch::Receiver<Head>;
@@ -128,19 +150,6 @@ impl Stored {
     }
 }
 
-/// Appends lines and adds those that are new in the log to `count`.
-pub(crate) async fn append(
-    log: &dyn DeploymentLog,
-    request: AppendRequest,
-    count: &Counter,
-) -> Result<Appended, StoreError> {
-    let stored = log.append(request).await?;
-    if let Stored::Fresh(appended) = &stored {
-        count.inc_by(appended.last + 1 - appended.first);
-    }
-    Ok(stored.into_appended())
-}
-
 /// Bound on one read. At least one line is returned if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimit {
@@ -170,9 +179,13 @@ impl EncodedLine {
             #[serde(flatten)]
             line: &'a NewLine,
         }
-        let json =
-            serde_json::to_vec(&Borrowed { seq, at_us, line }).expect("a line has no key that JSON refuses");
-        Self { seq, json: json.into() }
+        /// Room for the members around a plain text, so that most lines are encoded without growing the buffer.
+        const FRAME_BYTES: usize = 72;
+        let mut json = Vec::with_capacity(FRAME_BYTES + line.text.len());
+        serde_json::to_writer(&mut json, &Borrowed { seq, at_us, line })
+            .expect("a line has no key that JSON refuses");
+        // Spare room at the end would stay as long as the line does: the tail of a log would take twice its bound.
+        Self { seq, json: json.into_boxed_slice().into() }
     }
 
     /// Decodes the line.

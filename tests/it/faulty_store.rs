@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use wirelab::store::memory::MemoryStore;
 use wirelab::store::{
-    AppendRequest, DeploymentLog, EncodedLine, Head, LogStore, ReadLimit, StoreError, Stored,
+    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, LogStore, ReadLimit, StoreError, Stored,
+    Tally,
 };
 use wirelab_clients::wire::{Deployment, DeploymentId, LINE_BYTES_MAX, Line, NewLine, Seq, Source, Status};
 
@@ -85,12 +86,13 @@ impl FaultyStore {
 
 #[async_trait]
 impl LogStore for FaultyStore {
-    async fn create(
+    async fn create_keyed(
         &self,
         name: String,
         source: Option<Source>,
+        key: Option<IdempotencyKey>,
     ) -> Result<Arc<dyn DeploymentLog>, StoreError> {
-        self.store.create(name, source).await
+        self.store.create_keyed(name, source, key).await
     }
 
     async fn open(&self, id: &DeploymentId) -> Result<Arc<dyn DeploymentLog>, StoreError> {
@@ -116,6 +118,10 @@ impl LogStore for FaultyStore {
 
     fn durable(&self) -> bool {
         false
+    }
+
+    fn tally(&self) -> Tally {
+        self.store.tally()
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -207,12 +213,20 @@ impl DeploymentLog for FaultyLog {
         self.log.finish(status).await
     }
 
+    fn id(&self) -> &DeploymentId {
+        self.log.id()
+    }
+
     fn info(&self) -> Deployment {
         self.log.info()
     }
 
     fn source(&self) -> Option<Source> {
         self.log.source()
+    }
+
+    fn creation_key(&self) -> Option<IdempotencyKey> {
+        self.log.creation_key()
     }
 
     fn head(&self) -> watch::Receiver<Head> {

@@ -7,8 +7,8 @@ mod generate;
 mod replay;
 
 use std::path::Path;
+use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
 use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::{Source, Status};
 
@@ -19,6 +19,8 @@ use crate::terminal::complain;
 const SPEED: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
 /// Range of rates that one task can feed.
 const RATE_HZ: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
+/// Range of times for which a generator runs: up to a week. A generator that was forgotten ends by itself.
+const FOR_S: std::ops::RangeInclusive<f64> = 0.1..=604_800.0;
 
 /// Error of preparing a source.
 #[derive(Debug, thiserror::Error)]
@@ -54,17 +56,18 @@ pub fn feed(source: &Source, recordings: &Path) -> Result<Feed, SourceError> {
             let speed = in_range("speed", *speed, SPEED)?;
             Ok(Feed::Replay(replay::Replay::load(recordings, recording, speed)?))
         }
-        Source::Generate { rate_hz } => {
-            Ok(Feed::Generate(generate::Generate { rate_hz: in_range("rate_hz", *rate_hz, RATE_HZ)? }))
-        }
+        Source::Generate { rate_hz, for_s } => Ok(Feed::Generate(generate::Generate {
+            rate_hz: in_range("rate_hz", *rate_hz, RATE_HZ)?,
+            lasting: Duration::from_secs_f64(in_range("for_s", *for_s, FOR_S)?),
+        })),
     }
 }
 
-/// Feeds a log until the source or the log ends, counting the lines in `appended`.
-pub async fn run(feed: Feed, log: &dyn DeploymentLog, appended: &Counter) {
+/// Feeds a log until the source or the log ends.
+pub async fn run(feed: Feed, log: &dyn DeploymentLog) {
     let fed = match feed {
-        Feed::Replay(replay) => replay.run(log, appended).await,
-        Feed::Generate(generate) => generate.run(log, appended).await,
+        Feed::Replay(replay) => replay.run(log).await,
+        Feed::Generate(generate) => generate.run(log).await,
     };
     told(fed);
 }

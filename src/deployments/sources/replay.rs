@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::recording::{Recording, RecordingError};
 
 use super::one;
-use crate::store::{DeploymentLog, StoreError, append};
+use crate::store::{DeploymentLog, StoreError};
 
 /// A recording with the speed of its replay.
 #[derive(Debug)]
@@ -21,12 +20,12 @@ impl Replay {
         Ok(Self { recording: Recording::find(folder, name)?, speed })
     }
 
-    pub(super) async fn run(self, log: &dyn DeploymentLog, appended: &Counter) -> Result<(), StoreError> {
+    pub(super) async fn run(self, log: &dyn DeploymentLog) -> Result<(), StoreError> {
         let start = Instant::now();
         for recorded in self.recording.lines {
             // Times are absolute, so that the durations of appends do not add up.
             sleep_until(start + recorded.offset.div_f64(self.speed)).await;
-            append(log, one(recorded.line), appended).await?;
+            log.append(one(recorded.line)).await?;
         }
         sleep_until(start + self.recording.ended.offset.div_f64(self.speed)).await;
         log.finish(self.recording.ended.status).await

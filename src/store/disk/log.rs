@@ -9,20 +9,23 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
-use wirelab_clients::wire::{Appended, Cursor, Deployment, Seq, Source, Status};
+use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Seq, Source, Status};
 
 use super::manifest::DeploymentManifest;
 use super::queue::{Committed, Fate, Novelty, PENDING_BYTES_MAX, Queue, QueuedBatch, records_bytes_max};
 use super::read::DiskRead;
 use super::segments::{self, Loaded, Segments};
 use super::tail::{TAIL_ENDED, Tail};
+use super::warmth::{Age, Warmth};
+use super::write_files::{WriteFile, WriteFiles};
 use super::{at, blocking, sync_folder};
 use crate::store::{
-    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, ReadLimit, StoreError, Stored,
+    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, IdempotencyKeys, ReadLimit, StoreError,
+    Stored, Tally,
 };
 use crate::terminal::complain;
 
@@ -34,22 +37,47 @@ pub(super) struct Home {
     pub(super) retain_lines: u64,
     /// Size at which a segment takes no further batch.
     pub(super) segment_bytes: u64,
-    /// The store's lock, held as long as this log can be written.
-    pub(super) _lock: Arc<File>,
+    /// What the store's logs share.
+    pub(super) joint: Arc<Joint>,
+}
+
+/// What all logs of a store share.
+pub(super) struct Joint {
+    /// The store's lock, held as long as a log can be written.
+    pub(super) _lock: File,
+    pub(super) tally: Tally,
+    pub(super) write_files: Arc<WriteFiles>,
+    pub(super) warmth: Warmth,
+    /// Accesses that open files for a moment: reads, creations and deletions. Each needs one descriptor at a time.
+    pub(super) accesses: Arc<Semaphore>,
+}
+
+impl Joint {
+    /// Runs work that opens files for a moment on a blocking thread, once a descriptor is free for it.
+    pub(super) async fn access<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let access = self.accesses.clone().acquire_owned().await.expect("the semaphore is never closed");
+        blocking(move || {
+            // Held by the work: its caller may leave earlier.
+            let _access = access;
+            work()
+        })
+        .await
+    }
 }
 
 /// The log of one deployment: a handle that is shared with the writer's thread.
 pub(super) struct DiskLog(Arc<Log>);
 
-struct Log {
+pub(super) struct Log {
     home: Home,
+    me: Weak<Log>,
+    age: Age,
     head: watch::Sender<Head>,
     queue: Mutex<Queue>,
     pending_bytes: Arc<Semaphore>,
     kept: Mutex<Kept>,
-    /// The file that takes appends. The first append after a start opens it, the end of the log closes it: only logs
-    /// that grow hold a descriptor.
-    writer: Mutex<Option<File>>,
+    /// The file that takes appends, while the writer runs. In between it is parked, open or not: see [`WriteFiles`].
+    writer: Mutex<Option<WriteFile>>,
 }
 
 /// The lines that can be read, and when the log ended.
@@ -71,6 +99,13 @@ impl DiskLog {
         let loaded = Segments::load(home.folder.clone())?;
         let log = Self::with(home, loaded);
         log.0.remove_dropped_segments();
+        let Head { last, ended, .. } = *log.0.head.borrow();
+        if ended.is_none() && last > log.0.head.borrow().first {
+            // The wall clock may have been set back while the server was away.
+            let newest = log.0.read_disk(last - 1, ReadLimit { lines: 1, bytes: 1 })?;
+            let newest_us = newest.first().map_or(0, |line| line.decode().at_us);
+            log.0.queue().wind(newest_us.max(log.manifest().created_us));
+        }
         Ok(log)
     }
 
@@ -78,8 +113,15 @@ impl DiskLog {
         let last = segments.last();
         let first = first_kept(segments.first() - 1, last, home.retain_lines);
         let (ended, finished_us) = finished.unzip();
-        let queue = Queue::new(home.manifest.id.clone(), last, keys, ended);
-        Self(Arc::new(Log {
+        let mut queue = Queue::new(home.manifest.id.clone(), last, keys, ended);
+        queue.wind(home.manifest.created_us);
+        match ended {
+            Some(_) => queue.cool_keys(),
+            None => home.joint.tally.began(),
+        }
+        Self(Arc::new_cyclic(|me| Log {
+            me: me.clone(),
+            age: Age::default(),
             home,
             head: watch::Sender::new(Head { first, last, ended, deleted: false }),
             queue: Mutex::new(queue),
@@ -112,9 +154,14 @@ impl DiskLog {
         }
         let synced = sync_folder(grave.parent().expect("a grave lies in the store's folder"));
         *writer = None;
+        drop(log.home.joint.write_files.take(&self.manifest().id));
+        log.home.joint.warmth.forget(&log.age);
         // Every change of the head happens under the lock of `kept`.
         let _kept = log.kept();
         log.head.send_modify(|head| head.deleted = true);
+        if log.head.borrow().ended.is_none() {
+            log.home.joint.tally.ended();
+        }
         synced
     }
 
@@ -142,6 +189,9 @@ impl DeploymentLog for DiskLog {
         // An append that exceeds the bound by itself waits until nothing else is pending.
         let bytes = records_bytes_max(&request).min(PENDING_BYTES_MAX) as u32;
         let permit = self.0.pending_bytes.clone().acquire_many_owned(bytes).await;
+        if request.key.is_some() {
+            self.0.warm_keys().await?;
+        }
         let enqueued = {
             let mut queue = self.0.queue();
             let enqueued = queue.append(request, permit.expect("the semaphore is never closed"))?;
@@ -172,7 +222,7 @@ impl DeploymentLog for DiskLog {
             }
         }
         let log = self.0.clone();
-        blocking(move || log.read_disk(after, limit)).await
+        self.0.home.joint.access(move || log.read_disk(after, limit)).await
     }
 
     async fn finish(&self, status: Status) -> Result<(), StoreError> {
@@ -183,6 +233,10 @@ impl DeploymentLog for DiskLog {
             committed
         };
         self.settled(committed).await
+    }
+
+    fn id(&self) -> &DeploymentId {
+        &self.manifest().id
     }
 
     fn info(&self) -> Deployment {
@@ -207,6 +261,10 @@ impl DeploymentLog for DiskLog {
         self.manifest().source.clone()
     }
 
+    fn creation_key(&self) -> Option<IdempotencyKey> {
+        self.manifest().creation_key()
+    }
+
     fn head(&self) -> watch::Receiver<Head> {
         self.0.head.subscribe()
     }
@@ -221,7 +279,7 @@ impl Log {
         self.kept.lock().expect("no holder panics")
     }
 
-    fn writer(&self) -> MutexGuard<'_, Option<File>> {
+    fn writer(&self) -> MutexGuard<'_, Option<WriteFile>> {
         self.writer.lock().expect("no holder panics")
     }
 
@@ -230,7 +288,16 @@ impl Log {
         let _abandon = AbandonOnPanic(self);
         loop {
             let mut writer = self.writer();
-            let Some((batch, failed)) = self.queue().take() else { return };
+            let write_files = &self.home.joint.write_files;
+            let Some((batch, failed)) = self.queue().take() else {
+                if let Some(file) = writer.take() {
+                    write_files.park(&self.home.manifest.id, file);
+                }
+                return;
+            };
+            if writer.is_none() {
+                *writer = write_files.take(&self.home.manifest.id);
+            }
             // A log is deleted under the writer's lock: a batch that comes later must not be acknowledged.
             let outcome = if self.head.borrow().deleted {
                 Fate::Deleted
@@ -240,6 +307,7 @@ impl Log {
                 match self.write(&mut writer, &batch) {
                     Ok(()) => {
                         self.publish(&batch);
+                        self.note_warmth();
                         Fate::Durable
                     }
                     Err(error) => {
@@ -250,7 +318,7 @@ impl Log {
                     }
                 }
             };
-            if batch.finished.is_some() || !matches!(outcome, Fate::Durable) {
+            if batch.finished.is_some() || !matches!(outcome, Fate::Durable) || write_files.are_wanted() {
                 *writer = None;
             }
             self.queue().settle(batch, outcome);
@@ -259,18 +327,24 @@ impl Log {
     }
 
     /// Makes a batch durable: as a whole in one segment, or not at all.
-    fn write(&self, writer: &mut Option<File>, batch: &QueuedBatch) -> Result<(), StoreError> {
+    fn write(&self, writer: &mut Option<WriteFile>, batch: &QueuedBatch) -> Result<(), StoreError> {
         let (mut path, mut bytes) = self.kept().segments.end();
         if bytes >= self.home.segment_bytes {
             path = self.kept().segments.next_path();
-            *writer = Some(File::create_new(&path).map_err(at(&path))?);
+            // Closed first: a writer holds one descriptor.
+            *writer = None;
+            let created = self.home.joint.write_files.open(|| File::create_new(&path));
+            *writer = Some(created.map_err(at(&path))?);
             sync_folder(&self.home.folder)?;
             self.kept().segments.rotate();
             bytes = 0;
         }
         let file = match writer {
             Some(file) => file,
-            None => writer.insert(OpenOptions::new().write(true).open(&path).map_err(at(&path))?),
+            None => {
+                let opened = self.home.joint.write_files.open(|| OpenOptions::new().write(true).open(&path));
+                writer.insert(opened.map_err(at(&path))?)
+            }
         };
         file.write_all_at(&batch.records, bytes).and_then(|()| file.sync_data()).map_err(|error| {
             // Part of the batch may be in the file. Its publishers get an error and may repeat the lines, so after a
@@ -298,6 +372,46 @@ impl Log {
             head.last = last;
             head.ended = batch.finished.map(|(status, _)| status);
         });
+        // Counted here: the callers may have left.
+        self.home.joint.tally.appended(batch.lines.len());
+        if batch.finished.is_some() {
+            self.home.joint.tally.ended();
+        }
+    }
+
+    /// Tells the store what this log keeps in memory, which may cool other logs.
+    fn note_warmth(&self) {
+        let ended = self.head.borrow().ended.is_some();
+        let keys = if ended { self.queue().keys_bytes() } else { 0 };
+        let bytes = self.kept().tail.bytes() + keys;
+        self.home.joint.warmth.used(&self.me, &self.age, bytes);
+    }
+
+    /// Gives up what can be read again from disk.
+    pub(super) fn cool(&self) {
+        self.kept().tail.clear();
+        if self.head.borrow().ended.is_some() {
+            self.queue().cool_keys();
+        }
+    }
+
+    /// Reads the keys of an ended log again if they were given up.
+    async fn warm_keys(self: &Arc<Self>) -> Result<(), StoreError> {
+        if !self.queue().keys_are_cold() {
+            return Ok(());
+        }
+        let _alone = self.home.joint.warmth.reading_keys.lock().await;
+        if !self.queue().keys_are_cold() {
+            return Ok(());
+        }
+        let folder = self.home.folder.clone();
+        let loaded = self.home.joint.access(move || Segments::load(folder)).await;
+        if self.head.borrow().deleted {
+            return Err(StoreError::NotFound(self.home.manifest.id.clone()));
+        }
+        self.queue().warm_keys(loaded?.keys);
+        self.note_warmth();
+        Ok(())
     }
 
     /// Removes the files whose lines retention has dropped. A file that cannot be removed is tried again after the next

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use wirelab_clients::wire::{DeploymentId, Epoch, Source};
 
 use super::at;
-use crate::store::StoreError;
+use super::records::KeyRecord;
+use crate::store::{IdempotencyKey, StoreError};
 
 /// Name of the file in a deployment's folder.
 const FILE_NAME: &str = "deployment.json";
@@ -21,6 +22,13 @@ pub(super) struct DeploymentManifest {
     pub(super) epoch: Epoch,
     pub(super) created_us: u64,
     pub(super) source: Option<Source>,
+    /// Position among all creations of the store, from 1: what "newest" goes by, since the wall clock may be set back.
+    /// 0 in manifests that are older than this member; those are ordered by their time, before all others.
+    #[serde(default)]
+    pub(super) order: u64,
+    /// Idempotency key of the creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<KeyRecord>,
 }
 
 impl DeploymentManifest {
@@ -33,14 +41,29 @@ impl DeploymentManifest {
         File::create_new(&path).and_then(write).map_err(at(&path))
     }
 
+    /// Returns what "newest" goes by.
+    pub(super) fn age(&self) -> (u64, u64, &DeploymentId) {
+        (self.order, self.created_us, &self.id)
+    }
+
+    /// Returns the idempotency key of the creation.
+    pub(super) fn creation_key(&self) -> Option<IdempotencyKey> {
+        self.key.clone().and_then(KeyRecord::decode)
+    }
+
     /// Reads the manifest of the deployment `id` in `folder`.
     pub(super) fn read(folder: &Path, id: &DeploymentId) -> Result<Self, StoreError> {
         let path = folder.join(FILE_NAME);
         let json = fs::read(&path).map_err(at(&path))?;
         let corrupt = |offset, what| Err(StoreError::Corrupt { path: path.clone(), offset, what });
         match serde_json::from_slice::<Self>(&json) {
-            Ok(manifest) if manifest.id == *id => Ok(manifest),
-            Ok(manifest) => corrupt(0, format!("the manifest of another deployment, {},", manifest.id)),
+            Ok(manifest) if manifest.id != *id => {
+                corrupt(0, format!("the manifest of another deployment, {},", manifest.id))
+            }
+            Ok(manifest) if manifest.key.is_some() && manifest.creation_key().is_none() => {
+                corrupt(0, "a manifest whose idempotency key has no digest".to_owned())
+            }
+            Ok(manifest) => Ok(manifest),
             // The file has one line, so the column is the offset: it counts from 1, and is 0 at an end of file.
             Err(error) => {
                 corrupt(error.column().saturating_sub(1) as u64, format!("an invalid manifest ({error})"))

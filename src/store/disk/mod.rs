@@ -13,7 +13,8 @@
 //! Acknowledged lines are never changed or cut: damage is refused at the start, with file and byte. Only one thing is
 //! cut: an append at the very end that a crash left incomplete.
 //!
-//! File descriptors: one per running log that was written since the start, one per read, one for the lock.
+//! File descriptors: [`DescriptorBudget`] bounds those of the logs, and the lock has one. Memory: all logs together keep
+//! at most 64 MiB of what can be read again from disk; besides that a running log keeps its idempotency keys.
 
 mod index;
 mod log;
@@ -23,6 +24,8 @@ mod read;
 mod records;
 mod segments;
 mod tail;
+mod warmth;
+mod write_files;
 
 #[cfg(test)]
 mod tests;
@@ -31,20 +34,58 @@ use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use async_trait::async_trait;
 use wirelab_clients::wire::{DeploymentId, Source};
 
-use super::{DeploymentLog, LogStore, StoreError, new_epoch, new_id, now_us};
-use log::{DiskLog, Home};
+use tokio::sync::Semaphore;
+
+use super::{DeploymentLog, IdempotencyKey, LogStore, StoreError, Tally, new_epoch, new_id, now_us};
+use log::{DiskLog, Home, Joint};
 use manifest::DeploymentManifest;
+use warmth::{WARM_BYTES_MAX, Warmth};
+use write_files::WriteFiles;
 
 use crate::terminal::complain;
 
 /// Size at which a segment takes no further batch. It is small enough that retention frees space in time and that a
 /// start can read a segment into memory. It is large enough that a million lines are a dozen files.
 const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// Descriptors that a store may have open at once for its logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DescriptorBudget {
+    /// Files that are open for appends. A log that is not among them opens its file again at its next append, which
+    /// costs microseconds beside the flush to disk. Each may need a second descriptor for a moment when a file is full.
+    pub writes: usize,
+    /// Reads, creations and deletions under way. Each opens one file at a time; the others wait.
+    pub accesses: usize,
+}
+
+impl Default for DescriptorBudget {
+    /// More files than a machine flushes at a time, and as many reads as keep a disk busy.
+    fn default() -> Self {
+        Self { writes: 256, accesses: 128 }
+    }
+}
+
+impl DescriptorBudget {
+    /// Returns the most descriptors that the logs can have open at once.
+    pub fn descriptors_max(self) -> usize {
+        2 * self.writes + self.accesses
+    }
+}
+
+/// The bounds of a store.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    retain_lines: u64,
+    segment_bytes: u64,
+    warm_bytes_max: usize,
+    descriptors: DescriptorBudget,
+}
 
 const CREATING: &str = ".creating-";
 const DELETED: &str = ".deleted-";
@@ -59,7 +100,9 @@ struct Shared {
     retain_lines: u64,
     segment_bytes: u64,
     logs: RwLock<HashMap<DeploymentId, Arc<DiskLog>>>,
-    lock: Arc<File>,
+    /// Logs that were ever created here.
+    created_count: AtomicU64,
+    joint: Arc<Joint>,
 }
 
 impl DiskStore {
@@ -69,22 +112,46 @@ impl DiskStore {
     /// Blocks while it reads and checks every log. Fails if another server uses the folder, if it cannot be written, or
     /// if a file is damaged.
     pub fn open(path: PathBuf, retain_lines: u64) -> Result<Self, StoreError> {
-        Self::with_segment_bytes(path, retain_lines, SEGMENT_BYTES)
+        Self::open_within(path, retain_lines, DescriptorBudget::default())
     }
 
+    /// Opens a store like [`open`](Self::open), with another bound on its descriptors.
+    pub fn open_within(
+        path: PathBuf,
+        retain_lines: u64,
+        descriptors: DescriptorBudget,
+    ) -> Result<Self, StoreError> {
+        let (segment_bytes, warm_bytes_max) = (SEGMENT_BYTES, WARM_BYTES_MAX);
+        Self::with_bounds(path, Bounds { retain_lines, segment_bytes, warm_bytes_max, descriptors })
+    }
+
+    #[cfg(test)]
     fn with_segment_bytes(
         folder: PathBuf,
         retain_lines: u64,
         segment_bytes: u64,
     ) -> Result<Self, StoreError> {
+        let (warm_bytes_max, descriptors) = (WARM_BYTES_MAX, DescriptorBudget::default());
+        Self::with_bounds(folder, Bounds { retain_lines, segment_bytes, warm_bytes_max, descriptors })
+    }
+
+    fn with_bounds(folder: PathBuf, bounds: Bounds) -> Result<Self, StoreError> {
+        let Bounds { retain_lines, segment_bytes, warm_bytes_max, descriptors } = bounds;
         fs::create_dir_all(&folder).map_err(at(&folder))?;
-        let lock = Arc::new(lock(&folder)?);
+        let joint = Arc::new(Joint {
+            _lock: lock(&folder)?,
+            tally: Tally::default(),
+            write_files: WriteFiles::new(descriptors.writes),
+            warmth: Warmth::new(warm_bytes_max),
+            accesses: Arc::new(Semaphore::new(descriptors.accesses.max(1))),
+        });
         check_writable(&folder)?;
-        let logs = RwLock::default();
-        let shared = Arc::new(Shared { folder, retain_lines, segment_bytes, logs, lock });
+        let (logs, created_count) = (RwLock::default(), AtomicU64::new(0));
+        let shared = Arc::new(Shared { folder, retain_lines, segment_bytes, logs, created_count, joint });
         for id in shared.ids_after_clean_up()? {
             let folder = shared.folder.join(id.as_str());
             let manifest = DeploymentManifest::read(&folder, &id)?;
+            shared.created_count.fetch_max(manifest.order, Ordering::Relaxed);
             shared.insert(DiskLog::load(shared.home(manifest, folder))?);
         }
         Ok(Self { shared })
@@ -93,13 +160,24 @@ impl DiskStore {
 
 #[async_trait]
 impl LogStore for DiskStore {
-    async fn create(
+    async fn create_keyed(
         &self,
         name: String,
         source: Option<Source>,
+        key: Option<IdempotencyKey>,
     ) -> Result<Arc<dyn DeploymentLog>, StoreError> {
+        let created_us = now_us();
+        let manifest = DeploymentManifest {
+            id: new_id(created_us),
+            name,
+            epoch: new_epoch(),
+            created_us,
+            source,
+            order: self.shared.created_count.fetch_add(1, Ordering::Relaxed) + 1,
+            key: key.as_ref().map(Into::into),
+        };
         let shared = self.shared.clone();
-        let log = blocking(move || shared.create(name, source)).await?;
+        let log = self.shared.joint.access(move || shared.create(manifest)).await?;
         Ok(log)
     }
 
@@ -110,15 +188,14 @@ impl LogStore for DiskStore {
 
     async fn list(&self, limit: usize) -> Result<Vec<Arc<dyn DeploymentLog>>, StoreError> {
         let mut logs: Vec<_> = self.shared.logs.read().expect("no holder panics").values().cloned().collect();
-        let age = |log: &DiskLog| (log.manifest().created_us, log.manifest().id.clone());
-        logs.sort_by_cached_key(|log| std::cmp::Reverse(age(log)));
+        logs.sort_unstable_by(|a, b| b.manifest().age().cmp(&a.manifest().age()));
         Ok(logs.into_iter().take(limit).map(|log| log as Arc<dyn DeploymentLog>).collect())
     }
 
     async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
         let log = self.shared.find(id)?;
         let shared = self.shared.clone();
-        blocking(move || shared.delete(&log)).await
+        self.shared.joint.access(move || shared.delete(&log)).await
     }
 
     fn name(&self) -> &'static str {
@@ -127,6 +204,10 @@ impl LogStore for DiskStore {
 
     fn durable(&self) -> bool {
         true
+    }
+
+    fn tally(&self) -> Tally {
+        self.shared.joint.tally.clone()
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -149,17 +230,14 @@ impl Shared {
 
     fn home(&self, manifest: DeploymentManifest, folder: PathBuf) -> Home {
         let Self { retain_lines, segment_bytes, .. } = *self;
-        Home { manifest, folder, retain_lines, segment_bytes, _lock: self.lock.clone() }
+        Home { manifest, folder, retain_lines, segment_bytes, joint: self.joint.clone() }
     }
 
     /// Makes a deployment under a name that opening ignores, and renames it when it is complete and durable. After a
     /// crash it is there as a whole or not at all.
-    fn create(&self, name: String, source: Option<Source>) -> Result<Arc<DiskLog>, StoreError> {
-        let created_us = now_us();
-        let id = new_id(created_us);
-        let making = self.folder.join(format!("{CREATING}{id}"));
-        let folder = self.folder.join(id.as_str());
-        let manifest = DeploymentManifest { id, name, epoch: new_epoch(), created_us, source };
+    fn create(&self, manifest: DeploymentManifest) -> Result<Arc<DiskLog>, StoreError> {
+        let making = self.folder.join(format!("{CREATING}{}", manifest.id));
+        let folder = self.folder.join(manifest.id.as_str());
         let made = self.make(&making, &manifest).and_then(|()| {
             fs::rename(&making, &folder).map_err(at(&folder))?;
             sync_folder(&self.folder)

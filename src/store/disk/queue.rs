@@ -9,7 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use wirelab_clients::wire::{DeploymentId, NewLine, Seq, Status};
 
 use super::records::{self, ControlRecord};
-use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, StoreError, now_us};
+use crate::store::log_clock::LogClock;
+use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, StoreError};
 
 /// Bytes of records that may wait for the disk, per log: four requests of the largest size. Appenders beyond it wait,
 /// so a slow disk costs its publishers time instead of costing the server memory. In memory a pending line counts
@@ -92,6 +93,9 @@ pub(super) struct Queue {
     /// Keys whose append is not durable yet, by name.
     in_flight: HashMap<String, InFlight>,
     keys: IdempotencyKeys,
+    /// Whether the log has keys that were given up here and can be read again from disk.
+    keys_are_cold: bool,
+    clock: LogClock,
     ended: Option<(Status, Committed)>,
     pub(super) deleted: bool,
     /// First failure of a write, if one has failed.
@@ -115,6 +119,8 @@ impl Queue {
             committing: false,
             in_flight: HashMap::new(),
             keys,
+            keys_are_cold: false,
+            clock: LogClock::default(),
             ended: ended.map(|status| (status, already(Fate::Durable))),
             deleted: false,
             failed: None,
@@ -138,6 +144,7 @@ impl Queue {
             return Err(StoreError::Ended { id: self.id.clone(), status });
         }
         let (first, last) = (self.next, self.next + request.lines.len() as u64 - 1);
+        let at_us = self.clock.now_us();
         let batch = self.pending.get_or_insert_with(QueuedBatch::new);
         match &mut batch.permit {
             Some(held) => held.merge(permit),
@@ -147,7 +154,6 @@ impl Queue {
             let key = request.key.as_ref().map(Into::into);
             records::push_control(&mut batch.records, &ControlRecord::Append { first, last, key });
         }
-        let at_us = now_us();
         for (seq, line) in (first..).zip(&request.lines) {
             let line = Arc::new(EncodedLine::new(seq, at_us, line));
             batch.lines.push((batch.records.len() as u64, line.clone()));
@@ -187,8 +193,8 @@ impl Queue {
             Some((ended, _)) => Err(StoreError::Ended { id: self.id.clone(), status: *ended }),
             None => {
                 self.refuse_failed()?;
+                let at_us = self.clock.now_us();
                 let batch = self.pending.get_or_insert_with(QueuedBatch::new);
-                let at_us = now_us();
                 records::push_control(&mut batch.records, &ControlRecord::Finished { status, at_us });
                 batch.finished = Some((status, at_us));
                 let committed = batch.outcome.subscribe();
@@ -206,6 +212,35 @@ impl Queue {
     pub(super) fn refuse_failed(&self) -> Result<(), StoreError> {
         let failed = self.failed.clone().map(Fate::Failed);
         failed.map_or(Ok(()), |failed| failed.into_result(&self.id))
+    }
+
+    /// Sets the newest time of the log, which no later time is before.
+    pub(super) fn wind(&mut self, newest_us: u64) {
+        self.clock = LogClock::at(newest_us);
+    }
+
+    /// Tells whether keys must be read again before a key can be looked for.
+    pub(super) fn keys_are_cold(&self) -> bool {
+        self.keys_are_cold
+    }
+
+    /// Returns the bytes of memory that the keys of an ended log take.
+    pub(super) fn keys_bytes(&self) -> usize {
+        self.keys.memory_bytes()
+    }
+
+    /// Gives up the keys of a log that has ended: no key is added to it any more, and all are on disk.
+    pub(super) fn cool_keys(&mut self) {
+        if !self.keys.is_empty() {
+            self.keys = IdempotencyKeys::default();
+            self.keys_are_cold = true;
+        }
+    }
+
+    /// Takes keys that were read again.
+    pub(super) fn warm_keys(&mut self, keys: IdempotencyKeys) {
+        self.keys = keys;
+        self.keys_are_cold = false;
     }
 
     /// Tells whether the caller must start the writer: something is pending and no writer runs.

@@ -58,7 +58,7 @@ impl From<&IdempotencyKey> for KeyRecord {
 }
 
 impl KeyRecord {
-    fn decode(self) -> Option<IdempotencyKey> {
+    pub(super) fn decode(self) -> Option<IdempotencyKey> {
         let mut digest = [0; 32];
         for (i, byte) in digest.iter_mut().enumerate() {
             *byte = u8::from_str_radix(self.digest.get(2 * i..2 * i + 2)?, 16).ok()?;

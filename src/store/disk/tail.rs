@@ -11,6 +11,7 @@ use crate::store::{EncodedLine, ReadLimit};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TailBound {
     lines: usize,
+    /// Bytes of memory, not of JSON: short lines cost more than their text.
     bytes: usize,
 }
 
@@ -19,25 +20,43 @@ pub(super) const TAIL_RUNNING: TailBound = TailBound { lines: 4_096, bytes: 4 <<
 /// Bound after the end of the log: one batch, which its last followers have yet to read.
 pub(super) const TAIL_ENDED: TailBound = TailBound { lines: 512, bytes: 256 << 10 };
 
-/// The last lines of a log without a gap; empty after a restart.
+/// Bytes of memory that a line takes besides its JSON: the shared line with its counts (64), the shared JSON's counts
+/// once a reader has it (32), the allocator's own bytes and the place in the queue (24).
+const LINE_OVERHEAD_BYTES: usize = 120;
+
+/// The last lines of a log without a gap; empty after a restart and when the log is cold.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     lines: VecDeque<Arc<EncodedLine>>,
     bytes: usize,
 }
 
+fn bytes_of(line: &EncodedLine) -> usize {
+    line.json.len() + LINE_OVERHEAD_BYTES
+}
+
 impl Tail {
     /// Adds the next line of the log.
     pub(super) fn push(&mut self, line: Arc<EncodedLine>) {
-        self.bytes += line.json.len();
+        self.bytes += bytes_of(&line);
         self.lines.push_back(line);
         self.shrink(TAIL_RUNNING);
+    }
+
+    /// Returns the bytes of memory that the lines take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives up all lines.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
     }
 
     pub(super) fn shrink(&mut self, bound: TailBound) {
         while self.lines.len() > bound.lines || self.bytes > bound.bytes {
             let oldest = self.lines.pop_front().expect("over the bound, so not empty");
-            self.bytes -= oldest.json.len();
+            self.bytes -= bytes_of(&oldest);
         }
         if self.lines.capacity() > 2 * bound.lines {
             self.lines.shrink_to_fit();
@@ -83,7 +102,7 @@ mod tests {
         assert_eq!((many.lines.len(), many.lines.back().unwrap().seq), (4_096, 10_000));
         let large = filled(100, 100_000);
         assert!(large.bytes <= 4 << 20 && large.bytes > 3 << 20, "{}", large.bytes);
-        assert_eq!(large.bytes, large.lines.iter().map(|line| line.json.len()).sum::<usize>());
+        assert_eq!(large.bytes, large.lines.iter().map(|line| line.json.len() + 120).sum::<usize>());
         assert!(filled(3, 5 << 20).lines.is_empty(), "a line above the bound must not stay");
     }
 

@@ -1,5 +1,6 @@
 //! Tests of what only the disk store promises: what survives, what is freed, what is refused.
 
+mod cold;
 mod damage;
 mod model;
 
@@ -89,7 +90,7 @@ fn segment_names(folder: &Path) -> Vec<String> {
 async fn everything_is_there_after_a_restart() {
     let data = folder();
     let store = reopen(data.path(), 0, LARGE).unwrap();
-    let source = Some(Source::Generate { rate_hz: 0.1 });
+    let source = Some(Source::Generate { rate_hz: 0.1, for_s: 60.0 });
     let log = store.create("web \"42\"\n".to_owned(), source.clone()).await.unwrap();
     let single = log.append(request(&["a"], None)).await.unwrap().into_appended();
     let keyed = log.append(request(&["b"], Some("k1"))).await.unwrap().into_appended();
