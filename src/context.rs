@@ -23,11 +23,14 @@ use crate::exchange::request::parameter;
 use crate::lanes::{Lanes, tag};
 use crate::metrics::{Caller, Metrics};
 
-/// The bounds of one server. Each is an option of `wirelab serve`, except `workers`.
+/// The bounds of one server. Each is an option of `wirelab serve`, except `workers` and `sockets_max`.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// Largest number of open connections; a request on one more is answered 503.
     pub connections_max: usize,
+    /// Largest number of open sockets; one more is closed without an answer, since its descriptor belongs to a log. The
+    /// sockets beyond `connections_max` are those on which a request is answered 503.
+    pub sockets_max: usize,
     /// Silence on a stream after which the server sends a sign of life.
     pub heartbeat: Duration,
     /// Longest hold of a long poll.
@@ -96,6 +99,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             connections_max: 19_000,
+            sockets_max: usize::MAX,
             heartbeat: Duration::from_secs(15),
             hold_max: Duration::from_secs(55),
             write_timeout: Duration::from_secs(30),

@@ -14,6 +14,7 @@ use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 use wirelab_clients::wire::{Position, Transport};
 
 use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN, WebsocketEngine};
+use crate::deployments::RUNNING_MAX_DEFAULT;
 use crate::exchange::compression::Compression;
 use crate::report::changes::Tolerated;
 
@@ -95,6 +96,9 @@ pub struct ServeArguments {
     /// Largest number of open connections; a request on one more is answered 503.
     #[arg(long, default_value_t = 19_000)]
     pub connections_max: usize,
+    /// Largest number of deployments that run at once; the creation of one more is answered 503.
+    #[arg(long, default_value_t = RUNNING_MAX_DEFAULT)]
+    pub running_max: usize,
     /// Silence on a stream after which the server sends a sign of life. wirelab's own clients give up a stream after a
     /// silence of 35 s.
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]

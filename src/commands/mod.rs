@@ -7,6 +7,7 @@ pub mod command_output;
 pub mod compare;
 pub mod completions;
 pub mod crowd;
+mod descriptors;
 pub mod man;
 pub mod plans;
 pub mod publish;

@@ -9,13 +9,13 @@ use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::os;
 
-use super::{Exit, Failure, StdinEnd, StopRequest, remark, say};
+use super::{Exit, Failure, StdinEnd, StopRequest, descriptors, remark, say};
 use crate::commands::cli::{self, ServeArguments};
 use crate::context::Lab;
 use crate::context::ServerOptions;
 use crate::deployments::Deployments;
 use crate::server;
-use crate::store::disk::DiskStore;
+use crate::store::disk::{DescriptorBudget, DiskStore};
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore, StoreError};
 
@@ -25,8 +25,6 @@ const BACKLOG: u32 = 4_096;
 /// Shortest keep-alive. The clock of actix has steps of half a second: a shorter time could close a connection under a
 /// request that comes at once.
 const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
-/// File descriptors besides the connections: listener, log files, runtime. If the limit is low, half of it.
-const OTHER_DESCRIPTORS: u64 = 512;
 
 /// Serves until Ctrl-C, SIGTERM or, with `--stop-at-stdin-end`, the end of stdin.
 pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
@@ -52,8 +50,14 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
         // Transports keep their fixed order, each once.
         options.transports.retain(|transport| arguments.transports.contains(transport));
     }
-    if options.heartbeat.is_zero() || options.write_timeout.is_zero() || options.connections_max == 0 {
-        return Err(Failure::usage("--heartbeat, --write-timeout and --connections-max must be above 0"));
+    if options.heartbeat.is_zero()
+        || options.write_timeout.is_zero()
+        || options.connections_max == 0
+        || arguments.running_max == 0
+    {
+        return Err(Failure::usage(
+            "--heartbeat, --write-timeout, --connections-max and --running-max must be above 0",
+        ));
     }
     if options.keep_alive < KEEP_ALIVE_MIN {
         return Err(Failure::usage(format!(
@@ -61,17 +65,7 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
             KEEP_ALIVE_MIN.as_secs()
         )));
     }
-    if let Some(descriptors) = os::raise_open_files() {
-        let possible = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)).max(1) as usize;
-        if options.connections_max > possible {
-            remark(&format!(
-                "serving at most {possible} connections instead of {}: this process may open {descriptors} \
-                 files; raise the limit with `ulimit -n`",
-                options.connections_max
-            ));
-            options.connections_max = possible;
-        }
-    }
+    let budget = share_descriptors(&mut options);
 
     let listener = listen(arguments.bind).map_err(|error| {
         Failure::environment(format!(
@@ -83,7 +77,7 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
     let store: Arc<dyn LogStore> = match arguments.store {
         cli::Store::Memory => Arc::new(MemoryStore::new(arguments.retain_lines)),
         cli::Store::Disk => {
-            let opened = DiskStore::open(arguments.data, arguments.retain_lines);
+            let opened = DiskStore::open_within(arguments.data, arguments.retain_lines, budget);
             Arc::new(opened.map_err(|error| match error {
                 StoreError::Io { .. } => Failure::environment(format!(
                     "{error}; make it readable and writable for this user, or choose another folder with --data"
@@ -92,7 +86,10 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
             })?)
         }
     };
-    let deployments = Deployments::new(store, arguments.recordings).await.map_err(Failure::environment)?;
+    let deployments = Deployments::new(store, arguments.recordings)
+        .await
+        .map_err(Failure::environment)?
+        .running_at_most(arguments.running_max);
     let shutdown = CancellationToken::new();
     let server =
         server::start(listener, deployments, options, shutdown.clone()).map_err(Failure::environment)?;
@@ -104,6 +101,22 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
     });
     server.await.map_err(Failure::environment)?;
     Ok(Exit::Ok)
+}
+
+/// Gives sockets and logs their own descriptors. If the limit is too low for `--connections-max`, the server says so and
+/// serves fewer.
+fn share_descriptors(options: &mut ServerOptions) -> DescriptorBudget {
+    let Some(limit) = os::raise_open_files() else { return DescriptorBudget::default() };
+    let shares = descriptors::share(limit, options.connections_max, options.workers);
+    if shares.connections < options.connections_max {
+        remark(&format!(
+            "serving at most {} connections instead of {}: this process may open {limit} files; raise the limit with \
+             `ulimit -n`",
+            shares.connections, options.connections_max
+        ));
+    }
+    (options.connections_max, options.sockets_max) = (shares.connections, shares.sockets);
+    shares.logs
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

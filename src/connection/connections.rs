@@ -13,6 +13,8 @@ use futures_util::future::{AbortHandle, AbortRegistration};
 pub(crate) struct Connections {
     open: Mutex<Open>,
     max: usize,
+    /// Open sockets, those of refused connections included.
+    sockets_max: usize,
 }
 
 struct Open {
@@ -33,9 +35,9 @@ enum OutageStage {
 }
 
 impl Connections {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
+    pub(crate) fn new(max: usize, sockets_max: usize) -> Arc<Self> {
         let open = Open { cuts: HashMap::new(), opened_count: 0, outage: OutageStage::None };
-        Arc::new(Self { open: Mutex::new(open), max })
+        Arc::new(Self { open: Mutex::new(open), max, sockets_max })
     }
 
     /// Announces an outage; `None` while there is another one.
@@ -47,11 +49,11 @@ impl Connections {
         })
     }
 
-    /// Enters a connection that opens. During an outage it is cut at once.
+    /// Enters a connection that opens. During an outage it is cut at once, and so is one beyond the bound on sockets.
     pub(crate) fn enter(&self) -> Entered {
         let (cut, registration) = AbortHandle::new_pair();
         let mut open = self.open.lock().expect("no holder panics");
-        if open.outage == OutageStage::Refusing {
+        if open.outage == OutageStage::Refusing || open.cuts.len() >= self.sockets_max {
             cut.abort();
         }
         open.opened_count += 1;

@@ -68,7 +68,7 @@ pub fn start(
     shutdown: CancellationToken,
 ) -> io::Result<Server> {
     let metrics = Metrics::new(deployments.lines_appended());
-    let connections = Connections::new(options.connections_max);
+    let connections = Connections::new(options.connections_max, options.sockets_max);
     let stopping = shutdown.clone();
     // actix counts connections per worker and chooses the worker by itself, so each worker may have all of them.
     let accepted_max = options.connections_max + REFUSED_CONNECTIONS_MAX;
