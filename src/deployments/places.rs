@@ -8,8 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::store::Tally;
 
-/// Default of `serve --running-max`. A running deployment keeps up to a megabyte of idempotency keys, so ten thousand of
-/// them that all use their keys up need 10 GB; idle ones need some KiB each.
+/// Default of `serve --running-max`. An idle running deployment takes some KiB of memory. Its idempotency keys take 2 MB
+/// more after ten thousand appends with a key, each of which waits for the disk.
 pub const RUNNING_MAX_DEFAULT: usize = 10_000;
 /// Largest number of sources that run at once. Each has a task and may append 10,000 lines per second.
 pub const SOURCES_MAX: usize = 100;

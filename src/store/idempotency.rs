@@ -4,8 +4,8 @@
 //! writes them.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use wirelab_clients::wire::Seq;
 
 use super::StoreError;
@@ -22,44 +22,32 @@ pub struct IdempotencyKey {
     pub digest: [u8; 32],
 }
 
-/// The first half of a SHA-256. Two different inputs with the same half would take 2^64 attempts, and a full log of
-/// keys takes 1 MB instead of 2.6 MB.
-type HalfDigest = [u8; 16];
-
-fn half(digest: &[u8; 32]) -> HalfDigest {
-    std::array::from_fn(|i| digest[i])
-}
-
 /// The newest [`KEYS_MAX`] keys of one log, with their answers.
 #[derive(Debug, Default)]
 pub struct IdempotencyKeys {
-    answers: HashMap<HalfDigest, Answer>,
-    oldest_first: VecDeque<HalfDigest>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Answer {
-    digest: HalfDigest,
-    first: Seq,
-    last: Seq,
+    // The text of a key is in memory once: both share it.
+    answers: HashMap<Arc<str>, ([u8; 32], Seq, Seq)>,
+    oldest_first: VecDeque<Arc<str>>,
 }
 
 impl IdempotencyKeys {
+    /// Bytes of memory that the text of a key takes: its counts and, on the average, half of the longest key.
+    const TEXT_BYTES: usize = 48;
+
     /// Returns the seqs (first, last) that `key` got before; `None` if it is new.
     pub fn find(&self, key: &IdempotencyKey) -> Result<Option<(Seq, Seq)>, StoreError> {
-        match self.answers.get(&named(&key.key)) {
+        match self.answers.get(&*key.key) {
             None => Ok(None),
-            Some(answer) if answer.digest == half(&key.digest) => Ok(Some((answer.first, answer.last))),
+            Some((digest, first, last)) if *digest == key.digest => Ok(Some((*first, *last))),
             Some(_) => Err(StoreError::KeyReused(key.key.clone())),
         }
     }
 
     /// Remembers the seqs that `key` got, and forgets the oldest key beyond the bound.
     pub fn insert(&mut self, key: IdempotencyKey, first: Seq, last: Seq) {
-        let name = named(&key.key);
-        let answer = Answer { digest: half(&key.digest), first, last };
-        if self.answers.insert(name, answer).is_none() {
-            self.oldest_first.push_back(name);
+        let text: Arc<str> = key.key.into();
+        if self.answers.insert(text.clone(), (key.digest, first, last)).is_none() {
+            self.oldest_first.push_back(text);
         }
         if self.oldest_first.len() > KEYS_MAX
             && let Some(oldest) = self.oldest_first.pop_front()
@@ -73,15 +61,12 @@ impl IdempotencyKeys {
         self.answers.is_empty()
     }
 
-    /// Returns the bytes of memory that the keys take, spare room of their tables included.
+    /// Returns about how many bytes of memory the keys take, spare room of their tables included.
     pub fn memory_bytes(&self) -> usize {
-        self.answers.capacity() * size_of::<(HalfDigest, Answer)>()
-            + self.oldest_first.capacity() * size_of::<HalfDigest>()
+        self.answers.capacity() * size_of::<(Arc<str>, ([u8; 32], Seq, Seq))>()
+            + self.oldest_first.capacity() * size_of::<Arc<str>>()
+            + self.oldest_first.len() * Self::TEXT_BYTES
     }
-}
-
-fn named(key: &str) -> HalfDigest {
-    half(&Sha256::digest(key.as_bytes()).into())
 }
 
 #[cfg(test)]
@@ -89,15 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_log_of_keys_takes_about_a_megabyte() {
+    fn the_newest_ten_thousand_keys_are_kept_in_two_megabytes() {
         let mut keys = IdempotencyKeys::default();
+        let key = |i: u64| IdempotencyKey { key: format!("{i:032}"), digest: [i as u8; 32] };
         for i in 0..2 * KEYS_MAX as u64 {
-            let digest = [i as u8; 32];
-            keys.insert(IdempotencyKey { key: format!("{i:064}"), digest }, i, i);
+            keys.insert(key(i), i, i);
         }
-        assert!(keys.memory_bytes() < 1_300_000, "{}", keys.memory_bytes());
-        let find =
-            |i: u64| keys.find(&IdempotencyKey { key: format!("{i:064}"), digest: [i as u8; 32] }).unwrap();
+        assert!(keys.memory_bytes() < 2 << 20, "{}", keys.memory_bytes());
+        let find = |i: u64| keys.find(&key(i)).unwrap();
         assert_eq!((find(KEYS_MAX as u64 - 1), find(KEYS_MAX as u64)), (None, Some((10_000, 10_000))));
     }
 }

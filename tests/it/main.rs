@@ -5,7 +5,8 @@
 //! - `contract`: every call of the API, byte by byte
 //! - `cli`, `commands`, `tail`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
 //! - `manners`, `event_source`: the clients, and how they react to strange answers
-//! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
+//! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed;
+//!   `descriptors`: a server that may open few files
 //! - `targets`: servers other than wirelab's, and cut connections
 //! - `openapi`: the description of the API against the server
 //! - `gates`: each gate catches the fault that it is for
@@ -31,6 +32,7 @@ mod compare;
 mod conformance;
 mod contract;
 mod crowds;
+mod descriptors;
 mod documents;
 mod durability;
 mod event_source;

@@ -237,8 +237,11 @@ fn every_promised_answer_is_given_as_promised() {
     let mut cases: Vec<Case> = vec![
         ("GET", ALL, ALL.into(), &[], vec![], 200),
         ("GET", ALL, format!("{ALL}?limit=0"), &[], vec![], 400),
+        ("GET", ALL, format!("{ALL}?before={unknown}"), &[], vec![], 404),
         ("POST", ALL, ALL.into(), json_type, br#"{"name":"x"}"#.into(), 201),
         ("POST", ALL, ALL.into(), json_type, b"{}".into(), 400),
+        ("POST", ALL, ALL.into(), keyed, br#"{"name":"x"}"#.into(), 201),
+        ("POST", ALL, ALL.into(), keyed, br#"{"name":"y"}"#.into(), 422),
         ("POST", ALL, ALL.into(), elsewhere, br#"{"name":"x"}"#.into(), 403),
         ("POST", ALL, ALL.into(), json_type, too_large.clone(), 413),
         ("GET", ONE, at(ONE, id), &[], vec![], 200),

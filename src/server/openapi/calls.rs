@@ -1,7 +1,7 @@
 //! Descriptions of the calls on deployments, on lines and on the server.
 
 use utoipa::openapi::Required;
-use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use wirelab_clients::wire::{
     APPEND_LINES_MAX, Appended, BATCH_LINES_MAX, Batch, Deployment, Finish, IDEMPOTENCY_KEY_BYTES_MAX,
@@ -25,6 +25,8 @@ const BODY: &str = "The body or a parameter is not valid; `detail` says where an
 const BODY_TOO_LARGE: &str = "The body or a line in it is larger than allowed; nothing of it is kept.";
 const KEY: &str = "Makes the append safe to repeat. The same key with the same body gets the same answer and appends \
                    nothing; with another body it is refused with 422.";
+const CREATION_KEY: &str = "Makes the creation safe to repeat. The same key with the same body gets the same deployment \
+                            as it is now; with another body it is refused with 422. A deleted deployment frees its key.";
 
 pub(super) fn paths() -> Vec<Described> {
     vec![
@@ -43,10 +45,20 @@ pub(super) fn paths() -> Vec<Described> {
 }
 
 fn list() -> Call {
+    let status = text("^(running|succeeded|failed|cancelled)$");
+    let before = text("^[a-z0-9]{8,26}$");
+    let only = |name: &str, about: &str, schema: Schema| {
+        parameter(name, ParameterIn::Query, about).schema(Some(schema))
+    };
     Call::new("list_deployments", DEPLOYMENTS, "List the newest deployments, newest first")
+        .about("A list is capped: ask for the older ones with `before` until a list is empty.")
         .parameter(limit(LIST_MAX))
+        .parameter(only("name", "Only deployments with exactly this name.", text(ANY)))
+        .parameter(only("status", "Only deployments with this status.", status))
+        .parameter(only("before", "Only deployments that were created before this one, by its id.", before))
         .answer(200, json_of(list_of::<Deployment>(), "The deployments."))
         .refused(400, "`limit` is not a whole number from 1, or another parameter is not valid.")
+        .refused(404, "There is no deployment with the id in `before`.")
         .refused(500, "The store failed.")
 }
 
@@ -54,6 +66,7 @@ fn create() -> Call {
     let created = json_of(reference::<Deployment>(), "The deployment was created.");
     of_page(of_writer(Call::new("create_deployment", DEPLOYMENTS, "Create a deployment")))
         .about("With a source, the server feeds the deployment. Without one, publishers append its lines.")
+        .parameter(idempotency_key(CREATION_KEY))
         .body(
             [(JSON, reference::<NewDeployment>())],
             "The name of the deployment, and its source if it has one.",
@@ -64,7 +77,12 @@ fn create() -> Call {
         )
         .refused(400, BODY)
         .refused(413, BODY_TOO_LARGE)
+        .refused(422, "The idempotency key was used with another body.")
         .refused(500, "The store failed.")
+        .refused(
+            503,
+            "As many deployments or sources run as may; `detail` says which. Also as for every call.",
+        )
 }
 
 fn show() -> Call {
@@ -90,10 +108,9 @@ fn append() -> Call {
         "Lines to append, at most {APPEND_LINES_MAX}; all are appended or none. Plain text is split at LF, and one LF \
          at the end belongs to the last line. NDJSON has one object per line."
     );
-    let key = text(&format!("^[!-~]{{1,{IDEMPOTENCY_KEY_BYTES_MAX}}}$"));
     of_writer(of_deployment(Call::new("append_lines", LINES, "Append lines")))
         .about("Answered once the lines can be read and, with a durable store, survive power loss.")
-        .parameter(parameter("Idempotency-Key", ParameterIn::Header, KEY).schema(Some(key)))
+        .parameter(idempotency_key(KEY))
         .body(
             [("text/plain", text(ONE_CHARACTER).into()), ("application/x-ndjson", reference::<NewLine>())],
             &about,
@@ -104,6 +121,11 @@ fn append() -> Call {
         .refused(413, BODY_TOO_LARGE)
         .refused(415, "The content type is neither `text/plain` nor `application/x-ndjson`.")
         .refused(422, "The idempotency key was used with another body.")
+}
+
+fn idempotency_key(about: &str) -> ParameterBuilder {
+    let key = text(&format!("^[!-~]{{1,{IDEMPOTENCY_KEY_BYTES_MAX}}}$"));
+    parameter("Idempotency-Key", ParameterIn::Header, about).schema(Some(key))
 }
 
 fn finish() -> Call {

@@ -37,14 +37,13 @@ pub(super) struct Home {
     pub(super) retain_lines: u64,
     /// Size at which a segment takes no further batch.
     pub(super) segment_bytes: u64,
-    /// What the store's logs share.
+    /// The store's lock, held as long as this log can be written.
+    pub(super) _lock: Arc<File>,
     pub(super) joint: Arc<Joint>,
 }
 
-/// What all logs of a store share.
+/// The bounds and counts that all logs of a store share.
 pub(super) struct Joint {
-    /// The store's lock, held as long as a log can be written.
-    pub(super) _lock: File,
     pub(super) tally: Tally,
     pub(super) write_files: Arc<WriteFiles>,
     pub(super) warmth: Warmth,
@@ -99,8 +98,10 @@ impl DiskLog {
         let loaded = Segments::load(home.folder.clone())?;
         let log = Self::with(home, loaded);
         log.0.remove_dropped_segments();
-        let Head { last, ended, .. } = *log.0.head.borrow();
-        if ended.is_none() && last > log.0.head.borrow().first {
+        let Head { first, last, ended, .. } = *log.0.head.borrow();
+        if ended.is_some() {
+            log.0.queue().cool_keys();
+        } else if last > first {
             // The wall clock may have been set back while the server was away.
             let newest = log.0.read_disk(last - 1, ReadLimit { lines: 1, bytes: 1 })?;
             let newest_us = newest.first().map_or(0, |line| line.decode().at_us);
@@ -115,9 +116,8 @@ impl DiskLog {
         let (ended, finished_us) = finished.unzip();
         let mut queue = Queue::new(home.manifest.id.clone(), last, keys, ended);
         queue.wind(home.manifest.created_us);
-        match ended {
-            Some(_) => queue.cool_keys(),
-            None => home.joint.tally.began(),
+        if ended.is_none() {
+            home.joint.tally.began();
         }
         Self(Arc::new_cyclic(|me| Log {
             me: me.clone(),
@@ -293,6 +293,10 @@ impl Log {
                 if let Some(file) = writer.take() {
                     write_files.park(&self.home.manifest.id, file);
                 }
+                if self.head.borrow().ended.is_some() {
+                    // Its keys can be given up from now on.
+                    self.note_warmth();
+                }
                 return;
             };
             if writer.is_none() {
@@ -307,7 +311,6 @@ impl Log {
                 match self.write(&mut writer, &batch) {
                     Ok(()) => {
                         self.publish(&batch);
-                        self.note_warmth();
                         Fate::Durable
                     }
                     Err(error) => {
@@ -323,6 +326,7 @@ impl Log {
             }
             self.queue().settle(batch, outcome);
             self.remove_dropped_segments();
+            self.note_warmth();
         }
     }
 

@@ -102,6 +102,7 @@ struct Shared {
     logs: RwLock<HashMap<DeploymentId, Arc<DiskLog>>>,
     /// Logs that were ever created here.
     created_count: AtomicU64,
+    lock: Arc<File>,
     joint: Arc<Joint>,
 }
 
@@ -138,8 +139,8 @@ impl DiskStore {
     fn with_bounds(folder: PathBuf, bounds: Bounds) -> Result<Self, StoreError> {
         let Bounds { retain_lines, segment_bytes, warm_bytes_max, descriptors } = bounds;
         fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let lock = Arc::new(lock(&folder)?);
         let joint = Arc::new(Joint {
-            _lock: lock(&folder)?,
             tally: Tally::default(),
             write_files: WriteFiles::new(descriptors.writes),
             warmth: Warmth::new(warm_bytes_max),
@@ -147,7 +148,8 @@ impl DiskStore {
         });
         check_writable(&folder)?;
         let (logs, created_count) = (RwLock::default(), AtomicU64::new(0));
-        let shared = Arc::new(Shared { folder, retain_lines, segment_bytes, logs, created_count, joint });
+        let shared =
+            Arc::new(Shared { folder, retain_lines, segment_bytes, logs, created_count, lock, joint });
         for id in shared.ids_after_clean_up()? {
             let folder = shared.folder.join(id.as_str());
             let manifest = DeploymentManifest::read(&folder, &id)?;
@@ -230,7 +232,8 @@ impl Shared {
 
     fn home(&self, manifest: DeploymentManifest, folder: PathBuf) -> Home {
         let Self { retain_lines, segment_bytes, .. } = *self;
-        Home { manifest, folder, retain_lines, segment_bytes, joint: self.joint.clone() }
+        let (_lock, joint) = (self.lock.clone(), self.joint.clone());
+        Home { manifest, folder, retain_lines, segment_bytes, _lock, joint }
     }
 
     /// Makes a deployment under a name that opening ignores, and renames it when it is complete and durable. After a

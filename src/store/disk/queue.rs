@@ -229,9 +229,10 @@ impl Queue {
         self.keys.memory_bytes()
     }
 
-    /// Gives up the keys of a log that has ended: no key is added to it any more, and all are on disk.
+    /// Gives up the keys of a log that has ended: no key is added to it any more, and all are on disk. Not while the
+    /// writer runs, which may still need them.
     pub(super) fn cool_keys(&mut self) {
-        if !self.keys.is_empty() {
+        if !self.committing && !self.keys.is_empty() {
             self.keys = IdempotencyKeys::default();
             self.keys_are_cold = true;
         }

@@ -24,7 +24,7 @@ async fn cold_logs_give_their_memory_back_and_lose_nothing() {
     let mut logs = Vec::new();
     for i in 0..40 {
         let log = store.create("test".to_owned(), None).await.unwrap();
-        let appended = log.append(request(&vec![&line; 20], Some("k"))).await.unwrap().into_appended();
+        let appended = log.append(request(&[&line; 20], Some("k"))).await.unwrap().into_appended();
         if i % 2 == 0 {
             log.finish(Status::Succeeded).await.unwrap();
         }
@@ -34,7 +34,7 @@ async fn cold_logs_give_their_memory_back_and_lose_nothing() {
     }
     for (log, appended) in &logs {
         assert_eq!(texts(&**log, 0, ALL).await, vec![line.clone(); 20]);
-        let again = log.append(request(&vec![&line; 20], Some("k"))).await.unwrap();
+        let again = log.append(request(&[&line; 20], Some("k"))).await.unwrap();
         assert_eq!(again, Stored::Repeated(appended.clone()), "a cold log forgot its key");
         assert!(store.shared.joint.warmth.bytes() <= WARM_BYTES);
     }
