@@ -16,15 +16,17 @@ export class Refused extends Error {
   }
 }
 
-/** Returns the JSON of the answer, or null without a body. `signal` aborts the call; `body` is sent as JSON. */
-export async function call(path, { signal, method = "GET", body } = {}) {
+/** Returns the JSON of the answer, or null without a body. `signal` aborts the call; `body` is sent as JSON. `key` is an
+ *  idempotency key, which makes the call safe to repeat. */
+export async function call(path, { signal, method = "GET", body, key } = {}) {
   const late = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
   try {
     const response = await fetch(path, {
       method,
       cache: "no-store",
       signal: signal ? AbortSignal.any([signal, late]) : late,
-      ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+      headers: { ...(body && { "Content-Type": "application/json" }), ...(key && { "Idempotency-Key": key }) },
+      ...(body && { body: JSON.stringify(body) }),
     });
     if (!response.ok) throw new Refused(response.status, (await problemOf(response)).detail);
     const text = await response.text();

@@ -9,7 +9,8 @@ import { problemOf } from "./refusal.js";
 const REFRESH_MS = 2_000;
 /** The server answers at once, so an answer is late after this time. */
 const ANSWER_TIMEOUT_MS = 10_000;
-const ROWS_MAX = 100;
+/** Rows that are shown at first, and that one press of "Show older deployments" adds: as many as one request gives. */
+const PAGE_ROWS = 100;
 
 const element = (id) => document.getElementById(id);
 
@@ -17,6 +18,8 @@ export class Overview {
   #timer = null;
   /** Aborts the running request; null between two requests. */
   #asking = null;
+  /** How many requests the list takes: each for the deployments before those of the last one. */
+  #pages = 1;
   #created;
 
   /** Calls `created(deployment)` when the form has created a deployment. */
@@ -31,6 +34,10 @@ export class Overview {
     element("rate-slider").addEventListener("input", () => (element("rate").value = element("rate-slider").value));
     element("rate").addEventListener("input", () => (element("rate-slider").value = element("rate").value));
     showFields(form);
+    element("list-older").addEventListener("click", () => {
+      this.#pages += 1;
+      this.#refresh();
+    });
   }
 
   /** Shows the list and keeps it fresh until `close`. */
@@ -59,14 +66,10 @@ export class Overview {
     const asking = (this.#asking = new AbortController());
     const note = element("list-note");
     try {
-      const response = await fetch(`/api/deployments?limit=${ROWS_MAX}`, {
-        cache: "no-store",
-        signal: AbortSignal.any([asking.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
-      });
-      if (!response.ok) throw new Error((await problemOf(response)).detail);
-      const deployments = await response.json();
+      const { deployments, isWhole } = await this.#list(asking.signal);
       if (asking.signal.aborted) return;
       showRows(deployments);
+      element("list-more").hidden = isWhole;
       note.textContent = "";
     } catch (error) {
       // The old rows stay: the page knows no newer ones.
@@ -77,6 +80,23 @@ export class Overview {
     }
   }
 
+  /** Asks for the shown pages, newest first. `isWhole` tells that there are no older deployments. */
+  async #list(signal) {
+    const deployments = [];
+    for (let page = 0; page < this.#pages; page += 1) {
+      const before = page === 0 ? "" : `&before=${deployments.at(-1).id}`;
+      const response = await fetch(`/api/deployments?limit=${PAGE_ROWS}${before}`, {
+        cache: "no-store",
+        signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+      });
+      if (!response.ok) throw new Error((await problemOf(response)).detail);
+      const older = await response.json();
+      deployments.push(...older);
+      if (older.length < PAGE_ROWS) return { deployments, isWhole: true };
+    }
+    return { deployments, isWhole: false };
+  }
+
   async #create(form) {
     const note = element("create-note");
     const button = form.querySelector("button");
@@ -85,7 +105,7 @@ export class Overview {
     note.textContent = "";
     button.disabled = true;
     try {
-      // A generator has no end of its own.
+      // A generator is of use to this page only.
       const path = source?.kind === "generate" ? endingWithPage("/api/deployments") : "/api/deployments";
       const created = await call(path, { method: "POST", body });
       // A visitor who has left the overview stays elsewhere; the list has the deployment.
@@ -104,7 +124,7 @@ function sourceOf({ elements }) {
     case "replay":
       return { kind: "replay", recording: elements.recording.value, speed: elements.speed.valueAsNumber };
     case "generate":
-      return { kind: "generate", rate_hz: elements.rate_hz.valueAsNumber };
+      return { kind: "generate", rate_hz: elements.rate_hz.valueAsNumber, for_s: elements.minutes.valueAsNumber * 60 };
     default:
       return null;
   }

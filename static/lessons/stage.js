@@ -59,7 +59,8 @@ export class Stage {
   async create(name, source) {
     // If the page is gone without a word, the server ends the source.
     const path = source ? endingWithPage("/api/deployments") : "/api/deployments";
-    const { id } = await this.#persist(() => call(path, { method: "POST", body: { name, ...(source && { source }) } }));
+    const asked = { method: "POST", body: { name, ...(source && { source }) }, key: randomPage() };
+    const { id } = await this.#persist(() => call(path, asked));
     this.#made.push(`/api/deployments/${id}`);
     if (this.#signal.aborted) this.tidy();
     this.#go();

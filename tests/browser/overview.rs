@@ -51,6 +51,9 @@ fn a_generator_is_created_by_the_form() {
     let page = Page::of(&server);
     create(&page, "numbers", "generate", Some(("#rate", "5")));
     page.wait_for_lanes("live");
+    // It ends by itself: after an hour, unless the form says otherwise.
+    let source = serde_json::to_value(newest(&server).unwrap().source).unwrap();
+    assert_eq!(source, serde_json::json!({"kind": "generate", "rate_hz": 5.0, "for_s": 3_600.0}));
     for lane in page.lanes() {
         wait_until("lines come", || page.lane_lines(&lane).len() >= 10);
         assert_eq!(page.lane_lines(&lane)[0], (1, "generated line 1".to_owned()));
@@ -169,4 +172,29 @@ fn a_server_that_hangs_is_asked_for_the_list_once_at_a_time() {
     assert_eq!(failed_by().as_deref(), Some("AbortError"));
     assert_eq!(page.text("#list-note"), "");
     server.signal(Signal::SIGCONT);
+}
+
+#[test]
+fn the_list_shows_older_deployments_when_asked() {
+    let server = serve();
+    let oldest = server.create();
+    for _ in 0..129 {
+        server.create();
+    }
+    let page = Page::of(&server);
+    let rows = || page.run::<u32>("return document.querySelectorAll('#list tr').length", &[]);
+    let last = || page.run::<String>("return document.querySelector('#list tr:last-child').dataset.id", &[]);
+    wait_until("the newest are listed", || rows() == 100);
+    assert!(page.is_shown("#list-older"));
+    page.click("#list-older");
+    wait_until("all are listed", || rows() == 130);
+    assert_eq!(last(), oldest.id.as_str());
+    assert!(!page.is_shown("#list-older"), "there is no older one");
+    // Refreshed as a whole: an old one that is gone leaves the list, and a new one comes first.
+    server.ask("DELETE", &format!("/api/deployments/{}", oldest.id), &[], b"");
+    let new = server.create();
+    wait_until("the list is fresh", || rows() == 130 && last() != oldest.id.as_str());
+    let first = page.run::<String>("return document.querySelector('#list tr').dataset.id", &[]);
+    assert_eq!(first, new.id.as_str());
+    page.is_quiet();
 }
