@@ -15,17 +15,18 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Seq, Source, Status};
 
+use super::joint::Joint;
 use super::manifest::DeploymentManifest;
 use super::queue::{Committed, Fate, Novelty, PENDING_BYTES_MAX, Queue, QueuedBatch, records_bytes_max};
 use super::read::DiskRead;
 use super::segments::{self, Loaded, Segments};
 use super::tail::{TAIL_ENDED, Tail};
-use super::warmth::{Age, Warmth};
-use super::write_files::{WriteFile, WriteFiles};
-use super::{at, blocking, sync_folder};
+use super::warmth::{Age, Cool};
+use super::write_files::WriteFile;
+use super::{at, sync_folder};
 use crate::store::{
     AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, IdempotencyKeys, ReadLimit, StoreError,
-    Stored, Tally,
+    Stored,
 };
 use crate::terminal::complain;
 
@@ -42,32 +43,10 @@ pub(super) struct Home {
     pub(super) joint: Arc<Joint>,
 }
 
-/// The bounds and counts that all logs of a store share.
-pub(super) struct Joint {
-    pub(super) tally: Tally,
-    pub(super) write_files: Arc<WriteFiles>,
-    pub(super) warmth: Warmth,
-    /// Accesses that open files for a moment: reads, creations and deletions. Each needs one descriptor at a time.
-    pub(super) accesses: Arc<Semaphore>,
-}
-
-impl Joint {
-    /// Runs work that opens files for a moment on a blocking thread, once a descriptor is free for it.
-    pub(super) async fn access<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let access = self.accesses.clone().acquire_owned().await.expect("the semaphore is never closed");
-        blocking(move || {
-            // Held by the work: its caller may leave earlier.
-            let _access = access;
-            work()
-        })
-        .await
-    }
-}
-
 /// The log of one deployment: a handle that is shared with the writer's thread.
 pub(super) struct DiskLog(Arc<Log>);
 
-pub(super) struct Log {
+struct Log {
     home: Home,
     me: Weak<Log>,
     age: Age,
@@ -388,15 +367,7 @@ impl Log {
         let ended = self.head.borrow().ended.is_some();
         let keys = if ended { self.queue().keys_bytes() } else { 0 };
         let bytes = self.kept().tail.bytes() + keys;
-        self.home.joint.warmth.used(&self.me, &self.age, bytes);
-    }
-
-    /// Gives up what can be read again from disk.
-    pub(super) fn cool(&self) {
-        self.kept().tail.clear();
-        if self.head.borrow().ended.is_some() {
-            self.queue().cool_keys();
-        }
+        self.home.joint.warmth.used(self.me.clone(), &self.age, bytes);
     }
 
     /// Reads the keys of an ended log again if they were given up.
@@ -448,6 +419,16 @@ impl Log {
                 Err(StoreError::Trimmed { first: head.first })
             }
             read => read,
+        }
+    }
+}
+
+impl Cool for Log {
+    /// Gives up the tail and, once the log has ended, the keys.
+    fn cool(&self) {
+        self.kept().tail.clear();
+        if self.head.borrow().ended.is_some() {
+            self.queue().cool_keys();
         }
     }
 }

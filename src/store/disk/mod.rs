@@ -17,6 +17,7 @@
 //! at most 64 MiB of what can be read again from disk; besides that a running log keeps its idempotency keys.
 
 mod index;
+mod joint;
 mod log;
 mod manifest;
 mod queue;
@@ -43,7 +44,8 @@ use wirelab_clients::wire::{DeploymentId, Source};
 use tokio::sync::Semaphore;
 
 use super::{DeploymentLog, IdempotencyKey, LogStore, StoreError, Tally, new_epoch, new_id, now_us};
-use log::{DiskLog, Home, Joint};
+use joint::Joint;
+use log::{DiskLog, Home};
 use manifest::DeploymentManifest;
 use warmth::{WARM_BYTES_MAX, Warmth};
 use write_files::WriteFiles;

@@ -7,11 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, Weak};
 
-use super::log::Log;
-
 /// Bytes that the tails and the keys of ended logs may take together: the full tails of sixteen busy logs, or a tail of
 /// 64 KiB for each of a thousand quiet ones.
 pub(super) const WARM_BYTES_MAX: usize = 64 << 20;
+
+/// A log that keeps something which it can read again from disk.
+pub(super) trait Cool: Send + Sync {
+    /// Gives it up.
+    fn cool(&self);
+}
 
 /// The joint bound of one store's logs.
 pub(super) struct Warmth {
@@ -30,7 +34,7 @@ struct WarmLogs {
 }
 
 struct WarmLog {
-    log: Weak<Log>,
+    log: Weak<dyn Cool>,
     bytes: usize,
 }
 
@@ -45,7 +49,7 @@ impl Warmth {
 
     /// Notes that a log was just used and what it keeps now. Cools other logs as far as the bound needs it. Must not be
     /// called under a lock of a log.
-    pub(super) fn used(&self, log: &Weak<Log>, age: &Age, bytes: usize) {
+    pub(super) fn used(&self, log: Weak<dyn Cool>, age: &Age, bytes: usize) {
         let mut warm = self.warm.lock().expect("no holder panics");
         let mut age = age.0.lock().expect("no holder panics");
         if let Some(before) = warm.by_age.remove(&age) {
@@ -54,7 +58,7 @@ impl Warmth {
         warm.used_count += 1;
         *age = warm.used_count;
         warm.bytes += bytes;
-        warm.by_age.insert(*age, WarmLog { log: log.clone(), bytes });
+        warm.by_age.insert(*age, WarmLog { log, bytes });
         drop(age);
         let mut cooling = Vec::new();
         while warm.bytes > self.bytes_max
