@@ -85,9 +85,19 @@ impl Api {
             .await
     }
 
-    /// Lists the deployments, newest first: `GET /api/deployments`.
+    /// Lists the deployments, newest first: `GET /api/deployments`. A server cuts the list at its limit.
     pub async fn list(&mut self) -> Result<Vec<Deployment>, ApiError> {
         self.call(Method::GET, "/api/deployments", &[], Bytes::new()).await
+    }
+
+    /// Lists the deployments with this name, newest first. A server that does not choose by name lists all, so others
+    /// are left out here.
+    async fn list_named(&mut self, name: &str, only: &str) -> Result<Vec<Deployment>, ApiError> {
+        let name_encoded: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+        let path = format!("/api/deployments?name={name_encoded}{only}");
+        let mut listed: Vec<Deployment> = self.call(Method::GET, &path, &[], Bytes::new()).await?;
+        listed.retain(|deployment| deployment.name == name);
+        Ok(listed)
     }
 
     /// Reads one deployment: `GET /api/deployments/{id}`.
@@ -149,8 +159,8 @@ impl Api {
         if let Some(deployment) = self.find_by_id(name).await? {
             return Ok(Some(deployment));
         }
-        let newest_first = self.list().await?;
-        Ok(newest_first.into_iter().find(|deployment| deployment.name == name && deployment.ended.is_none()))
+        let newest_first = self.list_named(name, "&status=running").await?;
+        Ok(newest_first.into_iter().find(|deployment| deployment.ended.is_none()))
     }
 
     /// Finds a deployment by its id, else the newest one with that name, running or not. `None`: there is no such
@@ -159,7 +169,7 @@ impl Api {
         if let Some(deployment) = self.find_by_id(name).await? {
             return Ok(Some(deployment));
         }
-        Ok(self.list().await?.into_iter().find(|deployment| deployment.name == name))
+        Ok(self.list_named(name, "").await?.into_iter().next())
     }
 
     async fn find_by_id(&mut self, id: &str) -> Result<Option<Deployment>, ApiError> {

@@ -74,3 +74,27 @@ fn what_a_capped_list_leaves_out_is_reached_by_before() {
         assert_eq!(problem.status, status, "{query}: {problem:?}");
     }
 }
+
+/// A publisher that took the newest thousand for all would make a second deployment of that name.
+#[tokio::test]
+async fn a_client_finds_a_deployment_behind_a_thousand_newer_ones() {
+    let server = Server::start();
+    let name = "web & more";
+    let (ended, running) = (create(&server, name), create(&server, name));
+    let newest_ended = create(&server, name);
+    for id in [&ended, &newest_ended] {
+        server.finish(id, Status::Failed);
+    }
+    let mut connection = server.connection();
+    for _ in 0..1_001 {
+        let made = connection.ask("POST", "/api/deployments", &[], br#"{"name":"other"}"#);
+        assert_eq!(made.unwrap().status, 201);
+    }
+    assert!(!listed(&server, "").contains(&running), "the list is the whole");
+    let mut api = wirelab_clients::api::Api::new(format!("http://{}", server.authority).parse().unwrap());
+    assert_eq!(api.find(name).await.unwrap().unwrap().id, newest_ended);
+    assert_eq!(api.find_running(name).await.unwrap().unwrap().id, running);
+    assert_eq!(api.find(running.as_str()).await.unwrap().unwrap().id, running);
+    assert_eq!(api.find("web").await.unwrap(), None);
+    assert_eq!(api.find_running("other, but not this").await.unwrap(), None);
+}
