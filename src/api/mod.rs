@@ -21,7 +21,7 @@ use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, deployment_id, one_header, parameter};
 use crate::exchange::route::{get, json_body, no_store, resource};
-use crate::store::{AppendRequest, IdempotencyKey, StoreError};
+use crate::store::{AppendRequest, IdempotencyKey};
 
 /// Content type of `/metrics`.
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -185,11 +185,10 @@ async fn health() -> HttpResponse {
     no_store(HttpResponse::Ok()).json(Health { status: "ok" })
 }
 
-/// Answers 503 after a write has failed. The log that failed takes no more lines until the server is restarted, so no
-/// publisher should be sent here.
+/// Answers 503 while the store cannot be written, so that no publisher is sent here: as long as a trouble lasts that
+/// passes by itself, or until a restart once a flush has failed.
 async fn ready(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let unavailable = |error: StoreError| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
-    context.deployments.check().map_err(unavailable)?;
+    context.deployments.check().await.map_err(Refusal::unavailable)?;
     let (store, durable) = context.deployments.store();
     Ok(no_store(HttpResponse::Ok()).json(Ready { store, durable }))
 }

@@ -8,6 +8,7 @@ pub mod sources;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
@@ -18,6 +19,9 @@ use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Position, Record
 use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};
 use crate::store::{self, AppendRequest, DeploymentLog, LogStore, StoreError};
+
+/// Time that a start waits until a deployment that is no longer fed is cancelled. A disk that works needs less.
+const CANCEL_WAIT: Duration = Duration::from_millis(200);
 
 /// All deployments of one server.
 pub struct Deployments {
@@ -55,11 +59,13 @@ pub enum AppendError {
 
 impl Deployments {
     /// Opens the deployments of a store. Deployments that had a source when the last server stopped are finished as
-    /// cancelled, since they are no longer fed. Must be called inside a tokio runtime, which then runs the feeders.
+    /// cancelled, since they are no longer fed; one that cannot be written yet, once it can. Must be called inside a tokio runtime, which then runs the feeders.
     pub async fn new(store: Arc<dyn LogStore>, recordings: PathBuf) -> Result<Self, StoreError> {
         for log in store.list(usize::MAX).await? {
             if log.source().is_some() && log.info().ended.is_none() {
-                log.finish(Status::Cancelled).await?;
+                // On a full disk this waits for room, which the server must not do.
+                let cancelled = tokio::spawn(async move { sources::cancel(&*log).await });
+                let _ = tokio::time::timeout(CANCEL_WAIT, cancelled).await;
             }
         }
         Ok(Self {
@@ -149,9 +155,9 @@ impl Deployments {
         (self.store.name(), self.store.durable())
     }
 
-    /// Checks that every deployment can be written. The error names one that cannot, and why.
-    pub fn check(&self) -> Result<(), StoreError> {
-        self.store.check()
+    /// Checks that deployments can be written now. The error says why they cannot.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
     }
 
     /// Returns the counter of lines that were appended and acknowledged since the start, by publishers and sources.

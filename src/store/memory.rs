@@ -82,7 +82,7 @@ impl LogStore for MemoryStore {
     }
 
     /// Always succeeds: memory takes every line.
-    fn check(&self) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }

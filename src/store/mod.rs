@@ -4,13 +4,13 @@
 //! does not know which store it runs on. A store depends on no HTTP and no transport.
 
 pub mod disk;
+mod error;
 mod idempotency;
 pub mod memory;
 
 #[cfg(test)]
 mod conformance;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Epoch, Line, New
 
 use crate::clock::now_us;
 
+pub use error::{Shortage, StoreError, Unwritten};
 pub use idempotency::{IdempotencyKey, IdempotencyKeys, KEYS_MAX};
 
 /// The logs of one server.
@@ -50,9 +51,9 @@ pub trait LogStore: Send + Sync {
     /// Tells whether an acknowledged line survives power loss.
     fn durable(&self) -> bool;
 
-    /// Checks that every log can be written. Otherwise returns [`StoreError::WriteFailed`] of a log that takes no more
-    /// lines since a write failed. Does not access the disk.
-    fn check(&self) -> Result<(), StoreError>;
+    /// Checks that logs can be written now. Otherwise returns [`StoreError::WriteFailed`] of a log that takes no more
+    /// lines until a restart, or [`StoreError::NotWritten`] as long as a trouble lasts that passes by itself.
+    async fn check(&self) -> Result<(), StoreError>;
 }
 
 /// The log of one deployment.
@@ -172,77 +173,14 @@ impl EncodedLine {
         }
         let json =
             serde_json::to_vec(&Borrowed { seq, at_us, line }).expect("a line has no key that JSON refuses");
-        Self { seq, json: json.into() }
+        // Without the spare room of its making: the line stays in memory as long as it is new.
+        Self { seq, json: json.into_boxed_slice().into() }
     }
 
     /// Decodes the line.
     pub fn decode(&self) -> Line {
         serde_json::from_slice(&self.json).expect("encoded by EncodedLine::new or checked at open")
     }
-}
-
-/// Error of a store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// There is no deployment with this id, or it was deleted.
-    #[error("there is no deployment {0}; GET /api/deployments lists those that exist")]
-    NotFound(DeploymentId),
-    /// The log has ended.
-    #[error("deployment {id} has ended ({status}) and takes no more lines; use another deployment")]
-    Ended {
-        /// Id of the deployment.
-        id: DeploymentId,
-        /// How the deployment ended.
-        status: Status,
-    },
-    /// The line after the asked seq is no longer kept.
-    #[error("lines up to seq {first} are no longer kept; start from the first kept line")]
-    Trimmed {
-        /// Seq before the first kept line.
-        first: Seq,
-    },
-    /// An idempotency key was used again with another body.
-    #[error("idempotency key {0:?} was used with a different body; use a new key for new lines")]
-    KeyReused(String),
-    /// A write failed; the log takes no more lines until the server is restarted.
-    #[error(
-        "deployment {id} takes no more lines since a write failed: {reason}; repair the disk and restart the server, \
-         every acknowledged line is kept"
-    )]
-    WriteFailed {
-        /// Id of the deployment.
-        id: DeploymentId,
-        /// First failure of a write.
-        reason: String,
-    },
-    /// A file holds bytes that no store wrote.
-    #[error(
-        "{path}: {what} at byte {offset}; nothing was changed: restore the file from a copy, cut it at that \
-         byte to keep the bytes before it, or move the folder away"
-    )]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// Offset in the file, in bytes.
-        offset: u64,
-        /// What was found there.
-        what: String,
-    },
-    /// Another server uses the folder.
-    #[error("{path} is in use by another wirelab server; stop that one or choose another folder with --data")]
-    InUse {
-        /// The store's folder.
-        path: PathBuf,
-    },
-    /// The operating system refused an access.
-    #[error("{path}: {error}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Error of the access.
-        #[source]
-        error: std::io::Error,
-    },
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

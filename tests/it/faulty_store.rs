@@ -118,8 +118,8 @@ impl LogStore for FaultyStore {
         false
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        self.store.check()
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
     }
 }
 

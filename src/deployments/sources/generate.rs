@@ -6,7 +6,8 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::wire::NewLine;
 
-use crate::store::{AppendRequest, DeploymentLog, StoreError, append};
+use super::append;
+use crate::store::{AppendRequest, DeploymentLog, StoreError};
 
 /// Lines in one append after a pause: a second's worth at the highest rate.
 const APPEND_LINES_MAX: usize = 10_000;

@@ -7,18 +7,22 @@ mod generate;
 mod replay;
 
 use std::path::Path;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::{Source, Status};
 
-use crate::store::{AppendRequest, DeploymentLog, StoreError};
+use crate::store::{self, AppendRequest, DeploymentLog, StoreError};
 use crate::terminal::complain;
 
 /// Range of replay speeds: from a second that takes 100 s to a day that takes 86 s.
 const SPEED: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
 /// Range of rates that one task can feed.
 const RATE_HZ: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
+
+/// Time between two tries of what could not be written.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Error of preparing a source.
 #[derive(Debug, thiserror::Error)]
@@ -69,9 +73,33 @@ pub async fn run(feed: Feed, log: &dyn DeploymentLog, appended: &Counter) {
     told(fed);
 }
 
-/// Finishes a log as cancelled, because what it was fed for is over.
+/// Finishes a log as cancelled, because what it was fed for is over. Waits while a trouble lasts that passes.
 pub async fn cancel(log: &dyn DeploymentLog) {
-    told(log.finish(Status::Cancelled).await);
+    told(finish(log, Status::Cancelled).await);
+}
+
+/// Appends lines, again and again while a trouble lasts that passes: a source has nobody who would repeat it.
+async fn append(
+    log: &dyn DeploymentLog,
+    request: AppendRequest,
+    appended: &Counter,
+) -> Result<(), StoreError> {
+    loop {
+        match store::append(log, request.clone(), appended).await {
+            Err(error) if error.passes() => tokio::time::sleep(PATIENCE).await,
+            done => return done.map(|_| ()),
+        }
+    }
+}
+
+/// Finishes a log, with the patience of [`append`].
+async fn finish(log: &dyn DeploymentLog, status: Status) -> Result<(), StoreError> {
+    loop {
+        match log.finish(status).await {
+            Err(error) if error.passes() => tokio::time::sleep(PATIENCE).await,
+            done => return done,
+        }
+    }
 }
 
 fn told(result: Result<(), StoreError>) {

@@ -6,8 +6,8 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::recording::{Recording, RecordingError};
 
-use super::one;
-use crate::store::{DeploymentLog, StoreError, append};
+use super::{append, finish, one};
+use crate::store::{DeploymentLog, StoreError};
 
 /// A recording with the speed of its replay.
 #[derive(Debug)]
@@ -29,6 +29,6 @@ impl Replay {
             append(log, one(recorded.line), appended).await?;
         }
         sleep_until(start + self.recording.ended.offset.div_f64(self.speed)).await;
-        log.finish(self.recording.ended.status).await
+        finish(log, self.recording.ended.status).await
     }
 }

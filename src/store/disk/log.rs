@@ -5,22 +5,26 @@
 //! the others. There are three locks: `queue` for appenders, `kept` for readers, `writer` for the code that changes
 //! files. `writer` is taken before another; the other two are never held together.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 use wirelab_clients::wire::{Appended, Cursor, Deployment, Seq, Source, Status};
 
+use super::files::{self, LockedFolder};
+use super::health::Health;
 use super::manifest::DeploymentManifest;
 use super::queue::{Committed, Fate, Novelty, PENDING_BYTES_MAX, Queue, QueuedBatch, records_bytes_max};
 use super::read::DiskRead;
 use super::segments::{self, Loaded, Segments};
 use super::tail::{TAIL_ENDED, Tail};
-use super::{at, blocking, sync_folder};
+use super::{blocking, carried_keys};
 use crate::store::{
     AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, ReadLimit, StoreError, Stored,
 };
@@ -34,8 +38,9 @@ pub(super) struct Home {
     pub(super) retain_lines: u64,
     /// Size at which a segment takes no further batch.
     pub(super) segment_bytes: u64,
-    /// The store's lock, held as long as this log can be written.
-    pub(super) _lock: Arc<File>,
+    /// The store's folder, locked as long as this log can be written.
+    pub(super) store: Arc<LockedFolder>,
+    pub(super) health: Arc<Health>,
 }
 
 /// The log of one deployment: a handle that is shared with the writer's thread.
@@ -50,6 +55,8 @@ struct Log {
     /// The file that takes appends. The first append after a start opens it, the end of the log closes it: only logs
     /// that grow hold a descriptor.
     writer: Mutex<Option<File>>,
+    /// Whether the file may hold bytes of a batch that was not written as a whole. They are cut before the next one.
+    torn: AtomicBool,
 }
 
 /// The lines that can be read, and when the log ended.
@@ -63,7 +70,7 @@ impl DiskLog {
     /// Makes the log of a deployment whose folder was just made.
     pub(super) fn new(home: Home) -> Self {
         let segments = Segments::new(home.folder.clone());
-        Self::with(home, Loaded { segments, keys: IdempotencyKeys::default(), finished: None })
+        Self::with(home, Loaded { segments, keys: IdempotencyKeys::default(), finished: None, torn: false })
     }
 
     /// Reads and checks an existing log.
@@ -74,7 +81,7 @@ impl DiskLog {
         Ok(log)
     }
 
-    fn with(home: Home, Loaded { segments, keys, finished }: Loaded) -> Self {
+    fn with(home: Home, Loaded { segments, keys, finished, torn }: Loaded) -> Self {
         let last = segments.last();
         let first = first_kept(segments.first() - 1, last, home.retain_lines);
         let (ended, finished_us) = finished.unzip();
@@ -86,6 +93,7 @@ impl DiskLog {
             pending_bytes: Arc::new(Semaphore::new(PENDING_BYTES_MAX)),
             kept: Mutex::new(Kept { segments, tail: Tail::default(), finished_us }),
             writer: Mutex::default(),
+            torn: AtomicBool::new(torn),
         }))
     }
 
@@ -93,12 +101,13 @@ impl DiskLog {
         &self.0.home.manifest
     }
 
-    /// Checks that no write of this log has failed.
+    /// Checks that no flush of this log has failed.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         self.0.queue().refuse_failed()
     }
 
-    /// Moves the log's folder to `grave` for good, and tells its readers. Blocks.
+    /// Moves the log's folder to `grave` for good, and tells its readers. If that fails, the log goes on; only if it can
+    /// not be moved back either is it deleted despite the error. Blocks.
     pub(super) fn bury(&self, grave: &Path) -> Result<(), StoreError> {
         let log = &*self.0;
         // Set before the writer's lock is taken: that lock is not fair, so a busy publisher could keep it for ever.
@@ -108,14 +117,22 @@ impl DiskLog {
         let mut writer = log.writer();
         if let Err(error) = fs::rename(&log.home.folder, grave) {
             log.queue().deleted = false;
-            return Err(at(&log.home.folder)(error));
+            return Err(log.home.health.failed(&log.home.folder, &error).into());
         }
-        let synced = sync_folder(grave.parent().expect("a grave lies in the store's folder"));
+        let synced = log.home.store.sync();
+        if synced.is_err() && fs::rename(grave, &log.home.folder).is_ok() {
+            log.queue().deleted = false;
+            return synced;
+        }
         *writer = None;
         // Every change of the head happens under the lock of `kept`.
         let _kept = log.kept();
         log.head.send_modify(|head| head.deleted = true);
         synced
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.0.head.borrow().deleted
     }
 
     /// Starts the writer unless it already runs.
@@ -134,6 +151,24 @@ impl DiskLog {
 }
 
 const PANICKED: &str = "its writer panicked";
+
+/// Error of a write, with its file.
+enum Failure {
+    /// Nothing was flushed, so the file is what it was.
+    Unwritten(PathBuf, io::Error),
+    /// A flush failed, so nothing is known of the file.
+    Unflushed(PathBuf, io::Error),
+}
+
+fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
+    let path = path.to_owned();
+    |error| Failure::Unwritten(path, error)
+}
+
+fn unflushed(path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
+    let path = path.to_owned();
+    |error| Failure::Unflushed(path, error)
+}
 
 #[async_trait]
 impl DeploymentLog for DiskLog {
@@ -221,8 +256,10 @@ impl Log {
         self.kept.lock().expect("no holder panics")
     }
 
+    /// Takes the writer's lock, also after a writer that panicked: no batch follows that one, but the log can still be
+    /// deleted.
     fn writer(&self) -> MutexGuard<'_, Option<File>> {
-        self.writer.lock().expect("no holder panics")
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes batch after batch until nothing is pending.
@@ -240,45 +277,79 @@ impl Log {
                 match self.write(&mut writer, &batch) {
                     Ok(()) => {
                         self.publish(&batch);
+                        self.home.health.succeeded();
                         Fate::Durable
                     }
-                    Err(error) => {
-                        // Each publisher gets the error; this line is for the person who can repair the disk.
-                        let id = &self.home.manifest.id;
-                        complain(format!("deployment {id} takes no more lines: {error}"));
-                        Fate::Failed(error.to_string())
-                    }
+                    Err(failure) => self.fate_of(failure),
                 }
             };
             if batch.finished.is_some() || !matches!(outcome, Fate::Durable) {
                 *writer = None;
             }
+            let is_durable = matches!(outcome, Fate::Durable);
             self.queue().settle(batch, outcome);
-            self.remove_dropped_segments();
+            if is_durable {
+                self.mark_acknowledged();
+                self.remove_dropped_segments();
+            }
+        }
+    }
+
+    fn fate_of(&self, failure: Failure) -> Fate {
+        match failure {
+            Failure::Unwritten(path, error) => Fate::Unwritten(self.home.health.failed(&path, &error)),
+            Failure::Unflushed(path, error) => {
+                // Each publisher gets the error; this line is for the person who can repair the disk.
+                let id = &self.home.manifest.id;
+                complain(format!(
+                    "deployment {id} takes no more lines until a restart: {}: {error}",
+                    path.display()
+                ));
+                Fate::Failed(error.to_string())
+            }
         }
     }
 
     /// Makes a batch durable: as a whole in one segment, or not at all.
-    fn write(&self, writer: &mut Option<File>, batch: &QueuedBatch) -> Result<(), StoreError> {
+    fn write(&self, writer: &mut Option<File>, batch: &QueuedBatch) -> Result<(), Failure> {
         let (mut path, mut bytes) = self.kept().segments.end();
         if bytes >= self.home.segment_bytes {
             path = self.kept().segments.next_path();
-            *writer = Some(File::create_new(&path).map_err(at(&path))?);
-            sync_folder(&self.home.folder)?;
+            // Opened first: once the file is made, nothing but its flush may fail.
+            let folder = File::open(&self.home.folder).map_err(unwritten(&self.home.folder))?;
+            *writer = Some(File::create_new(&path).map_err(unwritten(&path))?);
+            folder.sync_all().map_err(unflushed(&path))?;
             self.kept().segments.rotate();
             bytes = 0;
         }
         let file = match writer {
             Some(file) => file,
-            None => writer.insert(OpenOptions::new().write(true).open(&path).map_err(at(&path))?),
+            None => writer.insert(files::open_to_write(&path).map_err(unwritten(&path))?),
         };
-        file.write_all_at(&batch.records, bytes).and_then(|()| file.sync_data()).map_err(|error| {
-            // Part of the batch may be in the file. Its publishers get an error and may repeat the lines, so after a
-            // restart the file must not hold them. If this cut fails too, the next start finds whole appends that were
-            // never acknowledged, or a torn one that it cuts.
+        // A part of a batch must not stay: its publishers get an error and may repeat the lines.
+        if self.torn.load(Ordering::Relaxed) {
+            file.set_len(bytes).map_err(unwritten(&path))?;
+        }
+        self.torn.store(true, Ordering::Relaxed);
+        if let Err(error) = file.write_all_at(&batch.records, bytes) {
+            // If this cut fails, it is made before the next batch, or by the next start.
+            self.torn.store(file.set_len(bytes).is_err(), Ordering::Relaxed);
+            return Err(unwritten(&path)(error));
+        }
+        // After a failed flush the system may have dropped what was to be written and call the next flush a success. So
+        // nothing can be known of this file until it is read again.
+        file.sync_data().map_err(|error| {
             let _ = file.set_len(bytes);
-            at(&path)(error)
-        })
+            unflushed(&path)(error)
+        })?;
+        self.torn.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Notes how far the log is acknowledged. Its failure is not an error: an older mark proves less.
+    fn mark_acknowledged(&self) {
+        let mark = self.kept().segments.mark();
+        let _ = mark.write(&self.home.folder);
     }
 
     /// Makes a durable batch readable: first the lines, then the head, so that a woken reader finds them.
@@ -304,13 +375,20 @@ impl Log {
     /// batch; younger files wait for it, because a hole between segments is damage.
     fn remove_dropped_segments(&self) {
         let first = self.head.borrow().first;
-        while let Some(path) = { self.kept().segments.oldest_up_to(first) } {
-            if let Err(error) = segments::remove(&path) {
+        while let Some((path, seqs)) = { self.kept().segments.oldest_up_to(first) } {
+            if let Err(error) = self.carry_keys(&seqs).and_then(|()| segments::remove(&path)) {
                 complain(format!("cannot remove lines that are no longer kept: {error}"));
                 return;
             }
             self.kept().segments.forget_oldest();
         }
+    }
+
+    /// Writes the keys of a segment down, which would go with it.
+    fn carry_keys(&self, seqs: &RangeInclusive<Seq>) -> Result<(), StoreError> {
+        let keys = self.queue().keys_up_to(*seqs.end());
+        let is_new = keys.last().is_some_and(|(_, _, last)| seqs.contains(last));
+        if is_new { carried_keys::write(&self.home.folder, &keys) } else { Ok(()) }
     }
 
     fn read_disk(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {

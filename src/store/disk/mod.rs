@@ -3,21 +3,30 @@
 //! It is the server's default. An append is acknowledged once it would survive power loss. The files:
 //!
 //! ```text
-//! data/deployments/
-//!   lock                          held by the one server that uses the folder
+//! data/deployments/               locked by the one server that uses it
+//!   lock                          the lock that servers up to version 0.3 know
 //!   01k3…/deployment.json         id, name, epoch, creation time, source
 //!   01k3…/00000000000000000001.ndjson   a segment, named after its first seq; one line of the log per line
+//!   01k3…/acknowledged.json       how far the segments were acknowledged
+//!   01k3…/keys.ndjson             idempotency keys of segments that retention has removed
 //!   .creating-…  .deleted-…       what a crash interrupted; removed at the next start
 //! ```
 //!
 //! Acknowledged lines are never changed or cut: damage is refused at the start, with file and byte. Only one thing is
 //! cut: an append at the very end that a crash left incomplete.
 //!
-//! File descriptors: one per running log that was written since the start, one per read, one for the lock.
+//! A write that fails before a flush is undone, answered as a trouble that passes, and tried again with the next call. A
+//! failed flush ends its log until the next start. On a full or read-only disk the store opens for reading.
+//!
+//! File descriptors: one per running log that was written since the start, one per read, two for the locks.
 
+mod carried_keys;
+mod files;
+mod health;
 mod index;
 mod log;
 mod manifest;
+mod mark;
 mod queue;
 mod read;
 mod records;
@@ -28,7 +37,7 @@ mod tail;
 mod tests;
 
 use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -37,6 +46,8 @@ use async_trait::async_trait;
 use wirelab_clients::wire::{DeploymentId, Source};
 
 use super::{DeploymentLog, LogStore, StoreError, new_epoch, new_id, now_us};
+use files::{LockedFolder, at, sync_folder};
+use health::Health;
 use log::{DiskLog, Home};
 use manifest::DeploymentManifest;
 
@@ -59,15 +70,16 @@ struct Shared {
     retain_lines: u64,
     segment_bytes: u64,
     logs: RwLock<HashMap<DeploymentId, Arc<DiskLog>>>,
-    lock: Arc<File>,
+    lock: Arc<LockedFolder>,
+    health: Arc<Health>,
 }
 
 impl DiskStore {
     /// Opens the logs in the folder `path`, which is made if it is missing. Keeps the newest `retain_lines` of each
     /// log; 0 keeps all.
     ///
-    /// Blocks while it reads and checks every log. Fails if another server uses the folder, if it cannot be written, or
-    /// if a file is damaged.
+    /// Blocks while it reads and checks every log. Fails if another server uses the folder, if this user may not write
+    /// it, or if a file is damaged. A disk that is full or read-only is no reason to fail: what is there can be read.
     pub fn open(path: PathBuf, retain_lines: u64) -> Result<Self, StoreError> {
         Self::with_segment_bytes(path, retain_lines, SEGMENT_BYTES)
     }
@@ -77,11 +89,11 @@ impl DiskStore {
         retain_lines: u64,
         segment_bytes: u64,
     ) -> Result<Self, StoreError> {
-        fs::create_dir_all(&folder).map_err(at(&folder))?;
-        let lock = Arc::new(lock(&folder)?);
-        check_writable(&folder)?;
+        files::make_folder(&folder)?;
+        let lock = Arc::new(LockedFolder::lock(&folder)?);
+        let health = Arc::new(open_to_writes(&folder)?);
         let logs = RwLock::default();
-        let shared = Arc::new(Shared { folder, retain_lines, segment_bytes, logs, lock });
+        let shared = Arc::new(Shared { folder, retain_lines, segment_bytes, logs, lock, health });
         for id in shared.ids_after_clean_up()? {
             let folder = shared.folder.join(id.as_str());
             let manifest = DeploymentManifest::read(&folder, &id)?;
@@ -129,8 +141,13 @@ impl LogStore for DiskStore {
         true
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        self.shared.logs.read().expect("no holder panics").values().try_for_each(|log| log.check())
+    async fn check(&self) -> Result<(), StoreError> {
+        self.shared.logs.read().expect("no holder panics").values().try_for_each(|log| log.check())?;
+        if !self.shared.health.is_in_trouble() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        blocking(move || shared.health.check(&shared.folder)).await
     }
 }
 
@@ -149,27 +166,45 @@ impl Shared {
 
     fn home(&self, manifest: DeploymentManifest, folder: PathBuf) -> Home {
         let Self { retain_lines, segment_bytes, .. } = *self;
-        Home { manifest, folder, retain_lines, segment_bytes, _lock: self.lock.clone() }
+        let (store, health) = (self.lock.clone(), self.health.clone());
+        Home { manifest, folder, retain_lines, segment_bytes, store, health }
     }
 
     /// Makes a deployment under a name that opening ignores, and renames it when it is complete and durable. After a
-    /// crash it is there as a whole or not at all.
+    /// crash it is there as a whole or not at all. After an error it is not there.
     fn create(&self, name: String, source: Option<Source>) -> Result<Arc<DiskLog>, StoreError> {
         let created_us = now_us();
         let id = new_id(created_us);
         let making = self.folder.join(format!("{CREATING}{id}"));
         let folder = self.folder.join(id.as_str());
         let manifest = DeploymentManifest { id, name, epoch: new_epoch(), created_us, source };
-        let made = self.make(&making, &manifest).and_then(|()| {
-            fs::rename(&making, &folder).map_err(at(&folder))?;
-            sync_folder(&self.folder)
-        });
+        let made = self.make(&making, &manifest);
+        let made = made.and_then(|()| fs::rename(&making, &folder).map_err(at(&folder)));
         if let Err(error) = made {
             // Frees the space on a full disk; the next start removes what stays.
             let _ = fs::remove_dir_all(&making);
+            return Err(self.unwritten(error));
+        }
+        if let Err(error) = self.lock.sync() {
+            if fs::rename(&folder, &making).is_ok() {
+                let _ = fs::remove_dir_all(&making);
+            } else {
+                // It is there despite the error, so that it can be deleted.
+                self.insert(DiskLog::new(self.home(manifest, folder)));
+            }
             return Err(error);
         }
-        Ok(self.insert(DiskLog::new(self.home(manifest, folder))))
+        let log = self.insert(DiskLog::new(self.home(manifest, folder)));
+        self.health.succeeded();
+        Ok(log)
+    }
+
+    /// Notes an error by which nothing was written, and makes it one that passes.
+    fn unwritten(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Io { path, error } => self.health.failed(&path, &error).into(),
+            error => error,
+        }
     }
 
     fn make(&self, folder: &Path, manifest: &DeploymentManifest) -> Result<(), StoreError> {
@@ -184,8 +219,11 @@ impl Shared {
     fn delete(&self, log: &DiskLog) -> Result<(), StoreError> {
         let id = &log.manifest().id;
         let grave = self.folder.join(format!("{DELETED}{id}"));
-        log.bury(&grave)?;
-        self.logs.write().expect("no holder panics").remove(id);
+        let buried = log.bury(&grave);
+        if log.is_deleted() {
+            self.logs.write().expect("no holder panics").remove(id);
+        }
+        buried?;
         // The deployment is deleted even if its space is not free yet: the next start removes what stays.
         if let Err(error) = fs::remove_dir_all(&grave) {
             let grave = grave.display();
@@ -201,50 +239,46 @@ impl Shared {
         for entry in fs::read_dir(&self.folder).map_err(at(&self.folder))? {
             let entry = entry.map_err(at(&self.folder))?;
             let (path, name) = (entry.path(), entry.file_name());
-            if !entry.file_type().map_err(at(&path))?.is_dir() {
+            let kind = entry.file_type().map_err(at(&path))?;
+            let Some(name) = name.to_str() else { continue };
+            let id = name.parse::<DeploymentId>();
+            if kind.is_symlink() && id.is_ok() {
+                let what = "is a symbolic link in place of a deployment, and links are not followed: move the \
+                            folder itself here, or remove the link";
+                return Err(StoreError::Unusable { path, what: what.to_owned() });
+            }
+            if !kind.is_dir() {
                 continue;
             }
-            let Some(name) = name.to_str() else { continue };
             if name.starts_with(CREATING) || name.starts_with(DELETED) {
-                fs::remove_dir_all(&path).map_err(at(&path))?;
+                // What cannot be removed, for example on a read-only disk, harms nobody.
+                if let Err(error) = fs::remove_dir_all(&path) {
+                    complain(format!("{}: {error}; it takes space until the next start", path.display()));
+                }
             } else {
-                ids.extend(name.parse::<DeploymentId>());
+                ids.extend(id);
             }
         }
         Ok(ids)
     }
 }
 
-/// Locks the folder: two servers that append to one log would give a seq twice.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(at(&path)(error)),
+/// Tries at the start whether the folder can be written, before a publisher's append fails. One that this user may not
+/// write is refused. One that cannot be written for another reason can be read, and says on stderr what it lacks.
+fn open_to_writes(folder: &Path) -> Result<Health, StoreError> {
+    let health = Health::default();
+    match health::probe(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(at(folder)(error)),
+        Err(error) => {
+            health.failed(folder, &error);
+            complain(match error.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => "deployments can be read, and not deleted",
+                _ => "deployments can be read and deleted",
+            });
+        }
+        Ok(()) => {}
     }
-}
-
-/// Checks at the start that the folder can be written, before a publisher's append fails. The lock file proves nothing:
-/// another user may have made it.
-fn check_writable(folder: &Path) -> Result<(), StoreError> {
-    let probe = folder.join(format!("{CREATING}probe"));
-    match fs::create_dir(&probe) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(folder)(error)),
-        Ok(()) | Err(_) => fs::remove_dir(&probe).map_err(at(folder)),
-    }
-}
-
-/// Makes the names in a folder durable, which an fsync of a file does not.
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
-}
-
-/// Makes an error of the operating system name its file.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
-    let path = path.to_owned();
-    |error| StoreError::Io { path, error }
+    Ok(health)
 }
 
 /// Runs work that waits for the disk on a blocking thread, where no stream waits behind it.

@@ -9,7 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use wirelab_clients::wire::{DeploymentId, NewLine, Seq, Status};
 
 use super::records::{self, ControlRecord};
-use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, StoreError, now_us};
+use crate::store::{
+    AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, StoreError, Unwritten, now_us,
+};
 
 /// Bytes of records that may wait for the disk, per log: four requests of the largest size. Appenders beyond it wait,
 /// so a slow disk costs its publishers time instead of costing the server memory. In memory a pending line counts
@@ -21,7 +23,9 @@ pub(super) const PENDING_BYTES_MAX: usize = 32 << 20;
 pub(super) enum Fate {
     Durable,
     Deleted,
-    /// A write failed; holds the log's first failure.
+    /// Nothing was written; the log goes on.
+    Unwritten(Unwritten),
+    /// A flush failed; holds the log's first failure.
     Failed(String),
 }
 
@@ -30,6 +34,7 @@ impl Fate {
         match self {
             Self::Durable => Ok(()),
             Self::Deleted => Err(StoreError::NotFound(id.clone())),
+            Self::Unwritten(unwritten) => Err(unwritten.into()),
             Self::Failed(reason) => Err(StoreError::WriteFailed { id: id.clone(), reason }),
         }
     }
@@ -94,7 +99,7 @@ pub(super) struct Queue {
     keys: IdempotencyKeys,
     ended: Option<(Status, Committed)>,
     pub(super) deleted: bool,
-    /// First failure of a write, if one has failed.
+    /// First failure of a flush, if one has failed.
     failed: Option<String>,
 }
 
@@ -228,18 +233,33 @@ impl Queue {
         self.pending.as_ref().map_or(0, |batch| batch.lines.len())
     }
 
-    /// Tells all callers that wait for `batch` its outcome.
+    /// Tells all callers that wait for `batch` its outcome. If nothing was written, what is pending fails with it: its
+    /// lines have seqs that follow those of the batch. The next append takes the place of both.
     pub(super) fn settle(&mut self, batch: QueuedBatch, outcome: Fate) {
-        for (key, first, last) in batch.keys {
-            self.in_flight.remove(&key.key);
-            if matches!(outcome, Fate::Durable) {
-                self.keys.insert(key, first, last);
-            }
-        }
+        let overtaken = matches!(outcome, Fate::Unwritten(_)).then(|| self.pending.take()).flatten();
         if let Fate::Failed(reason) = &outcome {
             self.failed.get_or_insert_with(|| reason.clone());
         }
-        batch.outcome.send_replace(Some(outcome));
+        for batch in [Some(batch), overtaken].into_iter().flatten() {
+            if matches!(outcome, Fate::Unwritten(_)) {
+                self.next -= batch.lines.len() as u64;
+                if batch.finished.is_some() {
+                    self.ended = None;
+                }
+            }
+            for (key, first, last) in batch.keys {
+                self.in_flight.remove(&key.key);
+                if matches!(outcome, Fate::Durable) {
+                    self.keys.insert(key, first, last);
+                }
+            }
+            batch.outcome.send_replace(Some(outcome.clone()));
+        }
+    }
+
+    /// Returns the keys of all appends up to the seq `last`, oldest first.
+    pub(super) fn keys_up_to(&self, last: Seq) -> Vec<(IdempotencyKey, Seq, Seq)> {
+        self.keys.up_to(last).collect()
     }
 
     /// Fails the log because its writer is gone. Waiting callers learn it from the dropped batches.
