@@ -21,7 +21,7 @@ use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, deployment_id, one_header, parameter};
 use crate::exchange::route::{get, json_body, no_store, resource};
-use crate::store::{AppendRequest, IdempotencyKey};
+use crate::store::IdempotencyKey;
 
 /// Content type of `/metrics`.
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -142,12 +142,11 @@ async fn append(
         }
     };
     let body = request::body(payload).await?;
-    let lines = split(&body)?;
     let key = key.map(|key| {
         let digest = Sha256::new().chain_update(media_type.as_bytes()).chain_update([0]).chain_update(&body);
         IdempotencyKey { key, digest: digest.finalize().into() }
     });
-    let appended = context.deployments.append(&id, AppendRequest { lines, key }).await?;
+    let appended = context.deployments.append(&id, body, split, key).await?;
     Ok(no_store(HttpResponse::Created()).json(appended))
 }
 

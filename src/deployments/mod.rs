@@ -14,11 +14,13 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use wirelab_clients::recording::{self, RecordingError};
-use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Position, RecordingInfo, Source, Status};
+use wirelab_clients::wire::{
+    Appended, Deployment, DeploymentId, NewLine, Position, RecordingInfo, Source, Status,
+};
 
 use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};
-use crate::store::{self, AppendRequest, DeploymentLog, LogStore, StoreError};
+use crate::store::{self, AppendRequest, DeploymentLog, IdempotencyKey, LogStore, StoreError};
 
 /// Time that a start waits until a deployment that is no longer fed is cancelled. A disk that works needs less.
 const CANCEL_WAIT: Duration = Duration::from_millis(200);
@@ -111,13 +113,24 @@ impl Deployments {
         Reader::open(self.log(id).await.map_err(OpenError::Store)?, position)
     }
 
-    /// Appends lines of a publisher.
-    pub async fn append(&self, id: &DeploymentId, request: AppendRequest) -> Result<Appended, AppendError> {
-        let log = self.log(id).await?;
+    /// Appends the lines of a publisher's body. `split` parses it once there is room for what becomes of it.
+    pub async fn append<E: From<AppendError>>(
+        &self,
+        id: &DeploymentId,
+        body: impl AsRef<[u8]>,
+        split: impl FnOnce(&[u8]) -> Result<Vec<NewLine>, E>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Appended, E> {
+        let log = self.log(id).await.map_err(AppendError::Store)?;
         if log.source().is_some() {
-            return Err(AppendError::Sourced(id.clone()));
+            return Err(AppendError::Sourced(id.clone()).into());
         }
-        Ok(store::append(&*log, request, &self.appended).await?)
+        let reservation = log.reserve(body.as_ref()).await.map_err(AppendError::Store)?;
+        let lines = split(body.as_ref())?;
+        // The lines are copies, and may wait for the disk.
+        drop(body);
+        let appended = store::append(&*log, AppendRequest { lines, key, reservation }, &self.appended).await;
+        Ok(appended.map_err(AppendError::Store)?)
     }
 
     /// Finishes a deployment with a status and stops its feeder.

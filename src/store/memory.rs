@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Epoch, Seq, Source, Status};
 
 use super::{
-    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, LogStore, ReadLimit, StoreError,
-    Stored, new_epoch, new_id, now_us,
+    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, LogStore, ReadLimit, Reservation,
+    StoreError, Stored, new_epoch, new_id, now_us,
 };
 
 /// A store in memory. Its size is bounded by `--retain-lines` per log; without it, by what publishers send.
@@ -149,6 +149,11 @@ impl DeploymentLog for MemoryLog {
         }
         self.head.send_modify(|head| (head.first, head.last) = (dropped, last));
         Ok(Stored::Fresh(self.appended(first, last)))
+    }
+
+    /// Reserves nothing: an append never waits.
+    async fn reserve(&self, _: &[u8]) -> Result<Reservation, StoreError> {
+        Ok(Reservation::default())
     }
 
     async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {

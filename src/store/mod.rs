@@ -7,6 +7,7 @@ pub mod disk;
 mod error;
 mod idempotency;
 pub mod memory;
+mod reservation;
 
 #[cfg(test)]
 mod conformance;
@@ -25,6 +26,7 @@ use crate::clock::now_us;
 
 pub use error::{Shortage, StoreError, Unwritten};
 pub use idempotency::{IdempotencyKey, IdempotencyKeys, KEYS_MAX};
+pub use reservation::Reservation;
 
 /// The logs of one server.
 #[async_trait]
@@ -65,6 +67,10 @@ pub trait DeploymentLog: Send + Sync {
     /// nothing is appended. While its first use is under way, this call waits for it.
     async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError>;
 
+    /// Waits until there is room for an append of `body`, which must not be parsed before. Returns
+    /// [`StoreError::Crowded`] if too much waits already.
+    async fn reserve(&self, body: &[u8]) -> Result<Reservation, StoreError>;
+
     /// Reads the lines with a seq above `after`, in order. Never waits: an empty answer means that there is none yet.
     /// Returns [`StoreError::Trimmed`] when the line after `after` is no longer kept.
     async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError>;
@@ -102,12 +108,21 @@ pub struct AppendRequest {
     pub lines: Vec<NewLine>,
     /// Idempotency key, which is committed in the same write as the lines.
     pub key: Option<IdempotencyKey>,
+    /// Room that was reserved for it. Without one, the append waits for room by itself.
+    pub reservation: Reservation,
+}
+
+impl AppendRequest {
+    /// Makes a request that has reserved nothing.
+    pub fn new(lines: Vec<NewLine>, key: Option<IdempotencyKey>) -> Self {
+        Self { lines, key, reservation: Reservation::default() }
+    }
 }
 
 impl From<Vec<NewLine>> for AppendRequest {
     /// Makes a request without a key: if it is repeated, the lines are appended again.
     fn from(lines: Vec<NewLine>) -> Self {
-        Self { lines, key: None }
+        Self::new(lines, None)
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use wirelab::store::memory::MemoryStore;
 use wirelab::store::{
-    AppendRequest, DeploymentLog, EncodedLine, Head, LogStore, ReadLimit, StoreError, Stored,
+    AppendRequest, DeploymentLog, EncodedLine, Head, LogStore, ReadLimit, Reservation, StoreError, Stored,
 };
 use wirelab_clients::wire::{Deployment, DeploymentId, LINE_BYTES_MAX, Line, NewLine, Seq, Source, Status};
 
@@ -141,6 +141,10 @@ impl FaultyLog {
 impl DeploymentLog for FaultyLog {
     async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError> {
         self.log.append(request).await
+    }
+
+    async fn reserve(&self, body: &[u8]) -> Result<Reservation, StoreError> {
+        self.log.reserve(body).await
     }
 
     async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {

@@ -6,7 +6,8 @@
 //! - `cli`, `commands`, `tail`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
 //! - `manners`, `event_source`: the clients, and how they react to strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `full_disk`: real disks that are full or
-//!   read-only, and descriptors that are out; `failing_disk`: calls of the disk that fail
+//!   read-only, and descriptors that are out; `failing_disk`: calls of the disk that fail; `slow_disk`: appends
+//!   that wait
 //! - `targets`: servers other than wirelab's, and cut connections
 //! - `openapi`: the description of the API against the server
 //! - `gates`: each gate catches the fault that it is for
@@ -56,6 +57,7 @@ mod run_metrics;
 mod run_progress;
 mod server;
 mod shell;
+mod slow_disk;
 mod store_crash;
 mod strategies;
 mod tail;

@@ -33,7 +33,7 @@ impl Generate {
                 lines.push(NewLine::plain(format!("generated line {next}")));
                 next += 1;
             }
-            append(log, AppendRequest { lines, key: None }, appended).await?;
+            append(log, AppendRequest::new(lines, None), appended).await?;
         }
     }
 }

@@ -119,5 +119,5 @@ fn in_range(
 }
 
 fn one(line: wirelab_clients::wire::NewLine) -> AppendRequest {
-    AppendRequest { lines: vec![line], key: None }
+    AppendRequest::new(vec![line], None)
 }

@@ -14,19 +14,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use wirelab_clients::wire::{Appended, Cursor, Deployment, Seq, Source, Status};
 
 use super::files::{self, LockedFolder};
 use super::health::Health;
 use super::manifest::DeploymentManifest;
-use super::queue::{Committed, Fate, Novelty, PENDING_BYTES_MAX, Queue, QueuedBatch, records_bytes_max};
+use super::queue::{Committed, Fate, Novelty, Queue, QueuedBatch};
 use super::read::DiskRead;
 use super::segments::{self, Loaded, Segments};
 use super::tail::{TAIL_ENDED, Tail};
 use super::{blocking, carried_keys};
+use crate::store::reservation::{Capacity, Size};
 use crate::store::{
-    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, ReadLimit, StoreError, Stored,
+    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKeys, ReadLimit, Reservation, StoreError,
+    Stored,
 };
 use crate::terminal::complain;
 
@@ -41,6 +43,8 @@ pub(super) struct Home {
     /// The store's folder, locked as long as this log can be written.
     pub(super) store: Arc<LockedFolder>,
     pub(super) health: Arc<Health>,
+    /// Room for the appends of all logs.
+    pub(super) capacity: Arc<Capacity>,
 }
 
 /// The log of one deployment: a handle that is shared with the writer's thread.
@@ -50,7 +54,7 @@ struct Log {
     home: Home,
     head: watch::Sender<Head>,
     queue: Mutex<Queue>,
-    pending_bytes: Arc<Semaphore>,
+    capacity: Capacity,
     kept: Mutex<Kept>,
     /// The file that takes appends. The first append after a start opens it, the end of the log closes it: only logs
     /// that grow hold a descriptor.
@@ -90,7 +94,7 @@ impl DiskLog {
             home,
             head: watch::Sender::new(Head { first, last, ended, deleted: false }),
             queue: Mutex::new(queue),
-            pending_bytes: Arc::new(Semaphore::new(PENDING_BYTES_MAX)),
+            capacity: Capacity::of_a_log(),
             kept: Mutex::new(Kept { segments, tail: Tail::default(), finished_us }),
             writer: Mutex::default(),
             torn: AtomicBool::new(torn),
@@ -174,12 +178,15 @@ fn unflushed(path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
 impl DeploymentLog for DiskLog {
     async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError> {
         assert!(!request.lines.is_empty(), "an append has at least one line");
-        // An append that exceeds the bound by itself waits until nothing else is pending.
-        let bytes = records_bytes_max(&request).min(PENDING_BYTES_MAX) as u32;
-        let permit = self.0.pending_bytes.clone().acquire_many_owned(bytes).await;
+        let request = if request.reservation.is_taken() {
+            request
+        } else {
+            let reservation = self.0.reserve(Size::of_lines(&request.lines)).await?;
+            AppendRequest { reservation, ..request }
+        };
         let enqueued = {
             let mut queue = self.0.queue();
-            let enqueued = queue.append(request, permit.expect("the semaphore is never closed"))?;
+            let enqueued = queue.append(request)?;
             self.start_writer(&mut queue);
             enqueued
         };
@@ -190,6 +197,10 @@ impl DeploymentLog for DiskLog {
             Novelty::Fresh => Stored::Fresh(appended),
             Novelty::Repeated => Stored::Repeated(appended),
         })
+    }
+
+    async fn reserve(&self, body: &[u8]) -> Result<Reservation, StoreError> {
+        self.0.reserve(Size::of_body(body)).await
     }
 
     async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {
@@ -248,6 +259,10 @@ impl DeploymentLog for DiskLog {
 }
 
 impl Log {
+    async fn reserve(&self, size: Size) -> Result<Reservation, StoreError> {
+        self.capacity.reserve(&self.home.capacity, size).await
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("no holder panics")
     }
@@ -444,14 +459,14 @@ mod tests {
     use super::*;
     use crate::store::{IdempotencyKey, LogStore, disk::DiskStore};
 
-    /// Makes an append of 18 MiB of JSON in 3 MiB of text: two of them exceed the bound of pending bytes.
+    /// Makes an append of 18 MiB of JSON in 3 MiB of text: two of them exceed the bound of what is held.
     fn large() -> AppendRequest {
-        AppendRequest { lines: vec![NewLine::plain("\0".repeat(1 << 20)); 3], key: None }
+        AppendRequest::new(vec![NewLine::plain("\0".repeat(1 << 20)); 3], None)
     }
 
     fn small(key: Option<&str>) -> AppendRequest {
         let key = key.map(|key| IdempotencyKey { key: key.to_owned(), digest: [7; 32] });
-        AppendRequest { lines: vec![NewLine::plain("a")], key }
+        AppendRequest::new(vec![NewLine::plain("a")], key)
     }
 
     /// Makes an empty log, with its store and folder.
@@ -497,7 +512,7 @@ mod tests {
         assert_eq!(log.0.head.borrow().last, 12);
         // A batch is dropped under the queue's lock, and its reservation with it.
         let _queue = log.0.queue();
-        assert_eq!(log.0.pending_bytes.available_permits(), PENDING_BYTES_MAX);
+        assert!(log.0.capacity.is_unused() && log.0.home.capacity.is_unused());
     }
 
     #[tokio::test]
@@ -526,8 +541,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_deletion_overtook_is_not_acknowledged() {
         let (data, _store, log) = new_log().await;
-        let permit = log.0.pending_bytes.clone().try_acquire_many_owned(1).unwrap();
-        let overtaken = log.0.queue().append(small(None), permit).unwrap();
+        let overtaken = log.0.queue().append(small(None)).unwrap();
         log.bury(&data.path().join(".deleted-test")).unwrap();
         assert!(log.0.queue().claim_writer());
         log.0.commit_pending();

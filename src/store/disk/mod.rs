@@ -45,6 +45,7 @@ use std::sync::{Arc, RwLock};
 use async_trait::async_trait;
 use wirelab_clients::wire::{DeploymentId, Source};
 
+use super::reservation::Capacity;
 use super::{DeploymentLog, LogStore, StoreError, new_epoch, new_id, now_us};
 use files::{LockedFolder, at, sync_folder};
 use health::Health;
@@ -72,6 +73,7 @@ struct Shared {
     logs: RwLock<HashMap<DeploymentId, Arc<DiskLog>>>,
     lock: Arc<LockedFolder>,
     health: Arc<Health>,
+    capacity: Arc<Capacity>,
 }
 
 impl DiskStore {
@@ -93,7 +95,8 @@ impl DiskStore {
         let lock = Arc::new(LockedFolder::lock(&folder)?);
         let health = Arc::new(open_to_writes(&folder)?);
         let logs = RwLock::default();
-        let shared = Arc::new(Shared { folder, retain_lines, segment_bytes, logs, lock, health });
+        let capacity = Arc::new(Capacity::of_all_logs());
+        let shared = Arc::new(Shared { folder, retain_lines, segment_bytes, logs, lock, health, capacity });
         for id in shared.ids_after_clean_up()? {
             let folder = shared.folder.join(id.as_str());
             let manifest = DeploymentManifest::read(&folder, &id)?;
@@ -166,8 +169,8 @@ impl Shared {
 
     fn home(&self, manifest: DeploymentManifest, folder: PathBuf) -> Home {
         let Self { retain_lines, segment_bytes, .. } = *self;
-        let (store, health) = (self.lock.clone(), self.health.clone());
-        Home { manifest, folder, retain_lines, segment_bytes, store, health }
+        let (store, health, capacity) = (self.lock.clone(), self.health.clone(), self.capacity.clone());
+        Home { manifest, folder, retain_lines, segment_bytes, store, health, capacity }
     }
 
     /// Makes a deployment under a name that opening ignores, and renames it when it is complete and durable. After a

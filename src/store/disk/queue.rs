@@ -5,18 +5,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use wirelab_clients::wire::{DeploymentId, NewLine, Seq, Status};
+use tokio::sync::watch;
+use wirelab_clients::wire::{DeploymentId, Seq, Status};
 
 use super::records::{self, ControlRecord};
 use crate::store::{
-    AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, StoreError, Unwritten, now_us,
+    AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, Reservation, StoreError, Unwritten, now_us,
 };
-
-/// Bytes of records that may wait for the disk, per log: four requests of the largest size. Appenders beyond it wait,
-/// so a slow disk costs its publishers time instead of costing the server memory. In memory a pending line counts
-/// twice: as record and as line of the tail.
-pub(super) const PENDING_BYTES_MAX: usize = 32 << 20;
 
 /// Result of a batch.
 #[derive(Debug, Clone)]
@@ -70,7 +65,8 @@ pub(super) struct QueuedBatch {
     pub(super) finished: Option<(Status, u64)>,
     keys: Vec<(IdempotencyKey, Seq, Seq)>,
     outcome: watch::Sender<Option<Fate>>,
-    permit: Option<OwnedSemaphorePermit>,
+    /// Room of its appends, given back with the batch.
+    reservations: Vec<Reservation>,
 }
 
 impl QueuedBatch {
@@ -81,7 +77,7 @@ impl QueuedBatch {
             finished: None,
             keys: Vec::new(),
             outcome: watch::Sender::new(None),
-            permit: None,
+            reservations: Vec::new(),
         }
     }
 }
@@ -127,11 +123,7 @@ impl Queue {
     }
 
     /// Gives the lines their seqs and encodes them, or finds the seqs that their key got before.
-    pub(super) fn append(
-        &mut self,
-        request: AppendRequest,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Enqueued, StoreError> {
+    pub(super) fn append(&mut self, request: AppendRequest) -> Result<Enqueued, StoreError> {
         self.refuse_deleted()?;
         if let Some(key) = &request.key
             && let Some(before) = self.find(key)?
@@ -144,10 +136,7 @@ impl Queue {
         }
         let (first, last) = (self.next, self.next + request.lines.len() as u64 - 1);
         let batch = self.pending.get_or_insert_with(QueuedBatch::new);
-        match &mut batch.permit {
-            Some(held) => held.merge(permit),
-            held => *held = Some(permit),
-        }
+        batch.reservations.push(request.reservation);
         if request.key.is_some() || first < last {
             let key = request.key.as_ref().map(Into::into);
             records::push_control(&mut batch.records, &ControlRecord::Append { first, last, key });
@@ -268,28 +257,4 @@ impl Queue {
         self.pending = None;
         self.in_flight.clear();
     }
-}
-
-/// Returns the most bytes that an append's records can take: every byte of text in its longest JSON form.
-pub(super) fn records_bytes_max(request: &AppendRequest) -> usize {
-    /// Bytes around a line: member names, braces, checksum, line end and two numbers of 20 digits.
-    const LINE_FRAME_BYTES_MAX: usize = 128;
-    /// Bytes of a header with a key and a digest.
-    const HEADER_BYTES_MAX: usize = 512;
-    let line = |line: &NewLine| {
-        let level = line.level.as_deref().unwrap_or_default();
-        LINE_FRAME_BYTES_MAX + json_bytes_max(&line.text) + json_bytes_max(level)
-    };
-    HEADER_BYTES_MAX + request.lines.iter().map(line).sum::<usize>()
-}
-
-/// Returns the most bytes of `text` in JSON: a control character becomes `\u0000`, a quote or backslash two bytes.
-fn json_bytes_max(text: &str) -> usize {
-    text.bytes()
-        .map(|byte| match byte {
-            0..=0x1f => 6,
-            b'"' | b'\\' => 2,
-            _ => 1,
-        })
-        .sum()
 }

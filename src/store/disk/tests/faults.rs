@@ -56,8 +56,8 @@ fn a_log_is_a_vec_whatever_its_writes_come_to() {
         child.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#]).arg(std::env::current_exe().unwrap());
         let run =
             child.args([THIS_TEST, "--exact", "--nocapture"]).env(CHILD_VARIABLE, "1").output().unwrap();
-        let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
-        assert!(run.status.success() && said.contains("1 passed"), "{said}");
+        let output = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success() && output.contains("1 passed"), "{output}");
         return;
     }
     let steps = prop::collection::vec(step(), 1..30);

@@ -47,7 +47,7 @@ fn reopen(path: &Path, retain_lines: u64, segment_bytes: u64) -> Result<DiskStor
 
 fn request(texts: &[impl AsRef<str>], key: Option<&str>) -> AppendRequest {
     let lines = texts.iter().map(|text| NewLine::plain(text.as_ref())).collect();
-    AppendRequest { lines, key: key.map(|key| IdempotencyKey { key: key.to_owned(), digest: [7; 32] }) }
+    AppendRequest::new(lines, key.map(|key| IdempotencyKey { key: key.to_owned(), digest: [7; 32] }))
 }
 
 async fn texts(log: &dyn DeploymentLog, after: u64, limit: ReadLimit) -> Vec<String> {
@@ -99,7 +99,7 @@ async fn everything_is_there_after_a_restart() {
         stream: Some(wirelab_clients::wire::Stream::Stderr),
         level: Some("warn".to_owned()),
     };
-    log.append(AppendRequest { lines: vec![full, NewLine::plain("d")], key: None }).await.unwrap();
+    log.append(AppendRequest::new(vec![full, NewLine::plain("d")], None)).await.unwrap();
     log.finish(Status::Cancelled).await.unwrap();
     let (info, lines) = (log.info(), log.read_after(0, ALL).await.unwrap());
     assert_eq!((single.last, keyed.last, lines.len()), (1, 2, 4));
