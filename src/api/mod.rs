@@ -10,12 +10,14 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::{
     Finish, IDEMPOTENCY_KEY_BYTES_MAX, LIST_MAX, NAME_CHARS_MAX, NewDeployment, TransportInfo,
 };
 
 use crate::context::Context;
 use crate::deployments::CreateError;
+use crate::deployments::sources::SourceError;
 use crate::exchange::compression::Coding;
 use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
@@ -86,6 +88,7 @@ async fn create(
     let until = context.until_page_is_gone(&request)?;
     let created = context.deployments.create(new.name, new.source, until).await;
     let created = created.map_err(|error| match error {
+        CreateError::Source(SourceError::Recording(error @ RecordingError::Io { .. })) => error.into(),
         CreateError::Source(error) => Refusal::bad_request(error.to_string()),
         CreateError::Store(error) => error.into(),
     })?;
@@ -175,8 +178,7 @@ async fn list_recordings(context: web::Data<Context>) -> Result<HttpResponse, Re
     // Files are read on a thread of their own, so that streams go on.
     let recordings = web::block(move || context.deployments.recordings())
         .await
-        .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))?
-        .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))??;
     Ok(no_store(HttpResponse::Ok()).json(recordings))
 }
 

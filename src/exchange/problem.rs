@@ -3,11 +3,13 @@
 //! Handlers return [`Refusal`]. This file alone decides which HTTP status stands for an error of another module. No
 //! refusal names a path of the server: such an error is said in full on stderr instead.
 
-use std::fmt;
+use std::error::Error;
+use std::{fmt, io};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
+use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::{Gap, InvalidToken, Problem};
 
 use crate::deployments::AppendError;
@@ -114,21 +116,41 @@ impl From<StoreError> for Refusal {
             StoreError::Crowded => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
                 .with_header(RETRY_AFTER, HeaderValue::from(CROWDED_RETRY_AFTER_S)),
             StoreError::WriteFailed { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-            StoreError::Io { error: cause, .. } if Shortage::of(cause) != Shortage::Other => passing(
-                Shortage::of(cause),
-                format!("a file could not be opened or read: {cause}; try again"),
-            ),
-            StoreError::Io { .. }
-            | StoreError::Corrupt { .. }
+            StoreError::Io { error: cause, .. } => of_access(cause, &error),
+            StoreError::Corrupt { .. }
             | StoreError::Unusable { .. }
             | StoreError::InUse { .. }
-            | StoreError::NoLocks { .. } => {
-                complain(error.to_string());
-                let detail = "a file of the server's store cannot be used; the server says on its stderr which, and why";
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+            | StoreError::NoLocks { .. } => unusable(&error),
+        }
+    }
+}
+
+impl From<RecordingError> for Refusal {
+    fn from(error: RecordingError) -> Self {
+        match &error {
+            RecordingError::Io { error: cause, .. } => of_access(cause, &error),
+            RecordingError::Malformed { .. } => unusable(&error),
+            RecordingError::Unknown { .. } | RecordingError::InvalidName(_) => {
+                Self::bad_request(error.to_string())
             }
         }
     }
+}
+
+/// Makes the refusal of an access that the operating system refused: `whole` names the file, which the client is not
+/// told.
+fn of_access(cause: &io::Error, whole: &dyn Error) -> Refusal {
+    match Shortage::of(cause) {
+        Shortage::Other => unusable(whole),
+        shortage => passing(shortage, format!("a file of the server could not be used: {cause}; try again")),
+    }
+}
+
+/// Makes the refusal of a file that cannot be used until a person has done something about it.
+fn unusable(whole: &dyn Error) -> Refusal {
+    complain(whole.to_string());
+    let detail = "a file of the server cannot be used; the server says on its stderr which, and why";
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
 }
 
 /// Makes the refusal of a trouble that passes by itself.

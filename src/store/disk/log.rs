@@ -283,30 +283,39 @@ impl Log {
         loop {
             let mut writer = self.writer();
             let Some((batch, failed)) = self.queue().take() else { return };
-            // A log is deleted under the writer's lock: a batch that comes later must not be acknowledged.
-            let outcome = if self.head.borrow().deleted {
-                Fate::Deleted
-            } else if let Some(reason) = failed {
-                Fate::Failed(reason)
-            } else {
-                match self.write(&mut writer, &batch) {
-                    Ok(()) => {
-                        self.publish(&batch);
-                        self.home.health.succeeded();
-                        Fate::Durable
-                    }
-                    Err(failure) => self.fate_of(failure),
-                }
-            };
-            if batch.finished.is_some() || !matches!(outcome, Fate::Durable) {
+            let outcome = self.commit(&mut writer, &batch, failed);
+            let is_durable = matches!(outcome, Fate::Durable);
+            if batch.finished.is_some() || !is_durable {
                 *writer = None;
             }
-            let is_durable = matches!(outcome, Fate::Durable);
             self.queue().settle(batch, outcome);
             if is_durable {
                 self.mark_acknowledged();
                 self.remove_dropped_segments();
             }
+        }
+    }
+
+    /// Makes a batch durable and then readable, unless an earlier failure forbids it.
+    fn commit(&self, writer: &mut Option<File>, batch: &QueuedBatch, failed: Option<String>) -> Fate {
+        // A log is deleted under the writer's lock: a batch that comes later must not be acknowledged.
+        if self.head.borrow().deleted {
+            return Fate::Deleted;
+        }
+        if let Some(reason) = failed {
+            return Fate::Failed(reason);
+        }
+        match self.write(writer, batch) {
+            Ok(()) => {
+                self.publish(batch);
+                if batch.finished.is_some() {
+                    // No later batch would mark the end, so it is not left to a moment after the answer.
+                    self.mark_acknowledged();
+                }
+                self.home.health.succeeded();
+                Fate::Durable
+            }
+            Err(failure) => self.fate_of(failure),
         }
     }
 
