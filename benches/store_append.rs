@@ -53,7 +53,7 @@ async fn append(log: &Arc<dyn DeploymentLog>, writers: usize, lines: usize) -> R
             tokio::spawn(async move {
                 let lines = vec![NewLine::plain("x".repeat(LINE_BYTES)); lines];
                 while Instant::now() < until {
-                    log.append(AppendRequest { lines: lines.clone(), key: None }).await?;
+                    log.append(AppendRequest::new(lines.clone(), None)).await?;
                 }
                 Ok::<_, wirelab::store::StoreError>(())
             })

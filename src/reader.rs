@@ -201,7 +201,7 @@ mod tests {
     }
 
     async fn append(log: &Arc<dyn DeploymentLog>) {
-        log.append(AppendRequest { lines: vec![NewLine::plain("x")], key: None }).await.unwrap();
+        log.append(AppendRequest::new(vec![NewLine::plain("x")], None)).await.unwrap();
     }
 
     /// L4. The clock is paused: a missed wake-up would sleep for ever, so the timeout fires at once.

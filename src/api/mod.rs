@@ -10,18 +10,20 @@ use actix_web::http::header::{HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::{
     Finish, IDEMPOTENCY_KEY_BYTES_MAX, LIST_MAX, NAME_CHARS_MAX, NewDeployment, TransportInfo,
 };
 
 use crate::context::Context;
+use crate::deployments::sources::SourceError;
 use crate::deployments::{CreateError, CreateRequest, Listing, State};
 use crate::exchange::compression::Coding;
 use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, deployment_id, one_header, parameter};
 use crate::exchange::route::{get, json_body, no_store, parsed, resource};
-use crate::store::{AppendRequest, IdempotencyKey, StoreError};
+use crate::store::IdempotencyKey;
 
 /// Content type of `/metrics`.
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -92,6 +94,7 @@ async fn create(
     let key = key.map(|key| IdempotencyKey { key, digest: Sha256::digest(&body).into() });
     let asked = CreateRequest { name: new.name, source: new.source, key };
     let created = context.deployments.create(asked, until).await.map_err(|error| match error {
+        CreateError::Source(SourceError::Recording(error @ RecordingError::Io { .. })) => error.into(),
         CreateError::Source(error) => Refusal::bad_request(error.to_string()),
         CreateError::Full(full) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string())
             .with_header(RETRY_AFTER, HeaderValue::from(FULL_RETRY_AFTER_S)),
@@ -163,12 +166,11 @@ async fn append(
         }
     };
     let body = request::body(payload).await?;
-    let lines = split(&body)?;
     let key = key.map(|key| {
         let digest = Sha256::new().chain_update(media_type.as_bytes()).chain_update([0]).chain_update(&body);
         IdempotencyKey { key, digest: digest.finalize().into() }
     });
-    let appended = context.deployments.append(&id, AppendRequest { lines, key }).await?;
+    let appended = context.deployments.append(&id, body, split, key).await?;
     Ok(no_store(HttpResponse::Created()).json(appended))
 }
 
@@ -197,8 +199,7 @@ async fn list_recordings(context: web::Data<Context>) -> Result<HttpResponse, Re
     // Files are read on a thread of their own, so that streams go on.
     let recordings = web::block(move || context.deployments.recordings())
         .await
-        .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))?
-        .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))??;
     Ok(no_store(HttpResponse::Ok()).json(recordings))
 }
 
@@ -206,11 +207,10 @@ async fn health() -> HttpResponse {
     no_store(HttpResponse::Ok()).json(Health { status: "ok" })
 }
 
-/// Answers 503 after a write has failed. The log that failed takes no more lines until the server is restarted, so no
-/// publisher should be sent here.
+/// Answers 503 while the store cannot be written, so that no publisher is sent here: as long as a trouble lasts that
+/// passes by itself, or until a restart once a flush has failed.
 async fn ready(context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let unavailable = |error: StoreError| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
-    context.deployments.check().map_err(unavailable)?;
+    context.deployments.check().await.map_err(Refusal::unavailable)?;
     let (store, durable) = context.deployments.store();
     Ok(no_store(HttpResponse::Ok()).json(Ready { store, durable }))
 }

@@ -15,9 +15,9 @@ use crate::context::Lab;
 use crate::context::ServerOptions;
 use crate::deployments::Deployments;
 use crate::server;
+use crate::store::LogStore;
 use crate::store::disk::{DescriptorBudget, DiskStore};
 use crate::store::memory::MemoryStore;
-use crate::store::{LogStore, StoreError};
 
 /// Connections that the kernel completes before they are accepted. A reconnect storm of thousands must not lose its
 /// SYNs, which would show as latencies of a second. The kernel's own limit (somaxconn) may be lower.
@@ -78,12 +78,7 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
         cli::Store::Memory => Arc::new(MemoryStore::new(arguments.retain_lines)),
         cli::Store::Disk => {
             let opened = DiskStore::open_within(arguments.data, arguments.retain_lines, budget);
-            Arc::new(opened.map_err(|error| match error {
-                StoreError::Io { .. } => Failure::environment(format!(
-                    "{error}; make it readable and writable for this user, or choose another folder with --data"
-                )),
-                error => Failure::environment(error),
-            })?)
+            Arc::new(opened.map_err(Failure::environment)?)
         }
     };
     let deployments = Deployments::new(store, arguments.recordings)

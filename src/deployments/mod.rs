@@ -11,13 +11,16 @@ pub mod sources;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use wirelab_clients::recording::{self, RecordingError};
-use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Position, RecordingInfo, Source, Status};
+use wirelab_clients::wire::{
+    Appended, Deployment, DeploymentId, NewLine, Position, RecordingInfo, Source, Status,
+};
 
 use self::creation_keys::{Claim, CreationKeys};
 pub use self::listing::{Listing, State};
@@ -26,6 +29,9 @@ pub use self::places::{Full, RUNNING_MAX_DEFAULT, SOURCES_MAX};
 use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};
 use crate::store::{AppendRequest, DeploymentLog, IdempotencyKey, LogStore, StoreError};
+
+/// Time that a start waits until a deployment that is no longer fed is cancelled. A disk that works needs less.
+const CANCEL_WAIT: Duration = Duration::from_millis(200);
 
 /// All deployments of one server.
 pub struct Deployments {
@@ -78,15 +84,18 @@ pub enum AppendError {
 
 impl Deployments {
     /// Opens the deployments of a store. Deployments that had a source when the last server stopped are finished as
-    /// cancelled, since they are no longer fed. Must be called inside a tokio runtime, which then runs the feeders.
+    /// cancelled, since they are no longer fed; one that cannot be written yet, once it can. Must be called inside a tokio
+    /// runtime, which then runs the feeders.
     pub async fn new(store: Arc<dyn LogStore>, recordings: PathBuf) -> Result<Self, StoreError> {
         let keys = CreationKeys::default();
-        for log in store.list(usize::MAX).await?.iter().rev() {
-            if log.source().is_some() && log.info().ended.is_none() {
-                log.finish(Status::Cancelled).await?;
-            }
+        for log in store.list(usize::MAX).await?.into_iter().rev() {
             if let Some(key) = log.creation_key() {
                 keys.remember(key, log.id().clone());
+            }
+            if log.source().is_some() && log.info().ended.is_none() {
+                // On a full disk this waits for room, which the server must not do.
+                let cancelled = tokio::spawn(async move { sources::cancel(&*log).await });
+                let _ = tokio::time::timeout(CANCEL_WAIT, cancelled).await;
             }
         }
         let places = Arc::new(Places::new(RUNNING_MAX_DEFAULT, store.tally()));
@@ -152,13 +161,24 @@ impl Deployments {
         Reader::open(self.log(id).await.map_err(OpenError::Store)?, position)
     }
 
-    /// Appends lines of a publisher.
-    pub async fn append(&self, id: &DeploymentId, request: AppendRequest) -> Result<Appended, AppendError> {
-        let log = self.log(id).await?;
+    /// Appends the lines of a publisher's body. `split` parses it once there is room for what becomes of it.
+    pub async fn append<E: From<AppendError>>(
+        &self,
+        id: &DeploymentId,
+        body: impl AsRef<[u8]>,
+        split: impl FnOnce(&[u8]) -> Result<Vec<NewLine>, E>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Appended, E> {
+        let log = self.log(id).await.map_err(AppendError::Store)?;
         if log.source().is_some() {
-            return Err(AppendError::Sourced(id.clone()));
+            return Err(AppendError::Sourced(id.clone()).into());
         }
-        Ok(log.append(request).await?.into_appended())
+        let reservation = log.reserve(body.as_ref()).await.map_err(AppendError::Store)?;
+        let lines = split(body.as_ref())?;
+        // The lines are copies, and may wait for the disk.
+        drop(body);
+        let stored = log.append(AppendRequest { lines, key, reservation }).await;
+        Ok(stored.map_err(AppendError::Store)?.into_appended())
     }
 
     /// Finishes a deployment with a status and stops its feeder.
@@ -200,9 +220,9 @@ impl Deployments {
         (self.store.name(), self.store.durable())
     }
 
-    /// Checks that every deployment can be written. The error names one that cannot, and why.
-    pub fn check(&self) -> Result<(), StoreError> {
-        self.store.check()
+    /// Checks that deployments can be written now. The error says why they cannot.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
     }
 
     /// Returns the counter of lines that were appended since the start, by publishers and sources.

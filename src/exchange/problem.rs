@@ -1,17 +1,26 @@
 //! Refusals: every error that the server answers, as a problem document (RFC 9457).
 //!
-//! Handlers return [`Refusal`]. This file alone decides which HTTP status stands for an error of another module.
+//! Handlers return [`Refusal`]. This file alone decides which HTTP status stands for an error of another module. No
+//! refusal names a path of the server: such an error is said in full on stderr instead.
 
-use std::fmt;
+use std::error::Error;
+use std::{fmt, io};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
+use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::{Gap, InvalidToken, Problem};
 
 use crate::deployments::AppendError;
 use crate::reader::{OpenError, ReadError};
-use crate::store::StoreError;
+use crate::store::{Shortage, StoreError, Unwritten};
+use crate::terminal::complain;
+
+/// `Retry-After` when nothing could be written, s: room on a disk is made by people or by other programs.
+const UNWRITTEN_RETRY_AFTER_S: u64 = 5;
+/// `Retry-After` when too many appends wait for the disk, s: a disk that works is done with them by then.
+const CROWDED_RETRY_AFTER_S: u64 = 1;
 
 /// A problem document with its headers, on its way to the client.
 #[derive(Debug, Clone)]
@@ -47,6 +56,13 @@ impl Refusal {
         refusal.problem.earliest = Some(gap.earliest);
         refusal.problem.latest = Some(gap.latest);
         refusal
+    }
+
+    /// Makes a refusal with 503 from an error of the store, whatever it is answered elsewhere.
+    pub fn unavailable(error: StoreError) -> Self {
+        let refusal = Self::from(error);
+        let unavailable = Self::new(StatusCode::SERVICE_UNAVAILABLE, refusal.problem.detail);
+        Self { headers: refusal.headers, ..unavailable }
     }
 
     /// Adds a header, such as `Allow` or `Retry-After`.
@@ -91,18 +107,59 @@ impl From<InvalidToken> for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        let status = match &error {
-            StoreError::NotFound(_) => StatusCode::NOT_FOUND,
-            StoreError::Ended { .. } => StatusCode::CONFLICT,
-            StoreError::Trimmed { .. } => StatusCode::GONE,
-            StoreError::KeyReused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            StoreError::WriteFailed { .. }
-            | StoreError::Corrupt { .. }
-            | StoreError::Io { .. }
-            | StoreError::InUse { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::new(status, error.to_string())
+        match &error {
+            StoreError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            StoreError::Ended { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            StoreError::Trimmed { .. } => Self::new(StatusCode::GONE, error.to_string()),
+            StoreError::KeyReused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            StoreError::NotWritten(Unwritten { shortage, .. }) => passing(*shortage, error.to_string()),
+            StoreError::Crowded => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                .with_header(RETRY_AFTER, HeaderValue::from(CROWDED_RETRY_AFTER_S)),
+            StoreError::WriteFailed { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            StoreError::Io { error: cause, .. } => of_access(cause, &error),
+            StoreError::Corrupt { .. }
+            | StoreError::Unusable { .. }
+            | StoreError::InUse { .. }
+            | StoreError::NoLocks { .. } => unusable(&error),
+        }
     }
+}
+
+impl From<RecordingError> for Refusal {
+    fn from(error: RecordingError) -> Self {
+        match &error {
+            RecordingError::Io { error: cause, .. } => of_access(cause, &error),
+            RecordingError::Malformed { .. } => unusable(&error),
+            RecordingError::Unknown { .. } | RecordingError::InvalidName(_) => {
+                Self::bad_request(error.to_string())
+            }
+        }
+    }
+}
+
+/// Makes the refusal of an access that the operating system refused: `whole` names the file, which the client is not
+/// told.
+fn of_access(cause: &io::Error, whole: &dyn Error) -> Refusal {
+    match Shortage::of(cause) {
+        Shortage::Other => unusable(whole),
+        shortage => passing(shortage, format!("a file of the server could not be used: {cause}; try again")),
+    }
+}
+
+/// Makes the refusal of a file that cannot be used until a person has done something about it.
+fn unusable(whole: &dyn Error) -> Refusal {
+    complain(whole.to_string());
+    let detail = "a file of the server cannot be used; the server says on its stderr which, and why";
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+}
+
+/// Makes the refusal of a trouble that passes by itself.
+fn passing(shortage: Shortage, detail: String) -> Refusal {
+    let status = match shortage {
+        Shortage::Room => StatusCode::INSUFFICIENT_STORAGE,
+        Shortage::Descriptors | Shortage::Other => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refusal::new(status, detail).with_header(RETRY_AFTER, HeaderValue::from(UNWRITTEN_RETRY_AFTER_S))
 }
 
 impl From<AppendError> for Refusal {

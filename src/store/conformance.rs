@@ -67,7 +67,7 @@ async fn soon<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 fn lines(texts: &[&str]) -> AppendRequest {
-    AppendRequest { lines: texts.iter().map(|&text| NewLine::plain(text)).collect(), key: None }
+    AppendRequest::new(texts.iter().map(|&text| NewLine::plain(text)).collect(), None)
 }
 
 fn keyed(texts: &[&str], key: &str, digest: u8) -> AppendRequest {

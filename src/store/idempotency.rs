@@ -56,6 +56,14 @@ impl IdempotencyKeys {
         }
     }
 
+    /// Returns the keys up to the append that ends with `last`, oldest first, each with its first and last seq.
+    pub fn up_to(&self, last: Seq) -> impl Iterator<Item = (IdempotencyKey, Seq, Seq)> {
+        let known = self.oldest_first.iter().filter_map(|key| Some((key, self.answers.get(key)?)));
+        known.filter(move |(_, answer)| answer.2 <= last).map(|(key, (digest, first, last))| {
+            (IdempotencyKey { key: key.to_string(), digest: *digest }, *first, *last)
+        })
+    }
+
     /// Tells whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.answers.is_empty()

@@ -13,7 +13,7 @@ use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Epoch, S
 use super::log_clock::LogClock;
 use super::{
     AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, IdempotencyKeys, LogStore, ReadLimit,
-    StoreError, Stored, Tally, new_epoch, new_id, now_us,
+    Reservation, StoreError, Stored, Tally, new_epoch, new_id, now_us,
 };
 
 /// A store in memory. Its size is bounded by `--retain-lines` per log; without it, by what publishers send.
@@ -104,7 +104,7 @@ impl LogStore for MemoryStore {
     }
 
     /// Always succeeds: memory takes every line.
-    fn check(&self) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -177,6 +177,11 @@ impl DeploymentLog for MemoryLog {
         self.head.send_modify(|head| (head.first, head.last) = (dropped, last));
         self.tally.appended(request.lines.len());
         Ok(Stored::Fresh(self.appended(first, last)))
+    }
+
+    /// Reserves nothing: an append never waits.
+    async fn reserve(&self, _: &[u8]) -> Result<Reservation, StoreError> {
+        Ok(Reservation::default())
     }
 
     async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {

@@ -4,15 +4,16 @@
 //! does not know which store it runs on. A store depends on no HTTP and no transport.
 
 pub mod disk;
+mod error;
 mod idempotency;
 mod log_clock;
 pub mod memory;
+mod reservation;
 mod tally;
 
 #[cfg(test)]
 mod conformance;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,7 +25,9 @@ use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Epoch, Line, New
 
 use crate::clock::now_us;
 
+pub use error::{Shortage, StoreError, Unwritten};
 pub use idempotency::{IdempotencyKey, IdempotencyKeys, KEYS_MAX};
+pub use reservation::Reservation;
 pub use tally::Tally;
 
 /// The logs of one server.
@@ -66,9 +69,9 @@ pub trait LogStore: Send + Sync {
     /// Returns what this store counts.
     fn tally(&self) -> Tally;
 
-    /// Checks that every log can be written. Otherwise returns [`StoreError::WriteFailed`] of a log that takes no more
-    /// lines since a write failed. Does not access the disk.
-    fn check(&self) -> Result<(), StoreError>;
+    /// Checks that logs can be written now. Otherwise returns [`StoreError::WriteFailed`] of a log that takes no more
+    /// lines until a restart, or [`StoreError::NotWritten`] as long as a trouble lasts that passes by itself.
+    async fn check(&self) -> Result<(), StoreError>;
 }
 
 /// The log of one deployment.
@@ -79,6 +82,10 @@ pub trait DeploymentLog: Send + Sync {
     /// An idempotency key that was used before with the same digest gets the same answer as [`Stored::Repeated`], and
     /// nothing is appended. While its first use is under way, this call waits for it.
     async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError>;
+
+    /// Waits until there is room for an append of `body`, which must not be parsed before. Returns
+    /// [`StoreError::Crowded`] if too much waits already.
+    async fn reserve(&self, body: &[u8]) -> Result<Reservation, StoreError>;
 
     /// Reads the lines with a seq above `after`, in order. Never waits: an empty answer means that there is none yet.
     /// Returns [`StoreError::Trimmed`] when the line after `after` is no longer kept.
@@ -123,12 +130,21 @@ pub struct AppendRequest {
     pub lines: Vec<NewLine>,
     /// Idempotency key, which is committed in the same write as the lines.
     pub key: Option<IdempotencyKey>,
+    /// Room that was reserved for it. Without one, the append waits for room by itself.
+    pub reservation: Reservation,
+}
+
+impl AppendRequest {
+    /// Makes a request that has reserved nothing.
+    pub fn new(lines: Vec<NewLine>, key: Option<IdempotencyKey>) -> Self {
+        Self { lines, key, reservation: Reservation::default() }
+    }
 }
 
 impl From<Vec<NewLine>> for AppendRequest {
     /// Makes a request without a key: if it is repeated, the lines are appended again.
     fn from(lines: Vec<NewLine>) -> Self {
-        Self { lines, key: None }
+        Self::new(lines, None)
     }
 }
 
@@ -192,70 +208,6 @@ impl EncodedLine {
     pub fn decode(&self) -> Line {
         serde_json::from_slice(&self.json).expect("encoded by EncodedLine::new or checked at open")
     }
-}
-
-/// Error of a store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// There is no deployment with this id, or it was deleted.
-    #[error("there is no deployment {0}; GET /api/deployments lists those that exist")]
-    NotFound(DeploymentId),
-    /// The log has ended.
-    #[error("deployment {id} has ended ({status}) and takes no more lines; use another deployment")]
-    Ended {
-        /// Id of the deployment.
-        id: DeploymentId,
-        /// How the deployment ended.
-        status: Status,
-    },
-    /// The line after the asked seq is no longer kept.
-    #[error("lines up to seq {first} are no longer kept; start from the first kept line")]
-    Trimmed {
-        /// Seq before the first kept line.
-        first: Seq,
-    },
-    /// An idempotency key was used again with another body.
-    #[error("idempotency key {0:?} was used with a different body; use a new key for new lines")]
-    KeyReused(String),
-    /// A write failed; the log takes no more lines until the server is restarted.
-    #[error(
-        "deployment {id} takes no more lines since a write failed: {reason}; repair the disk and restart the server, \
-         every acknowledged line is kept"
-    )]
-    WriteFailed {
-        /// Id of the deployment.
-        id: DeploymentId,
-        /// First failure of a write.
-        reason: String,
-    },
-    /// A file holds bytes that no store wrote.
-    #[error(
-        "{path}: {what} at byte {offset}; nothing was changed: restore the file from a copy, cut it at that \
-         byte to keep the bytes before it, or move the folder away"
-    )]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// Offset in the file, in bytes.
-        offset: u64,
-        /// What was found there.
-        what: String,
-    },
-    /// Another server uses the folder.
-    #[error("{path} is in use by another wirelab server; stop that one or choose another folder with --data")]
-    InUse {
-        /// The store's folder.
-        path: PathBuf,
-    },
-    /// The operating system refused an access.
-    #[error("{path}: {error}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Error of the access.
-        #[source]
-        error: std::io::Error,
-    },
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

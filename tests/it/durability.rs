@@ -229,7 +229,7 @@ fn append(api: &Api, id: &DeploymentId, name: &str) {
 }
 
 /// `strace`, known to work here.
-fn strace() -> Command {
+pub(crate) fn strace() -> Command {
     match Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output() {
         Ok(output) if output.status.success() => Command::new("strace"),
         Ok(output) => panic!(

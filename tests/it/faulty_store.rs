@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use wirelab::store::memory::MemoryStore;
 use wirelab::store::{
-    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, LogStore, ReadLimit, StoreError, Stored,
-    Tally,
+    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, LogStore, ReadLimit, Reservation,
+    StoreError, Stored, Tally,
 };
 use wirelab_clients::wire::{Deployment, DeploymentId, LINE_BYTES_MAX, Line, NewLine, Seq, Source, Status};
 
@@ -124,8 +124,8 @@ impl LogStore for FaultyStore {
         self.store.tally()
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        self.store.check()
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
     }
 }
 
@@ -147,6 +147,10 @@ impl FaultyLog {
 impl DeploymentLog for FaultyLog {
     async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError> {
         self.log.append(request).await
+    }
+
+    async fn reserve(&self, body: &[u8]) -> Result<Reservation, StoreError> {
+        self.log.reserve(body).await
     }
 
     async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {

@@ -5,8 +5,9 @@
 //! - `contract`: every call of the API, byte by byte
 //! - `cli`, `commands`, `tail`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
 //! - `manners`, `event_source`: the clients, and how they react to strange answers
-//! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed;
-//!   `descriptors`: a server that may open few files
+//! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `full_disk`: real disks that are full or
+//!   read-only, and descriptors that are out; `failing_disk`: calls of the disk that fail; `slow_disk`: appends
+//!   that wait; `descriptors`: a server that may open few files
 //! - `targets`: servers other than wirelab's, and cut connections
 //! - `openapi`: the description of the API against the server
 //! - `gates`: each gate catches the fault that it is for
@@ -37,8 +38,10 @@ mod documents;
 mod durability;
 mod event_source;
 mod examples;
+mod failing_disk;
 mod faulty_store;
 mod floors;
+mod full_disk;
 mod gates;
 mod http;
 mod http2;
@@ -50,12 +53,12 @@ mod openapi;
 mod plans;
 mod proxy;
 mod read_csv;
-mod readiness;
 mod report;
 mod run_metrics;
 mod run_progress;
 mod server;
 mod shell;
+mod slow_disk;
 mod store_crash;
 mod strategies;
 mod tail;

@@ -86,7 +86,7 @@ impl Append {
 
     fn request(&self) -> AppendRequest {
         let lines = (0..self.line_count()).map(|index| NewLine::plain(self.text(index))).collect();
-        AppendRequest { lines, key: self.key() }
+        AppendRequest::new(lines, self.key())
     }
 }
 

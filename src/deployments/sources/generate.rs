@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::wire::{NewLine, Status};
 
+use super::{append, finish};
 use crate::store::{AppendRequest, DeploymentLog, StoreError};
 
 /// Lines in one append after a pause: a second's worth at the highest rate.
@@ -33,9 +34,9 @@ impl Generate {
                 lines.push(NewLine::plain(format!("generated line {next}")));
                 next += 1;
             }
-            log.append(AppendRequest { lines, key: None }).await?;
+            append(log, AppendRequest::new(lines, None)).await?;
         }
         sleep_until(end).await;
-        log.finish(Status::Succeeded).await
+        finish(log, Status::Succeeded).await
     }
 }

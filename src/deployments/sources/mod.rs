@@ -22,6 +22,9 @@ const RATE_HZ: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
 /// Range of times for which a generator runs: up to a week. A generator that was forgotten ends by itself.
 const FOR_S: std::ops::RangeInclusive<f64> = 0.1..=604_800.0;
 
+/// Time between two tries of what could not be written.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Error of preparing a source.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -72,9 +75,29 @@ pub async fn run(feed: Feed, log: &dyn DeploymentLog) {
     told(fed);
 }
 
-/// Finishes a log as cancelled, because what it was fed for is over.
+/// Finishes a log as cancelled, because what it was fed for is over. Waits while a trouble lasts that passes.
 pub async fn cancel(log: &dyn DeploymentLog) {
-    told(log.finish(Status::Cancelled).await);
+    told(finish(log, Status::Cancelled).await);
+}
+
+/// Appends lines, again and again while a trouble lasts that passes: a source has nobody who would repeat it.
+async fn append(log: &dyn DeploymentLog, request: AppendRequest) -> Result<(), StoreError> {
+    loop {
+        match log.append(request.clone()).await {
+            Err(error) if error.passes() => tokio::time::sleep(PATIENCE).await,
+            done => return done.map(|_| ()),
+        }
+    }
+}
+
+/// Finishes a log, with the patience of [`append`].
+async fn finish(log: &dyn DeploymentLog, status: Status) -> Result<(), StoreError> {
+    loop {
+        match log.finish(status).await {
+            Err(error) if error.passes() => tokio::time::sleep(PATIENCE).await,
+            done => return done,
+        }
+    }
 }
 
 fn told(result: Result<(), StoreError>) {
@@ -94,5 +117,5 @@ fn in_range(
 }
 
 fn one(line: wirelab_clients::wire::NewLine) -> AppendRequest {
-    AppendRequest { lines: vec![line], key: None }
+    AppendRequest::new(vec![line], None)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio::time::{Instant, sleep_until};
 use wirelab_clients::recording::{Recording, RecordingError};
 
-use super::one;
+use super::{append, finish, one};
 use crate::store::{DeploymentLog, StoreError};
 
 /// A recording with the speed of its replay.
@@ -25,9 +25,9 @@ impl Replay {
         for recorded in self.recording.lines {
             // Times are absolute, so that the durations of appends do not add up.
             sleep_until(start + recorded.offset.div_f64(self.speed)).await;
-            log.append(one(recorded.line)).await?;
+            append(log, one(recorded.line)).await?;
         }
         sleep_until(start + self.recording.ended.offset.div_f64(self.speed)).await;
-        log.finish(self.recording.ended.status).await
+        finish(log, self.recording.ended.status).await
     }
 }

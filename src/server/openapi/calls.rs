@@ -79,10 +79,7 @@ fn create() -> Call {
         .refused(413, BODY_TOO_LARGE)
         .refused(422, "The idempotency key was used with another body.")
         .refused(500, "The store failed.")
-        .refused(
-            503,
-            "As many deployments or sources run as may; `detail` says which. Also as for every call.",
-        )
+        .unwritten()
 }
 
 fn show() -> Call {
@@ -94,6 +91,7 @@ fn delete() -> Call {
     of_writer(of_deployment(Call::new("delete_deployment", DEPLOYMENTS, "Delete a deployment for good")))
         .about("Its source stops; held polls are answered 404, and streams end with `deleted`.")
         .answer(204, nothing("The deployment is deleted."))
+        .unwritten()
 }
 
 fn lines() -> Call {
@@ -121,6 +119,7 @@ fn append() -> Call {
         .refused(413, BODY_TOO_LARGE)
         .refused(415, "The content type is neither `text/plain` nor `application/x-ndjson`.")
         .refused(422, "The idempotency key was used with another body.")
+        .unwritten()
 }
 
 fn idempotency_key(about: &str) -> ParameterBuilder {
@@ -141,6 +140,7 @@ fn finish() -> Call {
         .refused(400, BODY)
         .refused(409, "The deployment has ended with another status.")
         .refused(413, BODY_TOO_LARGE)
+        .unwritten()
 }
 
 fn transports() -> Call {
@@ -193,7 +193,8 @@ fn ready() -> Call {
         .answer(200, json_of(reference::<Ready>(), "The server is ready, with this store."))
         .refused(
             503,
-            "A write failed: `detail` says which deployment takes no more lines, and why. Also as for every call.",
+            "The store cannot be written now, or a deployment cannot until a restart: `detail` says why. Also as for \
+             every call.",
         )
 }
 

@@ -178,18 +178,28 @@ impl Call {
         let response = ResponseBuilder::new().description(when);
         let response = response.content(PROBLEM, Content::new(Some(reference::<Problem>())));
         let response = match status {
-            503 => response.header(
+            503 | 507 => response.header(
                 "Retry-After",
                 HeaderBuilder::new()
                     .schema(Some(count_from_1()))
                     .description(Some(
-                        "Seconds to wait; absent when the server is stopping or its store has failed.",
+                        "Seconds to wait; absent when the server is stopping or a restart is needed.",
                     ))
                     .build(),
             ),
             _ => response,
         };
         self.answer(status, response)
+    }
+
+    /// Adds the answers of a call that writes to a disk which does not take it now.
+    fn unwritten(self) -> Self {
+        self.refused(
+            503,
+            "Nothing was written: the disk or the descriptors are short, too many appends wait, or as many deployments \
+             or sources run as may; repeat the call. Also as for every call.",
+        )
+        .refused(507, "Nothing was written: the disk is full; repeat the call once there is room.")
     }
 
     fn body(self, contents: impl IntoIterator<Item = (&'static str, RefOr<Schema>)>, about: &str) -> Self {

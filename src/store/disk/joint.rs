@@ -7,13 +7,19 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::blocking;
+use super::health::Health;
 use super::warmth::Warmth;
 use super::write_files::WriteFiles;
 use crate::store::Tally;
+use crate::store::reservation::Capacity;
 
 /// The bounds and counts that all logs of a store share.
 pub(super) struct Joint {
     pub(super) tally: Tally,
+    /// How the newest writes went.
+    pub(super) health: Health,
+    /// Room for the appends of all logs that wait for the disk.
+    pub(super) capacity: Arc<Capacity>,
     pub(super) write_files: Arc<WriteFiles>,
     pub(super) warmth: Warmth,
     /// Accesses that open files for a moment: reads, creations and deletions. Each needs one descriptor at a time.

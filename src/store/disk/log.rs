@@ -5,28 +5,32 @@
 //! the others. There are three locks: `queue` for appenders, `kept` for readers, `writer` for the code that changes
 //! files. `writer` is taken before another; the other two are never held together.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Seq, Source, Status};
 
+use super::carried_keys;
+use super::files::{self, LockedFolder};
 use super::joint::Joint;
 use super::manifest::DeploymentManifest;
-use super::queue::{Committed, Fate, Novelty, PENDING_BYTES_MAX, Queue, QueuedBatch, records_bytes_max};
+use super::queue::{Committed, Fate, Novelty, Queue, QueuedBatch};
 use super::read::DiskRead;
 use super::segments::{self, Loaded, Segments};
 use super::tail::{TAIL_ENDED, Tail};
 use super::warmth::{Age, Cool};
 use super::write_files::WriteFile;
-use super::{at, sync_folder};
+use crate::store::reservation::{Capacity, Size};
 use crate::store::{
-    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, IdempotencyKeys, ReadLimit, StoreError,
-    Stored,
+    AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, IdempotencyKeys, ReadLimit, Reservation,
+    StoreError, Stored,
 };
 use crate::terminal::complain;
 
@@ -38,8 +42,8 @@ pub(super) struct Home {
     pub(super) retain_lines: u64,
     /// Size at which a segment takes no further batch.
     pub(super) segment_bytes: u64,
-    /// The store's lock, held as long as this log can be written.
-    pub(super) _lock: Arc<File>,
+    /// The store's folder, locked as long as this log can be written.
+    pub(super) store: Arc<LockedFolder>,
     pub(super) joint: Arc<Joint>,
 }
 
@@ -52,10 +56,12 @@ struct Log {
     age: Age,
     head: watch::Sender<Head>,
     queue: Mutex<Queue>,
-    pending_bytes: Arc<Semaphore>,
+    capacity: Capacity,
     kept: Mutex<Kept>,
     /// The file that takes appends, while the writer runs. In between it is parked, open or not: see [`WriteFiles`].
     writer: Mutex<Option<WriteFile>>,
+    /// Whether the file may hold bytes of a batch that was not written as a whole. They are cut before the next one.
+    torn: AtomicBool,
 }
 
 /// The lines that can be read, and when the log ended.
@@ -69,7 +75,7 @@ impl DiskLog {
     /// Makes the log of a deployment whose folder was just made.
     pub(super) fn new(home: Home) -> Self {
         let segments = Segments::new(home.folder.clone());
-        Self::with(home, Loaded { segments, keys: IdempotencyKeys::default(), finished: None })
+        Self::with(home, Loaded { segments, keys: IdempotencyKeys::default(), finished: None, torn: false })
     }
 
     /// Reads and checks an existing log.
@@ -89,7 +95,7 @@ impl DiskLog {
         Ok(log)
     }
 
-    fn with(home: Home, Loaded { segments, keys, finished }: Loaded) -> Self {
+    fn with(home: Home, Loaded { segments, keys, finished, torn }: Loaded) -> Self {
         let last = segments.last();
         let first = first_kept(segments.first() - 1, last, home.retain_lines);
         let (ended, finished_us) = finished.unzip();
@@ -104,9 +110,10 @@ impl DiskLog {
             home,
             head: watch::Sender::new(Head { first, last, ended, deleted: false }),
             queue: Mutex::new(queue),
-            pending_bytes: Arc::new(Semaphore::new(PENDING_BYTES_MAX)),
+            capacity: Capacity::of_a_log(),
             kept: Mutex::new(Kept { segments, tail: Tail::default(), finished_us }),
             writer: Mutex::default(),
+            torn: AtomicBool::new(torn),
         }))
     }
 
@@ -114,12 +121,13 @@ impl DiskLog {
         &self.0.home.manifest
     }
 
-    /// Checks that no write of this log has failed.
+    /// Checks that no flush of this log has failed.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         self.0.queue().refuse_failed()
     }
 
-    /// Moves the log's folder to `grave` for good, and tells its readers. Blocks.
+    /// Moves the log's folder to `grave` for good, and tells its readers. If that fails, the log goes on; only if it can
+    /// not be moved back either is it deleted despite the error. Blocks.
     pub(super) fn bury(&self, grave: &Path) -> Result<(), StoreError> {
         let log = &*self.0;
         // Set before the writer's lock is taken: that lock is not fair, so a busy publisher could keep it for ever.
@@ -129,9 +137,13 @@ impl DiskLog {
         let mut writer = log.writer();
         if let Err(error) = fs::rename(&log.home.folder, grave) {
             log.queue().deleted = false;
-            return Err(at(&log.home.folder)(error));
+            return Err(log.home.joint.health.failed(&log.home.folder, &error).into());
         }
-        let synced = sync_folder(grave.parent().expect("a grave lies in the store's folder"));
+        let synced = log.home.store.sync();
+        if synced.is_err() && fs::rename(grave, &log.home.folder).is_ok() {
+            log.queue().deleted = false;
+            return synced;
+        }
         *writer = None;
         drop(log.home.joint.write_files.take(&self.manifest().id));
         log.home.joint.warmth.forget(&log.age);
@@ -142,6 +154,10 @@ impl DiskLog {
             log.home.joint.tally.ended();
         }
         synced
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.0.head.borrow().deleted
     }
 
     /// Starts the writer unless it already runs.
@@ -161,19 +177,40 @@ impl DiskLog {
 
 const PANICKED: &str = "its writer panicked";
 
+/// Error of a write, with its file.
+enum Failure {
+    /// Nothing was flushed, so the file is what it was.
+    Unwritten(PathBuf, io::Error),
+    /// A flush failed, so nothing is known of the file.
+    Unflushed(PathBuf, io::Error),
+}
+
+fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
+    let path = path.to_owned();
+    |error| Failure::Unwritten(path, error)
+}
+
+fn unflushed(path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
+    let path = path.to_owned();
+    |error| Failure::Unflushed(path, error)
+}
+
 #[async_trait]
 impl DeploymentLog for DiskLog {
     async fn append(&self, request: AppendRequest) -> Result<Stored, StoreError> {
         assert!(!request.lines.is_empty(), "an append has at least one line");
-        // An append that exceeds the bound by itself waits until nothing else is pending.
-        let bytes = records_bytes_max(&request).min(PENDING_BYTES_MAX) as u32;
-        let permit = self.0.pending_bytes.clone().acquire_many_owned(bytes).await;
         if request.key.is_some() {
             self.0.warm_keys().await?;
         }
+        let request = if request.reservation.is_taken() {
+            request
+        } else {
+            let reservation = self.0.reserve(Size::of_lines(&request.lines)).await?;
+            AppendRequest { reservation, ..request }
+        };
         let enqueued = {
             let mut queue = self.0.queue();
-            let enqueued = queue.append(request, permit.expect("the semaphore is never closed"))?;
+            let enqueued = queue.append(request)?;
             self.start_writer(&mut queue);
             enqueued
         };
@@ -184,6 +221,10 @@ impl DeploymentLog for DiskLog {
             Novelty::Fresh => Stored::Fresh(appended),
             Novelty::Repeated => Stored::Repeated(appended),
         })
+    }
+
+    async fn reserve(&self, body: &[u8]) -> Result<Reservation, StoreError> {
+        self.0.reserve(Size::of_body(body)).await
     }
 
     async fn read_after(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {
@@ -250,6 +291,10 @@ impl DeploymentLog for DiskLog {
 }
 
 impl Log {
+    async fn reserve(&self, size: Size) -> Result<Reservation, StoreError> {
+        self.capacity.reserve(&self.home.joint.capacity, size).await
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("no holder panics")
     }
@@ -258,8 +303,10 @@ impl Log {
         self.kept.lock().expect("no holder panics")
     }
 
+    /// Takes the writer's lock, also after a writer that panicked: no batch follows that one, but the log can still be
+    /// deleted.
     fn writer(&self) -> MutexGuard<'_, Option<WriteFile>> {
-        self.writer.lock().expect("no holder panics")
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes batch after batch until nothing is pending.
@@ -281,61 +328,105 @@ impl Log {
             if writer.is_none() {
                 *writer = write_files.take(&self.home.manifest.id);
             }
-            // A log is deleted under the writer's lock: a batch that comes later must not be acknowledged.
-            let outcome = if self.head.borrow().deleted {
-                Fate::Deleted
-            } else if let Some(reason) = failed {
-                Fate::Failed(reason)
-            } else {
-                match self.write(&mut writer, &batch) {
-                    Ok(()) => {
-                        self.publish(&batch);
-                        Fate::Durable
-                    }
-                    Err(error) => {
-                        // Each publisher gets the error; this line is for the person who can repair the disk.
-                        let id = &self.home.manifest.id;
-                        complain(format!("deployment {id} takes no more lines: {error}"));
-                        Fate::Failed(error.to_string())
-                    }
-                }
-            };
-            if batch.finished.is_some() || !matches!(outcome, Fate::Durable) || write_files.are_wanted() {
+            let outcome = self.commit(&mut writer, &batch, failed);
+            let is_durable = matches!(outcome, Fate::Durable);
+            if batch.finished.is_some() || !is_durable || write_files.are_wanted() {
                 *writer = None;
             }
             self.queue().settle(batch, outcome);
-            self.remove_dropped_segments();
-            self.note_warmth();
+            if is_durable {
+                self.mark_acknowledged();
+                self.remove_dropped_segments();
+                self.note_warmth();
+            }
+        }
+    }
+
+    /// Makes a batch durable and then readable, unless an earlier failure forbids it.
+    fn commit(&self, writer: &mut Option<WriteFile>, batch: &QueuedBatch, failed: Option<String>) -> Fate {
+        // A log is deleted under the writer's lock: a batch that comes later must not be acknowledged.
+        if self.head.borrow().deleted {
+            return Fate::Deleted;
+        }
+        if let Some(reason) = failed {
+            return Fate::Failed(reason);
+        }
+        match self.write(writer, batch) {
+            Ok(()) => {
+                self.publish(batch);
+                if batch.finished.is_some() {
+                    // No later batch would mark the end, so it is not left to a moment after the answer.
+                    self.mark_acknowledged();
+                }
+                self.home.joint.health.succeeded();
+                Fate::Durable
+            }
+            Err(failure) => self.fate_of(failure),
+        }
+    }
+
+    fn fate_of(&self, failure: Failure) -> Fate {
+        match failure {
+            Failure::Unwritten(path, error) => Fate::Unwritten(self.home.joint.health.failed(&path, &error)),
+            Failure::Unflushed(path, error) => {
+                // Each publisher gets the error; this line is for the person who can repair the disk.
+                let id = &self.home.manifest.id;
+                complain(format!(
+                    "deployment {id} takes no more lines until a restart: {}: {error}",
+                    path.display()
+                ));
+                Fate::Failed(error.to_string())
+            }
         }
     }
 
     /// Makes a batch durable: as a whole in one segment, or not at all.
-    fn write(&self, writer: &mut Option<WriteFile>, batch: &QueuedBatch) -> Result<(), StoreError> {
+    fn write(&self, writer: &mut Option<WriteFile>, batch: &QueuedBatch) -> Result<(), Failure> {
+        let write_files = &self.home.joint.write_files;
         let (mut path, mut bytes) = self.kept().segments.end();
         if bytes >= self.home.segment_bytes {
             path = self.kept().segments.next_path();
-            // Closed first: a writer holds one descriptor.
+            // Closed first: a writer holds one descriptor, and a second one for a moment.
             *writer = None;
-            let created = self.home.joint.write_files.open(|| File::create_new(&path));
-            *writer = Some(created.map_err(at(&path))?);
-            sync_folder(&self.home.folder)?;
+            // Opened first: once the file is made, nothing but its flush may fail.
+            let folder = File::open(&self.home.folder).map_err(unwritten(&self.home.folder))?;
+            let created = write_files.open(|| File::create_new(&path));
+            *writer = Some(created.map_err(unwritten(&path))?);
+            folder.sync_all().map_err(unflushed(&path))?;
             self.kept().segments.rotate();
             bytes = 0;
         }
         let file = match writer {
             Some(file) => file,
             None => {
-                let opened = self.home.joint.write_files.open(|| OpenOptions::new().write(true).open(&path));
-                writer.insert(opened.map_err(at(&path))?)
+                let opened = write_files.open(|| files::open_to_write(&path));
+                writer.insert(opened.map_err(unwritten(&path))?)
             }
         };
-        file.write_all_at(&batch.records, bytes).and_then(|()| file.sync_data()).map_err(|error| {
-            // Part of the batch may be in the file. Its publishers get an error and may repeat the lines, so after a
-            // restart the file must not hold them. If this cut fails too, the next start finds whole appends that were
-            // never acknowledged, or a torn one that it cuts.
+        // A part of a batch must not stay: its publishers get an error and may repeat the lines.
+        if self.torn.load(Ordering::Relaxed) {
+            file.set_len(bytes).map_err(unwritten(&path))?;
+        }
+        self.torn.store(true, Ordering::Relaxed);
+        if let Err(error) = file.write_all_at(&batch.records, bytes) {
+            // If this cut fails, it is made before the next batch, or by the next start.
+            self.torn.store(file.set_len(bytes).is_err(), Ordering::Relaxed);
+            return Err(unwritten(&path)(error));
+        }
+        // After a failed flush the system may have dropped what was to be written and call the next flush a success. So
+        // nothing can be known of this file until it is read again.
+        file.sync_data().map_err(|error| {
             let _ = file.set_len(bytes);
-            at(&path)(error)
-        })
+            unflushed(&path)(error)
+        })?;
+        self.torn.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Notes how far the log is acknowledged. Its failure is not an error: an older mark proves less.
+    fn mark_acknowledged(&self) {
+        let mark = self.kept().segments.mark();
+        let _ = mark.write(&self.home.folder);
     }
 
     /// Makes a durable batch readable: first the lines, then the head, so that a woken reader finds them.
@@ -393,13 +484,20 @@ impl Log {
     /// batch; younger files wait for it, because a hole between segments is damage.
     fn remove_dropped_segments(&self) {
         let first = self.head.borrow().first;
-        while let Some(path) = { self.kept().segments.oldest_up_to(first) } {
-            if let Err(error) = segments::remove(&path) {
+        while let Some((path, seqs)) = { self.kept().segments.oldest_up_to(first) } {
+            if let Err(error) = self.carry_keys(&seqs).and_then(|()| segments::remove(&path)) {
                 complain(format!("cannot remove lines that are no longer kept: {error}"));
                 return;
             }
             self.kept().segments.forget_oldest();
         }
+    }
+
+    /// Writes the keys of a segment down, which would go with it.
+    fn carry_keys(&self, seqs: &RangeInclusive<Seq>) -> Result<(), StoreError> {
+        let keys = self.queue().keys_up_to(*seqs.end());
+        let is_new = keys.last().is_some_and(|(_, _, last)| seqs.contains(last));
+        if is_new { carried_keys::write(&self.home.folder, &keys) } else { Ok(()) }
     }
 
     fn read_disk(&self, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<EncodedLine>>, StoreError> {
@@ -465,14 +563,14 @@ mod tests {
     use super::*;
     use crate::store::{IdempotencyKey, LogStore, disk::DiskStore};
 
-    /// Makes an append of 18 MiB of JSON in 3 MiB of text: two of them exceed the bound of pending bytes.
+    /// Makes an append of 18 MiB of JSON in 3 MiB of text: two of them exceed the bound of what is held.
     fn large() -> AppendRequest {
-        AppendRequest { lines: vec![NewLine::plain("\0".repeat(1 << 20)); 3], key: None }
+        AppendRequest::new(vec![NewLine::plain("\0".repeat(1 << 20)); 3], None)
     }
 
     fn small(key: Option<&str>) -> AppendRequest {
         let key = key.map(|key| IdempotencyKey { key: key.to_owned(), digest: [7; 32] });
-        AppendRequest { lines: vec![NewLine::plain("a")], key }
+        AppendRequest::new(vec![NewLine::plain("a")], key)
     }
 
     /// Makes an empty log, with its store and folder.
@@ -518,7 +616,7 @@ mod tests {
         assert_eq!(log.0.head.borrow().last, 12);
         // A batch is dropped under the queue's lock, and its reservation with it.
         let _queue = log.0.queue();
-        assert_eq!(log.0.pending_bytes.available_permits(), PENDING_BYTES_MAX);
+        assert!(log.0.capacity.is_unused() && log.0.home.joint.capacity.is_unused());
     }
 
     #[tokio::test]
@@ -547,8 +645,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_deletion_overtook_is_not_acknowledged() {
         let (data, _store, log) = new_log().await;
-        let permit = log.0.pending_bytes.clone().try_acquire_many_owned(1).unwrap();
-        let overtaken = log.0.queue().append(small(None), permit).unwrap();
+        let overtaken = log.0.queue().append(small(None)).unwrap();
         log.bury(&data.path().join(".deleted-test")).unwrap();
         assert!(log.0.queue().claim_writer());
         log.0.commit_pending();

@@ -1,13 +1,13 @@
 //! `deployment.json`: the description of a deployment without its lines. Written once, before its folder appears.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use wirelab_clients::wire::{DeploymentId, Epoch, Source};
 
-use super::at;
+use super::files::{self, at, unusable};
 use super::records::KeyRecord;
 use crate::store::{IdempotencyKey, StoreError};
 
@@ -54,20 +54,17 @@ impl DeploymentManifest {
     /// Reads the manifest of the deployment `id` in `folder`.
     pub(super) fn read(folder: &Path, id: &DeploymentId) -> Result<Self, StoreError> {
         let path = folder.join(FILE_NAME);
-        let json = fs::read(&path).map_err(at(&path))?;
-        let corrupt = |offset, what| Err(StoreError::Corrupt { path: path.clone(), offset, what });
+        let json = files::read(&path)?;
         match serde_json::from_slice::<Self>(&json) {
             Ok(manifest) if manifest.id != *id => {
-                corrupt(0, format!("the manifest of another deployment, {},", manifest.id))
+                Err(unusable(&path, format!("is the manifest of another deployment, {}", manifest.id)))
             }
             Ok(manifest) if manifest.key.is_some() && manifest.creation_key().is_none() => {
-                corrupt(0, "a manifest whose idempotency key has no digest".to_owned())
+                Err(unusable(&path, "has an idempotency key without a digest"))
             }
             Ok(manifest) => Ok(manifest),
-            // The file has one line, so the column is the offset: it counts from 1, and is 0 at an end of file.
-            Err(error) => {
-                corrupt(error.column().saturating_sub(1) as u64, format!("an invalid manifest ({error})"))
-            }
+            Err(_) if json.is_empty() => Err(unusable(&path, "is empty")),
+            Err(error) => Err(unusable(&path, format!("is no valid manifest ({error})"))),
         }
     }
 }

@@ -3,23 +3,32 @@
 //! It is the server's default. An append is acknowledged once it would survive power loss. The files:
 //!
 //! ```text
-//! data/deployments/
-//!   lock                          held by the one server that uses the folder
+//! data/deployments/               locked by the one server that uses it
+//!   lock                          the lock that servers up to version 0.3 know
 //!   01k3…/deployment.json         id, name, epoch, creation time, source
 //!   01k3…/00000000000000000001.ndjson   a segment, named after its first seq; one line of the log per line
+//!   01k3…/acknowledged.json       how far the segments were acknowledged
+//!   01k3…/keys.ndjson             idempotency keys of segments that retention has removed
 //!   .creating-…  .deleted-…       what a crash interrupted; removed at the next start
 //! ```
 //!
 //! Acknowledged lines are never changed or cut: damage is refused at the start, with file and byte. Only one thing is
 //! cut: an append at the very end that a crash left incomplete.
 //!
-//! File descriptors: [`DescriptorBudget`] bounds those of the logs, and the lock has one. Memory: all logs together keep
+//! A write that fails before a flush is undone, answered as a trouble that passes, and tried again with the next call. A
+//! failed flush ends its log until the next start. On a full or read-only disk the store opens for reading.
+//!
+//! File descriptors: [`DescriptorBudget`] bounds those of the logs, and the locks have two. Memory: all logs together keep
 //! at most 64 MiB of what can be read again from disk; besides that a running log keeps its idempotency keys.
 
+mod carried_keys;
+mod files;
+mod health;
 mod index;
 mod joint;
 mod log;
 mod manifest;
+mod mark;
 mod queue;
 mod read;
 mod records;
@@ -32,7 +41,7 @@ mod write_files;
 mod tests;
 
 use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,7 +52,10 @@ use wirelab_clients::wire::{DeploymentId, Source};
 
 use tokio::sync::Semaphore;
 
+use super::reservation::Capacity;
 use super::{DeploymentLog, IdempotencyKey, LogStore, StoreError, Tally, new_epoch, new_id, now_us};
+use files::{LockedFolder, at, sync_folder};
+use health::Health;
 use joint::Joint;
 use log::{DiskLog, Home};
 use manifest::DeploymentManifest;
@@ -104,7 +116,7 @@ struct Shared {
     logs: RwLock<HashMap<DeploymentId, Arc<DiskLog>>>,
     /// Logs that were ever created here.
     created_count: AtomicU64,
-    lock: Arc<File>,
+    lock: Arc<LockedFolder>,
     joint: Arc<Joint>,
 }
 
@@ -112,8 +124,8 @@ impl DiskStore {
     /// Opens the logs in the folder `path`, which is made if it is missing. Keeps the newest `retain_lines` of each
     /// log; 0 keeps all.
     ///
-    /// Blocks while it reads and checks every log. Fails if another server uses the folder, if it cannot be written, or
-    /// if a file is damaged.
+    /// Blocks while it reads and checks every log. Fails if another server uses the folder, if this user may not write
+    /// it, or if a file is damaged. A disk that is full or read-only is no reason to fail: what is there can be read.
     pub fn open(path: PathBuf, retain_lines: u64) -> Result<Self, StoreError> {
         Self::open_within(path, retain_lines, DescriptorBudget::default())
     }
@@ -140,15 +152,16 @@ impl DiskStore {
 
     fn with_bounds(folder: PathBuf, bounds: Bounds) -> Result<Self, StoreError> {
         let Bounds { retain_lines, segment_bytes, warm_bytes_max, descriptors } = bounds;
-        fs::create_dir_all(&folder).map_err(at(&folder))?;
-        let lock = Arc::new(lock(&folder)?);
+        files::make_folder(&folder)?;
+        let lock = Arc::new(LockedFolder::lock(&folder)?);
         let joint = Arc::new(Joint {
             tally: Tally::default(),
+            health: open_to_writes(&folder)?,
+            capacity: Arc::new(Capacity::of_all_logs()),
             write_files: WriteFiles::new(descriptors.writes),
             warmth: Warmth::new(warm_bytes_max),
             accesses: Arc::new(Semaphore::new(descriptors.accesses.max(1))),
         });
-        check_writable(&folder)?;
         let (logs, created_count) = (RwLock::default(), AtomicU64::new(0));
         let shared =
             Arc::new(Shared { folder, retain_lines, segment_bytes, logs, created_count, lock, joint });
@@ -214,8 +227,13 @@ impl LogStore for DiskStore {
         self.shared.joint.tally.clone()
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        self.shared.logs.read().expect("no holder panics").values().try_for_each(|log| log.check())
+    async fn check(&self) -> Result<(), StoreError> {
+        self.shared.logs.read().expect("no holder panics").values().try_for_each(|log| log.check())?;
+        if !self.shared.joint.health.is_in_trouble() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        self.shared.joint.access(move || shared.joint.health.check(&shared.folder)).await
     }
 }
 
@@ -234,25 +252,42 @@ impl Shared {
 
     fn home(&self, manifest: DeploymentManifest, folder: PathBuf) -> Home {
         let Self { retain_lines, segment_bytes, .. } = *self;
-        let (_lock, joint) = (self.lock.clone(), self.joint.clone());
-        Home { manifest, folder, retain_lines, segment_bytes, _lock, joint }
+        let (store, joint) = (self.lock.clone(), self.joint.clone());
+        Home { manifest, folder, retain_lines, segment_bytes, store, joint }
     }
 
     /// Makes a deployment under a name that opening ignores, and renames it when it is complete and durable. After a
-    /// crash it is there as a whole or not at all.
+    /// crash it is there as a whole or not at all. After an error it is not there.
     fn create(&self, manifest: DeploymentManifest) -> Result<Arc<DiskLog>, StoreError> {
         let making = self.folder.join(format!("{CREATING}{}", manifest.id));
         let folder = self.folder.join(manifest.id.as_str());
-        let made = self.make(&making, &manifest).and_then(|()| {
-            fs::rename(&making, &folder).map_err(at(&folder))?;
-            sync_folder(&self.folder)
-        });
+        let made = self.make(&making, &manifest);
+        let made = made.and_then(|()| fs::rename(&making, &folder).map_err(at(&folder)));
         if let Err(error) = made {
             // Frees the space on a full disk; the next start removes what stays.
             let _ = fs::remove_dir_all(&making);
+            return Err(self.unwritten(error));
+        }
+        if let Err(error) = self.lock.sync() {
+            if fs::rename(&folder, &making).is_ok() {
+                let _ = fs::remove_dir_all(&making);
+            } else {
+                // It is there despite the error, so that it can be deleted.
+                self.insert(DiskLog::new(self.home(manifest, folder)));
+            }
             return Err(error);
         }
-        Ok(self.insert(DiskLog::new(self.home(manifest, folder))))
+        let log = self.insert(DiskLog::new(self.home(manifest, folder)));
+        self.joint.health.succeeded();
+        Ok(log)
+    }
+
+    /// Notes an error by which nothing was written, and makes it one that passes.
+    fn unwritten(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Io { path, error } => self.joint.health.failed(&path, &error).into(),
+            error => error,
+        }
     }
 
     fn make(&self, folder: &Path, manifest: &DeploymentManifest) -> Result<(), StoreError> {
@@ -267,8 +302,11 @@ impl Shared {
     fn delete(&self, log: &DiskLog) -> Result<(), StoreError> {
         let id = &log.manifest().id;
         let grave = self.folder.join(format!("{DELETED}{id}"));
-        log.bury(&grave)?;
-        self.logs.write().expect("no holder panics").remove(id);
+        let buried = log.bury(&grave);
+        if log.is_deleted() {
+            self.logs.write().expect("no holder panics").remove(id);
+        }
+        buried?;
         // The deployment is deleted even if its space is not free yet: the next start removes what stays.
         if let Err(error) = fs::remove_dir_all(&grave) {
             let grave = grave.display();
@@ -284,50 +322,46 @@ impl Shared {
         for entry in fs::read_dir(&self.folder).map_err(at(&self.folder))? {
             let entry = entry.map_err(at(&self.folder))?;
             let (path, name) = (entry.path(), entry.file_name());
-            if !entry.file_type().map_err(at(&path))?.is_dir() {
+            let kind = entry.file_type().map_err(at(&path))?;
+            let Some(name) = name.to_str() else { continue };
+            let id = name.parse::<DeploymentId>();
+            if kind.is_symlink() && id.is_ok() {
+                let what = "is a symbolic link in place of a deployment, and links are not followed: move the \
+                            folder itself here, or remove the link";
+                return Err(StoreError::Unusable { path, what: what.to_owned() });
+            }
+            if !kind.is_dir() {
                 continue;
             }
-            let Some(name) = name.to_str() else { continue };
             if name.starts_with(CREATING) || name.starts_with(DELETED) {
-                fs::remove_dir_all(&path).map_err(at(&path))?;
+                // What cannot be removed, for example on a read-only disk, harms nobody.
+                if let Err(error) = fs::remove_dir_all(&path) {
+                    complain(format!("{}: {error}; it takes space until the next start", path.display()));
+                }
             } else {
-                ids.extend(name.parse::<DeploymentId>());
+                ids.extend(id);
             }
         }
         Ok(ids)
     }
 }
 
-/// Locks the folder: two servers that append to one log would give a seq twice.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(at(&path)(error)),
+/// Tries at the start whether the folder can be written, before a publisher's append fails. One that this user may not
+/// write is refused. One that cannot be written for another reason can be read, and says on stderr what it lacks.
+fn open_to_writes(folder: &Path) -> Result<Health, StoreError> {
+    let health = Health::default();
+    match health::probe(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(at(folder)(error)),
+        Err(error) => {
+            health.failed(folder, &error);
+            complain(match error.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => "deployments can be read, and not deleted",
+                _ => "deployments can be read and deleted",
+            });
+        }
+        Ok(()) => {}
     }
-}
-
-/// Checks at the start that the folder can be written, before a publisher's append fails. The lock file proves nothing:
-/// another user may have made it.
-fn check_writable(folder: &Path) -> Result<(), StoreError> {
-    let probe = folder.join(format!("{CREATING}probe"));
-    match fs::create_dir(&probe) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(folder)(error)),
-        Ok(()) | Err(_) => fs::remove_dir(&probe).map_err(at(folder)),
-    }
-}
-
-/// Makes the names in a folder durable, which an fsync of a file does not.
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
-}
-
-/// Makes an error of the operating system name its file.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
-    let path = path.to_owned();
-    |error| StoreError::Io { path, error }
+    Ok(health)
 }
 
 /// Runs work that waits for the disk on a blocking thread, where no stream waits behind it.

@@ -5,24 +5,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use wirelab_clients::wire::{DeploymentId, NewLine, Seq, Status};
+use tokio::sync::watch;
+use wirelab_clients::wire::{DeploymentId, Seq, Status};
 
 use super::records::{self, ControlRecord};
 use crate::store::log_clock::LogClock;
-use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, StoreError};
-
-/// Bytes of records that may wait for the disk, per log: four requests of the largest size. Appenders beyond it wait,
-/// so a slow disk costs its publishers time instead of costing the server memory. In memory a pending line counts
-/// twice: as record and as line of the tail.
-pub(super) const PENDING_BYTES_MAX: usize = 32 << 20;
+use crate::store::{
+    AppendRequest, EncodedLine, IdempotencyKey, IdempotencyKeys, Reservation, StoreError, Unwritten,
+};
 
 /// Result of a batch.
 #[derive(Debug, Clone)]
 pub(super) enum Fate {
     Durable,
     Deleted,
-    /// A write failed; holds the log's first failure.
+    /// Nothing was written; the log goes on.
+    Unwritten(Unwritten),
+    /// A flush failed; holds the log's first failure.
     Failed(String),
 }
 
@@ -31,6 +30,7 @@ impl Fate {
         match self {
             Self::Durable => Ok(()),
             Self::Deleted => Err(StoreError::NotFound(id.clone())),
+            Self::Unwritten(unwritten) => Err(unwritten.into()),
             Self::Failed(reason) => Err(StoreError::WriteFailed { id: id.clone(), reason }),
         }
     }
@@ -66,7 +66,8 @@ pub(super) struct QueuedBatch {
     pub(super) finished: Option<(Status, u64)>,
     keys: Vec<(IdempotencyKey, Seq, Seq)>,
     outcome: watch::Sender<Option<Fate>>,
-    permit: Option<OwnedSemaphorePermit>,
+    /// Room of its appends, given back with the batch.
+    reservations: Vec<Reservation>,
 }
 
 impl QueuedBatch {
@@ -77,7 +78,7 @@ impl QueuedBatch {
             finished: None,
             keys: Vec::new(),
             outcome: watch::Sender::new(None),
-            permit: None,
+            reservations: Vec::new(),
         }
     }
 }
@@ -98,7 +99,7 @@ pub(super) struct Queue {
     clock: LogClock,
     ended: Option<(Status, Committed)>,
     pub(super) deleted: bool,
-    /// First failure of a write, if one has failed.
+    /// First failure of a flush, if one has failed.
     failed: Option<String>,
 }
 
@@ -128,11 +129,7 @@ impl Queue {
     }
 
     /// Gives the lines their seqs and encodes them, or finds the seqs that their key got before.
-    pub(super) fn append(
-        &mut self,
-        request: AppendRequest,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Enqueued, StoreError> {
+    pub(super) fn append(&mut self, request: AppendRequest) -> Result<Enqueued, StoreError> {
         self.refuse_deleted()?;
         if let Some(key) = &request.key
             && let Some(before) = self.find(key)?
@@ -146,10 +143,7 @@ impl Queue {
         let (first, last) = (self.next, self.next + request.lines.len() as u64 - 1);
         let at_us = self.clock.now_us();
         let batch = self.pending.get_or_insert_with(QueuedBatch::new);
-        match &mut batch.permit {
-            Some(held) => held.merge(permit),
-            held => *held = Some(permit),
-        }
+        batch.reservations.push(request.reservation);
         if request.key.is_some() || first < last {
             let key = request.key.as_ref().map(Into::into);
             records::push_control(&mut batch.records, &ControlRecord::Append { first, last, key });
@@ -264,18 +258,33 @@ impl Queue {
         self.pending.as_ref().map_or(0, |batch| batch.lines.len())
     }
 
-    /// Tells all callers that wait for `batch` its outcome.
+    /// Tells all callers that wait for `batch` its outcome. If nothing was written, what is pending fails with it: its
+    /// lines have seqs that follow those of the batch. The next append takes the place of both.
     pub(super) fn settle(&mut self, batch: QueuedBatch, outcome: Fate) {
-        for (key, first, last) in batch.keys {
-            self.in_flight.remove(&key.key);
-            if matches!(outcome, Fate::Durable) {
-                self.keys.insert(key, first, last);
-            }
-        }
+        let overtaken = matches!(outcome, Fate::Unwritten(_)).then(|| self.pending.take()).flatten();
         if let Fate::Failed(reason) = &outcome {
             self.failed.get_or_insert_with(|| reason.clone());
         }
-        batch.outcome.send_replace(Some(outcome));
+        for batch in [Some(batch), overtaken].into_iter().flatten() {
+            if matches!(outcome, Fate::Unwritten(_)) {
+                self.next -= batch.lines.len() as u64;
+                if batch.finished.is_some() {
+                    self.ended = None;
+                }
+            }
+            for (key, first, last) in batch.keys {
+                self.in_flight.remove(&key.key);
+                if matches!(outcome, Fate::Durable) {
+                    self.keys.insert(key, first, last);
+                }
+            }
+            batch.outcome.send_replace(Some(outcome.clone()));
+        }
+    }
+
+    /// Returns the keys of all appends up to the seq `last`, oldest first.
+    pub(super) fn keys_up_to(&self, last: Seq) -> Vec<(IdempotencyKey, Seq, Seq)> {
+        self.keys.up_to(last).collect()
     }
 
     /// Fails the log because its writer is gone. Waiting callers learn it from the dropped batches.
@@ -284,28 +293,4 @@ impl Queue {
         self.pending = None;
         self.in_flight.clear();
     }
-}
-
-/// Returns the most bytes that an append's records can take: every byte of text in its longest JSON form.
-pub(super) fn records_bytes_max(request: &AppendRequest) -> usize {
-    /// Bytes around a line: member names, braces, checksum, line end and two numbers of 20 digits.
-    const LINE_FRAME_BYTES_MAX: usize = 128;
-    /// Bytes of a header with a key and a digest.
-    const HEADER_BYTES_MAX: usize = 512;
-    let line = |line: &NewLine| {
-        let level = line.level.as_deref().unwrap_or_default();
-        LINE_FRAME_BYTES_MAX + json_bytes_max(&line.text) + json_bytes_max(level)
-    };
-    HEADER_BYTES_MAX + request.lines.iter().map(line).sum::<usize>()
-}
-
-/// Returns the most bytes of `text` in JSON: a control character becomes `\u0000`, a quote or backslash two bytes.
-fn json_bytes_max(text: &str) -> usize {
-    text.bytes()
-        .map(|byte| match byte {
-            0..=0x1f => 6,
-            b'"' | b'\\' => 2,
-            _ => 1,
-        })
-        .sum()
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wirelab_clients::wire::Seq;
 
-use super::at;
+use super::files::at;
 use super::index::{INDEX_STRIDE_BYTES, Place};
 use super::records::{self, Flaw, Record};
 

@@ -145,7 +145,7 @@ fn parse(record: &[u8]) -> Result<Record, Flaw> {
 }
 
 /// Returns the record without its checksum and last `}`, if the checksum is right.
-fn checked(record: &[u8]) -> Option<&[u8]> {
+pub(super) fn checked(record: &[u8]) -> Option<&[u8]> {
     let (open, member) = record.split_at_checked(record.len().checked_sub(CRC_MEMBER.len())?)?;
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(open);
@@ -198,7 +198,9 @@ pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
             Err(flaw) => {
                 // A write that a crash tore leaves a beginning of its bytes: the last record has no line end. A record
                 // with a line end was written as a whole and may have been acknowledged.
-                let followed = flaw != Flaw::Unended || has_whole_record(bytes, at + 1);
+                let followed = flaw != Flaw::Unended
+                    || has_whole_record(bytes, at + 1)
+                    || has_another_byte_for_its_line_end(&bytes[at..]);
                 scan.damage = damage(flaw.what().to_owned(), followed);
                 break;
             }
@@ -254,6 +256,12 @@ pub(super) fn scan(bytes: &[u8], first: Seq) -> Scan {
         scan.damage.get_or_insert(Damage { offset: header as u64, what, followed: false });
     }
     scan
+}
+
+/// Tells whether `record` is whole, with one byte in place of its line end. A torn write would lack that byte, or hold 0
+/// there, where the rest of a block was not written.
+fn has_another_byte_for_its_line_end(record: &[u8]) -> bool {
+    record.split_last().is_some_and(|(last, record)| *last != 0 && checked(record).is_some())
 }
 
 /// Tells whether a whole record begins anywhere at or after `from`. Line ends are not trusted: a damaged one hides the

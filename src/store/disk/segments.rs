@@ -4,15 +4,17 @@
 //! has given up: `log` appends, `read` reads lines.
 
 use std::collections::VecDeque;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use wirelab_clients::wire::{Seq, Status};
 
+use super::files::{self, at, sync_folder, unusable};
 use super::index::{Place, SparseIndex};
-use super::records;
-use super::{at, sync_folder};
+use super::mark::Mark;
+use super::{carried_keys, records};
 use crate::store::{IdempotencyKeys, StoreError};
 use crate::terminal::complain;
 
@@ -39,6 +41,8 @@ pub(super) struct Loaded {
     pub(super) segments: Segments,
     pub(super) keys: IdempotencyKeys,
     pub(super) finished: Option<(Status, u64)>,
+    /// Whether the newest file still holds a torn end, because it could not be cut. The next write must cut it first.
+    pub(super) torn: bool,
 }
 
 impl Segments {
@@ -52,18 +56,20 @@ impl Segments {
     /// changed.
     pub(super) fn load(folder: PathBuf) -> Result<Loaded, StoreError> {
         let firsts = segment_firsts(&folder)?;
-        let (&oldest, &newest) = firsts.first().zip(firsts.last()).ok_or_else(|| StoreError::Corrupt {
-            path: segment_path(&folder, 1),
-            offset: 0,
-            what: "a missing segment".to_owned(),
+        let mark = Mark::read(&folder)?;
+        let (&oldest, &newest) = firsts.first().zip(firsts.last()).ok_or_else(|| {
+            unusable(&segment_path(&folder, mark.map_or(1, |mark| mark.segment)), "is missing")
         })?;
-        let mut loaded = Loaded {
-            segments: Self { folder, list: VecDeque::new(), next: oldest },
-            keys: IdempotencyKeys::default(),
-            finished: None,
-        };
+        if let Some(mark) = mark.filter(|mark| mark.segment > newest) {
+            return Err(unusable(&segment_path(&folder, mark.segment), "is missing"));
+        }
+        let mut keys = IdempotencyKeys::default();
+        carried_keys::read(&folder, &mut keys)?;
+        let segments = Self { folder, list: VecDeque::new(), next: oldest };
+        let mut loaded = Loaded { segments, keys, finished: None, torn: false };
         for first in firsts {
-            loaded.take(first, first == newest)?;
+            let acknowledged = mark.filter(|mark| mark.segment == first).map_or(0, |mark| mark.bytes);
+            loaded.take(first, first == newest, acknowledged)?;
         }
         Ok(loaded)
     }
@@ -90,6 +96,12 @@ impl Segments {
         (segment_path(&self.folder, newest.first), newest.bytes)
     }
 
+    /// Returns the end as a start will look for it.
+    pub(super) fn mark(&self) -> Mark {
+        let newest = self.newest();
+        Mark { segment: newest.first, bytes: newest.bytes }
+    }
+
     /// Returns the path of the file that a rotation makes.
     pub(super) fn next_path(&self) -> PathBuf {
         segment_path(&self.folder, self.next)
@@ -110,10 +122,10 @@ impl Segments {
         newest.bytes += bytes;
     }
 
-    /// Returns the oldest file if all its lines are up to `seq`. The newest file always stays.
-    pub(super) fn oldest_up_to(&self, seq: Seq) -> Option<PathBuf> {
-        let second = self.list.get(1)?;
-        (second.first - 1 <= seq).then(|| segment_path(&self.folder, self.oldest().first))
+    /// Returns the oldest file and its seqs, if they are all up to `seq`. The newest file always stays.
+    pub(super) fn oldest_up_to(&self, seq: Seq) -> Option<(PathBuf, RangeInclusive<Seq>)> {
+        let (first, second) = (self.oldest().first, self.list.get(1)?.first);
+        (second - 1 <= seq).then(|| (segment_path(&self.folder, first), first..=second - 1))
     }
 
     pub(super) fn forget_oldest(&mut self) {
@@ -138,13 +150,15 @@ impl Segments {
 }
 
 impl Loaded {
-    /// Reads and checks the segment that begins with `first`.
-    fn take(&mut self, first: Seq, is_newest: bool) -> Result<(), StoreError> {
+    /// Reads and checks the segment that begins with `first`, of which so many bytes are known to be acknowledged.
+    fn take(&mut self, first: Seq, is_newest: bool, acknowledged: u64) -> Result<(), StoreError> {
         let segments = &mut self.segments;
         let path = segment_path(&segments.folder, first);
         let corrupt = |path, offset, what| Err(StoreError::Corrupt { path, offset, what });
         if first > segments.next {
-            return corrupt(segments.next_path(), 0, "a missing segment".to_owned());
+            let lacking =
+                format!("is missing or was cut: there is no line {} to {}", segments.next, first - 1);
+            return Err(unusable(&segments.next_path(), lacking));
         }
         if first < segments.next {
             return corrupt(path, 0, format!("a segment where seq {} is due", segments.next));
@@ -152,20 +166,25 @@ impl Loaded {
         if self.finished.is_some() {
             return corrupt(path, 0, "a segment after the end of the log".to_owned());
         }
-        let bytes = fs::read(&path).map_err(at(&path))?;
+        let bytes = files::read(&path)?;
         let scan = records::scan(&bytes, first);
         if let Some(damage) = scan.damage {
-            if damage.followed || !is_newest {
+            if damage.followed || !is_newest || scan.whole_bytes < acknowledged {
                 return corrupt(path, damage.offset, damage.what);
             }
-            cut(&path, scan.whole_bytes)?;
+            let cut = cut(&path, scan.whole_bytes);
+            self.torn = cut.is_err();
             complain(format!(
-                "{}: cut {} bytes of an append that was never acknowledged, from byte {} on ({})",
+                "{}: {} {} bytes of an append that was never acknowledged, from byte {} on ({})",
                 path.display(),
+                cut.map_or_else(|error| format!("cannot cut yet ({error})"), |()| "cut".to_owned()),
                 bytes.len() as u64 - scan.whole_bytes,
                 scan.whole_bytes,
                 damage.what,
             ));
+        } else if scan.whole_bytes < acknowledged {
+            let what = "the end of the file, before lines that were acknowledged,".to_owned();
+            return corrupt(path, scan.whole_bytes, what);
         }
         segments.list.push_back(Segment { first, bytes: scan.whole_bytes, index: scan.index });
         segments.next = scan.next;
@@ -179,9 +198,9 @@ impl Loaded {
 
 /// Shortens a file for good. Without it, the torn bytes would be between whole records after the next append, which is
 /// what real damage looks like.
-fn cut(path: &Path, bytes: u64) -> Result<(), StoreError> {
-    let file = OpenOptions::new().write(true).open(path).map_err(at(path))?;
-    file.set_len(bytes).and_then(|()| file.sync_all()).map_err(at(path))
+fn cut(path: &Path, bytes: u64) -> io::Result<()> {
+    let file = files::open_to_write(path)?;
+    file.set_len(bytes).and_then(|()| file.sync_all())
 }
 
 /// Removes a segment durably before the next one is removed, so that a crash never leaves a hole between two segments.

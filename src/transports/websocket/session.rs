@@ -9,10 +9,9 @@ use std::time::Duration;
 use actix_http::ws::CloseCode;
 use actix_web::http::StatusCode;
 use wirelab_clients::wire::{
-    Appended, ClientFrame, Cursor, DeploymentId, NewLine, Position, Problem, Reference, ServerFrame,
+    Appended, ClientFrame, Cursor, DeploymentId, Position, Problem, Reference, ServerFrame,
 };
 
-use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
 use crate::exchange::upgrade::{
@@ -38,8 +37,8 @@ pub(crate) enum Outgoing {
 pub(crate) enum Ask {
     /// Opens a reader.
     Subscribe(DeploymentId, Position, Reference),
-    /// Appends lines.
-    Publish(DeploymentId, Vec<NewLine>, Reference),
+    /// Appends the lines of a text.
+    Publish(DeploymentId, String, Reference),
 }
 
 /// Result of an [`Ask`].
@@ -232,8 +231,8 @@ impl Session {
             }
             ClientFrame::Pause {} => return Some(Effect::Pause),
             ClientFrame::Resume {} => return Some(Effect::Resume),
-            ClientFrame::Publish { deployment, text } => match publication(&deployment, &text) {
-                Ok((id, lines)) => return Some(Effect::Ask(Ask::Publish(id, lines, reference))),
+            ClientFrame::Publish { deployment, text } => match request::parse_deployment_id(&deployment) {
+                Ok(id) => return Some(Effect::Ask(Ask::Publish(id, text, reference))),
                 Err(refusal) => refusal,
             },
             ClientFrame::Ping {} => {
@@ -283,10 +282,6 @@ impl Session {
             self.rooms.clear();
         }
     }
-}
-
-fn publication(deployment: &str, text: &str) -> Result<(DeploymentId, Vec<NewLine>), Refusal> {
-    Ok((request::parse_deployment_id(deployment)?, new_lines::of_text(text)?))
 }
 
 #[cfg(test)]

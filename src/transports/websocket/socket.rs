@@ -13,6 +13,7 @@ use super::rooms::Rooms;
 use super::session::{Answer, Ask, Effect, Session};
 use crate::clock::now_us;
 use crate::context::Context;
+use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::upgrade::{Inbox, Longest, Message, Violation};
 use crate::reader::{EncodedBatch, ReadError, Reader};
@@ -133,9 +134,9 @@ impl Ask {
                     }
                 }
             }
-            Self::Publish(deployment, lines, reference) => {
-                let appended = context.deployments.append(&deployment, lines.into()).await;
-                let appended = appended.map_err(|error| Refusal::from(error).problem().clone());
+            Self::Publish(deployment, text, reference) => {
+                let appended = context.deployments.append(&deployment, text, new_lines::of_bytes, None).await;
+                let appended = appended.map_err(|refusal: Refusal| refusal.problem().clone());
                 Done { answer: Answer::Published(deployment, appended, reference), entered: None }
             }
         }

@@ -60,6 +60,8 @@ fn what_cannot_be_done_is_an_error_frame_and_the_socket_lives() {
             (json!({"type": "publish", "deployment": ended, "text": "late"}), 409),
             (json!({"type": "publish", "deployment": sourced["id"], "text": "x"}), 409),
             (json!({"type": "publish", "deployment": "01k3doesnotexist", "text": "x"}), 404),
+            (json!({"type": "publish", "deployment": one, "text": ""}), 400),
+            (json!({"type": "publish", "deployment": one, "text": "x".repeat((1 << 20) + 1)}), 413),
             (json!({"type": "dance"}), 400),
         ] {
             let mut refused = refused;

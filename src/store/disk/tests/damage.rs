@@ -26,6 +26,11 @@ async fn an_append_torn_at_any_byte_is_gone_and_the_next_takes_its_place() {
         let whole = fs::read(&segment).unwrap();
         let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
         let kept = texts(&*log, 0, ALL).await;
+        // A torn append was not acknowledged, so the mark is the one before.
+        let (mark, mark_before) = (log_folder.join("acknowledged.json"), log_folder.join("mark-before"));
+        if mark.exists() {
+            fs::copy(&mark, &mark_before).unwrap();
+        }
         log.append(torn.clone()).await.unwrap();
         drop(log);
         let torn_bytes = fs::read(&segment).unwrap();
@@ -34,6 +39,10 @@ async fn an_append_torn_at_any_byte_is_gone_and_the_next_takes_its_place() {
         let after = [&kept[..], &["e".to_owned(), "f".to_owned()]].concat();
         for length in whole.len()..torn_bytes.len() {
             fs::write(&segment, &torn_bytes[..length]).unwrap();
+            match mark_before.exists() {
+                true => fs::copy(&mark_before, &mark).map(|_| ()).unwrap(),
+                false => fs::remove_file(&mark).unwrap(),
+            }
             let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
             assert_eq!(texts(&*log, 0, ALL).await, kept, "cut at {length}");
             assert_eq!(fs::read(&segment).unwrap(), whole, "cut at {length}");
@@ -54,6 +63,7 @@ async fn a_large_torn_append_leaves_no_trace_in_the_index() {
     let segment = segment_path(&log_folder, 1);
     let bytes = fs::read(&segment).unwrap();
     fs::write(&segment, &bytes[..bytes.len() - 1]).unwrap();
+    fs::remove_file(log_folder.join("acknowledged.json")).unwrap();
     let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
     let expected: Vec<_> = (0..150).map(|i| i.to_string()).collect();
     for text in &expected[1..] {
@@ -107,8 +117,7 @@ async fn one_changed_byte_is_refused_and_nothing_is_touched() {
     let records = record_bounds(&good);
     assert_eq!(records.len(), 11);
     for &(begin, end) in &records {
-        // Without its last line end the file looks like one after a crash.
-        for position in begin..end.min(good.len() - 1) {
+        for position in begin..end {
             for damaged in [good[position] ^ 1, good[position] ^ 0x20, good[position] ^ 0x80, b'\n', 0] {
                 if damaged == good[position] {
                     continue;
@@ -168,7 +177,7 @@ async fn a_missing_segment_is_refused() {
     let aside = log_folder.join("aside");
     fs::rename(&missing, &aside).unwrap();
     let opened = reopen(data.path(), 0, 100).err();
-    assert!(matches!(&opened, Some(StoreError::Corrupt { path, .. }) if *path == missing), "{opened:?}");
+    assert!(matches!(&opened, Some(StoreError::Unusable { path, .. }) if *path == missing), "{opened:?}");
 
     fs::rename(&aside, &missing).unwrap();
     drop(reopen(data.path(), 0, 100).unwrap());
@@ -176,7 +185,7 @@ async fn a_missing_segment_is_refused() {
         fs::remove_file(log_folder.join(name)).unwrap();
     }
     let opened = reopen(data.path(), 0, 100).err();
-    assert!(matches!(opened, Some(StoreError::Corrupt { .. })), "{opened:?}");
+    assert!(matches!(opened, Some(StoreError::Unusable { .. })), "{opened:?}");
 }
 
 #[tokio::test]
@@ -200,10 +209,99 @@ async fn a_damaged_manifest_is_refused() {
     for bad in [String::new(), "{}".to_owned(), good[..20].to_owned(), good.replace(id, "another00")] {
         fs::write(&manifest, &bad).unwrap();
         let opened = reopen(data.path(), 0, LARGE).err();
-        assert!(matches!(&opened, Some(StoreError::Corrupt { path, .. }) if *path == manifest), "{opened:?}");
+        assert!(
+            matches!(&opened, Some(StoreError::Unusable { path, .. }) if *path == manifest),
+            "{opened:?}"
+        );
+        assert!(!opened.unwrap().to_string().contains("at that byte"), "a manifest cannot be cut");
         assert_eq!(fs::read_to_string(&manifest).unwrap(), bad);
     }
     fs::remove_file(&manifest).unwrap();
     let opened = reopen(data.path(), 0, LARGE).err().unwrap().to_string();
-    assert!(opened.contains(manifest.to_str().unwrap()), "{opened}");
+    assert!(
+        opened.contains(manifest.to_str().unwrap()) && opened.contains("is missing: restore"),
+        "{opened}"
+    );
+    assert!(
+        !opened.contains("writable for this user"),
+        "a missing file was taken for a permission: {opened}"
+    );
+}
+
+#[tokio::test]
+async fn a_segment_cut_before_acknowledged_lines_is_refused_wherever_it_is_cut() {
+    let appends = [request(&["a"], None), request(&["b", "c"], Some("k")), request(&["d"], None)];
+    let (data, log_folder) = closed_log(LARGE, &appends).await;
+    let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
+    log.finish(Status::Succeeded).await.unwrap();
+    drop(log);
+    let segment = segment_path(&log_folder, 1);
+    let good = fs::read(&segment).unwrap();
+    for length in 0..good.len() {
+        fs::write(&segment, &good[..length]).unwrap();
+        let opened = reopen(data.path(), 0, LARGE).err();
+        assert!(
+            matches!(&opened, Some(StoreError::Corrupt { path, offset, .. })
+                if *path == segment && *offset as usize <= length),
+            "cut at {length}: {opened:?}"
+        );
+        assert_eq!(fs::read(&segment).unwrap(), good[..length], "cut at {length}: the file was changed");
+    }
+    // What the message advises to those who accept the loss.
+    let end = record_bounds(&good)[0].1;
+    fs::write(&segment, &good[..end]).unwrap();
+    fs::remove_file(log_folder.join("acknowledged.json")).unwrap();
+    assert_eq!(texts(&*only(&reopen(data.path(), 0, LARGE).unwrap()).await, 0, ALL).await, ["a"]);
+}
+
+#[tokio::test]
+async fn a_changed_last_line_end_is_refused_even_without_a_mark() {
+    let appends = [request(&["a"], None), request(&["b", "c"], Some("k"))];
+    let (data, log_folder) = closed_log(LARGE, &appends).await;
+    fs::remove_file(log_folder.join("acknowledged.json")).unwrap();
+    let segment = segment_path(&log_folder, 1);
+    let good = fs::read(&segment).unwrap();
+    let (last, whole) = good.split_last().unwrap();
+    assert_eq!(*last, b'\n');
+    for damaged in [0x0b_u8, b' ', b'}', 0xff] {
+        let bad = [whole, &[damaged]].concat();
+        fs::write(&segment, &bad).unwrap();
+        let opened = reopen(data.path(), 0, LARGE).err();
+        assert!(matches!(opened, Some(StoreError::Corrupt { .. })), "{damaged:#x}: {opened:?}");
+        assert_eq!(fs::read(&segment).unwrap(), bad);
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_cannot_be_read_proves_nothing() {
+    let (data, log_folder) = closed_log(LARGE, &[request(&["a"], None)]).await;
+    let mark = log_folder.join("acknowledged.json");
+    let good = fs::read(&mark).unwrap();
+    for bad in [&b""[..], &good[..20], &[0; 128], b"{}\n"] {
+        fs::write(&mark, bad).unwrap();
+        assert_eq!(texts(&*only(&reopen(data.path(), 0, LARGE).unwrap()).await, 0, ALL).await, ["a"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_plain_file_is_refused_by_name_and_hangs_nothing() {
+    let (data, log_folder) = closed_log(LARGE, &[request(&["a"], None)]).await;
+    let aside = data.path().join("aside");
+    for name in ["deployment.json", "00000000000000000001.ndjson", "acknowledged.json", "keys.ndjson"] {
+        let path = log_folder.join(name);
+        let was_there = fs::rename(&path, &aside).is_ok();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let opened = reopen(data.path(), 0, LARGE).err();
+        assert!(matches!(&opened, Some(StoreError::Unusable { path: at, .. }) if *at == path), "{opened:?}");
+        fs::remove_file(&path).unwrap();
+        if was_there {
+            fs::rename(&aside, &path).unwrap();
+        }
+    }
+    let id = log_folder.file_name().unwrap();
+    let elsewhere = folder();
+    fs::rename(&log_folder, elsewhere.path().join(id)).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join(id), &log_folder).unwrap();
+    let opened = reopen(data.path(), 0, LARGE).err();
+    assert!(matches!(&opened, Some(StoreError::Unusable { path, .. }) if *path == log_folder), "{opened:?}");
 }

@@ -2,6 +2,7 @@
 
 mod cold;
 mod damage;
+mod faults;
 mod model;
 
 use std::fs;
@@ -15,7 +16,7 @@ use wirelab_clients::wire::{NewLine, Source, Status};
 use super::super::conformance::{StoreUnderTest, promises_of};
 use super::segments::segment_path;
 use super::*;
-use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, ReadLimit, Stored};
+use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, ReadLimit, Shortage, Stored};
 
 struct Disk(TempDir);
 
@@ -47,7 +48,7 @@ fn reopen(path: &Path, retain_lines: u64, segment_bytes: u64) -> Result<DiskStor
 
 fn request(texts: &[impl AsRef<str>], key: Option<&str>) -> AppendRequest {
     let lines = texts.iter().map(|text| NewLine::plain(text.as_ref())).collect();
-    AppendRequest { lines, key: key.map(|key| IdempotencyKey { key: key.to_owned(), digest: [7; 32] }) }
+    AppendRequest::new(lines, key.map(|key| IdempotencyKey { key: key.to_owned(), digest: [7; 32] }))
 }
 
 async fn texts(log: &dyn DeploymentLog, after: u64, limit: ReadLimit) -> Vec<String> {
@@ -81,7 +82,7 @@ async fn closed_log(segment_bytes: u64, appends: &[AppendRequest]) -> (TempDir, 
 
 fn segment_names(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.filter(|name| name.ends_with(".ndjson")).collect();
+    let mut names: Vec<_> = names.filter(|name| name.ends_with(".ndjson") && name.starts_with('0')).collect();
     names.sort();
     names
 }
@@ -99,7 +100,7 @@ async fn everything_is_there_after_a_restart() {
         stream: Some(wirelab_clients::wire::Stream::Stderr),
         level: Some("warn".to_owned()),
     };
-    log.append(AppendRequest { lines: vec![full, NewLine::plain("d")], key: None }).await.unwrap();
+    log.append(AppendRequest::new(vec![full, NewLine::plain("d")], None)).await.unwrap();
     log.finish(Status::Cancelled).await.unwrap();
     let (info, lines) = (log.info(), log.read_after(0, ALL).await.unwrap());
     assert_eq!((single.last, keyed.last, lines.len()), (1, 2, 4));
@@ -196,13 +197,43 @@ async fn a_second_server_is_refused_the_folder() {
 }
 
 #[tokio::test]
+async fn a_second_server_is_refused_even_after_its_lock_file_was_removed() {
+    let data = folder();
+    let _store = DiskStore::open(data.path().to_owned(), 0).unwrap();
+    fs::remove_file(data.path().join("lock")).unwrap();
+    assert!(matches!(DiskStore::open(data.path().to_owned(), 0).err(), Some(StoreError::InUse { .. })));
+}
+
+#[tokio::test]
+async fn keys_outlive_the_segments_that_retention_removes_and_a_restart() {
+    let data = folder();
+    let mut store = reopen(data.path(), 2, 300).unwrap();
+    let mut log = store.create("test".to_owned(), None).await.unwrap();
+    let id = log.info().id;
+    for i in 0..40 {
+        log.append(request(&[format!("line {i}")], Some(&format!("k{i}")))).await.unwrap();
+        if i % 13 == 12 {
+            drop((log, store));
+            store = reopen(data.path(), 2, 300).unwrap();
+            log = store.open(&id).await.unwrap();
+        }
+    }
+    assert!(segment_names(&data.path().join(id.as_str())).len() < 5);
+    for i in 0..40 {
+        let again = log.append(request(&[format!("line {i}")], Some(&format!("k{i}")))).await.unwrap();
+        assert!(matches!(again, Stored::Repeated(appended) if appended.first == i + 1), "k{i} was forgotten");
+    }
+    assert_eq!(log.head().borrow().last, 40);
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_made_is_named() {
     let data = folder();
     let file = data.path().join("file");
     fs::write(&file, "").unwrap();
-    for path in [file.join("data"), file] {
-        let refused = DiskStore::open(path.clone(), 0).err().unwrap().to_string();
-        assert!(refused.contains(path.to_str().unwrap()), "{refused}");
+    for path in [file.join("data"), file.clone()] {
+        let refused = DiskStore::open(path, 0).err().unwrap().to_string();
+        assert!(refused.contains(file.to_str().unwrap()) && refused.contains("it is no folder"), "{refused}");
     }
 }
 
@@ -262,32 +293,32 @@ async fn deleting_stops_busy_publishers() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_remembered_and_loses_nothing() {
+async fn a_full_disk_passes_and_loses_nothing() {
     let (data, log_folder) = closed_log(LARGE, &[request(&["a"], None)]).await;
     let (segment, aside) = (segment_path(&log_folder, 1), log_folder.join("aside"));
     let store = reopen(data.path(), 0, LARGE).unwrap();
     let log = only(&store).await;
-    store.check().unwrap();
     fs::rename(&segment, &aside).unwrap();
     std::os::unix::fs::symlink("/dev/full", &segment).unwrap();
-    let first = log.append(request(&["b"], Some("k"))).await.err().unwrap();
-    assert!(matches!(first, StoreError::WriteFailed { .. }), "{first}");
-    assert!(first.to_string().contains("No space left"), "{first}");
-    fs::rename(&aside, &segment).unwrap();
-
-    for key in [None, Some("k")] {
-        let later = log.append(request(&["b"], key)).await.err().unwrap();
-        assert_eq!(later.to_string(), first.to_string());
+    for (i, key) in [None, Some("k"), Some("k")].into_iter().enumerate() {
+        let refused = log.append(request(&["b", "c"], key)).await.err().unwrap();
+        let StoreError::NotWritten(unwritten) = &refused else { panic!("{refused}") };
+        // The device cannot be cut, so the second fails at that.
+        assert!(i > 0 || unwritten.shortage == Shortage::Room, "{refused}");
+        assert!(!refused.to_string().contains(data.path().to_str().unwrap()), "{refused}");
     }
-    assert_eq!(log.finish(Status::Failed).await.err().unwrap().to_string(), first.to_string());
-    assert_eq!(store.check().err().unwrap().to_string(), first.to_string());
+    assert!(log.finish(Status::Failed).await.err().unwrap().passes());
     assert_eq!((log.head().borrow().last, log.head().borrow().ended), (1, None));
+    fs::rename(&aside, &segment).unwrap();
     assert_eq!(texts(&*log, 0, ALL).await, ["a"]);
-    drop((store, log));
 
-    let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
+    store.check().await.unwrap();
     assert_eq!(log.append(request(&["b"], Some("k"))).await.unwrap().into_appended().first, 2);
+    log.finish(Status::Failed).await.unwrap();
+    drop((store, log));
+    let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
     assert_eq!(texts(&*log, 0, ALL).await, ["a", "b"]);
+    assert_eq!(log.info().ended, Some(Status::Failed));
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ async fn compare(steps: &[Step], segment_bytes: u64) -> Result<(), TestCaseError
                     &(crc32fast::hash(format!("{sizes:?}").as_bytes()) as u64).to_le_bytes(),
                 );
                 let key_given = key.map(|key| IdempotencyKey { key: key.to_string(), digest });
-                match (log.append(AppendRequest { lines, key: key_given }).await, model.append(sizes, *key)) {
+                match (log.append(AppendRequest::new(lines, key_given)).await, model.append(sizes, *key)) {
                     (Ok(given), Some(expected)) => {
                         let given = given.into_appended();
                         prop_assert_eq!((given.first, given.last), expected);
