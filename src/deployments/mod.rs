@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -22,8 +23,8 @@ use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};
 use crate::store::{self, AppendRequest, DeploymentLog, IdempotencyKey, LogStore, StoreError};
 
-/// Time that a start waits until a deployment that is no longer fed is cancelled. A disk that works needs less.
-const CANCEL_WAIT: Duration = Duration::from_millis(200);
+/// Time that a start waits until deployments that are no longer fed are cancelled. A disk that works needs less.
+const CANCEL_WAIT: Duration = Duration::from_secs(1);
 
 /// All deployments of one server.
 pub struct Deployments {
@@ -63,13 +64,12 @@ impl Deployments {
     /// Opens the deployments of a store. Deployments that had a source when the last server stopped are finished as
     /// cancelled, since they are no longer fed; one that cannot be written yet, once it can. Must be called inside a tokio runtime, which then runs the feeders.
     pub async fn new(store: Arc<dyn LogStore>, recordings: PathBuf) -> Result<Self, StoreError> {
-        for log in store.list(usize::MAX).await? {
-            if log.source().is_some() && log.info().ended.is_none() {
-                // On a full disk this waits for room, which the server must not do.
-                let cancelled = tokio::spawn(async move { sources::cancel(&*log).await });
-                let _ = tokio::time::timeout(CANCEL_WAIT, cancelled).await;
-            }
-        }
+        let logs = store.list(usize::MAX).await?.into_iter();
+        let unfed = logs.filter(|log| log.source().is_some() && log.info().ended.is_none());
+        let cancelled: Vec<_> =
+            unfed.map(|log| tokio::spawn(async move { sources::cancel(&*log).await })).collect();
+        // On a full disk they wait for room, which the server must not do.
+        let _ = tokio::time::timeout(CANCEL_WAIT, join_all(cancelled)).await;
         Ok(Self {
             store,
             recordings,

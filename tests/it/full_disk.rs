@@ -189,7 +189,12 @@ fn a_server_starts_on_a_full_disk_for_reading_and_deleting() {
 #[test]
 fn a_server_starts_on_a_read_only_disk_for_reading() {
     let (data, id, fed) = data_of_a_killed_server();
-    let prepare = format!("cp -r {} data; rm data/lock; mount -o remount,ro .", data.path().display());
+    // With a torn end, which cannot be cut there.
+    let (folder, id_text) = (data.path().display(), id.as_str());
+    let prepare = format!(
+        "cp -r {folder} data; rm data/lock; printf '{{\"seq\":2,' >>data/{id_text}/00000000000000000001.ndjson; \
+         mount -o remount,ro ."
+    );
     let said = tempfile::NamedTempFile::new().unwrap();
     let small = Small::serve("size=1m", &prepare, Stdio::from(said.reopen().unwrap()));
     let (api, disk) = (&small.server, small.disk.path());
@@ -202,6 +207,23 @@ fn a_server_starts_on_a_read_only_disk_for_reading() {
         let said = fs::read_to_string(said.path()).unwrap();
         said.contains("Read-only file system") && said.contains("can be read, and not deleted")
     });
+}
+
+const REPLAY: &[u8] = br#"{"name":"x","source":{"kind":"replay","recording":"cargo-build","speed":1.0}}"#;
+
+#[test]
+fn a_source_that_meets_a_full_disk_goes_on_once_there_is_room() {
+    let small = Small::serve("size=1m", "true", Stdio::null());
+    let api = &small.server;
+    let body = r#"{"name":"fed","source":{"kind":"generate","rate_hz":100.0}}"#;
+    let fed = api.post("/api/deployments", "application/json", body).json::<Deployment>().id;
+    small.fill();
+    wait_until("a write that finds no room", || api.get("/readyz").status == 503);
+    let kept = api.show(&fed).lines;
+    small.make_room();
+    wait_until("the next line", || api.show(&fed).lines > kept);
+    let texts: Vec<_> = api.lines(&fed, "").lines.into_iter().map(|line| line.line.text).collect();
+    assert!((1..).zip(&texts).all(|(number, text)| *text == format!("generated line {number}")), "{texts:?}");
 }
 
 #[test]
@@ -228,6 +250,8 @@ fn a_lack_of_descriptors_is_answered_503_and_passes() {
     }
     let json: Headers = &[("content-type", "application/json")];
     passes(&ask("POST", "/api/deployments", json, br#"{"name":"x"}"#), 503, data.path());
+    passes(&ask("POST", "/api/deployments", json, REPLAY), 503, data.path());
+    passes(&ask("GET", "/api/recordings", &[], b""), 503, data.path());
     let end = format!("/api/deployments/{other}/finish");
     passes(&ask("POST", &end, json, br#"{"status":"failed"}"#), 503, data.path());
     passes(&ask("GET", "/readyz", &[], b""), 503, data.path());
