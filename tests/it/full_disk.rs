@@ -28,8 +28,7 @@ impl Small {
         let script = format!(
             r#"mount -t tmpfs -o {options} tmpfs "$1" && cd "$1" && {{ {prepare}; }} && exec "$0" serve --bind 127.0.0.1:0 --data "$1/data""#
         );
-        let mut command = Command::new("unshare");
-        command.arg(if geteuid().is_root() { "-m" } else { "-rm" });
+        let mut command = in_its_own_namespace();
         command.args(["sh", "-c", &script]).arg(env!("CARGO_BIN_EXE_wirelab")).arg(disk.path());
         Self { server: Binary::of(command.stderr(stderr)), disk }
     }
@@ -51,6 +50,21 @@ impl Small {
     fn make_room(&self) {
         fs::remove_file(self.path("ballast")).unwrap();
     }
+}
+
+/// `unshare`, known to let a process here mount.
+fn in_its_own_namespace() -> Command {
+    let namespace = if geteuid().is_root() { "-m" } else { "-rm" };
+    let tried = Command::new("unshare").args([namespace, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+    let tried = tried.expect("unshare is part of util-linux");
+    assert!(
+        tried.status.success(),
+        "nothing can be mounted here, so a full disk cannot be shown: {}a container needs --cap-add=SYS_ADMIN",
+        String::from_utf8_lossy(&tried.stderr)
+    );
+    let mut command = Command::new("unshare");
+    command.arg(namespace);
+    command
 }
 
 fn append(api: &Api, id: &DeploymentId, key: &str, text: &str) -> Answer {
