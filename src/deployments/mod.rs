@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
@@ -30,8 +31,8 @@ use self::sources::{Feed, SourceError};
 use crate::reader::{OpenError, Reader};
 use crate::store::{AppendRequest, DeploymentLog, IdempotencyKey, LogStore, StoreError};
 
-/// Time that a start waits until a deployment that is no longer fed is cancelled. A disk that works needs less.
-const CANCEL_WAIT: Duration = Duration::from_millis(200);
+/// Time that a start waits until deployments that are no longer fed are cancelled. A disk that works needs less.
+const CANCEL_WAIT: Duration = Duration::from_secs(1);
 
 /// All deployments of one server.
 pub struct Deployments {
@@ -87,17 +88,17 @@ impl Deployments {
     /// cancelled, since they are no longer fed; one that cannot be written yet, once it can. Must be called inside a tokio
     /// runtime, which then runs the feeders.
     pub async fn new(store: Arc<dyn LogStore>, recordings: PathBuf) -> Result<Self, StoreError> {
-        let keys = CreationKeys::default();
+        let (keys, mut cancelled) = (CreationKeys::default(), Vec::new());
         for log in store.list(usize::MAX).await?.into_iter().rev() {
             if let Some(key) = log.creation_key() {
                 keys.remember(key, log.id().clone());
             }
             if log.source().is_some() && log.info().ended.is_none() {
-                // On a full disk this waits for room, which the server must not do.
-                let cancelled = tokio::spawn(async move { sources::cancel(&*log).await });
-                let _ = tokio::time::timeout(CANCEL_WAIT, cancelled).await;
+                cancelled.push(tokio::spawn(async move { sources::cancel(&*log).await }));
             }
         }
+        // On a full disk they wait for room, which the server must not do.
+        let _ = tokio::time::timeout(CANCEL_WAIT, join_all(cancelled)).await;
         let places = Arc::new(Places::new(RUNNING_MAX_DEFAULT, store.tally()));
         Ok(Self {
             store,

@@ -28,8 +28,7 @@ impl Small {
         let script = format!(
             r#"mount -t tmpfs -o {options} tmpfs "$1" && cd "$1" && {{ {prepare}; }} && exec "$0" serve --bind 127.0.0.1:0 --data "$1/data""#
         );
-        let mut command = Command::new("unshare");
-        command.arg(if geteuid().is_root() { "-m" } else { "-rm" });
+        let mut command = in_its_own_namespace();
         command.args(["sh", "-c", &script]).arg(env!("CARGO_BIN_EXE_wirelab")).arg(disk.path());
         Self { server: Binary::of(command.stderr(stderr)), disk }
     }
@@ -51,6 +50,21 @@ impl Small {
     fn make_room(&self) {
         fs::remove_file(self.path("ballast")).unwrap();
     }
+}
+
+/// `unshare`, known to let a process here mount.
+fn in_its_own_namespace() -> Command {
+    let namespace = if geteuid().is_root() { "-m" } else { "-rm" };
+    let tried = Command::new("unshare").args([namespace, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+    let tried = tried.expect("unshare is part of util-linux");
+    assert!(
+        tried.status.success(),
+        "nothing can be mounted here, so a full disk cannot be shown: {}a container needs --cap-add=SYS_ADMIN",
+        String::from_utf8_lossy(&tried.stderr)
+    );
+    let mut command = Command::new("unshare");
+    command.arg(namespace);
+    command
 }
 
 fn append(api: &Api, id: &DeploymentId, key: &str, text: &str) -> Answer {
@@ -189,7 +203,12 @@ fn a_server_starts_on_a_full_disk_for_reading_and_deleting() {
 #[test]
 fn a_server_starts_on_a_read_only_disk_for_reading() {
     let (data, id, fed) = data_of_a_killed_server();
-    let prepare = format!("cp -r {} data; rm data/lock; mount -o remount,ro .", data.path().display());
+    // With a torn end, which cannot be cut there.
+    let (folder, id_text) = (data.path().display(), id.as_str());
+    let prepare = format!(
+        "cp -r {folder} data; rm data/lock; printf '{{\"seq\":2,' >>data/{id_text}/00000000000000000001.ndjson; \
+         mount -o remount,ro ."
+    );
     let said = tempfile::NamedTempFile::new().unwrap();
     let small = Small::serve("size=1m", &prepare, Stdio::from(said.reopen().unwrap()));
     let (api, disk) = (&small.server, small.disk.path());
@@ -202,6 +221,23 @@ fn a_server_starts_on_a_read_only_disk_for_reading() {
         let said = fs::read_to_string(said.path()).unwrap();
         said.contains("Read-only file system") && said.contains("can be read, and not deleted")
     });
+}
+
+const REPLAY: &[u8] = br#"{"name":"x","source":{"kind":"replay","recording":"cargo-build","speed":1.0}}"#;
+
+#[test]
+fn a_source_that_meets_a_full_disk_goes_on_once_there_is_room() {
+    let small = Small::serve("size=1m", "true", Stdio::null());
+    let api = &small.server;
+    let body = r#"{"name":"fed","source":{"kind":"generate","rate_hz":100.0}}"#;
+    let fed = api.post("/api/deployments", "application/json", body).json::<Deployment>().id;
+    small.fill();
+    wait_until("a write that finds no room", || api.get("/readyz").status == 503);
+    let kept = api.show(&fed).lines;
+    small.make_room();
+    wait_until("the next line", || api.show(&fed).lines > kept);
+    let texts: Vec<_> = api.lines(&fed, "").lines.into_iter().map(|line| line.line.text).collect();
+    assert!((1..).zip(&texts).all(|(number, text)| *text == format!("generated line {number}")), "{texts:?}");
 }
 
 #[test]
@@ -228,6 +264,8 @@ fn a_lack_of_descriptors_is_answered_503_and_passes() {
     }
     let json: Headers = &[("content-type", "application/json")];
     passes(&ask("POST", "/api/deployments", json, br#"{"name":"x"}"#), 503, data.path());
+    passes(&ask("POST", "/api/deployments", json, REPLAY), 503, data.path());
+    passes(&ask("GET", "/api/recordings", &[], b""), 503, data.path());
     let end = format!("/api/deployments/{other}/finish");
     passes(&ask("POST", &end, json, br#"{"status":"failed"}"#), 503, data.path());
     passes(&ask("GET", "/readyz", &[], b""), 503, data.path());
