@@ -4,6 +4,7 @@ mod appends;
 mod bounds;
 mod calls;
 mod compression;
+mod event_blocks;
 mod http2;
 mod lab;
 mod lanes;
