@@ -4,9 +4,9 @@
 //!   breaks it
 //! - `contract`: every call of the API, byte by byte
 //! - `cli`, `commands`, `tail`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
-//! - `manners`, `event_source`: the clients, and how they react to strange answers
+//! - `manners`, `advice`, `event_source`: the clients, and how they react to strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
-//! - `targets`: servers other than wirelab's, and cut connections
+//! - `targets`: servers other than wirelab's, and cut connections; `misspoken`: profiles that do not fit
 //! - `openapi`: the description of the API against the server
 //! - `gates`: each gate catches the fault that it is for
 //! - `crowds`, `lab_runs`: processes that the lab starts beside the server
@@ -20,6 +20,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
+mod advice;
 mod anywhere;
 mod broken;
 mod build_stamp;
@@ -43,6 +44,7 @@ mod http2;
 mod lab_runs;
 mod ladder;
 mod manners;
+mod misspoken;
 mod nginx;
 mod openapi;
 mod plans;
