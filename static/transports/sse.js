@@ -15,8 +15,6 @@ export const heldRequests = 1;
 
 /** A stream that is silent for longer is dead: the time of two heartbeats, 15 s each by default, and a margin. */
 const SILENCE_MS_MAX = 35_000;
-/** A browser obeys `retry: 0`. When it comes back sooner than this, twice in a row, the page takes over. */
-const HASTE_MS_MAX = 250;
 const FIRST_CEILING_MS = 500;
 
 /** Follows `target` from `target.from`. Each line, and the end of the log, goes to `onBatch`. */
@@ -27,7 +25,6 @@ export function subscribe(target, onBatch) {
   let source = null;
   let exchange = null;
   let watchdog = null;
-  let lastCut = -Infinity;
 
   function open() {
     exchange = target.wire.asked();
@@ -73,17 +70,13 @@ export function subscribe(target, onBatch) {
     source.addEventListener("error", () => {
       exchange?.cut();
       exchange = null;
-      const isHasty = performance.now() - lastCut < HASTE_MS_MAX;
-      lastCut = performance.now();
-      if (source.readyState !== EventSource.CONNECTING) {
-        clearTimeout(watchdog);
-        closed();
-      } else if (isHasty) {
-        giveUp("the stream ends again and again");
-      } else {
-        // The browser reconnects by itself, after the time that the server asked for: at most 5 s.
+      if (source.readyState === EventSource.CONNECTING) {
+        // The browser comes back after the time that the server asked for, 0.5 to 5 s. The watchdog waits for that too.
         watch();
         target.onState("reconnecting", { detail: "the stream was cut; the browser reconnects by itself" });
+      } else {
+        clearTimeout(watchdog);
+        closed();
       }
     });
   }
@@ -92,16 +85,15 @@ export function subscribe(target, onBatch) {
   // watchdog also guards a connection that never opens.
   function watch() {
     clearTimeout(watchdog);
-    watchdog = setTimeout(() => giveUp("no sign of life"), SILENCE_MS_MAX);
+    watchdog = setTimeout(giveUp, SILENCE_MS_MAX);
   }
 
-  // Closes the stream. The client comes back by its own rule, not by the browser's.
-  function giveUp(detail) {
-    clearTimeout(watchdog);
+  // Closes a silent stream. The client comes back by its own rule, not by the browser's.
+  function giveUp() {
     source.close();
     exchange?.cut();
     exchange = null;
-    later({ detail });
+    later({ detail: "the stream was silent for too long" });
   }
 
   // CLOSED: the answer was not a stream, so the browser gave up for good. It may be a 204 (the log is over), a 404, a
