@@ -18,9 +18,6 @@ const FAILURES_MAX: u32 = 10;
 /// Shortest wait, unless [`Options::reconnect_max`] is shorter: ten requests per second from one client are no loop
 /// that a server or a person has to fear.
 const FLOOR: Duration = Duration::from_millis(100);
-/// Longest advice that is taken at its word; a longer one counts as this. A client that comes back tomorrow does not
-/// follow a log, and a misspelt number must not stop it for ever.
-pub(crate) const ADVICE_MAX: Duration = Duration::from_secs(3_600);
 /// Time after which a stream that said hello counts as one that works, even without a line. A stream that ends sooner,
 /// each time, must not be opened in a loop.
 const STREAM_LIVED_MIN: Duration = Duration::from_secs(5);

@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backoff::ADVICE_MAX;
 use crate::wire;
+
+/// Longest advice of a server that is taken at its word; a longer one counts as this. A client that comes back tomorrow
+/// does not follow a log, and a misspelt number must not stop it for ever.
+pub(crate) const ADVICE_MAX: Duration = Duration::from_secs(3_600);
 
 /// Everything that a client decides by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

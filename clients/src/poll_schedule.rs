@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backoff::ADVICE_MAX;
+use crate::options::ADVICE_MAX;
 use crate::{Adaptation, PollPhase, PollSchedule, Polling};
 
 /// Computes when the polls of one client are due.
