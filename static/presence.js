@@ -39,7 +39,7 @@ async function hold() {
   addEventListener("pagehide", () => left.abort(), { once: true });
   const backoff = new Backoff(FIRST_CEILING_MS);
   do {
-    await open(left.signal, () => backoff.succeeded());
+    await open(left.signal, () => backoff.greeted());
   } while (!left.signal.aborted && (await sleep(backoff.failed(), left.signal)));
   isHeld = false;
 }

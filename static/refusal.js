@@ -1,7 +1,9 @@
 // Refusals: what an answer without lines means for the subscriber.
 //
-// Errors of the server are problem documents (RFC 9457). Their `detail` names the thing and the remedy. Overload and
-// server errors are temporary; other refusals are final.
+// Errors of the server are problem documents (RFC 9457). Their `detail` names the thing and the remedy. Some refusals
+// pass by themselves; the others are final.
+
+import { passes } from "./backoff.js";
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
@@ -18,7 +20,7 @@ export async function refusalOf(response) {
   // The server counts with the same words.
   const outcome = response.status < 500 || response.status === 503 ? "refused" : "error";
   // A status below 400 is temporary too: a head that was cut in its first line may say 20 or 2.
-  if (response.status < 400 || response.status === 429 || response.status >= 500) {
+  if (response.status < 400 || passes(response.status)) {
     return { state: "later", outcome, detail, advised_ms: retryAfter_ms(response) };
   }
   if (response.status === 410) return { state: "gap", outcome, detail, earliest, latest };
@@ -45,9 +47,15 @@ export async function askWhy(target, cursor, signal) {
   }
 }
 
-/** `Retry-After`, seconds or a date (RFC 9110 §10.2.3), as ms from now. Undefined when it is absent or invalid. */
-function retryAfter_ms(response) {
-  const value = response.headers.get("retry-after") ?? "";
-  const wait_ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now();
+/**
+ * `Retry-After`, seconds or a date (RFC 9110 §10.2.3), as ms. Undefined when it is absent or invalid. A date is counted
+ * from the answer's own `Date`, so that the clocks of page and server need not agree.
+ */
+export function retryAfter_ms(response) {
+  const value = response.headers.get("retry-after")?.trim() ?? "";
+  if (/^\d+$/.test(value)) return Number(value) * 1_000;
+  // `Date.parse` takes numbers such as `1.5` and `-1` for dates; all dates of HTTP begin with a day's name.
+  const sent_ms = Date.parse(response.headers.get("date") ?? "");
+  const wait_ms = /^[A-Z]/i.test(value) ? Date.parse(value) - (Number.isNaN(sent_ms) ? Date.now() : sent_ms) : NaN;
   return Number.isNaN(wait_ms) ? undefined : Math.max(wait_ms, 0);
 }

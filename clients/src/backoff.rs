@@ -1,56 +1,128 @@
-//! Back-off: how long a client stays away from a server that just failed.
+//! Back-off: how long a client stays away from a server that just failed or asked to be left alone.
 //!
-//! Full jitter: each delay is uniform between zero and a ceiling that doubles. So the clients of a restarted server do
-//! not all return in the same instant (RFC 6455 §7.2.3 asks for this).
+//! wait = advice + a random time between the floor and a ceiling. The ceiling doubles with each wait in a row, and is
+//! at least the advice. So no client comes back before it was told to, no advice makes a loop without a pause, and
+//! clients that were told the same time come back spread (RFC 6455 §7.2.3 asks for that). `static/backoff.js` has the
+//! same rule; `cases.json` is tried on both. Used by every client half. It never sleeps: the caller does.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
 use crate::meter::Meter;
 use crate::{Options, ServerUrl, SubscribeError};
 
-/// Failures in a row after which a subscriber gives up.
+/// Failures in a row, without one good answer or hello, after which a subscriber gives up.
 const FAILURES_MAX: u32 = 10;
+/// Shortest wait, unless [`Options::reconnect_max`] is shorter: ten requests per second from one client are no loop
+/// that a server or a person has to fear.
+const FLOOR: Duration = Duration::from_millis(100);
+/// Time after which a stream that said hello counts as one that works, even without a line. A stream that ends sooner,
+/// each time, must not be opened in a loop.
+const STREAM_LIVED_MIN: Duration = Duration::from_secs(5);
+/// Shortest hold of a long poll that paces the client by itself: at most four questions per second. An answer without
+/// news that comes sooner, and before half of the hold that was asked for, was not held.
+const HELD_MIN: Duration = Duration::from_millis(250);
 
-/// Counts the failures in a row of one subscriber and draws the delay after each.
+/// Returns whether a refusal with this status passes by itself: a late request (408), too many requests (429), a server
+/// or a proxy in trouble (500, 502, 503, 504), no room on a disk (507). Any other refusal is final.
+pub(crate) const fn passes(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 507)
+}
+
+/// Counts the failures in a row of one subscriber and draws the wait after each.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    first_ceiling: Duration,
-    ceiling_max: Duration,
+    rule: Rule,
     first_wait: Option<RangeInclusive<Duration>>,
     failures: u32,
+    /// Waits since something worked: how often the ceiling has doubled.
+    step: u32,
+    /// When the open stream said hello.
+    greeted: Option<Instant>,
+}
+
+/// Lengths of which a wait is made.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    first_ceiling: Duration,
+    ceiling_max: Duration,
+    advice_max: Duration,
+}
+
+impl Rule {
+    /// Returns the wait after `step` others. `drawn` is uniform in 0..=1.
+    fn wait(&self, step: u32, advised: Option<Duration>, drawn: f64) -> Duration {
+        let Self { first_ceiling, ceiling_max, advice_max } = *self;
+        let advice = advised.unwrap_or_default().min(advice_max);
+        let ceiling = first_ceiling.saturating_mul(2_u32.saturating_pow(step)).min(ceiling_max);
+        // All who were refused together were told the same time: they are spread over as long again.
+        let ceiling = ceiling.max(advice.min(ceiling_max));
+        let floor = FLOOR.min(ceiling);
+        advice + floor + (ceiling - floor).mul_f64(drawn)
+    }
 }
 
 impl Backoff {
-    /// Creates a back-off whose first delay lies below `first_ceiling`, or within [`Options::first_wait`] if that is
-    /// set. No other delay is longer than [`Options::reconnect_max`].
+    /// Creates a back-off whose first wait lies below `first_ceiling` and above the advice, or within
+    /// [`Options::first_wait`] if that is set. It adds at most [`Options::reconnect_max`] to an advice.
     pub(crate) fn new(first_ceiling: Duration, options: &Options) -> Self {
-        let Options { reconnect_max, first_wait, .. } = options;
-        Self { first_ceiling, ceiling_max: *reconnect_max, first_wait: first_wait.clone(), failures: 0 }
+        let Options { reconnect_max, advice_max, first_wait, .. } = options;
+        let rule = Rule { first_ceiling, ceiling_max: *reconnect_max, advice_max: *advice_max };
+        Self { rule, first_wait: first_wait.clone(), failures: 0, step: 0, greeted: None }
     }
 
-    /// Notes that the server answered: the next failure counts as the first.
+    /// Notes a good answer or a line: the next failure counts as the first, and its wait is short.
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
+        self.step = 0;
     }
 
-    /// Counts one more failure and returns how long to wait after it; a time that the server advised wins. `None`: give
-    /// up.
+    /// Notes that a stream said hello. The server is there, so the subscriber does not give up; but waits grow until
+    /// the stream has brought a line or lived for [`STREAM_LIVED_MIN`].
+    pub(crate) fn greeted(&mut self) {
+        self.failures = 0;
+        self.greeted = Some(Instant::now());
+    }
+
+    /// Counts one more failure and returns how long to wait after it, at least as long as the server advised. `None`:
+    /// give up.
     pub(crate) fn failed(&mut self, advised: Option<Duration>) -> Option<Duration> {
+        if self.greeted.take().is_some_and(|greeted| greeted.elapsed() >= STREAM_LIVED_MIN) {
+            self.step = 0;
+        }
         self.failures += 1;
         if self.failures > FAILURES_MAX {
             return None;
         }
-        if let Some(range) = self.first_wait.clone()
-            && self.failures == 1
-        {
-            return Some(rand::rng().random_range(range));
+        let wait = self.pause(advised);
+        match &self.first_wait {
+            Some(range) if self.failures == 1 => Some(rand::rng().random_range(range.clone())),
+            Some(_) | None => Some(wait),
         }
-        let ceiling = self.first_ceiling.saturating_mul(1 << (self.failures - 1)).min(self.ceiling_max);
-        let drawn = rand::rng().random_range(Duration::ZERO..=ceiling);
-        Some(advised.map_or(drawn, |advised| advised.min(self.ceiling_max)))
+    }
+
+    /// Returns how long to wait after an answer to a long poll that brought nothing: `held` after the question, which
+    /// asked for `hold`. `None`: the server held it, so the next question may leave at once. If it did not, or advises a
+    /// time, the client must wait, or the two would run in circles. It never gives up: the server is there.
+    pub(crate) fn after_nothing(
+        &mut self,
+        held: Duration,
+        hold: Duration,
+        advised: Option<Duration>,
+    ) -> Option<Duration> {
+        let was_held = held >= HELD_MIN.min(hold / 2);
+        if was_held {
+            self.step = 0;
+        }
+        (!was_held || advised.is_some()).then(|| self.pause(advised))
+    }
+
+    fn pause(&mut self, advised: Option<Duration>) -> Duration {
+        let wait = self.rule.wait(self.step, advised, rand::random());
+        self.step = self.step.saturating_add(1);
+        wait
     }
 
     /// How long to stay away from `server` after one more failure, of which `meter` is told; errors when there were too
@@ -69,37 +141,110 @@ impl Backoff {
             last: why.to_owned(),
         })
     }
-
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
-    const CEILING_MAX: Duration = Duration::from_secs(30);
+    const FIRST_CEILING: Duration = Duration::from_millis(500);
+
+    fn backoff() -> Backoff {
+        Backoff::new(FIRST_CEILING, &Options::default())
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        case: String,
+        first_ceiling_ms: u64,
+        step: u32,
+        advised_ms: Option<u64>,
+        drawn: f64,
+        wait_ms: u64,
+    }
+
+    /// The browser's tests try the same table on `static/backoff.js`.
+    #[test]
+    fn the_rule_is_that_of_the_page_case_by_case() {
+        let cases: Vec<Case> = serde_json::from_str(include_str!("backoff/cases.json")).unwrap();
+        assert!(!cases.is_empty());
+        for Case { case, first_ceiling_ms, step, advised_ms, drawn, wait_ms } in cases {
+            let rule = Backoff::new(Duration::from_millis(first_ceiling_ms), &Options::default()).rule;
+            let wait = rule.wait(step, advised_ms.map(Duration::from_millis), drawn);
+            assert_eq!(wait, Duration::from_millis(wait_ms), "{case}");
+        }
+    }
 
     #[test]
-    fn delays_grow_are_spread_and_end() {
-        let options = Options { reconnect_max: CEILING_MAX, ..Options::default() };
-        let mut backoff = Backoff::new(Duration::from_millis(100), &options);
+    fn waits_grow_are_spread_and_end() {
+        let mut backoff = backoff();
         for failure in 0..FAILURES_MAX {
-            let ceiling = Duration::from_millis(100 << failure).min(CEILING_MAX);
-            assert!(backoff.failed(None).unwrap() <= ceiling);
+            let ceiling = Duration::from_millis(500 << failure).min(Options::default().reconnect_max);
+            let wait = backoff.failed(None).unwrap();
+            assert!((FLOOR..=ceiling).contains(&wait), "{wait:?}");
         }
         assert_eq!(backoff.failed(None), None);
-        backoff.succeeded();
-        let firsts: std::collections::HashSet<_> = (0..100)
+        let firsts: HashSet<_> = (0..100)
             .map(|_| {
                 backoff.succeeded();
                 backoff.failed(None).unwrap()
             })
             .collect();
         assert!(firsts.len() > 90, "no jitter");
-        assert_eq!(backoff.failed(Some(Duration::from_secs(3))), Some(Duration::from_secs(3)));
-        assert_eq!(backoff.failed(Some(Duration::from_secs(3_000))), Some(CEILING_MAX));
+    }
+
+    /// An advice of zero must not let a client give up while a server restarts.
+    #[test]
+    fn ten_failures_take_their_time_whatever_is_advised() {
+        for advised in [None, Some(Duration::ZERO)] {
+            let mut backoff = backoff();
+            let away: Duration = (0..FAILURES_MAX).map(|_| backoff.failed(advised).unwrap()).sum();
+            // The mean is 62 s. Each wait is at least the floor, so this holds always; that it is far longer is likely.
+            assert!(away >= FLOOR * FAILURES_MAX, "{away:?}");
+            assert!(away > Duration::from_secs(5), "{away:?} with {advised:?}");
+        }
+    }
+
+    #[test]
+    fn an_advice_is_never_cut_short_by_the_longest_wait_of_the_clients_own() {
+        let options = Options { reconnect_max: Duration::from_millis(5), ..Options::default() };
+        let advised = Duration::from_secs(120);
+        let wait = Backoff::new(FIRST_CEILING, &options).failed(Some(advised)).unwrap();
+        assert!((advised..=advised + options.reconnect_max).contains(&wait), "{wait:?}");
+    }
+
+    #[test]
+    fn a_stream_that_says_hello_and_ends_at_once_is_opened_ever_more_seldom_and_never_given_up() {
+        let mut backoff = backoff();
+        for step in 0..3 * FAILURES_MAX {
+            assert_eq!(backoff.step, step);
+            backoff.greeted();
+            assert!(backoff.failed(Some(Duration::ZERO)).is_some());
+        }
+        // One that has lived begins anew, and so does one that brought a line.
+        backoff.greeted = Some(Instant::now() - STREAM_LIVED_MIN);
+        assert!(backoff.failed(None).unwrap() <= FIRST_CEILING);
+        backoff.greeted();
+        backoff.succeeded();
+        assert!(backoff.failed(None).unwrap() <= FIRST_CEILING);
+    }
+
+    #[test]
+    fn a_long_poll_that_is_not_held_is_asked_again_ever_more_seldom() {
+        let (hold, at_once) = (Duration::from_secs(25), Duration::from_millis(1));
+        let mut backoff = backoff();
+        for step in 0..3 * FAILURES_MAX {
+            assert_eq!(backoff.step, step);
+            assert!(backoff.after_nothing(at_once, hold, None).unwrap() >= FLOOR);
+        }
+        // A server that holds for less than it was asked holds all the same.
+        for (held, hold) in [(hold, hold), (HELD_MIN, hold), (at_once, 2 * at_once)] {
+            assert_eq!(backoff.after_nothing(held, hold, None), None, "{held:?} of {hold:?}");
+        }
+        let advised = Duration::from_secs(3);
+        assert!(backoff.after_nothing(hold, hold, Some(advised)).unwrap() > advised);
     }
 
     #[test]

@@ -15,13 +15,14 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::{self, http1};
 use hyper::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, HeaderMap, RETRY_AFTER, USER_AGENT,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, LOCATION, USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use crate::backoff::Backoff;
+use crate::advice::retry_after;
+use crate::backoff::{self, Backoff};
 use crate::gzip::Gunzip;
 use crate::http2;
 use crate::meter::{Meter, MeteredSocket};
@@ -33,7 +34,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// Longest time until the head of an answer, or the answer to a short poll, is there.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// First back-off ceiling of transports that have no rule of their own.
-const FIRST_CEILING: Duration = Duration::from_millis(500);
+pub(crate) const FIRST_CEILING: Duration = Duration::from_millis(500);
 const USER_AGENT_VALUE: &str = concat!("wirelab/", env!("CARGO_PKG_VERSION"));
 
 /// Error of a request or stream that ended before it was whole, with the reason.
@@ -315,7 +316,18 @@ impl Http {
         self.meter.succeeded();
     }
 
-    /// Waits for a while after a failure. Returns an error when there were too many failures in a row.
+    /// Notes that a stream said hello: the server is there, but whether the stream works is still to be seen.
+    pub(crate) fn greeted(&mut self) {
+        self.backoff.greeted();
+        self.meter.succeeded();
+    }
+
+    /// Notes that a stream which said hello brought a line.
+    pub(crate) fn delivered(&mut self) {
+        self.backoff.succeeded();
+    }
+
+    /// Waits for a while after a failure, at least as long as the server advised. Returns an error when there were too many failures in a row.
     pub(crate) async fn back_off(
         &mut self,
         why: &str,
@@ -375,24 +387,46 @@ impl From<SubscribeError> for NoLines {
     }
 }
 
-/// Counts a refusal and sorts it: overload, a late request and server errors pass, the others are final.
+/// Counts a refusal and sorts it: [what passes by itself](backoff::passes) is asked again, anything else is final.
 pub(crate) fn refused(answer: &Answer, meter: &Meter) -> NoLines {
     let status = answer.status.as_u16();
     meter.count(Outcome::of_refusal(status));
     let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
-    // 408: the request came too slowly; the next one may be faster (RFC 9110 §15.5.9).
-    if matches!(status, 408 | 429) || answer.status.is_server_error() {
-        let seconds = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    if backoff::passes(status) {
         let why = problem.map_or_else(|| answer.status.to_string(), |problem| problem.detail);
-        return NoLines::Later { why, advised: seconds.map(Duration::from_secs) };
+        return NoLines::Later { why, advised: retry_after(&answer.headers) };
     }
     NoLines::Final(match problem {
         Some(Problem { earliest: Some(earliest), latest: Some(latest), .. }) if status == 410 => {
             SubscribeError::Gap(Gap { earliest, latest })
         }
-        problem => SubscribeError::Refused {
-            status,
-            detail: problem.map_or_else(|| "the answer is not a problem document".to_owned(), |p| p.detail),
-        },
+        Some(problem) => SubscribeError::Refused { status, detail: problem.detail },
+        None => SubscribeError::Refused { status, detail: undocumented(&answer.headers) },
     })
+}
+
+/// Says what came in place of a problem document.
+fn undocumented(headers: &HeaderMap) -> String {
+    match headers.get(LOCATION).and_then(|location| location.to_str().ok()) {
+        Some(location) => format!("the answer points to {location:?}, and redirects are not followed"),
+        None => format!("the answer is not a problem document but {}", content_type(headers)),
+    }
+}
+
+/// Checks that a stream is one: its content type is `expected`, whatever its parameters. Anything else is final, since
+/// the same answer would come again.
+pub(crate) fn check_type(headers: &HeaderMap, expected: &str) -> Result<(), SubscribeError> {
+    let found = content_type(headers);
+    if found.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    Err(SubscribeError::OtherAnswer { expected: expected.to_owned(), found })
+}
+
+/// Returns an answer's content type for a message.
+pub(crate) fn content_type(headers: &HeaderMap) -> String {
+    match headers.get(CONTENT_TYPE).map(|kind| String::from_utf8_lossy(kind.as_bytes())) {
+        Some(kind) if !kind.trim().is_empty() => kind.trim().to_owned(),
+        Some(_) | None => "no content type".to_owned(),
+    }
 }

@@ -156,7 +156,9 @@ fn may_be_the_rung(error: &SubscribeError) -> bool {
     match error {
         SubscribeError::Gap(_) | SubscribeError::Deleted => false,
         SubscribeError::Refused { status, detail: _ } => *status != 410,
-        SubscribeError::Unreachable { .. } | SubscribeError::Contract(_) => true,
+        SubscribeError::Unreachable { .. }
+        | SubscribeError::OtherAnswer { .. }
+        | SubscribeError::Contract(_) => true,
     }
 }
 

@@ -17,6 +17,7 @@
 //! A *deployment* is one run of a build or a release; its *log* is the list of lines that it prints. A *subscriber*
 //! follows one log. The crate knows nothing of the server but the contract in [`wire`].
 
+mod advice;
 pub mod api;
 mod backoff;
 pub mod data_files;
@@ -182,6 +183,15 @@ pub enum SubscribeError {
         failures: u32,
         /// Reason of the last failure.
         last: String,
+    },
+    /// The answer is of another kind than the transport's: a page for people, say, where a stream was expected. The same
+    /// question would get the same answer.
+    #[error("the server answered with {found} where {expected} was expected; check the address and the path")]
+    OtherAnswer {
+        /// What was expected.
+        expected: String,
+        /// What came.
+        found: String,
     },
     /// The server broke the contract; the text says how.
     #[error("{0}; check that the server speaks wirelab's protocol, or that its profile fits")]

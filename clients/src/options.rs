@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire;
 
+/// Longest advice of a server that is taken at its word; a longer one counts as this. A client that comes back tomorrow
+/// does not follow a log, and a misspelt number must not stop it for ever.
+pub(crate) const ADVICE_MAX: Duration = Duration::from_secs(3_600);
+
 /// Everything that a client decides by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Options {
@@ -29,8 +33,11 @@ pub struct Options {
     /// How answers of polls and plain streams may be encoded. Frames of a WebSocket never are, so a plan refuses
     /// compression for it.
     pub compression: Compression,
-    /// Longest wait before a reconnect, whatever the server advises: a server that is back is found within this time.
+    /// Longest wait before a reconnect that the client adds of its own: a server that is back and advised nothing is
+    /// found within this time. An advice comes on top, however long it is: it is a lower bound.
     pub reconnect_max: Duration,
+    /// Longest advice that is taken at its word; a longer one counts as this.
+    pub advice_max: Duration,
     /// Range of the random wait after a first failure, in place of the transport's rule and the server's advice. So
     /// servers can be compared by what they give to clients that were away equally long. `None`: the transport's rule
     /// and the server's advice hold.
@@ -47,6 +54,7 @@ impl Default for Options {
             connections: PollConnections::KeepAlive,
             compression: Compression::Identity,
             reconnect_max: Duration::from_secs(30),
+            advice_max: ADVICE_MAX,
             first_wait: None,
         }
     }
@@ -123,8 +131,8 @@ pub enum Adaptation {
         /// Longest interval.
         interval_max: Duration,
     },
-    /// The server decides: its `Retry-After` with a 200 or 304 is the time to the next poll. This is an extension: RFC
-    /// 9110 §10.2.3 has the field for 503 and redirects.
+    /// The server decides: its `Retry-After` with a 200 or 304 is the time to the next poll, if it is longer than the
+    /// interval. This is an extension: RFC 9110 §10.2.3 has the field for 503 and redirects.
     Server,
 }
 

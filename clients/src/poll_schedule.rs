@@ -7,11 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::options::ADVICE_MAX;
 use crate::{Adaptation, PollPhase, PollSchedule, Polling};
-
-/// Longest pause that a server's advice can cause: the longest interval that a plan may have. A client that comes back
-/// tomorrow does not follow a log.
-const ADVICE_MAX: Duration = Duration::from_secs(300);
 
 /// Computes when the polls of one client are due.
 #[derive(Debug, Clone)]
@@ -79,14 +76,13 @@ impl Timetable {
             (Adaptation::Server, Brought::Part | Brought::Failure) => None,
             (Adaptation::None | Adaptation::Idle { .. }, _) => None,
         };
-        if let Some(pause) = advised {
-            return answered + pause.min(ADVICE_MAX);
-        }
-        match (brought, self.polling.schedule) {
+        let due = match (brought, self.polling.schedule) {
             (Brought::Part, PollSchedule::Fixed | PollSchedule::Pause) => answered,
             (_, PollSchedule::Pause) => answered + self.gap(drawn),
             (_, PollSchedule::Fixed) => self.after(left, intended + self.gap(drawn)),
-        }
+        };
+        // Advice is a lower bound: the client's own interval is the floor beneath it.
+        advised.map_or(due, |pause| due.max(answered + pause.min(ADVICE_MAX)))
     }
 
     /// Returns the interval between ticks where polls have fixed times; `None` where the next time follows from the
@@ -239,6 +235,19 @@ mod tests {
         let mut timetable = Timetable::new(polling);
         assert_eq!(timetable.next(on_time(start, ms(0), tomorrow), EVEN) - start, ADVICE_MAX);
         assert_eq!(timetable.next(on_time(start, ms(0), NOTHING), EVEN) - start, INTERVAL);
+    }
+
+    #[test]
+    fn advice_below_the_interval_makes_no_poll_come_sooner() {
+        let start = Instant::now();
+        for schedule in [PollSchedule::Fixed, PollSchedule::Pause] {
+            let polling = Polling { adaptation: Adaptation::Server, schedule, ..Polling::every(INTERVAL) };
+            for advised_ms in [0, 1, 999] {
+                let brought = Brought::Nothing { advised: Some(ms(advised_ms)) };
+                let next = Timetable::new(polling).next(on_time(start, ms(0), brought), EVEN);
+                assert_eq!(next - start, INTERVAL, "{advised_ms} ms advised");
+            }
+        }
     }
 
     /// With an interval of zero there is still one poll at a time.

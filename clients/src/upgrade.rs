@@ -12,8 +12,9 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use crate::SubscribeError;
 use crate::http::ANSWER_TIMEOUT;
-use crate::http::{Answer, CONNECT_TIMEOUT, NoLines, refused};
+use crate::http::{Answer, CONNECT_TIMEOUT, NoLines, content_type, refused};
 use crate::meter::{Meter, MeteredSocket};
 use crate::wire::{BODY_BYTES_MAX, Outcome};
 
@@ -55,6 +56,12 @@ pub(crate) async fn opened(
         }
         Ok(Err(Error::Http(response))) => {
             let (head, body) = response.into_parts();
+            if head.status.is_success() {
+                meter.count(Outcome::Error);
+                let found = format!("{} and {}", head.status, content_type(&head.headers));
+                let expected = "the upgrade to a WebSocket".to_owned();
+                return Err(NoLines::Final(SubscribeError::OtherAnswer { expected, found }));
+            }
             let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
             let (body, at) = (body.unwrap_or_default().into(), meter.last_read());
             return Err(refused(&Answer { status, headers: head.headers, body, at }, meter));

@@ -29,12 +29,12 @@ const RETRY_LATER_MS: std::ops::Range<u64> = 1_000..5_000;
 
 /// Answers `GET …/sse?from=` with a stream; browsers send `Last-Event-ID`.
 pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let id = request::deployment_id(&request)?;
+    let (id, heartbeat) = (request::deployment_id(&request)?, Heartbeat::asked(&request)?);
     let reader = context.deployments.reader(&id, request::position(&request)?).await?;
     if reader.finished().is_some() {
         return Ok(counted(no_store(HttpResponse::NoContent()).finish(), Outcome::Empty));
     }
-    Ok(endless::respond(&request, reader, Sse, context))
+    Ok(endless::respond(&request, reader, Sse { heartbeat }, context))
 }
 
 /// Makes the answer of an overloaded server: a stream that only says when to come back.
@@ -42,15 +42,39 @@ pub fn overloaded() -> HttpResponse {
     no_store(HttpResponse::Ok()).content_type(CONTENT_TYPE).body(retry(RETRY_LATER_MS))
 }
 
-struct Sse;
+/// How a stream that asks for it is told that the server lives: browsers hide comments from scripts.
+#[derive(Clone, Copy)]
+enum Heartbeat {
+    /// A comment, which no parser hands over.
+    Comment,
+    /// An event named `heartbeat`, without an id, so that a script can have a watchdog.
+    Event,
+}
+
+impl Heartbeat {
+    /// Returns what `heartbeat` asks for; 400 if it is neither absent nor `event`.
+    fn asked(request: &HttpRequest) -> Result<Self, Refusal> {
+        match request::parameter(request, "heartbeat")?.as_deref() {
+            None => Ok(Self::Comment),
+            Some("event") => Ok(Self::Event),
+            Some(other) => Err(Refusal::bad_request(format!(
+                "heartbeat {other:?} is not known; give heartbeat=event, or leave it out for comments"
+            ))),
+        }
+    }
+}
+
+struct Sse {
+    heartbeat: Heartbeat,
+}
 
 impl Framing for Sse {
     const TRANSPORT: Transport = Transport::Sse;
     const CONTENT_TYPE: &'static str = CONTENT_TYPE;
 
     fn hello(&self, hello: &Hello) -> Bytes {
-        let mut text = String::from(": connected\n");
-        text.push_str(&retry(RETRY_MS));
+        // One block: parsers that hand over a block without data would make an event of a reconnection time alone.
+        let mut text = format!(": connected\n{}", retry(RETRY_MS));
         event(&mut text, Some("hello"), Some(&hello.cursor), &json(hello));
         text.into()
     }
@@ -79,7 +103,12 @@ impl Framing for Sse {
     }
 
     fn heartbeat(&self) -> Bytes {
-        Bytes::from_static(b": heartbeat\n\n")
+        match self.heartbeat {
+            // Without a blank line: after a comment alone, some parsers take it for the end of an event.
+            Heartbeat::Comment => Bytes::from_static(b": heartbeat\n"),
+            // As every other event, it has JSON for its data.
+            Heartbeat::Event => one_event("heartbeat", None, &serde_json::json!({})),
+        }
     }
 
     fn goodbye(&self) -> Bytes {
@@ -87,9 +116,10 @@ impl Framing for Sse {
     }
 }
 
-/// Encodes a random reconnection time in digits only: browsers ignore the field otherwise.
+/// Encodes a random reconnection time in digits only: browsers ignore the field otherwise. It takes effect with its line
+/// end; a blank line would make an empty event of it in some parsers.
 fn retry(range_ms: std::ops::Range<u64>) -> String {
-    format!("retry: {}\n\n", rand::rng().random_range(range_ms))
+    format!("retry: {}\n", rand::rng().random_range(range_ms))
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -152,7 +182,7 @@ mod tests {
         let times: std::collections::HashSet<String> = (0..50).map(|_| retry(RETRY_MS)).collect();
         assert!(times.len() > 10);
         for time in times {
-            let digits = time.strip_prefix("retry: ").and_then(|t| t.strip_suffix("\n\n")).unwrap();
+            let digits = time.strip_prefix("retry: ").and_then(|t| t.strip_suffix("\n")).unwrap();
             assert!(digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty());
         }
     }

@@ -91,7 +91,7 @@ function take(records, target, position, onBatch, backoff) {
   let end = null;
   for (const record of records.filter((record) => record.trim() !== "").map((record) => JSON.parse(record))) {
     if (record.hello) {
-      backoff.succeeded();
+      backoff.greeted();
       position.cursor = record.hello.cursor;
       target.onState("live");
     } else if (record.finished) end = { state: "finished" };
@@ -101,6 +101,7 @@ function take(records, target, position, onBatch, backoff) {
   }
   // A record has the number of its line. With the epoch of the cursor before, it makes the cursor after the line.
   const last = lines.at(-1);
+  if (last) backoff.succeeded();
   if (last) target.wire.pushed(lines.length);
   if (last) position.cursor = `${position.cursor.split(".")[0]}.${last.seq}`;
   const finished = end?.state === "finished";

@@ -59,7 +59,7 @@ async function follow(target, onBatch, signal) {
     // An empty answer has a cursor too: the next request starts there.
     cursor = batch.next;
     // The server has more lines than fit into one answer: ask for them now, without an interval between.
-    if (batch.more) wait_ms = 0;
+    if (batch.more && batch.lines.length > 0) wait_ms = 0;
     if (batch.lines.length > 0 || batch.finished) onBatch(batch);
     if (batch.finished) return;
   }

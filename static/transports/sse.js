@@ -13,6 +13,8 @@ export const pingRefusal = "an EventSource only receives; it cannot send.";
 /** Requests that the server holds open for this client. A browser has six connections for them. */
 export const heldRequests = 1;
 
+/** A stream that is silent for longer is dead: the time of two heartbeats, 15 s each by default, and a margin. */
+const SILENCE_MS_MAX = 35_000;
 const FIRST_CEILING_MS = 500;
 
 /** Follows `target` from `target.from`. Each line, and the end of the log, goes to `onBatch`. */
@@ -22,20 +24,23 @@ export function subscribe(target, onBatch) {
   let cursor = target.from;
   let source = null;
   let exchange = null;
+  let watchdog = null;
 
   function open() {
     exchange = target.wire.asked();
     // The query of the first request says where to start. When the browser reconnects by itself the query is still the
-    // same, but `Last-Event-ID` wins over it.
-    source = new EventSource(`${target.path}?from=${cursor}${target.query}`);
+    // same, but `Last-Event-ID` wins over it. Heartbeats are comments by default, which scripts never see. As events they
+    // show that the connection lives.
+    source = new EventSource(`${target.path}?from=${cursor}&heartbeat=event${target.query}`);
+    watch();
     source.addEventListener("open", () => {
       // When the browser reconnects by itself, scripts see the answer but not the time of the request.
       exchange ??= target.wire.asked();
       exchange.opened();
     });
-    // Heartbeats are comments, and scripts never see them. So only TCP notices a connection that died in silence.
     source.addEventListener("hello", (event) => {
-      backoff.succeeded();
+      backoff.greeted();
+      watch();
       cursor = event.lastEventId;
       target.onState("live");
     });
@@ -43,9 +48,12 @@ export function subscribe(target, onBatch) {
     source.addEventListener("message", (event) => {
       const line = JSON.parse(event.data);
       cursor = event.lastEventId;
+      backoff.succeeded();
+      watch();
       target.wire.pushed(1);
       onBatch({ lines: [line], next: cursor, more: false, finished: false });
     });
+    source.addEventListener("heartbeat", watch);
     // The body ends after a goodbye, and an open EventSource would then come back. So each goodbye closes it.
     source.addEventListener("finished", (event) => {
       unsubscribe();
@@ -63,11 +71,29 @@ export function subscribe(target, onBatch) {
       exchange?.cut();
       exchange = null;
       if (source.readyState === EventSource.CONNECTING) {
+        // The browser comes back after the time that the server asked for, 0.5 to 5 s. The watchdog waits for that too.
+        watch();
         target.onState("reconnecting", { detail: "the stream was cut; the browser reconnects by itself" });
       } else {
+        clearTimeout(watchdog);
         closed();
       }
     });
+  }
+
+  // Every event is a sign of life. Without one for too long, the connection is dead, even if TCP still holds it open. The
+  // watchdog also guards a connection that never opens.
+  function watch() {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(giveUp, SILENCE_MS_MAX);
+  }
+
+  // Closes a silent stream. The client comes back by its own rule, not by the browser's.
+  function giveUp() {
+    source.close();
+    exchange?.cut();
+    exchange = null;
+    later({ detail: "the stream was silent for too long" });
   }
 
   // CLOSED: the answer was not a stream, so the browser gave up for good. It may be a 204 (the log is over), a 404, a
@@ -77,13 +103,18 @@ export function subscribe(target, onBatch) {
     if (abort.signal.aborted) return;
     if (why.state === "finished") return onBatch(why.batch);
     if (why.state !== "later") return target.onState(why.state, why);
-    const wait_ms = backoff.failed(why.advised_ms);
-    target.onState("reconnecting", { detail: why.detail, wait_ms });
+    later(why);
+  }
+
+  async function later({ detail, advised_ms }) {
+    const wait_ms = backoff.failed(advised_ms);
+    target.onState("reconnecting", { detail, wait_ms });
     if (await sleep(wait_ms, abort.signal)) open();
   }
 
   function unsubscribe() {
     abort.abort();
+    clearTimeout(watchdog);
     source.close();
     target.wire.left();
   }

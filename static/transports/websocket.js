@@ -49,12 +49,13 @@ export function subscribe(target, onBatch) {
         watch(Math.max(frame.heartbeat_s ?? HEARTBEAT_S.absent, HEARTBEAT_S.min) * 1_000, () => lastFrame);
       } else if (frame.type === "subscribed") {
         subscribed = true;
-        backoff.succeeded();
+        backoff.greeted();
         cursor = frame.cursor;
         target.onState("live");
       } else if (frame.type === "line") {
         // A frame has no cursor. The epoch of the cursor before and the number of the line make it.
         cursor = `${cursor.split(".")[0]}.${frame.line.seq}`;
+        backoff.succeeded();
         target.wire.pushed(1);
         onBatch({ lines: [frame.line], next: cursor, more: false, finished: false });
       } else if (frame.type === "finished") {

@@ -361,3 +361,38 @@ fn a_socket_that_never_opens_is_given_up_and_its_log_goes_on() {
     server.append(&id, &all[10..]);
     page.shows(&all, name);
 }
+
+/// A browser hides comments from scripts, so the page asks for heartbeats that are events.
+#[test]
+fn an_event_stream_that_falls_silent_is_given_up_and_its_log_goes_on() {
+    /// Longer than the page bears a silence.
+    const BORNE_MS: f64 = 40_000.0;
+    /// A test waits for one thing for a shorter time.
+    const STEP_MS: f64 = 10_000.0;
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory", "--heartbeat", "5s"]);
+    let page = Page::of(&server);
+    let (id, all) = (server.create().id, texts(0..20));
+    page.open(&id, "sse");
+    page.wait_for("live", "sse");
+    server.append(&id, &all[..10]);
+    page.shows(&all[..10], "sse");
+    let now = || page.run::<f64>("return performance.now()", &[]);
+    let pass = |until: f64| {
+        while now() < until {
+            let next = (now() + STEP_MS).min(until);
+            wait_until("time has passed", || now() >= next);
+        }
+    };
+    // A silent log is no silent connection.
+    pass(now() + BORNE_MS);
+    let opened = server.metric("wirelab_requests_total{transport=\"sse\",outcome=\"data\"}");
+    assert_eq!((opened, page.text("#state").as_str()), (1, "live"));
+    // The connection stays open, but nobody is there any more.
+    server.signal(Signal::SIGSTOP);
+    pass(now() + BORNE_MS - STEP_MS);
+    page.wait_for("reconnecting", "sse");
+    server.signal(Signal::SIGCONT);
+    page.wait_for("live", "sse");
+    server.append(&id, &all[10..]);
+    page.shows(&all, "sse");
+}

@@ -32,25 +32,43 @@ pub(crate) fn answered_after(
     options: &Options,
     answers: &[String],
 ) -> (Box<dyn Subscriber>, mpsc::Receiver<Asked>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let (requests, asked) = mpsc::channel();
     let answers = answers.to_vec();
+    let (authority, asked) = answering(move |n, _| {
+        let answer = answers.get(n)?.clone();
+        thread::sleep(delay);
+        Some(answer)
+    });
+    (follower(&authority, transport, options), asked)
+}
+
+/// A server that gives the n-th connection, which asked with this head, what `answer` says, and closes it; the requests
+/// that it got. With `None` the connection is told and closed without an answer: the test must see it.
+pub(crate) fn answering(
+    answer: impl Fn(usize, &str) -> Option<String> + Send + 'static,
+) -> (String, mpsc::Receiver<Asked>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let (requests, asked) = mpsc::channel();
     thread::spawn(move || {
-        // Not every test looks at the requests.
-        for answer in answers {
-            let (socket, _) = listener.accept().unwrap();
-            let _ = requests.send(request(&socket));
-            thread::sleep(delay);
-            let _ = (&socket).write_all(answer.as_bytes());
-        }
-        // A connection too many is accepted and told, not refused: the test must see it.
-        while let Ok((socket, _)) = listener.accept() {
-            let _ = requests.send(request(&socket));
+        for n in 0.. {
+            let Ok((socket, _)) = listener.accept() else { return };
+            let request = request(&socket);
+            let answer = answer(n, &request.head);
+            // Not every test looks at the requests.
+            let _ = requests.send(request);
+            if let Some(answer) = answer {
+                let _ = (&socket).write_all(answer.as_bytes());
+            }
         }
     });
+    (authority, asked)
+}
+
+/// A subscriber of a deployment there.
+pub(crate) fn follower(authority: &str, transport: Transport, options: &Options) -> Box<dyn Subscriber> {
+    let server = format!("http://{authority}").parse().unwrap();
     let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
-    (connect(transport, target, options, Meter::new()), asked)
+    connect(transport, target, options, Meter::new())
 }
 
 fn request(socket: &TcpStream) -> Asked {

@@ -120,6 +120,8 @@ fn quick() -> Options {
         polling: Polling::every(Duration::from_millis(5)),
         hold: Duration::from_secs(5),
         reconnect_max: Duration::from_millis(1),
+        // A thousand cuts would take a quarter of an hour at the times that event streams ask for.
+        advice_max: Duration::from_millis(1),
         ..Options::default()
     }
 }

@@ -5,6 +5,7 @@ mod bounds;
 mod calls;
 mod compression;
 mod creations;
+mod event_blocks;
 mod http2;
 mod lab;
 mod lanes;

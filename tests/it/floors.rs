@@ -74,7 +74,10 @@ const HOUSES: &[House] = &[
                 &["backoff", "http2", "meter", "poll_schedule"],
                 "waits; HTTP/2; counts and stamps; when to poll",
             ),
-            floor(&["event_stream", "gzip", "timing", "traffic"], "parsers and counters without a socket"),
+            floor(
+                &["advice", "event_stream", "gzip", "timing", "traffic"],
+                "parsers and counters without a socket",
+            ),
             floor(
                 &["latency", "options", "os", "recording", "toml_place"],
                 "values; calls of the system; recordings",
@@ -93,7 +96,7 @@ const HOUSES: &[House] = &[
             floor(&["server_under_test", "subscribers"], "the server of a run; the clients that follow it"),
             floor(&["run_error"], "why there is no result"),
             floor(
-                &["hiccup", "publisher", "server_counts", "server_process", "waiters"],
+                &["hiccup", "publisher", "reachable", "server_counts", "server_process", "waiters"],
                 "the publisher; probes; a server's process and its counts",
             ),
             floor(

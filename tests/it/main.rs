@@ -4,11 +4,11 @@
 //!   breaks it
 //! - `contract`: every call of the API, byte by byte
 //! - `cli`, `commands`, `tail`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
-//! - `manners`, `event_source`: the clients, and how they react to strange answers
+//! - `manners`, `advice`, `event_source`: the clients, and how they react to strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `full_disk`: real disks that are full or
 //!   read-only, and descriptors that are out; `failing_disk`: calls of the disk that fail; `slow_disk`: appends
 //!   that wait; `descriptors`: a server that may open few files
-//! - `targets`: servers other than wirelab's, and cut connections
+//! - `targets`: servers other than wirelab's, and cut connections; `misspoken`: profiles that do not fit
 //! - `openapi`: the description of the API against the server
 //! - `gates`: each gate catches the fault that it is for
 //! - `crowds`, `lab_runs`: processes that the lab starts beside the server
@@ -22,6 +22,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
+mod advice;
 mod anywhere;
 mod broken;
 mod build_stamp;
@@ -48,6 +49,7 @@ mod http2;
 mod lab_runs;
 mod ladder;
 mod manners;
+mod misspoken;
 mod nginx;
 mod openapi;
 mod plans;

@@ -249,7 +249,7 @@ fn serve(stream: TcpStream, returning: Returning, log: &Mutex<Log>) -> std::io::
             }
             let client = reader.get_mut();
             // Away for long enough that lines are published meanwhile.
-            client.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nretry: 300\n\n")?;
+            client.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\nretry: 300\n\n")?;
             for line in lines {
                 client.write_all(format!("data: {line}\n\n").as_bytes())?;
             }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use super::cell::{Cell, ServeOptions, Server};
 use super::due_table::DueTable;
 use super::publisher::{Append, Publication, Publisher, PublisherTarget};
+use super::reachable;
 use super::schedule::{Generated, Schedule};
 use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
 use super::subscribers::{Expected, Subscribers};
@@ -151,8 +152,7 @@ struct Bench {
 
 impl Bench {
     async fn of(url: ServerUrl) -> Result<Self, CalibrationError> {
-        let addr = tokio::net::lookup_host(url.authority()).await?.next();
-        let addr = addr.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let addr = reachable::address_of(&url).await?;
         Ok(Self { api: Api::new(url.clone()), url, addr, deployments: Vec::new() })
     }
 

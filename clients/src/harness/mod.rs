@@ -36,6 +36,7 @@ pub mod plan;
 pub mod plan_files;
 pub mod process_sampler;
 pub mod publisher;
+mod reachable;
 pub mod receipts;
 pub mod recorder;
 pub mod results;

@@ -26,6 +26,7 @@ use super::server_under_test::{Lines, ServerUnderTest};
 use super::statistics::merged;
 use super::subscribers::{Expected, Subscribers, SubscribersOutcome};
 use super::watch::Watch;
+use crate::SubscribeError;
 use crate::traffic::{IpTraffic, Packets, Traffic};
 
 /// Longest time until all subscribers are connected, beyond a short poll's first interval.
@@ -174,7 +175,11 @@ async fn measure(
         measured: schedules.iter().map(cohort).max().unwrap_or_default(),
         published_count,
         subscriber_problems,
-        problem: published.iter().find_map(|published| published.problem.clone()).or(problem),
+        problem: published
+            .iter()
+            .find_map(|published| published.problem.clone())
+            .or(problem)
+            .or(misspoken(&outcome)),
         staleness: outcome.delivery.staleness(),
         delivery: outcome.delivery,
         traffic: outcome.traffic,
@@ -275,6 +280,19 @@ async fn connected(followers: &[Followers], limit: Duration) -> Result<(), RunEr
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Returns why a subscriber could not follow at all: what answered speaks another protocol. Then missing lines are not the
+/// server's losses.
+fn misspoken(outcome: &SubscribersOutcome) -> Option<String> {
+    outcome.errors.iter().find_map(|error| match error {
+        SubscribeError::OtherAnswer { .. } => Some(error.to_string()),
+        SubscribeError::Refused { .. }
+        | SubscribeError::Contract(_)
+        | SubscribeError::Gap(_)
+        | SubscribeError::Deleted
+        | SubscribeError::Unreachable { .. } => None,
+    })
 }
 
 /// Lists each kind of problem once, with the number of lines or subscribers.

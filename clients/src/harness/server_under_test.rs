@@ -4,7 +4,6 @@
 //! differences stand here. Leaving puts things back: a started server is ended, and a running one keeps nothing of the
 //! run.
 
-use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -16,6 +15,7 @@ use super::network::Fault;
 use super::network::cut::AWAY;
 use super::process_sampler::GroupSample;
 use super::publisher::{Append, Publication, Publisher, PublisherTarget};
+use super::reachable;
 use super::run_error::RunError;
 use super::server_counts::{Others, server_traffic, traffic_so_far};
 use super::server_process::{ServerCommand, ServerProcess};
@@ -382,6 +382,5 @@ fn url_of(addr: SocketAddr) -> ServerUrl {
 
 async fn resolve(url: &ServerUrl) -> Result<SocketAddr, RunError> {
     let unreachable = |error| RunError::Unreachable { server: url.to_string(), error };
-    let mut found = tokio::net::lookup_host(url.authority()).await.map_err(unreachable)?;
-    found.next().ok_or_else(|| unreachable(io::Error::from(io::ErrorKind::NotFound)))
+    reachable::address_of(url).await.map_err(unreachable)
 }

@@ -4,14 +4,17 @@
 //! may say where the next answer starts.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hyper::StatusCode;
+use hyper::header::HeaderMap;
 
 use super::resuming::Follow;
 use super::{News, PROFILE_SILENCE_MAX, Resumption, TextSource};
-use crate::http::{Http, NoLines, refused};
+use crate::advice::retry_after;
+use crate::backoff::Backoff;
+use crate::http::{FIRST_CEILING, Http, NoLines, content_type, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::wire::Outcome;
@@ -20,12 +23,17 @@ use crate::{Options, Received, ServerUrl, SubscribeError};
 /// Follower by long polling.
 pub(super) struct LongPoll {
     http: Http,
+    /// Waits after answers without a line that the server did not hold.
+    unheld: Backoff,
+    /// Time of the next question, if it must wait.
+    intended: Instant,
     meter: Arc<Meter>,
 }
 
 impl LongPoll {
     pub(super) fn new(server: ServerUrl, options: &Options, meter: Arc<Meter>) -> Self {
-        Self { http: Http::new(server, meter.clone(), options), meter }
+        let unheld = Backoff::new(FIRST_CEILING, options);
+        Self { http: Http::new(server, meter.clone(), options), unheld, intended: Instant::now(), meter }
     }
 }
 
@@ -33,10 +41,14 @@ impl LongPoll {
 impl Follow for LongPoll {
     /// Sends one request and reads its answer.
     async fn read(&mut self, position: &mut Resumption) -> Result<Option<Received>, NoLines> {
+        if self.intended > Instant::now() {
+            self.http.sleep_until(self.intended).await;
+        }
         // The server decides how long it holds, within the limit after which it counts as dead.
         self.meter.asks(Question::Held);
+        let asked = Instant::now();
         let answer = self.http.get(&position.path(), &position.headers(), PROFILE_SILENCE_MAX).await?;
-        match answer.status {
+        let received = match answer.status {
             StatusCode::OK => {
                 self.meter.count(Outcome::Data);
                 self.http.succeeded();
@@ -47,25 +59,46 @@ impl Follow for LongPoll {
                 })?;
                 let mut news = News::default();
                 position.read(text, TextSource::Answer(&answer.headers), &mut news)?;
-                // An immediate question would get this answer again, without end.
-                let without = || NoLines::Later {
-                    why: "the server sent an answer without a line".to_owned(),
-                    advised: None,
-                };
-                position.received(news, answer.at).ok_or_else(without).map(Some)
+                check_for_page(&answer.headers, text, &news)?;
+                position.received(news, answer.at)
             }
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::REQUEST_TIMEOUT => {
                 self.meter.count(Outcome::Timeout);
                 self.http.succeeded();
-                Ok(None)
+                None
             }
-            _ => Err(refused(&answer, &self.meter)),
+            _ => return Err(refused(&answer, &self.meter)),
+        };
+        match &received {
+            Some(_) => self.unheld.succeeded(),
+            // An immediate question could get this answer again, without end.
+            None => {
+                let held = answer.at.saturating_duration_since(asked);
+                let wait = self.unheld.after_nothing(held, PROFILE_SILENCE_MAX, retry_after(&answer.headers));
+                self.intended = answer.at + wait.unwrap_or_default();
+            }
         }
+        Ok(received)
     }
 
     async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
         self.http.back_off(why, advised).await
     }
+}
+
+/// Most characters of a page that a message shows.
+const PAGE_CHARS_MAX: usize = 80;
+
+/// Refuses a page for people: HTML without a numbered line in it, such as the sign-in page of a proxy. Servers send lines
+/// as HTML too, since it is the default type of some frameworks.
+fn check_for_page(headers: &HeaderMap, text: &str, news: &News) -> Result<(), SubscribeError> {
+    let kind = content_type(headers);
+    let is_html = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"));
+    if !is_html || news.finished || news.lines.iter().any(|line| line.seq > 0) {
+        return Ok(());
+    }
+    let begins: String = text.chars().take(PAGE_CHARS_MAX).collect();
+    Err(SubscribeError::OtherAnswer { expected: "a line".to_owned(), found: format!("{kind} ({begins:?})") })
 }
 
 #[cfg(test)]

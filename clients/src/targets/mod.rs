@@ -336,7 +336,9 @@ text = "/text"
         let asked = socket.read(&mut [0; 1024]).await.unwrap();
         assert!(asked > 0);
         let body = if wire == "sse" { "data: 1 a\n\n" } else { "1 a" };
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let kind = if wire == "sse" { "text/event-stream" } else { "text/plain" };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}", body.len());
+        let answer = format!("{head}\r\n\r\n{body}");
         socket.write_all(answer.as_bytes()).await.unwrap();
         socket
     }

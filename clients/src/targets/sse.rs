@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::resuming::Follow;
 use super::{News, PROFILE_SILENCE_MAX, Resumption, TextSource};
 use crate::event_stream::EventStreamParser;
-use crate::http::{Body, Http, NoLines, refused};
+use crate::http::{Body, Http, NoLines, check_type, refused};
 use crate::meter::Meter;
 use crate::wire::Outcome;
 use crate::{Options, Received, ServerUrl, SubscribeError};
@@ -23,7 +23,7 @@ pub(super) struct Sse {
     /// Type of events that carry lines.
     event: String,
     stream: Option<(Body, EventStreamParser)>,
-    /// Reconnection time that the server asked for.
+    /// Reconnection time that the server asked for last, in whichever stream: it holds until another one is asked for.
     retry: Option<Duration>,
     http: Http,
     meter: Arc<Meter>,
@@ -41,8 +41,9 @@ impl Sse {
             let answer = self.http.refusal(response).await;
             return Err(refused(&answer, &self.meter));
         }
+        check_type(response.headers(), "text/event-stream")?;
         self.meter.count(Outcome::Data);
-        self.http.succeeded();
+        self.http.greeted();
         Ok((response.into_body(), EventStreamParser::new(position.event_id())))
     }
 }
@@ -57,11 +58,11 @@ impl Follow for Sse {
         let Ok(Ok(Some((chunk, at)))) = timeout(PROFILE_SILENCE_MAX, self.http.chunk(body)).await else {
             self.stream = None;
             self.http.disconnect();
-            return Err(NoLines::Later { why: "the stream was cut".to_owned(), advised: self.retry });
+            return Err(NoLines::Later { why: "the stream was cut".to_owned(), advised: None });
         };
         let mut events = Vec::new();
         parser.push(&chunk, &mut events).map_err(|error| SubscribeError::Contract(error.to_string()))?;
-        self.retry = parser.retry();
+        self.retry = parser.retry().or(self.retry);
         let mut news = News::default();
         for event in &events {
             let source = TextSource::Event { name: &event.event, id: &event.id };
@@ -70,10 +71,14 @@ impl Follow for Sse {
                 false => position.pass_over(source, &event.data),
             }
         }
-        Ok(position.received(news, at))
+        let received = position.received(news, at);
+        if received.is_some() {
+            self.http.delivered();
+        }
+        Ok(received)
     }
 
     async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
-        self.http.back_off(why, advised).await
+        self.http.back_off(why, advised.max(self.retry)).await
     }
 }

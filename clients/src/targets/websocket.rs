@@ -82,7 +82,7 @@ impl Follow for Websocket {
     async fn read(&mut self, position: &mut Resumption) -> Result<Option<Received>, NoLines> {
         if self.socket.is_none() {
             self.socket = Some(opened(self.handshake(position), &self.meter).await?);
-            self.backoff.succeeded();
+            self.backoff.greeted();
             self.meter.succeeded();
         }
         let Some((frame, at)) = self.frame().await else {
@@ -92,8 +92,9 @@ impl Follow for Websocket {
         let mut news = News::default();
         position.read(&frame, TextSource::Frame, &mut news)?;
         let received = position.received(news, at);
-        if received.is_none() {
-            self.answer(&frame, &position.deployment).await;
+        match received {
+            Some(_) => self.backoff.succeeded(),
+            None => self.answer(&frame, &position.deployment).await,
         }
         Ok(received)
     }

@@ -12,7 +12,9 @@ use hyper::StatusCode;
 use hyper::header::ETAG;
 
 use super::{PollRequest, end_of, path};
-use crate::http::{CutShort, Http, NoLines, refused};
+use crate::advice::retry_after;
+use crate::backoff::Backoff;
+use crate::http::{Answer, CutShort, FIRST_CEILING, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::traffic::Traffic;
@@ -31,6 +33,8 @@ pub struct LongPoll {
     /// Due time of the next request.
     intended: Instant,
     ended: Option<Received>,
+    /// Waits after answers without news that the server did not hold.
+    unheld: Backoff,
     http: Http,
     meter: Arc<Meter>,
 }
@@ -40,13 +44,15 @@ impl LongPoll {
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let http = Http::new(target.server.clone(), meter.clone(), options);
         let Options { hold, turn, .. } = *options;
-        Self { target, hold, turn, intended: Instant::now(), ended: None, http, meter }
+        let unheld = Backoff::new(FIRST_CEILING, options);
+        Self { target, hold, turn, intended: Instant::now(), ended: None, unheld, http, meter }
     }
 
     /// Sends one request and reads its answer. `None`: the hold expired without news, or the request failed.
     async fn poll(&mut self) -> Result<Option<Received>, SubscribeError> {
         let PollRequest { path, headers } = request(&self.target, self.hold);
         self.meter.asks(Question::Held);
+        let asked = Instant::now();
         let answer = match self.http.get(&path, &headers, self.hold + MARGIN).await {
             Ok(answer) => answer,
             Err(CutShort(why)) => return self.http.back_off(&why, None).await.map(|()| None),
@@ -60,6 +66,10 @@ impl LongPoll {
                 self.meter.count(if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data });
                 self.http.succeeded();
                 self.target.from = Position::After(batch.next.clone());
+                match batch.lines.is_empty() && !batch.finished {
+                    true => self.paces(&answer, asked),
+                    false => self.unheld.succeeded(),
+                }
                 Ok(Some(Received { batch, at: answer.at }))
             }
             // The hold expired. The entity tag says where the client is, which a start at `now` did not know yet.
@@ -70,6 +80,7 @@ impl LongPoll {
                 if let Some(cursor) = tag.and_then(cursor_of_entity_tag) {
                     self.target.from = Position::After(cursor);
                 }
+                self.paces(&answer, asked);
                 Ok(None)
             }
             _ => match refused(&answer, &self.meter) {
@@ -77,6 +88,13 @@ impl LongPoll {
                 NoLines::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
             },
         }
+    }
+
+    /// Sets the time of the next question after an answer without news. If the server held it, that is at once.
+    fn paces(&mut self, answer: &Answer, asked: Instant) {
+        let held = answer.at.saturating_duration_since(asked);
+        let wait = self.unheld.after_nothing(held, self.hold, retry_after(&answer.headers));
+        self.intended = self.intended.max(answer.at + wait.unwrap_or_default());
     }
 }
 
@@ -93,9 +111,9 @@ impl Subscriber for LongPoll {
             if let Some(ended) = &self.ended {
                 return Ok(ended.clone());
             }
-            // By default there is no turn, and no sleep anywhere: the next request leaves as soon as the last answer is
-            // read.
-            if !self.turn.is_zero() {
+            // By default there is no turn, and no sleep after a line or a hold: the next request leaves as soon as the
+            // last answer is read.
+            if self.intended > Instant::now() {
                 self.http.sleep_until(self.intended).await;
             }
             if let Some(received) = self.poll().await? {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::http::ANSWER_TIMEOUT;
-use crate::http::{Body, CutShort, Http, NoLines, refused};
+use crate::http::{Body, CutShort, Http, NoLines, check_type, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{BODY_BYTES_MAX, Cursor, NdjsonControl, NdjsonRecord, Outcome, Position, Transport};
@@ -55,6 +55,7 @@ impl Ndjson {
             Err(CutShort(why)) => return self.http.back_off(&why, None).await,
         };
         if response.status() == StatusCode::OK {
+            check_type(response.headers(), "application/x-ndjson")?;
             self.meter.count(Outcome::Data);
             let body = response.into_body();
             self.stream = Some(Stream { body, unfinished: BytesMut::new(), searched: 0 });
@@ -101,7 +102,7 @@ impl Ndjson {
             match record {
                 NdjsonRecord::Line(line) => lines.push(line),
                 NdjsonRecord::Control(NdjsonControl::Hello(hello)) => {
-                    self.http.succeeded();
+                    self.http.greeted();
                     self.cursor = Some(hello.cursor);
                 }
                 NdjsonRecord::Control(NdjsonControl::Finished(end)) => {
@@ -123,6 +124,7 @@ impl Ndjson {
         if lines.is_empty() && !finished {
             return Ok(None);
         }
+        self.http.delivered();
         received(&mut self.cursor, lines, finished, at).map(Some)
     }
 }

@@ -6,13 +6,14 @@
 //! advises.
 
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use hyper::StatusCode;
-use hyper::header::{ETAG, HeaderMap, RETRY_AFTER};
+use hyper::header::ETAG;
 
 use super::{PollRequest, end_of, path};
+use crate::advice::retry_after;
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{CutShort, Http, NoLines, refused};
 use crate::meter::Meter;
@@ -78,12 +79,13 @@ impl ShortPoll {
                     answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
                 // An empty answer also says where the client is: the next request starts there.
                 self.target.from = Position::After(batch.next.clone());
-                let advised = advice(&answer.headers);
+                let advised = retry_after(&answer.headers);
                 let brought = match (batch.more, batch.lines.is_empty()) {
                     // The answer was cut at its bound: the client asks for the rest now, not an interval later.
-                    (true, _) => Brought::Part,
+                    (true, false) => Brought::Part,
                     (false, false) => Brought::Lines { advised },
-                    (false, true) => Brought::Nothing { advised },
+                    // A server that says "more" and sends none would be asked without a pause.
+                    (false | true, true) => Brought::Nothing { advised },
                 };
                 self.schedule_next(Poll { intended, left, answered: answer.at, brought });
                 let news = !batch.lines.is_empty() || batch.finished;
@@ -93,7 +95,7 @@ impl ShortPoll {
             StatusCode::NOT_MODIFIED => {
                 self.meter.count(Outcome::Empty);
                 self.http.succeeded();
-                let brought = Brought::Nothing { advised: advice(&answer.headers) };
+                let brought = Brought::Nothing { advised: retry_after(&answer.headers) };
                 self.schedule_next(Poll { intended, left, answered: answer.at, brought });
                 Ok(None)
             }
@@ -113,12 +115,6 @@ impl ShortPoll {
 pub(super) fn request(target: &Target, tag: Option<&str>) -> PollRequest {
     let condition = tag.map(|tag| ("if-none-match", tag.to_owned()));
     PollRequest { path: path(Transport::ShortPoll, target, &[]), headers: condition.into_iter().collect() }
-}
-
-/// Reads `Retry-After`, in whole seconds, of a good answer: when the server would like to be asked again.
-fn advice(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }
 
 #[async_trait]
@@ -144,6 +140,8 @@ impl Subscriber for ShortPoll {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{PollPhase, Polling};
 

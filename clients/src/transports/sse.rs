@@ -1,8 +1,8 @@
 //! Server-sent events: the server waits for ever, and browsers reconnect by themselves.
 //!
 //! The client sends one request, and the answer does not end: it is a series of events as text (WHATWG HTML §9.2). Each
-//! event carries an id, which is the client's cursor. When the connection ends without a goodbye, the client waits the
-//! time the server asked for. Then it comes back with the last id: exactly as a browser's `EventSource`.
+//! event carries an id, which is the client's cursor. When the connection ends without a goodbye, the client waits at
+//! least the time the server asked for. Then it comes back with the last id, as a browser's `EventSource` does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::event_stream::{Event, EventStreamParser};
 use crate::http::ANSWER_TIMEOUT;
-use crate::http::{Body, CutShort, Http, NoLines, refused};
+use crate::http::{Body, CutShort, Http, NoLines, check_type, refused};
 use crate::meter::Meter;
 use crate::traffic::Traffic;
 use crate::wire::{Batch, Cursor, Finished, Gap, Line, Outcome, Position, Transport};
@@ -27,7 +26,7 @@ pub struct Sse {
     target: Target,
     /// The open stream, if there is one.
     stream: Option<Stream>,
-    /// Reconnection time that the server asked for.
+    /// Reconnection time that the server asked for last, in whichever stream: it holds until another one is asked for.
     retry: Option<Duration>,
     /// Id of the last event.
     cursor: Option<Cursor>,
@@ -62,17 +61,15 @@ impl Sse {
         let path = path(Transport::Sse, &self.target, &[]);
         let response = match self.http.open(&path, &headers, ANSWER_TIMEOUT).await {
             Ok(response) => response,
-            Err(CutShort(why)) => return self.http.back_off(&why, None).await.map(|()| None),
+            Err(CutShort(why)) => return self.back_off(&why, None).await.map(|()| None),
         };
         match response.status() {
-            StatusCode::OK if is_event_stream(&response) => {
+            StatusCode::OK => {
+                check_type(response.headers(), "text/event-stream")?;
                 let last_id = self.cursor.as_ref().map(Cursor::to_string).unwrap_or_default();
                 let parser = EventStreamParser::new(last_id);
                 self.stream = Some(Stream { body: response.into_body(), parser, greeted: false });
                 Ok(None)
-            }
-            StatusCode::OK => {
-                Err(SubscribeError::Contract("the server's answer is not an event stream".to_owned()))
             }
             // 204 is the one status that tells an EventSource to stop: the log has ended and the client has all of it.
             StatusCode::NO_CONTENT => {
@@ -82,14 +79,14 @@ impl Sse {
                         self.cursor = Some(cursor);
                         received(&mut self.cursor, Vec::new(), true, self.meter.last_read()).map(Some)
                     }
-                    Err(CutShort(why)) => self.http.back_off(&why, None).await.map(|()| None),
+                    Err(CutShort(why)) => self.back_off(&why, None).await.map(|()| None),
                 }
             }
             _ => {
                 let answer = self.http.refusal(response).await;
                 match refused(&answer, &self.meter) {
                     NoLines::Final(error) => Err(error),
-                    NoLines::Later { why, advised } => self.http.back_off(&why, advised).await.map(|()| None),
+                    NoLines::Later { why, advised } => self.back_off(&why, advised).await.map(|()| None),
                 }
             }
         }
@@ -138,12 +135,17 @@ impl Sse {
                 *greeted = true;
                 self.meter.count(Outcome::Data);
             }
-            self.retry = parser.retry();
+            self.retry = parser.retry().or(self.retry);
             if let Some(received) = self.handle(&events, at)? {
                 return Ok(Some(received));
             }
             events.clear();
         }
+    }
+
+    /// Stays away after a failure: at least the reconnection time of the streams, and at least what a refusal advised.
+    async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
+        self.http.back_off(why, advised.max(self.retry)).await
     }
 
     /// Makes a batch of one chunk's events. The cursor moves with the batch that is returned.
@@ -155,7 +157,7 @@ impl Sse {
                 // An event without a name is a line of the log.
                 "message" => lines.push(json(&event.data)?),
                 "hello" => {
-                    self.http.succeeded();
+                    self.http.greeted();
                     self.cursor = Some(json::<crate::wire::Hello>(&event.data)?.cursor);
                 }
                 "finished" => {
@@ -171,6 +173,7 @@ impl Sse {
         if lines.is_empty() && !finished {
             return Ok(None);
         }
+        self.http.delivered();
         received(&mut self.cursor, lines, finished, at).map(Some)
     }
 }
@@ -197,18 +200,13 @@ impl Subscriber for Sse {
             // The stream ended without a goodbye: the client comes back after the time that the server asked for.
             self.stream = None;
             self.http.disconnect();
-            self.http.back_off("the stream was cut", self.retry).await?;
+            self.back_off("the stream was cut", None).await?;
         }
     }
 
     fn traffic(&self) -> Traffic {
         self.meter.traffic()
     }
-}
-
-fn is_event_stream(response: &hyper::Response<Body>) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
 }
 
 fn json<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, SubscribeError> {

@@ -99,11 +99,12 @@ impl Websocket {
             let Some((frame, at)) = self.frame().await? else { return Ok(None) };
             match frame {
                 ServerFrame::Subscribed { cursor, .. } => {
-                    self.backoff.succeeded();
+                    self.backoff.greeted();
                     self.meter.succeeded();
                     self.cursor = Some(cursor);
                 }
                 ServerFrame::Line { line, .. } => {
+                    self.backoff.succeeded();
                     let mut lines = vec![line];
                     // The lines that the same read brought belong to the same moment; later ones are not waited for.
                     while lines.len() < BATCH_LINES_MAX {
@@ -154,12 +155,7 @@ impl Websocket {
     }
 
     async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {
-        self.meter.failed(why);
-        let delay = self.backoff.failed(advised).ok_or_else(|| SubscribeError::Unreachable {
-            server: self.target.server.to_string(),
-            failures: self.backoff.failures() - 1,
-            last: why.to_owned(),
-        })?;
+        let delay = self.backoff.after(why, advised, &self.target.server, &self.meter)?;
         tokio::time::sleep(delay).await;
         Ok(())
     }

@@ -83,11 +83,14 @@ fn long_poll(call: Call) -> Call {
 }
 
 fn sse(call: Call) -> Call {
-    call.about(
+    let heartbeat =
+        "`event`: signs of life are events named `heartbeat`, without an id, instead of comments.";
+    let heartbeat = parameter("heartbeat", ParameterIn::Query, heartbeat).schema(Some(text("^event$")));
+    call.parameter(heartbeat).about(
         "An event stream for browsers. First comes `event: hello` with the cursor, then one unnamed event per line: its \
          data is the line, its id the cursor after it. The last event is `finished`, `gap` or `deleted`. Comments are \
-         signs of life. An overloaded server answers 200 with `retry:` alone, because a browser gives up after any \
-         other status.",
+         signs of life, unless `heartbeat=event` asks for events. An overloaded server answers 200 with `retry:` \
+         alone, because a browser gives up after any other status.",
     )
     .answer(200, coded(text_of("text/event-stream", "The stream.")))
     .answer(204, nothing("The log is finished at this position; the status makes an EventSource stop."))

@@ -155,7 +155,7 @@ impl Client {
             Wire::Sse => {
                 let goodbye = connection.piece().map_err(text)?.unwrap_or_default();
                 let goodbye = String::from_utf8_lossy(&goodbye).into_owned();
-                let retry = goodbye.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n"));
+                let retry = goodbye.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix('\n'));
                 retry.and_then(|ms| ms.parse::<u32>().ok()).ok_or(format!("was told {goodbye:?}"))?;
                 ends_properly(&mut connection)?;
             }

@@ -60,7 +60,7 @@ fn silence_is_broken_by_heartbeats() {
     let server = server_with(|options| options.heartbeat = Duration::from_millis(100));
     let id = server.create().id;
     let mut sse = server.stream(&path(Transport::Sse, &id, ""), &[]).unwrap();
-    sse.until(": heartbeat\n\n: heartbeat\n\n").unwrap();
+    sse.until(": heartbeat\n: heartbeat\n").unwrap();
     let mut ndjson = server.stream(&path(Transport::Ndjson, &id, ""), &[]).unwrap();
     ndjson.until("}}\n\n\n").unwrap();
     let mut socket = server.websocket(&path(Transport::Websocket, &id, ""), &[]).unwrap();
@@ -92,7 +92,7 @@ fn one_connection_too_many_is_told_to_come_back_later() {
     let mut sse = server.connection();
     let answer = sse.ask("GET", &path(Transport::Sse, id, ""), &[], b"").unwrap();
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
-    let retry = answer.text().strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n")).unwrap();
+    let retry = answer.text().strip_prefix("retry: ").and_then(|rest| rest.strip_suffix('\n')).unwrap();
     assert!(retry.parse::<u64>().unwrap() >= 1_000);
     assert!(sse.is_closed_by_server());
 
@@ -131,7 +131,7 @@ fn goodbye_ends_everything_properly_in_under_two_seconds() {
     }
     let last = sse.rest().unwrap();
     let (_, retry) = last.rsplit_once("}\n\nretry: ").unwrap();
-    assert!(retry.strip_suffix("\n\n").unwrap().parse::<u64>().unwrap() > 0);
+    assert!(retry.strip_suffix('\n').unwrap().parse::<u64>().unwrap() > 0);
     assert!(ndjson.rest().unwrap().ends_with("}}\n"));
     assert_eq!(socket.close_code(), Ok(1001));
     assert!(idle.is_closed_by_server());

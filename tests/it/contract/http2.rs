@@ -205,7 +205,7 @@ async fn an_idle_connection_ends_and_one_with_an_open_request_does_not() {
     let mut stream = busy.stream(&path(Transport::Sse, &id, ""), &[]).await;
     idle.ended().await.unwrap();
     // The other one is as old.
-    stream.until(&": heartbeat\n\n".repeat(6)).await;
+    stream.until(&": heartbeat\n".repeat(6)).await;
     assert_eq!(busy.get("/healthz").await.status, 200);
 }
 

@@ -257,8 +257,17 @@ pub(super) fn to_toml(plan: &Plan) -> String {
 
 impl FilePlan {
     fn of(plan: &Plan, factors: &Factors) -> Self {
-        let Options { polling, hold, turn, http, connections, compression, reconnect_max: _, first_wait: _ } =
-            &factors.options;
+        let Options {
+            polling,
+            hold,
+            turn,
+            http,
+            connections,
+            compression,
+            reconnect_max: _,
+            advice_max: _,
+            first_wait: _,
+        } = &factors.options;
         let ServeOptions { store, linger, heartbeat, compression: _, poll_advice, without, engine } =
             &factors.serve;
         let (poll_adaptation, poll_interval_max) = match polling.adaptation {

@@ -389,7 +389,7 @@ fn clients() -> Section {
                 Text,
                 Default,
                 words(&["none", "idle", "server"]),
-                "`idle`: the interval doubles while nothing comes; `server`: `Retry-After` decides",
+                "`idle`: the interval doubles while nothing comes; `server`: a `Retry-After` above the interval decides",
             ),
             key(
                 "poll_interval_max",
