@@ -34,7 +34,7 @@ pub(crate) async fn json_body<T: DeserializeOwned>(
     example: &str,
 ) -> Result<T, Refusal> {
     let body = request::body(payload).await?;
-    request::json_object(&body).map_err(|error| {
+    request::json_object(request::without_mark(&body)).map_err(|error| {
         Refusal::bad_request(format!("the body is not valid for this call: {error}; an example: {example}"))
     })
 }

@@ -8,7 +8,8 @@ mod command;
 mod control;
 mod messages;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 
 use actix_http::ws::{self, HandshakeError};
@@ -16,14 +17,16 @@ use actix_web::http::header::{
     HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use actix_web::http::{StatusCode, Version};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::stream::{Stream, StreamExt};
+use tokio::task::yield_now;
 
 pub(crate) use self::body::{CLOSE_TIMEOUT, Driven, body};
 pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
 pub(crate) use self::control::{Control, ControlFrame, Heard, Phase};
 use self::messages::Messages;
 pub(crate) use self::messages::{Longest, Message, Violation};
+use crate::exchange::arriving::{Arriving, Share};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::no_store;
 
@@ -72,15 +75,62 @@ fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
 pub(crate) struct Inbox {
     payload: web::Payload,
     messages: Messages,
+    /// What has come of the next message.
+    arriving: Option<Arriving>,
+    share: Arc<Share>,
+    /// Messages since the client was last waited for, or the inbox gave way.
+    in_a_row: usize,
+    turn_messages: usize,
     /// Whether the protocol was violated. Bytes after a violation have no meaning but are still read. Closing TCP with
     /// unread bytes would reset it, and the client could lose our close frame.
     is_broken: bool,
 }
 
 impl Inbox {
-    /// Reads messages from what follows an accepted handshake; no message may be longer than `longest`.
-    pub(crate) fn of(payload: web::Payload, longest: Longest) -> Self {
-        Self { payload, messages: Messages::new(longest), is_broken: false }
+    /// Reads messages from what follows an accepted handshake; no message may be longer than `longest`. After
+    /// `turn_messages` in a row others get a turn.
+    pub(crate) fn of(
+        request: &HttpRequest,
+        payload: web::Payload,
+        longest: Longest,
+        turn_messages: usize,
+    ) -> Self {
+        let share = request.extensions().get::<Arc<Share>>().cloned();
+        Self {
+            payload,
+            messages: Messages::new(longest),
+            arriving: None,
+            share: share.expect("the server gives every request its connection's share"),
+            in_a_row: 0,
+            turn_messages,
+            is_broken: false,
+        }
+    }
+
+    /// Returns the next message of what has come; `None` until more comes.
+    fn next_message(&mut self) -> Result<Option<Message>, Violation> {
+        let message = self.messages.next()?;
+        match &message {
+            // A control frame may stand inside a message, which goes on.
+            Some(Message::Ping(_) | Message::Pong | Message::Close(_)) => {}
+            Some(Message::Text(_) | Message::Binary) => self.arriving = None,
+            None => match self.messages.unfinished_bytes() {
+                0 => self.arriving = None,
+                bytes => {
+                    let arriving = self.arriving.get_or_insert_with(|| Arriving::begin(self.share.clone()));
+                    arriving.hold(bytes).map_err(Violation::hindered)?;
+                }
+            },
+        }
+        Ok(message)
+    }
+
+    /// Ends what can be read because the client broke a rule.
+    fn break_off(&mut self, violation: Violation) -> Violation {
+        self.is_broken = true;
+        self.arriving = None;
+        self.messages.forget();
+        violation
     }
 }
 
@@ -88,17 +138,31 @@ impl Stream for Inbox {
     type Item = Result<Message, Violation>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
         loop {
-            if !self.is_broken
-                && let Some(message) = self.messages.next().transpose()
-            {
-                self.is_broken = message.is_err();
-                return Poll::Ready(Some(message));
+            if !this.is_broken {
+                if this.in_a_row >= this.turn_messages {
+                    this.in_a_row = 0;
+                    // The wake-up comes after other tasks and sockets had their turn.
+                    let _ = pin!(yield_now()).poll(task);
+                    return Poll::Pending;
+                }
+                if let Some(message) = this.next_message().transpose() {
+                    this.in_a_row += 1;
+                    return Poll::Ready(Some(message.map_err(|violation| this.break_off(violation))));
+                }
             }
-            match ready!(self.payload.poll_next_unpin(task)) {
-                Some(Ok(_)) if self.is_broken => {}
-                Some(Ok(bytes)) => self.messages.push(&bytes),
-                Some(Err(_)) | None => return Poll::Ready(None),
+            match this.payload.poll_next_unpin(task) {
+                Poll::Ready(Some(Ok(_))) if this.is_broken => {}
+                Poll::Ready(Some(Ok(bytes))) => this.messages.push(&bytes),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    this.in_a_row = 0;
+                    let Some(arriving) = &mut this.arriving else { return Poll::Pending };
+                    let hindrance = ready!(arriving.poll_hindrance(task));
+                    let violation = this.break_off(Violation::hindered(hindrance));
+                    return Poll::Ready(Some(Err(violation)));
+                }
             }
         }
     }
