@@ -1,9 +1,11 @@
 //! Every call of docs/protocol.md, checked byte by byte.
 
 mod appends;
+mod arriving;
 mod bounds;
 mod calls;
 mod compression;
+mod hosts;
 mod http2;
 mod lab;
 mod lanes;

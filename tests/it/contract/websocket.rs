@@ -133,7 +133,7 @@ fn http_1_0_is_not_upgraded() {
         let id = server.create().id;
         let mut connection = server.connection();
         let request = format!(
-            "GET {} HTTP/1.0\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET {} HTTP/1.0\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             path(Transport::Websocket, &id, "")
         );
