@@ -7,6 +7,7 @@
 
 mod connections;
 pub(crate) mod http2;
+mod offered;
 mod patience;
 pub(crate) mod protocol;
 
@@ -55,6 +56,8 @@ pub(crate) struct Ledger {
     answered_count: AtomicU64,
     /// Whether the last request's body is unfinished after its answer.
     drops_the_rest: AtomicBool,
+    /// Whether the upgraded connection is over.
+    hangs_up: AtomicBool,
     /// Requests since the connection last read, or gave way.
     in_a_row: AtomicUsize,
 }
@@ -123,6 +126,7 @@ impl Ledger {
             begun_count: AtomicU64::new(0),
             answered_count: AtomicU64::new(0),
             drops_the_rest: AtomicBool::new(false),
+            hangs_up: AtomicBool::new(false),
             in_a_row: AtomicUsize::new(0),
         };
         (Arc::new(ledger), registration)
@@ -169,6 +173,11 @@ impl Ledger {
         self.drops_the_rest.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that the upgraded connection is over: nothing more is read, so the server closes TCP first.
+    pub(crate) fn hang_up(&self) {
+        self.hangs_up.store(true, Ordering::Relaxed);
+    }
+
     /// Gives way to other connections after `most` requests that came in a row: those of one read.
     pub(crate) async fn take_turns(&self, most: usize) {
         if self.in_a_row.fetch_add(1, Ordering::Relaxed) >= most {
@@ -179,7 +188,9 @@ impl Ledger {
 
     fn awaited(&self) -> Awaited {
         let answered = self.answered_count.load(Ordering::Relaxed);
-        if self.drops_the_rest.load(Ordering::Relaxed) {
+        if self.hangs_up.load(Ordering::Relaxed) {
+            Awaited::Nothing
+        } else if self.drops_the_rest.load(Ordering::Relaxed) {
             Awaited::RefusedRest
         } else if answered > 0 && answered == self.begun_count.load(Ordering::Relaxed) {
             Awaited::NextAfter(answered)
@@ -236,6 +247,8 @@ pub(crate) struct MeteredStream {
     socket: TcpStream,
     ledger: Arc<Ledger>,
     patience: Patience,
+    /// Whether something was read.
+    has_begun: bool,
     write_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -251,7 +264,7 @@ impl MeteredStream {
     ) -> (Self, AbortRegistration) {
         let (ledger, cut) = Ledger::open(metrics, connections);
         let patience = Patience::new(next_request);
-        (Self { socket, ledger, patience, write_timeout, stalled: None }, cut)
+        (Self { socket, ledger, patience, has_begun: false, write_timeout, stalled: None }, cut)
     }
 
     /// Returns the socket for a look at it. Bytes that are read from it directly are not counted.
@@ -309,6 +322,9 @@ impl AsyncRead for MeteredStream {
         read?;
         let bytes = buf.filled().len() - before;
         self.ledger.unclaimed_up.fetch_add(bytes as u64, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            offered::single_out_websocket(&mut buf.filled_mut()[before..]);
+        }
         if self.patience.heard(awaited, bytes) {
             buf.set_filled(before);
         }

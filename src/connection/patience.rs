@@ -27,6 +27,8 @@ pub(super) enum Awaited {
     RefusedRest,
     /// The next request, after this many.
     NextAfter(u64),
+    /// Nothing more.
+    Nothing,
 }
 
 /// Patience of one connection.
@@ -63,16 +65,17 @@ impl Patience {
 
     /// Waits for the end of patience. To be polled when nothing comes.
     pub(super) fn poll(&mut self, awaited: Awaited, task: &mut Context<'_>) -> Poll<()> {
-        if awaited == Awaited::Anything {
-            return Poll::Pending;
+        match awaited {
+            Awaited::Anything => Poll::Pending,
+            Awaited::Nothing => Poll::Ready(()),
+            Awaited::RefusedRest | Awaited::NextAfter(_) => self.wait(awaited).timer.as_mut().poll(task),
         }
-        self.wait(awaited).timer.as_mut().poll(task)
     }
 
     fn wait(&mut self, awaited: Awaited) -> &mut Waiting {
         let patience = match awaited {
             Awaited::RefusedRest => REFUSED_SILENCE_MAX,
-            Awaited::Anything | Awaited::NextAfter(_) => self.next_request,
+            Awaited::Anything | Awaited::NextAfter(_) | Awaited::Nothing => self.next_request,
         };
         let due = Instant::now() + patience;
         let waiting = self.waiting.get_or_insert_with(|| {

@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
@@ -277,8 +277,14 @@ async fn every_request(
     let mut response = next.call(request).await?.map_into_boxed_body();
     counted.outcome = outcome(response.response());
     if let Some(answering) = answering {
-        response =
-            beside_the_rest(response, incoming, ledger).map_body(|_, body| until_over(body, answering));
+        let end = match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => End::HangsUp(ledger),
+            _ => {
+                response = beside_the_rest(response, incoming, ledger);
+                End::IsAwaited
+            }
+        };
+        response = response.map_body(|_, body| until_over(body, answering, end));
     }
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !knows_chunks {
@@ -289,34 +295,40 @@ async fn every_request(
     Ok(response)
 }
 
-/// Carries the rest of a body along with an answer that does not wait for it. The bytes of an accepted WebSocket are no
-/// rest.
+/// Carries the rest of a body along with an answer that does not wait for it.
 fn beside_the_rest(
     response: ServiceResponse<BoxBody>,
     incoming: Option<Incoming>,
     ledger: Arc<Ledger>,
 ) -> ServiceResponse<BoxBody> {
     match incoming {
-        Some(incoming)
-            if response.status() != StatusCode::SWITCHING_PROTOCOLS && incoming.is_unfinished() =>
-        {
+        Some(incoming) if incoming.is_unfinished() => {
             response.map_body(|_, body| incoming.beside(body, move || ledger.drop_the_rest()))
         }
         Some(_) | None => response,
     }
 }
 
+/// What follows a streaming answer on its connection.
+enum End {
+    /// The next request, or the end of the client.
+    IsAwaited,
+    /// Nothing: the connection was upgraded.
+    HangsUp(Arc<Ledger>),
+}
+
 /// Keeps `answering` until the body is sent. A body that is there already is bounded by the time of a write.
-fn until_over(body: BoxBody, answering: Answering) -> BoxBody {
+fn until_over(body: BoxBody, answering: Answering, end: End) -> BoxBody {
     match body.size() {
         BodySize::None | BodySize::Sized(_) => body,
-        BodySize::Stream => BoxBody::new(Kept { body, _answering: answering }),
+        BodySize::Stream => BoxBody::new(Kept { body, end, _answering: answering }),
     }
 }
 
 /// A streaming answer, on its way.
 struct Kept {
     body: BoxBody,
+    end: End,
     _answering: Answering,
 }
 
@@ -331,7 +343,12 @@ impl MessageBody for Kept {
         mut self: Pin<&mut Self>,
         task: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(task)
+        let piece = ready!(Pin::new(&mut self.body).poll_next(task));
+        match &self.end {
+            End::HangsUp(ledger) if piece.is_none() => ledger.hang_up(),
+            End::HangsUp(_) | End::IsAwaited => {}
+        }
+        Poll::Ready(piece)
     }
 }
 

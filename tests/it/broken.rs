@@ -200,7 +200,7 @@ async fn x9_notices_a_server_that_serves_the_hasty_first() {
         let server = Setup::driven_by(engine).on_one_worker().without_turns().start();
         for transport in driven(engine) {
             let kept = x9_a_hasty_sender_delays_nobody(transport, &server).await;
-            complains(transport, kept, "lines were delivered while 1000 requests");
+            complains(transport, kept, "lines were delivered while 500 requests");
         }
         let kept = x9_a_flood_of_pings_delays_nobody(&server).await;
         complains(Transport::Websocket, kept, "2 lines were answered after 1000 pings");

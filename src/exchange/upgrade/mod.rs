@@ -45,16 +45,20 @@ fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
     if request.version() != Version::HTTP_11 {
         return Err(Refusal::bad_request("a WebSocket needs a request in HTTP/1.1; send it in that version"));
     }
-    // The library searches the whole first field for the word, but hands the bytes over only if it stands alone. An
-    // upgrade that is offered among others would be accepted and then never answered.
-    let mut offered = request.headers().get_all(UPGRADE);
+    // The library hands over what follows if one field offers a WebSocket alone; it checks the first. The connection has
+    // reduced a list to that word. A list that was cut between two reads would be accepted and then never answered.
     let websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
-    if offered.next().is_some_and(|value| !websocket(value)) || offered.next().is_some() {
+    let mut offered = request.headers().get_all(UPGRADE).peekable();
+    if offered.peek().is_some() && !offered.any(websocket) {
         return Err(Refusal::bad_request(
-            "the Upgrade header offers another protocol than websocket; send one `Upgrade: websocket`",
+            "the Upgrade header does not offer websocket by itself; send `Upgrade: websocket`",
         ));
     }
-    ws::verify_handshake(request.head()).map_err(|error| match error {
+    let mut head = request.head().clone();
+    if head.headers().contains_key(UPGRADE) {
+        head.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    ws::verify_handshake(&head).map_err(|error| match error {
         HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => Refusal::new(
             StatusCode::UPGRADE_REQUIRED,
             "only Sec-WebSocket-Version 13 is supported; send that version",

@@ -14,8 +14,8 @@ use super::{Kept, subscriber};
 use crate::http::{Api, Connection, SOON, TEXT, path};
 use crate::server::holds_within;
 
-/// Requests in one piece, of 44 bytes each: all of them fit into what the server reads at once.
-const REQUESTS: usize = 1_000;
+/// Requests in one piece, of 44 bytes each: all of them fit into one segment of the loopback.
+const REQUESTS: usize = 500;
 /// Pieces that are sent one after the other.
 const BURSTS: usize = 5;
 /// In so many of them the subscriber must get its line before the last answer. A short poll may just not ask meanwhile.
