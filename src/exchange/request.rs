@@ -43,14 +43,15 @@ pub(crate) fn parse_deployment_id(id: &str) -> Result<DeploymentId, Refusal> {
     })
 }
 
-/// Returns the position at which to start: `Last-Event-ID` if it is there, else `from`, else the first kept line. A
-/// `from` that no request may have is refused even where `Last-Event-ID` wins.
+/// Returns the position at which to start: `Last-Event-ID` if it is there, else `from`, else the first kept line. Beside
+/// a `Last-Event-ID`, `from` is not looked at: it is what a browser's EventSource asked for long ago.
 pub(crate) fn position(request: &HttpRequest) -> Result<Position, Refusal> {
-    let from = parse_position(parameter(request, "from")?.as_deref())?;
-    match one_header(request.headers(), "last-event-id")? {
-        None | Some("") => Ok(from),
-        Some(id) => Ok(Position::After(id.parse()?)),
+    if let Some(id) = one_header(request.headers(), "last-event-id")?
+        && !id.is_empty()
+    {
+        return Ok(Position::After(id.parse()?));
     }
+    parse_position(parameter(request, "from")?.as_deref())
 }
 
 /// Parses the value of `from` from any part of a request; without it reading starts at the first kept line.

@@ -36,7 +36,7 @@ const RESULT_FILES: [(&str, &str); 3] = [
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
 /// Statuses that no request can provoke at will: a failing disk, and one connection too many.
-const NOT_AT_WILL: [&str; 2] = ["500", "503"];
+const NOT_AT_WILL: [&str; 4] = ["408", "421", "500", "503"];
 
 struct Document(Value);
 
