@@ -29,6 +29,7 @@ use self::connections::Entered;
 pub(crate) use self::patience::REFUSED_TIME_MAX;
 use self::patience::{Awaited, Patience};
 use crate::exchange::arriving::Share;
+use crate::exchange::turns::others_first;
 use crate::lanes::Lane;
 use crate::metrics::{Caller, Metrics};
 
@@ -182,7 +183,7 @@ impl Ledger {
     pub(crate) async fn take_turns(&self, most: usize) {
         if self.in_a_row.fetch_add(1, Ordering::Relaxed) >= most {
             self.in_a_row.store(0, Ordering::Relaxed);
-            tokio::task::yield_now().await;
+            others_first().await;
         }
     }
 

@@ -10,4 +10,5 @@ pub(crate) mod new_lines;
 pub mod problem;
 pub(crate) mod request;
 pub(crate) mod route;
+pub(crate) mod turns;
 pub(crate) mod upgrade;

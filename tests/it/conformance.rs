@@ -125,6 +125,12 @@ async fn x9_a_flood_of_pings_delays_nobody_on_both_engines() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x9_a_long_flood_of_requests_lets_others_in() {
+    let server = Setup::default().on_one_worker().start();
+    x9_a_long_flood_lets_others_in(&server).await.unwrap();
+}
+
 /// A subscriber's options as they come, only quicker.
 fn quick() -> Options {
     Options {

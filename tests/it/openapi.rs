@@ -35,7 +35,8 @@ const RESULT_FILES: [(&str, &str); 3] = [
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
-/// Statuses that no request can provoke at will: a failing disk, and one connection too many.
+/// Statuses that no request can provoke at will: a failing disk, one connection too many, ten seconds of silence; and a
+/// foreign name, which is refused before any call is looked at. The last two have tests of their own.
 const NOT_AT_WILL: [&str; 4] = ["408", "421", "500", "503"];
 
 struct Document(Value);

@@ -8,7 +8,7 @@ mod command;
 mod control;
 mod messages;
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 
@@ -19,7 +19,6 @@ use actix_web::http::header::{
 use actix_web::http::{StatusCode, Version};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::stream::{Stream, StreamExt};
-use tokio::task::yield_now;
 
 pub(crate) use self::body::{CLOSE_TIMEOUT, Driven, body};
 pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
@@ -29,6 +28,7 @@ pub(crate) use self::messages::{Longest, Message, Violation};
 use crate::exchange::arriving::{Arriving, Share};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::no_store;
+use crate::exchange::turns::Turns;
 
 /// Checks the handshake and starts the 101 answer, or refuses it with plain HTTP.
 pub(crate) fn accept(request: &HttpRequest) -> Result<HttpResponseBuilder, Refusal> {
@@ -82,9 +82,7 @@ pub(crate) struct Inbox {
     /// What has come of the next message.
     arriving: Option<Arriving>,
     share: Arc<Share>,
-    /// Messages since the client was last waited for, or the inbox gave way.
-    in_a_row: usize,
-    turn_messages: usize,
+    turns: Turns,
     /// Whether the protocol was violated. Bytes after a violation have no meaning but are still read. Closing TCP with
     /// unread bytes would reset it, and the client could lose our close frame.
     is_broken: bool,
@@ -105,8 +103,7 @@ impl Inbox {
             messages: Messages::new(longest),
             arriving: None,
             share: share.expect("the server gives every request its connection's share"),
-            in_a_row: 0,
-            turn_messages,
+            turns: Turns::new(turn_messages),
             is_broken: false,
         }
     }
@@ -145,14 +142,9 @@ impl Stream for Inbox {
         let this = &mut *self;
         loop {
             if !this.is_broken {
-                if this.in_a_row >= this.turn_messages {
-                    this.in_a_row = 0;
-                    // The wake-up comes after other tasks and sockets had their turn.
-                    let _ = pin!(yield_now()).poll(task);
-                    return Poll::Pending;
-                }
+                ready!(this.turns.poll_next(task));
                 if let Some(message) = this.next_message().transpose() {
-                    this.in_a_row += 1;
+                    this.turns.handled();
                     return Poll::Ready(Some(message.map_err(|violation| this.break_off(violation))));
                 }
             }
@@ -161,7 +153,7 @@ impl Stream for Inbox {
                 Poll::Ready(Some(Ok(bytes))) => this.messages.push(&bytes),
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(None),
                 Poll::Pending => {
-                    this.in_a_row = 0;
+                    this.turns.waited();
                     let Some(arriving) = &mut this.arriving else { return Poll::Pending };
                     let hindrance = ready!(arriving.poll_hindrance(task));
                     let violation = this.break_off(Violation::hindered(hindrance));

@@ -3,7 +3,9 @@
 //! No clock decides. Everything runs on one worker, and the hasty client sends its requests in one piece. Between the
 //! first, which brings a line, and the last, which looks, the server must have served somebody else.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::thread;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
@@ -20,6 +22,11 @@ const REQUESTS: usize = 500;
 const BURSTS: usize = 5;
 /// In so many of them the subscriber must get its line before the last answer. A short poll may just not ask meanwhile.
 const SERVED_MIN: usize = 3;
+/// Looks at a flood that does not end. The fewest requests between two of them tell, since this client may be slow too.
+const LOOKS: usize = 20;
+/// Requests that may be answered between two answers to another client: some turns of 16. What the server reads at once
+/// holds thousands.
+const BETWEEN_MAX: i64 = 200;
 /// Pings in one piece.
 const PINGS: usize = 1_000;
 
@@ -74,6 +81,46 @@ fn delivered_at_the_end(transport: Transport, api: &Api, lines: &str) -> std::io
     let name = format!("wirelab_lines_delivered_total{{transport=\"{transport}\"}} ");
     let delivered = metrics.text().lines().find_map(|line| line.strip_prefix(&name)?.parse().ok());
     Ok(delivered.expect("every transport is counted"))
+}
+
+/// On a server with one worker: between two answers to one client, only some requests of another are answered, which has
+/// always more of them.
+pub(crate) async fn x9_a_long_flood_lets_others_in(api: &Api) -> Kept {
+    let server = api.clone();
+    let between = spawn_blocking(move || fewest_between_two_answers(&server)).await;
+    let unanswered = |error| format!("beside the requests of another client none was answered: {error}");
+    match between.map_err(|error| error.to_string())?.map_err(unanswered)? {
+        fewest if fewest <= BETWEEN_MAX => Ok(()),
+        fewest => Err(format!("at least {fewest} requests of another client came between two answers")),
+    }
+}
+
+fn fewest_between_two_answers(api: &Api) -> std::io::Result<i64> {
+    let flood = api.connection().socket;
+    let (mut answers, mut requests) = (flood.try_clone()?, flood.try_clone()?);
+    let reading =
+        thread::spawn(move || while answers.read(&mut [0; 1 << 16]).is_ok_and(|count| count > 0) {});
+    let writing = thread::spawn(move || {
+        let piece = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(10_000);
+        while requests.write_all(piece.as_bytes()).is_ok() {}
+    });
+    let mut other = api.connection();
+    let mut answered = || {
+        let metrics = other.ask("GET", "/metrics", &[], b"")?;
+        let name = "wirelab_requests_total{transport=\"api\",outcome=\"data\"} ";
+        let count = metrics.text().lines().find_map(|line| line.strip_prefix(name)?.parse::<i64>().ok());
+        Ok::<_, std::io::Error>(count.expect("the api is counted"))
+    };
+    let (mut before, mut fewest) = (answered()?, i64::MAX);
+    for _ in 0..LOOKS {
+        let now = answered()?;
+        fewest = fewest.min(now - before);
+        before = now;
+    }
+    // Both threads end with the connection.
+    flood.shutdown(Shutdown::Both)?;
+    let _ = (reading.join(), writing.join());
+    Ok(fewest)
 }
 
 /// On a server with one worker: a held poll is answered between two lines that a socket publishes, with many pings in
