@@ -1,8 +1,7 @@
 //! Bounds on what has arrived in part: request bodies and WebSocket messages that have begun and not ended.
 //!
-//! Whoever collects such bytes holds an [`Arriving`], which reserves them and watches their pace. Reservations of one
-//! connection come from its [`Share`], and those of all connections from one [`Pool`]. Nothing is read or answered
-//! here.
+//! The code that collects such bytes holds an `Arriving`, which reserves them and watches their pace. Reservations of
+//! one connection come from its `Share`, and those of all connections from one `Pool`. Nothing is read or answered here.
 
 use std::pin::Pin;
 use std::sync::Arc;

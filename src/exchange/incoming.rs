@@ -10,7 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use actix_web::HttpMessage;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -72,7 +72,8 @@ impl Incoming {
         let has_no_body = matches!(answer.size(), BodySize::None | BodySize::Sized(0));
         let mut beside = Beside { answer, incoming: self, unfinished: Some(Box::new(unfinished)) };
         if has_no_body {
-            // Such an answer is not polled.
+            // Such an answer is not polled. A body that has come as a whole is no rest.
+            beside.drop_what_has_come(&mut Context::from_waker(Waker::noop()));
             beside.end();
         }
         BoxBody::new(beside)
@@ -120,6 +121,11 @@ struct Beside {
 }
 
 impl Beside {
+    fn drop_what_has_come(&mut self, task: &mut Context<'_>) {
+        let mut incoming = self.incoming.0.borrow_mut();
+        while !incoming.has_ended && incoming.poll_next(task).is_ready() {}
+    }
+
     fn end(&mut self) {
         if self.incoming.is_unfinished()
             && let Some(unfinished) = self.unfinished.take()
@@ -141,12 +147,7 @@ impl MessageBody for Beside {
         task: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let this = &mut *self;
-        while !this.incoming.0.borrow().has_ended {
-            let piece = this.incoming.0.borrow_mut().poll_next(task);
-            if piece.is_pending() {
-                break;
-            }
-        }
+        this.drop_what_has_come(task);
         let piece = ready!(Pin::new(&mut this.answer).poll_next(task));
         if piece.is_none() {
             this.end();
