@@ -111,16 +111,11 @@ fn fewest_between_two_answers(api: &Api) -> std::io::Result<i64> {
         let count = metrics.text().lines().find_map(|line| line.strip_prefix(name)?.parse::<i64>().ok());
         Ok::<_, std::io::Error>(count.expect("the api is counted"))
     };
-    let (mut before, mut fewest) = (answered()?, i64::MAX);
-    for _ in 0..LOOKS {
-        let now = answered()?;
-        fewest = fewest.min(now - before);
-        before = now;
-    }
+    let looks: std::io::Result<Vec<i64>> = (0..LOOKS).map(|_| answered()).collect();
     // Both threads end with the connection.
     flood.shutdown(Shutdown::Both)?;
     let _ = (reading.join(), writing.join());
-    Ok(fewest)
+    Ok(looks?.windows(2).map(|two| two[1] - two[0]).min().expect("there are several looks"))
 }
 
 /// On a server with one worker: a held poll is answered between two lines that a socket publishes, with many pings in
