@@ -17,13 +17,15 @@ use wirelab_clients::wire::Transport;
 
 use crate::connection::Connections;
 use crate::deployments::Deployments;
+use crate::exchange::arriving::ArrivingBounds;
 use crate::exchange::compression::Compression;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::parameter;
 use crate::lanes::{Lanes, tag};
 use crate::metrics::{Caller, Metrics};
 
-/// The bounds of one server. Each is an option of `wirelab serve`, except `workers` and `sockets_max`.
+/// The bounds of one server. Each is an option of `wirelab serve`, except `workers`, `sockets_max`, `arriving` and
+/// `turn_requests`.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// Largest number of open connections; a request on one more is answered 503.
@@ -41,8 +43,14 @@ pub struct ServerOptions {
     pub keep_alive: Duration,
     /// Other origins whose pages may use this server, such as `https://lab.example`.
     pub allow_origins: Vec<String>,
+    /// Names by which a server on the loopback may be called beside the loopback's own, without a port.
+    pub hosts: Vec<String>,
     /// Number of worker threads.
     pub workers: usize,
+    /// Bounds on request bodies and WebSocket messages that have begun and not ended.
+    pub arriving: ArrivingBounds,
+    /// Requests or messages of one connection that are answered before others get a turn.
+    pub turn_requests: usize,
     /// Transports that are served; the path of any other transport is unknown (404).
     pub transports: Vec<Transport>,
     /// What drives a WebSocket.
@@ -95,6 +103,10 @@ pub(crate) const POLL_ADVICE_MAX: Duration = Duration::from_secs(300);
 /// which would then come before any line.
 pub const LINGER_MAX: Duration = Duration::from_secs(10);
 
+/// Default of [`ServerOptions::turn_requests`]. Sixteen requests take about a millisecond; giving way takes a
+/// microsecond.
+const TURN_REQUESTS: usize = 16;
+
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
@@ -105,7 +117,10 @@ impl Default for ServerOptions {
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             allow_origins: Vec::new(),
+            hosts: Vec::new(),
             workers: std::thread::available_parallelism().map_or(1, Into::into),
+            arriving: ArrivingBounds::default(),
+            turn_requests: TURN_REQUESTS,
             transports: Transport::ALL.to_vec(),
             websocket_engine: WebsocketEngine::Cursor,
             compression: Compression::Identity,

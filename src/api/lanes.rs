@@ -45,7 +45,7 @@ async fn answer(
     let page = tag::parse_page(request.match_info().query("page"))?;
     let mut response = upgrade::accept(&request)?;
     let watched = context.lanes.watch(page, std::time::Instant::now())?;
-    Ok(response.streaming(upgrade::body(Ledgers::greet(watched, payload, context))))
+    Ok(response.streaming(upgrade::body(Ledgers::greet(&request, watched, payload, context))))
 }
 
 /// One socket of ledgers: polled when TCP can take more.
@@ -64,7 +64,12 @@ struct Ledgers {
 }
 
 impl Ledgers {
-    fn greet(watched: Watched, payload: web::Payload, context: web::Data<Context>) -> Self {
+    fn greet(
+        request: &HttpRequest,
+        watched: Watched,
+        payload: web::Payload,
+        context: web::Data<Context>,
+    ) -> Self {
         let now = Instant::now();
         let mut ledgers = Self {
             // Taken before the first look at the ledgers: what changes meanwhile is sent next.
@@ -72,7 +77,7 @@ impl Ledgers {
             watched,
             told: Told::default(),
             told_at: now,
-            inbox: Inbox::of(payload, COMMAND),
+            inbox: Inbox::of(request, payload, COMMAND, context.options.turn_requests),
             control: Control::default(),
             out: BytesMut::new(),
             silent_since: now,

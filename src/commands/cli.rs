@@ -16,6 +16,7 @@ use wirelab_clients::wire::{Position, Transport};
 use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN, WebsocketEngine};
 use crate::deployments::RUNNING_MAX_DEFAULT;
 use crate::exchange::compression::Compression;
+use crate::exchange::host;
 use crate::report::changes::Tolerated;
 
 pub use run::{AdHocArguments, HttpArgument, ProgressFormat, RunArguments, SizeArgument};
@@ -139,6 +140,11 @@ pub struct ServeArguments {
     /// Another origin whose pages may use this server, such as `https://lab.example`; may be repeated.
     #[arg(long, value_parser = origin)]
     pub allow_origin: Vec<String>,
+    /// Another name by which clients may call a server that listens on the loopback, such as the name of a proxy before
+    /// it; may be repeated. Other names than those of the loopback are refused, since any page could be given such a
+    /// name. A server that listens elsewhere takes every name.
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
+    pub host: Vec<String>,
     /// Folder of the results that the page's lab shows.
     #[arg(long, default_value = "results")]
     pub results: PathBuf,
@@ -414,6 +420,15 @@ fn origin(text: &str) -> Result<String, String> {
         text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).ok_or_else(wrong)?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
     if authority.is_empty() || !authority.chars().all(plain) { Err(wrong()) } else { Ok(text.to_owned()) }
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    match host::parts(text) {
+        Some((name, None)) if name == text => Ok(name.to_owned()),
+        Some(_) | None => {
+            Err("write a name such as lab.example, without http:// and without a port".to_owned())
+        }
+    }
 }
 
 fn linger(text: &str) -> Result<Duration, String> {

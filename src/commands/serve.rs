@@ -35,6 +35,7 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
         write_timeout: arguments.write_timeout,
         keep_alive: arguments.keep_alive,
         allow_origins: arguments.allow_origin,
+        hosts: arguments.host,
         websocket_engine: arguments.websocket_engine,
         compression: arguments.compression,
         linger: arguments.linger,

@@ -9,12 +9,15 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 
+use crate::exchange::arriving::{ArrivingBounds, Pool, Share};
+
 /// The open connections of one server, with their bound. Locked only when a connection opens or ends.
 pub(crate) struct Connections {
     open: Mutex<Open>,
     max: usize,
     /// Open sockets, those of refused connections included.
     sockets_max: usize,
+    arriving: Arc<Pool>,
 }
 
 struct Open {
@@ -35,9 +38,9 @@ enum OutageStage {
 }
 
 impl Connections {
-    pub(crate) fn new(max: usize, sockets_max: usize) -> Arc<Self> {
+    pub(crate) fn new(max: usize, sockets_max: usize, arriving: ArrivingBounds) -> Arc<Self> {
         let open = Open { cuts: HashMap::new(), opened_count: 0, outage: OutageStage::None };
-        Arc::new(Self { open: Mutex::new(open), max, sockets_max })
+        Arc::new(Self { open: Mutex::new(open), max, sockets_max, arriving: Pool::new(arriving) })
     }
 
     /// Announces an outage; `None` while there is another one.
@@ -60,6 +63,11 @@ impl Connections {
         let key = open.opened_count;
         open.cuts.insert(key, cut.clone());
         Entered { key, beyond: open.cuts.len() > self.max, cut, registration }
+    }
+
+    /// Returns what a new connection may hold of bodies and messages that have not ended.
+    pub(super) fn share(&self) -> Share {
+        self.arriving.share()
     }
 
     /// Removes the connection with this key, which has ended.

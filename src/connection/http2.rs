@@ -37,7 +37,14 @@ use crate::connection::MeteredStream;
 /// Open requests of one connection; RFC 9113 §6.5.2 advises at least this many. The crate refuses one more.
 const REQUESTS_MAX: u32 = 100;
 /// Bytes of a request's decoded header fields; more is answered 431. Usual cookies and tokens fit several times.
-const HEADERS_BYTES_MAX: u32 = 64 << 10;
+const HEADERS_BYTES_MAX: usize = 64 << 10;
+/// What each field counts beside its name and value (RFC 9113 §6.5.2).
+const FIELD_BYTES: usize = 32;
+/// Bytes of header fields that the crate decodes. It answers 431 beyond them, and from them it derives how many
+/// CONTINUATION frames it takes before it ends the connection as a flood: one per 16 KiB and a quarter more, here 30. So
+/// a client that cuts [`HEADERS_BYTES_MAX`] into frames of 2 KiB or 30 KB into frames of 1 KiB is answered. Fields
+/// between the two bounds are dropped as soon as they are decoded.
+const HEADERS_DECODED_BYTES_MAX: u32 = 384 << 10;
 /// Bytes of one answer that wait in the crate for the socket, however large a window the client grants.
 const UNSENT_BYTES_MAX: usize = 64 << 10;
 /// Largest DATA frame unless the client allows more (RFC 9113 §4.2). Progress of a write is noticed in these steps.
@@ -75,7 +82,7 @@ where
     let mut settings = Builder::new();
     settings
         .max_concurrent_streams(REQUESTS_MAX)
-        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_header_list_size(HEADERS_DECODED_BYTES_MAX)
         .max_send_buffer_size(UNSENT_BYTES_MAX);
     let Ok(connection) = timeout(terms.head_timeout, settings.handshake(stream)).await else {
         return Ok(());
@@ -90,9 +97,16 @@ where
             accepted = connection.accept() => match accepted {
                 None => return Ok(()),
                 Some(accepted) => {
-                    let (request, respond) = accepted?;
+                    let (request, mut respond) = accepted?;
                     if !std::mem::replace(&mut was_asked, true) {
                         timer.as_mut().reset(Instant::now() + terms.keep_alive);
+                    }
+                    if header_bytes(request.headers()) > HEADERS_BYTES_MAX {
+                        let mut refused = http::Response::new(());
+                        *refused.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                        // An error means that the client has reset the stream.
+                        let _ = respond.send_response(refused, true);
+                        continue;
                     }
                     let answered = Answered { is_head: request.method() == Method::HEAD, respond };
                     let request = request_of(request, peer);
@@ -154,10 +168,17 @@ impl Drop for Opened {
     }
 }
 
-/// Converts a request of the `h2` crate to one of the application.
-fn request_of(request: http::Request<RecvStream>, peer: Option<SocketAddr>) -> Request {
-    let (parts, body) = request.into_parts();
-    let body: BoxedPayloadStream = Box::pin(stream::unfold(body, |mut body| async move {
+/// Counts header fields as RFC 9113 §6.5.2 does.
+fn header_bytes(headers: &http::HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum()
+}
+
+/// Returns the body of a request, if it has one.
+fn payload_of(body: RecvStream) -> Payload {
+    if body.is_end_stream() {
+        return Payload::None;
+    }
+    let payload: BoxedPayloadStream = Box::pin(stream::unfold(body, |mut body| async move {
         let received = body.data().await?;
         let released = received.and_then(|bytes| {
             body.flow_control().release_capacity(bytes.len())?;
@@ -165,14 +186,24 @@ fn request_of(request: http::Request<RecvStream>, peer: Option<SocketAddr>) -> R
         });
         Some((released.map_err(PayloadError::Http2Payload), body))
     }));
-    let mut request = Request::with_payload(Payload::Stream { payload: body });
+    Payload::Stream { payload }
+}
+
+/// Converts a request of the `h2` crate to one of the application.
+fn request_of(request: http::Request<RecvStream>, peer: Option<SocketAddr>) -> Request {
+    let (parts, body) = request.into_parts();
+    let mut request = Request::with_payload(payload_of(body));
     let head = request.head_mut();
     head.headers = parts.headers.into();
-    // `:authority` stands for `Host` of HTTP/1.1 (RFC 9113 §8.3.1).
+    // `:authority` stands for `Host` of HTTP/1.1 (RFC 9113 §8.3.1). A `Host` that differs stays beside it, and two names
+    // are refused.
     if let Some(authority) = parts.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
-        head.headers.insert(HOST, host);
+        if head.headers.get_all(HOST).all(|given| given.as_bytes().eq_ignore_ascii_case(host.as_bytes())) {
+            head.headers.remove(HOST);
+        }
+        head.headers.append(HOST, host);
     }
     head.uri = parts.uri;
     head.method = parts.method;

@@ -7,11 +7,13 @@
 
 mod connections;
 pub(crate) mod http2;
+mod offered;
+mod patience;
 pub(crate) mod protocol;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,6 +26,10 @@ use tokio::time::{Sleep, sleep};
 
 pub(crate) use self::connections::Connections;
 use self::connections::Entered;
+pub(crate) use self::patience::REFUSED_TIME_MAX;
+use self::patience::{Awaited, Patience};
+use crate::exchange::arriving::Share;
+use crate::exchange::turns::others_first;
 use crate::lanes::Lane;
 use crate::metrics::{Caller, Metrics};
 
@@ -44,6 +50,26 @@ pub(crate) struct Ledger {
     unclaimed_down: AtomicU64,
     /// Whether the connection is beyond the bound: then every request on it is refused.
     refused: AtomicBool,
+    /// What this connection holds of bodies and messages that have not ended.
+    share: Arc<Share>,
+    /// Requests of HTTP/1.1 that have begun, and those whose answer is over.
+    begun_count: AtomicU64,
+    answered_count: AtomicU64,
+    /// Whether the last request's body is unfinished after its answer.
+    drops_the_rest: AtomicBool,
+    /// Whether the upgraded connection is over.
+    hangs_up: AtomicBool,
+    /// Requests since the connection last read, or gave way.
+    in_a_row: AtomicUsize,
+}
+
+/// A request whose answer is not over.
+pub(crate) struct Answering(Arc<Ledger>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answered_count.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// The user of a connection: the caller and the lane of its last request.
@@ -87,6 +113,7 @@ impl User {
 impl Ledger {
     fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> (Arc<Self>, AbortRegistration) {
         let Entered { key, beyond, cut, registration } = connections.enter();
+        let share = Arc::new(connections.share());
         let ledger = Self {
             metrics,
             connections,
@@ -96,6 +123,12 @@ impl Ledger {
             unclaimed_up: AtomicU64::new(0),
             unclaimed_down: AtomicU64::new(0),
             refused: beyond.into(),
+            share,
+            begun_count: AtomicU64::new(0),
+            answered_count: AtomicU64::new(0),
+            drops_the_rest: AtomicBool::new(false),
+            hangs_up: AtomicBool::new(false),
+            in_a_row: AtomicUsize::new(0),
         };
         (Arc::new(ledger), registration)
     }
@@ -123,6 +156,48 @@ impl Ledger {
     pub(crate) fn of(request: &HttpRequest) -> Arc<Self> {
         let of_http1 = request.conn_data::<Arc<Self>>().cloned();
         of_http1.or_else(|| request.extensions().get::<Arc<Self>>().cloned()).expect("both protocols set it")
+    }
+
+    /// Returns what this connection may hold of bodies and messages that have not ended.
+    pub(crate) fn share(&self) -> Arc<Share> {
+        self.share.clone()
+    }
+
+    /// Notes that a request of HTTP/1.1 begins. It lasts until the returned value is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Answering {
+        self.begun_count.fetch_add(1, Ordering::Relaxed);
+        Answering(self.clone())
+    }
+
+    /// Notes that the last request's body is unfinished after its answer: the rest is read and dropped for a while.
+    pub(crate) fn drop_the_rest(&self) {
+        self.drops_the_rest.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the upgraded connection is over: nothing more is read, so the server closes TCP first.
+    pub(crate) fn hang_up(&self) {
+        self.hangs_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives way to other connections after `most` requests that came in a row: those of one read.
+    pub(crate) async fn take_turns(&self, most: usize) {
+        if self.in_a_row.fetch_add(1, Ordering::Relaxed) >= most {
+            self.in_a_row.store(0, Ordering::Relaxed);
+            others_first().await;
+        }
+    }
+
+    fn awaited(&self) -> Awaited {
+        let answered = self.answered_count.load(Ordering::Relaxed);
+        if self.hangs_up.load(Ordering::Relaxed) {
+            Awaited::Nothing
+        } else if self.drops_the_rest.load(Ordering::Relaxed) {
+            Awaited::RefusedRest
+        } else if answered > 0 && answered == self.begun_count.load(Ordering::Relaxed) {
+            Awaited::NextAfter(answered)
+        } else {
+            Awaited::Anything
+        }
     }
 
     /// Tells whether this connection is beyond the bound.
@@ -167,10 +242,14 @@ impl Drop for Ledger {
     }
 }
 
-/// A socket that counts its bytes in a ledger. It fails when a write makes no progress for too long.
+/// A socket that counts its bytes in a ledger. It fails when a write makes no progress for too long, and ends when too
+/// little comes.
 pub(crate) struct MeteredStream {
     socket: TcpStream,
     ledger: Arc<Ledger>,
+    patience: Patience,
+    /// Whether something was read.
+    has_begun: bool,
     write_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -182,9 +261,11 @@ impl MeteredStream {
         metrics: Arc<Metrics>,
         connections: Arc<Connections>,
         write_timeout: Duration,
+        next_request: Duration,
     ) -> (Self, AbortRegistration) {
         let (ledger, cut) = Ledger::open(metrics, connections);
-        (Self { socket, ledger, write_timeout, stalled: None }, cut)
+        let patience = Patience::new(next_request);
+        (Self { socket, ledger, patience, has_begun: false, write_timeout, stalled: None }, cut)
     }
 
     /// Returns the socket for a look at it. Bytes that are read from it directly are not counted.
@@ -232,9 +313,22 @@ impl AsyncRead for MeteredStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.ledger.in_a_row.store(0, Ordering::Relaxed);
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        self.ledger.unclaimed_up.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        let awaited = self.ledger.awaited();
+        let Poll::Ready(read) = Pin::new(&mut self.socket).poll_read(cx, buf) else {
+            // Without a byte this is the end of what the client sends.
+            return self.patience.poll(awaited, cx).map(Ok);
+        };
+        read?;
+        let bytes = buf.filled().len() - before;
+        self.ledger.unclaimed_up.fetch_add(bytes as u64, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            offered::single_out_websocket(&mut buf.filled_mut()[before..]);
+        }
+        if self.patience.heard(awaited, bytes) {
+            buf.set_filled(before);
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -25,9 +25,10 @@ pub(crate) fn of_text(text: &str) -> Result<Vec<NewLine>, Refusal> {
     within_bounds(text.split('\n').map(|line| Ok(NewLine::plain(line))))
 }
 
-/// Parses an `application/x-ndjson` body, one object per line. Blank lines are skipped.
+/// Parses an `application/x-ndjson` body, one object per line. Blank lines are skipped, and so is one byte order mark at
+/// the start.
 pub(crate) fn of_ndjson(body: &[u8]) -> Result<Vec<NewLine>, Refusal> {
-    let records = body.split(|byte| *byte == b'\n').enumerate();
+    let records = request::without_mark(body).split(|byte| *byte == b'\n').enumerate();
     within_bounds(records.filter(|(_, record)| !record.trim_ascii().is_empty()).map(|(i, record)| {
         let number = i + 1;
         let line: NewLine = request::json_object(record).map_err(|error| {

@@ -1,15 +1,22 @@
 //! Parses requests: query parameters, headers, positions, bounds. Parsed here once, trusted afterwards.
 
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, IF_NONE_MATCH};
+use actix_web::http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
 use actix_web::{HttpRequest, web};
+use futures_util::stream::StreamExt;
 use serde::de::DeserializeOwned;
 use wirelab_clients::wire::{
     BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX, DeploymentId, InvalidToken, Position,
 };
 
+use crate::exchange::arriving::Hindrance;
 use crate::exchange::problem::Refusal;
 use crate::store::ReadLimit;
+
+/// `Retry-After` of a server without room for more unfinished bodies, s. Bodies end or are given up in steps of some
+/// seconds.
+const NO_ROOM_RETRY_S: u64 = 5;
 
 /// Returns a query parameter, decoded. A parameter that is given twice is refused, since one of the values would be
 /// ignored.
@@ -36,7 +43,8 @@ pub(crate) fn parse_deployment_id(id: &str) -> Result<DeploymentId, Refusal> {
     })
 }
 
-/// Returns the position at which to start: `Last-Event-ID` if it is there, else `from`, else the first kept line.
+/// Returns the position at which to start: `Last-Event-ID` if it is there, else `from`, else the first kept line. Beside
+/// a `Last-Event-ID`, `from` is not looked at: it is what a browser's EventSource asked for long ago.
 pub(crate) fn position(request: &HttpRequest) -> Result<Position, Refusal> {
     if let Some(id) = one_header(request.headers(), "last-event-id")?
         && !id.is_empty()
@@ -83,16 +91,52 @@ pub(crate) fn one_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Optio
 }
 
 /// Reads the whole body, at most [`BODY_BYTES_MAX`].
-pub(crate) async fn body(payload: web::Payload) -> Result<web::Bytes, Refusal> {
-    match payload.to_bytes_limited(BODY_BYTES_MAX).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(Refusal::bad_request(format!(
-            "the body did not arrive as a whole: {error}; send the request again"
-        ))),
-        Err(_) => Err(too_large(format!(
-            "the body is larger than {BODY_BYTES_MAX} bytes; send it in several requests"
-        ))),
+pub(crate) async fn body(mut payload: web::Payload) -> Result<web::Bytes, Refusal> {
+    let mut body = web::BytesMut::new();
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|error| incomplete(&error))?;
+        if body.len() + piece.len() > BODY_BYTES_MAX {
+            return Err(too_long());
+        }
+        body.extend_from_slice(&piece);
     }
+    Ok(body.freeze())
+}
+
+/// Returns the refusal of a body that did not come as a whole.
+fn incomplete(error: &PayloadError) -> Refusal {
+    let hindrance = match error {
+        PayloadError::Io(error) => error.get_ref().and_then(|error| error.downcast_ref()),
+        _ => None,
+    };
+    match hindrance {
+        Some(Hindrance::TooLong) => too_long(),
+        Some(Hindrance::TooSlow) => Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body came too slowly; send the request again, faster or in several requests",
+        ),
+        Some(Hindrance::NoRoom) => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "the server, or this connection, holds as many bytes of unfinished bodies as it may; try again in \
+                 {NO_ROOM_RETRY_S} s"
+            ),
+        )
+        .with_header(RETRY_AFTER, HeaderValue::from(NO_ROOM_RETRY_S)),
+        None => Refusal::bad_request(format!(
+            "the body did not arrive as a whole: {error}; send the request again"
+        )),
+    }
+}
+
+fn too_long() -> Refusal {
+    too_large(format!("the body is larger than {BODY_BYTES_MAX} bytes; send it in several requests"))
+}
+
+/// Removes one byte order mark before JSON, which a parser may ignore (RFC 8259 §8.1). Editors and shells of Windows
+/// write it.
+pub(crate) fn without_mark(json: &[u8]) -> &[u8] {
+    json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
 }
 
 /// Parses a JSON object. serde alone would also accept an array and assign its values to the members in order.

@@ -38,7 +38,7 @@ pub(crate) async fn json_body<T: DeserializeOwned>(
 
 /// Parses a body that has arrived as the JSON object of a call; a refusal shows `example`.
 pub(crate) fn parsed<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refusal> {
-    request::json_object(body).map_err(|error| {
+    request::json_object(request::without_mark(body)).map_err(|error| {
         Refusal::bad_request(format!("the body is not valid for this call: {error}; an example: {example}"))
     })
 }

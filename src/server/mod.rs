@@ -4,17 +4,19 @@
 //! counting, overload, origins, and the headers of every answer. A shutdown takes less than two seconds, even with open
 //! streams.
 
+mod callers;
 pub mod openapi;
 mod page;
 
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
-use actix_cors::Cors;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Protocol, Request};
 use actix_rt::net::TcpStream;
@@ -22,15 +24,13 @@ use actix_server::Server;
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config,
 };
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{
-    self, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-};
-use actix_web::http::{Method, Uri, Version};
+use actix_web::http::Version;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::{Condition, Next, from_fn};
-use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{App, Error, HttpMessage, HttpResponse, ResponseError, web};
 use futures_util::future::Abortable;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
@@ -39,9 +39,10 @@ use wirelab_clients::wire::{Outcome, Transport};
 
 use crate::connection::http2;
 use crate::connection::protocol::{self, Spoken};
-use crate::connection::{Connections, Ledger, MeteredStream};
+use crate::connection::{Answering, Connections, Ledger, MeteredStream, REFUSED_TIME_MAX};
 use crate::context::{Context, ServerOptions, no_such_path};
 use crate::deployments::Deployments;
+use crate::exchange::incoming::Incoming;
 use crate::exchange::problem::Refusal;
 use crate::lab::Children;
 use crate::lanes::{Lane, Lanes};
@@ -68,7 +69,7 @@ pub fn start(
     shutdown: CancellationToken,
 ) -> io::Result<Server> {
     let metrics = Metrics::new(deployments.lines_appended());
-    let connections = Connections::new(options.connections_max, options.sockets_max);
+    let connections = Connections::new(options.connections_max, options.sockets_max, options.arriving);
     let stopping = shutdown.clone();
     // actix counts connections per worker and chooses the worker by itself, so each worker may have all of them.
     let accepted_max = options.connections_max + REFUSED_CONNECTIONS_MAX;
@@ -107,6 +108,7 @@ pub fn start(
                     })
                     .keep_alive(KeepAlive::Timeout(context.options.keep_alive))
                     .client_request_timeout(HEAD_TIMEOUT)
+                    .client_disconnect_timeout(REFUSED_TIME_MAX)
                     // A client's FIN ends its request; otherwise a held poll would outlive its client.
                     .h1_allow_half_closed(false)
                     .on_connect_ext(|stream: &MeteredStream, extensions| {
@@ -130,6 +132,7 @@ pub fn start(
                             metrics.clone(),
                             connections.clone(),
                             terms.write_timeout,
+                            terms.keep_alive + HEAD_TIMEOUT,
                         );
                         let (http1, http2, terms) = (http1.clone(), http2.clone(), terms.clone());
                         let served = Abortable::new(serve(stream, http1, http2, terms), cut);
@@ -216,28 +219,8 @@ fn app(
         .default_service(web::to(no_such_path))
         .wrap(from_fn(refuse_some))
         // Wraps the refusals: a page of an allowed origin must be able to read them.
-        .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+        .wrap(Condition::new(!origins.is_empty(), callers::cors(&origins)))
         .wrap(from_fn(every_request))
-}
-
-/// Sets CORS headers for the listed origins only: what scripts of their pages may send and read.
-fn cors(origins: &[String]) -> Cors {
-    let cors = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
-    cors.allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-        .allowed_headers([
-            CONTENT_TYPE,
-            header::IF_NONE_MATCH,
-            HeaderName::from_static("last-event-id"),
-            HeaderName::from_static("idempotency-key"),
-            HeaderName::from_static("prefer"),
-        ])
-        .expose_headers([
-            header::ETAG,
-            header::LOCATION,
-            RETRY_AFTER,
-            HeaderName::from_static("preference-applied"),
-        ])
-        .max_age(600)
 }
 
 /// Counts a request when it is dropped, even if its client has gone before the answer.
@@ -261,7 +244,7 @@ impl Drop for Counted<'_> {
 struct UnknownLane(Refusal);
 
 async fn every_request(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let context = request.app_data::<web::Data<Context>>().expect("set in app()").clone();
@@ -275,12 +258,34 @@ async fn every_request(
     if let Some(lane) = &lane {
         lane.asked();
     }
-    Ledger::of(request.request()).claim(caller, lane.clone());
+    let ledger = Ledger::of(request.request());
+    ledger.claim(caller, lane.clone());
+    // Over HTTP/2 each request is a task of its own, and the connection has its own time limits.
+    let is_http1 = request.version() < Version::HTTP_2;
+    let answering = is_http1.then(|| ledger.begin());
+    if is_http1 {
+        ledger.take_turns(context.options.turn_requests).await;
+    }
+    let incoming = Incoming::guard(&mut request, ledger.share());
+    if request.headers().contains_key(UPGRADE) {
+        // For the messages of a WebSocket, which bounds them one by one.
+        request.extensions_mut().insert(ledger.share());
+    }
     // HTTP/1.0 has no chunks: a body without a length ends with its connection (RFC 9112 §6.1, §6.3).
     let knows_chunks = request.version() >= Version::HTTP_11;
     let mut counted = Counted { metrics: &context.metrics, caller, lane, outcome: Outcome::Error };
     let mut response = next.call(request).await?.map_into_boxed_body();
     counted.outcome = outcome(response.response());
+    if let Some(answering) = answering {
+        let end = match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => End::HangsUp(ledger),
+            _ => {
+                response = beside_the_rest(response, incoming, ledger);
+                End::IsAwaited
+            }
+        };
+        response = response.map_body(|_, body| until_over(body, answering, end));
+    }
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !knows_chunks {
         let head = response.response_mut().head_mut();
@@ -290,7 +295,64 @@ async fn every_request(
     Ok(response)
 }
 
-/// Refuses requests beyond the bound on connections, with an invalid lane, or of an origin that is not allowed.
+/// Carries the rest of a body along with an answer that does not wait for it.
+fn beside_the_rest(
+    response: ServiceResponse<BoxBody>,
+    incoming: Option<Incoming>,
+    ledger: Arc<Ledger>,
+) -> ServiceResponse<BoxBody> {
+    match incoming {
+        Some(incoming) if incoming.is_unfinished() => {
+            response.map_body(|_, body| incoming.beside(body, move || ledger.drop_the_rest()))
+        }
+        Some(_) | None => response,
+    }
+}
+
+/// What follows a streaming answer on its connection.
+enum End {
+    /// The next request, or the end of the client.
+    IsAwaited,
+    /// Nothing: the connection was upgraded.
+    HangsUp(Arc<Ledger>),
+}
+
+/// Keeps `answering` until the body is sent. A body that is there already is bounded by the time of a write.
+fn until_over(body: BoxBody, answering: Answering, end: End) -> BoxBody {
+    match body.size() {
+        BodySize::None | BodySize::Sized(_) => body,
+        BodySize::Stream => BoxBody::new(Kept { body, end, _answering: answering }),
+    }
+}
+
+/// A streaming answer, on its way.
+struct Kept {
+    body: BoxBody,
+    end: End,
+    _answering: Answering,
+}
+
+impl MessageBody for Kept {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
+        let piece = ready!(Pin::new(&mut self.body).poll_next(task));
+        match &self.end {
+            End::HangsUp(ledger) if piece.is_none() => ledger.hang_up(),
+            End::HangsUp(_) | End::IsAwaited => {}
+        }
+        Poll::Ready(piece)
+    }
+}
+
+/// Refuses requests beyond the bound on connections, with an unfit host, with an invalid lane, or of an origin that is not allowed.
 async fn refuse_some(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -304,7 +366,9 @@ async fn refuse_some(
     if let Some(UnknownLane(refusal)) = unknown {
         return Ok(request.into_response(refusal.error_response()));
     }
-    if let Err(refusal) = check_origin(request.request(), &context.options.allow_origins) {
+    let may_ask = callers::check_host(request.request(), context)
+        .and_then(|()| callers::check_origin(request.request(), &context.options.allow_origins));
+    if let Err(refusal) = may_ask {
         return Ok(request.into_response(refusal.error_response()));
     }
     Ok(next.call(request).await?.map_into_boxed_body())
@@ -334,43 +398,4 @@ fn overloaded(caller: Caller) -> HttpResponse {
     response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
     response.extensions_mut().insert(Outcome::Refused);
     response
-}
-
-/// Checks that writes and WebSocket upgrades come from the server's own pages, from listed origins, or from programs.
-fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
-    let upgrade = request.headers().contains_key(header::UPGRADE);
-    let reads_only = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
-    if reads_only && !upgrade {
-        return Ok(());
-    }
-    let origin = origin.to_str().unwrap_or_default();
-    if allowed.iter().any(|allowed| allowed == origin) || is_same_origin(request, origin) {
-        return Ok(());
-    }
-    let remedy = match request.path().starts_with(lab::PREFIX) {
-        // The lab's guard allows no origin but the server's own, so no option of the server helps.
-        true => "open the page that this server serves".to_owned(),
-        false => format!("start the server with --allow-origin {origin} to allow it"),
-    };
-    Err(Refusal::new(StatusCode::FORBIDDEN, format!("origin {origin:?} is not allowed to do this; {remedy}")))
-}
-
-/// Tells whether `origin` is the server's own. Host and port must agree; the scheme may differ, since a proxy may have
-/// ended TLS.
-fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let Ok(origin) = origin.parse::<Uri>() else { return false };
-    let port = match origin.scheme_str() {
-        Some("http") => 80,
-        Some("https") => 443,
-        _ => return false,
-    };
-    let with_port = |authority: &actix_web::http::uri::Authority| {
-        (authority.host().to_ascii_lowercase(), authority.port_u16().unwrap_or(port))
-    };
-    match (origin.authority(), host.and_then(|host| host.parse().ok())) {
-        (Some(origin), Some(host)) => with_port(origin) == with_port(&host),
-        _ => false,
-    }
 }

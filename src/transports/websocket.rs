@@ -30,7 +30,7 @@ pub async fn answer(
     let position = request::position(&request)?;
     let response = upgrade::accept(&request)?;
     let reader = context.deployments.reader(&id, position).await?;
-    let socket = Socket::new(reader, payload, &context);
+    let socket = Socket::new(&request, reader, payload, &context);
     let run = match context.options.websocket_engine {
         WebsocketEngine::Cursor => cursor::run,
         WebsocketEngine::Actor => actor::run,

@@ -195,6 +195,22 @@ async fn x9_notices_stalled_connections_that_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x9_notices_a_server_that_serves_the_hasty_first() {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).on_one_worker().without_turns().start();
+        for transport in driven(engine) {
+            let kept = x9_a_hasty_sender_delays_nobody(transport, &server).await;
+            complains(transport, kept, "lines were delivered while 500 requests");
+        }
+        let kept = x9_a_flood_of_pings_delays_nobody(&server).await;
+        complains(Transport::Websocket, kept, "2 lines were answered after 1000 pings");
+        let impatient = server.impatient(Duration::from_secs(5));
+        let kept = x9_a_long_flood_lets_others_in(&impatient).await;
+        complains(Transport::ShortPoll, kept, "requests of another client");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn x10_notices_waiters_that_are_kept() {
     let server = Server::start();
     let proxy = Proxy::start(&server, proxy::Fault::HidesDisconnects);

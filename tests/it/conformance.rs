@@ -7,6 +7,7 @@
 mod counts;
 mod delivery;
 mod goodbyes;
+mod haste;
 mod lifetimes;
 mod over_http2;
 mod positions;
@@ -28,6 +29,7 @@ use crate::server::{Binary, Server, Setup};
 pub(crate) use counts::*;
 pub(crate) use delivery::*;
 pub(crate) use goodbyes::*;
+pub(crate) use haste::*;
 pub(crate) use lifetimes::*;
 pub(crate) use positions::*;
 pub(crate) use stalls::*;
@@ -109,9 +111,24 @@ on_every_transport! {
     x9_a_stalled_subscriber_delays_nobody_and_loses_nothing(engine => server(engine));
     x9_stalled_subscribers_cost_bounded_memory(engine => in_memory(engine));
     x9_a_write_without_progress_is_given_up(engine => Setup::driven_by(engine).giving_up_after(WRITE_TIMEOUT));
+    x9_a_hasty_sender_delays_nobody(engine => Setup::driven_by(engine).on_one_worker().start());
     x10_a_vanished_client_frees_its_waiter(engine => server(engine));
     x11_goodbye_reaches_everybody_in_under_two_seconds(engine => Goodbye { engine, ..SIGTERM_WITH_2000 });
     x12_clients_and_server_count_the_same(engine => Counted::of(Setup::driven_by(engine), Options::default()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x9_a_flood_of_pings_delays_nobody_on_both_engines() {
+    for engine in WebsocketEngine::ALL {
+        let server = Setup::driven_by(engine).on_one_worker().start();
+        x9_a_flood_of_pings_delays_nobody(&server).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn x9_a_long_flood_of_requests_lets_others_in() {
+    let server = Setup::default().on_one_worker().start();
+    x9_a_long_flood_lets_others_in(&server).await.unwrap();
 }
 
 /// A subscriber's options as they come, only quicker.

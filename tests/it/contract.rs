@@ -1,11 +1,13 @@
 //! Every call of docs/protocol.md, checked byte by byte.
 
 mod appends;
+mod arriving;
 mod bounds;
 mod calls;
 mod compression;
 mod creations;
 mod event_blocks;
+mod hosts;
 mod http2;
 mod lab;
 mod lanes;

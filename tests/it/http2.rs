@@ -29,10 +29,15 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&[0, length[0], length[1], kind, flags][..], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A request: GET of http, from the static table (RFC 7541, appendix A), then a path of its own; the stream ends.
+/// A request: GET of http at localhost, names from the static table (RFC 7541, appendix A); the stream ends.
 pub(crate) fn get(stream: u32, path: &str) -> Vec<u8> {
+    frame(1, 5, stream, &get_fields(path))
+}
+
+/// The coded fields of such a request.
+pub(crate) fn get_fields(path: &str) -> Vec<u8> {
     let length = u8::try_from(path.len()).ok().filter(|length| *length < 127).expect("a short path");
-    frame(1, 5, stream, &[&[0x82, 0x86, 0x04, length], path.as_bytes()].concat())
+    [&[0x82, 0x86, 0x01, 9], b"localhost".as_slice(), &[0x04, length], path.as_bytes()].concat()
 }
 
 /// Windows of a client that would take anything; a stream's own stays at 64 KiB.

@@ -50,6 +50,18 @@ impl Setup {
         setup
     }
 
+    /// With one thread for all connections.
+    pub(crate) fn on_one_worker(mut self) -> Self {
+        self.options.workers = 1;
+        self
+    }
+
+    /// Broken: a connection may go on for as long as it has something to send.
+    pub(crate) fn without_turns(mut self) -> Self {
+        self.options.turn_requests = usize::MAX;
+        self
+    }
+
     /// The real server, over another store.
     pub(crate) fn over(self, store: impl LogStore + 'static) -> Server {
         Self { store: Arc::new(store), ..self }.start()

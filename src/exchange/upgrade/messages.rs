@@ -7,6 +7,10 @@ use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser, ProtocolError};
 use bytes::{Bytes, BytesMut};
 use wirelab_clients::wire::BODY_BYTES_MAX;
 
+use crate::exchange::arriving::Hindrance;
+
+/// Bytes that the buffer keeps after a longer message. Usual commands are shorter.
+const KEPT_BYTES: usize = 16 << 10;
 /// Longest payload of a control frame (RFC 6455 §5.5), as its 7-bit length says it.
 const CONTROL_BYTES_MAX: u8 = 125;
 
@@ -43,6 +47,18 @@ impl Violation {
         Self { code: CloseCode::Invalid, reason: "text must be UTF-8" }
     }
 
+    /// An unfinished message of which no more is taken.
+    pub(super) const fn hindered(hindrance: Hindrance) -> Self {
+        match hindrance {
+            Hindrance::TooSlow => Self { code: CloseCode::Policy, reason: "a message came too slowly" },
+            Hindrance::NoRoom => Self {
+                code: CloseCode::Again,
+                reason: "the server holds as many unfinished messages as it may",
+            },
+            Hindrance::TooLong => Self::too_big(Longest::BODY),
+        }
+    }
+
     const fn too_big(longest: Longest) -> Self {
         Self { code: CloseCode::Size, reason: longest.reason }
     }
@@ -67,6 +83,8 @@ impl Longest {
 pub(super) struct Messages {
     longest: Longest,
     received: BytesMut,
+    /// Largest length of `received` since it was allocated: its memory is at least as large, whatever is left in it.
+    received_bytes_max: usize,
     fragments: Option<Fragments>,
 }
 
@@ -79,12 +97,27 @@ struct Fragments {
 
 impl Messages {
     pub(super) fn new(longest: Longest) -> Self {
-        Self { longest, received: BytesMut::new(), fragments: None }
+        Self { longest, received: BytesMut::new(), received_bytes_max: 0, fragments: None }
     }
 
     /// Adds the bytes of one read, which may end anywhere in a frame.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
+        self.received_bytes_max = self.received_bytes_max.max(self.received.len());
+    }
+
+    /// Drops what has come, which will not be read.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.longest);
+    }
+
+    /// Returns how many bytes wait for the rest of their message. Gives back the memory of a long message that is over.
+    pub(super) fn unfinished_bytes(&mut self) -> usize {
+        if self.received.len() <= KEPT_BYTES && self.received_bytes_max > KEPT_BYTES {
+            self.received = BytesMut::from(&self.received[..]);
+            self.received_bytes_max = self.received.len();
+        }
+        self.received.len() + self.fragments.as_ref().map_or(0, |fragments| fragments.bytes.len())
     }
 
     /// Returns the next whole message; `None` until more bytes arrive.

@@ -9,6 +9,7 @@ mod control;
 mod messages;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 
 use actix_http::ws::{self, HandshakeError};
@@ -16,7 +17,7 @@ use actix_web::http::header::{
     HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use actix_web::http::{StatusCode, Version};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::stream::{Stream, StreamExt};
 
 pub(crate) use self::body::{CLOSE_TIMEOUT, Driven, body};
@@ -24,8 +25,10 @@ pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
 pub(crate) use self::control::{Control, ControlFrame, Heard, Phase};
 use self::messages::Messages;
 pub(crate) use self::messages::{Longest, Message, Violation};
+use crate::exchange::arriving::{Arriving, Share};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::no_store;
+use crate::exchange::turns::Turns;
 
 /// Checks the handshake and starts the 101 answer, or refuses it with plain HTTP.
 pub(crate) fn accept(request: &HttpRequest) -> Result<HttpResponseBuilder, Refusal> {
@@ -42,16 +45,20 @@ fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
     if request.version() != Version::HTTP_11 {
         return Err(Refusal::bad_request("a WebSocket needs a request in HTTP/1.1; send it in that version"));
     }
-    // The library searches the whole first field for the word, but hands the bytes over only if it stands alone. An
-    // upgrade that is offered among others would be accepted and then never answered.
-    let mut offered = request.headers().get_all(UPGRADE);
+    // The library hands over what follows if one field offers a WebSocket alone; it checks the first. The connection has
+    // reduced a list to that word. A list that was cut between two reads would be accepted and then never answered.
     let websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
-    if offered.next().is_some_and(|value| !websocket(value)) || offered.next().is_some() {
+    let mut offered = request.headers().get_all(UPGRADE).peekable();
+    if offered.peek().is_some() && !offered.any(websocket) {
         return Err(Refusal::bad_request(
-            "the Upgrade header offers another protocol than websocket; send one `Upgrade: websocket`",
+            "the Upgrade header does not offer websocket by itself; send `Upgrade: websocket`",
         ));
     }
-    ws::verify_handshake(request.head()).map_err(|error| match error {
+    let mut head = request.head().clone();
+    if head.headers().contains_key(UPGRADE) {
+        head.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    ws::verify_handshake(&head).map_err(|error| match error {
         HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => Refusal::new(
             StatusCode::UPGRADE_REQUIRED,
             "only Sec-WebSocket-Version 13 is supported; send that version",
@@ -72,15 +79,59 @@ fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
 pub(crate) struct Inbox {
     payload: web::Payload,
     messages: Messages,
+    /// What has come of the next message.
+    arriving: Option<Arriving>,
+    share: Arc<Share>,
+    turns: Turns,
     /// Whether the protocol was violated. Bytes after a violation have no meaning but are still read. Closing TCP with
     /// unread bytes would reset it, and the client could lose our close frame.
     is_broken: bool,
 }
 
 impl Inbox {
-    /// Reads messages from what follows an accepted handshake; no message may be longer than `longest`.
-    pub(crate) fn of(payload: web::Payload, longest: Longest) -> Self {
-        Self { payload, messages: Messages::new(longest), is_broken: false }
+    /// Reads messages from what follows an accepted handshake; no message may be longer than `longest`. After
+    /// `turn_messages` in a row others get a turn.
+    pub(crate) fn of(
+        request: &HttpRequest,
+        payload: web::Payload,
+        longest: Longest,
+        turn_messages: usize,
+    ) -> Self {
+        let share = request.extensions().get::<Arc<Share>>().cloned();
+        Self {
+            payload,
+            messages: Messages::new(longest),
+            arriving: None,
+            share: share.expect("the server gives every request its connection's share"),
+            turns: Turns::new(turn_messages),
+            is_broken: false,
+        }
+    }
+
+    /// Returns the next message of what has come; `None` until more comes.
+    fn next_message(&mut self) -> Result<Option<Message>, Violation> {
+        let message = self.messages.next()?;
+        match &message {
+            // A control frame may stand inside a message, which goes on.
+            Some(Message::Ping(_) | Message::Pong | Message::Close(_)) => {}
+            Some(Message::Text(_) | Message::Binary) => self.arriving = None,
+            None => match self.messages.unfinished_bytes() {
+                0 => self.arriving = None,
+                bytes => {
+                    let arriving = self.arriving.get_or_insert_with(|| Arriving::begin(self.share.clone()));
+                    arriving.hold(bytes).map_err(Violation::hindered)?;
+                }
+            },
+        }
+        Ok(message)
+    }
+
+    /// Ends what can be read because the client broke a rule.
+    fn break_off(&mut self, violation: Violation) -> Violation {
+        self.is_broken = true;
+        self.arriving = None;
+        self.messages.forget();
+        violation
     }
 }
 
@@ -88,17 +139,26 @@ impl Stream for Inbox {
     type Item = Result<Message, Violation>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
         loop {
-            if !self.is_broken
-                && let Some(message) = self.messages.next().transpose()
-            {
-                self.is_broken = message.is_err();
-                return Poll::Ready(Some(message));
+            if !this.is_broken {
+                ready!(this.turns.poll_next(task));
+                if let Some(message) = this.next_message().transpose() {
+                    this.turns.handled();
+                    return Poll::Ready(Some(message.map_err(|violation| this.break_off(violation))));
+                }
             }
-            match ready!(self.payload.poll_next_unpin(task)) {
-                Some(Ok(_)) if self.is_broken => {}
-                Some(Ok(bytes)) => self.messages.push(&bytes),
-                Some(Err(_)) | None => return Poll::Ready(None),
+            match this.payload.poll_next_unpin(task) {
+                Poll::Ready(Some(Ok(_))) if this.is_broken => {}
+                Poll::Ready(Some(Ok(bytes))) => this.messages.push(&bytes),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    this.turns.waited();
+                    let Some(arriving) = &mut this.arriving else { return Poll::Pending };
+                    let hindrance = ready!(arriving.poll_hindrance(task));
+                    let violation = this.break_off(Violation::hindered(hindrance));
+                    return Poll::Ready(Some(Err(violation)));
+                }
             }
         }
     }

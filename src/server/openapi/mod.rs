@@ -156,7 +156,11 @@ impl Call {
         // Every call may name a lane of its page, and may be one connection too many.
         Self(operation)
             .parameter(parameter("lane", ParameterIn::Query, LANE).schema(Some(text(TAG))))
-            .refused(400, "The lane is not `<page>.<n>`, or is given twice.")
+            .refused(400, "The lane is not `<page>.<n>`, or is given twice; or `Host` names no server.")
+            .refused(
+                421,
+                "A server on the loopback was called by another name, which `--host` does not name either.",
+            )
             .refused(503, "The server has as many connections as it allows, or is stopping.")
     }
 
@@ -203,12 +207,16 @@ impl Call {
     }
 
     fn body(self, contents: impl IntoIterator<Item = (&'static str, RefOr<Schema>)>, about: &str) -> Self {
-        let about = format!("{about} At most {BODY_BYTES_MAX} bytes.");
+        let about =
+            format!("{about} At most {BODY_BYTES_MAX} bytes. A byte order mark before JSON is passed over.");
         let body = RequestBodyBuilder::new().description(Some(about)).required(Some(Required::True));
         let body = contents
             .into_iter()
             .fold(body, |body, (media_type, schema)| body.content(media_type, Content::new(Some(schema))));
-        Self(self.0.request_body(Some(body.build())))
+        Self(self.0.request_body(Some(body.build()))).refused(408, "The body came too slowly.").refused(
+            503,
+            "The server has as many connections or unfinished bodies as it allows, or is stopping.",
+        )
     }
 
     fn build(self) -> Operation {

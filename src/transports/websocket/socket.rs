@@ -5,7 +5,7 @@
 
 use std::task::{Context as Task, Poll};
 
-use actix_web::web;
+use actix_web::{HttpRequest, web};
 use futures_util::stream::StreamExt;
 use wirelab_clients::wire::DeploymentId;
 
@@ -40,11 +40,17 @@ pub(crate) enum Event {
 
 impl Socket {
     /// Creates a socket whose path named the deployment of `reader`.
-    pub(super) fn new(reader: Reader, payload: web::Payload, context: &Context) -> Self {
+    pub(super) fn new(
+        request: &HttpRequest,
+        reader: Reader,
+        payload: web::Payload,
+        context: &Context,
+    ) -> Self {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
         let mut rooms = Rooms::new(context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
-        Self { session, rooms, inbox: Inbox::of(payload, Longest::BODY), was_quiet: false }
+        let inbox = Inbox::of(request, payload, Longest::BODY, context.options.turn_requests);
+        Self { session, rooms, inbox, was_quiet: false }
     }
 
     /// Polls for the next event. Received messages come first: a command is answered before later lines, and before the

@@ -173,6 +173,11 @@ pub(crate) async fn x3_a_position_starts_where_the_table_says(transport: Transpo
         starts(after, &format!("?from={epoch}.1"), &[("last-event-id", &cursor)])?;
         starts(after, "?from=now", &[("last-event-id", &cursor)])?;
     }
+    // Beside it `from` is not looked at: each of these would be refused by itself.
+    let cursor = format!("{epoch}.2");
+    for query in ["?from=0ther.9", "?from=x", "?from=", "?from=now&from=now"] {
+        starts(2, query, &[("last-event-id", &cursor)])?;
+    }
     // An empty Last-Event-ID is as good as none.
     starts(2, &format!("?from={epoch}.2"), &[("last-event-id", "")])?;
     starts(0, "", &[("last-event-id", "")])

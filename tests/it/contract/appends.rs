@@ -80,6 +80,27 @@ fn invalid_utf8_is_refused_with_its_place() {
     refused(&server, 400, NDJSON, b"{\"text\":\"\xff\"}\n");
 }
 
+/// Editors and shells write it before JSON, where a parser may pass over it (RFC 8259 §8.1). In plain text it is text.
+#[test]
+fn one_byte_order_mark_before_json_is_no_part_of_it() {
+    let server = Server::start();
+    assert_eq!(
+        split(&server, NDJSON, "\u{feff}{\"text\":\"a\"}\n{\"text\":\"\u{feff}b\"}\n"),
+        ["a", "\u{feff}b"]
+    );
+    assert_eq!(split(&server, NDJSON, "\u{feff}\n{\"text\":\"a\"}"), ["a"]);
+    assert_eq!(split(&server, "text/plain", "\u{feff}a"), ["\u{feff}a"]);
+    let json = "application/json";
+    let created = server.post("/api/deployments", json, "\u{feff}{\"name\":\"x\"}");
+    assert_eq!(created.status, 201, "{}", created.text());
+    let id = created.json::<wirelab_clients::wire::Deployment>().id;
+    let finish = format!("/api/deployments/{id}/finish");
+    assert_eq!(server.post(&finish, json, "\u{feff}{\"status\":\"failed\"}").status, 200);
+    // One, and only at the start.
+    assert_eq!(server.post("/api/deployments", json, "\u{feff}\u{feff}{\"name\":\"x\"}").status, 400);
+    refused(&server, 400, NDJSON, "{\"text\":\"a\"}\n\u{feff}{\"text\":\"b\"}\n".as_bytes());
+}
+
 #[test]
 fn ndjson_carries_any_text_and_its_stream_and_level() {
     let server = Server::start();

@@ -8,7 +8,7 @@ use wirelab::context::ServerOptions;
 use wirelab_clients::wire::{Batch, Transport};
 
 use crate::http::{UPGRADE, path};
-use crate::http2::{Http2, PREFACE, frame, get};
+use crate::http2::{Http2, PREFACE, frame, get, get_fields};
 use crate::server::{Server, Setup, wait_until};
 
 /// RFC 9113 §4.1: no payload, SETTINGS, stream 0.
@@ -56,10 +56,13 @@ fn a_preface_in_pieces_is_recognised_and_what_only_begins_like_one_is_not() {
     let mut connection = server.connection();
     connection.socket.write_all(b"P").unwrap();
     server.get("/healthz");
-    connection.socket.write_all(b"OST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
+    connection
+        .socket
+        .write_all(b"OST /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n")
+        .unwrap();
     assert_eq!(connection.answer("POST").unwrap().status, 405);
     let mut connection = server.connection();
-    connection.socket.write_all(b"PRI * HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    connection.socket.write_all(b"PRI * HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert!(matches!(connection.answer("GET").unwrap().status, 400..500));
 }
 
@@ -240,6 +243,57 @@ async fn a_head_that_is_too_long_is_431_and_the_connection_goes_on() {
     assert_eq!(http2.get("/healthz").await.status, 200);
 }
 
+/// HEADERS and CONTINUATION frames of a request whose fields take `bytes` beside the usual ones, `step` bytes a frame.
+fn request_in_pieces(stream: u32, bytes: usize, step: usize) -> Vec<u8> {
+    const HEADERS: u8 = 1;
+    const CONTINUATION: u8 = 9;
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+    let mut fields = get_fields("/healthz");
+    for _ in 0..bytes / 1_000 {
+        // Literal, without indexing, with a new name (RFC 7541 §6.2.2); 1000 bytes by RFC 9113 §6.5.2.
+        fields.extend([0, 1, b'x', 0x7f, 0xc8, 0x06]);
+        fields.resize(fields.len() + 967, b'y');
+    }
+    let count = fields.len().div_ceil(step);
+    let pieces = fields.chunks(step).enumerate();
+    let frames = pieces.flat_map(|(at, piece)| {
+        let (kind, flags) = if at == 0 { (HEADERS, END_STREAM) } else { (CONTINUATION, 0) };
+        frame(kind, flags | if at + 1 == count { END_HEADERS } else { 0 }, stream, piece)
+    });
+    frames.collect()
+}
+
+/// However a client cuts them: by frames of 1 KiB, or as large as they may be.
+#[test]
+fn headers_in_many_continuation_frames_are_answered_up_to_their_bound_and_431_beyond() {
+    const HEADERS: u8 = 1;
+    /// Indexed `:status: 200` of the static table.
+    const OK: u8 = 0x88;
+    let server = Server::start();
+    for (bytes, step, is_ok) in [
+        (30_000, 1_024, true),
+        (60_000, 2_048, true),
+        (60_000, 16_384, true),
+        (70_000, 16_384, false),
+        (200_000, 16_384, false),
+        (500_000, 16_384, false),
+    ] {
+        let mut connection = server.connection();
+        connection.socket.write_all(&[PREFACE, SETTINGS].concat()).unwrap();
+        // Twice: the connection goes on.
+        for stream in [1, 3] {
+            connection.socket.write_all(&request_in_pieces(stream, bytes, step)).unwrap();
+            let head = std::iter::repeat_with(|| next_frame(&mut connection.socket).unwrap())
+                .find(|(kind, _)| *kind == HEADERS || *kind == GOAWAY)
+                .unwrap();
+            assert_eq!(head.0, HEADERS, "{bytes} bytes by {step}: the connection is ended");
+            // A status that the static table does not have is a literal, in Huffman code: 431 here, dynamic afterwards.
+            assert_eq!(head.1[0] == OK, is_ok, "{bytes} bytes by {step}: {}", head.1.escape_ascii());
+        }
+    }
+}
+
 /// CVE-2023-44487: requests that are taken back as soon as they are made.
 #[test]
 fn a_flood_of_requests_that_are_reset_ends_the_connection_and_leaves_the_server_well() {
@@ -264,7 +318,7 @@ fn what_is_no_frame_after_the_preface_ends_the_connection() {
     let mut connection = server.connection();
     connection
         .socket
-        .write_all(&[PREFACE, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".as_slice()].concat())
+        .write_all(&[PREFACE, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".as_slice()].concat())
         .unwrap();
     let mut said = Vec::new();
     // Reset or closed: it ends.

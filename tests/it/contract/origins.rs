@@ -121,3 +121,36 @@ fn a_listed_origin_may_read_the_headers_that_clients_need() {
     let answer = preflight("https://evil.example");
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
+
+/// Packages around `EventSource` and `fetch` send these, and ask with credentials.
+#[test]
+fn a_listed_origin_may_send_what_event_source_helpers_send() {
+    let server = listing_server();
+    let sse = path(Transport::Sse, &server.create().id, "");
+    let asked = ["cache-control", "accept", "authorization", "last-event-id"];
+    for headers in
+        asked.into_iter().chain(["cache-control,last-event-id", "accept, authorization, cache-control"])
+    {
+        let preflight: Headers = &[
+            ("origin", LISTED),
+            ("access-control-request-method", "GET"),
+            ("access-control-request-headers", headers),
+        ];
+        let answer = server.ask("OPTIONS", &sse, preflight, b"");
+        assert_eq!(answer.status, 200, "{headers}: {}", answer.text());
+        let allowed = answer.header("access-control-allow-headers").unwrap().to_ascii_lowercase();
+        for name in headers.split(',').map(str::trim) {
+            assert!(allowed.contains(name), "{name} is not in {allowed}");
+        }
+        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+        assert_eq!(answer.header("access-control-allow-origin"), Some(LISTED));
+    }
+    let headers: Headers = &[("origin", LISTED), ("cache-control", "no-cache"), ("cookie", "a=b")];
+    let stream = server.stream(&sse, headers).unwrap();
+    assert_eq!(stream.head.header("access-control-allow-credentials"), Some("true"));
+    // A wildcard would be refused by browsers that ask with credentials.
+    assert_eq!(stream.head.header("access-control-allow-origin"), Some(LISTED));
+    let foreign = server.stream(&sse, &[("origin", "https://evil.example")]).unwrap();
+    assert_eq!(foreign.head.header("access-control-allow-origin"), None);
+    assert_eq!(foreign.head.header("set-cookie"), None);
+}

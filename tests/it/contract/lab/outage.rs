@@ -110,7 +110,8 @@ fn whoever_connects_meanwhile_is_reset_and_afterwards_served() {
     loop {
         let mut connection = TcpStream::connect(&server.authority).unwrap();
         // A reset is told once, by whatever is tried first.
-        let written = connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let written =
+            connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         match written.map_err(|error| error.kind()).and_then(|()| end(&mut connection)) {
             Ok(()) => break,
             Err(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => resets += 1,

@@ -1,0 +1,108 @@
+//! Who may ask: the name by which a request calls the server, the origin of the page that sends it, and what scripts of
+//! listed origins may send and read.
+//!
+//! `server` applies these rules to every request; what is mounted knows nothing of them. The lab has a guard of its own
+//! behind them.
+
+use actix_cors::Cors;
+use actix_web::HttpRequest;
+use actix_web::http::header::{
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderName, IF_NONE_MATCH, LOCATION,
+    ORIGIN, RETRY_AFTER, UPGRADE,
+};
+use actix_web::http::{Method, StatusCode, Uri};
+
+use crate::context::Context;
+use crate::exchange::host;
+use crate::exchange::problem::Refusal;
+use crate::lab;
+
+/// Checks the name by which the request calls the server. Over HTTP/1.1 it must be one name.
+///
+/// A server that listens on the loopback alone is not meant for other names. A page of any server can be given the
+/// loopback's address later (DNS rebinding). Its browser then takes this server for the page's own.
+pub(super) fn check_host(request: &HttpRequest, context: &Context) -> Result<(), Refusal> {
+    let names = host::names(request).map_err(Refusal::bad_request)?;
+    if !context.address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let is_named = |name: &str| {
+        let named = &context.options.hosts;
+        host::parts(name).is_some_and(|(name, _)| named.iter().any(|named| named.eq_ignore_ascii_case(name)))
+    };
+    match names.iter().find(|name| !host::is_loopback(name) && !is_named(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let bare = host::parts(name).map_or(*name, |(bare, _)| bare);
+            Err(Refusal::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                format!(
+                    "this server answers at this machine only, by the loopback's names, and {name:?} is none of them; \
+                     open http://localhost:{}, or start the server with --host {bare} if a proxy passes on that name",
+                    context.address.port()
+                ),
+            ))
+        }
+    }
+}
+
+/// Checks that writes and WebSocket upgrades come from the server's own pages, from listed origins, or from programs.
+pub(super) fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
+    let upgrade = request.headers().contains_key(UPGRADE);
+    let reads_only = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };
+    if reads_only && !upgrade {
+        return Ok(());
+    }
+    let origin = origin.to_str().unwrap_or_default();
+    if allowed.iter().any(|allowed| allowed == origin) || is_same_origin(request, origin) {
+        return Ok(());
+    }
+    let remedy = match request.path().starts_with(lab::PREFIX) {
+        // The lab's guard allows no origin but the server's own, so no option of the server helps.
+        true => "open the page that this server serves".to_owned(),
+        false => format!("start the server with --allow-origin {origin} to allow it"),
+    };
+    Err(Refusal::new(StatusCode::FORBIDDEN, format!("origin {origin:?} is not allowed to do this; {remedy}")))
+}
+
+/// Tells whether `origin` is the server's own. Host and port must agree; the scheme may differ, since a proxy may have
+/// ended TLS.
+fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let Ok(origin) = origin.parse::<Uri>() else { return false };
+    let port = match origin.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return false,
+    };
+    let with_port = |authority: &actix_web::http::uri::Authority| {
+        (authority.host().to_ascii_lowercase(), authority.port_u16().unwrap_or(port))
+    };
+    match (origin.authority(), host.and_then(|host| host.parse().ok())) {
+        (Some(origin), Some(host)) => with_port(origin) == with_port(&host),
+        _ => false,
+    }
+}
+
+/// Sets CORS headers for the listed origins only: what scripts of their pages may send and read.
+///
+/// Credentials are let through, since helpers around `EventSource` and `fetch` ask with them. The server sets no cookie
+/// and reads none, so nothing is given away. A proxy that knows people by cookies must list such origins itself.
+pub(super) fn cors(origins: &[String]) -> Cors {
+    let cors = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
+    cors.allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allowed_headers([
+            ACCEPT,
+            AUTHORIZATION,
+            CACHE_CONTROL,
+            CONTENT_TYPE,
+            IF_NONE_MATCH,
+            HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("prefer"),
+        ])
+        .expose_headers([ETAG, LOCATION, RETRY_AFTER, HeaderName::from_static("preference-applied")])
+        .supports_credentials()
+        .max_age(600)
+}
