@@ -4,6 +4,7 @@
 
 mod run;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -163,7 +164,7 @@ pub struct PublishArguments {
     pub keep_open: bool,
     /// Command to run; without one, stdin is published.
     #[arg(last = true)]
-    pub command: Vec<String>,
+    pub command: Vec<OsString>,
 }
 
 /// Arguments of `wirelab tail`.
@@ -233,7 +234,7 @@ pub struct RecordArguments {
     pub force: bool,
     /// Command to run.
     #[arg(last = true, required = true)]
-    pub command: Vec<String>,
+    pub command: Vec<OsString>,
 }
 
 /// Arguments of `wirelab report`.
