@@ -173,7 +173,7 @@ impl Patience {
     ) -> Result<Option<T>, GivenUp> {
         let answer = tokio::select! {
             answer = timeout(CALL_MAX, call) => answer,
-            given_up = self.out(phase) => return Err(given_up),
+            given_up = self.out(phase, None) => return Err(given_up),
         };
         let (trouble, advised) = match answer {
             Ok(Ok(done)) => {
@@ -196,13 +196,9 @@ impl Patience {
             remark(&format!("wirelab: {trouble}; {meanwhile}"));
         }
         let again = Instant::now() + pause(self.failures, advised);
-        if self.deadline(phase).is_some_and(|deadline| deadline < again) && advised.is_some() {
-            // The server has said that it will not be back in time.
-            return Err(GivenUp::OutOfTime);
-        }
         tokio::select! {
             () = sleep_until(again) => Ok(None),
-            given_up = self.out(phase) => Err(given_up),
+            given_up = self.out(phase, advised.map(|_| again)) => Err(given_up),
         }
     }
 
@@ -218,10 +214,14 @@ impl Patience {
         }
     }
 
-    /// Waits until it is time to give up. Cancel-safe.
-    async fn out(&mut self, phase: Phase) -> GivenUp {
+    /// Waits until it is time to give up: at once if the server itself has said that it will not be `back` in time.
+    /// Cancel-safe.
+    async fn out(&mut self, phase: Phase, back: Option<Instant>) -> GivenUp {
         loop {
             let deadline = self.deadline(phase);
+            if deadline.is_some_and(|deadline| back.is_some_and(|back| deadline < back)) {
+                return GivenUp::OutOfTime;
+            }
             tokio::select! {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     return GivenUp::OutOfTime;

@@ -24,9 +24,10 @@ const READ_BYTES_MAX: usize = 64 << 10;
 /// Bytes that are still shown after the last moment, if they are there: the most that an unprivileged process can make a
 /// pipe hold on Linux. So nothing is lost that was printed before.
 const PIPE_BYTES_MAX: usize = 1 << 20;
-/// How long the end of a half line is awaited before the other output is shown in the same place. The kernel hands over a
-/// long write in parts, and its rest follows within microseconds.
-const HALF_LINE_WAIT: Duration = Duration::from_millis(2);
+/// How long after a half line its end is awaited before the other output is shown in the same place. The kernel hands over
+/// a long write in parts; the rest follows within microseconds, on a busy machine within some turns of other processes. A
+/// half line that is older is a prompt.
+const HALF_LINE_WAIT: Duration = Duration::from_millis(100);
 
 /// An output of the command, and where it is shown.
 pub(super) struct Source {
@@ -94,7 +95,8 @@ pub(super) fn relay(sources: Vec<Source>, stop: &UnixStream, grace: Duration, ba
         if is_late && (ready.is_empty() || late_bytes >= PIPE_BYTES_MAX * outputs.len()) {
             break;
         }
-        for index in ready {
+        // One at a time, the one that waits for longest: another may have been read empty meanwhile.
+        if let Some(index) = ready.into_iter().min_by_key(|index| outputs[*index].read_at) {
             if share_a_place {
                 end_half_lines(&mut outputs, index, &mut buffer, backlog);
             }
@@ -148,9 +150,9 @@ fn end_half_lines(outputs: &mut [Output], but: usize, buffer: &mut [u8], backlog
         let mut passed = 0;
         // A progress bar never ends its line, so it is given its turn and no more.
         while index != but && output.is_open && output.is_mid_line && passed < PIPE_BYTES_MAX {
+            let left = HALF_LINE_WAIT.saturating_sub(output.read_at.elapsed());
             let mut asked = [PollFd::new(output.source.from.as_fd(), PollFlags::POLLIN)];
-            let limit = PollTimeout::try_from(HALF_LINE_WAIT).expect("it is short");
-            match poll(&mut asked, limit) {
+            match poll(&mut asked, PollTimeout::try_from(left).expect("it is short")) {
                 Ok(1..) => passed += output.pass(buffer, backlog).max(1),
                 Ok(_) | Err(_) => break,
             }
@@ -164,13 +166,15 @@ struct Output {
     lines: u64,
     /// Whether the last byte was no LF.
     is_mid_line: bool,
+    read_at: Instant,
     read_error: Option<io::Error>,
     unshown: Option<Unshown>,
 }
 
 impl Output {
     fn new(source: Source) -> Self {
-        Self { source, is_open: true, lines: 0, is_mid_line: false, read_error: None, unshown: None }
+        let read_at = Instant::now();
+        Self { source, is_open: true, lines: 0, is_mid_line: false, read_at, read_error: None, unshown: None }
     }
 
     /// Reads once, shows it, and puts it into the backlog. Returns how many bytes those were.
@@ -190,6 +194,7 @@ impl Output {
             return 0;
         };
         let at = Instant::now();
+        self.read_at = at;
         let bytes = &buffer[..count];
         self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
         self.is_mid_line = *last != b'\n';
