@@ -5,12 +5,12 @@
 //! appends, which carry an idempotency key. Nothing here waits before it asks again: that is up to the caller, to whom
 //! [`ApiError::passes`] and [`ApiError::retry_after`] say whether and when asking again may help.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER, SERVER, VIA};
+use hyper::header::{CONTENT_TYPE, HOST, SERVER, VIA};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rand::RngExt;
@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::ServerUrl;
+use crate::advice::retry_after;
 use crate::wire::{
     Appended, BODY_BYTES_MAX, Deployment, DeploymentId, Finish, NewDeployment, NewLine, Problem, Source,
     Status, TransportInfo,
@@ -210,7 +211,7 @@ impl Api {
         if let Some(deployment) = self.find_by_id(name).await? {
             return Ok(Some(deployment));
         }
-        let newest_first = self.list().await?;
+        let newest_first = self.named(name, "&status=running").await?;
         Ok(newest_first.into_iter().find(|deployment| deployment.name == name && deployment.ended.is_none()))
     }
 
@@ -220,7 +221,15 @@ impl Api {
         if let Some(deployment) = self.find_by_id(name).await? {
             return Ok(Some(deployment));
         }
-        Ok(self.list().await?.into_iter().find(|deployment| deployment.name == name))
+        Ok(self.named(name, "").await?.into_iter().find(|deployment| deployment.name == name))
+    }
+
+    /// Lists the deployments called `name`, newest first. A list without a name is cut at a bound, so an older deployment
+    /// would be missing in it. A server that does not know these parameters answers with all.
+    async fn named(&mut self, name: &str, more: &str) -> Result<Vec<Deployment>, ApiError> {
+        let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+        let path = format!("/api/deployments?name={name}{more}");
+        self.call(Method::GET, &path, &[], Bytes::new()).await
     }
 
     async fn find_by_id(&mut self, id: &str) -> Result<Option<Deployment>, ApiError> {
@@ -295,7 +304,7 @@ impl Api {
             connection.ready().await.map_err(|error| error.to_string())?;
             let response = connection.send_request(request).await.map_err(|error| error.to_string())?;
             let status = response.status();
-            let retry_after = retry_after(response.headers(), SystemTime::now());
+            let retry_after = retry_after(response.headers());
             let named = [VIA, SERVER].iter().find_map(|name| response.headers().get(name));
             let named = named.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
             self.proxy = self.proxy.take().or(named);
@@ -318,15 +327,6 @@ struct Answer {
     body: Bytes,
 }
 
-/// Reads `Retry-After` (RFC 9110 §10.2.3): whole seconds, or a date, which is past if it is not after `now`.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => Some(httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default()),
-    }
-}
-
 async fn connect(server: &ServerUrl) -> Result<http1::SendRequest<Full<Bytes>>, String> {
     let socket = TcpStream::connect(server.authority()).await.map_err(|error| error.to_string())?;
     let (sender, connection) =
@@ -338,29 +338,4 @@ async fn connect(server: &ServerUrl) -> Result<http1::SendRequest<Full<Bytes>>, 
 
 fn json(value: &impl serde::Serialize) -> Bytes {
     serde_json::to_vec(value).expect("our values have no key that JSON refuses").into()
-}
-
-#[cfg(test)]
-mod tests {
-    use hyper::header::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn advice_is_a_number_of_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        for (value, advice) in [
-            ("0", Some(0)),
-            ("120", Some(120)),
-            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
-            ("Sunday, 06-Nov-94 08:49:47 GMT", Some(10)),
-            ("Sun, 06 Nov 1994 08:49:27 GMT", Some(0)),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
-            assert_eq!(retry_after(&headers, now), advice.map(Duration::from_secs), "{value}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
-    }
 }

@@ -17,6 +17,7 @@
 //! A *deployment* is one run of a build or a release; its *log* is the list of lines that it prints. A *subscriber*
 //! follows one log. The crate knows nothing of the server but the contract in [`wire`].
 
+mod advice;
 pub mod api;
 mod backoff;
 pub mod data_files;

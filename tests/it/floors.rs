@@ -74,7 +74,10 @@ const HOUSES: &[House] = &[
                 &["backoff", "http2", "meter", "poll_schedule"],
                 "waits; HTTP/2; counts and stamps; when to poll",
             ),
-            floor(&["event_stream", "gzip", "timing", "traffic"], "parsers and counters without a socket"),
+            floor(
+                &["advice", "event_stream", "gzip", "timing", "traffic"],
+                "parsers and counters without a socket",
+            ),
             floor(
                 &["latency", "options", "os", "recording", "toml_place"],
                 "values; calls of the system; recordings",

@@ -41,6 +41,8 @@ const LAST_TRY_MAX: Duration = Duration::from_secs(1);
 /// is back is noticed soon enough.
 const FIRST_PAUSE_MAX: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Longest time that a server may advise: a number of seconds has no bound, and a clock has.
+const ADVICE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What happens to the deployment at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,7 +267,7 @@ impl Patience {
 fn pause(failures: u32, advised: Option<Duration>) -> Duration {
     let longest = FIRST_PAUSE_MAX.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
     // Not from zero: without a floor, a server that advises 0 s would be asked in a loop.
-    advised.unwrap_or_default().saturating_add(rand::rng().random_range(longest / 2..=longest))
+    advised.unwrap_or_default().min(ADVICE_MAX) + rand::rng().random_range(longest / 2..=longest)
 }
 
 /// The task.
@@ -447,4 +449,28 @@ async fn find_or_create(api: &mut Api, name: &str, key: &str) -> Result<(Deploym
         Some(deployment) => (deployment, Origin::Found),
         None => (api.create_once(name, None, key).await?, Origin::Created),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_at_least_what_is_advised_is_spread_and_has_a_floor_and_a_bound() {
+        let seconds = Duration::from_secs;
+        for (failures, advised, least, most) in [
+            (1, None, FIRST_PAUSE_MAX / 2, FIRST_PAUSE_MAX),
+            (1, Some(seconds(0)), FIRST_PAUSE_MAX / 2, FIRST_PAUSE_MAX),
+            (4, Some(seconds(5)), seconds(5) + FIRST_PAUSE_MAX * 4, seconds(5) + FIRST_PAUSE_MAX * 8),
+            (1_000, None, PAUSE_MAX / 2, PAUSE_MAX),
+            (u32::MAX, Some(Duration::MAX), ADVICE_MAX, ADVICE_MAX + PAUSE_MAX),
+        ] {
+            let drawn: std::collections::HashSet<_> = (0..100).map(|_| pause(failures, advised)).collect();
+            assert!(
+                drawn.iter().all(|pause| (least..=most).contains(pause)),
+                "{failures}, {advised:?}: {drawn:?}"
+            );
+            assert!(drawn.len() > 90, "no jitter");
+        }
+    }
 }

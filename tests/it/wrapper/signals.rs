@@ -2,30 +2,43 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use wirelab_clients::wire::Status;
 
 use super::{Wrapper, ended, piped};
+use crate::http::SOON;
 use crate::server::wait_until;
 
-/// Reads what must come next, however long that takes.
+/// Reads what must come next, and soon.
 #[track_caller]
-pub(super) fn read_exactly(from: &mut impl Read, expected: &str) {
-    let mut read = vec![0; expected.len()];
-    from.read_exact(&mut read).unwrap();
+pub(super) fn read_exactly(from: &mut (impl Read + AsFd), expected: &str) {
+    let mut read = Vec::new();
+    while read.len() < expected.len() {
+        let mut buffer = vec![0; expected.len() - read.len()];
+        let mut asked = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut asked, PollTimeout::try_from(SOON).unwrap()).unwrap();
+        assert_eq!(ready, 1, "{expected:?} does not come; {:?} did", String::from_utf8_lossy(&read));
+        let count = from.read(&mut buffer).unwrap();
+        assert!(count > 0, "{expected:?} does not come; {:?} did", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&buffer[..count]);
+    }
     assert_eq!(String::from_utf8_lossy(&read), expected);
 }
 
-/// Counts the signal that it traps, and ends with 5 a moment after it.
+/// Counts the signal that it traps, and ends with 5 a moment after it; with 0 if it is never told.
 fn trapping(name: &str) -> String {
-    format!("trap 'echo told; sleep 0.3; exit 5' {name}; echo ready; while :; do sleep 0.05; done")
+    format!(
+        "trap 'echo told; sleep 0.3; exit 5' {name}; echo ready; for i in $(seq 200); do sleep 0.05; done"
+    )
 }
 
 #[test]
@@ -98,7 +111,8 @@ fn a_command_whose_terminal_is_closed_cleans_up() {
     for (index, wrapped) in wrapper.both().into_iter().enumerate() {
         let cleaned = wrapper.folder.path().join(format!("../{index}-{}", std::process::id()));
         let script = format!(
-            "trap 'echo bye; echo cleaned >{}; exit 0' HUP; echo ready; while :; do echo x; sleep 0.05; done",
+            "trap 'echo bye; echo cleaned >{}; exit 0' HUP; echo ready; \
+             for i in $(seq 200); do echo x; sleep 0.05; done",
             cleaned.display()
         );
         let (mut child, mut terminal) = on_a_terminal(&wrapped, &script);
