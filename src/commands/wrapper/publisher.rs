@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use wirelab_clients::api::{Api, ApiError, idempotency_key};
-use wirelab_clients::wire::{BODY_BYTES_MAX, Deployment, DeploymentId, NewLine, Status};
+use wirelab_clients::wire::{Deployment, DeploymentId, NewLine, Status};
 
 use super::backlog::{Backlog, HoldUp, Next};
 use super::lines::{Lines, OutputLine, Repairs};
@@ -21,8 +21,9 @@ use super::signals::Signals;
 use super::{HOLD_UP_MAX, unless_twice_interrupted};
 use crate::commands::remark;
 
-/// Lines per append: what the server takes at once. So even a slow server needs few appends for what has piled up.
-const APPEND_LINES_MAX: usize = 100_000;
+/// Bytes of one append, about 10,000 short lines: few appends for what has piled up, and yet one that a line of 1 Mbit/s
+/// brings to the server within [`CALL_MAX`]. Only a single line may be longer.
+const APPEND_BYTES_MAX: usize = 1 << 20;
 /// Largest JSON of one byte of a line: escaped as `\u0000`. The frame holds the member names.
 const JSON_BYTES_PER_BYTE_MAX: usize = 6;
 const JSON_FRAME_BYTES_MAX: usize = 64;
@@ -430,7 +431,7 @@ impl Publishing {
 impl Batch {
     fn has_room_for(&self, line: &NewLine) -> bool {
         let body_bytes_max = self.body_bytes_max + json_bytes_max(line);
-        self.lines.is_empty() || (body_bytes_max <= BODY_BYTES_MAX && self.lines.len() < APPEND_LINES_MAX)
+        self.lines.is_empty() || body_bytes_max <= APPEND_BYTES_MAX
     }
 
     fn add(&mut self, read: OutputLine) {
