@@ -11,7 +11,7 @@ use wirelab_clients::api::Api;
 use wirelab_clients::wire::NAME_CHARS_MAX;
 
 use super::wrapper::publisher::{AtEnd, OutputEnd, Published, Publisher};
-use super::wrapper::{Backlog, Ended, HOLD_UP_MAX, HoldUp, Kept, Signals, Wrapped};
+use super::wrapper::{Backlog, Ended, HOLD_UP_MAX, HoldUp, Kept, Signals, Wrapped, is_end};
 use super::{Exit, Failure, remark};
 use crate::commands::cli::PublishArguments;
 
@@ -31,7 +31,15 @@ pub async fn run(arguments: PublishArguments) -> Result<Exit, Failure> {
     let backlog = Arc::new(Backlog::new(hold_up));
     let at_end = if arguments.keep_open { AtEnd::KeepOpen } else { AtEnd::Finish };
     let mut publisher = Publisher::start(Api::new(server), arguments.deployment, at_end, backlog.clone());
-    publisher.begun_within(START_WAIT_MAX).await;
+    let interrupted = tokio::select! {
+        () = publisher.begun_within(START_WAIT_MAX) => None,
+        signal = signals.next() => Some(signal).filter(|signal| is_end(*signal)),
+    };
+    if interrupted.is_some() {
+        backlog.close();
+        publisher.end(OutputEnd::NeverBegun, &mut signals).await;
+        return Ok(Exit::Interrupted);
+    }
 
     let started = match is_stdin {
         true => Wrapped::stdin(backlog.clone()),

@@ -15,6 +15,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -27,7 +28,7 @@ use wirelab_clients::wire::{Status, Stream};
 
 pub(crate) use self::backlog::{Backlog, HoldUp};
 use self::relay::{Relayed, ShownOn, Source, relay};
-pub(crate) use self::signals::Signals;
+pub(crate) use self::signals::{Signals, is_end};
 use super::{Exit, Failure, ended_as, remark};
 
 /// How long a full [`Backlog`] may hold up a command, in total: long enough for a server to restart on the same machine.
@@ -116,7 +117,7 @@ impl Wrapped {
                 tokio::select! {
                     status = child.wait() => break status.map(Some),
                     signal = signals.next() => {
-                        was_interrupted |= signals::is_end(signal);
+                        was_interrupted |= is_end(signal);
                         signals::pass_on(signal, &child);
                     }
                 }
@@ -124,17 +125,23 @@ impl Wrapped {
         };
         let at = Instant::now();
         // Ctrl-C in a terminal ends the command and tells us in the same moment.
-        was_interrupted |= signals.next().now_or_never().is_some_and(signals::is_end);
+        was_interrupted |= signals.next().now_or_never().is_some_and(is_end);
         // Dropped at the end of a command; stdin goes on until a signal comes.
         let mut stop = status.as_ref().is_ok_and(Option::is_none).then_some(stop);
+        let killed_by = status.as_ref().ok().and_then(|status| status.as_ref()?.signal());
+        let mut is_told_again = false;
         let relayed = loop {
             tokio::select! {
                 relayed = &mut relayed => break relayed.ok(),
                 signal = signals.next() => match stop.take() {
-                    Some(_) => was_interrupted = true,
+                    Some(_) => (was_interrupted, is_told_again) = (true, true),
                     // Our own stdout may be a terminal that was stopped.
-                    None if signals::is_end(signal) => break None,
-                    None => {}
+                    None if is_told_again && is_end(signal) => break None,
+                    // The first one may be what has ended the command, seen late.
+                    None => {
+                        is_told_again = true;
+                        was_interrupted |= killed_by == Some(signal as i32);
+                    }
                 },
             }
         };
@@ -215,10 +222,10 @@ pub(crate) async fn unless_twice_interrupted<T>(
         tokio::select! {
             kept = &mut kept => return Some(kept),
             signal = signals.next() => {
-                if signals::is_end(signal) && is_hurried {
+                if is_end(signal) && is_hurried {
                     return None;
                 }
-                if signals::is_end(signal) {
+                if is_end(signal) {
                     is_hurried = true;
                     hurry();
                 }

@@ -53,7 +53,7 @@ impl Signals {
 }
 
 /// Whether a signal asks a command to end.
-pub(super) fn is_end(signal: Signal) -> bool {
+pub(crate) fn is_end(signal: Signal) -> bool {
     !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2)
 }
 
