@@ -1,8 +1,11 @@
 //! The regular API, as a client calls it: create, find, append, finish.
 //!
 //! The commands use it, and the harness for what is not measured. The client keeps one connection; a call that fails on
-//! it is made once more on a new one. Repeating is safe for reads, for finishing and deleting, and for appends, which
-//! carry an idempotency key. A repeated creation may leave a second deployment with that name.
+//! it is made once more on a new one. Repeating is safe for reads, for finishing and deleting, and for creations and
+//! appends, which carry an idempotency key. Nothing here waits before it asks again: that is up to the caller, to whom
+//! [`ApiError::passes`] and [`ApiError::retry_after`] say whether and when asking again may help.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -10,18 +13,20 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, SERVER, VIA};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use rand::RngExt;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::ServerUrl;
+use crate::advice::retry_after;
 use crate::wire::{
     Appended, BODY_BYTES_MAX, Deployment, DeploymentId, Finish, NewDeployment, NewLine, Problem, Source,
     Status, TransportInfo,
 };
 
 /// Longest time for one call: an append waits for a disk.
-const CALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of one server's regular API.
 #[derive(Debug)]
@@ -50,6 +55,24 @@ pub enum ApiError {
         server: ServerUrl,
         /// Problem document that the server sent.
         problem: Box<Problem>,
+        /// Time to stay away that the server advised.
+        retry_after: Option<Duration>,
+    },
+    /// The call was refused without a problem document: by a proxy, or by a server that does not speak wirelab's
+    /// contract.
+    #[error(
+        "{server} refused: {status} to {call}, without a problem document; check that it speaks wirelab's protocol, \
+             and the proxy in between, if there is one"
+    )]
+    Unexplained {
+        /// Server that was called.
+        server: ServerUrl,
+        /// Status of the answer.
+        status: StatusCode,
+        /// Method and path of the call.
+        call: String,
+        /// Time to stay away that the answer advised.
+        retry_after: Option<Duration>,
     },
     /// The server does not keep wirelab's contract.
     #[error("{server} does not speak wirelab's contract: {why}")]
@@ -59,6 +82,35 @@ pub enum ApiError {
         /// Description of what the server did instead.
         why: String,
     },
+}
+
+impl ApiError {
+    /// Whether the trouble may pass by itself: the server is away, overloaded or out of room, or the upstream of a proxy
+    /// restarts.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { problem, .. } => PASSING.contains(&problem.status),
+            Self::Unexplained { status, .. } => PASSING.contains(&status.as_u16()),
+            Self::Contract { .. } => false,
+        }
+    }
+
+    /// Returns how long the server asked to stay away (`Retry-After`), at least.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } | Self::Unexplained { retry_after, .. } => *retry_after,
+            Self::Unreachable { .. } | Self::Contract { .. } => None,
+        }
+    }
+}
+
+/// Statuses that may be another one a moment later (RFC 9110 §15.5.9, §15.6; RFC 6585 §4; RFC 4918 §11.5).
+const PASSING: [u16; 7] = [408, 429, 500, 502, 503, 504, 507];
+
+/// Returns a new idempotency key: it tells the server that a repeated call is the same call.
+pub fn idempotency_key() -> String {
+    format!("{:032x}", rand::rng().random::<u128>())
 }
 
 impl Api {
@@ -80,9 +132,20 @@ impl Api {
 
     /// Creates a deployment: `POST /api/deployments`. Without a `source` it is fed by the lines that clients append.
     pub async fn create(&mut self, name: &str, source: Option<Source>) -> Result<Deployment, ApiError> {
+        self.create_once(name, source, &idempotency_key()).await
+    }
+
+    /// Creates a deployment like [`Self::create`]. Calls with one `key`, made again after an error, make one deployment.
+    /// A server that does not know keys for creations ignores it.
+    pub async fn create_once(
+        &mut self,
+        name: &str,
+        source: Option<Source>,
+        key: &str,
+    ) -> Result<Deployment, ApiError> {
         let body = json(&NewDeployment { name: name.to_owned(), source });
-        self.call(Method::POST, "/api/deployments", &[(CONTENT_TYPE.as_str(), "application/json")], body)
-            .await
+        let headers = [(CONTENT_TYPE.as_str(), "application/json"), ("idempotency-key", key)];
+        self.call(Method::POST, "/api/deployments", &headers, body).await
     }
 
     /// Lists the deployments, newest first: `GET /api/deployments`. A server cuts the list at its limit.
@@ -138,11 +201,10 @@ impl Api {
         let path = format!("/api/deployments/{id}");
         let mut answer = self.exchange(&Method::DELETE, &path, &[], &Bytes::new()).await;
         if answer.is_err() {
-            self.connection = None;
             answer = self.exchange(&Method::DELETE, &path, &[], &Bytes::new()).await;
         }
         match answer {
-            Ok((status, _)) if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
+            Ok(Answer { status, .. }) if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
             answer => self.understood::<serde_json::Value>(&Method::DELETE, &path, answer).map(|_| ()),
         }
     }
@@ -150,8 +212,8 @@ impl Api {
     /// Returns the text of `GET /metrics`.
     pub async fn metrics(&mut self) -> Result<String, ApiError> {
         let answer = self.exchange(&Method::GET, "/metrics", &[], &Bytes::new()).await;
-        let (_, text) = answer.map_err(|why| ApiError::Unreachable { server: self.server.clone(), why })?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let answer = answer.map_err(|why| ApiError::Unreachable { server: self.server.clone(), why })?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
     /// Finds a deployment by its id, else the newest *running* one with that name. `None`: there is no such deployment.
@@ -190,7 +252,6 @@ impl Api {
     ) -> Result<T, ApiError> {
         let mut answer = self.exchange(&method, path, headers, &body).await;
         if answer.is_err() {
-            self.connection = None;
             answer = self.exchange(&method, path, headers, &body).await;
         }
         self.understood(&method, path, answer)
@@ -201,17 +262,23 @@ impl Api {
         &self,
         method: &Method,
         path: &str,
-        answer: Result<(StatusCode, Bytes), String>,
+        answer: Result<Answer, String>,
     ) -> Result<T, ApiError> {
         let server = || self.server.clone();
-        let (status, answer) = answer.map_err(|why| ApiError::Unreachable { server: server(), why })?;
+        let answer = answer.map_err(|why| ApiError::Unreachable { server: server(), why })?;
+        let Answer { status, retry_after, body } = answer;
         if !status.is_success() {
-            let why = format!("{method} {path} answered {status} without a problem document");
-            let problem =
-                serde_json::from_slice(&answer).map_err(|_| ApiError::Contract { server: server(), why })?;
-            return Err(ApiError::Refused { server: server(), problem: Box::new(problem) });
+            return Err(match serde_json::from_slice(&body) {
+                Ok(problem) => {
+                    ApiError::Refused { server: server(), problem: Box::new(problem), retry_after }
+                }
+                Err(_) => {
+                    let call = format!("{method} {path}");
+                    ApiError::Unexplained { server: server(), status, call, retry_after }
+                }
+            });
         }
-        serde_json::from_slice(&answer).map_err(|error| ApiError::Contract {
+        serde_json::from_slice(&body).map_err(|error| ApiError::Contract {
             server: server(),
             why: format!("the answer to {method} {path} is invalid: {error}"),
         })
@@ -223,32 +290,43 @@ impl Api {
         path: &str,
         headers: &[(&str, &str)],
         body: &Bytes,
-    ) -> Result<(StatusCode, Bytes), String> {
+    ) -> Result<Answer, String> {
         let mut request = Request::builder().method(method).uri(path).header(HOST, self.server.authority());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.clone())).map_err(|error| error.to_string())?;
+        // Put back after a whole answer only: an exchange that failed or was dropped may have left half of one.
+        let kept = self.connection.take().filter(|connection| !connection.is_closed());
         let exchanged = async {
-            let connection = match &mut self.connection {
-                Some(connection) if !connection.is_closed() => connection,
-                slot => slot.insert(connect(&self.server).await?),
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => connect(&self.server).await?,
             };
             connection.ready().await.map_err(|error| error.to_string())?;
             let response = connection.send_request(request).await.map_err(|error| error.to_string())?;
             let status = response.status();
+            let retry_after = retry_after(response.headers());
             let named = [VIA, SERVER].iter().find_map(|name| response.headers().get(name));
             let named = named.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
             self.proxy = self.proxy.take().or(named);
             // A listing of 1,000 deployments with long names stays below a megabyte.
             let body = Limited::new(response.into_body(), BODY_BYTES_MAX);
             let body = body.collect().await.map_err(|error| error.to_string())?;
-            Ok((status, body.to_bytes()))
+            self.connection = Some(connection);
+            Ok(Answer { status, retry_after, body: body.to_bytes() })
         };
         timeout(CALL_TIMEOUT, exchanged)
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {CALL_TIMEOUT:?}")))
     }
+}
+
+/// What a server answered to one call.
+struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Bytes,
 }
 
 async fn connect(server: &ServerUrl) -> Result<http1::SendRequest<Full<Bytes>>, String> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 #[cfg(target_os = "linux")]
 use nix::unistd::Pid;
@@ -245,6 +246,17 @@ mod linux {
     }
 }
 
+/// Whether this process ignores `signal`, as `nohup` and a shell's background jobs are started. Linux only: elsewhere it
+/// is not known and `false`.
+pub fn is_ignored(signal: Signal) -> bool {
+    let mask = || {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    mask().is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
+}
+
 /// Returns the exit code that a shell gives: 128 + signal when it was killed.
 pub fn exit_code(status: std::process::ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
@@ -370,6 +382,13 @@ mod tests {
         let own = monotonic_clock(std::process::id());
         assert!(own.is_none_or(|name| name.starts_with("time:[")));
         assert_eq!(monotonic_clock(PID_MAX + 1), None);
+    }
+
+    #[test]
+    fn what_is_ignored_is_told_from_what_is_not() {
+        // Rust's runtime ignores SIGPIPE, and nothing can ignore SIGKILL.
+        assert!(is_ignored(Signal::SIGPIPE));
+        assert!(!is_ignored(Signal::SIGKILL));
     }
 
     #[test]

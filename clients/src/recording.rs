@@ -10,6 +10,8 @@
 //! the last, has a `status`. Offsets count from the command's start and never decrease. A recording is read whole, so
 //! that its format is checked before anything is replayed.
 
+mod new;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::new::{Existing, KeptRecording, NewRecording};
 use crate::data_files::{self, DataFile, Kind};
 use crate::wire::{LINE_BYTES_MAX, NewLine, RecordingInfo, Status, Stream};
 
@@ -26,6 +29,8 @@ pub const FILE_BYTES_MAX: u64 = 256 << 20;
 pub const LINES_MAX: usize = 1_000_000;
 /// Latest offset: a deployment that ran longer than this is better cut than replayed.
 pub const OFFSET_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Bytes of the longest last record: `{"offset_us":2592000000000,"status":"succeeded"}` has 50.
+const END_BYTES_MAX: u64 = 64;
 /// Most characters of a recording's name.
 pub const NAME_CHARS_MAX: usize = 100;
 
@@ -216,12 +221,13 @@ pub struct RecordingWriter<W: Write> {
     out: W,
     order: Order,
     lines_count: usize,
+    written_bytes: u64,
 }
 
 impl<W: Write> RecordingWriter<W> {
     /// Starts a recording; `file` is its name in errors.
     pub fn new(file: impl Into<String>, out: W) -> Self {
-        Self { file: file.into(), out, order: Order::default(), lines_count: 0 }
+        Self { file: file.into(), out, order: Order::default(), lines_count: 0, written_bytes: 0 }
     }
 
     /// Adds a line that appeared `offset` after the start. Offsets never decrease.
@@ -229,28 +235,69 @@ impl<W: Write> RecordingWriter<W> {
         check_line(self.lines_count, line)
             .map_err(|what| malformed(&self.file, self.lines_count + 1, what))?;
         let NewLine { text, stream, level } = line.clone();
-        let record = Record { offset_us: 0, text: Some(text), stream, level, status: None };
-        self.write(offset, record)
+        let record = Record { offset_us: micros(offset), text: Some(text), stream, level, status: None };
+        self.write(offset, &json(&record), END_BYTES_MAX)
     }
 
-    /// Adds the end and returns the flushed output.
-    pub fn end(mut self, ended: RecordedEnd) -> Result<W, RecordingError> {
+    /// Adds the end and flushes. Nothing may be added behind it.
+    pub fn end(&mut self, ended: RecordedEnd) -> Result<(), RecordingError> {
+        let record = self.end_record(ended);
+        self.write(ended.offset, &record, 0)?;
+        self.flush()
+    }
+
+    /// Flushes the output.
+    pub fn flush(&mut self) -> Result<(), RecordingError> {
+        self.out.flush().map_err(|error| self.io(error))
+    }
+
+    /// Returns the bytes of all records so far.
+    fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// Returns the record of the end.
+    fn end_record(&self, ended: RecordedEnd) -> Vec<u8> {
         let status = Some(ended.status);
-        self.write(ended.offset, Record { offset_us: 0, text: None, stream: None, level: None, status })?;
-        let Self { file, mut out, .. } = self;
-        out.flush().map_err(|error| RecordingError::Io { file, error })?;
-        Ok(out)
+        json(&Record { offset_us: micros(ended.offset), text: None, stream: None, level: None, status })
     }
 
-    fn write(&mut self, offset: Duration, record: Record) -> Result<(), RecordingError> {
+    fn write(&mut self, offset: Duration, record: &[u8], reserved_bytes: u64) -> Result<(), RecordingError> {
         self.order.check(offset).map_err(|what| malformed(&self.file, self.lines_count + 1, what))?;
-        let record = Record { offset_us: offset.as_micros() as u64, ..record };
-        let mut json = serde_json::to_vec(&record).expect("a record has no key that JSON refuses");
-        json.push(b'\n');
-        self.out.write_all(&json).map_err(|error| RecordingError::Io { file: self.file.clone(), error })?;
+        let bytes = self.written_bytes + record.len() as u64;
+        if bytes + reserved_bytes > FILE_BYTES_MAX {
+            let what = format!("more than {FILE_BYTES_MAX} bytes; cut the recording here");
+            return Err(malformed(&self.file, self.lines_count + 1, what));
+        }
+        self.out.write_all(record).map_err(|error| self.io(error))?;
         self.lines_count += 1;
+        self.written_bytes = bytes;
         Ok(())
     }
+
+    fn io(&self, error: io::Error) -> RecordingError {
+        RecordingError::Io { file: self.file.clone(), error }
+    }
+}
+
+impl RecordingWriter<io::BufWriter<std::fs::File>> {
+    /// Drops what is buffered and could not be written.
+    fn forget_buffered(&mut self) -> io::Result<()> {
+        let file = self.out.get_ref().try_clone()?;
+        // Dropping a buffer would try to write it once more.
+        let _ = std::mem::replace(&mut self.out, io::BufWriter::new(file)).into_parts();
+        Ok(())
+    }
+}
+
+fn micros(offset: Duration) -> u64 {
+    u64::try_from(offset.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn json(record: &Record) -> Vec<u8> {
+    let mut json = serde_json::to_vec(record).expect("a record has no key that JSON refuses");
+    json.push(b'\n');
+    json
 }
 
 /// Recordings of a folder and of the binary.
@@ -433,8 +480,8 @@ mod tests {
         let refused = writer.line(Duration::from_micros(4), &NewLine::plain("b")).unwrap_err();
         assert!(refused.to_string().starts_with("recording x, line 2: offset_us 4 is before"), "{refused}");
         let ended = RecordedEnd { offset: Duration::from_micros(5), status: Status::Cancelled };
-        let bytes = writer.end(ended).unwrap();
-        assert_eq!(Recording::parse("x", &bytes).unwrap().lines.len(), 1);
+        writer.end(ended).unwrap();
+        assert_eq!(Recording::parse("x", &writer.out).unwrap().lines.len(), 1);
     }
 
     fn recordings() -> impl Strategy<Value = Recording> {
@@ -459,8 +506,8 @@ mod tests {
             for line in &recording.lines {
                 writer.line(line.offset, &line.line).unwrap();
             }
-            let bytes = writer.end(recording.ended).unwrap();
-            prop_assert_eq!(Recording::parse("any", &bytes).unwrap(), recording);
+            writer.end(recording.ended).unwrap();
+            prop_assert_eq!(Recording::parse("any", &writer.out).unwrap(), recording);
         }
     }
 }

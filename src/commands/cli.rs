@@ -4,6 +4,7 @@
 
 mod run;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -159,8 +160,16 @@ pub struct ServeArguments {
     pub no_lab: bool,
 }
 
+const PUBLISH_CODES: &str = "\
+The command starts whatever the server says, and is shown as it prints. docs/running.md says how long lines wait for a
+server that is away.
+
+Exit codes: those of the command, 128 + n if signal n killed it; 126 it cannot be run; 127 it is not found; 6 it
+succeeded, but not all lines are published and finished; 2 wrong usage, nothing was run; 130 stdin was interrupted.";
+
 /// Arguments of `wirelab publish`.
 #[derive(Debug, Args)]
+#[command(after_help = PUBLISH_CODES)]
 pub struct PublishArguments {
     /// Id of a deployment, or a name: the newest running deployment of that name, else a new one.
     #[arg(long, value_name = "NAME")]
@@ -173,7 +182,7 @@ pub struct PublishArguments {
     pub keep_open: bool,
     /// Command to run; without one, stdin is published.
     #[arg(last = true)]
-    pub command: Vec<String>,
+    pub command: Vec<OsString>,
 }
 
 /// Arguments of `wirelab tail`.
@@ -226,8 +235,14 @@ pub struct CrowdArguments {
     pub stop_at_stdin_end: bool,
 }
 
+const RECORD_CODES: &str = "\
+Exit codes: those of the command, 128 + n if signal n killed it; 126 it cannot be run; 127 it is not found; 6 it
+succeeded, but not all lines are recorded, or the folder cannot be written and nothing was run; 2 wrong usage, nothing
+was run.";
+
 /// Arguments of `wirelab record`.
 #[derive(Debug, Args)]
+#[command(after_help = RECORD_CODES)]
 pub struct RecordArguments {
     /// Name of the recording.
     #[arg(long)]
@@ -243,7 +258,7 @@ pub struct RecordArguments {
     pub force: bool,
     /// Command to run.
     #[arg(last = true, required = true)]
-    pub command: Vec<String>,
+    pub command: Vec<OsString>,
 }
 
 /// Arguments of `wirelab report`.

@@ -3,7 +3,6 @@
 pub mod claims;
 pub mod cli;
 mod closing;
-pub mod command_output;
 pub mod compare;
 pub mod completions;
 pub mod crowd;
@@ -17,16 +16,20 @@ mod results_folder;
 pub mod run;
 pub mod serve;
 pub mod tail;
+mod wrapper;
 
+use std::future::poll_fn;
 use std::io::{self, Write};
 use std::process::ExitStatus;
+use std::task::Poll;
 use std::thread;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use nix::sys::signal::Signal;
+use tokio::signal::{self, unix::SignalKind};
 use tokio_util::sync::CancellationToken;
 
 use wirelab_clients::harness::ending::Ending;
-use wirelab_clients::os::exit_code;
+use wirelab_clients::os::{exit_code, is_ignored};
 
 pub(crate) use crate::terminal::remark;
 
@@ -123,33 +126,31 @@ impl Failure {
     }
 }
 
-/// Catches Ctrl-C and SIGTERM from the moment it is made, even while no task waits for them.
+/// Catches Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) from the moment it is made, even while no task waits for
+/// them. One that was ignored when wirelab was started stays ignored: `nohup wirelab serve` outlives its terminal.
 pub(crate) struct Interrupts {
-    ctrl_c: Signal,
-    terminate: Signal,
-}
-
-/// The signal that asks the process to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interrupt {
-    /// Ctrl-C in a terminal, which tells child processes too.
-    CtrlC,
-    /// SIGTERM, which this process alone receives.
-    Terminate,
+    caught: Vec<signal::unix::Signal>,
 }
 
 impl Interrupts {
     pub(crate) fn listen() -> Self {
-        let on = |kind| signal(kind).expect("signal handlers can be installed");
-        Self { ctrl_c: on(SignalKind::interrupt()), terminate: on(SignalKind::terminate()) }
+        let ends = [
+            (Signal::SIGINT, SignalKind::interrupt()),
+            (Signal::SIGTERM, SignalKind::terminate()),
+            (Signal::SIGHUP, SignalKind::hangup()),
+        ];
+        let caught = ends.into_iter().filter(|(named, _)| !is_ignored(*named));
+        let on = |kind| signal::unix::signal(kind).expect("signal handlers can be installed");
+        Self { caught: caught.map(|(_, kind)| on(kind)).collect() }
     }
 
     /// Waits for the next signal. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Interrupt {
-        tokio::select! {
-            _ = self.ctrl_c.recv() => Interrupt::CtrlC,
-            _ = self.terminate.recv() => Interrupt::Terminate,
-        }
+    pub(crate) async fn next(&mut self) {
+        poll_fn(|context| {
+            let is_caught = self.caught.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            if is_caught { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
@@ -197,7 +198,7 @@ impl StopRequest {
     /// Waits for a request to stop. Cancel-safe.
     pub(crate) async fn asked(&mut self) {
         tokio::select! {
-            _ = self.interrupts.next() => {}
+            () = self.interrupts.next() => {}
             () = self.stdin_ended.cancelled() => {}
         }
     }

@@ -89,8 +89,9 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
     let shutdown = CancellationToken::new();
     let server =
         server::start(listener, deployments, options, shutdown.clone()).map_err(Failure::environment)?;
-    say(&format!("listening on http://{address}\n"))?;
+    // Signals are caught before the address is said: a program that reads it may send one.
     let mut stop = StopRequest::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
+    say(&format!("listening on http://{address}\n"))?;
     tokio::spawn(async move {
         stop.asked().await;
         shutdown.cancel();

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use crate::http::{SOON, path};
 use crate::server::{Binary, holds_within, wait_until, wirelab};
@@ -165,4 +167,20 @@ fn what_a_server_offers_is_said_on_the_command_line() {
     server.append(&id, &["x"]);
     sse.until("\"x\"").unwrap();
     assert!(asked.elapsed() >= Duration::from_millis(300));
+}
+
+#[test]
+fn a_server_whose_terminal_is_closed_ends_well_unless_it_was_started_with_nohup() {
+    let serve = |signals: &str| {
+        let mut serve = Command::new("env");
+        serve.args([signals, wirelab().get_program().to_str().unwrap()]);
+        Binary::of(serve.args(["serve", "--store", "memory", "--bind", "127.0.0.1:0"]))
+    };
+    let mut on_terminal = serve("--default-signal=HUP");
+    on_terminal.signal(Signal::SIGHUP);
+    assert_eq!(on_terminal.ended_within(SOON).expect("it ends").code(), Some(0));
+    let mut with_nohup = serve("--ignore-signal=HUP");
+    with_nohup.signal(Signal::SIGHUP);
+    assert_eq!(with_nohup.get("/healthz").status, 200);
+    assert!(with_nohup.ended_within(Duration::from_millis(50)).is_none());
 }

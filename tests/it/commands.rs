@@ -434,7 +434,8 @@ fn a_command_that_is_told_to_end_cleans_up_and_is_published_to_its_end() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(
         (output.status.code(), text(&output.stdout).as_str()),
-        (Some(130), "ready\ncleaning\nclean\n")
+        (Some(0), "ready\ncleaning\nclean\n"),
+        "the code of its trap"
     );
     assert_eq!(listed()[0].ended, Some(Status::Cancelled));
     assert_eq!(text(&tail(&server, "web", "ndjson").stdout), "ready\ncleaning\nclean\n");
@@ -458,7 +459,7 @@ fn a_recording_that_is_interrupted_is_kept_as_cancelled() {
     child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
     assert_eq!(&ready, b"ready\n");
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0), "the code of its trap");
     let recording = fs::read_to_string(folder.path().join("mine.ndjson")).unwrap();
     assert!(recording.contains("\"clean\""), "{recording}");
     assert!(recording.lines().last().unwrap().contains("\"cancelled\""), "{recording}");
@@ -468,7 +469,7 @@ fn a_recording_that_is_interrupted_is_kept_as_cancelled() {
 #[test]
 fn a_command_that_does_not_exist_leaves_nothing_running() {
     let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
-    assert_eq!(output(&mut publish(&server, "web", &["--", "no-such-command"])).status.code(), Some(2));
+    assert_eq!(output(&mut publish(&server, "web", &["--", "no-such-command"])).status.code(), Some(127));
     let listed: Vec<Deployment> = server.get("/api/deployments").json();
     assert_eq!(listed[0].ended, Some(Status::Failed));
     let folder = TempDir::new().unwrap();
@@ -478,7 +479,7 @@ fn a_command_that_does_not_exist_leaves_nothing_running() {
             .arg(folder.path())
             .args(["--", "no-such-command"]),
     );
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(127));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

@@ -3,6 +3,7 @@
 //! - `conformance`: every promise of the contract, on every transport; `broken`: each promise, against a server that
 //!   breaks it
 //! - `contract`: every call of the API, byte by byte
+//! - `wrapper`: what `publish` and `record` do to the command that they wrap
 //! - `cli`, `commands`, `tail`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
 //! - `manners`, `advice`, `event_source`: the clients, and how they react to strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `full_disk`: real disks that are full or
@@ -18,12 +19,13 @@
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
 //! `server` starts the server under test, `http` and `http2` send it requests, and `proxy` and `faulty_store` break
-//! things in between; `canned` is a server that says what a test wants.
+//! things in between; `between` lies to requests that a test names, and `canned` is a server that says what a test wants.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
 mod advice;
 mod anywhere;
+mod between;
 mod broken;
 mod build_stamp;
 mod canned;
@@ -68,3 +70,4 @@ mod takeaways;
 mod targets;
 mod theory;
 mod tidy;
+mod wrapper;

@@ -160,14 +160,19 @@ fn a_server_behind_the_documented_nginx_is_measured_and_only_bytes_are_not_compa
 /// While it calibrates, and while it measures.
 #[test]
 fn an_interrupted_run_leaves_nothing_on_a_running_server() {
-    for name in ["calibration", "ad-hoc"] {
+    for (name, signal) in [("calibration", Signal::SIGTERM), ("ad-hoc", Signal::SIGHUP)] {
         let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
         let (results, url) = (TempDir::new().unwrap(), url_of(&server));
         let arguments = ["--target", &url, "--transport", "sse", "--duration", "60s"];
-        let mut running = run(results.path(), &arguments).stdout(Stdio::null()).spawn().unwrap();
+        let run = run(results.path(), &arguments);
+        // A test that was started with nohup would ignore the hangup, and so would what it starts.
+        let mut settled = Command::new("env");
+        settled.arg("--default-signal=HUP,TERM").arg(run.get_program()).args(run.get_args());
+        settled.current_dir(run.get_current_dir().unwrap_or(Path::new(".")));
+        let mut running = settled.stdout(Stdio::null()).spawn().unwrap();
         let published = || deployments(&server).iter().any(|known| known.name == name && known.lines > 0);
         wait_until("lines are published", published);
-        kill(Pid::from_raw(running.id().cast_signed()), Signal::SIGTERM).unwrap();
+        kill(Pid::from_raw(running.id().cast_signed()), signal).unwrap();
         assert_eq!(running.wait().unwrap().code(), Some(130));
         assert_eq!(deployments(&server).len(), 0);
     }

@@ -1,0 +1,477 @@
+//! Publishes what waits in a [`Backlog`]: finds or creates the deployment, appends, finishes, and is patient with a server
+//! in passing trouble.
+//!
+//! It works beside the command, which never waits for it but through a full backlog. After the command's end its
+//! patience has a bound. Once given up, nothing more is published, so that a log has no gap; the deployment is finished all
+//! the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+use wirelab_clients::api::{Api, ApiError, idempotency_key};
+use wirelab_clients::wire::{Deployment, DeploymentId, NewLine, Status};
+
+use super::backlog::{Backlog, HoldUp, Next};
+use super::lines::{Lines, OutputLine, Repairs};
+use super::signals::Signals;
+use super::{HOLD_UP_MAX, unless_twice_interrupted};
+use crate::commands::remark;
+
+/// Bytes of one append, about 10,000 short lines: few appends for what has piled up, and yet one that a line of 1 Mbit/s
+/// brings to the server within [`CALL_MAX`]. Only a single line may be longer.
+const APPEND_BYTES_MAX: usize = 1 << 20;
+/// Largest JSON of one byte of a line: escaped as `\u0000`. The frame holds the member names.
+const JSON_BYTES_PER_BYTE_MAX: usize = 6;
+const JSON_FRAME_BYTES_MAX: usize = 64;
+/// Longest wait for one answer: an append waits for a disk, and a call without an answer can be repeated.
+const CALL_MAX: Duration = Duration::from_secs(10);
+/// Time after the end of the output, and after the last progress, in which publishing and finishing go on: a restart of the
+/// server fits in.
+const WITHOUT_PROGRESS_MAX: Duration = Duration::from_secs(10);
+/// Time after the end of a command, even with progress: a slow server must not hold up what comes after the command.
+const AFTER_COMMAND_MAX: Duration = Duration::from_secs(30);
+/// Time after the end of the output if no server has ever answered: nothing was begun that must be ended.
+const UNREACHED_MAX: Duration = Duration::from_secs(1);
+/// Time in which finishing is tried, when all other time is used up or a signal has cut it.
+const LAST_TRY_MAX: Duration = Duration::from_secs(1);
+/// Longest pause after the first failure. It doubles with each failure up to the second one, after which a server that
+/// is back is noticed soon enough.
+const FIRST_PAUSE_MAX: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Longest time that a server may advise: a number of seconds has no bound, and a clock has.
+const ADVICE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What happens to the deployment at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    Finish,
+    KeepOpen,
+}
+
+/// How the output ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OutputEnd {
+    With(Status),
+    /// The command could not be started.
+    NeverBegun,
+}
+
+/// What became of the output at the server.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    /// Lines that the server has taken. A line that was cut counts once.
+    pub(crate) lines: u64,
+    /// Lines of an append that got no answer: they may be in the log.
+    pub(crate) unanswered_lines: u64,
+    /// Whether the deployment ended as it was to end.
+    pub(crate) is_ended: bool,
+    /// Repairs of the lines.
+    pub(crate) repairs: Repairs,
+}
+
+/// A task that publishes.
+pub(crate) struct Publisher {
+    orders: watch::Sender<Orders>,
+    begun: watch::Receiver<bool>,
+    task: JoinHandle<Published>,
+}
+
+/// What the task is told from outside.
+#[derive(Debug, Clone, Copy, Default)]
+struct Orders {
+    ended: Option<(OutputEnd, Instant)>,
+    hurried: Option<Instant>,
+}
+
+impl Publisher {
+    /// Starts to publish to the deployment `name` what comes into `backlog`.
+    pub(crate) fn start(api: Api, name: String, at_end: AtEnd, backlog: Arc<Backlog>) -> Self {
+        let (orders, ordered) = watch::channel(Orders::default());
+        let (tell_begun, begun) = watch::channel(false);
+        let publishing = Publishing {
+            api,
+            name,
+            at_end,
+            backlog: backlog.clone(),
+            patience: Patience::new(backlog, ordered),
+            lines: Lines::new(),
+            held_back: None,
+            is_over: false,
+            published: Published::default(),
+        };
+        Self { orders, begun, task: tokio::spawn(publishing.run(tell_begun)) }
+    }
+
+    /// Waits until the deployment is found or created, or cannot be, at most for `limit`.
+    pub(crate) async fn begun_within(&mut self, limit: Duration) {
+        // Neither the limit nor a task that has ended is a failure here.
+        let _ = timeout(limit, self.begun.wait_for(|begun| *begun)).await;
+    }
+
+    /// Says how the output ended, and waits for the task. A signal cuts its time; a second one ends the wait, and then
+    /// nothing is known.
+    pub(crate) async fn end(self, end: OutputEnd, signals: &mut Signals) -> Option<Published> {
+        let Self { orders, begun: _, task } = self;
+        orders.send_modify(|orders| orders.ended = Some((end, Instant::now())));
+        let hurry = || orders.send_modify(|orders| orders.hurried = Some(Instant::now()));
+        unless_twice_interrupted(task, signals, hurry).await?.ok()
+    }
+}
+
+/// Reason why nothing more is tried.
+#[derive(Debug, thiserror::Error)]
+enum GivenUp {
+    /// The server would refuse again.
+    #[error(transparent)]
+    Refused(ApiError),
+    /// The deployment that was named has ended.
+    #[error("deployment {0} has ended ({1}); publish to another name")]
+    Ended(DeploymentId, Status),
+    /// The backlog was full for too long.
+    #[error("the server is too slow: it has held up the output for {} s", HOLD_UP_MAX.as_secs())]
+    HeldUp,
+    /// The time after the end is over.
+    #[error("the server was not back in time")]
+    OutOfTime,
+}
+
+impl GivenUp {
+    /// Whether the deployment takes no lines any more: it was finished or deleted by somebody else, or a source feeds it.
+    fn is_of_deployment(&self) -> bool {
+        matches!(self, Self::Refused(ApiError::Refused { problem, .. }) if matches!(problem.status, 404 | 409 | 410))
+    }
+}
+
+/// What is being tried.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Begin,
+    Append,
+    Finish { since: Instant },
+}
+
+/// Decides how long a server in trouble is asked again.
+struct Patience {
+    backlog: Arc<Backlog>,
+    ordered: watch::Receiver<Orders>,
+    progressed: Option<Instant>,
+    was_answered: bool,
+    failures: u32,
+}
+
+impl Patience {
+    fn new(backlog: Arc<Backlog>, ordered: watch::Receiver<Orders>) -> Self {
+        Self { backlog, ordered, progressed: None, was_answered: false, failures: 0 }
+    }
+
+    /// Waits for the answer to one call. `None`: it failed in a way that may pass, and the pause is over.
+    async fn attempt<T>(
+        &mut self,
+        phase: Phase,
+        call: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<Option<T>, GivenUp> {
+        let answer = tokio::select! {
+            answer = timeout(CALL_MAX, call) => answer,
+            given_up = self.out(phase, None) => return Err(given_up),
+        };
+        let (trouble, advised) = match answer {
+            Ok(Ok(done)) => {
+                self.answered(phase);
+                return Ok(Some(done));
+            }
+            Ok(Err(error)) if error.passes() => {
+                self.was_answered |= !matches!(error, ApiError::Unreachable { .. });
+                (error.to_string(), error.retry_after())
+            }
+            Ok(Err(error)) => return Err(GivenUp::Refused(error)),
+            Err(_) => (format!("the server gave no answer within {} s", CALL_MAX.as_secs()), None),
+        };
+        self.failures += 1;
+        if self.failures == 1 {
+            let meanwhile = match phase {
+                Phase::Begin => "what is printed waits for the server",
+                Phase::Append | Phase::Finish { .. } => "trying again",
+            };
+            remark(&format!("wirelab: {trouble}; {meanwhile}"));
+        }
+        let again = Instant::now() + pause(self.failures, advised);
+        tokio::select! {
+            () = sleep_until(again) => Ok(None),
+            given_up = self.out(phase, advised.map(|_| again)) => Err(given_up),
+        }
+    }
+
+    fn answered(&mut self, phase: Phase) {
+        self.was_answered = true;
+        self.failures = 0;
+        match phase {
+            Phase::Append => {
+                self.progressed = Some(Instant::now());
+                self.backlog.progressed();
+            }
+            Phase::Begin | Phase::Finish { .. } => {}
+        }
+    }
+
+    /// Waits until it is time to give up: at once if the server itself has said that it will not be `back` in time.
+    /// Cancel-safe.
+    async fn out(&mut self, phase: Phase, back: Option<Instant>) -> GivenUp {
+        loop {
+            let deadline = self.deadline(phase);
+            if deadline.is_some_and(|deadline| back.is_some_and(|back| deadline < back)) {
+                return GivenUp::OutOfTime;
+            }
+            tokio::select! {
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    return GivenUp::OutOfTime;
+                }
+                () = self.backlog.given_up(), if !matches!(phase, Phase::Finish { .. }) => return GivenUp::HeldUp,
+                ordered = self.ordered.changed() => if ordered.is_err() {
+                    return GivenUp::OutOfTime;
+                },
+            }
+        }
+    }
+
+    /// Returns when trying ends; `None`: not yet.
+    fn deadline(&self, phase: Phase) -> Option<Instant> {
+        let Orders { ended, hurried } = *self.ordered.borrow();
+        let (_, ended) = ended?;
+        let without_progress =
+            self.progressed.map_or(ended, |progressed| progressed.max(ended)) + WITHOUT_PROGRESS_MAX;
+        let deadline = match (phase, self.backlog.hold_up()) {
+            (Phase::Begin, _) if !self.was_answered => ended + UNREACHED_MAX,
+            (_, HoldUp::InTotal(_)) => without_progress.min(ended + AFTER_COMMAND_MAX),
+            (_, HoldUp::WithoutProgress(_)) => without_progress,
+        };
+        let deadline = hurried.map_or(deadline, |hurried| deadline.min(hurried));
+        Some(match phase {
+            Phase::Begin | Phase::Append => deadline,
+            Phase::Finish { since } => deadline.max(since + LAST_TRY_MAX),
+        })
+    }
+
+    /// Waits until the output has ended.
+    async fn output_end(&mut self) -> OutputEnd {
+        let ordered = self.ordered.wait_for(|orders| orders.ended.is_some()).await;
+        let ended = ordered.ok().and_then(|orders| orders.ended);
+        ended.map_or(OutputEnd::NeverBegun, |(end, _)| end)
+    }
+}
+
+/// Returns how long to stay away after so many failures in a row: at least as long as the server advised, and behind that a
+/// random time, so that the publishers of a restarted server do not all return in the same instant.
+fn pause(failures: u32, advised: Option<Duration>) -> Duration {
+    let longest = FIRST_PAUSE_MAX.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
+    // Not from zero: without a floor, a server that advises 0 s would be asked in a loop.
+    advised.unwrap_or_default().min(ADVICE_MAX) + rand::rng().random_range(longest / 2..=longest)
+}
+
+/// The task.
+struct Publishing {
+    api: Api,
+    name: String,
+    at_end: AtEnd,
+    backlog: Arc<Backlog>,
+    patience: Patience,
+    lines: Lines,
+    /// A line that would have made the last body too large.
+    held_back: Option<OutputLine>,
+    /// Whether all pieces were taken.
+    is_over: bool,
+    published: Published,
+}
+
+/// Whether this program created the deployment that it publishes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Found,
+    Created,
+}
+
+/// Lines of one append.
+#[derive(Debug, Default)]
+struct Batch {
+    lines: Vec<NewLine>,
+    /// Lines whose end is in the batch.
+    whole_lines: u64,
+    body_bytes_max: usize,
+}
+
+impl Publishing {
+    async fn run(mut self, tell_begun: watch::Sender<bool>) -> Published {
+        let begun = self.begin().await;
+        match &begun {
+            Ok((deployment, _)) => {
+                let Deployment { id, name, .. } = deployment;
+                remark(&format!("publishing to {}/api/deployments/{id} ({name})", self.api.server()));
+            }
+            Err(why) => {
+                remark(&format!("wirelab: {why}; nothing is published"));
+                self.backlog.give_up();
+            }
+        }
+        tell_begun.send_replace(true);
+        if let Ok((deployment, origin)) = begun {
+            self.published.is_ended = self.publish(&deployment.id, origin).await;
+        }
+        let repairs = self.lines.into_repairs();
+        Published { repairs, ..self.published }
+    }
+
+    /// Finds or creates the deployment.
+    async fn begin(&mut self) -> Result<(Deployment, Origin), GivenUp> {
+        let key = idempotency_key();
+        loop {
+            let found = find_or_create(&mut self.api, &self.name, &key);
+            let Some((deployment, origin)) = self.patience.attempt(Phase::Begin, found).await? else {
+                continue;
+            };
+            return match deployment.ended {
+                Some(status) => Err(GivenUp::Ended(deployment.id, status)),
+                None => Ok((deployment, origin)),
+            };
+        }
+    }
+
+    /// Appends until the output has ended or nothing more can be published, then finishes. Returns whether the deployment
+    /// ended as it was to end.
+    async fn publish(&mut self, id: &DeploymentId, origin: Origin) -> bool {
+        if let Err(why) = self.append_all(id).await {
+            remark(&format!("wirelab: {why}; from here on nothing is published"));
+            self.backlog.give_up();
+            if why.is_of_deployment() {
+                return false;
+            }
+        }
+        let status = match (self.patience.output_end().await, origin) {
+            (OutputEnd::With(status), _) => status,
+            // If it stayed open, the next attempt would publish into it.
+            (OutputEnd::NeverBegun, Origin::Created) => Status::Failed,
+            (OutputEnd::NeverBegun, Origin::Found) => return true,
+        };
+        match self.at_end {
+            AtEnd::KeepOpen => return true,
+            AtEnd::Finish => {}
+        }
+        self.patience.failures = 0;
+        let phase = Phase::Finish { since: Instant::now() };
+        loop {
+            match self.patience.attempt(phase, self.api.finish(id, status)).await {
+                Ok(Some(_)) => return true,
+                Ok(None) => {}
+                Err(why) => {
+                    remark(&format!("wirelab: deployment {id} was not finished: {why}"));
+                    return false;
+                }
+            }
+        }
+    }
+
+    async fn append_all(&mut self, id: &DeploymentId) -> Result<(), GivenUp> {
+        while let Some(batch) = self.gather().await? {
+            // The key tells the server that a repeated append is the same append.
+            let key = idempotency_key();
+            loop {
+                let appended = self.api.append(id, &batch.lines, &key);
+                match self.patience.attempt(Phase::Append, appended).await {
+                    Ok(Some(_)) => break,
+                    Ok(None) => {}
+                    Err(why) => {
+                        if !matches!(why, GivenUp::Refused(_)) {
+                            self.published.unanswered_lines = batch.whole_lines;
+                        }
+                        return Err(why);
+                    }
+                }
+            }
+            self.published.lines += batch.whole_lines;
+        }
+        Ok(())
+    }
+
+    /// Gathers the lines that have piled up into one append: one append per round trip, however fast lines come. Waits for
+    /// the first one; `None` at the end.
+    async fn gather(&mut self) -> Result<Option<Batch>, GivenUp> {
+        let mut batch = Batch::default();
+        loop {
+            while let Some(read) = self.next_line() {
+                if !batch.has_room_for(&read.line) {
+                    self.held_back = Some(read);
+                    return Ok(Some(batch));
+                }
+                batch.add(read);
+            }
+            if self.is_over {
+                return Ok((!batch.lines.is_empty()).then_some(batch));
+            }
+            let next = if batch.lines.is_empty() { self.backlog.next().await } else { self.backlog.take() };
+            match next {
+                Next::Piece(piece) => self.lines.feed(piece),
+                Next::Nothing => return Ok(Some(batch)),
+                Next::Ended => self.is_over = true,
+                Next::GivenUp => return Err(GivenUp::HeldUp),
+            }
+        }
+    }
+
+    fn next_line(&mut self) -> Option<OutputLine> {
+        let lines = &mut self.lines;
+        self.held_back
+            .take()
+            .or_else(|| lines.next())
+            .or_else(|| if self.is_over { lines.last() } else { None })
+    }
+}
+
+impl Batch {
+    fn has_room_for(&self, line: &NewLine) -> bool {
+        let body_bytes_max = self.body_bytes_max + json_bytes_max(line);
+        self.lines.is_empty() || body_bytes_max <= APPEND_BYTES_MAX
+    }
+
+    fn add(&mut self, read: OutputLine) {
+        self.body_bytes_max += json_bytes_max(&read.line);
+        self.whole_lines += u64::from(!read.is_cut);
+        self.lines.push(read.line);
+    }
+}
+
+fn json_bytes_max(line: &NewLine) -> usize {
+    JSON_BYTES_PER_BYTE_MAX * line.text.len() + JSON_FRAME_BYTES_MAX
+}
+
+async fn find_or_create(api: &mut Api, name: &str, key: &str) -> Result<(Deployment, Origin), ApiError> {
+    Ok(match api.find_running(name).await? {
+        Some(deployment) => (deployment, Origin::Found),
+        None => (api.create_once(name, None, key).await?, Origin::Created),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_at_least_what_is_advised_is_spread_and_has_a_floor_and_a_bound() {
+        let seconds = Duration::from_secs;
+        for (failures, advised, least, most) in [
+            (1, None, FIRST_PAUSE_MAX / 2, FIRST_PAUSE_MAX),
+            (1, Some(seconds(0)), FIRST_PAUSE_MAX / 2, FIRST_PAUSE_MAX),
+            (4, Some(seconds(5)), seconds(5) + FIRST_PAUSE_MAX * 4, seconds(5) + FIRST_PAUSE_MAX * 8),
+            (1_000, None, PAUSE_MAX / 2, PAUSE_MAX),
+            (u32::MAX, Some(Duration::MAX), ADVICE_MAX, ADVICE_MAX + PAUSE_MAX),
+        ] {
+            let drawn: std::collections::HashSet<_> = (0..100).map(|_| pause(failures, advised)).collect();
+            assert!(
+                drawn.iter().all(|pause| (least..=most).contains(pause)),
+                "{failures}, {advised:?}: {drawn:?}"
+            );
+            assert!(drawn.len() > 90, "no jitter");
+        }
+    }
+}
