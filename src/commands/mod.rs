@@ -16,6 +16,7 @@ mod results_folder;
 pub mod run;
 pub mod serve;
 pub mod tail;
+mod wanted;
 
 use std::io::{self, Write};
 use std::process::ExitStatus;

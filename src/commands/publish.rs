@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use wirelab_clients::ServerUrl;
 use wirelab_clients::api::{Api, ApiError};
 use wirelab_clients::wire::{BODY_BYTES_MAX, DeploymentId, NewLine, Status};
 
+use super::wanted::Wanted;
 use super::{Exit, Failure, Interrupts, ended_as, remark};
 use crate::commands::cli::PublishArguments;
 use crate::commands::command_output::{CommandOutput, OutputLine, Repairs};
@@ -25,13 +25,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Publishes until the command or stdin ends. Then finishes the deployment, unless it is to stay open.
 pub async fn run(arguments: PublishArguments) -> Result<Exit, Failure> {
-    let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
-    let mut api = Api::new(server);
-    let found = api.find_running(&arguments.deployment).await.map_err(failure)?;
+    let wanted = Wanted::parse(&arguments.deployment, &arguments.server)?;
+    let mut api = Api::new(wanted.server.clone());
+    let found = wanted.find_running(&mut api).await.map_err(failure)?;
     let created = found.is_none();
     let deployment = match found {
         Some(deployment) => deployment,
-        None => api.create(&arguments.deployment, None).await.map_err(failure)?,
+        None => api.create(wanted.name_of_a_new_one()?, None).await.map_err(failure)?,
     };
     if let Some(status) = deployment.ended {
         let ended = format!("deployment {} has ended ({status}); publish to another name", deployment.id);
