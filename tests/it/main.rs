@@ -3,7 +3,8 @@
 //! - `conformance`: every promise of the contract, on every transport; `broken`: each promise, against a server that
 //!   breaks it
 //! - `contract`: every call of the API, byte by byte
-//! - `cli`, `commands`, `tail`, `wanted`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
+//! - `cli`, `commands`, `tail`, `wanted`, `folders`, `shell`, `run_progress`: the real binary; `examples`: the clients'
+//!   example programs
 //! - `manners`, `event_source`: the clients, and how they react to strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
 //! - `targets`: servers other than wirelab's, and cut connections
@@ -37,6 +38,7 @@ mod event_source;
 mod examples;
 mod faulty_store;
 mod floors;
+mod folders;
 mod gates;
 mod http;
 mod http2;
