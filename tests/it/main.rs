@@ -3,7 +3,7 @@
 //! - `conformance`: every promise of the contract, on every transport; `broken`: each promise, against a server that
 //!   breaks it
 //! - `contract`: every call of the API, byte by byte
-//! - `cli`, `commands`, `tail`, `wanted`, `folders`, `shell`, `run_progress`: the real binary; `examples`: the clients'
+//! - `cli`, `commands`, `tail`, `wanted`, `folders`, `terminal`, `shell`, `run_progress`: the real binary; `examples`: the clients'
 //!   example programs
 //! - `manners`, `event_source`: the clients, and how they react to strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `readiness`: a store that failed
@@ -61,6 +61,7 @@ mod strategies;
 mod tail;
 mod takeaways;
 mod targets;
+mod terminal;
 mod theory;
 mod tidy;
 mod wanted;
