@@ -236,7 +236,9 @@ fn latency_is_absolute_only_while_the_clocks_agree() {
     assert!(page.text("#clock-note").contains("receipt − append"), "{}", page.text("#clock-note"));
     // A clock that is a minute ahead.
     page.before_each_page(
-        "Object.defineProperty(performance, 'timeOrigin', { value: performance.timeOrigin + 60_000 })",
+        "Object.defineProperty(performance, 'timeOrigin', { value: performance.timeOrigin + 60_000 });
+         const day = Date.now.bind(Date);
+         Date.now = () => day() + 60_000;",
     );
     page.reload();
     let lanes = follow();

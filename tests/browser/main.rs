@@ -2,6 +2,7 @@
 //!
 //! - `follow`: every transport that the page can speak, from the first line to the end, through cuts and kills
 //! - `lanes`: all of them side by side, with what the server counted for each
+//! - `clocks`: clocks that jump, in the page and in the server
 //! - `words`: hostile lines, and what a person is told when something is wrong
 //! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
@@ -19,6 +20,7 @@
 
 mod bidi;
 mod browser;
+mod clocks;
 mod drivers;
 mod figures;
 mod follow;
