@@ -3,7 +3,7 @@
 // A line may hold what its program wrote for a terminal. `runsOf` (pure) turns that into runs of text with a style, and
 // `show` into elements. Colours and weights (SGR) are shown; they end with their line. After a carriage return only the
 // last state that shows something is left. Other escape sequences, which move the cursor, set titles or link, are left
-// out. Any other control character is seen as a sign. The line itself stays as it is.
+// out. Any other control character is written out. The line itself stays as it is.
 
 import { count } from "./figures.js";
 
@@ -30,6 +30,8 @@ const CONTROL =
   /(?:\x1b\[|\x9b)([0-?]*)[ -/]*([@-~])|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x08\n-\x1f\x7f-\x9f]*(?:\x07|\x1b\\|\x9c)|\x1b(?![[\]PX^_])[ -/]*[0-~]|[\x00-\x08\n-\x1f\x7f-\x9f]/g;
 
 const PLAIN = { ink: null, paper: null, is: new Set() };
+/** A control character that is written as in a terminal, `\u{7}`: no font lacks these signs. */
+const SIGN = { ...PLAIN, is: new Set(["sign"]) };
 
 /** Which weights a code of SGR switches on, and which ones it switches off. */
 const ON = { 1: "bold", 2: "dim", 3: "italic", 4: "underlined", 7: "inverse", 9: "struck", 21: "underlined" };
@@ -46,7 +48,7 @@ export function runsOf(line) {
     const [all, parameters, final] = control;
     if (final === "m" && /^[\d;:]*$/.test(parameters)) state.style = styled(state.style, parameters);
     else if (all === "\r") carriageReturn(state);
-    else if (all.length === 1) add(state, signOf(all));
+    else if (all.length === 1) add(state, `\\u{${all.codePointAt(0).toString(16)}}`, SIGN);
   }
   add(state, line.slice(from));
   if (state.hasText) state.states += 1;
@@ -61,13 +63,13 @@ export function show(element, line) {
   element.replaceChildren(...runs.map(({ text, style }) => (style === PLAIN ? text : elementOf(text, style))));
 }
 
-function add(state, text) {
+function add(state, text, style = state.style) {
   if (text === "") return;
   const { runs } = state;
   state.hasText = true;
   const last = runs.at(-1);
-  if (last !== undefined && (last.style === state.style || runs.length > RUNS_MAX)) last.text += text;
-  else runs.push({ text, style: runs.length < RUNS_MAX ? state.style : PLAIN });
+  if (last !== undefined && (last.style === style || runs.length > RUNS_MAX)) last.text += text;
+  else runs.push({ text, style: runs.length < RUNS_MAX ? style : PLAIN });
 }
 
 /** Begins the line again; what stood there is seen if nothing more comes. */
@@ -78,13 +80,6 @@ function carriageReturn(state) {
   }
   state.runs = [];
   state.hasText = false;
-}
-
-/** Returns a sign for a control character: Unicode has pictures of those of ASCII. */
-function signOf(control) {
-  const code = control.codePointAt(0);
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  return code === 0x7f ? "\u2421" : `\\u{${code.toString(16)}}`;
 }
 
 /** Returns the style after the parameters of SGR (ECMA-48 §8.3.117; colours as in ISO 8613-6 and xterm). */

@@ -71,9 +71,20 @@ fn a_line_is_shown_as_a_terminal_shows_it_at_its_end(engine: Engine) {
         ),
         ("\u{1b}Psixel\u{1b}\\a\u{1b}_b\u{9c}c", json!([["ac", ""]]), 0),
         // What is no whole sequence is text with a sign, and hides nothing.
-        ("\u{1b}[31", json!([["␛[31", ""]]), 0),
-        ("\u{1b}]2;never ends", json!([["␛]2;never ends", ""]]), 0),
-        ("nul \0, bell \u{7}, \u{7f} and \u{85}", json!([["nul ␀, bell ␇, ␡ and \\u{85}", ""]]), 0),
+        ("\u{1b}[31", json!([["\\u{1b}", "sign"], ["[31", ""]]), 0),
+        ("\u{1b}]2;never ends", json!([["\\u{1b}", "sign"], ["]2;never ends", ""]]), 0),
+        (
+            "nul \0, \u{7f}, \u{85}",
+            json!([
+                ["nul ", ""],
+                ["\\u{0}", "sign"],
+                [", ", ""],
+                ["\\u{7f}", "sign"],
+                [", ", ""],
+                ["\\u{85}", "sign"]
+            ]),
+            0,
+        ),
         ("win\r", json!([["win", ""]]), 0),
         ("a\rb\r\r", json!([["b", ""]]), 1),
         ("\u{1b}[33m 50%\r100%\u{1b}[0m", json!([["100%", "ink-3"]]), 1),
