@@ -140,6 +140,26 @@ fn figures_stay_possible_when_the_servers_clock_is_set(engine: Engine) {
 }
 
 #[test]
+fn a_lesson_during_which_the_clock_jumps_measures_nothing() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let page = Page::of(&server);
+    page.before_each_page(SETTABLE);
+    page.reload();
+    page.run::<()>("location.hash = '#/lessons/1'", &[]);
+    wait_until("the lesson can be run", || page.is_shown("#lesson-run") && page.is_enabled("#lesson-run"));
+    page.click("#lesson-run");
+    wait_until("it measures", || page.text("#lesson-say").starts_with("Measured:"));
+    page.run::<()>("window.day_ms = 3_600_000", &[]);
+    let stopped = "The lesson stopped: this browser's clock was set, or the computer slept";
+    wait_until("it stops", || page.text("#lesson-say").starts_with(stopped));
+    assert!(page.is_enabled("#lesson-run") && page.text("#lesson-result").is_empty());
+    // It can be run again by the new clock.
+    page.click("#lesson-run");
+    wait_until("it measures again", || page.text("#lesson-say").starts_with("Measured:"));
+    page.is_quiet();
+}
+
+#[test]
 fn a_receipt_that_is_no_longer_known_makes_no_lane_the_fastest() {
     let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
     let page = Page::of(&server);
