@@ -215,3 +215,22 @@ fn a_log_and_every_lane_show_the_same_and_what_is_stored_stays() {
     assert_eq!(stored, lines);
     page.is_quiet();
 }
+
+#[test]
+fn a_name_turns_nothing_round_that_stands_beside_it() {
+    let server = serve();
+    let name = json!({ "name": "user\u{202e}gnp.exe" }).to_string();
+    assert_eq!(server.post("/api/deployments", "application/json", name).status, 201);
+    let page = Page::of(&server);
+    wait_until("it is listed", || page.run("return document.querySelector('#list code') !== null", &[]));
+    let places = "const id = document.querySelector('#list code').firstChild;
+        return [0, id.length - 1].map((at) => {
+            const sign = document.createRange();
+            sign.setStart(id, at);
+            sign.setEnd(id, at + 1);
+            return sign.getBoundingClientRect().left;
+        })";
+    let places: Vec<f64> = page.run(places, &[]);
+    assert!(places[0] < places[1], "the id is read from its end: {places:?}");
+    page.is_quiet();
+}
