@@ -160,6 +160,20 @@ fn a_lesson_during_which_the_clock_jumps_measures_nothing() {
 }
 
 #[test]
+fn a_deployment_from_the_future_is_not_said_to_be_new() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let page = Page::of(&server);
+    server.create();
+    let made = || page.run::<String>("return document.querySelector('#list time')?.textContent ?? ''", &[]);
+    page.before_each_page(SETTABLE);
+    page.reload();
+    wait_until("it is new", || made().ends_with("ago"));
+    page.run::<()>("window.day_ms = -3_600_000", &[]);
+    wait_until("the clocks disagree", || made() == "ahead of this clock");
+    page.is_quiet();
+}
+
+#[test]
 fn a_receipt_that_is_no_longer_known_makes_no_lane_the_fastest() {
     let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
     let page = Page::of(&server);
