@@ -168,14 +168,13 @@ mod tests {
     fn two_writers_of_one_file_leave_a_whole_one_and_nothing_else() {
         let folder = TempDir::new().unwrap();
         let file = |byte: u8| File { path: "runs.csv".to_owned(), bytes: vec![byte; 1 << 20] };
-        std::thread::scope(|scope| {
-            for byte in [1, 2] {
-                let folder = folder.path();
-                scope.spawn(move || {
-                    (0..20).for_each(|_| write(folder, &[file(byte)]).unwrap());
-                });
-            }
+        let writers = [1, 2].map(|byte| {
+            let (folder, file) = (folder.path().to_owned(), file(byte));
+            std::thread::spawn(move || {
+                (0..20).for_each(|_| write(&folder, std::slice::from_ref(&file)).unwrap())
+            })
         });
+        writers.map(|writer| writer.join().unwrap());
         let bytes = fs::read(folder.path().join("runs.csv")).unwrap();
         assert!(bytes.len() == 1 << 20 && bytes.iter().all(|byte| *byte == bytes[0]));
         assert_eq!(names(folder.path()).unwrap(), ["runs.csv"]);
