@@ -174,7 +174,7 @@ mod tests {
                 (0..20).for_each(|_| write(&folder, std::slice::from_ref(&file)).unwrap())
             })
         });
-        writers.map(|writer| writer.join().unwrap());
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
         let bytes = fs::read(folder.path().join("runs.csv")).unwrap();
         assert!(bytes.len() == 1 << 20 && bytes.iter().all(|byte| *byte == bytes[0]));
         assert_eq!(names(folder.path()).unwrap(), ["runs.csv"]);
