@@ -28,7 +28,7 @@ pub fn remark(text: &str) {
 }
 
 /// Says a line on stderr without ever waiting for it: a thread of its own writes. A complaint that finds
-/// [`COMPLAINTS_MAX`] others waiting is dropped.
+/// as many others waiting as may wait is dropped.
 pub fn complain(text: impl Into<String>) {
     static COMPLAINTS: OnceLock<Option<SyncSender<String>>> = OnceLock::new();
     let complaints = COMPLAINTS.get_or_init(|| {

@@ -13,9 +13,9 @@ export function span(value_ms) {
   return value_ms === null ? "–" : `${milliseconds(value_ms)} ms`;
 }
 
-/** Writes a duration as minutes and seconds. */
+/** Writes a duration as minutes and seconds. No duration is negative, even if the clock ran backwards. */
 export function duration(elapsed_ms) {
-  const s = Math.floor(elapsed_ms / 1_000);
+  const s = Math.max(Math.floor(elapsed_ms / 1_000), 0);
   return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
 }
 

@@ -96,7 +96,7 @@ export class Held extends EventTarget {
   }
 
   #forget() {
-    const silent = [...this.#others].filter(([, { at }]) => Date.now() - at > FORGET_MS);
+    const silent = [...this.#others].filter(([, { at }]) => performance.now() - at > FORGET_MS);
     for (const [tab] of silent) this.#others.delete(tab);
     if (silent.length > 0) this.dispatchEvent(new Event("change"));
   }
@@ -106,7 +106,7 @@ export class Held extends EventTarget {
   }
 
   #hear({ tab, held, asks }) {
-    if (held > 0) this.#others.set(tab, { held, at: Date.now() });
+    if (held > 0) this.#others.set(tab, { held, at: performance.now() });
     else this.#others.delete(tab);
     if (asks && this.#own > 0) this.#say({ held: this.#own });
     this.dispatchEvent(new Event("change"));

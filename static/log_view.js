@@ -1,9 +1,11 @@
 // The log on the page: lines become rows, in batches, and the oldest rows are removed.
 //
-// Text from logs goes through `textContent` only. The caller decides what is appended. This file decides what stays. It
-// removes no row while the visitor reads above the newest line or has selected something.
+// Text from logs becomes text nodes only; `terminal.js` gives them their colours. The caller decides what is appended.
+// This file decides what stays. It removes no row while the visitor reads above the newest line or has selected
+// something.
 
 import { count } from "./figures.js";
+import { show } from "./terminal.js";
 
 /** What a single log keeps. More rows make the layout of a browser slow; the regular API has all lines. */
 export const WHOLE_WINDOW = { rows: 5_000, chars: 8 * 1024 * 1024 };
@@ -211,7 +213,9 @@ function row({ line, origin, note, chars }) {
   const isError = line.stream === "stderr";
   row.append(cell("seq", line.seq), cell("at", clock(line.at_us)), cell("stream", isError ? "err" : ""));
   if (line.level) row.append(cell("level", line.level));
-  row.append(cell("text", line.text));
+  const text = cell("text", "");
+  show(text, line.text);
+  row.append(text);
   return row;
 }
 

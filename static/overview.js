@@ -11,6 +11,8 @@ const REFRESH_MS = 2_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 /** Rows that are shown at first, and that one press of "Show older deployments" adds: as many as one request gives. */
 const PAGE_ROWS = 100;
+/** Clocks of two machines that agree well enough for whole seconds, s. */
+const AHEAD_S_MAX = 5;
 
 const element = (id) => document.getElementById(id);
 
@@ -191,8 +193,11 @@ export function showStatus(badge, status) {
   badge.dataset.status = status;
 }
 
+/** Says how long ago something was made. The server's clock may be ahead of this browser's. */
 function ago(created_us) {
-  const s = Math.max(Math.round((Date.now() - created_us / 1_000) / 1_000), 0);
+  const passed_s = Math.round((Date.now() - created_us / 1_000) / 1_000);
+  if (passed_s < -AHEAD_S_MAX) return "ahead of this clock";
+  const s = Math.max(passed_s, 0);
   if (s < 60) return `${s} s ago`;
   if (s < 3_600) return `${Math.floor(s / 60)} min ago`;
   if (s < 86_400) return `${Math.floor(s / 3_600)} h ago`;

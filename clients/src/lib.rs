@@ -21,6 +21,7 @@ mod advice;
 pub mod api;
 mod backoff;
 pub mod data_files;
+mod deployment_url;
 pub mod event_stream;
 mod gzip;
 pub mod harness;
@@ -50,6 +51,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 
+pub use crate::deployment_url::{DeploymentUrl, InvalidDeploymentUrl};
 pub use crate::ladder::{Ladder, connect_ladder};
 use crate::meter::Meter;
 pub use crate::options::{
@@ -96,7 +98,8 @@ pub struct Target {
 
 impl Target {
     /// Parses a program's arguments, `PROGRAM URL [CURSOR]`. The URL is a deployment's, such as
-    /// `http://127.0.0.1:8080/api/deployments/01k3…`, or that of one of its transports.
+    /// `http://127.0.0.1:8080/api/deployments/01k3…`, or another form of [`DeploymentUrl`]. Without a cursor the position
+    /// in the URL counts, `?from=`.
     ///
     /// ```
     /// use wirelab_clients::Target;
@@ -110,21 +113,13 @@ impl Target {
         let given = [arguments.next(), arguments.next(), arguments.next()];
         match given {
             [Some(url), from, None] => {
-                let from = from.map_or(Ok(Position::Start), |from| from.parse())?;
-                let (server, deployment) = deployment_url(&url)?;
-                Ok(Self { server, deployment, from })
+                let from = from.map(|from| from.parse()).transpose()?;
+                let DeploymentUrl { server, id: deployment, transport: _, from: in_url } = url.parse()?;
+                Ok(Self { server, deployment, from: from.or(in_url).unwrap_or(Position::Start) })
             }
             _ => Err(InvalidTarget::Usage(program.rsplit('/').next().unwrap_or_default().to_owned())),
         }
     }
-}
-
-/// Splits `http://host:port/api/deployments/ID` into server and deployment; a transport and a query may follow.
-fn deployment_url(url: &str) -> Result<(ServerUrl, DeploymentId), InvalidTarget> {
-    let invalid = || InvalidTarget::Url(url.to_owned());
-    let (server, rest) = url.split_once("/api/deployments/").ok_or_else(invalid)?;
-    let id = rest.split(['/', '?']).next().unwrap_or_default();
-    Ok((server.parse().map_err(|_| invalid())?, id.parse().map_err(|_| invalid())?))
 }
 
 /// Error in arguments that should name a deployment to follow.
@@ -134,8 +129,8 @@ pub enum InvalidTarget {
     #[error("usage: {0} URL [CURSOR]; URL is a deployment's, as `wirelab publish` prints it")]
     Usage(String),
     /// The first argument is not the URL of a deployment.
-    #[error("{0:?} is not the URL of a deployment; write http://host:port/api/deployments/ID")]
-    Url(String),
+    #[error(transparent)]
+    Url(#[from] InvalidDeploymentUrl),
     /// The second argument is not a position.
     #[error(transparent)]
     Cursor(#[from] wire::InvalidToken),
@@ -222,14 +217,24 @@ impl FromStr for ServerUrl {
     type Err = InvalidServerUrl;
     fn from_str(text: &str) -> Result<Self, InvalidServerUrl> {
         let invalid = || InvalidServerUrl { given: text.to_owned() };
-        let authority = text.strip_prefix("http://").ok_or_else(invalid)?;
+        // What follows `#` is the page's and never sent to a server (RFC 3986 §3.5).
+        let url = text.split_once('#').map_or(text, |(url, _)| url);
+        let (authority, has_scheme) = match url.split_once("://") {
+            Some((scheme, authority)) if scheme.eq_ignore_ascii_case("http") => (authority, true),
+            Some(_) => return Err(invalid()),
+            None => (url, false),
+        };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let parsed: hyper::http::uri::Authority = authority.parse().map_err(|_| invalid())?;
         if parsed.host().is_empty() || authority.contains('@') {
             return Err(invalid());
         }
-        // An invalid port is refused, not replaced by a default.
+        // An invalid port is refused, not replaced by a default. Without a scheme nothing but the port tells an address
+        // from a name.
         let has_port = !authority.ends_with(parsed.host());
+        if !has_port && !has_scheme {
+            return Err(invalid());
+        }
         let port = if has_port { parsed.port_u16().ok_or_else(invalid)? } else { 80 };
         Ok(Self { authority: format!("{}:{port}", parsed.host()) })
     }
@@ -252,10 +257,15 @@ mod tests {
                 ["target/sse"].into_iter().chain(arguments.split_whitespace()).map(str::to_owned),
             )
         };
-        for url in ["", "/", "/sse", "/sse?from=now"] {
+        for (url, from) in [
+            ("", Position::Start),
+            ("/", Position::Start),
+            ("/sse", Position::Start),
+            ("/sse?from=now", Position::Now),
+        ] {
             let target = told(&format!("http://h:1/api/deployments/01k3aaaa{url}")).unwrap();
             assert_eq!((target.server.authority(), target.deployment.as_str()), ("h:1", "01k3aaaa"));
-            assert_eq!(target.from, Position::Start);
+            assert_eq!(target.from, from);
         }
         let from = |from: &str| told(&format!("http://h:1/api/deployments/01k3aaaa {from}"));
         assert_eq!(from("now").unwrap().from, Position::Now);
@@ -264,23 +274,41 @@ mod tests {
         for usage in ["", "a b c"] {
             assert_eq!(told(usage).unwrap_err(), InvalidTarget::Usage("sse".to_owned()));
         }
-        for url in ["http://h:1", "h:1/api/deployments/01k3aaaa", "http://h:1/api/deployments/x", "01k3aaaa"]
-        {
-            assert_eq!(told(url).unwrap_err(), InvalidTarget::Url(url.to_owned()));
+        for url in ["http://h:1", "https://h:1/api/deployments/01k3aaaa", "01k3aaaa"] {
+            assert!(matches!(told(url), Err(InvalidTarget::Url(_))), "{url}");
         }
+        let both = told("http://h:1/api/deployments/01k3aaaa?from=now k.7").unwrap();
+        assert_eq!(both.from, Position::After("k.7".parse().unwrap()));
     }
 
     #[test]
     fn a_server_url_is_host_and_port_and_nothing_is_guessed() {
         let authority = |text: &str| text.parse::<ServerUrl>().map(|url| url.authority);
-        assert_eq!(authority("http://127.0.0.1:8080").unwrap(), "127.0.0.1:8080");
-        assert_eq!(authority("http://localhost:8080/").unwrap(), "localhost:8080");
-        assert_eq!(authority("http://[::1]:8080").unwrap(), "[::1]:8080");
-        assert_eq!(authority("http://example.org").unwrap(), "example.org:80");
+        for (text, there) in [
+            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("http://localhost:8080/", "localhost:8080"),
+            ("HTTP://localhost:8080", "localhost:8080"),
+            ("http://[::1]:8080", "[::1]:8080"),
+            ("http://example.org", "example.org:80"),
+            ("http://localhost:8080/#/lessons", "localhost:8080"),
+            ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("localhost:8080/", "localhost:8080"),
+            ("[::1]:8080", "[::1]:8080"),
+        ] {
+            assert_eq!(authority(text).unwrap(), there, "{text}");
+        }
         for wrong in [
             "",
-            "localhost:1",
+            "localhost",
+            "[::1]",
+            "::1:8080",
+            ":8080",
+            "localhost:",
+            "localhost:1/path",
+            "http://x:1//",
+            "http://x:1?from=now",
             "https://x",
+            "HTTPS://x:1",
             "http://",
             "http://x:99999",
             "http://x:",

@@ -24,6 +24,8 @@ pub use run::{AdHocArguments, HttpArgument, ProgressFormat, RunArguments, SizeAr
 
 /// Default address of a server, where clients look for it and the server listens.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
+/// Transport of `tail` and `crowd`, unless the command line or the deployment's URL names one.
+pub const TRANSPORT_DEFAULT: Transport = Transport::Sse;
 /// Default folder of plans, recordings and targets.
 const DATA_DEFAULT: &str = "data";
 /// Default folder of recordings.
@@ -171,10 +173,10 @@ succeeded, but not all lines are published and finished; 2 wrong usage, nothing 
 #[derive(Debug, Args)]
 #[command(after_help = PUBLISH_CODES)]
 pub struct PublishArguments {
-    /// Id of a deployment, or a name: the newest running deployment of that name, else a new one.
+    /// Id or URL of a deployment, or a name: the newest running deployment of that name, else a new one.
     #[arg(long, value_name = "NAME")]
     pub deployment: String,
-    /// URL of the server.
+    /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
     /// Leave the deployment running at the end.
@@ -188,15 +190,16 @@ pub struct PublishArguments {
 /// Arguments of `wirelab tail`.
 #[derive(Debug, Args)]
 pub struct TailArguments {
-    /// Id, name or URL of a deployment.
+    /// Id or URL of a deployment, or a name: the newest deployment of that name. The URL may be that of a transport or
+    /// of the page.
     pub deployment: String,
     /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach this terminal.
-    #[arg(long, default_value = "sse", value_parser = transport())]
-    pub transport: Transport,
-    /// Cursor to start after, such as k3x9.42, or `now` [default: start at the first kept line]
+    /// How lines reach this terminal [default: the transport of the URL, else sse]
+    #[arg(long, value_parser = transport())]
+    pub transport: Option<Transport>,
+    /// Cursor to start after, such as k3x9.42, or `now` [default: that of the URL, else start at the first kept line]
     #[arg(long)]
     pub from: Option<Position>,
     /// Interval of short polls.
@@ -215,15 +218,15 @@ server failed, or a subscriber gave up.";
 #[derive(Debug, Args)]
 #[command(after_help = CROWD_FIGURES)]
 pub struct CrowdArguments {
-    /// Id of a deployment, or a name: the newest deployment of that name.
+    /// Id or URL of a deployment, or a name: the newest deployment of that name.
     #[arg(long, value_name = "NAME")]
     pub deployment: String,
-    /// URL of the server.
+    /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// How lines reach them.
-    #[arg(long, default_value = "sse", value_parser = transport())]
-    pub transport: Transport,
+    /// How lines reach them [default: the transport of the URL, else sse]
+    #[arg(long, value_parser = transport())]
+    pub transport: Option<Transport>,
     /// Number of subscribers, each with its own TCP connection; at most 2000.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(SUBSCRIBERS_MAX)))]
     pub subscribers: u32,

@@ -6,8 +6,9 @@ use tokio::time::MissedTickBehavior;
 use wirelab_clients::api::Api;
 use wirelab_clients::harness::crowd::{Figures, RunningCrowd};
 use wirelab_clients::wire::Position;
-use wirelab_clients::{Options, Polling, ServerUrl, SubscribeError, Target, connect, os};
+use wirelab_clients::{Options, Polling, SubscribeError, Target, connect, os};
 
+use super::wanted::Wanted;
 use super::{Exit, Failure, StdinEnd, StdoutReader, StopRequest, say};
 use crate::commands::cli;
 
@@ -20,11 +21,11 @@ const OTHER_DESCRIPTORS: u64 = 64;
 /// exit code says whether every line arrived once.
 pub async fn run(arguments: cli::CrowdArguments) -> Result<Exit, Failure> {
     let mut stop = StopRequest::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
-    let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
+    let wanted = Wanted::parse(&arguments.deployment, &arguments.server)?;
     check_descriptors(arguments.subscribers)?;
-    let mut api = Api::new(server.clone());
-    let found = tokio::select! {
-        found = api.find(&arguments.deployment) => found.map_err(Failure::environment)?,
+    let mut api = Api::new(wanted.server.clone());
+    let deployment = tokio::select! {
+        found = wanted.find(&mut api) => found?,
         // A server that does not answer must not keep this process alive.
         () = stop.asked() => {
             let nothing = Figures { subscribers: arguments.subscribers.into(), ended: true, ..Figures::default() };
@@ -32,18 +33,13 @@ pub async fn run(arguments: cli::CrowdArguments) -> Result<Exit, Failure> {
             return Ok(Exit::Ok);
         }
     };
-    let deployment = found.ok_or_else(|| {
-        let name = &arguments.deployment;
-        Failure::usage(format!(
-            "{server} has no deployment {name:?}; GET {server}/api/deployments lists them"
-        ))
-    })?;
     let id = deployment.id.clone();
     // All subscribers begin after the same line, so that they must see the same lines.
     let after = deployment.next.after;
-    let target = Target { server, deployment: deployment.id, from: Position::After(deployment.next) };
+    let target =
+        Target { server: wanted.server, deployment: deployment.id, from: Position::After(deployment.next) };
     let options = Options { polling: Polling::every(arguments.poll_interval), ..Options::default() };
-    let transport = arguments.transport;
+    let transport = arguments.transport.or(wanted.transport).unwrap_or(cli::TRANSPORT_DEFAULT);
     let mut crowd = RunningCrowd::start(arguments.subscribers, after, move |meter| {
         connect(transport, target.clone(), &options, meter)
     });

@@ -16,10 +16,11 @@ mod results_folder;
 pub mod run;
 pub mod serve;
 pub mod tail;
+mod wanted;
 mod wrapper;
 
 use std::future::poll_fn;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitStatus;
 use std::task::Poll;
 use std::thread;
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::os::{exit_code, is_ignored};
 
-pub(crate) use crate::terminal::remark;
+pub(crate) use crate::terminal::{remark, visible};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,10 +213,12 @@ pub(crate) enum StdoutReader {
     Gone,
 }
 
-/// Prints a text on stdout.
+/// Prints a text on stdout: byte for byte to a pipe or a file, and to a terminal as [`visible`] text. Lines of a log, names
+/// and plans come from other people, and a terminal would obey them.
 pub(crate) fn say(text: &str) -> Result<StdoutReader, Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    let shown = if stdout.is_terminal() { visible(text) } else { text.into() };
+    match stdout.write_all(shown.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(StdoutReader::There),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(StdoutReader::Gone),
         Err(error) => Err(Failure::environment(format!("cannot write to stdout: {error}"))),

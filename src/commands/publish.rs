@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wirelab_clients::ServerUrl;
 use wirelab_clients::api::Api;
 use wirelab_clients::wire::NAME_CHARS_MAX;
 
+use super::wanted::Wanted;
 use super::wrapper::publisher::{AtEnd, OutputEnd, Published, Publisher};
 use super::wrapper::{Backlog, Ended, HOLD_UP_MAX, HoldUp, Kept, Signals, Wrapped, is_end};
 use super::{Exit, Failure, remark};
@@ -21,8 +21,10 @@ const START_WAIT_MAX: Duration = Duration::from_millis(300);
 
 /// Publishes until the command or stdin ends. Then finishes the deployment, unless it is to stay open.
 pub async fn run(arguments: PublishArguments) -> Result<Exit, Failure> {
-    let server: ServerUrl = arguments.server.parse().map_err(Failure::usage)?;
-    check_name(&arguments.deployment)?;
+    let wanted = Wanted::parse(&arguments.deployment, &arguments.server)?;
+    if let Ok(name) = wanted.name_of_a_new_one() {
+        check_name(name)?;
+    }
     // Signals are caught before the command runs: a program that sees its first line may send one.
     let mut signals = Signals::listen();
     // Stdin may be a file, which the server may take as slowly as it likes.
@@ -30,7 +32,7 @@ pub async fn run(arguments: PublishArguments) -> Result<Exit, Failure> {
     let hold_up = if is_stdin { HoldUp::WithoutProgress(HOLD_UP_MAX) } else { HoldUp::InTotal(HOLD_UP_MAX) };
     let backlog = Arc::new(Backlog::new(hold_up));
     let at_end = if arguments.keep_open { AtEnd::KeepOpen } else { AtEnd::Finish };
-    let mut publisher = Publisher::start(Api::new(server), arguments.deployment, at_end, backlog.clone());
+    let mut publisher = Publisher::start(Api::new(wanted.server.clone()), wanted, at_end, backlog.clone());
     let interrupted = tokio::select! {
         () = publisher.begun_within(START_WAIT_MAX) => None,
         signal = signals.next() => Some(signal).filter(|signal| is_end(*signal)),

@@ -41,7 +41,7 @@ pub async fn run(arguments: RunArguments) -> Result<Exit, Failure> {
             if progress == ProgressFormat::Bar {
                 experiment.conclude(ended.as_ref().map_or_else(|failure| failure.exit, |exit| *exit))?;
             }
-            (ended, Some(experiment.folder))
+            (ended, Some(experiment.folder().to_owned()))
         }
         Ok(None) => (Ok(Exit::Interrupted), None),
         Err(failure) => (Err(failure), None),
@@ -85,9 +85,10 @@ pub(super) async fn measure_plan(
     let mut experiment = Experiment::begin(plan, cells, data, results)?;
     let mut stop = StopRequest::listen(StdinEnd::Ignored);
     let ended = measure(&mut experiment, ProgressFormat::Bar, &mut stop).await;
-    let kept = |_: &Failure| remark(&format!("what was measured is in {}", experiment.folder.display()));
+    let folder = experiment.folder().to_owned();
+    let kept = |_: &Failure| remark(&format!("what was measured is in {}", folder.display()));
     let exit = ended.inspect_err(kept)?;
-    Ok((experiment.folder, exit))
+    Ok((folder, exit))
 }
 
 /// Makes the runs that are left, writes their results, and at last the page: also when the runs were interrupted or
@@ -112,7 +113,7 @@ async fn make_runs(
     let program = os::own_program().map_err(Failure::environment)?;
     let name = experiment.results.plan.name.clone();
     let all = experiment.results.manifest.order.len();
-    let folder = experiment.folder.clone();
+    let folder = experiment.folder().to_owned();
     let shown = Shown { format: progress, plan: &name, runs: all, folder: &folder };
     shown.begin(&experiment.results.plan.question)?;
     // A continued experiment keeps the constants by which its first runs were judged.
@@ -139,7 +140,7 @@ async fn make_runs(
                 experiment.keep(run)?;
             }
             Err(RunError::Interrupted) => {
-                let folder = experiment.folder.display();
+                let folder = experiment.folder().display();
                 remark(&format!(
                     "interrupted: {done} of {all} runs are written; continue with `wirelab run --resume {folder}`"
                 ));

@@ -3,15 +3,18 @@
 // The follower of the lane keeps cursor, order and reconnects. The ledger, which the server keeps, counts what a browser
 // cannot see. This file names no transport.
 
+import { wall_ms } from "../clock.js";
 import { bytes, count, duration, milliseconds } from "../figures.js";
 import { Follower } from "../follower.js";
 import { LogView, ONE_OF_MANY } from "../log_view.js";
 import { Wire } from "../wire.js";
 import { Latency, STEPS, linesFor } from "./latency.js";
-import { Ledgers, wall_ms } from "./ledgers.js";
+import { Ledgers } from "./ledgers.js";
 
 /** The axis of the curve is logarithmic and the same on every lane, ms. So lanes can be compared by eye. */
 const CURVE_MS = { min: 0.1, max: 10_000 };
+/** Lines that wait for the server's clock; more have no latency. The clock comes within a second, or not at all. */
+const WAITING_MAX = 2_000;
 
 export class Lane {
   number;
@@ -39,10 +42,12 @@ export class Lane {
   #ledgerAtClear = null;
   /** When the lane connected, by the clock of this page, ms since 1970. */
   #wanted_ms = 0;
+  /** Lines that came while the server's clock was unknown: `{ at_us, wall, now }`. */
+  #waiting = [];
 
   /**
-   * `view` has what all lanes share: `settings`, `firsts`, `clock` (null while unknown), `isAbsolute`, `held`,
-   * `takesLines(deployment)`. The lane calls its `wire(lane, event)`, `changed(lane)`, `remove(lane)`.
+   * `view` has what all lanes share: `settings`, `firsts`, `clocks`, `held`, `takesLines(deployment)`. The lane calls its
+   * `wire(lane, event)`, `changed(lane)`, `remove(lane)`, `doubt(now)`.
    */
   constructor(number, transport, deployment, room, view) {
     this.number = number;
@@ -101,7 +106,7 @@ export class Lane {
 
   /** The latency to show: absolute if the clocks agree, otherwise behind the fastest lane. */
   get latency() {
-    return this.#view.isAbsolute ? this.absolute : this.relative;
+    return this.#view.clocks.isAbsolute ? this.absolute : this.relative;
   }
 
   /** Starts to follow. */
@@ -129,8 +134,7 @@ export class Lane {
 
   /** Sets the live figures to zero. The log and the history stay, and the connection goes on. */
   restart() {
-    this.absolute = new Latency();
-    this.relative = new Latency();
+    this.#forgetLatencies();
     this.outages = this.outages.filter(({ back }) => back === null);
     this.#follower.resetLive();
     if (this.ledger !== null) {
@@ -174,13 +178,60 @@ export class Lane {
     this.#log.append(lines, origin);
     this.onLines(lines);
     if (origin !== "live") return;
-    const [now, wall, { clock }] = [performance.now(), wall_ms(), this.#view];
+    // The clock is asked first: if it has jumped, everything that was measured by it is forgotten.
+    const [wall, now] = [wall_ms(), performance.now()];
+    const { clocks, firsts } = this.#view;
+    const log = `${this.deployment}.${this.cursor.split(".")[0]}`;
     this.lastLine = now;
     for (const { seq, at_us } of lines) {
-      if (clock !== null && at_us / 1_000 - clock.offset_ms < this.#wanted_ms) continue;
-      this.absolute.record(wall - at_us / 1_000, now);
-      this.relative.record(this.#view.firsts.behind(`${this.deployment}.${seq}`, now), now);
+      const line = { at_us, wall, now };
+      if (clocks.known === null) this.#waiting.push(line);
+      else if (!this.#record(line)) continue;
+      const behind_ms = firsts.behind(log, seq, now);
+      if (behind_ms !== null) this.relative.record(behind_ms, now);
     }
+    this.#waiting = this.#waiting.slice(-WAITING_MAX);
+  }
+
+  /** Records how late a line was, if the clocks tell. Returns false for a line from the time before the lane connected,
+   *  which is not late. */
+  #record({ at_us, wall, now }) {
+    const { clocks } = this.#view;
+    if (clocks.appended_ms(at_us) < this.#wanted_ms) return false;
+    const { unfit } = clocks;
+    const latency_ms = clocks.latency_ms(at_us, wall);
+    if (latency_ms !== null) this.absolute.record(latency_ms, now);
+    if (clocks.unfit > unfit) this.#view.doubt(now);
+    return true;
+  }
+
+  /** Takes the news that the server's clock is known: the lines that waited for it have a latency now. */
+  clockKnown() {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const line of waiting) this.#record(line);
+  }
+
+  /** Forgets what was measured by a clock that was set. Lines that are under way are not measured. */
+  clockStepped() {
+    this.absolute = new Latency();
+    this.#waiting = [];
+    this.#wanted_ms = wall_ms();
+  }
+
+  /** Forgets what was measured by this page's clock, which jumped. An outage that goes on counts from now. */
+  clockJumped() {
+    this.#forgetLatencies();
+    this.#wanted_ms = wall_ms();
+    this.outages = this.outages.filter(({ back }) => back !== null);
+    this.lastLine = Math.min(this.lastLine, performance.now());
+    this.#changed();
+  }
+
+  #forgetLatencies() {
+    this.absolute = new Latency();
+    this.relative = new Latency();
+    this.#waiting = [];
   }
 
   #changed() {
@@ -277,7 +328,7 @@ export class Lane {
       const needed = linesFor(q);
       this.#parts[part].title = latency.count < needed ? `A ${part} needs ${needed} lines; ${count(latency.count)} came.` : "";
     }
-    this.#write("scale", this.#view.isAbsolute ? "Delivery latency (ms)" : "Behind the fastest (ms)");
+    this.#write("scale", this.#view.clocks.isAbsolute ? "Delivery latency (ms)" : "Behind the fastest (ms)");
     // Time without lines is a gap in the curve.
     let pen = "M";
     const path = latency.curve(performance.now()).map((ms, i) => {

@@ -85,14 +85,31 @@ const FIRSTS_MAX = 20_000;
 
 /** When each line came first on any lane. Lanes are compared with that while the clocks disagree. */
 export class Firsts {
-  #receipts = new Map();
+  #receipts = new Map(); // name of the line → { log, seq, at }
+  /** For each log: the newest line that came, and the newest whose first receipt is no longer known. */
+  #newest = new Map();
+  #forgotten = new Map();
 
-  /** Returns how much later the line came than on the fastest lane, ms. `line` has the same name on every lane. */
-  behind(line, now_ms) {
+  /** Returns how much later a line came than on the fastest lane, ms; null when that is no longer known. `log` has the
+   *  same name on every lane. */
+  behind(log, seq, now_ms) {
+    const line = `${log}.${seq}`;
     const first = this.#receipts.get(line);
-    if (first !== undefined) return now_ms - first;
-    this.#receipts.set(line, now_ms);
-    if (this.#receipts.size > FIRSTS_MAX) this.#receipts.delete(this.#receipts.keys().next().value);
+    if (first !== undefined) return now_ms - first.at;
+    if (seq <= (this.#forgotten.get(log) ?? 0)) return null;
+    this.#receipts.set(line, { log, seq, at: now_ms });
+    this.#newest.set(log, Math.max(seq, this.#newest.get(log) ?? 0));
+    if (this.#receipts.size > FIRSTS_MAX) {
+      const [oldest, { log: of, seq: until }] = this.#receipts.entries().next().value;
+      this.#receipts.delete(oldest);
+      this.#forgotten.set(of, Math.max(until, this.#forgotten.get(of) ?? 0));
+    }
     return 0;
+  }
+
+  /** Forgets all receipts, because the clock jumped. Lines that came on one lane are not measured on the others. */
+  forget() {
+    this.#receipts.clear();
+    this.#forgotten = new Map(this.#newest);
   }
 }

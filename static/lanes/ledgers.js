@@ -4,6 +4,7 @@
 // every tag, its ledger, back over a WebSocket. A WebSocket is not one of the six connections of a browser.
 
 import { sleep } from "../backoff.js";
+import { wall_ms } from "../clock.js";
 import { randomPage } from "../presence.js";
 import { hangUp } from "../sockets.js";
 
@@ -17,20 +18,21 @@ const CLOCK_MS = 5_000;
 const CLOCK_QUESTIONS = 5;
 /** How many rounds of questions are kept: half a minute. The quickest answer of all of them is used. */
 const CLOCK_LOOKS = 6;
+/** Two looks that differ by more than this beyond their errors, ms, saw different clocks: one of them was set. Browsers
+ *  round their clocks, and clocks drift within half a minute. */
+const STEP_MS = 5;
+/** How soon the page asks again when a line does not fit the clock, ms. */
+const DOUBT_MS = 500;
 
 const COUNTS = ["requests", "data", "empty", "timeout", "refused", "error", "connections", "bytes_up", "bytes_down"];
 
 /** The name by which the server knows these lanes. It changes after each visit, because lanes are then numbered from 1 again. */
 let page = randomPage();
 
-/** Wall clock of this browser, ms, as precise as the browser allows. */
-export function wall_ms() {
-  return performance.timeOrigin + performance.now();
-}
-
 export class Ledgers {
   #onLedger;
   #onClock;
+  #onStep;
   #abort = null;
   /** The id of the server's ledgers. Ledgers with another id count from zero. */
   #id = null;
@@ -39,14 +41,21 @@ export class Ledgers {
   #questions = new Map(); // ref → when the question left
   #refs = 0;
   #looks = [];
+  /** The quickest look; null before the first one. It outlives the socket: a clock may be set while the page is cut off. */
+  #best = null;
+  /** The open socket; null while there is none. */
+  #socket = null;
+  #doubted = -Infinity;
 
   /**
    * `onLedger(lane, ledger)` gets the sums. `onClock({offset_ms, error_ms})` gets how far the server's clock is ahead
-   * of this browser's, or null while that is unknown.
+   * of this browser's, or null while that is unknown. `onStep()` says that the server's clock was set, some time since the
+   * last look.
    */
-  constructor(onLedger, onClock) {
+  constructor(onLedger, onClock, onStep) {
     this.#onLedger = onLedger;
     this.#onClock = onClock;
+    this.#onStep = onStep;
   }
 
   /** Returns the query parameter that tags the requests of a lane. */
@@ -63,6 +72,21 @@ export class Ledgers {
   close() {
     this.#abort?.abort();
     page = randomPage();
+  }
+
+  /** Forgets the looks at the server's clock, because this browser's clock jumped, and looks again at once. */
+  lookAnew() {
+    this.#looks = [];
+    this.#best = null;
+    this.#questions.clear();
+    if (this.#socket !== null) this.#askClock(this.#socket, CLOCK_QUESTIONS);
+  }
+
+  /** Looks again soon, because a line does not fit the clock. The looks made so far stay. */
+  doubt(now) {
+    if (this.#socket === null || now - this.#doubted < DOUBT_MS) return;
+    this.#doubted = now;
+    this.#askClock(this.#socket, CLOCK_QUESTIONS);
   }
 
   /** Drops the counts of a removed lane. */
@@ -90,6 +114,7 @@ export class Ledgers {
       const end = () => {
         clearTimeout(watchdog);
         clearInterval(clock);
+        this.#socket = null;
         signal.removeEventListener("abort", end);
         hangUp(socket);
         ended();
@@ -103,6 +128,7 @@ export class Ledgers {
         const frame = JSON.parse(data);
         if (frame.type === "hello") {
           this.#meet(frame.ledgers);
+          this.#socket = socket;
           this.#askClock(socket, CLOCK_QUESTIONS);
         } else if (frame.type === "ledgers") frame.lanes.forEach((ledger) => this.#take(ledger));
         else if (frame.type === "clock") this.#takeClock(socket, frame);
@@ -141,12 +167,25 @@ export class Ledgers {
     const question = this.#questions.get(ref);
     if (question === undefined) return;
     const now = wall_ms();
-    const error_ms = (now - question.asked) / 2;
-    this.#looks.push({ offset_ms: at_us / 1_000 - (question.asked + now) / 2, error_ms });
-    if (question.left > 0) return this.#askClock(socket, question.left);
+    // The question is gone if this browser's clock has just jumped.
+    if (!this.#questions.delete(ref)) return;
+    const error_ms = Math.max(now - question.asked, 0) / 2;
+    const look = { offset_ms: at_us / 1_000 - (question.asked + now) / 2, error_ms };
+    if (this.#best !== null && apart_ms(look, this.#best) > STEP_MS) {
+      this.#looks = [];
+      this.#onStep();
+    }
+    this.#looks.push(look);
     this.#looks = this.#looks.slice(-CLOCK_LOOKS * CLOCK_QUESTIONS);
-    this.#onClock(this.#looks.reduce((best, look) => (look.error_ms < best.error_ms ? look : best)));
+    this.#best = this.#looks.reduce((best, look) => (look.error_ms < best.error_ms ? look : best));
+    if (question.left > 0) return this.#askClock(socket, question.left);
+    this.#onClock(this.#best);
   }
+}
+
+/** Returns how far two looks are apart beyond their errors, ms. The true offset lies within the error of each. */
+function apart_ms(look, other) {
+  return Math.abs(look.offset_ms - other.offset_ms) - look.error_ms - other.error_ms;
 }
 
 function sum(before, now) {

@@ -4,10 +4,11 @@
 // what lanes share: settings, clock, the count of held requests, and one drawing per frame for any number of lines.
 
 import { Backoff, sleep } from "../backoff.js";
-import { span } from "../figures.js";
+import { look, onJump } from "../clock.js";
 import { SETTINGS } from "../follower.js";
 import { CONNECTIONS_MAX, HELD_WARN } from "../held.js";
 import { showStatus } from "../overview.js";
+import { Clocks } from "./clocks.js";
 import { Lane } from "./lane.js";
 import { Firsts } from "./latency.js";
 import { Ledgers } from "./ledgers.js";
@@ -15,8 +16,6 @@ import { Timeline } from "./timeline.js";
 
 /** More lanes cannot be read on one page. The server could count more. */
 const LANES_MAX = 24;
-/** Above this offset, ms, the difference of two clocks says nothing about latency. */
-const OFFSET_MS_MAX = 5;
 /** How often figures are drawn that change with time alone. */
 const CLOCK_MS = 500;
 const FIRST_CEILING_MS = 500;
@@ -27,8 +26,7 @@ export class LanesView {
   /** Settings that all lanes share and read at each use. */
   settings = { ...SETTINGS };
   firsts = new Firsts();
-  /** How far the server's clock is ahead, {offset_ms, error_ms}; null while unknown. */
-  clock = null;
+  clocks = new Clocks();
   held;
 
   #transports;
@@ -39,7 +37,10 @@ export class LanesView {
   #ledgers = new Ledgers(
     (number, ledger) => this.#takeLedger(number, ledger),
     (clock) => this.#takeClock(clock),
+    () => this.#stepped(),
   );
+  /** Ends the watch for jumps of this page's clock. */
+  #unwatch = () => {};
   #id = null;
   #isLesson = false;
   /** Whether the visitor may append lines to the deployment: it runs, and no source or lesson feeds it. */
@@ -80,7 +81,7 @@ export class LanesView {
     element("lanes-controls").open = !isLesson;
     this.#named = named;
     this.#visit = new AbortController();
-    this.clock = null;
+    this.clocks = new Clocks();
     this.firsts = new Firsts();
     this.#write("lanes-name", id);
     this.#write("lanes-id", id);
@@ -95,12 +96,15 @@ export class LanesView {
     this.#heldChanged();
     this.#ledgers.open();
     this.#each((lane) => lane.connect());
-    this.#ticker = setInterval(() => this.#each((lane) => this.changed(lane)), CLOCK_MS);
+    look();
+    this.#unwatch = onJump(({ isBackward }) => this.#jumped(isBackward));
+    this.#ticker = setInterval(() => this.#tick(), CLOCK_MS);
   }
 
   close() {
     this.#visit?.abort();
     clearInterval(this.#ticker);
+    this.#unwatch();
     this.#each((lane) => this.remove(lane));
     this.#timeline.clear();
     this.#ledgers.close();
@@ -108,9 +112,14 @@ export class LanesView {
     this.#id = null;
   }
 
+  /** How far the server's clock is ahead, `{ offset_ms, error_ms }`; null while unknown. */
+  get clock() {
+    return this.clocks.known;
+  }
+
   /** Whether the clocks agree, so that a latency is the time from append to receipt. */
   get isAbsolute() {
-    return this.clock !== null && Math.abs(this.clock.offset_ms) < OFFSET_MS_MAX;
+    return this.clocks.isAbsolute;
   }
 
   /** Whether lines that the visitor publishes would be appended to a deployment. */
@@ -238,17 +247,36 @@ export class LanesView {
     this.changed(lane);
   }
 
+  #tick() {
+    look();
+    this.#each((lane) => this.changed(lane));
+    this.#write("clock-note", this.clocks.describe());
+  }
+
   #takeClock(clock) {
-    this.clock = clock;
-    const { offset_ms, error_ms } = clock ?? {};
-    const text =
-      clock === null
-        ? "Clock of the server: unknown. Latency is the time behind the fastest lane."
-        : `Clock of the server: ${span(Math.abs(offset_ms))} ${offset_ms < 0 ? "behind" : "ahead"} (± ${span(error_ms)}). ` +
-          (this.isAbsolute
-            ? "Latency is receipt − append."
-            : `That is ${OFFSET_MS_MAX} ms or more, so latency is the time behind the fastest lane.`);
-    this.#write("clock-note", text);
+    this.clocks.known = clock;
+    if (clock !== null) this.#each((lane) => lane.clockKnown());
+    this.#write("clock-note", this.clocks.describe());
+  }
+
+  /** Takes a step of the server's clock. It is unknown until the ledgers have asked again. */
+  #stepped() {
+    this.#takeClock(null);
+    this.#each((lane) => lane.clockStepped());
+  }
+
+  /** Asks for the server's clock soon: a line does not fit it. */
+  doubt(now) {
+    this.#ledgers.doubt(now);
+  }
+
+  /** Takes a jump of this page's clock: what was measured by it is forgotten, and the server's clock is asked anew. */
+  #jumped(isBackward) {
+    this.#takeClock(null);
+    this.firsts.forget();
+    this.#each((lane) => lane.clockJumped());
+    if (isBackward) this.#timeline.clear();
+    this.#ledgers.lookAnew();
   }
 
   #heldChanged() {

@@ -5,6 +5,7 @@
 
 import { Backoff, sleep } from "../backoff.js";
 import { Refused, call } from "../call.js";
+import { look, onJump } from "../clock.js";
 import { endingWithPage, randomPage } from "../presence.js";
 import { problemOf } from "../refusal.js";
 
@@ -44,6 +45,9 @@ export class Stage {
   #expectsOutage = false;
   /** Whether the server was away during the lesson. */
   wasAway = false;
+  /** Whether this browser's clock jumped during the lesson, and what ends the watch. */
+  #hasJumped = false;
+  #unwatch;
 
   /** `view` shows the lanes. `say(text, left)` tells the visitor what happens, `away(isAway)` whether the server is away.
    *  `signal` ends the lesson. */
@@ -53,6 +57,8 @@ export class Stage {
     this.#before = { ...view.settings, span_s: view.span_s };
     this.#signal = signal;
     this.say = say;
+    look();
+    this.#unwatch = onJump(() => (this.#hasJumped = true));
   }
 
   /** Creates a deployment of this lesson. Returns its id. */
@@ -194,6 +200,7 @@ export class Stage {
   /** Deletes what the lesson made, the latest first, and restores sliders and timeline. It also runs when the page is
    *  closed. A second call deletes what was still being created; it leaves sliders and timeline alone. */
   tidy() {
+    this.#unwatch();
     for (const path of this.#made.reverse()) remove(path);
     this.#made = [];
     if (this.#before === null) return;
@@ -227,9 +234,14 @@ export class Stage {
     return this.#isUnanswered || this.view.lanes.some(({ state }) => state === "reconnecting");
   }
 
-  /** Stops the lesson when the visitor has left it or a measured lane is gone. Says whether the server is away. */
+  /** Stops the lesson when the visitor has left it, a measured lane is gone, or the clock jumped. Says whether the server
+   *  is away. */
   #go() {
     this.#signal.throwIfAborted();
+    look();
+    if (this.#hasJumped) {
+      throw new Error("this browser's clock was set, or the computer slept, so nothing was measured; run it again");
+    }
     const isAway = this.#isAway() && !this.#expectsOutage;
     this.wasAway ||= isAway;
     this.#away(isAway);

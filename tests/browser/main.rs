@@ -2,6 +2,8 @@
 //!
 //! - `follow`: every transport that the page can speak, from the first line to the end, through cuts and kills
 //! - `lanes`: all of them side by side, with what the server counted for each
+//! - `clocks`: clocks that jump, in the page and in the server
+//! - `terminal`: colours and progress bars in lines
 //! - `words`: hostile lines, and what a person is told when something is wrong
 //! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
@@ -19,6 +21,7 @@
 
 mod bidi;
 mod browser;
+mod clocks;
 mod drivers;
 mod figures;
 mod follow;
@@ -39,5 +42,6 @@ mod reports;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/server.rs"]
 mod server;
+mod terminal;
 mod timeline;
 mod words;

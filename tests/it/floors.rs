@@ -68,7 +68,10 @@ const HOUSES: &[House] = &[
             floor(&["harness"], "runs plans; its own floors are below"),
             floor(&["ladder", "targets"], "steps down to another transport; servers that are not wirelab's"),
             floor(&["transports"], "the client half of each transport"),
-            floor(&["api", "upgrade"], "the regular calls; the WebSocket handshake"),
+            floor(
+                &["api", "deployment_url", "upgrade"],
+                "the regular calls; the URL of a deployment; the WebSocket handshake",
+            ),
             floor(&["http"], "one connection at a time, with reconnects"),
             floor(
                 &["backoff", "http2", "meter", "poll_schedule"],

@@ -4,7 +4,8 @@
 //!   breaks it
 //! - `contract`: every call of the API, byte by byte
 //! - `wrapper`: what `publish` and `record` do to the command that they wrap
-//! - `cli`, `commands`, `tail`, `shell`, `run_progress`: the real binary; `examples`: the clients' example programs
+//! - `cli`, `commands`, `tail`, `wanted`, `folders`, `terminal`, `shell`, `run_progress`: the real binary; `examples`: the
+//!   clients' example programs
 //! - `manners`, `advice`, `event_source`: the clients, and how they react to strange answers
 //! - `store_crash`: the disk store under kill -9; `durability`: its system calls; `full_disk`: real disks that are full or
 //!   read-only, and descriptors that are out; `failing_disk`: calls of the disk that fail; `slow_disk`: appends
@@ -44,6 +45,7 @@ mod examples;
 mod failing_disk;
 mod faulty_store;
 mod floors;
+mod folders;
 mod full_disk;
 mod gates;
 mod http;
@@ -68,6 +70,8 @@ mod strategies;
 mod tail;
 mod takeaways;
 mod targets;
+mod terminal;
 mod theory;
 mod tidy;
+mod wanted;
 mod wrapper;

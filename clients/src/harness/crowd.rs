@@ -4,6 +4,7 @@
 //! is a seq that was passed over, and latency counts from the line's own time stamp. That needs a server on this
 //! machine: one clock. A run measures better ([`super::subscribers`]); a crowd is there to be watched while it grows.
 
+mod lateness;
 mod sequence;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use self::lateness::Lateness;
 pub use self::sequence::{Seen, Sequence};
 use crate::latency::LatencyHistogram;
 use crate::meter::Meter;
@@ -48,7 +50,8 @@ pub struct Figures {
     pub gave_up: u64,
     /// Reason why the first subscriber gave up, or that the deployment was deleted.
     pub problem: Option<String>,
-    /// Latency, receipt − time stamp, of lines appended after their subscriber began. `None` without such a line.
+    /// Latency, receipt − time stamp, of lines appended after their subscriber began. `None` without such a line. Lines
+    /// across a jump of the clock have none.
     pub latency_ms: Option<LatencyMs>,
     /// Whether nothing more can come: the log has ended or was deleted, all subscribers gave up, or the crowd was
     /// stopped.
@@ -186,20 +189,21 @@ async fn follow(
     notes: &Notes,
     latency: &Mutex<LatencyHistogram>,
 ) -> Result<(), SubscribeError> {
-    let began = since_epoch(SystemTime::now());
+    let mut lateness = Lateness::begin(since_epoch(SystemTime::now()), Instant::now());
     let mut sequence = Sequence::after(after);
     loop {
         let Received { batch, at } = subscriber.next_batch().await?;
-        let received = since_epoch(SystemTime::now()).saturating_sub(Instant::now() - at);
+        let (wall, now) = (since_epoch(SystemTime::now()), Instant::now());
+        lateness.look(wall, now);
+        let received = wall.saturating_sub(now - at);
         let mut latency = latency.lock().expect("no holder panics");
         for Line { seq, at_us, .. } in &batch.lines {
             let seen = sequence.see(*seq);
             notes.add(seen);
-            let appended = Duration::from_micros(*at_us);
-            // Lines from before the subscriber began are only caught up with: they have no latency. A clock that was
-            // set back gives 0.
-            if seen.lines > 0 && appended >= began {
-                latency.record(received.saturating_sub(appended));
+            // Lines from before the subscriber began are only caught up with: they have no latency.
+            let late = lateness.of(Duration::from_micros(*at_us), received);
+            if let Some(late) = late.filter(|_| seen.lines > 0) {
+                latency.record(late);
             }
         }
         drop(latency);

@@ -4,7 +4,7 @@
 //! fails, keeps what it measured.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -20,6 +20,7 @@ use wirelab_clients::harness::run_result::RunResult;
 use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 
+use super::super::results_folder::{Claimed, Unclaimed};
 use super::super::{Exit, Failure, closing, remark, results_folder, say};
 use super::build::this_build;
 use crate::report::{self, Folder, terminal};
@@ -27,7 +28,8 @@ use wirelab_clients::harness::plan_files;
 
 /// A plan with the results measured so far, and their folder.
 pub(super) struct Experiment {
-    pub(super) folder: PathBuf,
+    /// The folder, in which no other process works meanwhile.
+    claimed: Claimed,
     pub(super) results: ResultSet,
     /// Runs that are still to be made, in order.
     pub(super) left: Vec<Cell>,
@@ -42,13 +44,14 @@ impl Experiment {
         check_receipts(&cells, &recordings)?;
         let started = SystemTime::now();
         let build = this_build();
-        let folder = results.join(folder_name(&plan.name, started, build.commit.as_deref()));
+        let name = folder_name(&plan.name, started, build.commit.as_deref());
+        let claimed = results_folder::create(results, &name).map_err(|error| refused(&error))?;
         let argv = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let manifest = Manifest::describe_machine(&plan, &cells, argv, started, build);
         warn_of_memory(&manifest);
         let results = ResultSet { plan, manifest, runs: Vec::new() };
         let load = LoadWatch::begin(None);
-        let mut experiment = Self { folder, results, left: cells, recordings, load };
+        let mut experiment = Self { claimed, results, left: cells, recordings, load };
         experiment.write()?;
         Ok(experiment)
     }
@@ -58,6 +61,11 @@ impl Experiment {
         let unreadable = |error: results_folder::Refused| {
             Failure::usage(format!("{error}; name the folder of an interrupted `wirelab run`"))
         };
+        // Before anything is read: another process may still write.
+        let claimed = results_folder::claim(folder).map_err(|error| match error {
+            Unclaimed::Refused(error) => unreadable(error),
+            Unclaimed::InUse(_) => Failure::usage(error),
+        })?;
         let wanted = |path: &str| report::is_resumed_from(path);
         let files = results_folder::read(folder, &[report::HDR_FOLDER, report::RUNS_FOLDER], wanted)
             .map_err(unreadable)?;
@@ -95,7 +103,12 @@ impl Experiment {
         }
         check_receipts(&left, &recordings)?;
         let results = ResultSet { plan, manifest, runs };
-        Ok(Self { folder: folder.to_owned(), results, left, recordings, load })
+        Ok(Self { claimed, results, left, recordings, load })
+    }
+
+    /// Returns the folder of the experiment.
+    pub(super) fn folder(&self) -> &Path {
+        &self.claimed.path
     }
 
     /// Returns the due times of the lines, for each deployment of a cell.
@@ -106,7 +119,7 @@ impl Experiment {
     /// Adds a run and writes all files that depend on it.
     pub(super) fn keep(&mut self, mut run: RunResult) -> Result<(), Failure> {
         let files = report::files_of_run(&run).map_err(Failure::environment)?;
-        results_folder::write(&self.folder, &files).map_err(refused)?;
+        results_folder::write(self.folder(), &files).map_err(|error| refused(&error))?;
         if let Some(receipts) = &mut run.receipts {
             receipts.forget();
             if receipts.left_out_count > 0 {
@@ -127,23 +140,23 @@ impl Experiment {
     pub(super) fn write(&mut self) -> Result<(), Failure> {
         note_slopes(&mut self.results.runs);
         let files = report::files_of_all(&self.results);
-        results_folder::write(&self.folder, &files).map_err(refused)
+        results_folder::write(self.folder(), &files).map_err(|error| refused(&error))
     }
 
     /// Writes the page. It is not written between runs, because rendering would disturb the next measurement.
     pub(super) fn write_page(&self) -> Result<(), Failure> {
         let page = report::page(&Folder::of(&self.results)).map_err(Failure::environment)?;
-        results_folder::write(&self.folder, &[page]).map_err(refused)
+        results_folder::write(self.folder(), &[page]).map_err(|error| refused(&error))
     }
 
     /// Prints the table, the path of the files, and what the exit code means.
     pub(super) fn conclude(&self, exit: Exit) -> Result<(), Failure> {
         say(&format!("{}\n", terminal::render(&self.results)))?;
-        closing::tell(&self.folder, exit)
+        closing::tell(self.folder(), exit)
     }
 }
 
-fn refused(error: results_folder::Refused) -> Failure {
+fn refused(error: &dyn std::fmt::Display) -> Failure {
     Failure::environment(format!("{error}; choose another folder with --results"))
 }
 

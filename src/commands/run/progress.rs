@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use wirelab_clients::harness::run::Progress;
 
-use super::super::{Exit, Failure, say};
+use super::super::{Exit, Failure, say, visible};
 use crate::commands::cli::ProgressFormat;
 use crate::lab::run_progress::{RunEnded, RunLine, RunProgress};
 
@@ -125,5 +125,6 @@ fn json_line(line: &RunLine) -> Result<(), Failure> {
 fn progress_bar(name: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} lines {elapsed}")
         .expect("the template is right");
-    ProgressBar::new(1).with_style(style).with_message(name.to_owned())
+    // The plan may be another person's, and so are the names of its arms.
+    ProgressBar::new(1).with_style(style).with_message(visible(name).into_owned())
 }

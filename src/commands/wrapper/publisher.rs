@@ -19,7 +19,8 @@ use super::backlog::{Backlog, HoldUp, Next};
 use super::lines::{Lines, OutputLine, Repairs};
 use super::signals::Signals;
 use super::{HOLD_UP_MAX, unless_twice_interrupted};
-use crate::commands::remark;
+use crate::commands::wanted::Wanted;
+use crate::commands::{Failure, remark};
 
 /// Bytes of one append, about 10,000 short lines: few appends for what has piled up, and yet one that a line of 1 Mbit/s
 /// brings to the server within [`CALL_MAX`]. Only a single line may be longer.
@@ -88,13 +89,13 @@ struct Orders {
 }
 
 impl Publisher {
-    /// Starts to publish to the deployment `name` what comes into `backlog`.
-    pub(crate) fn start(api: Api, name: String, at_end: AtEnd, backlog: Arc<Backlog>) -> Self {
+    /// Starts to publish to the deployment `wanted` what comes into `backlog`.
+    pub(crate) fn start(api: Api, wanted: Wanted, at_end: AtEnd, backlog: Arc<Backlog>) -> Self {
         let (orders, ordered) = watch::channel(Orders::default());
         let (tell_begun, begun) = watch::channel(false);
         let publishing = Publishing {
             api,
-            name,
+            wanted,
             at_end,
             backlog: backlog.clone(),
             patience: Patience::new(backlog, ordered),
@@ -128,6 +129,9 @@ enum GivenUp {
     /// The server would refuse again.
     #[error(transparent)]
     Refused(ApiError),
+    /// There is no deployment with the URL that was given.
+    #[error(transparent)]
+    Absent(Failure),
     /// The deployment that was named has ended.
     #[error("deployment {0} has ended ({1}); publish to another name")]
     Ended(DeploymentId, Status),
@@ -274,7 +278,7 @@ fn pause(failures: u32, advised: Option<Duration>) -> Duration {
 /// The task.
 struct Publishing {
     api: Api,
-    name: String,
+    wanted: Wanted,
     at_end: AtEnd,
     backlog: Arc<Backlog>,
     patience: Patience,
@@ -327,10 +331,11 @@ impl Publishing {
     async fn begin(&mut self) -> Result<(Deployment, Origin), GivenUp> {
         let key = idempotency_key();
         loop {
-            let found = find_or_create(&mut self.api, &self.name, &key);
-            let Some((deployment, origin)) = self.patience.attempt(Phase::Begin, found).await? else {
+            let found = find_or_create(&mut self.api, &self.wanted, &key);
+            let Some(found) = self.patience.attempt(Phase::Begin, found).await? else {
                 continue;
             };
+            let (deployment, origin) = found.map_err(GivenUp::Absent)?;
             return match deployment.ended {
                 Some(status) => Err(GivenUp::Ended(deployment.id, status)),
                 None => Ok((deployment, origin)),
@@ -445,11 +450,19 @@ fn json_bytes_max(line: &NewLine) -> usize {
     JSON_BYTES_PER_BYTE_MAX * line.text.len() + JSON_FRAME_BYTES_MAX
 }
 
-async fn find_or_create(api: &mut Api, name: &str, key: &str) -> Result<(Deployment, Origin), ApiError> {
-    Ok(match api.find_running(name).await? {
-        Some(deployment) => (deployment, Origin::Found),
-        None => (api.create_once(name, None, key).await?, Origin::Created),
-    })
+/// Finds the deployment, or creates it if it was named and not given by its URL.
+async fn find_or_create(
+    api: &mut Api,
+    wanted: &Wanted,
+    key: &str,
+) -> Result<Result<(Deployment, Origin), Failure>, ApiError> {
+    if let Some(deployment) = wanted.find_running(api).await? {
+        return Ok(Ok((deployment, Origin::Found)));
+    }
+    match wanted.name_of_a_new_one() {
+        Ok(name) => Ok(Ok((api.create_once(name, None, key).await?, Origin::Created))),
+        Err(absent) => Ok(Err(absent)),
+    }
 }
 
 #[cfg(test)]
