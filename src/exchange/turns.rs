@@ -49,6 +49,11 @@ impl Turns {
         Poll::Ready(())
     }
 
+    /// Whether others have their turn now, so that nothing can be told about what has arrived.
+    pub(crate) fn is_giving_way(&self) -> bool {
+        self.others.is_some()
+    }
+
     /// Counts one that was handled.
     pub(crate) fn handled(&mut self) {
         self.in_a_row += 1;

@@ -77,6 +77,13 @@ fn a_server_is_found_by_every_form_of_its_url() {
     }
 }
 
+fn is_refused(command: &[&str], why: &str, code: i32) {
+    let refused = ran(command);
+    let stderr = text(&refused.stderr);
+    assert!(stderr.contains(why), "{command:?}: {stderr}");
+    assert_eq!(refused.status.code(), Some(code), "{command:?}: {stderr}");
+}
+
 #[test]
 fn a_url_that_is_no_deployments_is_refused_by_name_and_nothing_is_made() {
     let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
@@ -86,18 +93,21 @@ fn a_url_that_is_no_deployments_is_refused_by_name_and_nothing_is_made() {
         (there("/#/lessons/1"), "is not the URL of a deployment"),
         (there("/api/deployments/01k3aaaa/carrier-pigeon"), "is not the URL of a deployment"),
         (there("/api/deployments/01k3aaaa").replace("http", "https"), "needs TLS"),
-        (there("/api/deployments/01k3aaaa"), "has no deployment \"01k3aaaa\""),
     ] {
         for command in [
             vec!["tail", &url],
             vec!["crowd", "--deployment", &url],
             vec!["publish", "--deployment", &url, "--", "true"],
         ] {
-            let refused = ran(&command);
-            let stderr = text(&refused.stderr);
-            assert!(stderr.contains(why), "{command:?}: {stderr}");
-            assert_eq!(refused.status.code(), Some(2), "{command:?}: {stderr}");
+            is_refused(&command, why, 2);
         }
     }
+    let absent = there("/api/deployments/01k3aaaa");
+    let why = "has no deployment \"01k3aaaa\"";
+    is_refused(&["tail", &absent], why, 2);
+    is_refused(&["crowd", "--deployment", &absent], why, 2);
+    // Only the server knows, and the command does not wait for what it says.
+    is_refused(&["publish", "--deployment", &absent, "--", "true"], why, 6);
+    is_refused(&["publish", "--deployment", &absent, "--", "sh", "-c", "exit 3"], why, 3);
     assert_eq!(listed(&server), 0);
 }

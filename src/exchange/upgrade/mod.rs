@@ -108,6 +108,11 @@ impl Inbox {
         }
     }
 
+    /// Whether messages may be there although none is returned, because others have their turn.
+    pub(crate) fn is_giving_way(&self) -> bool {
+        self.turns.is_giving_way()
+    }
+
     /// Returns the next message of what has come; `None` until more comes.
     fn next_message(&mut self) -> Result<Option<Message>, Violation> {
         let message = self.messages.next()?;

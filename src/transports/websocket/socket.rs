@@ -60,6 +60,9 @@ impl Socket {
             self.was_quiet = false;
             return Poll::Ready(Event::Received(received));
         }
+        if self.session.is_over() && self.inbox.is_giving_way() {
+            return Poll::Pending;
+        }
         if self.session.is_over() {
             // The connection passes on at most 32 KiB at a time; what it has read beyond that comes after its next
             // turn.
