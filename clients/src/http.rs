@@ -327,7 +327,8 @@ impl Http {
         self.backoff.succeeded();
     }
 
-    /// Waits for a while after a failure, at least as long as the server advised. Returns an error when there were too many failures in a row.
+    /// Waits for a while after a failure, at least as long as the server advised. Returns an error when there were too many
+    /// failures in a row.
     pub(crate) async fn back_off(
         &mut self,
         why: &str,

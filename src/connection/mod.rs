@@ -292,6 +292,7 @@ impl MeteredStream {
         self.stalled = None;
         if let Poll::Ready(Ok(bytes)) = &wrote {
             self.ledger.wrote(*bytes);
+            self.patience.answered(*bytes);
         }
         wrote
     }

@@ -63,6 +63,16 @@ impl Patience {
         waiting.dropped_bytes > REFUSED_BYTES_MAX
     }
 
+    /// Notes that `bytes` of an answer have left: a client that is still reading cannot ask for more yet.
+    pub(super) fn answered(&mut self, bytes: usize) {
+        if let Some(waiting) = &mut self.waiting
+            && matches!(waiting.awaited, Awaited::NextAfter(_))
+            && bytes > 0
+        {
+            waiting.timer.as_mut().reset(Instant::now() + self.next_request);
+        }
+    }
+
     /// Waits for the end of patience. To be polled when nothing comes.
     pub(super) fn poll(&mut self, awaited: Awaited, task: &mut Context<'_>) -> Poll<()> {
         match awaited {
@@ -115,6 +125,18 @@ mod tests {
         assert!(!patience.heard(Awaited::NextAfter(1), 1));
         assert_eq!(is_over_after(&mut patience, Awaited::NextAfter(1)).await, 30);
         assert_eq!(is_over_after(&mut patience, Awaited::NextAfter(2)).await, 80);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_still_reads_its_answer_has_time() {
+        let mut patience = Patience::new(NEXT_REQUEST);
+        for _ in 0..3 {
+            let seventy = Duration::from_secs(70);
+            let looked = poll_fn(|task| patience.poll(Awaited::NextAfter(1), task));
+            assert!(tokio::time::timeout(seventy, looked).await.is_err(), "it reads, and is cut");
+            patience.answered(1);
+        }
+        assert_eq!(is_over_after(&mut patience, Awaited::NextAfter(1)).await, 80);
     }
 
     #[tokio::test(start_paused = true)]

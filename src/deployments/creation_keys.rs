@@ -82,6 +82,10 @@ impl CreationKeys {
     /// Remembers the deployment that `key` created, and forgets the oldest key beyond the bound.
     pub(super) fn remember(&self, key: IdempotencyKey, id: DeploymentId) {
         let mut keys = self.lock();
+        // Beyond the bound a key may have been forgotten and used again.
+        if matches!(keys.used.get(&key.key), Some(Used { by: Use::Creation(_), .. })) {
+            keys.oldest_first.retain(|other| *other != key.key);
+        }
         keys.oldest_first.push_back(key.key.clone());
         keys.used.insert(key.key, Used { digest: key.digest, by: Use::Creation(id) });
         if keys.oldest_first.len() > KEYS_MAX

@@ -5,12 +5,13 @@
 //! behind them.
 
 use actix_cors::Cors;
-use actix_web::HttpRequest;
 use actix_web::http::header::{
-    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderName, IF_NONE_MATCH, LOCATION,
-    ORIGIN, RETRY_AFTER, UPGRADE,
+    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderName,
+    IF_NONE_MATCH, LOCATION, ORIGIN, RETRY_AFTER, UPGRADE,
 };
 use actix_web::http::{Method, StatusCode, Uri};
+use actix_web::{HttpRequest, HttpResponse};
 
 use crate::context::Context;
 use crate::exchange::host;
@@ -37,7 +38,7 @@ pub(super) fn check_host(request: &HttpRequest, context: &Context) -> Result<(),
             Err(Refusal::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 format!(
-                    "this server answers at this machine only, by the loopback's names, and {name:?} is none of them; \
+                    "this server answers at this machine only, by the loopback's names, and {name:?} is not one of these; \
                      open http://localhost:{}, or start the server with --host {bare} if a proxy passes on that name",
                     context.address.port()
                 ),
@@ -83,6 +84,24 @@ fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
         (Some(origin), Some(host)) => with_port(origin) == with_port(&host),
         _ => false,
     }
+}
+
+/// Takes back what the library says to callers that are not listed, and returns the refusal of a preflight that it has
+/// refused without a word.
+pub(super) fn after_cors(request: &HttpRequest, response: &mut HttpResponse) -> Option<Refusal> {
+    if !response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        response.headers_mut().remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
+        response.headers_mut().remove(ACCESS_CONTROL_EXPOSE_HEADERS);
+    }
+    let is_preflight = *request.method() == Method::OPTIONS
+        && request.headers().contains_key(ORIGIN)
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    (is_preflight && response.status() == StatusCode::BAD_REQUEST).then(|| {
+        Refusal::bad_request(
+            "the preflight asks for an origin, a method or a header that is not allowed; list the origin with \
+             --allow-origin, and send the headers that docs/protocol.md names",
+        )
+    })
 }
 
 /// Sets CORS headers for the listed origins only: what scripts of their pages may send and read.

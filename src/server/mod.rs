@@ -275,6 +275,10 @@ async fn every_request(
     let knows_chunks = request.version() >= Version::HTTP_11;
     let mut counted = Counted { metrics: &context.metrics, caller, lane, outcome: Outcome::Error };
     let mut response = next.call(request).await?.map_into_boxed_body();
+    let asked = response.request().clone();
+    if let Some(refusal) = callers::after_cors(&asked, response.response_mut()) {
+        response = response.into_response(refusal.error_response());
+    }
     counted.outcome = outcome(response.response());
     if let Some(answering) = answering {
         let end = match response.status() {
@@ -352,7 +356,8 @@ impl MessageBody for Kept {
     }
 }
 
-/// Refuses requests beyond the bound on connections, with an unfit host, with an invalid lane, or of an origin that is not allowed.
+/// Refuses requests beyond the bound on connections, with an unfit host, with an invalid lane, or of an origin that is not
+/// allowed.
 async fn refuse_some(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

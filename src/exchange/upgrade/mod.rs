@@ -146,15 +146,15 @@ impl Stream for Inbox {
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            if !this.is_broken {
-                ready!(this.turns.poll_next(task));
-                if let Some(message) = this.next_message().transpose() {
-                    this.turns.handled();
-                    return Poll::Ready(Some(message.map_err(|violation| this.break_off(violation))));
-                }
+            ready!(this.turns.poll_next(task));
+            if !this.is_broken
+                && let Some(message) = this.next_message().transpose()
+            {
+                this.turns.handled();
+                return Poll::Ready(Some(message.map_err(|violation| this.break_off(violation))));
             }
             match this.payload.poll_next_unpin(task) {
-                Poll::Ready(Some(Ok(_))) if this.is_broken => {}
+                Poll::Ready(Some(Ok(_))) if this.is_broken => this.turns.handled(),
                 Poll::Ready(Some(Ok(bytes))) => this.messages.push(&bytes),
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(None),
                 Poll::Pending => {

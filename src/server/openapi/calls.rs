@@ -80,6 +80,11 @@ fn create() -> Call {
         .refused(422, "The idempotency key was used with another body.")
         .refused(500, "The store failed.")
         .unwritten()
+        .refused(
+            503,
+            "Nothing was created: as many deployments or sources run as may, the disk or the descriptors are short, or \
+             unfinished bodies hold as much as may; repeat the call. Also as for every call.",
+        )
 }
 
 fn show() -> Call {

@@ -200,8 +200,8 @@ impl Call {
     fn unwritten(self) -> Self {
         self.refused(
             503,
-            "Nothing was written: the disk or the descriptors are short, too many appends wait, or as many deployments \
-             or sources run as may; repeat the call. Also as for every call.",
+            "Nothing was written: the disk or the descriptors are short, too many appends wait, or unfinished bodies hold \
+             as much as may; repeat the call. Also as for every call.",
         )
         .refused(507, "Nothing was written: the disk is full; repeat the call once there is room.")
     }

@@ -45,8 +45,10 @@ impl LockedFolder {
         let folder = File::open(path).map_err(at(path))?;
         lock(&folder, path)?;
         let name = path.join("lock");
-        let made = OpenOptions::new().create(true).truncate(false).write(true).open(&name);
-        let file = made.or_else(|_| File::open(&name)).ok();
+        // A pipe in its place would wait for a reader.
+        let opening = |options: &mut OpenOptions| options.custom_flags(OFlag::O_NONBLOCK.bits()).open(&name);
+        let made = opening(OpenOptions::new().create(true).truncate(false).write(true));
+        let file = made.or_else(|_| opening(OpenOptions::new().read(true))).ok();
         if let Some(file) = &file {
             lock(file, path)?;
         }
@@ -60,7 +62,13 @@ impl LockedFolder {
 }
 
 fn lock(file: &File, folder: &Path) -> Result<(), StoreError> {
-    match file.try_lock() {
+    let locked = loop {
+        match file.try_lock() {
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            locked => break locked,
+        }
+    };
+    match locked {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: folder.to_owned() }),
         Err(TryLockError::Error(error)) => Err(StoreError::NoLocks { path: folder.to_owned(), error }),

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use crate::store::{StoreError, Unwritten};
 use crate::terminal::complain;
@@ -16,20 +17,38 @@ const PROBE_BYTES: usize = 4_096;
 /// Name of the folder that a probe makes; opening the store removes what a crash left of it.
 const PROBE: &str = ".creating-probe";
 
-/// The newest trouble of a store's writes; `None` while writing works.
+/// Time between two complaints about a trouble that comes and goes, as where some logs have descriptors and others lack
+/// them.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
+
+/// The newest trouble of a store's writes.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// `None` while writing works.
+    lasting: Option<Unwritten>,
+    /// When a trouble was last said on stderr.
+    said: Option<Instant>,
+    /// Whether the end of the trouble that was said is to be said.
+    end_is_due: bool,
+}
+
+/// How the newest writes of a store went.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    trouble: Mutex<Option<Unwritten>>,
+    trouble: Mutex<Trouble>,
     /// Held while a probe runs: two would meet in one file.
     probing: Mutex<()>,
 }
 
 impl Health {
     /// Notes that nothing could be written at `path`, and returns the error for the caller. It is said on stderr when the
-    /// trouble begins, and not again while it lasts.
+    /// trouble begins, and not again while it lasts or soon after.
     pub(super) fn failed(&self, path: &Path, error: &io::Error) -> Unwritten {
         let unwritten = Unwritten::from(error);
-        if self.trouble().replace(unwritten.clone()).is_none() {
+        let mut trouble = self.trouble();
+        let is_new = trouble.lasting.replace(unwritten.clone()).is_none();
+        if is_new && trouble.said.is_none_or(|said| said.elapsed() > COMPLAINT_PAUSE) {
+            (trouble.said, trouble.end_is_due) = (Some(Instant::now()), true);
             complain(format!(
                 "{}: {error}; what cannot be written is refused, and it is tried again with every write",
                 path.display()
@@ -40,7 +59,8 @@ impl Health {
 
     /// Notes that a write succeeded.
     pub(super) fn succeeded(&self) {
-        if self.trouble().take().is_some() {
+        let mut trouble = self.trouble();
+        if trouble.lasting.take().is_some() && std::mem::take(&mut trouble.end_is_due) {
             complain("writing to the store works again");
         }
     }
@@ -48,7 +68,7 @@ impl Health {
     /// Returns the trouble if it lasts: tries in `folder` whether it does. Blocks.
     pub(super) fn check(&self, folder: &Path) -> Result<(), StoreError> {
         let _alone = self.probing.lock().expect("no holder panics");
-        if self.trouble().is_none() {
+        if self.trouble().lasting.is_none() {
             return Ok(());
         }
         match probe(folder) {
@@ -62,10 +82,10 @@ impl Health {
 
     /// Tells whether the newest write failed.
     pub(super) fn is_in_trouble(&self) -> bool {
-        self.trouble().is_some()
+        self.trouble().lasting.is_some()
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Option<Unwritten>> {
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
         self.trouble.lock().expect("no holder panics")
     }
 }

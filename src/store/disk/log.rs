@@ -329,13 +329,15 @@ impl Log {
                 *writer = write_files.take(&self.home.manifest.id);
             }
             let outcome = self.commit(&mut writer, &batch, failed);
-            let is_durable = matches!(outcome, Fate::Durable);
-            if batch.finished.is_some() || !is_durable || write_files.are_wanted() {
+            let (is_durable, is_end) = (matches!(outcome, Fate::Durable), batch.finished.is_some());
+            if is_end || !is_durable || write_files.are_wanted() {
                 *writer = None;
             }
             self.queue().settle(batch, outcome);
             if is_durable {
-                self.mark_acknowledged();
+                if !is_end {
+                    self.mark_acknowledged();
+                }
                 self.remove_dropped_segments();
                 self.note_warmth();
             }

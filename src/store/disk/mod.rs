@@ -72,7 +72,7 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DescriptorBudget {
     /// Files that are open for appends. A log that is not among them opens its file again at its next append, which
-    /// costs microseconds beside the flush to disk. Each may need a second descriptor for a moment when a file is full.
+    /// costs microseconds beside the flush to disk. Each may need a second descriptor for a moment: when a file is full, and to mark its end.
     pub writes: usize,
     /// Reads, creations and deletions under way. Each opens one file at a time; the others wait.
     pub accesses: usize,

@@ -48,7 +48,7 @@ impl Warmth {
     }
 
     /// Notes that a log was just used and what it keeps now. Cools other logs as far as the bound needs it. Must not be
-    /// called under a lock of a log.
+    /// called under the lock of a log's queue or of its lines.
     pub(super) fn used(&self, log: Weak<dyn Cool>, age: &Age, bytes: usize) {
         let mut warm = self.warm.lock().expect("no holder panics");
         let mut age = age.0.lock().expect("no holder panics");

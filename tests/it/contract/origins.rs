@@ -120,6 +120,8 @@ fn a_listed_origin_may_read_the_headers_that_clients_need() {
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(LISTED)));
     let answer = preflight("https://evil.example");
     assert_eq!(answer.header("access-control-allow-origin"), None);
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert!(answer.text().contains("--allow-origin"), "{}", answer.text());
 }
 
 /// Packages around `EventSource` and `fetch` send these, and ask with credentials.
@@ -151,6 +153,12 @@ fn a_listed_origin_may_send_what_event_source_helpers_send() {
     // A wildcard would be refused by browsers that ask with credentials.
     assert_eq!(stream.head.header("access-control-allow-origin"), Some(LISTED));
     let foreign = server.stream(&sse, &[("origin", "https://evil.example")]).unwrap();
-    assert_eq!(foreign.head.header("access-control-allow-origin"), None);
     assert_eq!(foreign.head.header("set-cookie"), None);
+    for name in ["allow-origin", "allow-credentials", "expose-headers"] {
+        assert_eq!(
+            foreign.head.header(&format!("access-control-{name}")),
+            None,
+            "{name} for an origin that is not listed"
+        );
+    }
 }

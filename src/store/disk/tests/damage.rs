@@ -298,6 +298,11 @@ async fn what_is_no_plain_file_is_refused_by_name_and_hangs_nothing() {
             fs::rename(&aside, &path).unwrap();
         }
     }
+    // The old lock is no file of a deployment: a pipe there does no harm.
+    let lock = data.path().join("lock");
+    fs::remove_file(&lock).unwrap();
+    nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    drop(reopen(data.path(), 0, LARGE).unwrap());
     let id = log_folder.file_name().unwrap();
     let elsewhere = folder();
     fs::rename(&log_folder, elsewhere.path().join(id)).unwrap();
