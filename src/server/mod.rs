@@ -1,8 +1,8 @@
 //! The HTTP server: makes a running service from a listener, the deployments, the options and a shutdown token.
 //!
 //! Depends on no single transport except for the overload answer of SSE. Here is what holds for every request:
-//! counting, overload, origins, and the headers of every answer. A shutdown takes less than two seconds, even with open
-//! streams.
+//! counting, turns, hosts, origins, overload, the rest of bodies, and the headers of every answer. A shutdown takes less
+//! than two seconds, even with open streams.
 
 mod callers;
 pub mod openapi;

@@ -80,7 +80,7 @@ pub async fn cancel(log: &dyn DeploymentLog) {
     told(finish(log, Status::Cancelled).await);
 }
 
-/// Appends lines, again and again while a trouble lasts that passes: a source has nobody who would repeat it.
+/// Appends lines, again and again while a trouble lasts that passes: no client would repeat it for a source.
 async fn append(log: &dyn DeploymentLog, request: AppendRequest) -> Result<(), StoreError> {
     loop {
         match log.append(request.clone()).await {

@@ -39,8 +39,8 @@ pub(super) struct LockedFolder {
 }
 
 impl LockedFolder {
-    /// Locks the folder itself. That works on a read-only disk, and nobody removes it by chance, as the file `lock` in
-    /// it. That file is all that servers up to version 0.3 know, so it is locked as well where it can be made.
+    /// Locks the folder itself. That works on a read-only disk, and it is not removed by chance, as the file `lock` in
+    /// it is. That file is all that servers up to version 0.3 know, so it is locked as well where it can be made.
     pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
         let folder = File::open(path).map_err(at(path))?;
         lock(&folder, path)?;

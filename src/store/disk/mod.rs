@@ -334,7 +334,7 @@ impl Shared {
                 continue;
             }
             if name.starts_with(CREATING) || name.starts_with(DELETED) {
-                // What cannot be removed, for example on a read-only disk, harms nobody.
+                // What cannot be removed, for example on a read-only disk, does no harm.
                 if let Err(error) = fs::remove_dir_all(&path) {
                     complain(format!("{}: {error}; it takes space until the next start", path.display()));
                 }

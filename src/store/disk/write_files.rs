@@ -94,7 +94,7 @@ impl WriteFiles {
         self.state().waiting > 0
     }
 
-    /// Keeps a file open for the log's next append, as long as nobody else needs its descriptor.
+    /// Keeps a file open for the log's next append, as long as no other log needs its descriptor.
     pub(super) fn park(&self, log: &DeploymentId, file: WriteFile) {
         let WriteFile { file, _lease: lease } = file;
         let mut state = self.state();
