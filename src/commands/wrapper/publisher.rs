@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use wirelab_clients::api::{Api, ApiError, idempotency_key};
+use wirelab_clients::backoff;
 use wirelab_clients::wire::{Deployment, DeploymentId, NewLine, Status};
 
 use super::backlog::{Backlog, HoldUp, Next};
@@ -39,12 +39,10 @@ const AFTER_COMMAND_MAX: Duration = Duration::from_secs(30);
 const UNREACHED_MAX: Duration = Duration::from_secs(1);
 /// Time in which finishing is tried, when all other time is used up or a signal has cut it.
 const LAST_TRY_MAX: Duration = Duration::from_secs(1);
-/// Longest pause after the first failure. It doubles with each failure up to the second one, after which a server that
-/// is back is noticed soon enough.
-const FIRST_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Ceilings of the back-off after the first failure and after many: a restart of a server takes less than a second, and
+/// one that is back is noticed soon enough.
+const FIRST_PAUSE_MAX: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Longest time that a server may advise: a number of seconds has no bound, and a clock has.
-const ADVICE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What happens to the deployment at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +200,7 @@ impl Patience {
             };
             remark(&format!("wirelab: {trouble}; {meanwhile}"));
         }
-        let again = Instant::now() + pause(self.failures, advised);
+        let again = Instant::now() + backoff::wait(FIRST_PAUSE_MAX, PAUSE_MAX, self.failures, advised);
         tokio::select! {
             () = sleep_until(again) => Ok(None),
             given_up = self.out(phase, advised.map(|_| again)) => Err(given_up),
@@ -265,14 +263,6 @@ impl Patience {
         let ended = ordered.ok().and_then(|orders| orders.ended);
         ended.map_or(OutputEnd::NeverBegun, |(end, _)| end)
     }
-}
-
-/// Returns how long to stay away after so many failures in a row: at least as long as the server advised, and behind that a
-/// random time, so that the publishers of a restarted server do not all return in the same instant.
-fn pause(failures: u32, advised: Option<Duration>) -> Duration {
-    let longest = FIRST_PAUSE_MAX.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
-    // Not from zero: without a floor, a server that advises 0 s would be asked in a loop.
-    advised.unwrap_or_default().min(ADVICE_MAX) + rand::rng().random_range(longest / 2..=longest)
 }
 
 /// The task.
@@ -462,29 +452,5 @@ async fn find_or_create(
     match wanted.name_of_a_new_one() {
         Ok(name) => Ok(Ok((api.create_once(name, None, key).await?, Origin::Created))),
         Err(absent) => Ok(Err(absent)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_is_at_least_what_is_advised_is_spread_and_has_a_floor_and_a_bound() {
-        let seconds = Duration::from_secs;
-        for (failures, advised, least, most) in [
-            (1, None, FIRST_PAUSE_MAX / 2, FIRST_PAUSE_MAX),
-            (1, Some(seconds(0)), FIRST_PAUSE_MAX / 2, FIRST_PAUSE_MAX),
-            (4, Some(seconds(5)), seconds(5) + FIRST_PAUSE_MAX * 4, seconds(5) + FIRST_PAUSE_MAX * 8),
-            (1_000, None, PAUSE_MAX / 2, PAUSE_MAX),
-            (u32::MAX, Some(Duration::MAX), ADVICE_MAX, ADVICE_MAX + PAUSE_MAX),
-        ] {
-            let drawn: std::collections::HashSet<_> = (0..100).map(|_| pause(failures, advised)).collect();
-            assert!(
-                drawn.iter().all(|pause| (least..=most).contains(pause)),
-                "{failures}, {advised:?}: {drawn:?}"
-            );
-            assert!(drawn.len() > 90, "no jitter");
-        }
     }
 }
