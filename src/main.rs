@@ -3,11 +3,15 @@
 #![warn(clippy::print_stderr)]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use wirelab::commands;
 use wirelab::commands::cli::{Cli, Command};
-use wirelab::terminal::remark;
+use wirelab::terminal::{complain, flush};
+
+/// How long the last words may wait for a stderr that nobody reads.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     wirelab_clients::os::name_process(c"wirelab");
@@ -33,13 +37,15 @@ fn main() -> ExitCode {
     // Ends without waiting for the runtime: a replay that is still fed, or a read of stdin, must not keep the process
     // alive.
     runtime.shutdown_background();
-    match ended {
-        Ok(exit) => ExitCode::from(exit.code()),
+    let exit = match ended {
+        Ok(exit) => exit,
         Err(failure) => {
-            remark(&format!("wirelab: {failure}"));
-            ExitCode::from(failure.exit.code())
+            complain(format!("wirelab: {failure}"));
+            failure.exit
         }
-    }
+    };
+    flush(LAST_WORDS_MAX);
+    ExitCode::from(exit.code())
 }
 
 /// Returns the command of `wirelab` without arguments: `wirelab run`.

@@ -8,14 +8,26 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Complaints that wait for stderr; more are dropped. A server that fails at each append must not fill its memory with
 /// what it says of that.
 const COMPLAINTS_MAX: usize = 256;
+/// How long [`flush`] pauses while the queue is full.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
+/// Complaints that wait for the thread that writes them. Empty: nobody has complained yet.
+static COMPLAINTS: OnceLock<Option<SyncSender<Waiting>>> = OnceLock::new();
 /// Ends colours and weights (SGR 0, ECMA-48 §8.3.117).
 const RESET: &str = "\x1b[0m";
+
+/// What the writing thread takes out of its queue.
+enum Waiting {
+    Complaint(String),
+    /// Says back that all before it is written.
+    Marker(SyncSender<()>),
+}
 
 /// Says a line on stderr, and waits until it is written. An error is ignored: there is nobody to tell.
 ///
@@ -30,17 +42,43 @@ pub fn remark(text: &str) {
 /// Says a line on stderr without ever waiting for it: a thread of its own writes. A complaint that finds
 /// as many others waiting as may wait is dropped.
 pub fn complain(text: impl Into<String>) {
-    static COMPLAINTS: OnceLock<Option<SyncSender<String>>> = OnceLock::new();
     let complaints = COMPLAINTS.get_or_init(|| {
-        let (complaints, waiting) = sync_channel::<String>(COMPLAINTS_MAX);
+        let (complaints, waiting) = sync_channel(COMPLAINTS_MAX);
+        let write = move || {
+            for waiting in waiting {
+                match waiting {
+                    Waiting::Complaint(text) => remark(&text),
+                    // Whoever asked may have stopped to wait.
+                    Waiting::Marker(written) => drop(written.try_send(())),
+                }
+            }
+        };
         // A system without a free thread has other troubles than a lost complaint.
         let writer = thread::Builder::new().name("complaints".to_owned());
-        writer.spawn(move || waiting.iter().for_each(|text| remark(&text))).ok().map(|_| complaints)
+        writer.spawn(write).ok().map(|_| complaints)
     });
     if let Some(complaints) = complaints {
         // A full queue means that nobody reads.
-        let _ = complaints.try_send(text.into());
+        let _ = complaints.try_send(Waiting::Complaint(text.into()));
     }
+}
+
+/// Waits until all complaints so far are written, at most for `limit`: a process that ends would lose them, and a line
+/// that is said by other means would overtake them.
+pub fn flush(limit: Duration) {
+    let Some(Some(complaints)) = COMPLAINTS.get() else { return };
+    let until = Instant::now() + limit;
+    let (written, is_written) = sync_channel(1);
+    let mut marker = Waiting::Marker(written);
+    while let Err(TrySendError::Full(refused)) = complaints.try_send(marker) {
+        if Instant::now() >= until {
+            return;
+        }
+        marker = refused;
+        thread::sleep(FULL_PAUSE);
+    }
+    // After the limit, nobody reads.
+    let _ = is_written.recv_timeout(until.saturating_duration_since(Instant::now()));
 }
 
 /// Returns `text` as a terminal may be given it. Control characters (C0, DEL, C1) and those that change the direction of
@@ -117,5 +155,6 @@ mod tests {
     fn more_complaints_than_anybody_reads_are_dropped() {
         // With a stderr that is read, all that is seen is that none of these waits.
         (0..10 * COMPLAINTS_MAX).for_each(|_| complain(""));
+        flush(Duration::from_secs(1));
     }
 }

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::ServerUrl;
 use crate::advice::retry_after;
+use crate::backoff::passes;
 use crate::wire::{
     Appended, BODY_BYTES_MAX, Deployment, DeploymentId, Finish, NewDeployment, NewLine, Problem, Source,
     Status, TransportInfo,
@@ -35,6 +36,7 @@ pub struct Api {
     connection: Option<http1::SendRequest<Full<Bytes>>>,
     /// What an answer named that is not wirelab's server.
     proxy: Option<String>,
+    is_in_doubt: bool,
 }
 
 /// Reason why a call to the API failed.
@@ -90,10 +92,21 @@ impl ApiError {
     pub fn passes(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Refused { problem, .. } => PASSING.contains(&problem.status),
-            Self::Unexplained { status, .. } => PASSING.contains(&status.as_u16()),
+            Self::Refused { problem, .. } => passes(problem.status),
+            Self::Unexplained { status, .. } => passes(status.as_u16()),
             Self::Contract { .. } => false,
         }
+    }
+
+    /// Whether the answer says that the call was not done. A server that failed in the midst of a call (500), and a proxy
+    /// that lost its upstream (502, 504), do not know.
+    fn is_not_done(&self) -> bool {
+        let status = match self {
+            Self::Refused { problem, .. } => problem.status,
+            Self::Unexplained { status, .. } => status.as_u16(),
+            Self::Unreachable { .. } | Self::Contract { .. } => return false,
+        };
+        !matches!(status, 500 | 502 | 504)
     }
 
     /// Returns how long the server asked to stay away (`Retry-After`), at least.
@@ -105,9 +118,6 @@ impl ApiError {
     }
 }
 
-/// Statuses that may be another one a moment later (RFC 9110 §15.5.9, §15.6; RFC 6585 §4; RFC 4918 §11.5).
-const PASSING: [u16; 7] = [408, 429, 500, 502, 503, 504, 507];
-
 /// Returns a new idempotency key: it tells the server that a repeated call is the same call.
 pub fn idempotency_key() -> String {
     format!("{:032x}", rand::rng().random::<u128>())
@@ -116,7 +126,7 @@ pub fn idempotency_key() -> String {
 impl Api {
     /// Creates a client of `server`. It connects at its first call.
     pub fn new(server: ServerUrl) -> Self {
-        Self { server, connection: None, proxy: None }
+        Self { server, connection: None, proxy: None, is_in_doubt: false }
     }
 
     /// Returns the server that this client calls.
@@ -128,6 +138,12 @@ impl Api {
     /// (RFC 9110 §7.6.3) or else of its `Server` field (§10.2.4). wirelab's own server sends neither.
     pub fn proxy(&self) -> Option<&str> {
         self.proxy.as_deref()
+    }
+
+    /// Whether the server may have done the last call although this client was not told so: an answer was lost, was not
+    /// waited for, or does not tell.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
     }
 
     /// Creates a deployment: `POST /api/deployments`. Without a `source` it is fed by the lines that clients append.
@@ -250,11 +266,19 @@ impl Api {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<T, ApiError> {
+        // Stays so if the caller does not wait for the answer.
+        self.is_in_doubt = true;
         let mut answer = self.exchange(&method, path, headers, &body).await;
-        if answer.is_err() {
+        let was_lost = answer.is_err();
+        if was_lost {
             answer = self.exchange(&method, path, headers, &body).await;
         }
-        self.understood(&method, path, answer)
+        let understood = self.understood(&method, path, answer);
+        self.is_in_doubt = match &understood {
+            Ok(_) => false,
+            Err(error) => was_lost || !error.is_not_done(),
+        };
+        understood
     }
 
     /// Decodes the body of an answer, or returns the error that the answer stands for.

@@ -3,7 +3,8 @@
 //! wait = advice + a random time between the floor and a ceiling. The ceiling doubles with each wait in a row, and is
 //! at least the advice. So no client comes back before it was told to, no advice makes a loop without a pause, and
 //! clients that were told the same time come back spread (RFC 6455 §7.2.3 asks for that). `static/backoff.js` has the
-//! same rule; `cases.json` is tried on both. Used by every client half. It never sleeps: the caller does.
+//! same rule; `cases.json` is tried on both. Used by every client half, and by `wirelab publish`. It never sleeps: the
+//! caller does.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use crate::meter::Meter;
+use crate::options::ADVICE_MAX;
 use crate::{Options, ServerUrl, SubscribeError};
 
 /// Failures in a row, without one good answer or hello, after which a subscriber gives up.
@@ -26,9 +28,31 @@ const STREAM_LIVED_MIN: Duration = Duration::from_secs(5);
 const HELD_MIN: Duration = Duration::from_millis(250);
 
 /// Returns whether a refusal with this status passes by itself: a late request (408), too many requests (429), a server
-/// or a proxy in trouble (500, 502, 503, 504), no room on a disk (507). Any other refusal is final.
+/// or a proxy in trouble (500, 502, 503, 504), no room on a disk (507). Any other refusal is final
+/// (RFC 9110 §15.5.9, §15.6; RFC 6585 §4; RFC 4918 §11.5).
 pub(crate) const fn passes(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 507)
+}
+
+/// Returns how long to stay away after the given number of failures in a row, by the rule of the subscribers: for a client
+/// that decides by itself when it gives up. The ceiling is `first_ceiling` after the first failure and at most `ceiling_max`.
+///
+/// ```
+/// use std::time::Duration;
+/// use wirelab_clients::backoff::wait;
+/// let (first_ceiling, ceiling_max) = (Duration::from_millis(200), Duration::from_secs(2));
+/// let advised = Duration::from_secs(5);
+/// let wait = wait(first_ceiling, ceiling_max, 1, Some(advised));
+/// assert!(advised < wait && wait <= advised + ceiling_max);
+/// ```
+pub fn wait(
+    first_ceiling: Duration,
+    ceiling_max: Duration,
+    failures: u32,
+    advised: Option<Duration>,
+) -> Duration {
+    let rule = Rule { first_ceiling, ceiling_max, advice_max: ADVICE_MAX };
+    rule.wait(failures.saturating_sub(1), advised, rand::random())
 }
 
 /// Counts the failures in a row of one subscriber and draws the wait after each.
@@ -174,6 +198,30 @@ mod tests {
             let rule = Backoff::new(Duration::from_millis(first_ceiling_ms), &Options::default()).rule;
             let wait = rule.wait(step, advised_ms.map(Duration::from_millis), drawn);
             assert_eq!(wait, Duration::from_millis(wait_ms), "{case}");
+        }
+    }
+
+    #[test]
+    fn the_wait_of_any_number_of_failures_is_at_least_what_is_advised_and_spread() {
+        let (first, most, seconds) =
+            (Duration::from_millis(200), Duration::from_secs(2), Duration::from_secs);
+        for (failures, advised, least, most) in [
+            (0, None, FLOOR, first),
+            (1, None, FLOOR, first),
+            (1, Some(seconds(0)), FLOOR, first),
+            (2, None, FLOOR, 2 * first),
+            (1, Some(seconds(5)), seconds(5) + FLOOR, seconds(5) + most),
+            (u32::MAX, None, FLOOR, most),
+            (u32::MAX, Some(Duration::MAX), ADVICE_MAX + FLOOR, ADVICE_MAX + most),
+        ] {
+            let drawn: Vec<_> = (0..100).map(|_| wait(first, seconds(2), failures, advised)).collect();
+            assert!(
+                drawn.iter().all(|wait| (least..=most).contains(wait)),
+                "{failures}, {advised:?}: {drawn:?}"
+            );
+            // Clients that were told the same time together come back over half of the possible time at least.
+            let (min, max) = (drawn.iter().min().unwrap(), drawn.iter().max().unwrap());
+            assert!(*max - *min > (most - least) / 2, "{failures}, {advised:?}: {drawn:?}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! - [`transports`]: the client halves; each file can be read alone
 //! - [`Options`]: what a client decides by itself
 //! - [`Ladder`]: a client that steps down to another transport when one does not get through
-//! - [`api`]: the regular API, for what is not measured
+//! - [`api`]: the regular API, for what is not measured; [`backoff`]: how long to stay away from a server in trouble
 //! - [`event_stream`]: the parser of server-sent events
 //! - [`meter`]: counts every request and byte at the socket; [`traffic`]: the counts; [`timing`]: how long requests
 //!   took
@@ -19,7 +19,7 @@
 
 mod advice;
 pub mod api;
-mod backoff;
+pub mod backoff;
 pub mod data_files;
 mod deployment_url;
 pub mod event_stream;

@@ -167,7 +167,8 @@ The command starts whatever the server says, and is shown as it prints. docs/run
 server that is away.
 
 Exit codes: those of the command, 128 + n if signal n killed it; 126 it cannot be run; 127 it is not found; 6 it
-succeeded, but not all lines are published and finished; 2 wrong usage, nothing was run; 130 stdin was interrupted.";
+succeeded, but not all lines are published and finished; 2 wrong usage, nothing was run; 130 stdin was interrupted,
+or wirelab before it started the command.";
 
 /// Arguments of `wirelab publish`.
 #[derive(Debug, Args)]

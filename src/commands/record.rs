@@ -10,9 +10,12 @@ use std::time::Instant;
 use wirelab_clients::recording::{Existing, NewRecording, path_in};
 
 use super::wrapper::recorder::{Recorded, Recorder};
-use super::wrapper::{Backlog, HOLD_UP_MAX, HoldUp, Kept, Signals, Wrapped};
-use super::{Exit, Failure, remark};
+use super::wrapper::{
+    Backlog, HOLD_UP_MAX, HoldUp, Kept, Signals, Wrapped, counted_lines, lines_were, outlive_file_limit,
+};
+use super::{Exit, Failure};
 use crate::commands::cli::RecordArguments;
+use crate::terminal::complain;
 
 /// Runs the command, shows what it prints, records it, and exits with the command's code.
 pub async fn run(arguments: RecordArguments) -> Result<Exit, Failure> {
@@ -26,6 +29,7 @@ pub async fn run(arguments: RecordArguments) -> Result<Exit, Failure> {
     }
     let existing = if force { Existing::Replaced } else { Existing::Kept };
     let cannot_write = |error| Failure::environment(format!("{}: {error}", path.display()));
+    outlive_file_limit();
     fs::create_dir_all(&recordings).map_err(cannot_write)?;
     let recording = NewRecording::create(&recordings, &name, existing).map_err(Failure::environment)?;
 
@@ -48,14 +52,14 @@ pub async fn run(arguments: RecordArguments) -> Result<Exit, Failure> {
     };
     let Recorded { path: kept_path, end, lines, kept, repairs } = recorded;
     let (seconds, shown) = (end.offset.as_secs_f64(), kept_path.display());
-    remark(&format!("recorded {lines} lines in {seconds:.1} s as {shown} ({})", end.status));
+    complain(format!("recorded {} in {seconds:.1} s as {shown} ({})", counted_lines(lines), end.status));
     if kept_path != path {
-        remark(&format!("{} was made meanwhile by another recorder and is kept", path.display()));
+        complain(format!("{} was made meanwhile by another recorder and is kept", path.display()));
     }
     repairs.tell();
     let missing = ended.missing_lines(lines);
     if let (Kept::InPart, Some(missing)) = (kept, missing) {
-        remark(&format!("{missing} lines were shown and not recorded"));
+        complain(format!("{} shown and not recorded", lines_were(missing)));
     }
     Ok(ended.exit(if missing.is_none() { Kept::InPart } else { kept }))
 }

@@ -17,6 +17,8 @@ pub(crate) enum Lie {
     Answer(String),
     /// The server answers, and its answer is lost.
     Swallow,
+    /// The server answers, and its answer never comes, though the connection stays.
+    Withhold,
 }
 
 /// A request, as it was asked.
@@ -102,7 +104,10 @@ fn answer(mut client: TcpStream, upstream: &str, head: &str, body: &[u8], lie: O
     let mut answer = Vec::new();
     let passed =
         server.write_all(&[head.as_bytes(), body].concat()).and_then(|()| server.read_to_end(&mut answer));
-    if passed.is_ok() && lie.is_none() {
-        let _ = client.write_all(&answer);
+    match lie {
+        None if passed.is_ok() => drop(client.write_all(&answer)),
+        // Until the client has enough.
+        Some(Lie::Withhold) => drop(client.read(&mut [0])),
+        None | Some(Lie::Swallow | Lie::Answer(_)) => {}
     }
 }

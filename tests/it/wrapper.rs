@@ -1,9 +1,11 @@
 //! `publish` and `record` must not get in the way of the command that they wrap, through the real binary.
 
 mod codes;
+mod doubt;
 mod life;
 mod output;
 mod signals;
+mod unread;
 
 use std::fs;
 use std::path::Path;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use wirelab_clients::wire::{LINE_BYTES_MAX, NewLine, Stream};
 
 use super::backlog::Piece;
-use crate::commands::remark;
+use crate::terminal::complain;
 
 /// One line of output.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) struct OutputLine {
 /// Counts of repaired lines, to be reported at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {
-    replaced: usize,
+    replaced: u64,
     cut: usize,
 }
 
@@ -35,10 +35,12 @@ impl Repairs {
     pub(crate) fn tell(&self) {
         let Self { replaced, cut } = self;
         if *replaced > 0 {
-            remark(&format!("{replaced} lines held bytes that are not UTF-8; those became U+FFFD"));
+            let lines = super::counted_lines(*replaced);
+            complain(format!("{lines} held bytes that are not UTF-8; those became U+FFFD"));
         }
         if *cut > 0 {
-            remark(&format!("{cut} pieces of lines above {LINE_BYTES_MAX} bytes became lines of their own"));
+            let of_lines = format!("of lines above {LINE_BYTES_MAX} bytes became lines of their own");
+            complain(format!("{cut} {} {of_lines}", if *cut == 1 { "piece" } else { "pieces" }));
         }
     }
 }
@@ -96,7 +98,7 @@ impl Lines {
 
     fn told(&mut self, split: Split, at: Instant, stream: Option<Stream>) -> OutputLine {
         let Split { text, was_replaced, is_cut } = split;
-        self.repairs.replaced += usize::from(was_replaced);
+        self.repairs.replaced += u64::from(was_replaced);
         self.repairs.cut += usize::from(is_cut);
         OutputLine { at, line: NewLine { text, stream, level: None }, is_cut }
     }

@@ -22,14 +22,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use nix::sys::signal::Signal;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use wirelab_clients::wire::{Status, Stream};
 
 pub(crate) use self::backlog::{Backlog, HoldUp};
 use self::relay::{Relayed, ShownOn, Source, relay};
-pub(crate) use self::signals::{Signals, is_end};
-use super::{Exit, Failure, ended_as, remark};
+pub(crate) use self::signals::{Signals, is_end, outlive_file_limit};
+use super::{Exit, Failure, ended_as};
+use crate::terminal::complain;
 
 /// How long a full [`Backlog`] may hold up a command, in total: long enough for a server to restart on the same machine.
 pub(crate) const HOLD_UP_MAX: Duration = Duration::from_secs(5);
@@ -107,7 +109,14 @@ impl Wrapped {
         Ok(Self { child, stop, relayed, backlog })
     }
 
-    /// Waits for the end, passing on every signal. Stdin ends at the first signal.
+    /// Passes a signal on to the command; stdin is asked for nothing.
+    pub(crate) fn pass_on(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            signals::pass_on(signal, child);
+        }
+    }
+
+    /// Waits for the end, passing on every signal. Stdin ends at the first signal that asks to end.
     pub(crate) async fn ended(self, signals: &mut Signals) -> Ended {
         let Self { child, stop, mut relayed, backlog } = self;
         let mut was_interrupted = false;
@@ -133,10 +142,12 @@ impl Wrapped {
         let relayed = loop {
             tokio::select! {
                 relayed = &mut relayed => break relayed.ok(),
-                signal = signals.next() => match stop.take() {
+                signal = signals.next() => match stop.take_if(|_| is_end(signal)) {
+                    // There is no command any more that could be asked for something.
+                    _ if !is_end(signal) => {}
                     Some(_) => (was_interrupted, is_told_again) = (true, true),
                     // Our own stdout may be a terminal that was stopped.
-                    None if is_told_again && is_end(signal) => break None,
+                    None if is_told_again => break None,
                     // The first one may be what has ended the command, seen late.
                     None => {
                         is_told_again = true;
@@ -176,14 +187,14 @@ impl Ended {
         if let Some(Relayed { lines: _, read_error, unshown }) = &self.relayed {
             if let Some(error) = read_error {
                 let output = if matches!(self.status, Ok(None)) { "stdin" } else { "the command's output" };
-                remark(&format!("wirelab: {output}: {error}"));
+                complain(format!("wirelab: {output}: {error}"));
             }
             for relay::Unshown { output, bytes, error } in unshown {
-                remark(&format!("wirelab: {output}: {error}; {bytes} bytes of output are missing there"));
+                complain(format!("wirelab: {output}: {error}; {bytes} bytes of output are missing there"));
             }
         }
         if let Err(error) = &self.status {
-            remark(&format!("wirelab: how the command ended is not known: {error}"));
+            complain(format!("wirelab: how the command ended is not known: {error}"));
         }
     }
 
@@ -201,6 +212,16 @@ impl Ended {
             (own, Kept::Whole | Kept::InPart) => own,
         }
     }
+}
+
+/// Returns `1 line`, `2 lines`.
+pub(crate) fn counted_lines(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "line" } else { "lines" })
+}
+
+/// Returns `1 line was`, `2 lines were`.
+pub(crate) fn lines_were(count: u64) -> String {
+    format!("{} {}", counted_lines(count), if count == 1 { "was" } else { "were" })
 }
 
 /// Whether everything that was shown is published or recorded, and ended.

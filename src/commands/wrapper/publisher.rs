@@ -8,19 +8,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use wirelab_clients::api::{Api, ApiError, idempotency_key};
+use wirelab_clients::backoff;
 use wirelab_clients::wire::{Deployment, DeploymentId, NewLine, Status};
 
 use super::backlog::{Backlog, HoldUp, Next};
 use super::lines::{Lines, OutputLine, Repairs};
 use super::signals::Signals;
 use super::{HOLD_UP_MAX, unless_twice_interrupted};
+use crate::commands::Failure;
 use crate::commands::wanted::Wanted;
-use crate::commands::{Failure, remark};
+use crate::terminal::complain;
 
 /// Bytes of one append, about 10,000 short lines: few appends for what has piled up, and yet one that a line of 1 Mbit/s
 /// brings to the server within [`CALL_MAX`]. Only a single line may be longer.
@@ -39,12 +40,10 @@ const AFTER_COMMAND_MAX: Duration = Duration::from_secs(30);
 const UNREACHED_MAX: Duration = Duration::from_secs(1);
 /// Time in which finishing is tried, when all other time is used up or a signal has cut it.
 const LAST_TRY_MAX: Duration = Duration::from_secs(1);
-/// Longest pause after the first failure. It doubles with each failure up to the second one, after which a server that
-/// is back is noticed soon enough.
-const FIRST_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Ceilings of the back-off after the first failure and after many: a restart of a server takes less than a second, and
+/// one that is back is noticed soon enough.
+const FIRST_PAUSE_MAX: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Longest time that a server may advise: a number of seconds has no bound, and a clock has.
-const ADVICE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What happens to the deployment at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,9 +65,9 @@ pub(crate) enum OutputEnd {
 pub(crate) struct Published {
     /// Lines that the server has taken. A line that was cut counts once.
     pub(crate) lines: u64,
-    /// Lines of an append that got no answer: they may be in the log.
-    pub(crate) unanswered_lines: u64,
-    /// Whether the deployment ended as it was to end.
+    /// Lines of an append of which the server did not say whether it took them: they may be in the log.
+    pub(crate) doubtful_lines: u64,
+    /// Whether the deployment ended as the output did, or stays open as it was to.
     pub(crate) is_ended: bool,
     /// Repairs of the lines.
     pub(crate) repairs: Repairs,
@@ -107,10 +106,10 @@ impl Publisher {
         Self { orders, begun, task: tokio::spawn(publishing.run(tell_begun)) }
     }
 
-    /// Waits until the deployment is found or created, or cannot be, at most for `limit`.
-    pub(crate) async fn begun_within(&mut self, limit: Duration) {
+    /// Waits until the deployment is found or created, or cannot be, at most until `limit`. Cancel-safe.
+    pub(crate) async fn begun_before(&mut self, limit: Instant) {
         // Neither the limit nor a task that has ended is a failure here.
-        let _ = timeout(limit, self.begun.wait_for(|begun| *begun)).await;
+        let _ = timeout_at(limit, self.begun.wait_for(|begun| *begun)).await;
     }
 
     /// Says how the output ended, and waits for the task. A signal cuts its time; a second one ends the wait, and then
@@ -200,9 +199,9 @@ impl Patience {
                 Phase::Begin => "what is printed waits for the server",
                 Phase::Append | Phase::Finish { .. } => "trying again",
             };
-            remark(&format!("wirelab: {trouble}; {meanwhile}"));
+            complain(format!("wirelab: {trouble}; {meanwhile}"));
         }
-        let again = Instant::now() + pause(self.failures, advised);
+        let again = Instant::now() + backoff::wait(FIRST_PAUSE_MAX, PAUSE_MAX, self.failures, advised);
         tokio::select! {
             () = sleep_until(again) => Ok(None),
             given_up = self.out(phase, advised.map(|_| again)) => Err(given_up),
@@ -267,14 +266,6 @@ impl Patience {
     }
 }
 
-/// Returns how long to stay away after so many failures in a row: at least as long as the server advised, and behind that a
-/// random time, so that the publishers of a restarted server do not all return in the same instant.
-fn pause(failures: u32, advised: Option<Duration>) -> Duration {
-    let longest = FIRST_PAUSE_MAX.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
-    // Not from zero: without a floor, a server that advises 0 s would be asked in a loop.
-    advised.unwrap_or_default().min(ADVICE_MAX) + rand::rng().random_range(longest / 2..=longest)
-}
-
 /// The task.
 struct Publishing {
     api: Api,
@@ -308,30 +299,34 @@ struct Batch {
 
 impl Publishing {
     async fn run(mut self, tell_begun: watch::Sender<bool>) -> Published {
-        let begun = self.begin().await;
+        let mut creation = Creation { key: idempotency_key(), is_in_doubt: false };
+        let begun = self.begin(&mut creation).await;
         match &begun {
             Ok((deployment, _)) => {
                 let Deployment { id, name, .. } = deployment;
-                remark(&format!("publishing to {}/api/deployments/{id} ({name})", self.api.server()));
+                complain(format!("publishing to {}/api/deployments/{id} ({name})", self.api.server()));
             }
             Err(why) => {
-                remark(&format!("wirelab: {why}; nothing is published"));
+                complain(format!("wirelab: {why}; nothing is published"));
                 self.backlog.give_up();
             }
         }
         tell_begun.send_replace(true);
-        if let Ok((deployment, origin)) = begun {
-            self.published.is_ended = self.publish(&deployment.id, origin).await;
+        match begun {
+            Ok((deployment, origin)) => {
+                self.published.is_ended = self.publish(&deployment.id, origin).await;
+            }
+            Err(_) if creation.is_in_doubt => self.end_doubtful(&creation.key).await,
+            Err(_) => {}
         }
         let repairs = self.lines.into_repairs();
         Published { repairs, ..self.published }
     }
 
     /// Finds or creates the deployment.
-    async fn begin(&mut self) -> Result<(Deployment, Origin), GivenUp> {
-        let key = idempotency_key();
+    async fn begin(&mut self, creation: &mut Creation) -> Result<(Deployment, Origin), GivenUp> {
         loop {
-            let found = find_or_create(&mut self.api, &self.wanted, &key);
+            let found = find_or_create(&mut self.api, &self.wanted, creation);
             let Some(found) = self.patience.attempt(Phase::Begin, found).await? else {
                 continue;
             };
@@ -344,16 +339,17 @@ impl Publishing {
     }
 
     /// Appends until the output has ended or nothing more can be published, then finishes. Returns whether the deployment
-    /// ended as it was to end.
+    /// ended as the output did, or stays open as it was to.
     async fn publish(&mut self, id: &DeploymentId, origin: Origin) -> bool {
-        if let Err(why) = self.append_all(id).await {
-            remark(&format!("wirelab: {why}; from here on nothing is published"));
+        let appended = self.append_all(id).await;
+        if let Err(why) = &appended {
+            complain(format!("wirelab: {why}; from here on nothing is published"));
             self.backlog.give_up();
             if why.is_of_deployment() {
                 return false;
             }
         }
-        let status = match (self.patience.output_end().await, origin) {
+        let outcome = match (self.patience.output_end().await, origin) {
             (OutputEnd::With(status), _) => status,
             // If it stayed open, the next attempt would publish into it.
             (OutputEnd::NeverBegun, Origin::Created) => Status::Failed,
@@ -363,17 +359,56 @@ impl Publishing {
             AtEnd::KeepOpen => return true,
             AtEnd::Finish => {}
         }
+        let status = if appended.is_ok() { outcome } else { of_a_part(outcome) };
         self.patience.failures = 0;
-        let phase = Phase::Finish { since: Instant::now() };
+        self.finish(id, status, Phase::Finish { since: Instant::now() }).await && status == outcome
+    }
+
+    /// Returns whether the deployment is finished.
+    async fn finish(&mut self, id: &DeploymentId, status: Status, phase: Phase) -> bool {
         loop {
             match self.patience.attempt(phase, self.api.finish(id, status)).await {
                 Ok(Some(_)) => return true,
                 Ok(None) => {}
                 Err(why) => {
-                    remark(&format!("wirelab: deployment {id} was not finished: {why}"));
+                    complain(format!("wirelab: deployment {id} was not finished: {why}"));
                     return false;
                 }
             }
+        }
+    }
+
+    /// Ends the deployment of a creation whose answer never came: if it stayed open, it would run for ever, and the next
+    /// attempt would publish into it.
+    async fn end_doubtful(&mut self, key: &str) {
+        let outcome = self.patience.output_end().await;
+        match self.at_end {
+            AtEnd::KeepOpen => return,
+            AtEnd::Finish => {}
+        }
+        let Ok(name) = self.wanted.name_of_a_new_one() else { return };
+        let status = match outcome {
+            OutputEnd::With(status) => of_a_part(status),
+            OutputEnd::NeverBegun => Status::Failed,
+        };
+        self.patience.failures = 0;
+        let phase = Phase::Finish { since: Instant::now() };
+        let deployment = loop {
+            // The key tells the server that this is the same creation.
+            match self.patience.attempt(phase, self.api.create_once(name, None, key)).await {
+                Ok(Some(deployment)) => break deployment,
+                Ok(None) => {}
+                Err(why) => {
+                    complain(format!("wirelab: a deployment {name} may be left running: {why}"));
+                    return;
+                }
+            }
+        };
+        let Deployment { id, name, ended, .. } = deployment;
+        if ended.is_none() && self.finish(&id, status, phase).await {
+            complain(format!(
+                "deployment {id} ({name}) was created all the same; it is ended, without a line"
+            ));
         }
     }
 
@@ -381,14 +416,17 @@ impl Publishing {
         while let Some(batch) = self.gather().await? {
             // The key tells the server that a repeated append is the same append.
             let key = idempotency_key();
+            let mut is_in_doubt = false;
             loop {
-                let appended = self.api.append(id, &batch.lines, &key);
+                let api = &mut self.api;
+                let appended =
+                    noting_doubt(&mut is_in_doubt, api, async |api| api.append(id, &batch.lines, &key).await);
                 match self.patience.attempt(Phase::Append, appended).await {
                     Ok(Some(_)) => break,
                     Ok(None) => {}
                     Err(why) => {
-                        if !matches!(why, GivenUp::Refused(_)) {
-                            self.published.unanswered_lines = batch.whole_lines;
+                        if is_in_doubt {
+                            self.published.doubtful_lines = batch.whole_lines;
                         }
                         return Err(why);
                     }
@@ -450,41 +488,49 @@ fn json_bytes_max(line: &NewLine) -> usize {
     JSON_BYTES_PER_BYTE_MAX * line.text.len() + JSON_FRAME_BYTES_MAX
 }
 
+/// The one creation that a publisher may make, tried once or often.
+struct Creation {
+    key: String,
+    /// Whether a deployment may have been created without this program knowing.
+    is_in_doubt: bool,
+}
+
 /// Finds the deployment, or creates it if it was named and not given by its URL.
 async fn find_or_create(
     api: &mut Api,
     wanted: &Wanted,
-    key: &str,
+    creation: &mut Creation,
 ) -> Result<Result<(Deployment, Origin), Failure>, ApiError> {
-    if let Some(deployment) = wanted.find_running(api).await? {
+    let Creation { key, is_in_doubt } = creation;
+    // It would find what it may have created itself, and take it for that of somebody else.
+    if !*is_in_doubt && let Some(deployment) = wanted.find_running(api).await? {
         return Ok(Ok((deployment, Origin::Found)));
     }
-    match wanted.name_of_a_new_one() {
-        Ok(name) => Ok(Ok((api.create_once(name, None, key).await?, Origin::Created))),
-        Err(absent) => Ok(Err(absent)),
-    }
+    let name = match wanted.name_of_a_new_one() {
+        Ok(name) => name,
+        Err(absent) => return Ok(Err(absent)),
+    };
+    let created = noting_doubt(is_in_doubt, api, async |api| api.create_once(name, None, key).await).await?;
+    Ok(Ok((created, Origin::Created)))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Makes a call that may have been made before, and notes whether the server may have done it without saying so: also
+/// when the call is dropped. Only a success takes the doubt away.
+async fn noting_doubt<T>(
+    is_in_doubt: &mut bool,
+    api: &mut Api,
+    call: impl AsyncFnOnce(&mut Api) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    let was_in_doubt = std::mem::replace(is_in_doubt, true);
+    let answer = call(api).await;
+    *is_in_doubt = answer.is_err() && (was_in_doubt || api.is_in_doubt());
+    answer
+}
 
-    #[test]
-    fn a_pause_is_at_least_what_is_advised_is_spread_and_has_a_floor_and_a_bound() {
-        let seconds = Duration::from_secs;
-        for (failures, advised, least, most) in [
-            (1, None, FIRST_PAUSE_MAX / 2, FIRST_PAUSE_MAX),
-            (1, Some(seconds(0)), FIRST_PAUSE_MAX / 2, FIRST_PAUSE_MAX),
-            (4, Some(seconds(5)), seconds(5) + FIRST_PAUSE_MAX * 4, seconds(5) + FIRST_PAUSE_MAX * 8),
-            (1_000, None, PAUSE_MAX / 2, PAUSE_MAX),
-            (u32::MAX, Some(Duration::MAX), ADVICE_MAX, ADVICE_MAX + PAUSE_MAX),
-        ] {
-            let drawn: std::collections::HashSet<_> = (0..100).map(|_| pause(failures, advised)).collect();
-            assert!(
-                drawn.iter().all(|pause| (least..=most).contains(pause)),
-                "{failures}, {advised:?}: {drawn:?}"
-            );
-            assert!(drawn.len() > 90, "no jitter");
-        }
+/// Returns what a deployment ends with whose output had this outcome, and whose log is not whole: not as a success.
+fn of_a_part(outcome: Status) -> Status {
+    match outcome {
+        Status::Succeeded | Status::Cancelled => Status::Cancelled,
+        Status::Failed => Status::Failed,
     }
 }

@@ -17,7 +17,7 @@ use super::backlog::{Backlog, Next};
 use super::lines::{Lines, OutputLine, Repairs};
 use super::signals::Signals;
 use super::{HOLD_UP_MAX, Kept, unless_twice_interrupted};
-use crate::commands::remark;
+use crate::terminal::complain;
 
 /// How long the disk may take after the end of the command.
 const AFTER_COMMAND_MAX: Duration = Duration::from_secs(30);
@@ -81,13 +81,13 @@ impl Recorder {
             Some(Ok(recorded)) => recorded.ok().flatten(),
             Some(Err(_)) => {
                 let limit = AFTER_COMMAND_MAX.as_secs();
-                remark(&format!(
+                complain(format!(
                     "wirelab: the disk took longer than {limit} s; the recording is not complete"
                 ));
                 None
             }
             None => {
-                remark("wirelab: interrupted; the recording is not complete");
+                complain("wirelab: interrupted; the recording is not complete");
                 None
             }
         }
@@ -107,7 +107,7 @@ struct Recording {
 impl Recording {
     fn run(mut self, backlog: &Backlog, ended: &mpsc::Receiver<(Instant, Status)>) -> Option<Recorded> {
         if let Err(why) = self.write_all(backlog) {
-            remark(&format!("wirelab: {why}; from here on nothing is recorded"));
+            complain(format!("wirelab: {why}; from here on nothing is recorded"));
             backlog.give_up();
             return self.cut();
         }
@@ -120,7 +120,7 @@ impl Recording {
         match trouble {
             None => told(kept, end, Kept::Whole, repairs),
             Some(why) => {
-                remark(&format!("wirelab: {why}"));
+                complain(format!("wirelab: {why}"));
                 let end = RecordedEnd { status: Status::Cancelled, ..end };
                 told(kept, end, Kept::InPart, repairs)
             }
@@ -189,7 +189,7 @@ fn told(
             Some(Recorded { path, end, lines: lines_count, kept: whole, repairs })
         }
         Err(error) => {
-            remark(&format!("wirelab: {error}; there is no recording"));
+            complain(format!("wirelab: {error}; there is no recording"));
             None
         }
     }

@@ -52,6 +52,16 @@ impl Signals {
     }
 }
 
+/// Lets a write beyond the limit of a file's size (`ulimit -f`) fail like one on a full disk, in place of ending this
+/// process and with it the command.
+pub(crate) fn outlive_file_limit() {
+    if !os::is_ignored(Signal::SIGXFSZ) {
+        // A handler, which ends at exec: an ignored signal would be ignored by the command too. Nobody needs to hear of
+        // it, and tokio never takes a handler away.
+        let _ = signal(SignalKind::from_raw(Signal::SIGXFSZ as i32));
+    }
+}
+
 /// Whether a signal asks a command to end.
 pub(crate) fn is_end(signal: Signal) -> bool {
     !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2)

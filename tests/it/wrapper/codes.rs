@@ -56,7 +56,7 @@ fn a_command_runs_whatever_the_server_says() {
                 let script = format!("echo ran; exit {code}");
                 let (was, shown, said) = ended(publish_to(url).args(["sh", "-c", &script]).output().unwrap());
                 assert_eq!((was, shown.as_str()), (Some(expected), "ran\n"), "{url}: {said}");
-                assert!(said.contains("1 lines were shown and not published"), "{url}: {said}");
+                assert!(said.contains("1 line was shown and not published"), "{url}: {said}");
             });
         }
     });

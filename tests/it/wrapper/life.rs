@@ -54,29 +54,43 @@ fn a_full_disk_ends_the_recording_and_not_the_command() {
     let folder = tempfile::tempdir().unwrap();
     let record = record_in(folder.path());
     let recorder: Vec<_> = record.get_args().map(|word| word.to_str().unwrap()).collect();
-    for (code, expected) in [("3", 3), ("0", 6)] {
-        // A file that grows beyond the limit fails like on a full disk, if the signal for it is ignored. Pipes are no
-        // files. 64 blocks of 512 bytes.
-        let mut limited = Command::new("sh");
-        limited.args(["-c", "trap '' XFSZ; ulimit -f 64; exec env \"$@\"", "sh"]).args(&recorder);
-        limited.args(["sh", "-c", &format!("seq 20000; exit {code}")]);
-        let (was, shown, said) = ended(limited.output().unwrap());
-        assert_eq!(was, Some(expected), "{said}");
-        assert_eq!(shown.lines().count(), 20_000);
-        assert!(
-            said.contains("nothing is recorded") && said.contains("lines were shown and not recorded"),
-            "{said}"
-        );
-        let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
-        assert_eq!(files.len(), 1, "{files:?}");
-        let kept = Recording::read(&files[0]).unwrap();
-        assert_eq!(kept.ended.status, Status::Cancelled);
-        assert!(kept.lines.len() > 100, "{} lines", kept.lines.len());
-        for (index, line) in kept.lines.iter().enumerate() {
-            assert_eq!(line.line.text, (index + 1).to_string());
+    // A file that grows beyond the limit fails like on a full disk, whether the signal for it is ignored or not. Pipes are
+    // no files. 64 blocks of 512 bytes.
+    for ignored in ["", "trap '' XFSZ; "] {
+        for (code, expected) in [("3", 3), ("0", 6)] {
+            let mut limited = Command::new("sh");
+            limited.args(["-c", &format!("{ignored}ulimit -c 0; ulimit -f 64; exec env \"$@\""), "sh"]);
+            limited.args(&recorder).args(["sh", "-c", &format!("seq 20000; exit {code}")]);
+            let (was, shown, said) = ended(limited.output().unwrap());
+            assert_eq!(was, Some(expected), "{ignored}{said}");
+            assert_eq!(shown.lines().count(), 20_000);
+            assert!(
+                said.contains("nothing is recorded") && said.contains("lines were shown and not recorded"),
+                "{said}"
+            );
+            let files: Vec<_> =
+                fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
+            assert_eq!(files.len(), 1, "{files:?}");
+            let kept = Recording::read(&files[0]).unwrap();
+            assert_eq!(kept.ended.status, Status::Cancelled);
+            assert!(kept.lines.len() > 100, "{} lines", kept.lines.len());
+            for (index, line) in kept.lines.iter().enumerate() {
+                assert_eq!(line.line.text, (index + 1).to_string());
+            }
+            fs::remove_file(&files[0]).unwrap();
         }
-        fs::remove_file(&files[0]).unwrap();
     }
+}
+
+#[test]
+fn a_command_whose_file_grows_too_large_ends_as_without_a_wrapper() {
+    let wrapper = Wrapper::new();
+    for mut wrapped in wrapper.both() {
+        let (code, _, said) =
+            ended(wrapped.args(["sh", "-c", "ulimit -c 0; kill -XFSZ $$"]).output().unwrap());
+        assert_eq!(code, Some(128 + Signal::SIGXFSZ as i32), "{said}");
+    }
+    wrapper.assert_ended(Status::Failed);
 }
 
 #[test]

@@ -126,6 +126,22 @@ fn a_command_whose_terminal_is_closed_cleans_up() {
     assert_eq!(super::lines(&wrapper.server).last().map(String::as_str), Some("bye"));
 }
 
+#[test]
+fn a_signal_that_comes_before_the_command_reaches_it_when_it_runs() {
+    // Nobody answers, so the command is not started at once.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    for (signal, code) in [(Signal::SIGUSR1, 138), (Signal::SIGUSR2, 140)] {
+        let child = piped(super::publish_to(&url).args(["sleep", "20"]));
+        // It catches signals before it connects.
+        let connection = silent.accept().unwrap();
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        let (was, _, said) = ended(child.wait_with_output().unwrap());
+        assert_eq!(was, Some(code), "{said}");
+        drop(connection);
+    }
+}
+
 fn read_until(from: &mut impl Read, expected: &str) {
     let mut read = Vec::new();
     while !String::from_utf8_lossy(&read).contains(expected) {
