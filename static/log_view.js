@@ -30,6 +30,8 @@ export class LogView {
   #aboveCount = 0;
   #frame = null;
   #isFollowing = true;
+  /** Width and height of the log at the last look: the browser scrolls, not the visitor, when they change. */
+  #size = "";
   /** Whether lines that are still pending were dropped: rows appended now would follow a hole. */
   #hasHole = false;
 
@@ -42,7 +44,10 @@ export class LogView {
     this.#above = above;
     this.#jump = jump;
     this.#kept = kept;
+    // A note above or below the log takes room from it, and then the newest line is no longer in sight.
+    new ResizeObserver(() => this.#resized()).observe(scroller);
     scroller.addEventListener("scroll", () => {
+      if (this.#resized()) return;
       const below_px = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
       this.#follow(below_px < BOTTOM_PX);
     });
@@ -181,6 +186,16 @@ export class LogView {
       oldest.remove();
       excess -= 1;
     }
+  }
+
+  /** Stays at the newest line if the log has another size than before. Tells whether it has. */
+  #resized() {
+    const { clientWidth, clientHeight } = this.#scroller;
+    const size = `${clientWidth} × ${clientHeight}`;
+    if (size === this.#size) return false;
+    this.#size = size;
+    if (this.#isFollowing) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    return true;
   }
 
   #follow(isFollowing) {
