@@ -5,7 +5,7 @@
 // something.
 
 import { count } from "./figures.js";
-import { show } from "./terminal.js";
+import { show, visible } from "./terminal.js";
 
 /** What a single log keeps. More rows make the layout of a browser slow; the regular API has all lines. */
 export const WHOLE_WINDOW = { rows: 5_000, chars: 8 * 1024 * 1024 };
@@ -227,7 +227,7 @@ function row({ line, origin, note, chars }) {
   row.dataset.seq = line.seq;
   const isError = line.stream === "stderr";
   row.append(cell("seq", line.seq), cell("at", clock(line.at_us)), cell("stream", isError ? "err" : ""));
-  if (line.level) row.append(cell("level", line.level));
+  if (line.level) row.append(cell("level", visible(line.level)));
   const text = cell("text", "");
   show(text, line.text);
   row.append(text);
