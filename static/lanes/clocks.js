@@ -2,7 +2,7 @@
 //
 // The lanes view has one for all lanes. It gets the server's clock from the ledgers. It reads no clock and no element.
 
-import { span } from "../figures.js";
+import { longSpan, span } from "../figures.js";
 
 /** Above this offset, ms, the difference of two clocks says nothing about latency. */
 const OFFSET_MS_MAX = 5;
@@ -53,7 +53,7 @@ export class Clocks {
     const { offset_ms, error_ms } = this.known;
     const unfit = this.unfit === 0 ? "" : ` ${this.unfit} receipts have no latency: the line's time does not fit the clocks.`;
     return (
-      `Clock of the server: ${span(Math.abs(offset_ms))} ${offset_ms < 0 ? "behind" : "ahead"} (± ${span(error_ms)}). ` +
+      `Clock of the server: ${longSpan(Math.abs(offset_ms))} ${offset_ms < 0 ? "behind" : "ahead"} (± ${span(error_ms)}). ` +
       this.#meaning() +
       unfit
     );

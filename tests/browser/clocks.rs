@@ -331,3 +331,29 @@ fn lines_that_came_before_the_clocks_could_be_compared_have_a_latency_afterwards
     });
     page.is_quiet();
 }
+
+#[test]
+fn a_clock_that_is_far_off_is_told_in_a_unit_that_people_read() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let page = Page::of(&server);
+    let script = "return import('/lanes/clocks.js').then(({ Clocks }) => arguments[0].map((offset_ms) => {
+        const clocks = new Clocks();
+        clocks.known = { offset_ms, error_ms: 0.7 };
+        return clocks.describe().replace('Clock of the server: ', '').split(' (')[0];
+    }))";
+    let offsets =
+        [0.065, -42.0, 9_999.0, -10_000.0, 90_000.0, -3_600_000.0, 5_400_000.0, 86_400_000.0 * 365.0];
+    let said: Vec<String> = page.run(script, &[offsets.to_vec().into()]);
+    let wanted = [
+        "0.065 ms ahead",
+        "42.0 ms behind",
+        "9,999 ms ahead",
+        "10 s behind",
+        "1.5 min ahead",
+        "1 h behind",
+        "1.5 h ahead",
+        "8,760 h ahead",
+    ];
+    assert_eq!(said, wanted);
+    page.is_quiet();
+}

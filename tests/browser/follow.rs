@@ -416,6 +416,8 @@ fn the_newest_line_stays_in_sight_when_the_log_loses_room() {
         page.open(&id, "sse");
         page.wait_for("finished", "sse");
         wait_until("the end is said", || page.is_shown("#detail"));
+        // Above the log it may say that earlier lines are not shown.
+        assert_eq!(page.text("#detail"), "The log is finished: no more lines come.");
         wait_until("the lines are shown", || page.line_count() == 200);
         in_sight("at the end");
         for height in [500, 900] {
