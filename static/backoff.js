@@ -9,7 +9,7 @@ const CEILING_MS_MAX = 30_000;
 /** The shortest wait. */
 const FLOOR_MS = 100;
 /** The longest advice that is taken at its word. A longer one counts as this. */
-const ADVICE_MS_MAX = 3_600_000;
+export const ADVICE_MS_MAX = 3_600_000;
 /** A stream that said hello and lived for this time works, even if it brought no line. */
 const STREAM_LIVED_MS_MIN = 5_000;
 /** A long poll whose answer without a line came sooner was not held. */

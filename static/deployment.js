@@ -5,6 +5,7 @@ import { count, duration } from "./figures.js";
 import { Follower } from "./follower.js";
 import { LogView, WHOLE_WINDOW } from "./log_view.js";
 import { showStatus } from "./overview.js";
+import { visible } from "./terminal.js";
 
 /** The wire of the transport that is chosen first; without it, the first transport of the list. */
 const WIRE_DEFAULT = "sse";
@@ -115,8 +116,8 @@ export class DeploymentView {
   }
 
   #showDeployment({ name, status, source }) {
-    write("name", name);
-    document.title = `${name} · wirelab`;
+    write("name", visible(name));
+    document.title = `${visible(name)} · wirelab`;
     showStatus(element("status"), status);
     element("status").hidden = false;
     this.#source.status(status, source);

@@ -235,7 +235,7 @@ export class Follower {
       case "finished":
         this.#historyIsRead = true;
         this.#stop();
-        return this.#set("finished", "The log is finished, and every line is here.");
+        return this.#set("finished", "The log is finished: no more lines come.");
       case "gap":
         this.#stop();
         this.#earliest = info.earliest ?? null;

@@ -5,7 +5,7 @@
 // something.
 
 import { count } from "./figures.js";
-import { show } from "./terminal.js";
+import { show, visible } from "./terminal.js";
 
 /** What a single log keeps. More rows make the layout of a browser slow; the regular API has all lines. */
 export const WHOLE_WINDOW = { rows: 5_000, chars: 8 * 1024 * 1024 };
@@ -30,6 +30,8 @@ export class LogView {
   #aboveCount = 0;
   #frame = null;
   #isFollowing = true;
+  /** Width and height of the log at the last look: the browser scrolls, not the visitor, when they change. */
+  #size = "";
   /** Whether lines that are still pending were dropped: rows appended now would follow a hole. */
   #hasHole = false;
 
@@ -42,7 +44,10 @@ export class LogView {
     this.#above = above;
     this.#jump = jump;
     this.#kept = kept;
+    // A note above or below the log takes room from it, and then the newest line is no longer in sight.
+    new ResizeObserver(() => this.#resized()).observe(scroller);
     scroller.addEventListener("scroll", () => {
+      if (this.#resized()) return;
       const below_px = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
       this.#follow(below_px < BOTTOM_PX);
     });
@@ -183,6 +188,16 @@ export class LogView {
     }
   }
 
+  /** Stays at the newest line if the log has another size than before. Tells whether it has. */
+  #resized() {
+    const { clientWidth, clientHeight } = this.#scroller;
+    const size = `${clientWidth} × ${clientHeight}`;
+    if (size === this.#size) return false;
+    this.#size = size;
+    if (this.#isFollowing) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    return true;
+  }
+
   #follow(isFollowing) {
     const isBack = isFollowing && !this.#isFollowing;
     this.#isFollowing = isFollowing;
@@ -212,7 +227,7 @@ function row({ line, origin, note, chars }) {
   row.dataset.seq = line.seq;
   const isError = line.stream === "stderr";
   row.append(cell("seq", line.seq), cell("at", clock(line.at_us)), cell("stream", isError ? "err" : ""));
-  if (line.level) row.append(cell("level", line.level));
+  if (line.level) row.append(cell("level", visible(line.level)));
   const text = cell("text", "");
   show(text, line.text);
   row.append(text);

@@ -4,6 +4,7 @@ import { call } from "./call.js";
 import { count } from "./figures.js";
 import { endingWithPage } from "./presence.js";
 import { problemOf } from "./refusal.js";
+import { visible } from "./terminal.js";
 
 /** How often the list is refreshed while it is shown. */
 const REFRESH_MS = 2_000;
@@ -149,7 +150,7 @@ async function loadRecordings() {
   const chosen = select.value;
   select.replaceChildren(
     ...recordings.map(({ name, lines, duration_ms }) => {
-      return new Option(`${name} (${lines} lines, ${Math.round(duration_ms / 1_000)} s)`, name);
+      return new Option(`${visible(name)} (${lines} lines, ${Math.round(duration_ms / 1_000)} s)`, name);
     }),
   );
   if (chosen) select.value = chosen;
@@ -178,7 +179,7 @@ function newRow({ id, name, created_us }) {
   row.dataset.id = id;
   const link = row.querySelector("a");
   link.href = `#/${id}`;
-  link.textContent = name;
+  link.textContent = visible(name);
   row.querySelector("code").textContent = id;
   const time = row.querySelector("time");
   const created = new Date(created_us / 1_000);

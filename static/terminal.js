@@ -3,7 +3,8 @@
 // A line may hold what its program wrote for a terminal. `runsOf` (pure) turns that into runs of text with a style, and
 // `show` into elements. Colours and weights (SGR) are shown; they end with their line. After a carriage return only the
 // last state that shows something is left. Other escape sequences, which move the cursor, set titles or link, are left
-// out. Any other control character is written out. The line itself stays as it is.
+// out. Any other control character is written out, and so is one that changes the direction of text. The line itself stays
+// as it is. Names have no colours: `visible` (pure) writes out all of these characters.
 
 import { count } from "./figures.js";
 
@@ -22,12 +23,15 @@ const LEVELS = [0, 95, 135, 175, 215, 255];
 const MIDDLE = 0.179;
 
 /**
- * A control sequence of ECMA-48, or a single control character; TAB is text. In this order: CSI (§5.4); strings, which
- * end with BEL or ST (§5.6); other escape sequences. Each part ends before the next control character, so that no
- * character is looked at again and again.
+ * A control sequence of ECMA-48, or a single character that is written out; TAB is text. In this order: CSI (§5.4);
+ * strings, which end with BEL or ST (§5.6); other escape sequences; control characters and those that change the direction
+ * of text. Each part ends before the next control character, so that no character is looked at again and again.
  */
 const CONTROL =
-  /(?:\x1b\[|\x9b)([0-?]*)[ -/]*([@-~])|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x08\n-\x1f\x7f-\x9f]*(?:\x07|\x1b\\|\x9c)|\x1b(?![[\]PX^_])[ -/]*[0-~]|[\x00-\x08\n-\x1f\x7f-\x9f]/g;
+  /(?:\x1b\[|\x9b)([0-?]*)[ -/]*([@-~])|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x08\n-\x1f\x7f-\x9f]*(?:\x07|\x1b\\|\x9c)|\x1b(?![[\]PX^_])[ -/]*[0-~]|[\x00-\x08\n-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
+/** Control characters, and embeddings, overrides and isolates, which show text in another order than it has (Unicode 16,
+ *  §23.2). The program writes out the same ones for a terminal. */
+const UNSEEN = /[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 
 const PLAIN = { ink: null, paper: null, is: new Set() };
 /** A control character that is written as in a terminal, `\u{7}`: no font lacks these signs. */
@@ -48,7 +52,7 @@ export function runsOf(line) {
     const [all, parameters, final] = control;
     if (final === "m" && /^[\d;:]*$/.test(parameters)) state.style = styled(state.style, parameters);
     else if (all === "\r") carriageReturn(state);
-    else if (all.length === 1) add(state, `\\u{${all.codePointAt(0).toString(16)}}`, SIGN);
+    else if (all.length === 1) add(state, signOf(all), SIGN);
   }
   add(state, line.slice(from));
   if (state.hasText) state.states += 1;
@@ -56,11 +60,21 @@ export function runsOf(line) {
   return { runs, earlier: Math.max(state.states - 1, 0) };
 }
 
+/** Returns a name, or other short text, with each character that nobody sees written out. */
+export function visible(text) {
+  return text.replace(UNSEEN, signOf);
+}
+
 /** Shows a line in an element. */
 export function show(element, line) {
   const { runs, earlier } = runsOf(line);
   if (earlier > 0) element.title = `${count(earlier)} earlier states of this line are left out; the log has them`;
   element.replaceChildren(...runs.map(({ text, style }) => (style === PLAIN ? text : elementOf(text, style))));
+}
+
+/** Returns `\u{7}` for BEL. */
+function signOf(character) {
+  return `\\u{${character.codePointAt(0).toString(16)}}`;
 }
 
 function add(state, text, style = state.style) {

@@ -12,7 +12,9 @@ use crate::wire::{DeploymentId, Position, Transport};
 const PLAIN: [&str; 2] = ["http", "ws"];
 const WITH_TLS: [&str; 2] = ["https", "wss"];
 /// Path of the deployments, as a URL without scheme shows that it is one.
-const DEPLOYMENTS: &str = "/api/deployments/";
+const DEPLOYMENTS: &str = "api/deployments/";
+/// Where the page's part of a URL begins, behind the server.
+const PAGE: &str = "#/";
 /// Path below a deployment that is no transport: the regular API's.
 const LINES: &str = "lines";
 
@@ -25,6 +27,7 @@ const LINES: &str = "lines";
 ///     "HTTP://localhost:8080/api/deployments/01k3aaaa/",
 ///     "localhost:8080/api/deployments/01k3aaaa/sse?from=now",
 ///     "http://localhost:8080/#/01k3aaaa",
+///     "localhost:8080/#/01k3aaaa",
 /// ] {
 ///     let url: DeploymentUrl = url.parse().unwrap();
 ///     assert_eq!((url.server.to_string(), url.id.as_str()), ("http://localhost:8080".to_owned(), "01k3aaaa"));
@@ -64,13 +67,38 @@ pub enum InvalidDeploymentUrl {
 }
 
 impl DeploymentUrl {
-    /// Tells whether `text` means a URL, right or wrong, and not a name: it begins with a scheme of the web, or it has
-    /// the path of the deployments.
+    /// Tells whether `text` means a URL, right or wrong, and not a name: it begins with a scheme or a path, it has the
+    /// path of the deployments or of the page, or it is the end of such a path. A name that came of a slip would make a
+    /// deployment that nobody wants.
     pub fn is_meant(text: &str) -> bool {
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-        scheme.is_some_and(|scheme| is_one_of(scheme, &PLAIN) || is_one_of(scheme, &WITH_TLS))
-            || text.contains(DEPLOYMENTS)
+        text.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
+            || text.starts_with('/')
+            || text.starts_with(DEPLOYMENTS)
+            || text.contains(&format!("/{DEPLOYMENTS}"))
+            || is_of_the_page(text)
+            || is_end_of_a_path(text)
     }
+}
+
+/// Tells whether `scheme` has the form of a scheme (RFC 3986 §3.1), or was left out before its colon.
+fn is_scheme(scheme: &str) -> bool {
+    scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+}
+
+/// Tells whether `text` has the page's part of a URL, with a server before it or alone.
+fn is_of_the_page(text: &str) -> bool {
+    text.split_once(PAGE).is_some_and(|(server, _)| {
+        server.is_empty() || server.ends_with('/') || server.parse::<ServerUrl>().is_ok()
+    })
+}
+
+/// Tells whether `text` is an id with a slash, and perhaps what stands behind one in a path.
+fn is_end_of_a_path(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(id, below)| {
+        let below = below.strip_suffix('/').unwrap_or(below);
+        id.parse::<DeploymentId>().is_ok()
+            && (below.is_empty() || below == LINES || below.parse::<Transport>().is_ok())
+    })
 }
 
 impl FromStr for DeploymentUrl {
@@ -138,6 +166,9 @@ mod tests {
             ("ws://h:1/api/deployments/01k3aaaa/websocket", Some(Transport::Websocket), None),
             ("http://h:1/#/01k3aaaa", None, None),
             ("http://h:1#/01k3aaaa/", None, None),
+            ("h:1/#/01k3aaaa", None, None),
+            ("h:1#/01k3aaaa", None, None),
+            ("h:1/#/01k3aaaa/sse", Some(Transport::Sse), None),
             ("http://h:1/#/01k3aaaa/ndjson", Some(Transport::Ndjson), None),
         ] {
             assert!(DeploymentUrl::is_meant(text), "{text}");
@@ -169,8 +200,21 @@ mod tests {
             "http://h:port/api/deployments/01k3aaaa",
             "http:///api/deployments/01k3aaaa",
             "htp://h:1/api/deployments/01k3aaaa",
+            "ftp://a/b",
+            "git://host/web",
+            "://h:1/01k3aaaa",
             // Without a scheme the port says that it is an address.
             "h/api/deployments/01k3aaaa",
+            "h/#/01k3aaaa",
+            // Without a server there is no URL.
+            "/api/deployments/01k3aaaa",
+            "api/deployments/01k3aaaa",
+            "/#/01k3aaaa",
+            "#/01k3aaaa",
+            "/01k3aaaa",
+            "01k3aaaa/",
+            "01k3aaaa/sse",
+            "01k3aaaa/lines/",
         ] {
             assert!(DeploymentUrl::is_meant(text), "{text}");
             assert_eq!(
@@ -195,7 +239,16 @@ mod tests {
 
     #[test]
     fn a_name_is_no_url() {
-        for name in ["web", "01k3aaaa", "release: web/2", "git://host/web", "a://b"] {
+        for name in [
+            "web",
+            "01k3aaaa",
+            "release: web/2",
+            "services/web",
+            "web/",
+            "#42",
+            "C#/web",
+            "copy of http://h:1",
+        ] {
             assert!(!DeploymentUrl::is_meant(name), "{name}");
         }
     }

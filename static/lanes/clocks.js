@@ -2,7 +2,7 @@
 //
 // The lanes view has one for all lanes. It gets the server's clock from the ledgers. It reads no clock and no element.
 
-import { span } from "../figures.js";
+import { longSpan, span } from "../figures.js";
 
 /** Above this offset, ms, the difference of two clocks says nothing about latency. */
 const OFFSET_MS_MAX = 5;
@@ -18,6 +18,13 @@ export class Clocks {
   /** Whether the clocks agree, so that a latency is the time from append to receipt. */
   get isAbsolute() {
     return this.known !== null && Math.abs(this.known.offset_ms) < OFFSET_MS_MAX;
+  }
+
+  /** Whether the server's clock is known well enough to tell whether the clocks agree. A look that took long, on a busy
+   *  computer, does not tell it; a later one does. */
+  get isDecided() {
+    if (this.known === null) return false;
+    return this.isAbsolute || Math.abs(this.known.offset_ms) - this.known.error_ms >= OFFSET_MS_MAX;
   }
 
   /** Returns when a line was appended, by the clock of this page, ms since 1970. The clock must be known. */
@@ -46,11 +53,15 @@ export class Clocks {
     const { offset_ms, error_ms } = this.known;
     const unfit = this.unfit === 0 ? "" : ` ${this.unfit} receipts have no latency: the line's time does not fit the clocks.`;
     return (
-      `Clock of the server: ${span(Math.abs(offset_ms))} ${offset_ms < 0 ? "behind" : "ahead"} (± ${span(error_ms)}). ` +
-      (this.isAbsolute
-        ? "Latency is receipt − append."
-        : `That is ${OFFSET_MS_MAX} ms or more, so latency is the time behind the fastest lane.`) +
+      `Clock of the server: ${longSpan(Math.abs(offset_ms))} ${offset_ms < 0 ? "behind" : "ahead"} (± ${span(error_ms)}). ` +
+      this.#meaning() +
       unfit
     );
+  }
+
+  #meaning() {
+    if (this.isAbsolute) return "Latency is receipt − append.";
+    if (!this.isDecided) return "Whether the clocks agree is not known yet, so latency is the time behind the fastest lane.";
+    return `That is ${OFFSET_MS_MAX} ms or more, so latency is the time behind the fastest lane.`;
   }
 }

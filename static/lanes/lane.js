@@ -42,7 +42,7 @@ export class Lane {
   #ledgerAtClear = null;
   /** When the lane connected, by the clock of this page, ms since 1970. */
   #wanted_ms = 0;
-  /** Lines that came while the server's clock was unknown: `{ at_us, wall, now }`. */
+  /** Lines that came while the clocks could not be compared: `{ at_us, wall, now }`. */
   #waiting = [];
 
   /**
@@ -185,7 +185,7 @@ export class Lane {
     this.lastLine = now;
     for (const { seq, at_us } of lines) {
       const line = { at_us, wall, now };
-      if (clocks.known === null) this.#waiting.push(line);
+      if (!clocks.isDecided) this.#waiting.push(line);
       else if (!this.#record(line)) continue;
       const behind_ms = firsts.behind(log, seq, now);
       if (behind_ms !== null) this.relative.record(behind_ms, now);
@@ -205,8 +205,10 @@ export class Lane {
     return true;
   }
 
-  /** Takes the news that the server's clock is known: the lines that waited for it have a latency now. */
+  /** Takes the news that the server's clock was looked at. Once it is known well enough, the lines that waited for it have a
+   *  latency. */
   clockKnown() {
+    if (!this.#view.clocks.isDecided) return;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const line of waiting) this.#record(line);

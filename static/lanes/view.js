@@ -8,6 +8,7 @@ import { look, onJump } from "../clock.js";
 import { SETTINGS } from "../follower.js";
 import { CONNECTIONS_MAX, HELD_WARN } from "../held.js";
 import { showStatus } from "../overview.js";
+import { visible } from "../terminal.js";
 import { Clocks } from "./clocks.js";
 import { Lane } from "./lane.js";
 import { Firsts } from "./latency.js";
@@ -45,7 +46,7 @@ export class LanesView {
   #isLesson = false;
   /** Whether the visitor may append lines to the deployment: it runs, and no source or lesson feeds it. */
   #isFedByVisitor = false;
-  /** Called with the name of the deployment. */
+  /** Called with the name of the deployment, as it is shown. */
   #named = () => {};
   /** Whether the server had the deployment during this visit. */
   #wasThere = false;
@@ -71,7 +72,7 @@ export class LanesView {
     this.#slider("hold", (value) => (this.settings.hold_s = value));
   }
 
-  /** Opens a deployment with a lane for each of `transports`, by default all. Calls `named(name)` with its name. A
+  /** Opens a deployment with a lane for each of `transports`, by default all. Calls `named(name)` with its name as it is shown. A
    *  lesson feeds its deployments itself, so the page offers no other way to do it. */
   open(id, { isLesson = false, named = () => {}, transports = this.offered } = {}) {
     this.#id = id;
@@ -312,8 +313,8 @@ export class LanesView {
     this.#wasThere = true;
     this.#isFedByVisitor = status === "running" && source === undefined && !this.#isLesson;
     this.#each((lane) => this.changed(lane));
-    this.#write("lanes-name", name);
-    this.#named(name);
+    this.#write("lanes-name", visible(name));
+    this.#named(visible(name));
     showStatus(element("lanes-status"), status);
     element("lanes-status").hidden = false;
     this.#source.status(status, source);

@@ -4,7 +4,7 @@
 // id, which is the cursor. When the connection ends without a goodbye, `EventSource` waits as long as the server asked
 // for (`retry:`). Then it comes back with the last id in `Last-Event-ID`. The page needs no code for that.
 
-import { Backoff, sleep } from "../backoff.js";
+import { ADVICE_MS_MAX, Backoff, sleep } from "../backoff.js";
 import { askWhy } from "../refusal.js";
 
 /** Why there is no ping. The page shows this beside the disabled button. */
@@ -15,6 +15,9 @@ export const heldRequests = 1;
 
 /** A stream that is silent for longer is dead: the time of two heartbeats, 15 s each by default, and a margin. */
 const SILENCE_MS_MAX = 35_000;
+/** A connection that the browser makes by itself has failed after this time. The browser first waits as long as it was
+ *  asked to (`retry:`), which no script sees, so this is longer than any advice that counts. */
+const RETURN_MS_MAX = ADVICE_MS_MAX + SILENCE_MS_MAX;
 const FIRST_CEILING_MS = 500;
 
 /** Follows `target` from `target.from`. Each line, and the end of the log, goes to `onBatch`. */
@@ -37,6 +40,7 @@ export function subscribe(target, onBatch) {
       // When the browser reconnects by itself, scripts see the answer but not the time of the request.
       exchange ??= target.wire.asked();
       exchange.opened();
+      watch();
     });
     source.addEventListener("hello", (event) => {
       backoff.greeted();
@@ -53,7 +57,7 @@ export function subscribe(target, onBatch) {
       target.wire.pushed(1);
       onBatch({ lines: [line], next: cursor, more: false, finished: false });
     });
-    source.addEventListener("heartbeat", watch);
+    source.addEventListener("heartbeat", () => watch());
     // The body ends after a goodbye, and an open EventSource would then come back. So each goodbye closes it.
     source.addEventListener("finished", (event) => {
       unsubscribe();
@@ -71,8 +75,7 @@ export function subscribe(target, onBatch) {
       exchange?.cut();
       exchange = null;
       if (source.readyState === EventSource.CONNECTING) {
-        // The browser comes back after the time that the server asked for, 0.5 to 5 s. The watchdog waits for that too.
-        watch();
+        watch(RETURN_MS_MAX);
         target.onState("reconnecting", { detail: "the stream was cut; the browser reconnects by itself" });
       } else {
         clearTimeout(watchdog);
@@ -83,9 +86,9 @@ export function subscribe(target, onBatch) {
 
   // Every event is a sign of life. Without one for too long, the connection is dead, even if TCP still holds it open. The
   // watchdog also guards a connection that never opens.
-  function watch() {
+  function watch(silence_ms = SILENCE_MS_MAX) {
     clearTimeout(watchdog);
-    watchdog = setTimeout(giveUp, SILENCE_MS_MAX);
+    watchdog = setTimeout(giveUp, silence_ms);
   }
 
   // Closes a silent stream. The client comes back by its own rule, not by the browser's.

@@ -214,3 +214,146 @@ fn a_line_from_the_future_has_no_latency_and_is_counted() {
     assert_eq!((seen, unfit), (wanted.to_vec(), 2));
     page.is_quiet();
 }
+
+#[test]
+fn a_page_that_is_stopped_between_two_readings_sees_no_jump() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let page = Page::of(&server);
+    // The page stands still before or after `Date.now()` is read, as on a busy computer.
+    page.before_each_page(
+        "const day = Date.now.bind(Date);
+         const stop = (ms) => { for (const end = performance.now() + ms; performance.now() < end; ); };
+         window.stops = [];
+         Date.now = () => {
+             const [before, after] = window.stops.shift() ?? [0, 0];
+             stop(before);
+             const read = day();
+             stop(after);
+             return read;
+         };",
+    );
+    page.reload();
+    let script = "return import('/clock.js').then(({ look, onJump, wall_ms }) => {
+        let jumps = 0;
+        onJump(() => (jumps += 1));
+        const seen = [];
+        for (const stops of [[[400, 0]], [[0, 400]], Array(9).fill([0, 400]), Array(9).fill([400, 0])]) {
+            look();
+            window.stops = stops;
+            look();
+            window.stops = [];
+            seen.push(Math.abs(wall_ms() - Date.now()) < 10);
+        }
+        return [jumps, seen];
+    })";
+    let (jumps, seen): (u32, Vec<bool>) = page.run(script, &[]);
+    assert_eq!((jumps, seen), (0, vec![true; 4]), "(jumps, whether the time is right)");
+    page.is_quiet();
+}
+
+#[test]
+fn clocks_that_drift_apart_do_not_jump_and_the_page_follows() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let page = Page::of(&server);
+    page.before_each_page(SETTABLE);
+    page.reload();
+    let script = "return import('/clock.js').then(({ look, onJump, wall_ms }) => {
+        let jumps = 0;
+        onJump(() => (jumps += 1));
+        for (let look_at = 0; look_at < 100; look_at++) {
+            window.day_ms += 10;
+            look();
+        }
+        const off_ms = Math.abs(wall_ms() - Date.now());
+        window.day_ms += 1_000;
+        look();
+        return [jumps, off_ms];
+    })";
+    let (jumps, off_ms): (u32, f64) = page.run(script, &[]);
+    assert_eq!(jumps, 1, "only the second at once is a jump");
+    assert!(off_ms < 10.0, "the page is {off_ms} ms off");
+    page.is_quiet();
+}
+
+#[test]
+fn lines_wait_until_the_clocks_can_be_compared() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let page = Page::of(&server);
+    // A look that took long, a better one, one that differs for certain.
+    let script = "return import('/lanes/clocks.js').then(({ Clocks }) => {
+        const clocks = new Clocks();
+        const looks = [null, { offset_ms: 8, error_ms: 9 }, { offset_ms: 0.1, error_ms: 0.7 }, { offset_ms: -8, error_ms: 1 }];
+        return looks.map((known) => {
+            clocks.known = known;
+            return [clocks.isDecided, clocks.isAbsolute];
+        });
+    })";
+    let seen: Vec<(bool, bool)> = page.run(script, &[]);
+    assert_eq!(seen, [(false, false), (false, false), (true, true), (true, false)]);
+    page.is_quiet();
+}
+
+#[test]
+fn lines_that_came_before_the_clocks_could_be_compared_have_a_latency_afterwards() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let page = Page::of(&server);
+    let id = server.create().id;
+    // Until the test says so, each question about the server's clock takes long on its way back, as on a busy computer.
+    page.before_each_page(
+        "window.delay_ms = 40;
+         const { addEventListener } = WebSocket.prototype;
+         WebSocket.prototype.addEventListener = function (type, listener, ...more) {
+             const late = (event) => {
+                 const isClock = typeof event.data === 'string' && event.data.includes('\"clock\"');
+                 isClock && window.delay_ms > 0 ? setTimeout(() => listener(event), window.delay_ms) : listener(event);
+             };
+             return addEventListener.call(this, type, type === 'message' ? late : listener, ...more);
+         };",
+    );
+    page.reload();
+    page.beside(&id);
+    page.wait_for_lanes("live");
+    wait_until("the clocks cannot be compared", || page.text("#clock-note").contains("not known yet"));
+    // A p50 needs six lines.
+    for n in 0..6 {
+        server.append(&id, &[format!("line {n}")]);
+    }
+    let lanes = page.lanes();
+    let all = |shown: &dyn Fn(&crate::page::ShownLane) -> bool| lanes.iter().all(shown);
+    wait_until("every lane has a p50", || all(&|lane| page.of_lane(lane, "p50") != "–"));
+    assert!(all(&|lane| page.of_lane(lane, "scale").starts_with("Behind the fastest")));
+    page.run::<()>("window.delay_ms = 0", &[]);
+    wait_until("the clocks agree", || page.text("#clock-note").contains("receipt − append"));
+    wait_until("every lane has an absolute p50", || {
+        all(&|lane| {
+            page.of_lane(lane, "scale").starts_with("Delivery latency") && page.of_lane(lane, "p50") != "–"
+        })
+    });
+    page.is_quiet();
+}
+
+#[test]
+fn a_clock_that_is_far_off_is_told_in_a_unit_that_people_read() {
+    let server = Binary::serve("127.0.0.1:0", &["--store", "memory"]);
+    let page = Page::of(&server);
+    let script = "return import('/lanes/clocks.js').then(({ Clocks }) => arguments[0].map((offset_ms) => {
+        const clocks = new Clocks();
+        clocks.known = { offset_ms, error_ms: 0.7 };
+        return clocks.describe().replace('Clock of the server: ', '').split(' (')[0];
+    }))";
+    let offsets =
+        [0.065, -42.0, 9_999.0, -10_000.0, 90_000.0, -3_600_000.0, 5_400_000.0, 86_400_000.0 * 365.0];
+    let said: Vec<String> = page.run(script, &[offsets.to_vec().into()]);
+    let wanted = [
+        "0.065 ms ahead",
+        "42.0 ms behind",
+        "9,999 ms ahead",
+        "10 s behind",
+        "1.5 min ahead",
+        "1 h behind",
+        "1.5 h ahead",
+        "8,760 h ahead",
+    ];
+    assert_eq!(said, wanted);
+    page.is_quiet();
+}

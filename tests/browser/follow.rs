@@ -396,3 +396,78 @@ fn an_event_stream_that_falls_silent_is_given_up_and_its_log_goes_on() {
     server.append(&id, &all[10..]);
     page.shows(&all, "sse");
 }
+
+/// The end is said above the log, which takes room from it.
+#[test]
+fn the_newest_line_stays_in_sight_when_the_log_loses_room() {
+    let server = serve();
+    let page = Page::of(&server);
+    page.look(1280, 720, "light");
+    let id = server.create().id;
+    server.append(&id, &texts(0..200));
+    server.finish(&id, Status::Succeeded);
+    let below_px = "const log = document.querySelector('#log');
+        return log.scrollHeight - log.scrollTop - log.clientHeight";
+    let in_sight = |when: &str| {
+        wait_until(when, || page.run::<f64>(below_px, &[]) < 2.0);
+        assert!(!page.is_shown("#jump"), "{when}: the log is no longer followed");
+    };
+    for _ in 0..3 {
+        page.open(&id, "sse");
+        page.wait_for("finished", "sse");
+        wait_until("the end is said", || page.is_shown("#detail"));
+        // Above the log it may say that earlier lines are not shown.
+        assert_eq!(page.text("#detail"), "The log is finished: no more lines come.");
+        wait_until("the lines are shown", || page.line_count() == 200);
+        in_sight("at the end");
+        for height in [500, 900] {
+            page.look(1280, height, "light");
+            in_sight("in a window of another height");
+        }
+        // Whoever reads further up stays there.
+        page.run::<()>("document.querySelector('#log').scrollTop = 0", &[]);
+        wait_until("it is no longer followed", || page.is_shown("#jump"));
+        page.look(1280, 720, "light");
+        assert_eq!(page.run::<f64>("return document.querySelector('#log').scrollTop", &[]), 0.0);
+        page.overview();
+    }
+    page.is_quiet();
+}
+
+/// The browser waits as long as the server asked for, and the page does not know how long that is.
+#[test]
+fn the_wait_of_an_event_stream_is_not_cut_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--store", "disk", "--data", folder.path().to_str().unwrap()];
+    let server = Binary::serve("127.0.0.1:0", &arguments);
+    let (bind, page) = (server.authority.clone(), Page::of(&server));
+    // The time of the page's own timers runs faster on demand; the wait of an EventSource is the browser's.
+    page.before_each_page(
+        "window.faster = 1;
+         const later = window.setTimeout.bind(window);
+         window.setTimeout = (act, ms, ...more) => later(act, ms / window.faster, ...more);",
+    );
+    page.reload();
+    let id = server.create().id;
+    page.open(&id, "sse");
+    page.wait_for("live", "sse");
+    page.run::<()>(
+        "window.said = '';
+         const detail = document.querySelector('#detail');
+         new MutationObserver(() => (window.said += detail.textContent)).observe(detail, { childList: true });
+         window.faster = 500",
+        &[],
+    );
+    server.kill();
+    page.wait_for("reconnecting", "sse");
+    let now = || page.run::<f64>("return performance.now()", &[]);
+    let cut = now();
+    // Some waits of the browser, 0.5 to 1.5 s each; a silence is borne for 35 s, 0.07 s of this time.
+    wait_until("time has passed", || now() > cut + 4_000.0);
+    let said: String = page.run("return window.said", &[]);
+    assert!(said.contains("the browser reconnects by itself") && !said.contains("silent"), "{said}");
+    let _server = Binary::serve(&bind, &arguments);
+    // Heartbeats come every 15 s of the true time.
+    page.run::<()>("window.faster = 1", &[]);
+    page.wait_for("live", "sse");
+}

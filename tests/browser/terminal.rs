@@ -85,6 +85,11 @@ fn a_line_is_shown_as_a_terminal_shows_it_at_its_end(engine: Engine) {
             ]),
             0,
         ),
+        (
+            "user\u{202e}gnp.exe\u{2069}",
+            json!([["user", ""], ["\\u{202e}", "sign"], ["gnp.exe", ""], ["\\u{2069}", "sign"]]),
+            0,
+        ),
         ("win\r", json!([["win", ""]]), 0),
         ("a\rb\r\r", json!([["b", ""]]), 1),
         ("\u{1b}[33m 50%\r100%\u{1b}[0m", json!([["100%", "ink-3"]]), 1),
@@ -232,5 +237,25 @@ fn a_name_turns_nothing_round_that_stands_beside_it() {
         })";
     let places: Vec<f64> = page.run(places, &[]);
     assert!(places[0] < places[1], "the id is read from its end: {places:?}");
+    page.is_quiet();
+}
+
+#[test]
+fn what_nobody_sees_in_a_name_is_written_out_wherever_the_name_is_shown() {
+    let server = serve();
+    let name = json!({ "name": "user\u{202e}gnp.exe \u{1b}[31m\u{2066}\u{7}" }).to_string();
+    let created = server.post("/api/deployments", "application/json", name);
+    assert_eq!(created.status, 201);
+    let id = created.json::<wirelab_clients::wire::Deployment>().id;
+    let shown = r"user\u{202e}gnp.exe \u{1b}[31m\u{2066}\u{7}";
+    let page = Page::of(&server);
+    let title = || page.run::<String>("return document.title", &[]);
+    wait_until("it is listed", || page.text("#list a") == shown);
+    page.beside(&id);
+    wait_until("the lanes have it", || page.text("#lanes-name") == shown);
+    assert_eq!(title(), format!("{shown} · wirelab"));
+    page.open(&id, "sse");
+    wait_until("the log has it", || page.text("#name") == shown);
+    assert_eq!(title(), format!("{shown} · wirelab"));
     page.is_quiet();
 }

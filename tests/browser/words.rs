@@ -75,7 +75,9 @@ pub(crate) fn hostile_as_shown() -> Vec<String> {
     let shown = |line: String| match line.as_str() {
         "\u{1b}[31mred\u{1b}[0m \u{1b}]0;owned\u{7} \u{1b}[2J" => "red  ".to_owned(),
         "a\rb\r\r" => "b".to_owned(),
-        _ => line.replace('\0', r"\u{0}").replace('\u{85}', r"\u{85}"),
+        _ => ['\0', '\u{85}', '\u{202e}', '\u{202c}', '\u{2066}', '\u{2069}']
+            .iter()
+            .fold(line, |line, unseen| line.replace(*unseen, &unseen.escape_unicode().to_string())),
     };
     hostile().into_iter().map(shown).collect()
 }

@@ -43,14 +43,18 @@ fn every_form_of_a_deployments_url_means_that_deployment() {
         let publish = ran(&["publish", "--deployment", &url, "--keep-open", "--", "echo", "line"]);
         assert!(publish.status.success(), "{url}: {}", text(&publish.stderr));
     }
-    let scheme_left_out = format!("{authority}/api/deployments/{id}");
-    let publish = ran(&["publish", "--deployment", &scheme_left_out, "--", "echo", "line"]);
-    assert!(publish.status.success(), "{}", text(&publish.stderr));
+    let schemes_left_out = [format!("{authority}/#/{id}"), format!("{authority}/api/deployments/{id}")];
+    for (url, then) in schemes_left_out.iter().zip([Some("--keep-open"), None]) {
+        let arguments =
+            ["publish", "--deployment", url].into_iter().chain(then).chain(["--", "echo", "line"]);
+        let publish = ran(&arguments.collect::<Vec<_>>());
+        assert!(publish.status.success(), "{url}: {}", text(&publish.stderr));
+    }
     assert_eq!(listed(&server), 1, "a URL is the name of a new deployment");
-    for url in urls("http://").into_iter().chain([scheme_left_out]) {
+    for url in urls("http://").into_iter().chain(schemes_left_out) {
         let tail = ran(&["tail", &url]);
         assert!(tail.status.success(), "{url}: {}", text(&tail.stderr));
-        let lines = if url.ends_with("from=now") { 0 } else { FORMS.len() + 1 };
+        let lines = if url.ends_with("from=now") { 0 } else { FORMS.len() + 2 };
         assert_eq!(text(&tail.stdout), "line\n".repeat(lines), "{url}");
         let crowd = ran(&["crowd", "--deployment", &url, "--subscribers", "2"]);
         assert!(crowd.status.success(), "{url}: {}", text(&crowd.stderr));
@@ -93,6 +97,9 @@ fn a_url_that_is_no_deployments_is_refused_by_name_and_nothing_is_made() {
         (there("/#/lessons/1"), "is not the URL of a deployment"),
         (there("/api/deployments/01k3aaaa/carrier-pigeon"), "is not the URL of a deployment"),
         (there("/api/deployments/01k3aaaa").replace("http", "https"), "needs TLS"),
+        ("ftp://a/b".to_owned(), "is not the URL of a deployment"),
+        ("#/01k3aaaa".to_owned(), "is not the URL of a deployment"),
+        ("01k3aaaa/".to_owned(), "is not the URL of a deployment"),
     ] {
         for command in [
             vec!["tail", &url],
