@@ -339,7 +339,7 @@ fn what_is_published_is_shown_streamed_and_followed_on_every_transport() {
     assert_eq!(output.status.code(), Some(7), "the command's own code");
     assert_eq!(output.stdout, b"one\nthree\xff", "shown byte by byte");
     let said = text(&output.stderr);
-    assert!(said.contains("two\n") && said.contains("1 lines held bytes that are not UTF-8"), "{said}");
+    assert!(said.contains("two\n") && said.contains("1 line held bytes that are not UTF-8"), "{said}");
     for transport in Transport::ALL.map(Transport::name) {
         let followed = tail(&server, "web", transport);
         let mut lines: Vec<_> = text(&followed.stdout).lines().map(str::to_owned).collect();
