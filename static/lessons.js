@@ -98,8 +98,9 @@ export class Lessons {
   }
 
   async #run() {
-    this.#stop();
+    // The lanes let go first: a poll of a deployment that is being deleted would be refused.
     this.#view.close();
+    this.#stop();
     const { signal } = this.#visit;
     const stage = (this.#stage = new Stage(this.#view, signal, {
       say: (text, left) => this.#say(text, left),

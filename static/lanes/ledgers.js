@@ -13,15 +13,15 @@ import { hangUp } from "../sockets.js";
 const RETRY_MS = { min: 150, max: 450 };
 /** A socket that is silent for longer is dead: the page asks for the clock more often than this. */
 const SILENCE_MS_MAX = 20_000;
-/** How often the page asks for the server's clock, and how many questions it asks each time. The quickest answer counts. */
+/** How often the page asks for the server's clock, and how many questions it asks each time. */
 const CLOCK_MS = 5_000;
 const CLOCK_QUESTIONS = 5;
-/** How many rounds of questions are kept: half a minute. The quickest answer of all of them is used. */
+/** How many rounds of questions are kept: half a minute. */
 const CLOCK_LOOKS = 6;
 /** Two looks that differ by more than this beyond their errors, ms, saw different clocks: one of them was set. Browsers
  *  round their clocks, and clocks drift within half a minute. */
 const STEP_MS = 5;
-/** How soon the page asks again when a line does not fit the clock, ms. */
+/** How soon the page asks again when a line does not fit the clock, or while its answers do not tell enough, ms. */
 const DOUBT_MS = 500;
 
 const COUNTS = ["requests", "data", "empty", "timeout", "refused", "error", "connections", "bytes_up", "bytes_down"];
@@ -41,7 +41,7 @@ export class Ledgers {
   #questions = new Map(); // ref → when the question left
   #refs = 0;
   #looks = [];
-  /** The quickest look; null before the first one. It outlives the socket: a clock may be set while the page is cut off. */
+  /** What the looks say together; null before the first one. It outlives the socket: a clock may be set while the page is cut off. */
   #best = null;
   /** The open socket; null while there is none. */
   #socket = null;
@@ -49,7 +49,7 @@ export class Ledgers {
 
   /**
    * `onLedger(lane, ledger)` gets the sums. `onClock({offset_ms, error_ms})` gets how far the server's clock is ahead
-   * of this browser's, or null while that is unknown. `onStep()` says that the server's clock was set, some time since the
+   * of this browser's, or null while that is unknown; it returns whether that tells enough. `onStep()` says that the server's clock was set, some time since the
    * last look.
    */
   constructor(onLedger, onClock, onStep) {
@@ -177,10 +177,20 @@ export class Ledgers {
     }
     this.#looks.push(look);
     this.#looks = this.#looks.slice(-CLOCK_LOOKS * CLOCK_QUESTIONS);
-    this.#best = this.#looks.reduce((best, look) => (look.error_ms < best.error_ms ? look : best));
+    this.#best = best(this.#looks);
     if (question.left > 0) return this.#askClock(socket, question.left);
-    this.#onClock(this.#best);
+    if (!this.#onClock(this.#best)) setTimeout(() => this.#askClock(socket, CLOCK_QUESTIONS), DOUBT_MS);
   }
+}
+
+/** Returns what all looks say together: the true offset lies within the error of each (Marzullo 1984). On a busy computer
+ *  every answer takes long, but some are slow on their way there and others on their way back. If the looks contradict each
+ *  other, because clocks are rounded and drift, the quickest counts. */
+function best(looks) {
+  const least = Math.max(...looks.map(({ offset_ms, error_ms }) => offset_ms - error_ms));
+  const most = Math.min(...looks.map(({ offset_ms, error_ms }) => offset_ms + error_ms));
+  if (least <= most) return { offset_ms: (least + most) / 2, error_ms: (most - least) / 2 };
+  return looks.reduce((quickest, look) => (look.error_ms < quickest.error_ms ? look : quickest));
 }
 
 /** Returns how far two looks are apart beyond their errors, ms. The true offset lies within the error of each. */

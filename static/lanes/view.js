@@ -254,10 +254,12 @@ export class LanesView {
     this.#write("clock-note", this.clocks.describe());
   }
 
+  /** Takes what is known of the server's clock. Returns whether it is enough to compare the clocks. */
   #takeClock(clock) {
     this.clocks.known = clock;
     if (clock !== null) this.#each((lane) => lane.clockKnown());
     this.#write("clock-note", this.clocks.describe());
+    return this.clocks.isDecided;
   }
 
   /** Takes a step of the server's clock. It is unknown until the ledgers have asked again. */

@@ -11,7 +11,7 @@ use wirelab_clients::{Adaptation, Options, Polling, Target, connect};
 
 use crate::canned::{Asked, answering, follower};
 use crate::http::{SOON, path};
-use crate::server::Setup;
+use crate::server::{Setup, wait_until};
 
 /// How long a client is watched.
 const WATCHED: Duration = Duration::from_secs(2);
@@ -152,7 +152,12 @@ async fn clients_that_were_refused_together_come_back_apart() {
     setup.options.connections_max = 1;
     let server = setup.start();
     let id = server.create().id;
-    let _only = server.stream(&path(Transport::Ndjson, &id, ""), &[]).unwrap();
+    // The connection that created the deployment takes the only place until the server has seen its end.
+    let mut only = None;
+    wait_until("the place is free", || {
+        only = server.stream(&path(Transport::Ndjson, &id, ""), &[]).ok();
+        only.is_some()
+    });
     let url = format!("http://{}", server.authority).parse().unwrap();
     let target = Target { server: url, deployment: id, from: Position::Start };
     let mut clients = Vec::new();

@@ -10,11 +10,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wirelab_clients::wire::{Status, Transport};
 
-use crate::http::SOON;
 use crate::proxy::{Fault, Proxy};
 use crate::server::Server;
 
@@ -82,6 +81,9 @@ impl Block {
     }
 }
 
+/// Time for a block to end. One of them starts three programs for each line, beside other tests.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// Runs a block through the life of a deployment.
 fn prints_each_line_once(block: &Block) {
     let name = block.name();
@@ -104,7 +106,7 @@ fn prints_each_line_once(block: &Block) {
     let (print, printed) = mpsc::channel();
     let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
     thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| print.send(line)));
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + PATIENCE;
     let mut lines = Vec::new();
     // To the end of its output, which comes with its own end.
     while let Ok(line) = printed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

@@ -121,9 +121,8 @@ fn somebody_else_on_a_running_server_is_noticed() {
     running.wait().unwrap();
     let reasons = rows(results.path())[0]("verdict_reasons");
     assert!(
-        reasons.contains(
-            "another client uses the server too: clients counted 2 requests with data, the server 3"
-        ),
+        // In requests, or only in bytes if it came before the run first looked.
+        reasons.contains("another client uses the server too: clients counted"),
         "{reasons}"
     );
 }
