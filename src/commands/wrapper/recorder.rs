@@ -130,18 +130,14 @@ impl Recording {
     fn write_all(&mut self, backlog: &Backlog) -> Result<(), String> {
         let why = |error: RecordingError| error.to_string();
         loop {
-            match backlog.take() {
-                Next::Piece(piece) => {
-                    self.lines.feed(piece);
-                    while let Some(read) = self.lines.next() {
-                        self.write(read).map_err(why)?;
-                    }
-                    continue;
+            let next = match backlog.take() {
+                Next::Nothing => {
+                    self.recording.flush().map_err(why)?;
+                    backlog.next_blocking()
                 }
-                Next::Nothing => self.recording.flush().map_err(why)?,
-                Next::Ended | Next::GivenUp => {}
-            }
-            match backlog.next_blocking() {
+                next @ (Next::Piece(_) | Next::Ended | Next::GivenUp) => next,
+            };
+            match next {
                 Next::Piece(piece) => self.lines.feed(piece),
                 Next::Nothing => {}
                 Next::Ended => break,
