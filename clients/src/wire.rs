@@ -871,6 +871,18 @@ pub enum ClientFrame {
     Ping {},
 }
 
+/// Returns the most bytes that `text` takes in JSON, without its quotes: a control character becomes `\u0000`, a quote or
+/// backslash two bytes (RFC 8259 §7).
+pub fn json_bytes_max(text: &[u8]) -> usize {
+    text.iter()
+        .map(|byte| match byte {
+            0..=0x1f => 6,
+            b'"' | b'\\' => 2,
+            _ => 1,
+        })
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

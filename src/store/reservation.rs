@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use wirelab_clients::wire::json_bytes_max;
+
 use super::StoreError;
 
 /// Room that an append takes in its store; given back when the last clone is dropped.
@@ -113,17 +115,6 @@ impl Size {
     fn of(bytes: usize, line_count: usize, json_bytes: usize) -> Self {
         Self { bytes, held_bytes: APPEND_HELD_BYTES_MAX + line_count * LINE_HELD_BYTES_MAX + 3 * json_bytes }
     }
-}
-
-/// Returns the most bytes of `text` in JSON: a control character becomes `\u0000`, a quote or backslash two bytes.
-fn json_bytes_max(text: &[u8]) -> usize {
-    text.iter()
-        .map(|byte| match byte {
-            0..=0x1f => 6,
-            b'"' | b'\\' => 2,
-            _ => 1,
-        })
-        .sum()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use wirelab_clients::api::{Api, ApiError, idempotency_key};
 use wirelab_clients::backoff;
-use wirelab_clients::wire::{Deployment, DeploymentId, NewLine, Status};
+use wirelab_clients::wire::{Deployment, DeploymentId, NewLine, Status, json_bytes_max};
 
 use super::backlog::{Backlog, HoldUp, Next};
 use super::lines::{Lines, OutputLine, Repairs};
@@ -26,8 +26,7 @@ use crate::terminal::complain;
 /// Bytes of one append, about 10,000 short lines: few appends for what has piled up, and yet one that a line of 1 Mbit/s
 /// brings to the server within [`CALL_MAX`]. Only a single line may be longer.
 const APPEND_BYTES_MAX: usize = 1 << 20;
-/// Largest JSON of one byte of a line: escaped as `\u0000`. The frame holds the member names.
-const JSON_BYTES_PER_BYTE_MAX: usize = 6;
+/// Largest JSON of a line beside its text: the member names, and the stream.
 const JSON_FRAME_BYTES_MAX: usize = 64;
 /// Longest wait for one answer: an append waits for a disk, and a call without an answer can be repeated.
 const CALL_MAX: Duration = Duration::from_secs(10);
@@ -473,19 +472,19 @@ impl Publishing {
 
 impl Batch {
     fn has_room_for(&self, line: &NewLine) -> bool {
-        let body_bytes_max = self.body_bytes_max + json_bytes_max(line);
+        let body_bytes_max = self.body_bytes_max + record_bytes_max(line);
         self.lines.is_empty() || body_bytes_max <= APPEND_BYTES_MAX
     }
 
     fn add(&mut self, read: OutputLine) {
-        self.body_bytes_max += json_bytes_max(&read.line);
+        self.body_bytes_max += record_bytes_max(&read.line);
         self.whole_lines += u64::from(!read.is_cut);
         self.lines.push(read.line);
     }
 }
 
-fn json_bytes_max(line: &NewLine) -> usize {
-    JSON_BYTES_PER_BYTE_MAX * line.text.len() + JSON_FRAME_BYTES_MAX
+fn record_bytes_max(line: &NewLine) -> usize {
+    json_bytes_max(line.text.as_bytes()) + JSON_FRAME_BYTES_MAX
 }
 
 /// The one creation that a publisher may make, tried once or often.
