@@ -2,15 +2,15 @@
 //!
 //! Without budgets, running deployments would take the descriptors of new connections, or the other way round. Pure.
 
+use crate::server::REFUSED_CONNECTIONS_MAX;
 use crate::store::disk::DescriptorBudget;
 
 /// Descriptors of the process itself: stdio, listener, lock, runtime, the lab's processes, files of the page.
 const FIXED: usize = 32;
 /// Descriptors of one worker thread: its event queue and what wakes it.
 const PER_WORKER: usize = 4;
-/// Connections beyond `--connections-max` that are kept for a moment, only to be answered 503. Fewer if descriptors are
-/// scarce: an eighth of the sockets.
-const REFUSED_MAX: usize = 256;
+/// The sockets' part of scarce descriptors that is kept for refused connections: one in so many.
+const REFUSED_PART: usize = 8;
 /// The logs' part of scarce descriptors is at least one in so many.
 const LOGS_PART: usize = 4;
 
@@ -29,10 +29,10 @@ pub(super) struct Shares {
 pub(super) fn share(limit: u64, connections_max: usize, workers: usize) -> Shares {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let free = limit.saturating_sub(FIXED + PER_WORKER * workers).max(2 * LOGS_PART);
-    let beside_asked = free.saturating_sub(connections_max.saturating_add(REFUSED_MAX));
+    let beside_asked = free.saturating_sub(connections_max.saturating_add(REFUSED_CONNECTIONS_MAX));
     let logs = beside_asked.max(free / LOGS_PART).min(DescriptorBudget::default().descriptors_max());
     let sockets = free - logs;
-    let refused = (sockets / 8).clamp(1, REFUSED_MAX);
+    let refused = (sockets / REFUSED_PART).clamp(1, REFUSED_CONNECTIONS_MAX);
     Shares {
         connections: connections_max.min(sockets - refused),
         sockets,

@@ -51,7 +51,7 @@ use crate::{api, lab, transports};
 
 /// Connections that are accepted beyond the bound, only to be answered 503. Without them an overloaded server would
 /// look like one that hangs.
-const REFUSED_CONNECTIONS_MAX: usize = 256;
+pub(crate) const REFUSED_CONNECTIONS_MAX: usize = 256;
 /// Seconds that actix waits for open requests after it was told to stop. The shutdown token ends ours at once.
 const SHUTDOWN_S_MAX: u64 = 1;
 /// Time for a client to send a request head.
