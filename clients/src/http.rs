@@ -50,6 +50,15 @@ pub(crate) struct Answer {
     pub(crate) at: Instant,
 }
 
+impl Answer {
+    /// Returns when a long poll may ask again after this answer, which brought nothing to a question that left at `asked`
+    /// and allowed a hold of `hold`. If the server held it, that is at once.
+    pub(crate) fn next_question(&self, asked: Instant, hold: Duration, unheld: &mut Backoff) -> Instant {
+        let held = self.at.saturating_duration_since(asked);
+        self.at + unheld.after_nothing(held, hold, retry_after(&self.headers)).unwrap_or_default()
+    }
+}
+
 /// A body that may still be arriving.
 pub(crate) struct Body {
     incoming: Incoming,
@@ -418,10 +427,15 @@ fn undocumented(headers: &HeaderMap) -> String {
 /// the same answer would come again.
 pub(crate) fn check_type(headers: &HeaderMap, expected: &str) -> Result<(), SubscribeError> {
     let found = content_type(headers);
-    if found.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected) {
+    if is_type(&found, expected) {
         return Ok(());
     }
     Err(SubscribeError::OtherAnswer { expected: expected.to_owned(), found })
+}
+
+/// Whether a content type is `expected`, whatever its parameters.
+pub(crate) fn is_type(content_type: &str, expected: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected)
 }
 
 /// Returns an answer's content type for a message.

@@ -12,9 +12,8 @@ use hyper::header::HeaderMap;
 
 use super::resuming::Follow;
 use super::{News, PROFILE_SILENCE_MAX, Resumption, TextSource};
-use crate::advice::retry_after;
 use crate::backoff::Backoff;
-use crate::http::{FIRST_CEILING, Http, NoLines, content_type, refused};
+use crate::http::{FIRST_CEILING, Http, NoLines, content_type, is_type, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::wire::Outcome;
@@ -73,9 +72,7 @@ impl Follow for LongPoll {
             Some(_) => self.unheld.succeeded(),
             // An immediate question could get this answer again, without end.
             None => {
-                let held = answer.at.saturating_duration_since(asked);
-                let wait = self.unheld.after_nothing(held, PROFILE_SILENCE_MAX, retry_after(&answer.headers));
-                self.intended = answer.at + wait.unwrap_or_default();
+                self.intended = answer.next_question(asked, PROFILE_SILENCE_MAX, &mut self.unheld);
             }
         }
         Ok(received)
@@ -93,8 +90,7 @@ const PAGE_CHARS_MAX: usize = 80;
 /// as HTML too, since it is the default type of some frameworks.
 fn check_for_page(headers: &HeaderMap, text: &str, news: &News) -> Result<(), SubscribeError> {
     let kind = content_type(headers);
-    let is_html = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"));
-    if !is_html || news.finished || news.lines.iter().any(|line| line.seq > 0) {
+    if !is_type(&kind, "text/html") || news.finished || news.lines.iter().any(|line| line.seq > 0) {
         return Ok(());
     }
     let begins: String = text.chars().take(PAGE_CHARS_MAX).collect();

@@ -12,7 +12,6 @@ use hyper::StatusCode;
 use hyper::header::ETAG;
 
 use super::{PollRequest, end_of, path};
-use crate::advice::retry_after;
 use crate::backoff::Backoff;
 use crate::http::{Answer, CutShort, FIRST_CEILING, Http, NoLines, refused};
 use crate::meter::Meter;
@@ -66,9 +65,10 @@ impl LongPoll {
                 self.meter.count(if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data });
                 self.http.succeeded();
                 self.target.from = Position::After(batch.next.clone());
-                match batch.lines.is_empty() && !batch.finished {
-                    true => self.paces(&answer, asked),
-                    false => self.unheld.succeeded(),
+                if batch.lines.is_empty() && !batch.finished {
+                    self.paces(&answer, asked);
+                } else {
+                    self.unheld.succeeded();
                 }
                 Ok(Some(Received { batch, at: answer.at }))
             }
@@ -90,11 +90,10 @@ impl LongPoll {
         }
     }
 
-    /// Sets the time of the next question after an answer without news. If the server held it, that is at once.
+    /// Sets the time of the next question after an answer without news.
     fn paces(&mut self, answer: &Answer, asked: Instant) {
-        let held = answer.at.saturating_duration_since(asked);
-        let wait = self.unheld.after_nothing(held, self.hold, retry_after(&answer.headers));
-        self.intended = self.intended.max(answer.at + wait.unwrap_or_default());
+        let next = answer.next_question(asked, self.hold, &mut self.unheld);
+        self.intended = self.intended.max(next);
     }
 }
 

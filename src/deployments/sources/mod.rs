@@ -23,7 +23,7 @@ const RATE_HZ: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
 const FOR_S: std::ops::RangeInclusive<f64> = 0.1..=604_800.0;
 
 /// Time between two tries of what could not be written.
-const PATIENCE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Error of preparing a source.
 #[derive(Debug, thiserror::Error)]
@@ -84,17 +84,17 @@ pub async fn cancel(log: &dyn DeploymentLog) {
 async fn append(log: &dyn DeploymentLog, request: AppendRequest) -> Result<(), StoreError> {
     loop {
         match log.append(request.clone()).await {
-            Err(error) if error.passes() => tokio::time::sleep(PATIENCE).await,
+            Err(error) if error.passes() => tokio::time::sleep(RETRY_PAUSE).await,
             done => return done.map(|_| ()),
         }
     }
 }
 
-/// Finishes a log, with the patience of [`append`].
+/// Finishes a log, as patiently as [`append`].
 async fn finish(log: &dyn DeploymentLog, status: Status) -> Result<(), StoreError> {
     loop {
         match log.finish(status).await {
-            Err(error) if error.passes() => tokio::time::sleep(PATIENCE).await,
+            Err(error) if error.passes() => tokio::time::sleep(RETRY_PAUSE).await,
             done => return done,
         }
     }
