@@ -21,7 +21,7 @@ const CLOCK_LOOKS = 6;
 /** Two looks that differ by more than this beyond their errors, ms, saw different clocks: one of them was set. Browsers
  *  round their clocks, and clocks drift within half a minute. */
 const STEP_MS = 5;
-/** How soon the page asks again when a line does not fit the clock, or while its answers do not tell enough, ms. */
+/** How soon the page asks again while it doubts what it knows of the clock, ms. */
 const DOUBT_MS = 500;
 
 const COUNTS = ["requests", "data", "empty", "timeout", "refused", "error", "connections", "bytes_up", "bytes_down"];
@@ -41,7 +41,8 @@ export class Ledgers {
   #questions = new Map(); // ref → when the question left
   #refs = 0;
   #looks = [];
-  /** What the looks say together; null before the first one. It outlives the socket: a clock may be set while the page is cut off. */
+  /** What the looks say together; null before the first one. It outlives the socket: a clock may be set while the page is
+   *  cut off. */
   #best = null;
   /** The open socket; null while there is none. */
   #socket = null;
@@ -49,8 +50,8 @@ export class Ledgers {
 
   /**
    * `onLedger(lane, ledger)` gets the sums. `onClock({offset_ms, error_ms})` gets how far the server's clock is ahead
-   * of this browser's, or null while that is unknown; it returns whether that tells enough. `onStep()` says that the server's clock was set, some time since the
-   * last look.
+   * of this browser's, or null while that is unknown. `onStep()` says that the server's clock was set, some time since
+   * the last look.
    */
   constructor(onLedger, onClock, onStep) {
     this.#onLedger = onLedger;
@@ -82,7 +83,7 @@ export class Ledgers {
     if (this.#socket !== null) this.#askClock(this.#socket, CLOCK_QUESTIONS);
   }
 
-  /** Looks again soon, because a line does not fit the clock. The looks made so far stay. */
+  /** Looks again soon, because a line does not fit the clock, or too little is known of it. The looks made so far stay. */
   doubt(now) {
     if (this.#socket === null || now - this.#doubted < DOUBT_MS) return;
     this.#doubted = now;
@@ -179,7 +180,7 @@ export class Ledgers {
     this.#looks = this.#looks.slice(-CLOCK_LOOKS * CLOCK_QUESTIONS);
     this.#best = best(this.#looks);
     if (question.left > 0) return this.#askClock(socket, question.left);
-    if (!this.#onClock(this.#best)) setTimeout(() => this.#askClock(socket, CLOCK_QUESTIONS), DOUBT_MS);
+    this.#onClock(this.#best);
   }
 }
 

@@ -72,8 +72,8 @@ export class LanesView {
     this.#slider("hold", (value) => (this.settings.hold_s = value));
   }
 
-  /** Opens a deployment with a lane for each of `transports`, by default all. Calls `named(name)` with its name as it is shown. A
-   *  lesson feeds its deployments itself, so the page offers no other way to do it. */
+  /** Opens a deployment with a lane for each of `transports`, by default all. Calls `named(name)` with its name as it is
+   *  shown. A lesson feeds its deployments itself, so the page offers no other way to do it. */
   open(id, { isLesson = false, named = () => {}, transports = this.offered } = {}) {
     this.#id = id;
     this.#isLesson = isLesson;
@@ -250,16 +250,15 @@ export class LanesView {
 
   #tick() {
     look();
+    if (!this.clocks.isDecided) this.doubt(performance.now());
     this.#each((lane) => this.changed(lane));
     this.#write("clock-note", this.clocks.describe());
   }
 
-  /** Takes what is known of the server's clock. Returns whether it is enough to compare the clocks. */
   #takeClock(clock) {
     this.clocks.known = clock;
     if (clock !== null) this.#each((lane) => lane.clockKnown());
     this.#write("clock-note", this.clocks.describe());
-    return this.clocks.isDecided;
   }
 
   /** Takes a step of the server's clock. It is unknown until the ledgers have asked again. */
@@ -268,7 +267,7 @@ export class LanesView {
     this.#each((lane) => lane.clockStepped());
   }
 
-  /** Asks for the server's clock soon: a line does not fit it. */
+  /** Asks for the server's clock soon: a line does not fit it, or it is not known well enough. */
   doubt(now) {
     this.#ledgers.doubt(now);
   }
