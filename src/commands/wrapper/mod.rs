@@ -6,6 +6,7 @@
 
 pub(crate) mod backlog;
 pub(crate) mod lines;
+mod patience;
 pub(crate) mod publisher;
 pub(crate) mod recorder;
 mod relay;
