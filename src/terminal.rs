@@ -1,6 +1,6 @@
 //! What is said to people: the one way of complaining, and text that cannot command a terminal.
 //!
-//! A complaint never harms the code that makes it: stderr may be closed, full, or a pipe that nobody reads. Text from a
+//! A complaint never harms the code that makes it: stderr may be closed, full, or a pipe without a reader. Text from a
 //! log, a name or another server is shown with its control characters made visible, since a terminal would obey them.
 //! Everything in the crate says through here what it says on stderr; nothing here decides whether to say it.
 
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const COMPLAINTS_MAX: usize = 256;
 /// How long [`flush`] pauses while the queue is full.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
-/// Complaints that wait for the thread that writes them. Empty: nobody has complained yet.
+/// Complaints that wait for the thread that writes them. Empty before the first complaint.
 static COMPLAINTS: OnceLock<Option<SyncSender<Waiting>>> = OnceLock::new();
 /// Ends colours and weights (SGR 0, ECMA-48 §8.3.117).
 const RESET: &str = "\x1b[0m";
@@ -29,7 +29,7 @@ enum Waiting {
     Marker(SyncSender<()>),
 }
 
-/// Says a line on stderr, and waits until it is written. An error is ignored: there is nobody to tell.
+/// Says a line on stderr, and waits until it is written. An error is ignored: there is no other place to tell it.
 ///
 /// For the thread of a command. A thread that serves others uses [`complain`].
 pub fn remark(text: &str) {
@@ -58,7 +58,7 @@ pub fn complain(text: impl Into<String>) {
         writer.spawn(write).ok().map(|_| complaints)
     });
     if let Some(complaints) = complaints {
-        // A full queue means that nobody reads.
+        // A full queue means that stderr has no reader.
         let _ = complaints.try_send(Waiting::Complaint(text.into()));
     }
 }
@@ -77,7 +77,7 @@ pub fn flush(limit: Duration) {
         marker = refused;
         thread::sleep(FULL_PAUSE);
     }
-    // After the limit, nobody reads.
+    // After the limit, stderr has no reader.
     let _ = is_written.recv_timeout(until.saturating_duration_since(Instant::now()));
 }
 

@@ -60,7 +60,7 @@ export function runsOf(line) {
   return { runs, earlier: Math.max(state.states - 1, 0) };
 }
 
-/** Returns a name, or other short text, with each character that nobody sees written out. */
+/** Returns a name, or other short text, with each invisible character written out. */
 export function visible(text) {
   return text.replace(UNSEEN, signOf);
 }

@@ -104,7 +104,7 @@ impl Wrapped {
         thread::Builder::new().name("relay".to_owned()).spawn(move || {
             let relayed = relay(sources, &stopped, grace, &filled);
             filled.close();
-            // Nobody listens after a second signal.
+            // After a second signal the other end is gone.
             let _ = told.send(relayed);
         })?;
         Ok(Self { child, stop, relayed, backlog })
@@ -173,7 +173,7 @@ impl Ended {
         }
     }
 
-    /// Returns how many of the lines that were shown are not among `kept_lines`. `None`: nobody knows, it was not waited
+    /// Returns how many of the lines that were shown are not among `kept_lines`. `None`: unknown, it was not waited
     /// for until all was shown.
     pub(crate) fn missing_lines(&self, kept_lines: u64) -> Option<u64> {
         Some(self.relayed.as_ref()?.lines.saturating_sub(kept_lines))

@@ -69,7 +69,7 @@ pub(super) enum GivenUp {
 }
 
 impl GivenUp {
-    /// Whether the deployment takes no lines any more: it was finished or deleted by somebody else, or a source feeds it.
+    /// Whether the deployment takes no lines any more: another client has finished or deleted it, or a source feeds it.
     pub(super) fn is_of_deployment(&self) -> bool {
         matches!(self, Self::Refused(ApiError::Refused { problem, .. }) if matches!(problem.status, 404 | 409 | 410))
     }

@@ -325,7 +325,7 @@ async fn find_or_create(
     creation: &mut Creation,
 ) -> Result<Result<(Deployment, Origin), Failure>, ApiError> {
     let Creation { key, is_in_doubt } = creation;
-    // It would find what it may have created itself, and take it for that of somebody else.
+    // It would find what it may have created itself, and take it for that of another client.
     if !*is_in_doubt && let Some(deployment) = wanted.find_running(api).await? {
         return Ok(Ok((deployment, Origin::Found)));
     }

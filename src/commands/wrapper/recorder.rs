@@ -58,7 +58,7 @@ impl Recorder {
         let (tell, recorded) = oneshot::channel();
         let recording = Recording { recording, start, replace, latest: Duration::ZERO, lines: Lines::new() };
         thread::Builder::new().name("recorder".to_owned()).spawn(move || {
-            // Nobody listens after a second signal, or when the disk took too long.
+            // After a second signal, or when the disk took too long, the other end is gone.
             let _ = tell.send(recording.run(&backlog, &ended));
         })?;
         Ok(Self { command_end, recorded })

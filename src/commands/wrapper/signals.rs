@@ -56,7 +56,7 @@ impl Signals {
 /// process and with it the command.
 pub(crate) fn outlive_file_limit() {
     if !os::is_ignored(Signal::SIGXFSZ) {
-        // A handler, which ends at exec: an ignored signal would be ignored by the command too. Nobody needs to hear of
+        // A handler, which ends at exec: an ignored signal would be ignored by the command too. The program need not hear of
         // it, and tokio never takes a handler away.
         let _ = signal(SignalKind::from_raw(Signal::SIGXFSZ as i32));
     }
