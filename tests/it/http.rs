@@ -213,6 +213,19 @@ impl Connection {
     pub(crate) fn is_closed_by_server(&mut self) -> bool {
         self.unread.is_empty() && matches!(self.socket.read(&mut [0]), Ok(0))
     }
+
+    /// Whether the server is gone from the connection, and sent nothing more before. A server whose process ends at
+    /// the moment at which the client's last bytes arrive resets the connection instead of closing it: it will never
+    /// read them.
+    pub(crate) fn is_left_by_server(&mut self) -> Result<(), String> {
+        match self.socket.read(&mut [0]) {
+            _ if !self.unread.is_empty() => Err(format!("sent {} bytes more", self.unread.len())),
+            Ok(0) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+            Ok(_) => Err("sent more".to_owned()),
+            Err(error) => Err(format!("is still connected: {error}")),
+        }
+    }
 }
 
 /// The body of an endless answer.

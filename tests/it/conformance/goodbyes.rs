@@ -176,7 +176,7 @@ impl Client {
                 }
                 // Late ones find nobody who reads it.
                 let _ = socket.send(CLOSE, &1001_u16.to_be_bytes());
-                connection = socket.connection;
+                return socket.connection.is_left_by_server();
             }
         }
         if connection.is_closed_by_server() { Ok(()) } else { Err("is still connected".to_owned()) }
