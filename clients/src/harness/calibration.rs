@@ -28,6 +28,7 @@ use super::theory::{Setting, server_name};
 use crate::api::{Api, ApiError};
 use crate::latency::LatencyHistogram;
 use crate::options::Compression;
+use crate::route::Route;
 use crate::wire::{DeploymentId, Position, Status, Transport, Waits};
 use crate::{Options, ServerUrl, Target, connect};
 
@@ -212,7 +213,7 @@ impl Bench {
         let target = self.deployment().await?;
         let path = format!("/api/deployments/{}/lines", target.deployment);
         let (options, followed) = (options.clone(), target.clone());
-        let subscribers = Subscribers::start(subscribers, move |meter| {
+        let subscribers = Subscribers::start(subscribers, &Route::Direct, move |meter| {
             connect(transport, followed.clone(), &options, meter)
         });
         while subscribers.connected_count() < subscribers.count() {

@@ -48,7 +48,7 @@ pub(super) struct BesideOutcome {
 impl Followers {
     /// Starts all subscribers that are there from the beginning. Must be called inside a tokio runtime.
     pub(super) fn start(deployment: usize, cell: &Cell, measured: &ServerUnderTest) -> Self {
-        let start = |count| Subscribers::start(count, measured.subscriber(deployment));
+        let start = |count| Subscribers::start(count, measured.route(), measured.subscriber(deployment));
         let beside = [(Kind::Stalled, cell.stalled), (Kind::Late, cell.late)];
         let beside = beside.into_iter().filter_map(|(kind, extra)| {
             let extra = extra?;
@@ -113,8 +113,11 @@ impl Followers {
                     subscribers.meters().iter().for_each(|meter| meter.stall());
                 }
                 (Kind::Late, None) => {
-                    let joined =
-                        Subscribers::start(beside.extra.subscribers, measured.subscriber(self.deployment));
+                    let joined = Subscribers::start(
+                        beside.extra.subscribers,
+                        measured.route(),
+                        measured.subscriber(self.deployment),
+                    );
                     self.expected.iter().for_each(|expected| joined.expect(expected.clone()));
                     beside.subscribers = Some(joined);
                 }

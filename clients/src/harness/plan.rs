@@ -9,6 +9,7 @@ mod cells;
 mod check;
 mod file;
 pub mod keys;
+mod network;
 
 use std::time::Duration;
 

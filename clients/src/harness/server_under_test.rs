@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::cell::{Cell, Running, ServeOptions, Server, Way};
 use super::network::Fault;
 use super::network::cut::AWAY;
+use super::network::emulated::NetworkKind;
 use super::process_sampler::GroupSample;
 use super::publisher::{Append, Publication, Publisher, PublisherTarget};
 use super::reachable;
@@ -21,8 +22,10 @@ use super::server_counts::{Others, server_traffic, traffic_so_far};
 use super::server_process::{ServerCommand, ServerProcess};
 use super::waiters::WaitersProbe;
 use crate::api::Api;
+use crate::delay_line::Line;
 use crate::ladder::connect_ladder;
 use crate::meter::Meter;
+use crate::route::Route;
 use crate::targets::profile::{Profile, ServerOf};
 use crate::targets::{ProfileTarget, numbered, subscribe};
 use crate::traffic::Traffic;
@@ -48,6 +51,8 @@ pub(super) struct ServerUnderTest {
     addr: SocketAddr,
     url: ServerUrl,
     options: Options,
+    /// Way of the subscribers to the server.
+    route: Route,
     speaks: Speaks,
 }
 
@@ -129,7 +134,7 @@ impl ServerUnderTest {
         let rungs = contract.rungs();
         contract.before = traffic_so_far(&mut contract.api, &rungs).await;
         let speaks = Speaks::Contract(Box::new(contract));
-        Ok(Self { process, addr, url, options: options(cell), speaks })
+        Ok(Self { process, addr, url, options: options(cell), route: route(cell), speaks })
     }
 
     async fn with_profile(profile: &Arc<Profile>, cell: &Cell) -> Result<Self, RunError> {
@@ -147,7 +152,7 @@ impl ServerUnderTest {
         let (profile, server) = (profile.clone(), url.clone());
         let target = ProfileTarget { profile, server, deployment, unmatched: Arc::default() };
         let speaks = Speaks::Profile(target);
-        Ok(Self { process, addr, url, options: options(cell), speaks })
+        Ok(Self { process, addr, url, options: options(cell), route: route(cell), speaks })
     }
 
     /// Returns a factory of subscribers for deployment number `deployment`, from 0.
@@ -173,6 +178,11 @@ impl ServerUnderTest {
             }
         };
         made
+    }
+
+    /// Returns the way of the subscribers to the server.
+    pub(super) fn route(&self) -> &Route {
+        &self.route
     }
 
     /// Returns where and how lines of deployment number `deployment`, from 0, are published.
@@ -343,6 +353,14 @@ impl ServerUnderTest {
             }
             (None, Speaks::Profile(_)) => None,
         }
+    }
+}
+
+/// Returns the way of a cell's subscribers to the server.
+fn route(cell: &Cell) -> Route {
+    match cell.network.kind {
+        NetworkKind::None | NetworkKind::Tun | NetworkKind::Auto => Route::Direct,
+        NetworkKind::Line => Route::Line(Line::new(cell.network.link.clone().seeded(cell.seed))),
     }
 }
 

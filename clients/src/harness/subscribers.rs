@@ -16,6 +16,7 @@ use super::recorder::{Delivery, Recorder};
 use super::shared_record::{SharedRecord, Timeline};
 use crate::latency::LatencyHistogram;
 use crate::meter::Meter;
+use crate::route::Route;
 use crate::timing::{SharedTiming, Timing};
 use crate::traffic::{Packets, Traffic};
 use crate::wire::{NewLine, Seq};
@@ -126,15 +127,15 @@ struct Followed {
 }
 
 impl Subscribers {
-    /// Starts `count` subscribers of one deployment, made by `connect`. They connect at once and must be told what to
+    /// Starts `count` subscribers of one deployment, made by `connect`, over `route`. They connect at once and must be told what to
     /// expect before the first line is published. Must be called inside a tokio runtime.
-    pub fn start<C>(count: u32, connect: C) -> Self
+    pub fn start<C>(count: u32, route: &Route, connect: C) -> Self
     where
         C: Fn(Arc<Meter>) -> Box<dyn Subscriber> + Send + Sync + 'static,
     {
         let connect = Arc::new(connect);
         let timing = SharedTiming::new();
-        let meters: Vec<_> = (0..count).map(|_| Meter::timed(timing.clone())).collect();
+        let meters: Vec<_> = (0..count).map(|_| Meter::timed(timing.clone(), route.clone())).collect();
         let expected: Arc<OnceLock<Told>> = Arc::default();
         let newest: Arc<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
         let (received, app_bytes): (Arc<AtomicU64>, Arc<AtomicU64>) = Default::default();

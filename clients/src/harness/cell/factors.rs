@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::harness::network::Fault;
+use crate::harness::network::emulated::Network;
 use crate::harness::schedule::Generated;
 use crate::options::{Adaptation, Compression, Options, Polling};
 use crate::wire::Transport;
@@ -59,6 +60,8 @@ pub struct Factors {
     pub stalled: Option<Extra>,
     /// Subscribers beside the measured ones that join at some time and read from the first line.
     pub late: Option<Extra>,
+    /// Network between the subscribers and the server.
+    pub network: Network,
     /// Lines that are published, with their due times.
     pub lines: LineProcess,
 }
@@ -203,6 +206,8 @@ pub struct Given {
     pub stalled: Option<Extra>,
     /// Subscribers that join late; default: none.
     pub late: Option<Extra>,
+    /// Network between subscribers and server; default: none.
+    pub network: Option<Network>,
     /// Published lines; default: 50 Poisson lines of 100 bytes per second for 10 s.
     pub lines: Option<LineProcess>,
 }
@@ -224,6 +229,7 @@ impl Given {
             fault: self.fault,
             stalled: self.stalled,
             late: self.late,
+            network: self.network.unwrap_or_default(),
             options,
             serve,
             lines,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::Options;
 use crate::harness::network::Fault;
+use crate::harness::network::emulated::Network;
 use crate::harness::receipts::Keeps;
 use crate::harness::schedule::Schedule;
 use crate::recording::Recording;
@@ -69,6 +70,8 @@ pub struct Cell {
     pub stalled: Option<Extra>,
     /// Subscribers beside the measured ones that join late.
     pub late: Option<Extra>,
+    /// Network between the subscribers and the server.
+    pub network: Network,
     /// Lines that are published.
     pub lines: LineProcess,
     /// What is kept of the deliveries. A plan does not say it: it changes nothing that is measured.

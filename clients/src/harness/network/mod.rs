@@ -4,6 +4,7 @@
 //! file here, a variant of [`Fault`], and the plan's key for it.
 
 pub mod cut;
+pub mod emulated;
 pub mod stop;
 
 use std::sync::Arc;

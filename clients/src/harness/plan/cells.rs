@@ -89,6 +89,7 @@ impl Plan {
             fault: factors.fault.clone(),
             stalled: factors.stalled,
             late: factors.late,
+            network: factors.network.clone(),
             lines: factors.lines.clone(),
             keeps: Keeps::default(),
         }

@@ -417,7 +417,7 @@ impl PlanErrors<'_> {
         PlanError::Refused { plan, key, given, must }
     }
 
-    fn within<T: PartialOrd + fmt::Display>(
+    pub(super) fn within<T: PartialOrd + fmt::Display>(
         self,
         key: &str,
         given: T,
@@ -440,7 +440,7 @@ impl PlanErrors<'_> {
         Ok(u32::try_from(given).expect("every such range ends below 2^32"))
     }
 
-    fn duration_within(
+    pub(super) fn duration_within(
         self,
         key: &str,
         given: Duration,

@@ -12,11 +12,13 @@ use toml::{Table, Value};
 use super::check::{
     DEPLOYMENTS, EXTRAS, PAYLOAD_BYTES, PlanErrors, REPETITIONS, SUBSCRIBERS, one_of_transports, text_of,
 };
+use super::network::{FileNetwork, FileWay};
 use super::{Arm, NoiseFloor, Plan, PlanError, SEED_DEFAULT, Size};
 use crate::harness::cell::PAYLOAD_BYTES_DEFAULT;
 use crate::harness::cell::{Engine, Extra, Factors, Given, LineProcess, ServeOptions, Server, StoreKind};
 use crate::harness::network::Fault;
 use crate::harness::network::cut::Cut;
+use crate::harness::network::emulated::{NetworkKind, PublisherPlace};
 use crate::harness::network::stop::Stop;
 use crate::harness::schedule::Generated;
 use crate::options::{
@@ -69,6 +71,14 @@ struct FilePlan {
     stop: Option<FileStop>,
     stalled: Option<FileExtra>,
     late: Option<FileExtra>,
+    network: Option<NetworkKind>,
+    rtt_ms: Option<f64>,
+    jitter_ms: Option<f64>,
+    loss_ratio: Option<f64>,
+    link_kbit_s: Option<u64>,
+    publisher: Option<PublisherPlace>,
+    up: Option<FileWay>,
+    down: Option<FileWay>,
     lines: FileLines,
     smoke: Option<Table>,
     arms: Option<Vec<Table>>,
@@ -282,6 +292,7 @@ impl FilePlan {
                 (Vec::new(), Some(FileStop { at: text_of(stop.at), duration: text_of(stop.duration) }))
             }
         };
+        let network = FileNetwork::of(&factors.network);
         let extra =
             |extra: &Extra| FileExtra { subscribers: extra.subscribers.into(), at: text_of(extra.at) };
         Self {
@@ -322,6 +333,14 @@ impl FilePlan {
             stop,
             stalled: factors.stalled.as_ref().map(extra),
             late: factors.late.as_ref().map(extra),
+            network: network.network,
+            rtt_ms: network.rtt_ms,
+            jitter_ms: network.jitter_ms,
+            loss_ratio: network.loss_ratio,
+            link_kbit_s: network.link_kbit_s,
+            publisher: network.publisher,
+            up: network.up,
+            down: network.down,
             lines: FileLines::of(&factors.lines),
             smoke: None,
             arms: None,
@@ -400,6 +419,17 @@ impl FilePlan {
                 ));
             }
         };
+        let network = FileNetwork {
+            network: self.network,
+            rtt_ms: self.rtt_ms,
+            jitter_ms: self.jitter_ms,
+            loss_ratio: self.loss_ratio,
+            link_kbit_s: self.link_kbit_s,
+            publisher: self.publisher,
+            up: self.up,
+            down: self.down,
+        };
+        let network = network.resolve(refusals)?;
         let given = Given {
             transports: transports("transports", self.transports)?,
             fallback: transports("fallback", self.fallback)?,
@@ -415,6 +445,7 @@ impl FilePlan {
             fault,
             stalled: extra("stalled", self.stalled)?,
             late: extra("late", self.late)?,
+            network: Some(network),
             lines: Some(self.lines.resolve(refusals)?),
         };
         Ok(given.resolve())

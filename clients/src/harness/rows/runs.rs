@@ -10,7 +10,9 @@ use crate::harness::cell::{ServeOptions, Server};
 use crate::harness::distributions::{
     delivery_quantile_us, mean_us, published_quantile_us, sampled_quantile_us,
 };
+use crate::harness::network::emulated::NetworkKind;
 use crate::harness::run_result::{RunResult, Verdict};
+use crate::link::Link;
 use crate::options::{Condition, PollConnections, Polling};
 use crate::wire::{Transport, Waits};
 
@@ -88,16 +90,22 @@ row! {
             |run| if polls(run) { None } else { ours(run, |serve| ms(serve.heartbeat)) };
         /// Where wirelab's own server keeps its logs: `memory` or `disk`; empty for other servers.
         store: Option<String> [""] = |run| ours(run, |serve| text(serve.store));
-        /// Name of the emulated network; empty for the loopback without emulation.
-        network: Option<String> [""] = |_| None;
-        /// Round-trip time of the emulated network.
-        rtt_ms: Option<f64> ["ms"] = |_| None;
-        /// Variation of the emulated delay.
-        jitter_ms: Option<f64> ["ms"] = |_| None;
-        /// Share of packets that the emulated network drops.
-        loss_ratio: Option<f64> ["ratio"] = |_| None;
-        /// Rate of the emulated link.
-        link_kbit_s: Option<f64> ["kbit/s"] = |_| None;
+        /// What makes the link between subscribers and server: `line`, a delay line in each subscriber's socket, or
+        /// `tun`, packets between two network namespaces; empty for the machine's own network.
+        network: Option<String> [""] = |run| link(run, |_| text(run.cell.network.kind));
+        /// Round-trip time of the link, without jitter and queues; empty without a link.
+        rtt_ms: Option<f64> ["ms"] = |run| link(run, |link| ms(link.round_trip()));
+        /// Jitter of the link, the larger one of both directions: the largest difference from the delay if it is
+        /// uniform, the standard deviation if it is normal; empty without a link.
+        jitter_ms: Option<f64> ["ms"] = |run| link(run, |link| ms(link.up.jitter.size().max(link.down.jitter.size())));
+        /// Share of packets that the link drops in the long run, the larger one of both directions, without those
+        /// that a full queue drops; empty without a link.
+        loss_ratio: Option<f64> ["ratio"] = |run| link(run, |link| number(link.up.loss.ratio().max(link.down.loss.ratio())));
+        /// Rate of the link, the smaller one of both directions; empty where it has none.
+        link_kbit_s: Option<f64> ["kbit/s"] = |run| link(run, |link| {
+            let rates = [&link.up, &link.down].into_iter().filter_map(|way| way.rate);
+            rates.map(|rate| rate.kbit_s as f64).min_by(f64::total_cmp)
+        });
         /// Name of the injected fault: `cut` of every subscriber's connection, or `stop` of the server's process;
         /// empty without a fault.
         fault: Option<String> [""] = |run| text(run.cell.fault.as_ref()?.name());
@@ -350,6 +358,14 @@ fn us(duration: Option<Duration>) -> Option<u64> {
 
 fn delivery_us(run: &RunResult, quantile: f64) -> Option<u64> {
     delivery_quantile_us(run, &run.delivery.latency, quantile)
+}
+
+/// Returns a value of the run's link; `None` without one.
+fn link<T>(run: &RunResult, value: impl FnOnce(&Link) -> Option<T>) -> Option<T> {
+    match run.cell.network.kind {
+        NetworkKind::None => None,
+        NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto => value(&run.cell.network.link),
+    }
 }
 
 /// Returns a value of a client that waits between its requests, as short polls do; `None` for other clients.

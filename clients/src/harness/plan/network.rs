@@ -1,0 +1,250 @@
+//! The network keys of a plan: read, written and checked.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::check::{PlanError, PlanErrors};
+use crate::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
+use crate::link::{Jitter, Link, Loss, OneWay, Order, Rate};
+
+/// Round trip of a link. Two seconds are more than a geostationary satellite has; clients give a server up after 10 s.
+pub(super) const RTT_MS: RangeInclusive<f64> = 0.0..=2_000.0;
+/// Delay of one direction: half of the largest round trip.
+pub(super) const DELAY_MS: RangeInclusive<f64> = 0.0..=1_000.0;
+/// Jitter of one direction.
+pub(super) const JITTER_MS: RangeInclusive<f64> = 0.0..=1_000.0;
+/// Loss of one direction. With more, TCP gives connections up.
+pub(super) const LOSS_RATIO: RangeInclusive<f64> = 0.0..=0.5;
+/// Packets that a burst loses on average.
+pub(super) const LOSS_BURST: RangeInclusive<f64> = 1.0..=1_000.0;
+/// Time for which an on/off link works or is silent.
+pub(super) const LOSS_PHASE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
+/// Rate of a link: from a slow modem to 10 Gbit/s, which no user-space link exceeds.
+pub(super) const LINK_KBIT_S: RangeInclusive<u64> = 8..=10_000_000;
+/// Queue before a link: a packet to 64 MiB.
+pub(super) const QUEUE_BYTES: RangeInclusive<u64> = 1_500..=67_108_864;
+
+/// Distribution of a jitter, in a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum JitterProcess {
+    Uniform,
+    Normal,
+}
+
+/// One direction of a link, in a plan. What is absent is taken from the keys of both directions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileWay {
+    delay_ms: Option<f64>,
+    jitter_ms: Option<f64>,
+    jitter_process: Option<JitterProcess>,
+    reorder: Option<bool>,
+    loss_ratio: Option<f64>,
+    loss_burst: Option<f64>,
+    loss_on: Option<String>,
+    loss_off: Option<String>,
+    link_kbit_s: Option<u64>,
+    queue_bytes: Option<u64>,
+    trace: Option<String>,
+}
+
+/// The network keys of a plan.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FileNetwork {
+    pub(super) network: Option<NetworkKind>,
+    pub(super) rtt_ms: Option<f64>,
+    pub(super) jitter_ms: Option<f64>,
+    pub(super) loss_ratio: Option<f64>,
+    pub(super) link_kbit_s: Option<u64>,
+    pub(super) up: Option<FileWay>,
+    pub(super) down: Option<FileWay>,
+    pub(super) publisher: Option<PublisherPlace>,
+}
+
+impl FileNetwork {
+    /// Writes a network with every value explicit.
+    pub(super) fn of(network: &Network) -> Self {
+        match network.kind {
+            NetworkKind::None => Self { network: Some(NetworkKind::None), ..Self::default() },
+            NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto => Self {
+                network: Some(network.kind),
+                rtt_ms: Some(ms(network.link.round_trip())),
+                up: Some(FileWay::of(&network.link.up)),
+                down: Some(FileWay::of(&network.link.down)),
+                publisher: Some(network.publisher),
+                ..Self::default()
+            },
+        }
+    }
+
+    /// Reads the keys. Without a network there is no link, and its keys are refused unless the plan says `none`.
+    pub(super) fn resolve(self, refusals: PlanErrors<'_>) -> Result<Network, PlanError> {
+        let kind = match self.network {
+            Some(NetworkKind::None) => return Ok(Network::default()),
+            Some(kind) => kind,
+            None => return self.none(refusals).map(|()| Network::default()),
+        };
+        if let Some(rtt_ms) = self.rtt_ms {
+            refusals.within("rtt_ms", rtt_ms, &RTT_MS)?;
+        }
+        let both = FileWay {
+            delay_ms: self.rtt_ms.map(|rtt_ms| rtt_ms / 2.0),
+            jitter_ms: self.jitter_ms,
+            loss_ratio: self.loss_ratio,
+            link_kbit_s: self.link_kbit_s,
+            ..FileWay::default()
+        };
+        let up = self.up.unwrap_or_default().or(&both).resolve("up", refusals)?;
+        let down = self.down.unwrap_or_default().or(&both).resolve("down", refusals)?;
+        let link = Link { up, down, seed: 0 };
+        let network = Network { kind, link, publisher: self.publisher.unwrap_or_default() };
+        check(&network, refusals)?;
+        Ok(network)
+    }
+
+    fn none(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
+        let given = [
+            ("rtt_ms", self.rtt_ms.is_some()),
+            ("jitter_ms", self.jitter_ms.is_some()),
+            ("loss_ratio", self.loss_ratio.is_some()),
+            ("link_kbit_s", self.link_kbit_s.is_some()),
+            ("up", self.up.is_some()),
+            ("down", self.down.is_some()),
+            ("publisher", self.publisher.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((key, _)) => {
+                let must = "it belongs to a network; add network = \"line\", \"tun\" or \"auto\"".to_owned();
+                Err(refusals.refused(key, "given without network", must))
+            }
+        }
+    }
+}
+
+impl FileWay {
+    fn of(way: &OneWay) -> Self {
+        let text = |duration: Duration| Some(super::check::text_of(duration));
+        let (jitter_ms, jitter_process) = match way.jitter {
+            Jitter::None => (0.0, None),
+            Jitter::Uniform { within } => (ms(within), Some(JitterProcess::Uniform)),
+            Jitter::Normal { deviation } => (ms(deviation), Some(JitterProcess::Normal)),
+        };
+        let (loss_ratio, loss_burst, loss_on, loss_off) = match way.loss {
+            Loss::None => (Some(0.0), None, None, None),
+            Loss::Independent { ratio } => (Some(ratio), None, None, None),
+            Loss::GilbertElliott { to_good, .. } => (Some(way.loss.ratio()), Some(1.0 / to_good), None, None),
+            Loss::OnOff { on, off } => (None, None, text(on), text(off)),
+        };
+        Self {
+            delay_ms: Some(ms(way.delay)),
+            jitter_ms: Some(jitter_ms),
+            jitter_process,
+            reorder: Some(way.order == Order::Free),
+            loss_ratio,
+            loss_burst,
+            loss_on,
+            loss_off,
+            link_kbit_s: way.rate.map(|rate| rate.kbit_s),
+            queue_bytes: way.rate.map(|rate| rate.queue_bytes),
+            trace: way.trace.clone(),
+        }
+    }
+
+    fn or(self, both: &Self) -> Self {
+        // A loss of its own kind replaces that of both directions.
+        let has_phases = self.loss_on.is_some() || self.loss_off.is_some();
+        Self {
+            delay_ms: self.delay_ms.or(both.delay_ms),
+            jitter_ms: self.jitter_ms.or(both.jitter_ms),
+            loss_ratio: self.loss_ratio.or(if has_phases { None } else { both.loss_ratio }),
+            link_kbit_s: self.link_kbit_s.or(both.link_kbit_s),
+            ..self
+        }
+    }
+
+    fn resolve(self, way: &str, refusals: PlanErrors<'_>) -> Result<OneWay, PlanError> {
+        let key = |name: &str| format!("{way}.{name}");
+        let number = |name: &str, given: Option<f64>, allowed: &RangeInclusive<f64>| {
+            given.map_or(Ok(None), |given| {
+                refusals.within(&key(name), given, allowed).map(|()| Some(given))
+            })
+        };
+        let time = |given: Option<f64>| Duration::from_secs_f64(given.unwrap_or(0.0) / 1e3);
+        let delay = time(number("delay_ms", self.delay_ms, &DELAY_MS)?);
+        let jitter = time(number("jitter_ms", self.jitter_ms, &JITTER_MS)?);
+        let jitter = match (jitter.is_zero(), self.jitter_process) {
+            (true, _) => Jitter::None,
+            (false, None | Some(JitterProcess::Uniform)) if jitter > delay => {
+                let must = format!("at most the delay of that direction, {} ms, or jitter_process = \"normal\"", ms(delay));
+                return Err(refusals.refused(&key("jitter_ms"), ms(jitter), must));
+            }
+            (false, None | Some(JitterProcess::Uniform)) => Jitter::Uniform { within: jitter },
+            (false, Some(JitterProcess::Normal)) => Jitter::Normal { deviation: jitter },
+        };
+        let ratio = number("loss_ratio", self.loss_ratio, &LOSS_RATIO)?.filter(|ratio| *ratio > 0.0);
+        let burst = number("loss_burst", self.loss_burst, &LOSS_BURST)?;
+        let phase = |name: &str, given: Option<String>| {
+            let Some(given) = given else { return Ok(None) };
+            let phase = refusals.duration(&key(name), &given)?;
+            refusals.duration_within(&key(name), phase, &LOSS_PHASE)?;
+            Ok(Some(phase))
+        };
+        let phases = (phase("loss_on", self.loss_on)?, phase("loss_off", self.loss_off)?);
+        let loss = match (ratio, burst, phases) {
+            (None, _, (None, None)) => Loss::None,
+            (Some(ratio), None, (None, None)) => Loss::Independent { ratio },
+            (Some(ratio), Some(burst), (None, None)) => Loss::bursts(ratio, burst),
+            (None, None, (Some(on), Some(off))) => Loss::OnOff { on, off },
+            (_, _, (Some(_), _) | (_, Some(_))) => {
+                let must = "give loss_on and loss_off together, and neither loss_ratio nor loss_burst".to_owned();
+                return Err(refusals.refused(&key("loss_on"), "given alone or beside another loss", must));
+            }
+        };
+        let rate = match (self.link_kbit_s, self.queue_bytes) {
+            (None, None) => None,
+            (None, Some(queue_bytes)) => {
+                let must = "a queue stands before a link with a rate; give link_kbit_s too".to_owned();
+                return Err(refusals.refused(&key("queue_bytes"), queue_bytes, must));
+            }
+            (Some(kbit_s), queue_bytes) => {
+                refusals.within(&key("link_kbit_s"), kbit_s, &LINK_KBIT_S)?;
+                let queue_bytes = queue_bytes.unwrap_or(Rate::QUEUE_BYTES_DEFAULT);
+                refusals.within(&key("queue_bytes"), queue_bytes, &QUEUE_BYTES)?;
+                Some(Rate { kbit_s, queue_bytes })
+            }
+        };
+        let order = if self.reorder == Some(true) { Order::Free } else { Order::Kept };
+        Ok(OneWay { delay, jitter, order, loss, rate, trace: self.trace })
+    }
+}
+
+/// Refuses what a delay line cannot do: it moves bytes, not packets.
+pub(super) fn check(network: &Network, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
+    match network.kind {
+        NetworkKind::Line | NetworkKind::Auto => {}
+        NetworkKind::None | NetworkKind::Tun => return Ok(()),
+    }
+    for (name, way) in [("up", &network.link.up), ("down", &network.link.down)] {
+        let given = match way {
+            OneWay { loss: Loss::Independent { .. } | Loss::GilbertElliott { .. } | Loss::OnOff { .. }, .. } => {
+                Some(("a loss", format!("{} of all packets", way.loss.ratio())))
+            }
+            OneWay { order: Order::Free, .. } => Some(("reorder", "true".to_owned())),
+            OneWay { trace: Some(trace), .. } => Some(("trace", format!("{trace:?}"))),
+            OneWay { loss: Loss::None, order: Order::Kept, trace: None, .. } => None,
+        };
+        if let Some((key, given)) = given {
+            let must = "packets are needed for that; use network = \"tun\" (Linux, as root)".to_owned();
+            return Err(refusals.refused(&format!("{name}: {key}"), given, must));
+        }
+    }
+    Ok(())
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

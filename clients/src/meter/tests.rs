@@ -1,0 +1,170 @@
+//! Tests of the meter and its socket.
+
+use std::io;
+
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::os;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+async fn connected(meter: &Arc<Meter>) -> (MeteredSocket, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let socket = MeteredSocket::connect(&authority, meter.clone()).await.unwrap();
+    (socket, listener.accept().await.unwrap().0)
+}
+
+#[tokio::test]
+async fn a_cut_wakes_who_waits_closes_the_socket_and_spares_the_next_one() {
+    let meter = Meter::new();
+    let (mut socket, mut server) = connected(&meter).await;
+    let mut bytes = [0; 8];
+    {
+        let mut reading = std::pin::pin!(socket.read(&mut bytes));
+        assert!(futures_util::poll!(&mut reading).is_pending());
+        meter.cut();
+        assert_eq!(reading.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+    assert_eq!(server.read(&mut bytes).await.unwrap(), 0, "the server sees the end");
+    assert_eq!(socket.write(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(meter.connections_cut(), 1);
+
+    let (mut next, mut server) = connected(&meter).await;
+    server.write_all(b"hello").await.unwrap();
+    assert_eq!(next.read(&mut bytes).await.unwrap(), 5);
+    assert_eq!((meter.connections_cut(), meter.traffic().reconnects), (1, 1));
+}
+
+/// Checks that the wrapper and the kernel counted alike, and returns the kernel's counts.
+#[cfg(target_os = "linux")]
+#[track_caller]
+fn both_counts_agree(meter: &Meter) -> Packets {
+    let (traffic, packets) = (meter.traffic(), meter.packets().unwrap());
+    assert_eq!((packets.bytes_up, packets.bytes_down), (traffic.up_bytes, traffic.down_bytes), "{packets:?}");
+    packets
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn every_byte_that_the_wrapper_counts_the_kernel_counts_too() {
+    let meter = Meter::new();
+    assert_eq!((meter.packets(), meter.connections_open()), (Some(Packets::default()), 0));
+    let (mut socket, mut server) = connected(&meter).await;
+    let mut bytes = [0; 64];
+    for _ in 0..10 {
+        socket.write_all(b"question").await.unwrap();
+        server.read_exact(&mut bytes[..8]).await.unwrap();
+        server.write_all(b"the answer").await.unwrap();
+        socket.read_exact(&mut bytes[..10]).await.unwrap();
+        both_counts_agree(&meter);
+    }
+    let open = both_counts_agree(&meter);
+    assert_eq!((open.bytes_up, open.bytes_down, meter.connections_open()), (80, 100, 1));
+    // SYN, acknowledgement and ten questions; the other's SYN and ten answers.
+    assert!(open.segments_up >= 12 && open.segments_down >= 11, "{open:?}");
+
+    // The server ends first, and this side reads its end: that is no byte.
+    drop(server);
+    assert_eq!(socket.read(&mut bytes).await.unwrap(), 0);
+    socket.shutdown().await.unwrap();
+    drop(socket);
+    let ended = both_counts_agree(&meter);
+    assert_eq!((ended.bytes_down, ended.unread_bytes, meter.connections_open()), (100, 0, 0));
+    assert!(ended.segments_up >= open.segments_up);
+}
+
+/// After both ends the kernel no longer knows them, and has counted one of them as a byte.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_connection_that_both_sides_have_ended_has_no_byte_more() {
+    let meter = Meter::new();
+    let (mut socket, mut server) = connected(&meter).await;
+    server.write_all(b"bytes").await.unwrap();
+    socket.read_exact(&mut [0; 5]).await.unwrap();
+    socket.shutdown().await.unwrap();
+    drop(server);
+    let descriptor = socket.descriptor().unwrap();
+    while !os::tcp_info(descriptor).unwrap().is_closed {
+        tokio::task::yield_now().await;
+    }
+    drop(socket);
+    assert_eq!(both_counts_agree(&meter).bytes_down, 5);
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn what_was_never_read_is_counted_apart_and_a_cut_connection_too() {
+    let meter = Meter::new();
+    let (mut socket, mut server) = connected(&meter).await;
+    server.write_all(b"twelve bytes").await.unwrap();
+    let mut bytes = [0; 64];
+    socket.read_exact(&mut bytes[..6]).await.unwrap();
+    meter.cut();
+    assert!(socket.read(&mut bytes).await.is_err());
+    let cut = both_counts_agree(&meter);
+    assert_eq!((cut.bytes_down, cut.unread_bytes, meter.connections_open()), (6, 6, 0));
+    assert_eq!(cut.ip().down_bytes, 12 + 52 * cut.segments_down + 8);
+}
+
+#[tokio::test]
+async fn a_question_is_timed_from_its_write_and_only_with_a_timed_meter() {
+    let timing = SharedTiming::new();
+    timing.measure(Instant::now()..Instant::now() + Duration::from_secs(3_600));
+    let meter = Meter::timed(timing.clone(), Route::Direct);
+    let intended = Instant::now();
+    meter.asks(Question::Scheduled { intended, interval: None });
+    let (mut socket, mut server) = connected(&meter).await;
+    socket.write_all(b"question").await.unwrap();
+    server.read_exact(&mut [0; 8]).await.unwrap();
+    server.write_all(b"answer").await.unwrap();
+    socket.read_exact(&mut [0; 6]).await.unwrap();
+    meter.opened();
+    meter.answered(meter.last_read());
+    let counts = timing.timing();
+    assert_eq!(
+        (counts.request_service.len(), counts.request_response.len(), counts.handshake.len()),
+        (1, 1, 1)
+    );
+    let (service, response) =
+        (counts.request_service.quantile_us(1.0).unwrap(), counts.request_response.quantile_us(1.0).unwrap());
+    assert!(service <= response, "{service} {response}");
+}
+
+#[tokio::test]
+async fn who_stalls_reads_nothing_until_it_resumes() {
+    let meter = Meter::new();
+    let (mut socket, mut server) = connected(&meter).await;
+    server.write_all(b"hello").await.unwrap();
+    let mut bytes = [0; 8];
+    meter.stall();
+    {
+        let mut reading = std::pin::pin!(socket.read(&mut bytes));
+        assert!(futures_util::poll!(&mut reading).is_pending());
+        meter.resume();
+        assert_eq!(reading.await.unwrap(), 5);
+    }
+    meter.stall();
+    let mut reading = std::pin::pin!(socket.read(&mut bytes));
+    assert!(futures_util::poll!(&mut reading).is_pending());
+    meter.cut();
+    assert_eq!(reading.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_reader_in_another_task_is_woken_by_the_cut() {
+    let meter = Meter::new();
+    let (mut socket, _server) = connected(&meter).await;
+    let reading = tokio::spawn(async move { socket.read(&mut [0; 8]).await });
+    // The task waits once its waker is there; the waker is taken and put back.
+    let waker = loop {
+        match meter.reader.take() {
+            Some(waker) => break waker,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    meter.reader.register(&waker);
+    meter.cut();
+    assert_eq!(reading.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
