@@ -54,6 +54,7 @@ mod lab_runs;
 mod ladder;
 mod manners;
 mod misspoken;
+mod network_flags;
 mod nginx;
 mod openapi;
 mod plans;
