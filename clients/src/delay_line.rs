@@ -170,7 +170,7 @@ struct Times {
     draws: Draws,
     /// When the last chunk is due: none arrives before it.
     last_due: Instant,
-    /// When the link has taken everything that waits for it.
+    /// When the link has taken everything that waits for it, or opens: nothing leaves before it.
     free_at: Instant,
 }
 
@@ -183,7 +183,7 @@ impl Times {
     /// Returns when bytes that arrive `now` are due.
     fn due(&mut self, way: &OneWay, bytes: usize, now: Instant) -> Instant {
         let leaves = match &way.rate {
-            None => now,
+            None => self.free_at.max(now),
             Some(rate) => {
                 self.free_at = self.free_at.max(now) + rate.time_of(bytes);
                 self.free_at
@@ -252,6 +252,31 @@ impl std::fmt::Debug for Leaving {
 struct LeavingState {
     is_closed: bool,
     failed: Option<io::ErrorKind>,
+    /// When a connection that its owner left ends without goodbye.
+    broken_at: Option<Instant>,
+}
+
+/// The half of the socket that writes. When a task is aborted, the half goes without a word: a goodbye would come before
+/// the reset of a connection that is cut.
+struct Writing(Option<OwnedWriteHalf>);
+
+impl Writing {
+    fn half(&self) -> &OwnedWriteHalf {
+        self.0.as_ref().expect("taken only at the end")
+    }
+
+    /// Says goodbye: nothing more comes.
+    fn finish(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if let Some(half) = self.0.take() {
+            half.forget();
+        }
+    }
 }
 
 impl DelayedSocket {
@@ -277,7 +302,7 @@ impl DelayedSocket {
             writer: AtomicWaker::new(),
             wrote: Box::new(wrote),
         });
-        let mover = tokio::spawn(move_on(write, chunks, shared.clone()));
+        let mover = tokio::spawn(move_on(Writing(Some(write)), chunks, shared.clone()));
         Self {
             line,
             end,
@@ -301,9 +326,33 @@ impl DelayedSocket {
         self.arriving_times.last_due = at;
     }
 
-    /// Returns the socket for a look at it.
+    /// Puts the connection behind another line: what is on the way keeps its time, and nothing overtakes it.
+    pub fn follow(&mut self, line: &Arc<Line>) {
+        if !Arc::ptr_eq(&self.line, line) {
+            self.line = line.clone();
+        }
+    }
+
+    /// Returns the socket for a look at it. Bytes that are read from it directly are not delayed.
     pub fn socket(&self) -> &TcpStream {
         self.read.as_ref()
+    }
+
+    /// Tells whether bytes of this connection were lost.
+    pub fn has_lost(&self) -> bool {
+        self.broken_at.is_some()
+    }
+
+    /// Leaves the connection: what is on the way still arrives, then the connection ends. In a silence it ends after it,
+    /// and without goodbye.
+    pub fn leave(mut self) {
+        let state = self.line.state();
+        let silent = state.silent.filter(|silence| silence.is_on(Instant::now()));
+        let broken_at = self.broken_at.or(silent.map(|silence| silence.until));
+        self.leaving.state.lock().expect("no holder panics").broken_at = broken_at;
+        self.out = None;
+        // It goes on without this end, which would abort it.
+        self.mover = None;
     }
 
     /// Counts the bytes that came out of the socket and have not reached the reader.
@@ -379,7 +428,7 @@ impl DelayedSocket {
 }
 
 /// Writes each chunk into the socket at its time, until there are no more.
-async fn move_on(write: OwnedWriteHalf, mut chunks: UnboundedReceiver<Chunk>, leaving: Arc<Leaving>) {
+async fn move_on(write: Writing, mut chunks: UnboundedReceiver<Chunk>, leaving: Arc<Leaving>) {
     while let Some(Chunk { mut bytes, due }) = chunks.recv().await {
         until(due).await;
         while !bytes.is_empty() {
@@ -388,7 +437,7 @@ async fn move_on(write: OwnedWriteHalf, mut chunks: UnboundedReceiver<Chunk>, le
                 if state.is_closed {
                     return;
                 }
-                match write.try_write(&bytes) {
+                match write.half().try_write(&bytes) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                     Err(error) => {
                         state.failed = Some(error.kind());
@@ -409,15 +458,27 @@ async fn move_on(write: OwnedWriteHalf, mut chunks: UnboundedReceiver<Chunk>, le
                     leaving.writer.wake();
                 }
                 // A socket that fails is writable, and the next write says why.
-                None => drop(write.writable().await),
+                None => drop(write.half().writable().await),
             }
+        }
+    }
+    let broken_at = leaving.state.lock().expect("no holder panics").broken_at;
+    match broken_at {
+        None => write.finish(),
+        Some(at) => {
+            until(at).await;
+            // The socket may be closed already.
+            let _ = write.half().as_ref().set_zero_linger();
         }
     }
 }
 
 impl Drop for DelayedSocket {
     fn drop(&mut self) {
-        self.close();
+        // Without a task everything has left, or the task goes on alone.
+        if self.mover.is_some() {
+            self.close();
+        }
     }
 }
 
