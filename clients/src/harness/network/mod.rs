@@ -5,6 +5,7 @@
 
 pub mod cut;
 pub mod emulated;
+pub mod laid;
 pub mod stop;
 
 use std::sync::Arc;
