@@ -6,6 +6,7 @@
 pub mod cut;
 pub mod emulated;
 pub mod laid;
+pub mod link_figures;
 pub mod stop;
 
 use std::sync::Arc;
