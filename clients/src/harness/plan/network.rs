@@ -26,6 +26,9 @@ pub(super) const LINK_KBIT_S: RangeInclusive<u64> = 8..=10_000_000;
 /// Queue before a link: a packet to 64 MiB.
 pub(super) const QUEUE_BYTES: RangeInclusive<u64> = 1_500..=67_108_864;
 
+/// Round trip of a network that flags ask for without saying how far: another city.
+pub const RTT_DEFAULT: Duration = Duration::from_millis(50);
+
 /// Distribution of a jitter, in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -62,6 +65,62 @@ pub(super) struct FileNetwork {
     pub(super) up: Option<FileWay>,
     pub(super) down: Option<FileWay>,
     pub(super) publisher: Option<PublisherPlace>,
+}
+
+/// What flags say of the network of every run. What is absent stays as the plan has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct NetworkFlags {
+    /// What makes the link; default: the plan's, and a delay line where the plan has none.
+    pub kind: Option<NetworkKind>,
+    /// Round-trip time; default: the plan's, and [`RTT_DEFAULT`] where the plan has no network.
+    pub rtt: Option<Duration>,
+    /// Jitter of each direction, uniform.
+    pub jitter: Option<Duration>,
+    /// Share of packets that each direction loses.
+    pub loss_ratio: Option<f64>,
+    /// Rate of each direction.
+    pub kbit_s: Option<u64>,
+}
+
+impl NetworkFlags {
+    /// Lays the flags over the network of a plan or of an arm.
+    pub(super) fn over(&self, network: &Network, refusals: PlanErrors<'_>) -> Result<Network, PlanError> {
+        let had_none = network.kind == NetworkKind::None;
+        let kind = match (*self, had_none) {
+            (Self { kind: Some(kind), .. }, _) => kind,
+            (flags, _) if flags == Self::default() => return Ok(network.clone()),
+            (_, true) => NetworkKind::Line,
+            (_, false) => network.kind,
+        };
+        let rtt = self.rtt.or(had_none.then_some(RTT_DEFAULT)).unwrap_or(network.link.round_trip());
+        let way = |way: &OneWay| {
+            let jitter = self.jitter.map(|jitter| (Some(ms(jitter)), None));
+            let had = FileWay::of(way);
+            let (jitter_ms, jitter_process) = jitter.unwrap_or((had.jitter_ms, had.jitter_process));
+            let had = match self.loss_ratio {
+                Some(ratio) => FileWay {
+                    loss_ratio: Some(ratio),
+                    loss_burst: None,
+                    loss_on: None,
+                    loss_off: None,
+                    ..had
+                },
+                None => had,
+            };
+            let link_kbit_s = self.kbit_s.or(had.link_kbit_s);
+            let delay_ms = self.rtt.or(had_none.then_some(rtt)).map(|rtt| ms(rtt) / 2.0).or(had.delay_ms);
+            Some(FileWay { delay_ms, jitter_ms, jitter_process, link_kbit_s, ..had })
+        };
+        let file = FileNetwork {
+            network: Some(kind),
+            rtt_ms: Some(ms(rtt)),
+            up: way(&network.link.up),
+            down: way(&network.link.down),
+            publisher: Some(network.publisher),
+            ..FileNetwork::default()
+        };
+        file.resolve(refusals)
+    }
 }
 
 impl FileNetwork {
@@ -169,9 +228,7 @@ impl FileWay {
     fn resolve(self, way: &str, refusals: PlanErrors<'_>) -> Result<OneWay, PlanError> {
         let key = |name: &str| format!("{way}.{name}");
         let number = |name: &str, given: Option<f64>, allowed: &RangeInclusive<f64>| {
-            given.map_or(Ok(None), |given| {
-                refusals.within(&key(name), given, allowed).map(|()| Some(given))
-            })
+            given.map_or(Ok(None), |given| refusals.within(&key(name), given, allowed).map(|()| Some(given)))
         };
         let time = |given: Option<f64>| Duration::from_secs_f64(given.unwrap_or(0.0) / 1e3);
         let delay = time(number("delay_ms", self.delay_ms, &DELAY_MS)?);
@@ -179,7 +236,10 @@ impl FileWay {
         let jitter = match (jitter.is_zero(), self.jitter_process) {
             (true, _) => Jitter::None,
             (false, None | Some(JitterProcess::Uniform)) if jitter > delay => {
-                let must = format!("at most the delay of that direction, {} ms, or jitter_process = \"normal\"", ms(delay));
+                let must = format!(
+                    "at most the delay of that direction, {} ms, or jitter_process = \"normal\"",
+                    ms(delay)
+                );
                 return Err(refusals.refused(&key("jitter_ms"), ms(jitter), must));
             }
             (false, None | Some(JitterProcess::Uniform)) => Jitter::Uniform { within: jitter },
@@ -200,7 +260,8 @@ impl FileWay {
             (Some(ratio), Some(burst), (None, None)) => Loss::bursts(ratio, burst),
             (None, None, (Some(on), Some(off))) => Loss::OnOff { on, off },
             (_, _, (Some(_), _) | (_, Some(_))) => {
-                let must = "give loss_on and loss_off together, and neither loss_ratio nor loss_burst".to_owned();
+                let must =
+                    "give loss_on and loss_off together, and neither loss_ratio nor loss_burst".to_owned();
                 return Err(refusals.refused(&key("loss_on"), "given alone or beside another loss", must));
             }
         };
@@ -230,9 +291,10 @@ pub(super) fn check(network: &Network, refusals: PlanErrors<'_>) -> Result<(), P
     }
     for (name, way) in [("up", &network.link.up), ("down", &network.link.down)] {
         let given = match way {
-            OneWay { loss: Loss::Independent { .. } | Loss::GilbertElliott { .. } | Loss::OnOff { .. }, .. } => {
-                Some(("a loss", format!("{} of all packets", way.loss.ratio())))
-            }
+            OneWay {
+                loss: Loss::Independent { .. } | Loss::GilbertElliott { .. } | Loss::OnOff { .. },
+                ..
+            } => Some(("a loss", format!("{} of all packets", way.loss.ratio()))),
             OneWay { order: Order::Free, .. } => Some(("reorder", "true".to_owned())),
             OneWay { trace: Some(trace), .. } => Some(("trace", format!("{trace:?}"))),
             OneWay { loss: Loss::None, order: Order::Kept, trace: None, .. } => None,
