@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Factors, Given, Server};
+use super::network::emulated::Network;
 use super::schedule::Schedule;
 use super::thresholds::Threshold;
 use crate::targets::profile::{Profile, ProfileError};
@@ -160,6 +161,19 @@ impl Plan {
         let plan = Self { targets, ..self };
         plan.check(PlanErrors::of(&plan.name))?;
         Ok(plan)
+    }
+
+    /// Makes every run of the plan this often, and checks it again.
+    pub fn repeated(self, repetitions: u32) -> Result<Self, PlanError> {
+        let plan = Self { repetitions, ..self };
+        plan.check(PlanErrors::of(&plan.name))?;
+        Ok(plan)
+    }
+
+    /// Reads the networks of a plan's text without the rest, which may name profiles that are not at hand: the plan's own
+    /// network, without a name, then that of each arm.
+    pub fn networks(file: &str, text: &str) -> Result<Vec<(Option<String>, Network)>, PlanError> {
+        file::networks(file, text)
     }
 
     /// Lays flags over the network of every run and checks the plan again.
