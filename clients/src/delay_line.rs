@@ -149,7 +149,7 @@ struct Times {
     draws: Draws,
     /// When the last chunk is due: none arrives before it.
     last_due: Instant,
-    /// When the link has taken everything that waits for it.
+    /// When the link has taken everything that waits for it, or opens: nothing leaves before it.
     free_at: Instant,
 }
 
@@ -162,7 +162,7 @@ impl Times {
     /// Returns when bytes that arrive `now` are due.
     fn due(&mut self, way: &OneWay, bytes: usize, now: Instant) -> Instant {
         let leaves = match &way.rate {
-            None => now,
+            None => self.free_at.max(now),
             Some(rate) => {
                 self.free_at = self.free_at.max(now) + rate.time_of(bytes);
                 self.free_at

@@ -85,6 +85,8 @@ impl std::fmt::Debug for Leaving {
 struct LeavingState {
     is_closed: bool,
     failed: Option<io::ErrorKind>,
+    /// When a connection that its owner left ends without goodbye.
+    broken_at: Option<Instant>,
 }
 
 impl DelayedSocket {
@@ -135,7 +137,31 @@ impl DelayedSocket {
         self.arriving_times.last_due = at;
     }
 
-    /// Returns the socket for a look at it.
+    /// Puts the connection behind another line: what is on the way keeps its time, and nothing overtakes it.
+    pub fn follow(&mut self, line: &Arc<Line>) {
+        if !Arc::ptr_eq(&self.line, line) {
+            self.line = line.clone();
+        }
+    }
+
+    /// Tells whether bytes of this connection were lost.
+    pub fn has_lost(&self) -> bool {
+        self.broken_at.is_some()
+    }
+
+    /// Leaves the connection: what is on the way still arrives, then the connection ends. In a silence it ends after it,
+    /// and without goodbye.
+    pub fn leave(mut self) {
+        let state = self.line.state();
+        let silent = state.silent.filter(|silence| silence.is_on(Instant::now()));
+        let broken_at = self.broken_at.or(silent.map(|silence| silence.until));
+        self.leaving.state.lock().expect("no holder panics").broken_at = broken_at;
+        self.send_the_end();
+        // It goes on without this end, which would abort it.
+        self.mover = None;
+    }
+
+    /// Returns the socket for a look at it. Bytes that are read from it directly are not delayed.
     pub fn socket(&self) -> &TcpStream {
         self.read.as_ref()
     }
@@ -230,6 +256,24 @@ impl DelayedSocket {
         }
     }
 
+    /// Sends the end on its way, once.
+    fn send_the_end(&mut self) {
+        if self.out.is_some() {
+            let now = Instant::now();
+            let State { link, silent } = self.line.state();
+            let way = self.end.way(Toward::Writer, &link);
+            let leaves = self.leaving_times.due(way, 0, now);
+            // An end that is lost is not sent again: the other side learns it when the connection breaks.
+            let due = silent
+                .filter(|silence| silence.is_on(now))
+                .map_or(leaves, |silence| *self.broken_at.get_or_insert(silence.until));
+            // Without a task there is nobody to tell: it has failed, and what it met is told by a write.
+            let _ = self.send(Bytes::new(), due);
+            // Without a sender the task ends after the last chunk, and its half of the socket says so to the other side.
+            self.out = None;
+        }
+    }
+
     /// Sends a chunk on its way; one without bytes is the end.
     fn send(&mut self, bytes: Bytes, due: Instant) -> io::Result<()> {
         let weight = bytes.len() + CHUNK_WEIGHT;
@@ -289,14 +333,25 @@ async fn move_on(mut write: WriteEnd, mut chunks: UnboundedReceiver<Chunk>, leav
         leaving.weight.fetch_sub(CHUNK_WEIGHT, Ordering::AcqRel);
         leaving.writer.wake();
     }
-    if !leaving.state.lock().expect("no holder panics").is_closed {
+    let (is_closed, broken_at) = {
+        let state = leaving.state.lock().expect("no holder panics");
+        (state.is_closed, state.broken_at)
+    };
+    if let Some(broken_at) = broken_at {
+        until(broken_at).await;
+        // The socket may be closed already.
+        let _ = half.as_ref().set_zero_linger();
+    } else if !is_closed {
         drop(write.0.take());
     }
 }
 
 impl Drop for DelayedSocket {
     fn drop(&mut self) {
-        self.close();
+        // Without a task everything has left, or the task goes on alone.
+        if self.mover.is_some() {
+            self.close();
+        }
     }
 }
 
@@ -367,20 +422,7 @@ impl AsyncWrite for DelayedSocket {
 
     /// Is ready when everything has left, and the end behind it.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.out.is_some() {
-            let now = Instant::now();
-            let State { link, silent } = self.line.state();
-            let way = self.end.way(Toward::Writer, &link);
-            let leaves = self.leaving_times.due(way, 0, now);
-            // An end that is lost is not sent again: the other side learns it when the connection breaks.
-            let due = silent
-                .filter(|silence| silence.is_on(now))
-                .map_or(leaves, |silence| *self.broken_at.get_or_insert(silence.until));
-            // Without a task there is nobody to tell: it has failed, and what it met is told by a write.
-            let _ = self.send(Bytes::new(), due);
-            // Without a sender the task ends after the last chunk, and its half of the socket says so to the other side.
-            self.out = None;
-        }
+        self.send_the_end();
         let Some(mover) = &mut self.mover else { return Poll::Ready(Ok(())) };
         let moved = ready!(Pin::new(mover).poll(cx));
         self.mover = None;

@@ -119,6 +119,59 @@ async fn in_a_silence_bytes_vanish_and_who_lost_some_is_reset_afterwards() {
 }
 
 #[tokio::test]
+async fn a_connection_that_opens_lets_nothing_arrive_before_its_round_trip_and_the_way() {
+    let line = Line::new(Link::distance(50 * MS));
+    let (mut client, mut server) = connected(&line).await;
+    let opened = Instant::now();
+    client.opens_at(opened + line.link().round_trip());
+    server.write_all(b"question").await.unwrap();
+    let mut bytes = [0; 8];
+    client.read_exact(&mut bytes).await.unwrap();
+    assert!(opened.elapsed() >= 150 * MS, "{:?}", opened.elapsed());
+}
+
+#[tokio::test]
+async fn who_is_cut_hears_no_goodbye_and_who_is_left_hears_everything() {
+    let line = Line::new(Link::distance(30 * MS));
+    let mut bytes = [0; 8];
+    let (cut, mut other) = connected(&line).await;
+    cut.socket().set_zero_linger().unwrap();
+    drop(cut);
+    assert_eq!(other.read(&mut bytes).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+
+    let (mut left, mut other) = connected(&line).await;
+    let began = Instant::now();
+    left.write_all(b"goodbye.").await.unwrap();
+    left.leave();
+    other.read_exact(&mut bytes).await.unwrap();
+    assert!(began.elapsed() >= 30 * MS);
+    assert_eq!(other.read(&mut bytes).await.unwrap(), 0);
+
+    let (left, mut other) = connected(&line).await;
+    line.fall_silent(100 * MS);
+    let began = Instant::now();
+    left.leave();
+    assert_eq!(other.read(&mut bytes).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert!(began.elapsed() >= 90 * MS, "nobody hears of it in the silence");
+}
+
+#[tokio::test]
+async fn a_connection_can_follow_another_line() {
+    let (slow, quick) = (Line::new(Link::distance(200 * MS)), Line::new(Link::default()));
+    let (mut client, mut server) = connected(&slow).await;
+    client.follow(&quick);
+    let began = Instant::now();
+    client.write_all(b"question").await.unwrap();
+    let mut bytes = [0; 8];
+    server.read_exact(&mut bytes).await.unwrap();
+    assert!(began.elapsed() < 190 * MS, "{:?}", began.elapsed());
+    client.follow(&slow);
+    client.write_all(b"question").await.unwrap();
+    server.read_exact(&mut bytes).await.unwrap();
+    assert!(began.elapsed() >= 200 * MS, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_link_that_changes_lets_nothing_overtake() {
     let line = Line::new(Link::distance(80 * MS));
     let (mut client, mut server) = connected(&line).await;

@@ -149,11 +149,18 @@ impl AsyncRead for MeteredSocket {
             return Poll::Pending;
         }
         let before = buf.filled().len();
+        let meter = self.meter.clone();
         let read = match self.socket()? {
             Carrier::Direct(socket) => Pin::new(socket).poll_read(cx, buf),
-            Carrier::Delayed(socket) => Pin::new(socket.as_mut()).poll_read(cx, buf),
+            Carrier::Delayed(socket) => {
+                // Held until the meter knows what is in the line: the kernel's count of bytes that were read and that of
+                // bytes which are still in the line must be of one moment.
+                let _connections = meter.connections();
+                let read = Pin::new(socket.as_mut()).poll_read(cx, buf);
+                self.note_delayed();
+                read
+            }
         };
-        self.note_delayed();
         ready!(read)?;
         // Stamped here, before anything is parsed: parsing is the client's time, not the network's. A chunk of a delay
         // line is stamped when it is released.
