@@ -30,6 +30,7 @@ mod followers;
 pub mod gates;
 pub mod hiccup;
 pub mod kernel_memory;
+pub mod link_check;
 pub mod machine;
 pub mod network;
 pub mod plan;

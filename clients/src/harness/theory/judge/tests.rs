@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Disturbance, Reading, Setting, Window, rows};
+use crate::harness::network::emulated::Network;
 use crate::harness::run_result::{Residual, TheoryVerdict};
 use crate::harness::theory::calibration::{ArmCalibration, Calibration, MessageBytes, Sizes};
 use crate::harness::theory::long_poll::LongPoll;
@@ -32,6 +33,7 @@ fn setting(transport: Transport, lines: LinePattern) -> Setting {
     };
     Setting {
         server: "wirelab".to_owned(),
+        network: Network::default(),
         transport,
         options,
         lines: Some(lines),
@@ -59,6 +61,7 @@ fn calibration(setting: &Setting) -> Calibration {
     let constant = |time_s| polled.then(|| Spread::constant(time_s));
     Calibration {
         server: setting.server.clone(),
+        link: None,
         round_trip_s: Spread::constant(2.0 * ONE_WAY_S),
         connect_s: Spread::constant(0.0),
         timer_late_s: Spread::constant(0.0),
