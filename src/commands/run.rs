@@ -123,6 +123,10 @@ async fn make_runs(
             Ok(Calibrated { links, servers }) => {
                 let manifest = &mut experiment.results.manifest;
                 (manifest.links, manifest.calibrations) = (links, servers);
+                experiment.foretell()?;
+                if progress == ProgressFormat::Bar {
+                    experiment.say_what_is_foretold()?;
+                }
             }
             // Without the link that a plan names, its runs would answer another question.
             Err(error @ (CalibrationError::Link(_) | CalibrationError::Network(_))) => {

@@ -63,6 +63,7 @@ pub fn result_set() -> ResultSet {
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
         links: Vec::new(),
         calibrations: Vec::new(),
+        forecast: Vec::new(),
         calibration_problem: None,
         not_measured: Vec::new(),
         not_measured_of: Default::default(),

@@ -47,9 +47,10 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) struct ServerUnderTest {
     /// Process of the server; `None`: it was running already.
     process: Option<ServerProcess>,
-    addr: SocketAddr,
     url: ServerUrl,
     options: Options,
+    /// Address of the server for the publisher, and its way there.
+    publisher: (SocketAddr, Route),
     speaks: Speaks,
     /// Network of the run. Last: the server's process ends before it.
     network: Laid,
@@ -107,7 +108,7 @@ impl ServerUnderTest {
     }
 
     async fn with_contract(
-        network: Laid,
+        mut network: Laid,
         process: Option<ServerProcess>,
         url: ServerUrl,
         plan: &str,
@@ -135,10 +136,11 @@ impl ServerUnderTest {
         let rungs = contract.rungs();
         contract.before = traffic_so_far(&mut contract.api, &rungs).await;
         let speaks = Speaks::Contract(Box::new(contract));
-        Ok(Self { process, addr, url, options: options(cell), speaks, network })
+        let publisher = network.to_server(addr).await.map_err(RunError::Publisher)?;
+        Ok(Self { process, url, options: options(cell), publisher, speaks, network })
     }
 
-    async fn with_profile(network: Laid, profile: &Arc<Profile>, cell: &Cell) -> Result<Self, RunError> {
+    async fn with_profile(mut network: Laid, profile: &Arc<Profile>, cell: &Cell) -> Result<Self, RunError> {
         let (process, url) = match &profile.server {
             ServerOf::Start(script) => {
                 let process = ServerProcess::spawn(&ServerCommand::Script { path: script.clone() }).await?;
@@ -153,7 +155,8 @@ impl ServerUnderTest {
         let (profile, server) = (profile.clone(), url.clone());
         let target = ProfileTarget { profile, server, deployment, unmatched: Arc::default() };
         let speaks = Speaks::Profile(target);
-        Ok(Self { process, addr, url, options: options(cell), speaks, network })
+        let publisher = network.to_server(addr).await.map_err(RunError::Publisher)?;
+        Ok(Self { process, url, options: options(cell), publisher, speaks, network })
     }
 
     /// Returns a factory of subscribers for deployment number `deployment`, from 0.
@@ -203,12 +206,8 @@ impl ServerUnderTest {
                 deployment: target.deployment.clone(),
             },
         };
-        PublisherTarget {
-            addr: self.addr,
-            route: self.network.publisher.clone(),
-            host: self.url.authority().to_owned(),
-            append,
-        }
+        let (addr, route) = self.publisher.clone();
+        PublisherTarget { addr, route, host: self.url.authority().to_owned(), append }
     }
 
     /// Turns the lines of a schedule into those that this server takes and those that it must deliver.

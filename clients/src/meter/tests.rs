@@ -2,6 +2,7 @@
 
 use std::io;
 
+use futures_util::FutureExt;
 use tokio::net::TcpStream;
 
 use super::*;
@@ -178,6 +179,85 @@ async fn a_reader_in_another_task_is_woken_by_the_cut() {
     meter.reader.register(&waker);
     meter.cut();
     assert_eq!(reading.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A meter whose connections have this delay each way.
+fn delayed(each_way: Duration) -> Arc<Meter> {
+    Meter::over(Route::Line(Line::new(Link::distance(each_way))))
+}
+
+/// The bytes that a delay line gives up when its connection is dropped are counted by neither or by all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_os = "linux")]
+async fn a_delayed_connection_that_is_dropped_at_any_moment_is_counted_as_the_kernel_counts_it() {
+    for round in 0..150_u32 {
+        let meter = delayed(MS);
+        let (mut socket, server) = connected(&meter).await;
+        let (mut from_client, mut to_client) = server.into_split();
+        let answering = tokio::spawn(async move { while to_client.write_all(&[1; 700]).await.is_ok() {} });
+        let counting = tokio::spawn(async move {
+            let mut bytes = Vec::new();
+            // A reset loses nothing that was read before it, and the client has left nothing unread here.
+            let _ = from_client.read_to_end(&mut bytes).await;
+            bytes.len() as u64
+        });
+        let (end, mut bytes) = (Instant::now() + round * MS / 30, [0; 2_000]);
+        while Instant::now() < end {
+            socket.write_all(&[2; 300]).await.unwrap();
+            let _ = tokio::time::timeout(MS / 5, socket.read(&mut bytes)).await;
+        }
+        match round % 2 {
+            0 => drop(socket),
+            _ => {
+                meter.cut();
+                assert!(socket.read(&mut bytes).await.is_err());
+            }
+        }
+        let counted = both_counts_agree(&meter);
+        assert!(counting.await.unwrap() <= counted.bytes_up);
+        assert_eq!(both_counts_agree(&meter), counted, "nothing is written afterwards");
+        answering.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_given_up_on_its_way_is_counted_as_the_server_counts_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let meter = delayed(Duration::from_secs(600));
+    {
+        let mut connecting = std::pin::pin!(MeteredSocket::connect(&authority, meter.clone()));
+        tokio::select! {
+            _ = &mut connecting => panic!("it takes twenty minutes"),
+            accepted = listener.accept() => drop(accepted.unwrap()),
+        }
+        while meter.connections_open() == 0 {
+            assert!(futures_util::poll!(&mut connecting).is_pending());
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!((meter.traffic().connections_opened, meter.connections_open()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_cut_ends_a_goodbye_that_is_on_its_way() {
+    let (meter, listener) = (delayed(MS), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let authority = listener.local_addr().unwrap().to_string();
+    let mut socket = MeteredSocket::connect(&authority, meter.clone()).await.unwrap();
+    // Nothing reads at the other side: the kernel takes a part, and the rest waits in the line.
+    while let Some(wrote) = socket.write(&[0; 65_536]).now_or_never() {
+        wrote.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let closing = tokio::spawn(async move { socket.shutdown().await });
+    while meter.writer.take().map(|waker| meter.writer.register(&waker)).is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!closing.is_finished());
+    meter.cut();
+    assert_eq!(closing.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
 
 /// Waits until so many bytes came to the socket and were taken into its line. None of them is released yet.
