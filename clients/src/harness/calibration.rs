@@ -333,12 +333,8 @@ impl Bench {
         let table = Arc::new(DueTable::new(start, due, warm_up));
         subscribers.expect(Arc::new(Expected { table, lines: lines.clone() }));
         let host = self.url.authority().to_owned();
-        let publisher = PublisherTarget {
-            addr: self.addr,
-            route: self.laid.publisher.clone(),
-            host,
-            append: Append::Contract { path },
-        };
+        let (addr, route) = self.laid.to_server(self.addr).await?;
+        let publisher = PublisherTarget { addr, route, host, append: Append::Contract { path } };
         let publisher = Publisher::start(publisher, Publication { lines, start, warm_up })?;
         while !publisher.is_finished() {
             tokio::time::sleep(LOOK).await;

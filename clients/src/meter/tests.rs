@@ -301,12 +301,7 @@ async fn bytes_in_a_delay_line_are_counted_when_they_enter_and_when_they_leave_i
     socket.read_exact(&mut bytes[..10]).await.unwrap();
     assert_eq!(both_counts_agree(&meter).bytes_down, 10);
     // Stamped when the chunk was released, not when it came out of the socket.
-    assert!(
-        meter.last_read() >= came_by + FAR - Duration::from_millis(50),
-        "{:?}",
-        meter.last_read() - came_by
-    );
-    assert!(meter.last_read() <= Instant::now());
+    assert!(meter.last_read() >= sent + FAR && meter.last_read() <= Instant::now());
 }
 
 /// Ends a connection that has bytes on the way in both directions, and checks both counts against what the server saw.
