@@ -12,7 +12,7 @@
 //!   that wait; `descriptors`: a server that may open few files
 //! - `targets`: servers other than wirelab's, and cut connections; `misspoken`: profiles that do not fit
 //! - `openapi`: the description of the API against the server
-//! - `gates`: each gate catches the fault that it is for
+//! - `gates`: each gate catches the fault that it is for; `distance`: runs over a link, and a link that is off
 //! - `crowds`, `lab_runs`: processes that the lab starts beside the server
 //! - `report`: the page of a run, and making it again; `compare`: changes between two folders; `claims`: what people
 //!   say
@@ -38,6 +38,7 @@ mod conformance;
 mod contract;
 mod crowds;
 mod descriptors;
+mod distance;
 mod documents;
 mod durability;
 mod event_source;
