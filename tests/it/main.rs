@@ -73,5 +73,6 @@ mod targets;
 mod terminal;
 mod theory;
 mod tidy;
+mod tun;
 mod wanted;
 mod wrapper;

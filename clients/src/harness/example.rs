@@ -63,6 +63,7 @@ pub fn result_set() -> ResultSet {
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
         calibrations: Vec::new(),
         calibration_problem: None,
+        network_choice: None,
         not_measured: Vec::new(),
         not_measured_of: Default::default(),
     };

@@ -286,25 +286,33 @@ impl FileWay {
 /// Refuses what a delay line cannot do: it moves bytes, not packets.
 pub(super) fn check(network: &Network, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
     match network.kind {
-        NetworkKind::Line | NetworkKind::Auto => {}
-        NetworkKind::None | NetworkKind::Tun => return Ok(()),
+        NetworkKind::Line => {}
+        // What an automatic choice may become depends on the machine.
+        NetworkKind::None | NetworkKind::Tun | NetworkKind::Auto => return Ok(()),
     }
-    for (name, way) in [("up", &network.link.up), ("down", &network.link.down)] {
-        let given = match way {
+    match needs_packets(&network.link) {
+        None => Ok(()),
+        Some((key, given)) => {
+            let must = "packets are needed for that; use network = \"tun\" (Linux, as root)".to_owned();
+            Err(refusals.refused(&key, given, must))
+        }
+    }
+}
+
+/// Returns the first key and value of a link that only packets can show.
+pub(super) fn needs_packets(link: &Link) -> Option<(String, String)> {
+    [("up", &link.up), ("down", &link.down)].into_iter().find_map(|(name, way)| {
+        let (key, given) = match way {
             OneWay {
                 loss: Loss::Independent { .. } | Loss::GilbertElliott { .. } | Loss::OnOff { .. },
                 ..
-            } => Some(("a loss", format!("{} of all packets", way.loss.ratio()))),
-            OneWay { order: Order::Free, .. } => Some(("reorder", "true".to_owned())),
-            OneWay { trace: Some(trace), .. } => Some(("trace", format!("{trace:?}"))),
-            OneWay { loss: Loss::None, order: Order::Kept, trace: None, .. } => None,
+            } => ("a loss", format!("{} of all packets", way.loss.ratio())),
+            OneWay { order: Order::Free, .. } => ("reorder", "true".to_owned()),
+            OneWay { trace: Some(trace), .. } => ("trace", format!("{trace:?}")),
+            OneWay { loss: Loss::None, order: Order::Kept, trace: None, .. } => return None,
         };
-        if let Some((key, given)) = given {
-            let must = "packets are needed for that; use network = \"tun\" (Linux, as root)".to_owned();
-            return Err(refusals.refused(&format!("{name}: {key}"), given, must));
-        }
-    }
-    Ok(())
+        Some((format!("{name}: {key}"), given))
+    })
 }
 
 fn ms(duration: Duration) -> f64 {
