@@ -75,5 +75,6 @@ mod targets;
 mod terminal;
 mod theory;
 mod tidy;
+mod tun;
 mod wanted;
 mod wrapper;

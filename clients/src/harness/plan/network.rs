@@ -331,24 +331,30 @@ impl FileWay {
 /// Refuses what a delay line cannot do: it moves bytes, not packets.
 pub(super) fn check(network: &Network, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
     match network.kind {
-        NetworkKind::Line | NetworkKind::Auto => {}
-        NetworkKind::None | NetworkKind::Tun => return Ok(()),
+        NetworkKind::Line => {}
+        // What an automatic choice may become depends on the machine.
+        NetworkKind::None | NetworkKind::Tun | NetworkKind::Auto => return Ok(()),
     }
-    for (name, way) in [("up", &network.link.up), ("down", &network.link.down)] {
-        let given = match way {
+    match needs_packets(&network.link) {
+        None => Ok(()),
+        Some((key, given)) => Err(refusals.refused(&key, given, NEEDS_PACKETS.to_owned())),
+    }
+}
+
+/// Returns the first key and value of a link that only packets can show.
+pub(super) fn needs_packets(link: &Link) -> Option<(String, String)> {
+    [("up", &link.up), ("down", &link.down)].into_iter().find_map(|(name, way)| {
+        let (key, given) = match way {
             OneWay { loss: Loss::Independent { .. } | Loss::GilbertElliott { .. }, .. } => {
-                Some(("loss_ratio", as_written(way.loss.ratio()).to_string()))
+                ("loss_ratio", as_written(way.loss.ratio()).to_string())
             }
-            OneWay { loss: Loss::OnOff { on, .. }, .. } => Some(("loss_on", text_of(*on))),
-            OneWay { order: Order::Free, .. } => Some(("reorder", "true".to_owned())),
-            OneWay { trace: Some(trace), .. } => Some(("trace", format!("{trace:?}"))),
-            OneWay { loss: Loss::None, order: Order::Kept, trace: None, .. } => None,
+            OneWay { loss: Loss::OnOff { on, .. }, .. } => ("loss_on", text_of(*on)),
+            OneWay { order: Order::Free, .. } => ("reorder", "true".to_owned()),
+            OneWay { trace: Some(trace), .. } => ("trace", format!("{trace:?}")),
+            OneWay { loss: Loss::None, order: Order::Kept, trace: None, .. } => return None,
         };
-        if let Some((key, given)) = given {
-            return Err(refusals.refused(&format!("{name}.{key}"), given, NEEDS_PACKETS.to_owned()));
-        }
-    }
-    Ok(())
+        Some((format!("{name}.{key}"), given))
+    })
 }
 
 /// Returns milliseconds as people write them: 12.3 and not 12.299999999999999, which seconds times 1 000 would be.
