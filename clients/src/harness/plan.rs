@@ -24,6 +24,7 @@ use crate::targets::profile::{Profile, ProfileError};
 
 pub use check::PlanError;
 use check::{PlanErrors, text_of};
+pub use network::{NetworkFlags, RTT_DEFAULT};
 
 /// Name of a plan made of command-line flags.
 pub const AD_HOC: &str = "ad-hoc";
@@ -204,6 +205,20 @@ impl Plan {
     /// Returns what the plan's runs may claim: few repetitions make a demonstration.
     pub const fn weight(&self) -> Weight {
         Weight::of(self.repetitions as u64)
+    }
+
+    /// Lays flags over the network of every run and checks the plan again.
+    pub fn over(self, flags: &NetworkFlags) -> Result<Self, PlanError> {
+        let mut plan = self;
+        let name = plan.name.clone();
+        let refusals = PlanErrors::of(&name);
+        plan.base.network = flags.over(&plan.base.network, refusals)?;
+        for arm in &mut plan.arms {
+            let refusals = PlanErrors { arm: Some(&arm.name), ..refusals };
+            arm.factors.network = flags.over(&arm.factors.network, refusals)?;
+        }
+        plan.check(refusals)?;
+        Ok(plan)
     }
 
     /// Writes the plan as a file with every default explicit. Parsing that file gives the same plan.
