@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hdrhistogram::Histogram;
+use wirelab_clients::harness::network::emulated::Network;
 use wirelab_clients::harness::plan::{Plan, Size, Weight};
 use wirelab_clients::harness::results::{Manifest, ResultSet};
 use wirelab_clients::harness::rows::{
@@ -52,6 +53,8 @@ pub(super) struct PlanText {
     pub(super) weight: Weight,
     /// Text of `plan.toml`.
     pub(super) toml: String,
+    /// Network of the plan, which has no name, and that of each arm.
+    networks: Vec<(Option<String>, Network)>,
 }
 
 /// Error of reading a results folder.
@@ -158,7 +161,9 @@ fn manifest_of(results: &ResultSet) -> Manifest {
 impl PlanText {
     /// Returns the texts of a plan in memory.
     fn of(plan: &Plan) -> Self {
+        let arms = plan.arms.iter().map(|arm| (Some(arm.name.clone()), arm.factors.network.clone()));
         Self {
+            networks: std::iter::once((None, plan.base.network.clone())).chain(arms).collect(),
             name: plan.name.clone(),
             question: plan.question.clone(),
             prediction: plan.prediction.clone().filter(|text| !text.trim().is_empty()),
@@ -187,7 +192,18 @@ impl PlanText {
             size: size(told("size")?.as_deref())?,
             weight: weight(plan.get("repetitions"))?,
             toml: toml.to_owned(),
+            networks: Plan::networks(PLAN, toml).map_err(|error| Garbled::new(PLAN, error))?,
         })
+    }
+
+    /// Returns the network of an arm. Where several servers are measured, the arm of a run ends with that of the plan.
+    pub(super) fn network(&self, arm: &str) -> Option<&Network> {
+        let is_of =
+            |name: &str| arm == name || arm.strip_suffix(name).is_some_and(|head| head.ends_with('-'));
+        let fits = |name: &Option<String>| name.as_deref().is_none_or(is_of);
+        let fitting = self.networks.iter().filter(|(name, _)| fits(name));
+        // The plan's own has no name, so any arm that fits comes before it.
+        fitting.max_by_key(|(name, _)| name.as_ref().map_or(0, String::len)).map(|(_, network)| network)
     }
 }
 

@@ -41,6 +41,8 @@ struct Page<'a> {
     cells: Table,
     runs: Table,
     reasons: Vec<tables::Reasons>,
+    /// What the verdicts of the runs mean, besides `ok`.
+    meanings: Vec<&'static str>,
     percentiles: Table,
     theory: Option<Table>,
     theory_not_judged: Option<Table>,
@@ -58,6 +60,7 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
     let data = Data { folder, aggregate: &aggregate, sweep: summary.sweep.as_ref() };
     let is_claim = |sentence: &&Sentence| match sentence.topic {
         Topic::Latency | Topic::Sweep | Topic::Cost => true,
+        Topic::Distance | Topic::Network => false,
         Topic::Theory | Topic::Delivery | Topic::Validity | Topic::Caution => false,
     };
     let (claims, reservations) = summary.finding.iter().partition(is_claim);
@@ -77,6 +80,7 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
         cells: tables::cells(&summary),
         runs: tables::runs(&summary),
         reasons: tables::reasons(folder),
+        meanings: summary.meanings(),
         percentiles: tables::percentiles(&summary),
         theory: tables::theory(&summary),
         theory_not_judged: tables::theory_not_judged(&summary),

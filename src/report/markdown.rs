@@ -19,6 +19,7 @@ pub(super) fn render(summary: &Summary) -> String {
     text += &table(&tables::cells(summary));
     text +=
         "\nMedians over the valid runs. Square brackets hold the 95 % interval, round brackets the range.\n";
+    text.extend(summary.meanings().into_iter().map(|meaning| format!("\n{meaning}\n")));
     let facts: Vec<String> =
         summary.facts().iter().map(|(name, value)| format!("{name}: {}", safe(value))).collect();
     text += &format!("\n{}\n", facts.join(" · "));

@@ -21,6 +21,7 @@ mod html;
 mod job_summary;
 mod json;
 mod junit;
+mod links;
 mod long_csv;
 mod markdown;
 mod plots;

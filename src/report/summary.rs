@@ -8,8 +8,12 @@ use super::aggregate::Aggregate;
 use super::figures::Figure;
 use super::finding::{Sentence, finding};
 use super::folder::Folder;
+use super::links;
 use super::sweep::Sweep;
-use super::wording::{counted, grouped, list};
+use super::wording::{counted, grouped, list, meanings};
+
+/// Most links among the facts: more do not fit on a line, and the finding tells them.
+const NETWORKS_MAX: usize = 3;
 
 /// Content that all formats share.
 pub(super) struct Summary<'a> {
@@ -33,6 +37,11 @@ impl<'a> Summary<'a> {
         Figure::ALL.into_iter().filter(has).collect()
     }
 
+    /// Returns what the verdicts of the runs mean, besides `ok`.
+    pub(super) fn meanings(&self) -> Vec<&'static str> {
+        meanings(self.folder.rows.runs.iter().map(|run| run.verdict))
+    }
+
     /// Returns facts that a reader needs before the numbers: name and value.
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let manifest = &self.folder.manifest;
@@ -50,6 +59,7 @@ impl<'a> Summary<'a> {
             ("started", Some(manifest.started_utc.clone())),
             ("runs", Some(self.runs())),
             ("subscribers", self.subscribers()),
+            ("network", self.network()),
             ("commit", manifest.commit.clone()),
             ("seed", Some(manifest.seed.to_string())),
             ("machine", Some(machine.into_iter().flatten().collect::<Vec<_>>().join(", "))),
@@ -84,6 +94,13 @@ impl<'a> Summary<'a> {
         let counts: BTreeSet<u64> = self.folder.rows.runs.iter().map(|run| run.subscribers_count).collect();
         let told: Vec<String> = counts.into_iter().map(grouped).collect();
         (!told.is_empty()).then(|| list(&told))
+    }
+
+    /// Returns the links of the runs in a few words; `None` where there are too many for a line.
+    fn network(&self) -> Option<String> {
+        let links = links::links(self.folder, self.aggregate);
+        let told: Vec<String> = links.iter().map(|link| links::in_short(&link.network)).collect();
+        (told.len() <= NETWORKS_MAX).then(|| told.join("; "))
     }
 
     /// Returns the command that made the folder, as it was typed.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Factors, Given, Server};
+use super::network::emulated::Network;
 use super::schedule::Schedule;
 use super::statistics::RUNS_MIN;
 use super::theory::{Setting, server_name};
@@ -202,9 +203,17 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Returns what the plan's runs may claim: few repetitions make a demonstration.
-    pub const fn weight(&self) -> Weight {
-        Weight::of(self.repetitions as u64)
+    /// Makes every run of the plan this often, and checks it again.
+    pub fn repeated(self, repetitions: u32) -> Result<Self, PlanError> {
+        let plan = Self { repetitions, ..self };
+        plan.check(PlanErrors::of(&plan.name))?;
+        Ok(plan)
+    }
+
+    /// Reads the networks of a plan's text without the rest, which may name profiles that are not at hand: the plan's own
+    /// network, without a name, then that of each arm.
+    pub fn networks(file: &str, text: &str) -> Result<Vec<(Option<String>, Network)>, PlanError> {
+        file::networks(file, text)
     }
 
     /// Lays flags over the network of every run and checks the plan again.
@@ -219,6 +228,11 @@ impl Plan {
         }
         plan.check(refusals)?;
         Ok(plan)
+    }
+
+    /// Returns what the plan's runs may claim: few repetitions make a demonstration.
+    pub const fn weight(&self) -> Weight {
+        Weight::of(self.repetitions as u64)
     }
 
     /// Writes the plan as a file with every default explicit. Parsing that file gives the same plan.

@@ -18,7 +18,7 @@ use crate::harness::cell::PAYLOAD_BYTES_DEFAULT;
 use crate::harness::cell::{Engine, Extra, Factors, Given, LineProcess, ServeOptions, Server, StoreKind};
 use crate::harness::network::Fault;
 use crate::harness::network::cut::Cut;
-use crate::harness::network::emulated::{NetworkKind, PublisherPlace};
+use crate::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
 use crate::harness::network::stop::Stop;
 use crate::harness::schedule::Generated;
 use crate::options::{
@@ -260,6 +260,31 @@ fn difference(under: &Table, over: &Table) -> Table {
         }
     }
     differs
+}
+
+/// Reads the networks of a plan's text, and nothing else of it: its own, which has no name, then those of its arms.
+pub(super) fn networks(file: &str, text: &str) -> Result<Vec<(Option<String>, Network)>, PlanError> {
+    let refusals = PlanErrors::of(file);
+    let mut base: Table = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
+    let arms = match base.remove("arms") {
+        Some(Value::Array(arms)) => arms,
+        Some(_) | None => Vec::new(),
+    };
+    let resolve = |table: Table| {
+        let keys: FileNetwork = table.try_into().map_err(|error: toml::de::Error| {
+            refusals.refused("a key of the network", "invalid", error.message().trim().replace('\n', ", "))
+        })?;
+        keys.resolve(refusals)
+    };
+    let mut networks = vec![(None, resolve(base.clone())?)];
+    for arm in arms {
+        let Value::Table(arm) = arm else { continue };
+        let name = arm.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut merged = base.clone();
+        merge(&mut merged, arm);
+        networks.push((Some(name), resolve(merged)?));
+    }
+    Ok(networks)
 }
 
 /// Writes the plan as a file with every default explicit.
