@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use csv::StringRecord;
 use tempfile::TempDir;
+use wirelab_clients::harness::network::laid::Laid;
 use wirelab_clients::harness::rows::{CheckRow, PercentileRow, Row, RunRow, SeriesRow, TheoryRow};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
@@ -19,7 +20,7 @@ macro_rules! smoke {
     ($($name:ident: $plan:literal),* $(,)?) => {
         $(#[test]
         fn $name() {
-            drop(smoke($plan));
+            smoked($plan);
         })*
 
         #[test]
@@ -128,6 +129,41 @@ fn the_engines_of_the_websocket_are_two_arms_that_say_so() {
     );
 }
 
+/// Runs a plan in its short size, over the network that it names. Where this machine cannot lay a network of packets, a
+/// plan that needs one is refused with the reason. Which of both was tested is printed.
+fn smoked(plan: &str) {
+    let text = fs::read_to_string(Path::new(PROJECT).join(format!("data/plans/{plan}.toml"))).unwrap();
+    let needs_packets = text.contains("\nnetwork = \"tun\"\n");
+    match Laid::can_lay_tun() {
+        Err(why) if needs_packets => {
+            let (code, said) = refused(plan);
+            assert!(matches!(code, Some(2 | 6)), "{code:?}: {said}");
+            assert!(said.contains("network = \"line\"") && said.contains("root"), "{said}");
+            println!("{plan}: refused, because this machine lays no network of packets ({why})");
+        }
+        Ok(()) | Err(_) => {
+            let networks: BTreeSet<_> = smoke(plan).iter().map(|run| cell(run, "network")).collect();
+            if needs_packets {
+                assert_eq!(networks, BTreeSet::from(["tun".to_owned()]), "{plan}");
+            }
+            println!("{plan}: run over {networks:?}");
+        }
+    }
+}
+
+/// Runs a plan that cannot be run here: its exit code and what it says.
+fn refused(plan: &str) -> (Option<i32>, String) {
+    let results = TempDir::new().unwrap();
+    let output = wirelab(plan, results.path());
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn wirelab(plan: &str, results: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wirelab"));
+    command.current_dir(PROJECT).args(["run", plan, "--size", "smoke", "--results"]).arg(results);
+    command.output().unwrap()
+}
+
 /// A cell of a row of `runs.csv`.
 fn cell(run: &StringRecord, name: &str) -> String {
     let index = RunRow::COLUMNS.iter().position(|column| column.name == name).unwrap();
@@ -146,12 +182,7 @@ struct Ran {
 
 fn run(plan: &str) -> Ran {
     let results = TempDir::new().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_wirelab"))
-        .current_dir(PROJECT)
-        .args(["run", plan, "--size", "smoke", "--results"])
-        .arg(results.path())
-        .output()
-        .unwrap();
+    let output = wirelab(plan, results.path());
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.code().is_some_and(|code| MEASURED.contains(&code)), "{:?}: {said}", output.status);
