@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use hdrhistogram::Histogram;
 use wirelab_clients::harness::network::emulated::Network;
-use wirelab_clients::harness::plan::{Plan, Size};
+use wirelab_clients::harness::plan::{Plan, Size, Weight};
 use wirelab_clients::harness::results::{Manifest, ResultSet};
 use wirelab_clients::harness::rows::{
     self, CheckRow, Garbled, PercentileRow, Row, Rows, RunRow, SCHEMA_VERSION, SeriesRow, TheoryRow,
@@ -49,6 +49,8 @@ pub(super) struct PlanText {
     pub(super) prediction: Option<String>,
     /// Size in which the plan was run.
     pub(super) size: Size,
+    /// What the plan's runs may claim.
+    pub(super) weight: Weight,
     /// Text of `plan.toml`.
     pub(super) toml: String,
     /// Network of the plan, which has no name, and that of each arm.
@@ -166,6 +168,7 @@ impl PlanText {
             question: plan.question.clone(),
             prediction: plan.prediction.clone().filter(|text| !text.trim().is_empty()),
             size: plan.size,
+            weight: plan.weight(),
             toml: plan.to_toml(),
         }
     }
@@ -187,6 +190,7 @@ impl PlanText {
             question: needed("question")?,
             prediction: told("prediction")?.filter(|text| !text.trim().is_empty()),
             size: size(told("size")?.as_deref())?,
+            weight: weight(plan.get("repetitions"))?,
             toml: toml.to_owned(),
             networks: Plan::networks(PLAN, toml).map_err(|error| Garbled::new(PLAN, error))?,
         })
@@ -208,6 +212,16 @@ fn size(name: Option<&str>) -> Result<Size, Garbled> {
     let Some(name) = name else { return Ok(Size::Full) };
     let found = [Size::Smoke, Size::Full].into_iter().find(|size| size.name() == name);
     found.ok_or_else(|| Garbled::new(PLAN, format!("size {name:?} is neither smoke nor full")))
+}
+
+/// Returns what a plan with these repetitions may claim. A plan that names none was run once.
+fn weight(repetitions: Option<&toml::Value>) -> Result<Weight, Garbled> {
+    let repetitions = match repetitions {
+        None => Some(1),
+        Some(value) => value.as_integer().and_then(|number| u64::try_from(number).ok()),
+    };
+    let found = repetitions.map(Weight::of);
+    found.ok_or_else(|| Garbled::new(PLAN, "repetitions is not a number of blocks"))
 }
 
 fn bytes<'a>(files: &'a [File], path: &str) -> Option<&'a [u8]> {

@@ -30,6 +30,7 @@ struct Page<'a> {
     /// Statements about latency, sweeps and cost; `reservations` holds what they rest on.
     claims: Vec<&'a Sentence>,
     reservations: Vec<&'a Sentence>,
+    demonstration: Option<&'static str>,
     facts: Vec<(&'static str, String)>,
     of_sweep: Vec<Plot>,
     of_latency: Vec<Plot>,
@@ -68,6 +69,7 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
     let page = Page {
         claims,
         reservations,
+        demonstration: summary.demonstration(),
         facts: summary.facts(),
         of_sweep: of(Section::Sweep),
         of_latency: of(Section::Latency),
@@ -138,6 +140,20 @@ mod tests {
         ] {
             assert!(page.contains(expected), "{expected} is not in {page}");
         }
+    }
+
+    #[test]
+    fn the_heading_calls_a_plan_without_intervals_a_demonstration() {
+        let mut results = example::result_set();
+        let heading = |results: &ResultSet| page(results).split("</header>").next().unwrap().to_owned();
+        assert!(
+            heading(&results).contains("<strong>A demonstration:</strong> the plan has too few repetitions")
+        );
+        results.plan.repetitions = 6;
+        assert!(!heading(&results).contains("demonstration"));
+        // A smoke run says already that it shows nothing else.
+        (results.plan.repetitions, results.plan.size) = (1, wirelab_clients::harness::plan::Size::Smoke);
+        assert!(!heading(&results).contains("demonstration"));
     }
 
     #[test]

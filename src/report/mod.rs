@@ -13,6 +13,7 @@ mod datapackage;
 mod figures;
 mod finding;
 mod folder;
+pub mod foretold;
 mod glance;
 mod hdr_log;
 mod hgrm;

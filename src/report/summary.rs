@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wirelab_clients::harness::plan::Size;
+use wirelab_clients::harness::plan::{Size, Weight};
 
 use super::aggregate::Aggregate;
 use super::figures::Figure;
@@ -66,6 +66,18 @@ impl<'a> Summary<'a> {
         ];
         let some = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
         some.filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    /// Returns the sentence that calls the plan a demonstration, if it is one. A smoke run says already that it shows
+    /// nothing else.
+    pub(super) const fn demonstration(&self) -> Option<&'static str> {
+        match (self.folder.plan.size, self.folder.plan.weight) {
+            (Size::Full, Weight::Demonstration) => Some(
+                "the plan has too few repetitions for 95 % intervals. Its runs show what happens, and not how far their \
+                 figures may be off.",
+            ),
+            (Size::Full, Weight::Experiment) | (Size::Smoke, _) => None,
+        }
     }
 
     fn runs(&self) -> String {

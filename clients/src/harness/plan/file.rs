@@ -13,7 +13,7 @@ use super::check::{
     DEPLOYMENTS, EXTRAS, PAYLOAD_BYTES, PlanErrors, REPETITIONS, SUBSCRIBERS, one_of_transports, text_of,
 };
 use super::network::{FileNetwork, FileWay};
-use super::{Arm, NoiseFloor, Plan, PlanError, SEED_DEFAULT, Size};
+use super::{Announces, Arm, NoiseFloor, Plan, PlanError, SEED_DEFAULT, Size};
 use crate::harness::cell::PAYLOAD_BYTES_DEFAULT;
 use crate::harness::cell::{Engine, Extra, Factors, Given, LineProcess, ServeOptions, Server, StoreKind};
 use crate::harness::network::Fault;
@@ -41,6 +41,7 @@ struct FilePlan {
     targets: Option<Vec<String>>,
     repetitions: Option<u64>,
     aa: Option<bool>,
+    predict: Option<bool>,
     thresholds: Option<Vec<String>>,
 
     transports: Option<Value>,
@@ -85,8 +86,19 @@ struct FilePlan {
 }
 
 /// Keys that belong to the plan and that no arm may have.
-pub(super) const PLAN_KEYS: [&str; 10] =
-    ["question", "prediction", "size", "seed", "targets", "repetitions", "aa", "thresholds", "smoke", "arms"];
+pub(super) const PLAN_KEYS: [&str; 11] = [
+    "question",
+    "prediction",
+    "size",
+    "seed",
+    "targets",
+    "repetitions",
+    "aa",
+    "predict",
+    "thresholds",
+    "smoke",
+    "arms",
+];
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -167,6 +179,7 @@ pub(super) fn parse(
             .repetitions
             .map_or(Ok(1), |given| refusals.small("repetitions", given, &REPETITIONS))?,
         noise_floor: if plan.aa == Some(true) { NoiseFloor::Measured } else { NoiseFloor::Unknown },
+        announces: if plan.predict == Some(true) { Announces::Predictions } else { Announces::Nothing },
         thresholds: plan.thresholds.iter().flatten().map(threshold).collect::<Result<_, _>>()?,
         arms: arms.into_iter().map(|arm| arm_of(&base, arm, file)).collect::<Result<_, _>>()?,
         base: plan.factors(refusals)?,
@@ -329,6 +342,7 @@ impl FilePlan {
             targets: Some(plan.targets.iter().map(Server::name).collect()),
             repetitions: Some(plan.repetitions.into()),
             aa: Some(plan.noise_floor == NoiseFloor::Measured),
+            predict: Some(plan.announces == Announces::Predictions),
             thresholds: Some(plan.thresholds.iter().map(ToString::to_string).collect()),
             transports: Some(names(&factors.transports)),
             fallback: Some(names(&factors.fallback)),
