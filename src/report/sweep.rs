@@ -163,7 +163,8 @@ mod tests {
             let cell = MadeUp::of("sse", 1.0, 1).arm(&format!("{kind}-{rtt_ms}"));
             cell.with("network", kind).with("rtt_ms", rtt_ms)
         };
-        let (_, series, _) = told(&[cell("line", 10), cell("line", 50), cell("tun", 10), cell("tun", 50)]).unwrap();
+        let (_, series, _) =
+            told(&[cell("line", 10), cell("line", 50), cell("tun", 10), cell("tun", 50)]).unwrap();
         assert_eq!(series, ["sse (line): 10 50", "sse (tun): 10 50"]);
     }
 

@@ -277,9 +277,9 @@ mod tests {
         let below = text.strip_prefix(EXPECTED).expect("the table comes first");
         assert_eq!(
             below,
-            "Finding: Typical latency (p50): sse 1.20 ms, short-poll 101 ms. A 95 % interval needs at least 6 runs. This \
-             folder has one valid run of each cell: they are shown as points, and no winner is named. The same command \
-             with --repetitions 6 gives intervals.\n"
+            "Finding: Typical latency (p50): sse 1.20 ms, short-poll 101 ms. A 95 % interval needs at least 6 runs. Here is \
+             one valid run of each cell: their figures are points, and no winner is named. The same command with \
+             --repetitions 6 gives intervals.\n"
         );
     }
 
@@ -308,9 +308,8 @@ mod tests {
         let mut results = example::result_set();
         let explained = |results: &ResultSet| {
             let text = render(results);
-            let lines = text.lines().filter(|line| {
-                line.starts_with("unresolved: ") || line.starts_with("invalid: ")
-            });
+            let lines =
+                text.lines().filter(|line| line.starts_with("unresolved: ") || line.starts_with("invalid: "));
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
         assert!(explained(&results).is_empty());

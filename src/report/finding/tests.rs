@@ -87,7 +87,7 @@ fn under_six_runs_there_are_points_and_no_winner() {
     }
     assert!(
         said.contains(
-            "This folder has 5 valid runs of each cell: they are shown as points, and no winner is named."
+            "Here are 5 valid runs of each cell: their figures are points, and no winner is named."
         ),
         "{said}"
     );
@@ -374,8 +374,12 @@ fn away(transport: &'static str, p50_ms: f64, runs: usize) -> MadeUp {
 
 #[test]
 fn one_run_over_a_distance_is_told_beside_what_distance_alone_gives_and_names_no_winner() {
-    let cells =
-        [away("sse", 26.2, 1), away("ndjson", 26.1, 1), away("long-poll", 58.0, 1), away("short-poll", 126.0, 1)];
+    let cells = [
+        away("sse", 26.2, 1),
+        away("ndjson", 26.1, 1),
+        away("long-poll", 58.0, 1),
+        away("short-poll", 126.0, 1),
+    ];
     let folder = synthetic::folder(&cells, 1);
     let aggregate = Aggregate::of(&folder);
     let said = in_short(&folder, &aggregate, None);
@@ -384,7 +388,10 @@ fn one_run_over_a_distance_is_told_beside_what_distance_alone_gives_and_names_no
         "Distance alone gives short-poll 125 ms (half its interval and one way), long-poll 25 to 75 ms (one to three \
          ways) and sse and ndjson 25 ms (one way). A 95 % interval needs at least 6 runs."
     ), "{said}");
-    assert!(said.ends_with("no winner is named. The same command with --repetitions 6 gives intervals."), "{said}");
+    assert!(
+        said.ends_with("no winner is named. The same command with --repetitions 6 gives intervals."),
+        "{said}"
+    );
     for superlative in SUPERLATIVES {
         assert!(!said.contains(superlative), "{superlative}: {said}");
     }
