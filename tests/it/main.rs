@@ -45,6 +45,7 @@ mod event_source;
 mod examples;
 mod failing_disk;
 mod faulty_store;
+mod first_run;
 mod floors;
 mod folders;
 mod full_disk;

@@ -189,7 +189,7 @@ impl FileNetwork {
             refusals.within("link_kbit_s", kbit_s, &LINK_KBIT_S)?;
         }
         match (kind, self.loss_ratio) {
-            (NetworkKind::Line | NetworkKind::Auto, Some(ratio)) if ratio > 0.0 => {
+            (NetworkKind::Line, Some(ratio)) if ratio > 0.0 => {
                 return Err(refusals.refused("loss_ratio", ratio, NEEDS_PACKETS.to_owned()));
             }
             (NetworkKind::None | NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto, _) => {}
