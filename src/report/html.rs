@@ -10,6 +10,7 @@ use super::aggregate::Aggregate;
 use super::finding::{Sentence, Topic};
 use super::folder::{Folder, SOURCES};
 use super::plots::{self, Data, Plot, Section};
+use super::reproductions::Reproduced;
 use super::run_files::{self, RunFiles, run_files};
 use super::summary::Summary;
 use super::tables::{self, Look, RowMark, Table};
@@ -31,6 +32,9 @@ struct Page<'a> {
     claims: Vec<&'a Sentence>,
     reservations: Vec<&'a Sentence>,
     facts: Vec<(&'static str, String)>,
+    /// Printed figures and the verdict on them, if the plan reproduces any.
+    reproduction: Option<tables::Judged>,
+    of_printed: Vec<Plot>,
     of_sweep: Vec<Plot>,
     of_latency: Vec<Plot>,
     of_cost: Vec<Plot>,
@@ -66,6 +70,8 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
         claims,
         reservations,
         facts: summary.facts(),
+        reproduction: Reproduced::of(folder).as_ref().map(tables::reproduction),
+        of_printed: of(Section::Printed),
         of_sweep: of(Section::Sweep),
         of_latency: of(Section::Latency),
         of_cost: of(Section::Cost),
