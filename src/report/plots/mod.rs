@@ -16,6 +16,7 @@ mod printed;
 mod requests;
 mod residuals;
 mod sweep;
+mod transits;
 
 use super::aggregate::{Aggregate, Group};
 use super::folder::Folder;
@@ -68,6 +69,7 @@ pub(super) fn all(data: &Data) -> Result<Vec<Plot>, PlotError> {
         printed::figure,
         intervals::figure,
         percentiles::figure,
+        transits::figure,
         sweep::figure,
         requests::figure,
         layers::figure,

@@ -74,7 +74,13 @@ fn shown(row: &PrintedRow) -> Vec<f64> {
     let Measured { points, predicted, .. } = row.figure;
     let (low, high) = spread(row.figure);
     let numbers = points.iter().map(|point| point.ours).chain(*predicted).chain([low, high]);
-    numbers.map(|number| number / row.one).collect()
+    let band = match row.figure.asks {
+        // The other bands have an end that is no number to show.
+        Asks::Law { .. } | Asks::Constant { .. } => band(row),
+        Asks::Below { .. } | Asks::Above { .. } | Asks::Nothing => None,
+    };
+    let band = band.into_iter().flat_map(|(low, high)| [low, high]);
+    numbers.map(|number| number / row.one).chain(band).collect()
 }
 
 /// Returns the ends of the bar: the interval, or the range of the points where there is none.

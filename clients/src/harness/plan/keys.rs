@@ -3,6 +3,8 @@
 //! Every key that `file.rs` accepts stands here once, with its type, unit, default, allowed values and meaning. Defaults
 //! are those that the parser fills in, and bounds are those of `check.rs`. A test compares the keys with the parser's.
 
+mod network;
+
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -193,8 +195,8 @@ fn transports() -> String {
     format!("`\"all\"`, or a list of {}", words(&Transport::ALL.map(Transport::name)))
 }
 
-fn sections() -> [Section; 6] {
-    [experiment(), measured(), clients(), server(), lines(), faults()]
+fn sections() -> [Section; 7] {
+    [experiment(), measured(), clients(), server(), lines(), network::section(), faults()]
 }
 
 fn experiment() -> Section {
@@ -221,9 +223,16 @@ fn experiment() -> Section {
                 Integer,
                 Default,
                 range(&REPETITIONS),
-                "blocks: in each, every transport and arm is run once. An interval needs 6",
+                "blocks: in each, every transport and arm is run once. An interval needs 6; a plan with fewer is a *demonstration*",
             ),
             key("aa", Boolean, Default, any(), "run one cell of every block twice: its difference is noise"),
+            key(
+                "predict",
+                Boolean,
+                Default,
+                any(),
+                "print what theory predicts of every cell before the first run, and what came after the last",
+            ),
             key(
                 "thresholds",
                 Texts,
