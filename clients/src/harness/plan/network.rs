@@ -169,9 +169,7 @@ impl FileWay {
     fn resolve(self, way: &str, refusals: PlanErrors<'_>) -> Result<OneWay, PlanError> {
         let key = |name: &str| format!("{way}.{name}");
         let number = |name: &str, given: Option<f64>, allowed: &RangeInclusive<f64>| {
-            given.map_or(Ok(None), |given| {
-                refusals.within(&key(name), given, allowed).map(|()| Some(given))
-            })
+            given.map_or(Ok(None), |given| refusals.within(&key(name), given, allowed).map(|()| Some(given)))
         };
         let time = |given: Option<f64>| Duration::from_secs_f64(given.unwrap_or(0.0) / 1e3);
         let delay = time(number("delay_ms", self.delay_ms, &DELAY_MS)?);
@@ -179,7 +177,10 @@ impl FileWay {
         let jitter = match (jitter.is_zero(), self.jitter_process) {
             (true, _) => Jitter::None,
             (false, None | Some(JitterProcess::Uniform)) if jitter > delay => {
-                let must = format!("at most the delay of that direction, {} ms, or jitter_process = \"normal\"", ms(delay));
+                let must = format!(
+                    "at most the delay of that direction, {} ms, or jitter_process = \"normal\"",
+                    ms(delay)
+                );
                 return Err(refusals.refused(&key("jitter_ms"), ms(jitter), must));
             }
             (false, None | Some(JitterProcess::Uniform)) => Jitter::Uniform { within: jitter },
@@ -200,7 +201,8 @@ impl FileWay {
             (Some(ratio), Some(burst), (None, None)) => Loss::bursts(ratio, burst),
             (None, None, (Some(on), Some(off))) => Loss::OnOff { on, off },
             (_, _, (Some(_), _) | (_, Some(_))) => {
-                let must = "give loss_on and loss_off together, and neither loss_ratio nor loss_burst".to_owned();
+                let must =
+                    "give loss_on and loss_off together, and neither loss_ratio nor loss_burst".to_owned();
                 return Err(refusals.refused(&key("loss_on"), "given alone or beside another loss", must));
             }
         };
@@ -230,9 +232,10 @@ pub(super) fn check(network: &Network, refusals: PlanErrors<'_>) -> Result<(), P
     }
     for (name, way) in [("up", &network.link.up), ("down", &network.link.down)] {
         let given = match way {
-            OneWay { loss: Loss::Independent { .. } | Loss::GilbertElliott { .. } | Loss::OnOff { .. }, .. } => {
-                Some(("a loss", format!("{} of all packets", way.loss.ratio())))
-            }
+            OneWay {
+                loss: Loss::Independent { .. } | Loss::GilbertElliott { .. } | Loss::OnOff { .. },
+                ..
+            } => Some(("a loss", format!("{} of all packets", way.loss.ratio()))),
             OneWay { order: Order::Free, .. } => Some(("reorder", "true".to_owned())),
             OneWay { trace: Some(trace), .. } => Some(("trace", format!("{trace:?}"))),
             OneWay { loss: Loss::None, order: Order::Kept, trace: None, .. } => None,
