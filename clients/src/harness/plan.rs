@@ -22,6 +22,7 @@ use crate::targets::profile::{Profile, ProfileError};
 
 pub use check::PlanError;
 use check::{PlanErrors, text_of};
+pub use network::{NetworkFlags, RTT_DEFAULT};
 
 /// Name of a plan made of command-line flags.
 pub const AD_HOC: &str = "ad-hoc";
@@ -158,6 +159,20 @@ impl Plan {
     pub fn on(self, targets: Vec<Server>) -> Result<Self, PlanError> {
         let plan = Self { targets, ..self };
         plan.check(PlanErrors::of(&plan.name))?;
+        Ok(plan)
+    }
+
+    /// Lays flags over the network of every run and checks the plan again.
+    pub fn over(self, flags: &NetworkFlags) -> Result<Self, PlanError> {
+        let mut plan = self;
+        let name = plan.name.clone();
+        let refusals = PlanErrors::of(&name);
+        plan.base.network = flags.over(&plan.base.network, refusals)?;
+        for arm in &mut plan.arms {
+            let refusals = PlanErrors { arm: Some(&arm.name), ..refusals };
+            arm.factors.network = flags.over(&arm.factors.network, refusals)?;
+        }
+        plan.check(refusals)?;
         Ok(plan)
     }
 

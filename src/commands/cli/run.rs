@@ -5,8 +5,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use wirelab_clients::harness::ending::Ending;
+use wirelab_clients::harness::network::emulated::NetworkKind;
+use wirelab_clients::harness::plan::NetworkFlags;
 use wirelab_clients::wire::Transport;
 
 use super::{DATA_DEFAULT, Store, data_folder, transport};
@@ -43,7 +46,7 @@ pub struct RunArguments {
     #[arg(long, default_value = "full")]
     pub size: SizeArgument,
     /// Continue an interrupted experiment; give the folder that it wrote.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "through_proxy", "AdHocArguments"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "through_proxy", "NetworkArguments", "AdHocArguments"])]
     pub resume: Option<PathBuf>,
     /// Servers to measure instead of the plan's, separated by commas: wirelab (its own, started fresh),
     /// http://host:port (one that is already running), or profiles of data/targets [default: wirelab]
@@ -53,6 +56,9 @@ pub struct RunArguments {
     /// with the server's count. A proxy that adds Via or Server to answers is noticed without it.
     #[arg(long, requires = "target")]
     pub through_proxy: bool,
+    /// Network between the subscribers and the server, for every run of the plan.
+    #[command(flatten)]
+    pub network: NetworkArguments,
     /// Plan that is made of options.
     #[command(flatten)]
     pub ad_hoc: AdHocArguments,
@@ -73,6 +79,43 @@ pub struct RunArguments {
     /// Stop when stdin is closed, as after Ctrl-C, so that a run started by a program does not outlive that program.
     #[arg(long)]
     pub stop_at_stdin_end: bool,
+}
+
+/// Options of `wirelab run` that put a network between the subscribers and the server of every run of the plan.
+#[derive(Debug, Default, PartialEq, Args)]
+pub struct NetworkArguments {
+    /// What makes the network: none (the machine's own), line (a delay line in each subscriber's socket), tun (packets
+    /// between two network namespaces; Linux, as root), or auto (tun where it may be, else line) [default: the plan's,
+    /// and line with one of the options below]
+    #[arg(long, value_name = "KIND", value_parser = network_kind())]
+    pub network: Option<NetworkKind>,
+    /// Round-trip time of the network, such as 50ms; each way takes half [default: the plan's, or 50ms]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub rtt: Option<Duration>,
+    /// Largest difference of each way's delay, such as 5ms.
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub jitter: Option<Duration>,
+    /// Share of the packets that each way loses, such as 0.01; with tun only.
+    #[arg(long, value_name = "RATIO")]
+    pub loss: Option<f64>,
+    /// Rate of each way, kbit/s.
+    #[arg(long, value_name = "KBIT_S")]
+    pub link_kbit_s: Option<u64>,
+}
+
+impl From<&NetworkArguments> for NetworkFlags {
+    fn from(arguments: &NetworkArguments) -> Self {
+        let NetworkArguments { network, rtt, jitter, loss, link_kbit_s } = *arguments;
+        Self { kind: network, rtt, jitter, loss_ratio: loss, kbit_s: link_kbit_s }
+    }
+}
+
+fn network_kind() -> impl TypedValueParser<Value = NetworkKind> {
+    let names = PossibleValuesParser::new(NetworkKind::ALL.map(NetworkKind::name));
+    names.map(|name| {
+        let kind = NetworkKind::ALL.into_iter().find(|kind| kind.name() == name);
+        kind.expect("the parser admits names of kinds only")
+    })
 }
 
 /// Options of `wirelab run` that make a plan. `wirelab plans --keys` explains the keys that they set.

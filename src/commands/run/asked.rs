@@ -26,8 +26,13 @@ impl From<cli::SizeArgument> for Size {
 /// Plan of `wirelab run` without arguments.
 const DEFAULT_PLAN: &str = "quick";
 
-/// Returns the named plan, or the plan made of options, on the named targets.
+/// Returns the named plan, or the plan made of options, on the named targets and over the given network.
 pub(super) fn plan(arguments: &RunArguments) -> Result<Plan, Failure> {
+    on_targets(arguments)?.over(&(&arguments.network).into()).map_err(Failure::usage)
+}
+
+/// Returns the plan on the named targets, over its own network.
+fn on_targets(arguments: &RunArguments) -> Result<Plan, Failure> {
     let target = |given: &String| {
         Server::parse(given, |name| plan_files::profile(name, &arguments.data)).map_err(Failure::usage)
     };

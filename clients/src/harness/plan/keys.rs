@@ -3,6 +3,8 @@
 //! Every key that `file.rs` accepts stands here once, with its type, unit, default, allowed values and meaning. Defaults
 //! are those that the parser fills in, and bounds are those of `check.rs`. A test compares the keys with the parser's.
 
+mod network;
+
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -193,8 +195,8 @@ fn transports() -> String {
     format!("`\"all\"`, or a list of {}", words(&Transport::ALL.map(Transport::name)))
 }
 
-fn sections() -> [Section; 6] {
-    [experiment(), measured(), clients(), server(), lines(), faults()]
+fn sections() -> [Section; 7] {
+    [experiment(), measured(), clients(), server(), lines(), network::section(), faults()]
 }
 
 fn experiment() -> Section {

@@ -26,6 +26,9 @@ pub(super) const LINK_KBIT_S: RangeInclusive<u64> = 8..=10_000_000;
 /// Queue before a link: a packet to 64 MiB.
 pub(super) const QUEUE_BYTES: RangeInclusive<u64> = 1_500..=67_108_864;
 
+/// Round trip of a network that flags ask for without saying how far: another city.
+pub const RTT_DEFAULT: Duration = Duration::from_millis(50);
+
 /// Distribution of a jitter, in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -62,6 +65,62 @@ pub(super) struct FileNetwork {
     pub(super) up: Option<FileWay>,
     pub(super) down: Option<FileWay>,
     pub(super) publisher: Option<PublisherPlace>,
+}
+
+/// What flags say of the network of every run. What is absent stays as the plan has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct NetworkFlags {
+    /// What makes the link; default: the plan's, and a delay line where the plan has none.
+    pub kind: Option<NetworkKind>,
+    /// Round-trip time; default: the plan's, and [`RTT_DEFAULT`] where the plan has no network.
+    pub rtt: Option<Duration>,
+    /// Jitter of each direction, uniform.
+    pub jitter: Option<Duration>,
+    /// Share of packets that each direction loses.
+    pub loss_ratio: Option<f64>,
+    /// Rate of each direction.
+    pub kbit_s: Option<u64>,
+}
+
+impl NetworkFlags {
+    /// Lays the flags over the network of a plan or of an arm.
+    pub(super) fn over(&self, network: &Network, refusals: PlanErrors<'_>) -> Result<Network, PlanError> {
+        let had_none = network.kind == NetworkKind::None;
+        let kind = match (*self, had_none) {
+            (Self { kind: Some(kind), .. }, _) => kind,
+            (flags, _) if flags == Self::default() => return Ok(network.clone()),
+            (_, true) => NetworkKind::Line,
+            (_, false) => network.kind,
+        };
+        let rtt = self.rtt.or(had_none.then_some(RTT_DEFAULT)).unwrap_or(network.link.round_trip());
+        let way = |way: &OneWay| {
+            let jitter = self.jitter.map(|jitter| (Some(ms(jitter)), None));
+            let had = FileWay::of(way);
+            let (jitter_ms, jitter_process) = jitter.unwrap_or((had.jitter_ms, had.jitter_process));
+            let had = match self.loss_ratio {
+                Some(ratio) => FileWay {
+                    loss_ratio: Some(ratio),
+                    loss_burst: None,
+                    loss_on: None,
+                    loss_off: None,
+                    ..had
+                },
+                None => had,
+            };
+            let link_kbit_s = self.kbit_s.or(had.link_kbit_s);
+            let delay_ms = self.rtt.or(had_none.then_some(rtt)).map(|rtt| ms(rtt) / 2.0).or(had.delay_ms);
+            Some(FileWay { delay_ms, jitter_ms, jitter_process, link_kbit_s, ..had })
+        };
+        let file = FileNetwork {
+            network: Some(kind),
+            rtt_ms: Some(ms(rtt)),
+            up: way(&network.link.up),
+            down: way(&network.link.down),
+            publisher: Some(network.publisher),
+            ..FileNetwork::default()
+        };
+        file.resolve(refusals)
+    }
 }
 
 impl FileNetwork {

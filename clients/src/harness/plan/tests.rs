@@ -80,6 +80,7 @@ engine = "cursor"
 warm_up = "1s"
 drain = "10s"
 cut_at = []
+network = "none"
 
 [lines]
 process = "replay"

@@ -10,6 +10,7 @@ use crate::harness::plan::Size;
 const FULL: &str = r#"name = "a"
 question = "?"
 subscribers = 1
+network = "tun"
 # plan
 [lines]
 process = "poisson"
@@ -28,6 +29,12 @@ at = "1s"
 subscribers = 1
 at = "1s"
 # late
+[up]
+delay_ms = 1
+# up
+[down]
+delay_ms = 1
+# down
 [smoke]
 arms = ["b"]
 [[arms]]
@@ -75,7 +82,7 @@ fn set(words: &[&str]) -> BTreeSet<String> {
 #[test]
 fn every_key_that_the_parser_accepts_is_described_and_no_other() {
     assert_eq!(below(""), accepted("# plan"));
-    for table in ["stop", "stalled", "late"] {
+    for table in ["stop", "stalled", "late", "up", "down"] {
         assert_eq!(below(table), accepted(&format!("# {table}")), "{table}");
     }
     let generated = accepted("# poisson");
