@@ -38,7 +38,7 @@ fn open(page: &Page, number: u32) {
     wait_until("the lessons are listed", || page.is_shown("#lesson-list"));
     page.click(&format!("#lesson-list a[href='#/lessons/{number}']"));
     wait_until("the lesson asks", || page.is_shown("#lesson-run"));
-    assert_eq!(page.text("#lesson-number"), format!("Lesson {number} of 5"));
+    assert_eq!(page.text("#lesson-number"), format!("Lesson {number} of 6"));
     assert!(
         page.text("#lesson-result").is_empty() && !page.is_shown("#lane-list"),
         "there is something to see"
