@@ -376,6 +376,8 @@ impl DelayedSocket {
             return Ok(());
         }
         self.close();
+        // The other side hears a reset, not a goodbye. The socket may be closed already.
+        let _ = self.socket().set_zero_linger();
         let what = "the network was silent, and bytes of this connection were lost";
         Err(io::Error::new(io::ErrorKind::ConnectionReset, what))
     }

@@ -121,16 +121,10 @@ impl LinkedSocket {
         Poll::Ready(())
     }
 
-    /// Reads. `between` is the number of the next request while none is under way.
-    pub(super) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-        between: Option<u64>,
-    ) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.line.is_active() {
-            if let Some(number) = between.filter(|number| self.looked_at != Some(*number) && self.can_look())
-            {
+            let next = self.ledger.between_requests();
+            if let Some(number) = next.filter(|number| self.looked_at != Some(*number) && self.can_look()) {
                 ready!(self.poll_look(cx, number));
             }
             self.enter();

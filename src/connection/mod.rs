@@ -327,8 +327,7 @@ impl AsyncRead for MeteredStream {
         self.ledger.in_a_row.store(0, Ordering::Relaxed);
         let before = buf.filled().len();
         let awaited = self.ledger.awaited();
-        let between = self.ledger.between_requests();
-        let Poll::Ready(read) = self.socket.poll_read(cx, buf, between) else {
+        let Poll::Ready(read) = self.socket.poll_read(cx, buf) else {
             // Without a byte this is the end of what the client sends.
             return self.patience.poll(awaited, cx).map(Ok);
         };

@@ -168,9 +168,11 @@ async fn serve(
         // No request has arrived, so nothing needs an answer.
         () = terms.shutdown.cancelled() => return Ok(()),
     };
-    tokio::select! {
-        () = stream.open() => {}
-        () = terms.shutdown.cancelled() => {}
+    if spoken != Spoken::Nothing {
+        tokio::select! {
+            () = stream.open() => {}
+            () = terms.shutdown.cancelled() => {}
+        }
     }
     match spoken {
         Spoken::Http1 => {

@@ -5,7 +5,7 @@
 // this tab.
 
 import { call } from "../call.js";
-import { count, milliseconds } from "../figures.js";
+import { count } from "../figures.js";
 import { endingWithPage } from "../presence.js";
 
 const PATH = "/api/lab/network";
@@ -116,8 +116,8 @@ export class NetworkPanel {
     const left_s = Math.ceil((this.#silentUntil - performance.now()) / 1_000);
     const { delay_ms, jitter_ms, link_kbit_s } = this.#state;
     const said = [
-      ...(delay_ms === 0 ? [] : [`${milliseconds(delay_ms)} ms each way`]),
-      ...(jitter_ms === 0 ? [] : [`± ${milliseconds(jitter_ms)} ms`]),
+      ...(delay_ms === 0 ? [] : [`${delay_ms} ms each way`]),
+      ...(jitter_ms === 0 ? [] : [`± ${jitter_ms} ms`]),
       ...(link_kbit_s === null ? [] : [`${count(link_kbit_s)} kbit/s`]),
       ...(left_s > 0 ? [`silent for ${left_s} s`] : []),
     ];

@@ -67,7 +67,10 @@ fn a_stream_is_asked_for_once_and_delays_nothing() {
         assert_eq!((&said["transport"], &said["formulas"]), (&json!(transport), &json!(["F8"])));
         assert_eq!((&said["requests"], &said["requests_per_line"]), (&json!(1.0), &json!(0.05)));
         assert_eq!(said["empty_ratio"], json!(0.0));
-        assert_eq!(said["latency_ms"], json!({ "mean": 4.0, "p50": 4.0, "p99": 4.0, "least": 4.0, "most": 4.0 }));
+        assert_eq!(
+            said["latency_ms"],
+            json!({ "mean": 4.0, "p50": 4.0, "p99": 4.0, "least": 4.0, "most": 4.0 })
+        );
     }
 }
 

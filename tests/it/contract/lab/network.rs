@@ -13,6 +13,7 @@ use crate::server::{Server, wait_until};
 
 const NETWORK: &str = "/api/lab/network";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+const TEXT: [(&str, &str); 1] = [("content-type", "text/plain")];
 /// The delay of these tests, each way.
 const DELAY: Duration = Duration::from_millis(80);
 /// How much later something may happen on a busy machine, so that it is told from another delay by a lower bound only.
@@ -129,13 +130,10 @@ fn a_line_of_a_stream_comes_one_delay_later_and_that_of_a_poll_two() {
     let mut poll = server.connection();
     poll.send("GET", &path(Transport::LongPoll, &id, "?from=now&wait=20"), &[], b"").unwrap();
     wait_until("the poll is held", || server.waiters(Transport::LongPoll) == 1);
-    // The publisher's own connection is delayed too; in this process nobody is.
     delays(&server);
     let mut publisher = server.connection();
     let lines = format!("/api/deployments/{id}/lines");
-    let text = [("content-type", "text/plain")];
-    publisher.send("POST", &lines, &text, b"late").unwrap();
-    wait_until("the line is appended", || server.show(&id).lines == 1);
+    publisher.ask("POST", &lines, &TEXT, b"late").unwrap();
     let appended = |text: &str| {
         let at_us = text.split_once("\"at_us\":").unwrap().1.split_once(',').unwrap().0;
         Duration::from_micros(at_us.parse().unwrap())
@@ -151,28 +149,17 @@ fn a_line_of_a_stream_comes_one_delay_later_and_that_of_a_poll_two() {
     let held = poll.answer("GET").unwrap();
     assert!(held.text().contains("late"), "{}", held.text());
 
-    // One by one, to tell one delay from two: each reader looks at once.
-    let one_more = |text: &'static [u8], read: &mut dyn FnMut() -> String| {
-        publisher_of(&server).ask("POST", &lines, &[("content-type", "text/plain")], text).unwrap();
-        since(&read())
-    };
-    let mut least = Duration::MAX;
-    for number in 0..5 {
-        let text: &'static [u8] = [b"a1", b"a2", b"a3", b"a4", b"a5"][number];
-        let took = one_more(text, &mut || {
-            let needle = std::str::from_utf8(text).unwrap();
-            let all = events.until(needle).unwrap();
-            all[all.rfind("data: ").unwrap()..].to_owned()
-        });
-        least = least.min(took);
-    }
-    assert!(least >= DELAY && least < 3 * DELAY, "{least:?}");
+    // One by one, to tell one delay from two. An append is answered one delay after it, like the line.
+    let late = (1..=5).map(|number| {
+        let text = format!("number {number}");
+        publisher.ask("POST", &lines, &TEXT, text.as_bytes()).unwrap();
+        let all = events.until(&text).unwrap();
+        since(&all[all.rfind("data: ").unwrap()..])
+    });
+    let least = late.min().unwrap();
+    assert!(least >= DELAY && least < 2 * DELAY, "{least:?}");
     let took = quickest(&mut poll, &path(Transport::ShortPoll, &id, ""));
     assert!(took >= 2 * DELAY && took < 4 * DELAY, "{took:?}");
-}
-
-fn publisher_of(server: &Server) -> Connection {
-    server.connection()
 }
 
 #[test]
