@@ -15,12 +15,12 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rand::RngExt;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::ServerUrl;
 use crate::advice::retry_after;
 use crate::backoff::passes;
+use crate::route::Route;
 use crate::wire::{
     Appended, BODY_BYTES_MAX, Deployment, DeploymentId, Finish, NewDeployment, NewLine, Problem, Source,
     Status, TransportInfo,
@@ -33,6 +33,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Api {
     server: ServerUrl,
+    /// Way to the server.
+    route: Route,
     connection: Option<http1::SendRequest<Full<Bytes>>>,
     /// What an answer named that is not wirelab's server.
     proxy: Option<String>,
@@ -126,7 +128,12 @@ pub fn idempotency_key() -> String {
 impl Api {
     /// Creates a client of `server`. It connects at its first call.
     pub fn new(server: ServerUrl) -> Self {
-        Self { server, connection: None, proxy: None, is_in_doubt: false }
+        Self::over(Route::Direct, server)
+    }
+
+    /// Creates a client of `server` whose connections take this route. A delay line does not delay them.
+    pub fn over(route: Route, server: ServerUrl) -> Self {
+        Self { server, route, connection: None, proxy: None, is_in_doubt: false }
     }
 
     /// Returns the server that this client calls.
@@ -325,7 +332,7 @@ impl Api {
         let exchanged = async {
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => connect(&self.server).await?,
+                None => connect(&self.route, &self.server).await?,
             };
             connection.ready().await.map_err(|error| error.to_string())?;
             let response = connection.send_request(request).await.map_err(|error| error.to_string())?;
@@ -353,8 +360,8 @@ struct Answer {
     body: Bytes,
 }
 
-async fn connect(server: &ServerUrl) -> Result<http1::SendRequest<Full<Bytes>>, String> {
-    let socket = TcpStream::connect(server.authority()).await.map_err(|error| error.to_string())?;
+async fn connect(route: &Route, server: &ServerUrl) -> Result<http1::SendRequest<Full<Bytes>>, String> {
+    let socket = route.connect(server.authority()).await.map_err(|error| error.to_string())?;
     let (sender, connection) =
         http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
     // How the connection ends is seen by the call that waits on it.

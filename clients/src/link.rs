@@ -134,13 +134,19 @@ pub struct InvalidTrace {
     what: String,
 }
 
+impl InvalidTrace {
+    pub(crate) fn new(name: &str, what: String) -> Self {
+        Self { name: name.to_owned(), what }
+    }
+}
+
 /// Most lines of a trace: an hour at 1 000 packets per second.
 const TRACE_LINES_MAX: usize = 3_600_000;
 
 impl Trace {
     /// Parses the text of a trace file.
     pub fn parse(name: &str, text: &str) -> Result<Self, InvalidTrace> {
-        let invalid = |what: String| InvalidTrace { name: name.to_owned(), what };
+        let invalid = |what: String| InvalidTrace::new(name, what);
         let mut opportunities: Vec<Duration> = Vec::new();
         for (index, line) in text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty()) {
             let ms: u64 = line.parse().map_err(|_| invalid(format!("line {} is {line:?}", index + 1)))?;
@@ -166,6 +172,17 @@ impl Trace {
         let length = self.opportunities[self.opportunities.len() - 1];
         let round = u32::try_from(index / count).unwrap_or(u32::MAX);
         length.saturating_mul(round) + self.opportunities[(index % count) as usize]
+    }
+
+    /// Returns the number of the first opportunity at `at` or later.
+    pub fn first_from(&self, at: Duration) -> u64 {
+        let length = self.opportunities[self.opportunities.len() - 1];
+        let round = (at.as_nanos() / length.as_nanos()) as u64;
+        // Opportunities at the end of a round stand at the same time as those at 0 of the next one, and come first.
+        let round = round.saturating_sub(u64::from(at.as_nanos().is_multiple_of(length.as_nanos())));
+        let within = at.saturating_sub(length.saturating_mul(u32::try_from(round).unwrap_or(u32::MAX)));
+        let passed = self.opportunities.partition_point(|opportunity| *opportunity < within);
+        round * self.opportunities.len() as u64 + passed as u64
     }
 }
 
@@ -341,6 +358,9 @@ mod tests {
         let trace = Trace::parse("t", "0\n5\n5\n10\n").unwrap();
         let times: Vec<_> = (0..6).map(|index| trace.at(index).as_millis()).collect();
         assert_eq!(times, [0, 5, 5, 10, 10, 15]);
+        for (ms, first) in [(0, 0), (1, 1), (5, 1), (6, 3), (10, 3), (11, 5), (20, 7), (21, 9)] {
+            assert_eq!(trace.first_from(MS * ms), first, "{ms} ms");
+        }
         for (text, said) in
             [("", "empty"), ("a", "line 1 is \"a\""), ("5\n3", "line 2 is 3"), ("0", "ends at 0")]
         {

@@ -1,8 +1,11 @@
 //! The operating system: limits, timers, CPU clocks, and what TCP did on a connection.
 //!
 //! The harness asks here for what the standard library does not give. `nix` wraps most calls. TCP_INFO, which no
-//! crate wraps completely, is the only `unsafe` of the project. What only Linux gives is `None` elsewhere and becomes
+//! crate wraps completely, and `tun` are the only `unsafe` of the project. What only Linux gives is `None` elsewhere and becomes
 //! an empty cell.
+
+#[cfg(target_os = "linux")]
+pub(crate) mod tun;
 
 use std::io;
 use std::os::fd::RawFd;
@@ -68,6 +71,16 @@ pub fn monotonic_clock(pid: u32) -> Option<String> {
 /// Returns the CPU time that this process has used since it began.
 pub fn own_cpu() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).ok().map(Duration::from)
+}
+
+/// Returns the CPU time that the thread `tid` of this process has used since it began. Linux only.
+#[cfg(target_os = "linux")]
+pub(crate) fn thread_cpu(tid: i32) -> Option<Duration> {
+    if !(1..=PID_MAX as i32).contains(&tid) {
+        return None;
+    }
+    // `include/linux/posix-timers.h`: the number's complement, then two bits for a thread and its scheduled time.
+    clock_gettime(ClockId::from_raw((!tid << 3) | 0b110)).ok().map(Duration::from)
 }
 
 /// Returns the path by which the program that runs can be started again, even after its file was replaced or deleted.

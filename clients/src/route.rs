@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
@@ -36,11 +38,31 @@ impl Route {
         };
         let mut failed = io::Error::new(io::ErrorKind::NotFound, format!("{authority} has no address"));
         for address in lookup_host(authority).await? {
-            match sockets.socket(address)?.connect(address).await {
+            let connected = async { sockets.socket(address)?.connect(address).await };
+            match connected.await {
                 Ok(stream) => return Ok(stream),
+                // The next address may work: one of IPv6, perhaps, where the other network has none.
                 Err(error) => failed = error,
             }
         }
         Err(failed)
+    }
+
+    /// Opens a TCP connection that blocks, within `limit`. A delay line adds nothing to it.
+    pub(crate) fn connect_blocking(
+        &self,
+        to: SocketAddr,
+        limit: Duration,
+    ) -> io::Result<std::net::TcpStream> {
+        match self {
+            Self::Direct | Self::Line(_) => std::net::TcpStream::connect_timeout(&to, limit),
+            Self::Through(sockets) => {
+                let socket = sockets.socket(to)?.as_fd().try_clone_to_owned()?;
+                let socket = socket2::Socket::from(socket);
+                // Afterwards it blocks.
+                socket.connect_timeout(&to.into(), limit)?;
+                Ok(socket.into())
+            }
+        }
     }
 }

@@ -120,7 +120,13 @@ async fn make_runs(
     if experiment.results.manifest.calibrations.is_empty() {
         match calibrate(program.clone(), &experiment.left, stop.asked()).await {
             Err(CalibrationError::Interrupted) => return Ok(Exit::Interrupted),
-            Ok(calibrations) => experiment.results.manifest.calibrations = calibrations,
+            Ok(calibrations) => {
+                experiment.results.manifest.calibrations = calibrations;
+                experiment.foretell()?;
+                if progress == ProgressFormat::Bar {
+                    experiment.say_what_is_foretold()?;
+                }
+            }
             Err(error) => {
                 remark(&format!("the calibration failed, so no run is compared with the theory: {error}"));
                 experiment.results.manifest.calibration_problem = Some(error.to_string());

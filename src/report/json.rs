@@ -11,6 +11,7 @@ use super::ReportError;
 use super::aggregate::{Group, GroupFigure};
 use super::figures::Figure;
 use super::finding::Sentence;
+use super::links;
 use super::long_csv::unit;
 use super::summary::Summary;
 
@@ -26,6 +27,8 @@ struct Document<'a> {
     /// `full`, or `smoke`: too short to be cited.
     size: &'static str,
     finding: &'a [Sentence],
+    /// What the verdicts of the runs mean, besides `ok`, for people.
+    verdicts: Vec<&'static str>,
     cells: Vec<CellJson<'a>>,
     aa: Option<CellJson<'a>>,
     sweep: Option<SweepOf<'a>>,
@@ -39,6 +42,8 @@ struct CellJson<'a> {
     label: &'a str,
     transport: Transport,
     arm: &'a str,
+    /// Link between subscribers and server in a few words: `none`, or such as `line, 25 ms each way`.
+    network: String,
     runs: Vec<RunJson<'a>>,
     figures: Vec<FigureOf<'a>>,
 }
@@ -119,8 +124,9 @@ pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
         prediction: folder.plan.prediction.as_deref(),
         size: folder.plan.size.name(),
         finding: &summary.finding,
-        cells: summary.aggregate.groups.iter().map(cell).collect(),
-        aa: summary.aggregate.pair.as_ref().map(|(_, twin)| cell(twin)),
+        verdicts: summary.meanings(),
+        cells: summary.aggregate.groups.iter().map(|group| cell(summary, group)).collect(),
+        aa: summary.aggregate.pair.as_ref().map(|(_, twin)| cell(summary, twin)),
         sweep: sweep(summary),
         theory: theory(summary),
         checks: checks(summary),
@@ -132,7 +138,7 @@ pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
     Ok(bytes)
 }
 
-fn cell<'a>(group: &'a Group<'a>) -> CellJson<'a> {
+fn cell<'a>(summary: &Summary, group: &'a Group<'a>) -> CellJson<'a> {
     let run = |run: &&'a RunRow| RunJson {
         run_id: &run.run_id,
         verdict: run.verdict.name(),
@@ -147,6 +153,7 @@ fn cell<'a>(group: &'a Group<'a>) -> CellJson<'a> {
         label: &group.label,
         transport: group.transport,
         arm: group.arm,
+        network: links::in_short(&links::network_of(summary.folder, group.runs[0])),
         runs: group.runs.iter().map(run).collect(),
         figures: figures.filter_map(|figure| Some(figure_of(figure, group.summary(figure)?))).collect(),
     }

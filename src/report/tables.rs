@@ -332,9 +332,10 @@ fn plain_or_long(number: f64) -> String {
     }
 }
 
-/// Returns every member of the manifest with its path; calibrations have a table of their own.
+/// Returns every member of the manifest with its path. Calibrations have a table of their own, and forecasts stand
+/// beside what came in that of theory.
 pub(super) fn manifest(manifest: &Manifest) -> Vec<(String, String)> {
-    let manifest = Manifest { calibrations: Vec::new(), ..manifest.clone() };
+    let manifest = Manifest { calibrations: Vec::new(), forecast: Vec::new(), ..manifest.clone() };
     let mut rows = Vec::new();
     flatten("", &serde_json::to_value(manifest).expect("a manifest has no key that JSON refuses"), &mut rows);
     rows.retain(|(name, _)| name != "calibrations");

@@ -9,14 +9,18 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use wirelab_clients::harness::cell::{Cell, Server};
 use wirelab_clients::harness::distributions::delivery_quantile_us;
-use wirelab_clients::harness::gates::{SEND_LATENESS, SEND_LATENESS_SHARE};
+use wirelab_clients::harness::gates::LATENESS;
 use wirelab_clients::harness::network::Fault;
 use wirelab_clients::harness::results::ResultSet;
 use wirelab_clients::harness::run_result::{Check, Flow, RunResult, Verdict};
 use wirelab_clients::harness::statistics::distinct_lines_needed;
 use wirelab_clients::harness::thresholds;
 
-use super::wording::{digits, grouped};
+use super::aggregate::Aggregate;
+use super::folder::Folder;
+use super::sweep::Sweep;
+use super::wording::{digits, grouped, meanings};
+use super::{finding, links};
 
 /// Column of the table: its header, and the text of its cell in a run's row.
 type Column = (&'static str, fn(&RunResult) -> String);
@@ -67,14 +71,31 @@ const CPU: Column = ("server CPU (µs per line)", |run| {
 });
 const VERDICT: Column = ("verdict", |run| run.verdict.name().to_owned());
 
-const LATENESS_REMEDY: &str = "\
-Send lateness is our own timing error, not the transport's. Above 10 % of its p99 a run is unresolved: do not rank rows
-that differ by less than this error. Above its p50 a run is invalid: do not use its latencies. Requests, bytes and losses
-do not depend on it. Close other programs and run again.
+const LATENESS_TOLD: &str = "\
+Send lateness is how late our own publisher sent, and a hiccup how late this machine woke a thread. Both are timing errors
+of the measurement, not of the transport.
 ";
 
-/// Returns the table, and below it the remarks on its runs.
+/// Returns the link of the runs, the table, the remarks on its runs, what their verdicts mean, and the finding.
 pub fn render(results: &ResultSet) -> String {
+    let folder = Folder::of(results);
+    let aggregate = Aggregate::of(&folder);
+    let links: String = links::told(&folder, &aggregate).iter().map(|told| format!("{told}\n")).collect();
+    let verdicts = results.runs.iter().map(|run| run.verdict);
+    let below: String = meanings(verdicts).into_iter().map(|told| format!("{told}\n")).collect();
+    let finding = match results.runs.is_empty() {
+        true => String::new(),
+        false => {
+            let found = finding::in_short(&folder, &aggregate, Sweep::of(&aggregate).as_ref());
+            format!("Finding: {found}\n")
+        }
+    };
+    let hidden = links::hidden(&folder, &aggregate).map_or(String::new(), |told| told + "\n");
+    links + &table(results) + &below + &finding + &hidden
+}
+
+/// Returns the table, and below it the remarks on its runs.
+fn table(results: &ResultSet) -> String {
     let columns = columns(results);
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(columns.iter().map(|(header, _)| *header));
@@ -111,10 +132,9 @@ pub fn render(results: &ResultSet) -> String {
         let run_id = judgement.run_id.map_or(String::new(), |run_id| format!("{run_id}: "));
         Some(format!("{run_id}{said}\n"))
     }));
-    let is_late =
-        |check: &Check| [SEND_LATENESS, SEND_LATENESS_SHARE].contains(&&*check.name) && check.said.is_some();
+    let is_late = |check: &Check| LATENESS.contains(&&*check.name) && check.said.is_some();
     if results.runs.iter().any(|run| run.checks.iter().any(is_late)) {
-        text += LATENESS_REMEDY;
+        text += LATENESS_TOLD;
     }
     text
 }

@@ -228,7 +228,12 @@ impl Bench {
         let table = Arc::new(DueTable::new(start, due, warm_up));
         subscribers.expect(Arc::new(Expected { table, lines: lines.clone() }));
         let host = self.url.authority().to_owned();
-        let publisher = PublisherTarget { addr: self.addr, host, append: Append::Contract { path } };
+        let publisher = PublisherTarget {
+            addr: self.addr,
+            route: Route::Direct,
+            host,
+            append: Append::Contract { path },
+        };
         let publisher = Publisher::start(publisher, Publication { lines, start, warm_up })?;
         while !publisher.is_finished() {
             tokio::time::sleep(LOOK).await;

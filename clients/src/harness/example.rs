@@ -62,6 +62,7 @@ pub fn result_set() -> ResultSet {
         load: None,
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
         calibrations: Vec::new(),
+        forecast: Vec::new(),
         calibration_problem: None,
         not_measured: Vec::new(),
         not_measured_of: Default::default(),

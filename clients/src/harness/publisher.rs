@@ -21,6 +21,7 @@ use connection::{Answers, Connection, Post, encode};
 use super::process_sampler::ThreadCost;
 use crate::latency::LatencyHistogram;
 use crate::os;
+use crate::route::Route;
 use crate::targets::profile::{Pipelining, PublishRequest};
 use crate::wire::{NewLine, Seq};
 
@@ -44,10 +45,12 @@ const ANSWER_NAP: Duration = Duration::from_millis(1);
 const NAP_MAX: Duration = Duration::from_millis(100);
 
 /// Server and log to which lines are appended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PublisherTarget {
     /// Address of the server.
     pub addr: SocketAddr,
+    /// Way to the server. A delay line adds nothing to it.
+    pub route: Route,
     /// Value of the `Host` header.
     pub host: String,
     /// Form of an append on that server.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Server, StoreKind};
+use super::forecast::Foretold;
 use super::machine::{Load, Machine};
 use super::plan::Plan;
 use super::rows::{CheckRow, Row, Rows, RunRow, SCHEMA_VERSION, SeriesRow, TheoryRow, percentile_rows};
@@ -87,6 +88,9 @@ pub struct Manifest {
     /// Calibrated constants of the theory, per server. Empty before they are measured, and where they could not be.
     #[serde(default)]
     pub calibrations: Vec<Calibration>,
+    /// Theory's predictions, written before the first run; empty unless the plan asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecast: Vec<Foretold>,
     /// Reason why the constants could not be measured. No run is then compared with the theory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration_problem: Option<String>,
@@ -135,6 +139,7 @@ impl Manifest {
             load: None,
             order: cells.iter().map(|cell| cell.run_id.clone()).collect(),
             calibrations: Vec::new(),
+            forecast: Vec::new(),
             calibration_problem: None,
             not_measured: Vec::new(),
             not_measured_of: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! Run errors: reasons why a run has no result at all.
 
+use super::network::laid::NetworkError;
 use super::server_process::ServerProcessError;
 use crate::api::ApiError;
 
@@ -11,6 +12,9 @@ pub enum RunError {
     /// The server could not be started.
     #[error(transparent)]
     Server(#[from] ServerProcessError),
+    /// The network between subscribers and server cannot be laid.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A call to the server failed.
     #[error(transparent)]
     Api(#[from] ApiError),

@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::cell::StoreKind;
+use super::network::laid::Laid;
 use crate::os;
 
 /// Longest time from start to the line with the address: opening an empty store takes milliseconds.
@@ -69,13 +70,13 @@ impl ServerCommand {
         }
     }
 
-    fn command(&self, folder: &Path) -> Command {
+    fn command(&self, folder: &Path, bind: SocketAddr) -> Command {
         let mut command = Command::new(self.program());
         match self {
             // The path may be that of this program in /proc; lists of processes show this name instead.
             Self::Wirelab { program: _, store, arguments } => command
                 .arg0("wirelab")
-                .args(["serve", "--bind", "127.0.0.1:0", "--store", store.name(), "--data"])
+                .args(["serve", "--bind", &bind.to_string(), "--store", store.name(), "--data"])
                 .arg(folder)
                 .args(arguments)
                 .args(["--no-lab", "--stop-at-stdin-end"]),
@@ -158,18 +159,22 @@ impl std::fmt::Display for Said {
 impl ServerProcess {
     /// Starts a server with an empty folder and waits until it listens.
     pub async fn spawn(command: &ServerCommand) -> Result<Self, ServerProcessError> {
+        Self::spawn_on(&Laid::direct(), command).await
+    }
+
+    /// Starts a server at its place in a network, with an empty folder, and waits until it listens.
+    pub async fn spawn_on(network: &Laid, command: &ServerCommand) -> Result<Self, ServerProcessError> {
         let start =
             |error| ServerProcessError::Start { program: command.program().display().to_string(), error };
         let folder = tempfile::Builder::new().prefix("wirelab-").tempdir().map_err(start)?;
-        let mut child = command
-            .command(folder.path())
+        let mut command = command.command(folder.path(), network.server_address());
+        command
             .process_group(0)
             // The kernel closes stdin when this process dies, however it dies: kill -9 leaves no server behind.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(start)?;
+            .stderr(Stdio::piped());
+        let mut child = network.spawn_beside(command).map_err(start)?;
         let pid = child.id().expect("a child that was not waited for has a pid");
         let stderr = LastLines::default();
         let (first, first_line) = oneshot::channel();

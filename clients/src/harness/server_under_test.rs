@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::cell::{Cell, Running, ServeOptions, Server, Way};
 use super::network::Fault;
 use super::network::cut::AWAY;
-use super::network::emulated::NetworkKind;
+use super::network::laid::Laid;
 use super::process_sampler::GroupSample;
 use super::publisher::{Append, Publication, Publisher, PublisherTarget};
 use super::reachable;
@@ -22,7 +22,6 @@ use super::server_counts::{Others, server_traffic, traffic_so_far};
 use super::server_process::{ServerCommand, ServerProcess};
 use super::waiters::WaitersProbe;
 use crate::api::Api;
-use crate::delay_line::Line;
 use crate::ladder::connect_ladder;
 use crate::meter::Meter;
 use crate::route::Route;
@@ -48,12 +47,13 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) struct ServerUnderTest {
     /// Process of the server; `None`: it was running already.
     process: Option<ServerProcess>,
-    addr: SocketAddr,
     url: ServerUrl,
     options: Options,
-    /// Way of the subscribers to the server.
-    route: Route,
+    /// Address of the server for the publisher, and its way there.
+    publisher: (SocketAddr, Route),
     speaks: Speaks,
+    /// Network of the run. Last: the server's process ends before it.
+    network: Laid,
 }
 
 enum Speaks {
@@ -91,29 +91,31 @@ pub(super) struct Lines {
 impl ServerUnderTest {
     /// Starts or finds the cell's server and creates the deployments there. `program` has the command `serve`.
     pub(super) async fn start(plan: &str, program: PathBuf, cell: &Cell) -> Result<Self, RunError> {
+        let network = Laid::lay(&cell.network, cell.seed)?;
         match &cell.server {
             Server::Wirelab => {
                 let arguments = serve_arguments(cell);
                 let command = ServerCommand::Wirelab { program, store: cell.serve.store, arguments };
-                let process = ServerProcess::spawn(&command).await?;
+                let process = ServerProcess::spawn_on(&network, &command).await?;
                 let url = url_of(process.addr());
-                Self::with_contract(Some(process), url, plan, cell, Others::None).await
+                Self::with_contract(network, Some(process), url, plan, cell, Others::None).await
             }
             Server::Running(Running { url, .. }) => {
-                Self::with_contract(None, url.clone(), plan, cell, Others::Perhaps).await
+                Self::with_contract(network, None, url.clone(), plan, cell, Others::Perhaps).await
             }
-            Server::Profile(profile) => Self::with_profile(profile, cell).await,
+            Server::Profile(profile) => Self::with_profile(network, profile, cell).await,
         }
     }
 
     async fn with_contract(
+        mut network: Laid,
         process: Option<ServerProcess>,
         url: ServerUrl,
         plan: &str,
         cell: &Cell,
         others: Others,
     ) -> Result<Self, RunError> {
-        let mut api = Api::new(url.clone());
+        let mut api = Api::over(network.beside.clone(), url.clone());
         let offered: Vec<_> = api.transports().await?.into_iter().map(|transport| transport.name).collect();
         let proxy = api.proxy().map(str::to_owned).or(match &cell.server {
             Server::Running(Running { way: Way::ThroughProxy, .. }) => Some("a proxy".to_owned()),
@@ -134,10 +136,11 @@ impl ServerUnderTest {
         let rungs = contract.rungs();
         contract.before = traffic_so_far(&mut contract.api, &rungs).await;
         let speaks = Speaks::Contract(Box::new(contract));
-        Ok(Self { process, addr, url, options: options(cell), route: route(cell), speaks })
+        let publisher = network.to_server(addr).await.map_err(RunError::Publisher)?;
+        Ok(Self { process, url, options: options(cell), publisher, speaks, network })
     }
 
-    async fn with_profile(profile: &Arc<Profile>, cell: &Cell) -> Result<Self, RunError> {
+    async fn with_profile(mut network: Laid, profile: &Arc<Profile>, cell: &Cell) -> Result<Self, RunError> {
         let (process, url) = match &profile.server {
             ServerOf::Start(script) => {
                 let process = ServerProcess::spawn(&ServerCommand::Script { path: script.clone() }).await?;
@@ -152,7 +155,8 @@ impl ServerUnderTest {
         let (profile, server) = (profile.clone(), url.clone());
         let target = ProfileTarget { profile, server, deployment, unmatched: Arc::default() };
         let speaks = Speaks::Profile(target);
-        Ok(Self { process, addr, url, options: options(cell), route: route(cell), speaks })
+        let publisher = network.to_server(addr).await.map_err(RunError::Publisher)?;
+        Ok(Self { process, url, options: options(cell), publisher, speaks, network })
     }
 
     /// Returns a factory of subscribers for deployment number `deployment`, from 0.
@@ -182,7 +186,7 @@ impl ServerUnderTest {
 
     /// Returns the way of the subscribers to the server.
     pub(super) fn route(&self) -> &Route {
-        &self.route
+        &self.network.subscribers
     }
 
     /// Returns where and how lines of deployment number `deployment`, from 0, are published.
@@ -197,7 +201,8 @@ impl ServerUnderTest {
                 deployment: target.deployment.clone(),
             },
         };
-        PublisherTarget { addr: self.addr, host: self.url.authority().to_owned(), append }
+        let (addr, route) = self.publisher.clone();
+        PublisherTarget { addr, route, host: self.url.authority().to_owned(), append }
     }
 
     /// Turns the lines of a schedule into those that this server takes and those that it must deliver.
@@ -267,7 +272,10 @@ impl ServerUnderTest {
     pub(super) fn waiters(&self, window: Range<Instant>) -> Option<WaitersProbe> {
         match &self.speaks {
             Speaks::Contract(contract) => match contract.others {
-                Others::None => Some(WaitersProbe::start(self.url.clone(), contract.rungs(), window)),
+                Others::None => Some({
+                    let api = Api::over(self.network.beside.clone(), self.url.clone());
+                    WaitersProbe::start(api, contract.rungs(), window)
+                }),
                 Others::Perhaps => None,
             },
             Speaks::Profile(_) => None,
@@ -353,14 +361,6 @@ impl ServerUnderTest {
             }
             (None, Speaks::Profile(_)) => None,
         }
-    }
-}
-
-/// Returns the way of a cell's subscribers to the server.
-fn route(cell: &Cell) -> Route {
-    match cell.network.kind {
-        NetworkKind::None | NetworkKind::Tun | NetworkKind::Auto => Route::Direct,
-        NetworkKind::Line => Route::Line(Line::new(cell.network.link.clone().seeded(cell.seed))),
     }
 }
 

@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 
 use super::server_counts::waiters_now;
 use super::statistics::sampling::GAP_MEAN;
-use crate::ServerUrl;
 use crate::api::Api;
 use crate::wire::Transport;
 
@@ -27,9 +26,9 @@ pub(super) struct WaitersProbe {
 
 impl WaitersProbe {
     /// Starts a probe of all these transports together during `window`. Must be called inside a tokio runtime.
-    pub(super) fn start(server: ServerUrl, transports: Vec<Transport>, window: Range<Instant>) -> Self {
+    pub(super) fn start(api: Api, transports: Vec<Transport>, window: Range<Instant>) -> Self {
         let stop = watch::Sender::new(false);
-        Self { task: tokio::spawn(probe(Api::new(server), transports, window, stop.subscribe())), stop }
+        Self { task: tokio::spawn(probe(api, transports, window, stop.subscribe())), stop }
     }
 
     /// Ends the probe, even before its window ends, and returns the mean. `None`: the server could not always say.
@@ -70,6 +69,7 @@ fn gap() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ServerUrl;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -127,7 +127,11 @@ mod tests {
     async fn a_run_that_ends_early_waits_for_no_window() {
         let (url, _) = server(Some).await;
         let began = Instant::now();
-        let probe = WaitersProbe::start(url, vec![Transport::Sse], began..began + Duration::from_secs(3_600));
+        let probe = WaitersProbe::start(
+            Api::new(url),
+            vec![Transport::Sse],
+            began..began + Duration::from_secs(3_600),
+        );
         let _ = probe.finish().await;
         assert!(began.elapsed() < Duration::from_secs(600));
     }

@@ -37,7 +37,10 @@ pub(super) fn too_few_runs(aggregate: &Aggregate) -> Option<Sentence> {
     } else {
         "cells with fewer are shown as points and are not ranked"
     };
-    let text = format!("A 95 % interval needs at least {RUNS_NEEDED} runs. {there}: {consequence}.");
+    let text = format!(
+        "A 95 % interval needs at least {RUNS_NEEDED} runs. {there}: {consequence}. The same command with --repetitions \
+         {RUNS_NEEDED} gives intervals."
+    );
     Some(sentence(Topic::Caution, Tone::Plain, text))
 }
 

@@ -15,6 +15,7 @@ mod percentiles;
 mod requests;
 mod residuals;
 mod sweep;
+mod transits;
 
 use super::aggregate::{Aggregate, Group};
 use super::folder::Folder;
@@ -64,6 +65,7 @@ pub(super) fn all(data: &Data) -> Result<Vec<Plot>, PlotError> {
     let plots = [
         intervals::figure,
         percentiles::figure,
+        transits::figure,
         sweep::figure,
         requests::figure,
         layers::figure,

@@ -5,7 +5,12 @@
 
 pub mod cut;
 pub mod emulated;
+pub mod laid;
+pub mod link_figures;
+mod relay;
 pub mod stop;
+#[cfg(target_os = "linux")]
+pub mod tun;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -55,7 +55,7 @@ pub(super) struct FileWay {
 }
 
 /// The network keys of a plan.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct FileNetwork {
     pub(super) network: Option<NetworkKind>,
     pub(super) rtt_ms: Option<f64>,

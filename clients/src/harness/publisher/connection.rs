@@ -77,7 +77,7 @@ impl Connection {
     /// connect, whenever that began: the server makes a new connection necessary, but does not delay it.
     pub(super) fn open_after(target: &PublisherTarget, before: Option<Instant>) -> io::Result<Self> {
         let began = Instant::now();
-        let stream = TcpStream::connect_timeout(&target.addr, CONNECT_MAX)?;
+        let stream = target.route.connect_blocking(target.addr, CONNECT_MAX)?;
         let free_since = before.map(|before| before + began.elapsed());
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(WRITE_MAX))?;

@@ -46,6 +46,7 @@ fn server(serve: impl Fn(BufReader<TcpStream>) + Send + 'static) -> PublisherTar
     });
     PublisherTarget {
         addr,
+        route: Route::Direct,
         host: addr.to_string(),
         append: Append::Contract { path: "/api/deployments/abcdefgh/lines".into() },
     }
@@ -210,7 +211,12 @@ fn a_server_that_is_not_there_is_an_error_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     drop(listener);
-    let target = PublisherTarget { addr, host: "x".into(), append: Append::Contract { path: "/".into() } };
+    let target = PublisherTarget {
+        addr,
+        route: Route::Direct,
+        host: "x".into(),
+        append: Append::Contract { path: "/".into() },
+    };
     assert!(Publisher::start(target, due_at(&[0])).is_err());
 }
 
