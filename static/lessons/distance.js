@@ -32,9 +32,9 @@ export const lesson = {
   ],
   needs: ["short-poll", "long-poll", "sse"],
   predictions: [
-    { name: "short", label: "Mean latency of the short poll:", unit: "ms" },
-    { name: "long", label: "of the long poll:", unit: "ms" },
-    { name: "stream", label: "of the SSE lane:", unit: "ms" },
+    { name: "short", label: "Mean latency of the short poll", unit: "ms" },
+    { name: "long", label: "Mean latency of the long poll", unit: "ms" },
+    { name: "stream", label: "Mean latency of the SSE lane", unit: "ms" },
   ],
 
   async run(stage, yours) {
