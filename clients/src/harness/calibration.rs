@@ -108,6 +108,9 @@ pub struct Calibrated {
     pub links: Vec<LinkFigures>,
     /// Constants of each server over each network.
     pub servers: Vec<Calibration>,
+    /// Reason why the constants of a server over a network could not be measured, if so; the first one. A link may be too
+    /// slow or lose too much for that, and still have runs.
+    pub problem: Option<String>,
 }
 
 /// Measures every network's link among the cells, then the constants of every server and arm over each network. Profiles
@@ -125,7 +128,7 @@ pub async fn calibrate(
         links = links(cells) => links?,
         () = &mut interrupted => return Err(CalibrationError::Interrupted),
     };
-    let mut calibrated = Calibrated { links, servers: Vec::new() };
+    let mut calibrated = Calibrated { links, ..Calibrated::default() };
     let mut names: Vec<String> = Vec::new();
     for cell in cells {
         let name = server_name(cell);
@@ -148,7 +151,7 @@ pub async fn calibrate(
         let mut bench = Bench::of(url, laid, cell.network.clone()).await?;
         let limit = limit(&of_server);
         let measured = tokio::select! {
-            measured = tokio::time::timeout(limit, bench.measure(name, &of_server)) => {
+            measured = tokio::time::timeout(limit, bench.measure(name.clone(), &of_server)) => {
                 measured.unwrap_or(Err(CalibrationError::TooSlow(limit)))
             }
             () = &mut interrupted => Err(CalibrationError::Interrupted),
@@ -158,7 +161,15 @@ pub async fn calibrate(
             // The server's exit does not matter here: it served what was asked of it.
             let _ = process.stop().await;
         }
-        calibrated.servers.push(measured?);
+        match (measured, cell.network.kind) {
+            (Ok(measured), _) => calibrated.servers.push(measured),
+            (Err(error @ CalibrationError::Interrupted), _) | (Err(error), NetworkKind::None) => {
+                return Err(error);
+            }
+            (Err(error), NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto) => {
+                calibrated.problem.get_or_insert_with(|| format!("{name}: {error}"));
+            }
+        }
     }
     Ok(calibrated)
 }
