@@ -65,6 +65,7 @@ pub fn result_set() -> ResultSet {
         calibrations: Vec::new(),
         forecast: Vec::new(),
         calibration_problem: None,
+        network_choice: None,
         not_measured: Vec::new(),
         not_measured_of: Default::default(),
     };

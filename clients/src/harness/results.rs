@@ -99,6 +99,9 @@ pub struct Manifest {
     /// Reason why constants could not be measured. Runs without constants are not compared with the theory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration_problem: Option<String>,
+    /// What `network = "auto"` became on this machine, and why. `None`: no run had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_choice: Option<String>,
     /// Columns of `runs.csv` that are empty in every row, and members of the manifest that the system did not tell.
     pub not_measured: Vec<String>,
     /// Where several servers are measured: per arm, the columns that are empty in all of its rows but not in those of
@@ -147,6 +150,7 @@ impl Manifest {
             calibrations: Vec::new(),
             forecast: Vec::new(),
             calibration_problem: None,
+            network_choice: None,
             not_measured: Vec::new(),
             not_measured_of: BTreeMap::new(),
         }

@@ -164,6 +164,7 @@ async fn measure(
         subscriber_problems.extend(beside.problems);
     }
     let traffic_seen_by_server = measured.counts().await;
+    problem = problem.or(measured.network_problem());
     subscriber_problems.extend(problems(&outcome));
 
     let threads = published.iter().map(|published| published.cost).chain([watched.hiccups.cost]);

@@ -294,6 +294,17 @@ impl ServerUnderTest {
         Some(format!("the server ended during the run ({status}){}", process.said()))
     }
 
+    /// Returns why the network was not the one that the plan describes, if it was not.
+    pub(super) fn network_problem(&self) -> Option<String> {
+        match self.network.unplanned_count() {
+            0 => None,
+            count => Some(format!(
+                "the link dropped {count} packets that it should have delivered: this machine is too slow for it; \
+                 take fewer subscribers or lines"
+            )),
+        }
+    }
+
     /// Ends a deployment's log, so that subscribers learn of the end in the same way as of the lines. Returns the
     /// problem, if there was one.
     pub(super) async fn finish(&mut self, deployment: usize, lines_count: u64) -> Option<String> {
