@@ -19,7 +19,9 @@ use crate::meter::{Meter, MeteredSocket};
 use crate::route::Route;
 
 /// Measurements of a link that is off, before it is refused: a machine that was busy for a moment is no broken link.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
+/// Time between two of them.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Longest time of one measurement over a link without distance. Lost packets are sent again after a second and more.
 const CHECK_MAX: Duration = Duration::from_secs(30);
 /// Round trips that one measurement takes at most.
@@ -105,7 +107,10 @@ pub(super) async fn check_link(
         match figures.check() {
             Ok(()) => return Ok(Some(figures)),
             Err(off) if attempt == ATTEMPTS => return Err(off.into()),
-            Err(_) => attempt += 1,
+            Err(_) => {
+                attempt += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }

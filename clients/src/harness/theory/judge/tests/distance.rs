@@ -29,13 +29,7 @@ fn a_run_over_a_link_is_judged_with_the_delay_of_each_direction() {
         ),
         (
             Transport::LongPoll,
-            &[
-                ("F4", "requests"),
-                ("F6", "mean"),
-                ("F6", "p99"),
-                ("F7", "held"),
-                ("F15", "age"),
-            ],
+            &[("F4", "requests"), ("F6", "mean"), ("F6", "p99"), ("F7", "held"), ("F15", "age")],
         ),
         (Transport::Sse, &[("F8", "latency"), ("F8", "requests"), ("F9", "l7"), ("F15", "age")]),
         (Transport::Websocket, &[("F8", "latency"), ("F15", "age")]),
