@@ -38,8 +38,10 @@ impl Route {
         };
         let mut failed = io::Error::new(io::ErrorKind::NotFound, format!("{authority} has no address"));
         for address in lookup_host(authority).await? {
-            match sockets.socket(address)?.connect(address).await {
+            let connected = async { sockets.socket(address)?.connect(address).await };
+            match connected.await {
                 Ok(stream) => return Ok(stream),
+                // The next address may work: one of IPv6, perhaps, where the other network has none.
                 Err(error) => failed = error,
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wirelab_clients::data_files::DataFile;
 use wirelab_clients::harness::dictionary::data_dictionary;
 use wirelab_clients::harness::plan::keys::page;
-use wirelab_clients::harness::plan::{Plan, PlanError, Size};
+use wirelab_clients::harness::plan::{Plan, PlanError, Size, Weight};
 
 use super::{Exit, Failure, say};
 use crate::commands::cli::PlansArguments;
@@ -53,7 +53,11 @@ fn listed(name: &str, file: &DataFile, data: &Path) -> Result<String, PlanFilesE
         DataFile::Carried(_) => "carried by wirelab".to_owned(),
     };
     let (runs, question) = (plan.cells().len(), &plan.question);
-    Ok(format!("{name}\n  {question}\n  {runs} runs, about {full}{smoke}; {place}\n"))
+    let weight = match plan.weight() {
+        Weight::Experiment => "",
+        Weight::Demonstration => "; a demonstration: too few repetitions for intervals",
+    };
+    Ok(format!("{name}\n  {question}\n  {runs} runs, about {full}{smoke}; {place}{weight}\n"))
 }
 
 /// Estimates how long a plan takes, in whole seconds.

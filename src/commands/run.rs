@@ -11,7 +11,7 @@ mod progress;
 use std::path::{Path, PathBuf};
 
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::calibration::{CalibrationError, calibrate};
+use wirelab_clients::harness::calibration::{Calibrated, CalibrationError, calibrate};
 use wirelab_clients::harness::cell::{Cell, Running, Server};
 use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::harness::network::emulated::NetworkKind;
@@ -124,7 +124,18 @@ async fn make_runs(
     if experiment.results.manifest.calibrations.is_empty() {
         match calibrate(program.clone(), &experiment.left, stop.asked()).await {
             Err(CalibrationError::Interrupted) => return Ok(Exit::Interrupted),
-            Ok(calibrations) => experiment.results.manifest.calibrations = calibrations,
+            Ok(Calibrated { links, servers }) => {
+                let manifest = &mut experiment.results.manifest;
+                (manifest.links, manifest.calibrations) = (links, servers);
+                experiment.foretell()?;
+                if progress == ProgressFormat::Bar {
+                    experiment.say_what_is_foretold()?;
+                }
+            }
+            // Without the link that a plan names, its runs would answer another question.
+            Err(error @ (CalibrationError::Link(_) | CalibrationError::Network(_))) => {
+                return Err(Failure::environment(error));
+            }
             Err(error) => {
                 remark(&format!("the calibration failed, so no run is compared with the theory: {error}"));
                 experiment.results.manifest.calibration_problem = Some(error.to_string());

@@ -6,7 +6,7 @@
 //! folder shows and, for latencies, the harness's own lateness. Nothing is claimed under six runs (the points are
 //! shown), of a figure that a valid run lacks, or of one number that many runs share. Invalid runs are left out and
 //! named. Only their lost, repeated and reordered lines count: a reason that makes a latency worthless brings no line
-//! back. A group that one side lacks, or has no valid run of, is named as not compared.
+//! back. A group that one side lacks, has no valid run of, or measured over another network is named as not compared.
 
 mod differences;
 mod groups;
@@ -95,6 +95,8 @@ struct NotCompared {
     arm: String,
     a: Presence,
     b: Presence,
+    /// Networks of A and of B, where they differ.
+    networks: Option<[String; 2]>,
 }
 
 /// One side of a comparison.
@@ -267,15 +269,22 @@ fn side(name: &str, folder: &Folder) -> Side {
     }
 }
 
-/// Returns what keeps a group from being compared; `None` where both sides have a valid run.
+/// Returns what keeps a group from being compared; `None` where both sides have a valid run over the same network. How far
+/// a subscriber is away decides its latency, so figures over two networks are no change of the program.
 fn not_compared(
     group: &ComparedGroup,
     first: &ComparedFolder,
     second: &ComparedFolder,
 ) -> Option<NotCompared> {
     let (a, b) = (first.presence(group), second.presence(group));
-    let is_compared = matches!((a, b), (Presence::Valid { .. }, Presence::Valid { .. }));
-    (!is_compared).then(|| NotCompared { transport: group.transport, arm: group.arm.clone(), a, b })
+    let has_both = matches!((a, b), (Presence::Valid { .. }, Presence::Valid { .. }));
+    let networks = [first.network(group), second.network(group)];
+    let networks = match networks {
+        [Some(in_a), Some(in_b)] if in_a != in_b => Some([in_a, in_b]),
+        [Some(_), Some(_)] | [None, _] | [_, None] => None,
+    };
+    let is_compared = has_both && networks.is_none();
+    (!is_compared).then(|| NotCompared { transport: group.transport, arm: group.arm.clone(), a, b, networks })
 }
 
 /// Returns the change of a figure. `None` where neither side has measured it, and where a side has no valid run: the

@@ -201,11 +201,19 @@ pub(super) enum Factor {
     Payload,
     /// Time between two heartbeats.
     Heartbeat,
+    /// Round-trip time of the link between subscribers and server.
+    RoundTrip,
+    /// Variation of the link's delay.
+    Jitter,
+    /// Share of the packets that the link loses.
+    Loss,
+    /// Rate of the link.
+    LinkRate,
 }
 
 impl Factor {
     /// Every factor.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::PollInterval,
         Self::Hold,
         Self::Linger,
@@ -214,6 +222,10 @@ impl Factor {
         Self::LineRate,
         Self::Payload,
         Self::Heartbeat,
+        Self::RoundTrip,
+        Self::Jitter,
+        Self::Loss,
+        Self::LinkRate,
     ];
 
     /// Returns every factor that is a number in a run, with its value.
@@ -232,6 +244,10 @@ impl Factor {
             Self::LineRate => "line_rate_hz",
             Self::Payload => "payload_bytes",
             Self::Heartbeat => "heartbeat_ms",
+            Self::RoundTrip => "rtt_ms",
+            Self::Jitter => "jitter_ms",
+            Self::Loss => "loss_ratio",
+            Self::LinkRate => "link_kbit_s",
         }
     }
 
@@ -246,6 +262,10 @@ impl Factor {
             Self::LineRate => "line rate",
             Self::Payload => "line size",
             Self::Heartbeat => "heartbeat interval",
+            Self::RoundTrip => "round trip of the link",
+            Self::Jitter => "jitter of the link",
+            Self::Loss => "loss ratio of the link",
+            Self::LinkRate => "rate of the link",
         }
     }
 
@@ -253,7 +273,9 @@ impl Factor {
     pub(super) const fn unit(self) -> &'static str {
         match self {
             Self::PollInterval | Self::Hold | Self::Linger | Self::Heartbeat => "ms",
-            Self::Subscribers | Self::Deployments => "",
+            Self::RoundTrip | Self::Jitter => "ms",
+            Self::Subscribers | Self::Deployments | Self::Loss => "",
+            Self::LinkRate => "kbit/s",
             Self::LineRate => "Hz",
             Self::Payload => "bytes",
         }
@@ -267,7 +289,7 @@ pub(super) fn words_of(run: &RunRow) -> Vec<(&'static str, String)> {
 }
 
 /// Columns of factors that are words; with the transport they tell the series of a sweep apart.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 11] = [
     "line_process",
     "poll_schedule",
     "poll_phase",
@@ -278,4 +300,5 @@ const WORDS: [&str; 10] = [
     "store",
     "engine",
     "fault",
+    "network",
 ];

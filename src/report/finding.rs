@@ -8,12 +8,15 @@ use super::aggregate::{Aggregate, Group, GroupFigure};
 use super::comparison::{Comparison, End, Ordered, Placed, RUNS_NEEDED, compare, told_apart};
 use super::figures::Figure;
 use super::folder::Folder;
+use super::links;
 use super::sweep::{Sweep, SweptLine};
 use super::wording::{counted, digits, list, percent_signed, plain, with_unit};
 
+mod distance;
 mod reservations;
 mod words;
 
+use distance::distance;
 use reservations::{delivery, missing, noise, size, store, theory, too_few_runs, validity};
 use words::words;
 
@@ -36,6 +39,10 @@ pub(super) enum Topic {
     Sweep,
     /// Cost: requests, bytes, processor time and memory.
     Cost,
+    /// What distance alone gives each transport.
+    Distance,
+    /// Link between the subscribers and the server.
+    Network,
     /// Whether the predictions came true.
     Theory,
     /// Whether every line arrived once and in order.
@@ -87,6 +94,7 @@ pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Swe
         return vec![sentence(Topic::Validity, Tone::Bad, "No run has ended yet.".to_owned())];
     }
     let mut told: Vec<Sentence> = size(folder).into_iter().chain(store(folder)).collect();
+    told.extend(links::told(folder, aggregate).into_iter().map(network));
     if aggregate.groups.iter().any(Group::is_believed) {
         if let Some(sweep) = sweep {
             told.extend(sweep.series.iter().filter_map(|series| trend(aggregate, sweep, series)));
@@ -106,14 +114,37 @@ pub(super) fn finding(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Swe
                 ranking(aggregate, nearest, Topic::Cost)
             }));
         }
+        told.extend(distance(folder, aggregate));
         told.extend(too_few_runs(aggregate));
         told.extend(noise(aggregate));
     }
+    told.extend(links::hidden(folder, aggregate).map(network));
     told.extend(theory(folder, aggregate));
     told.extend(delivery(folder, aggregate));
     told.push(validity(folder, aggregate));
     told.extend(missing(folder));
     told
+}
+
+fn network(text: String) -> Sentence {
+    sentence(Topic::Network, Tone::Plain, text)
+}
+
+/// Returns the finding in a few words, for below a table: the first claim, what distance alone gives, and why no winner is
+/// named.
+pub(super) fn in_short(folder: &Folder, aggregate: &Aggregate, sweep: Option<&Sweep>) -> String {
+    let said = finding(folder, aggregate, sweep);
+    let first_claim = said.iter().find(|sentence| match sentence.topic {
+        Topic::Latency | Topic::Sweep => true,
+        Topic::Cost | Topic::Distance | Topic::Network => false,
+        Topic::Theory | Topic::Delivery | Topic::Validity | Topic::Caution => false,
+    });
+    let Some(claim) = first_claim else {
+        return "nothing is claimed, because no run is valid.".to_owned();
+    };
+    let distance = said.iter().find(|sentence| sentence.topic == Topic::Distance).cloned();
+    let all = [Some(claim.clone()), distance, too_few_runs(aggregate)].into_iter().flatten();
+    all.map(|sentence| sentence.text).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns a figure as text, such as `0.47 ms (95 % CI 0.45–0.49)`; without an interval, the range of several runs.

@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hdrhistogram::Histogram;
-use wirelab_clients::harness::plan::{Plan, Size};
+use wirelab_clients::harness::network::emulated::Network;
+use wirelab_clients::harness::plan::{Plan, Size, Weight};
 use wirelab_clients::harness::results::{Manifest, ResultSet};
 use wirelab_clients::harness::rows::{
     self, CheckRow, Garbled, PercentileRow, Row, Rows, RunRow, SCHEMA_VERSION, SeriesRow, TheoryRow,
@@ -48,8 +49,12 @@ pub(super) struct PlanText {
     pub(super) prediction: Option<String>,
     /// Size in which the plan was run.
     pub(super) size: Size,
+    /// What the plan's runs may claim.
+    pub(super) weight: Weight,
     /// Text of `plan.toml`.
     pub(super) toml: String,
+    /// Network of the plan, which has no name, and that of each arm.
+    networks: Vec<(Option<String>, Network)>,
 }
 
 /// Error of reading a results folder.
@@ -156,11 +161,14 @@ fn manifest_of(results: &ResultSet) -> Manifest {
 impl PlanText {
     /// Returns the texts of a plan in memory.
     fn of(plan: &Plan) -> Self {
+        let arms = plan.arms.iter().map(|arm| (Some(arm.name.clone()), arm.factors.network.clone()));
         Self {
+            networks: std::iter::once((None, plan.base.network.clone())).chain(arms).collect(),
             name: plan.name.clone(),
             question: plan.question.clone(),
             prediction: plan.prediction.clone().filter(|text| !text.trim().is_empty()),
             size: plan.size,
+            weight: plan.weight(),
             toml: plan.to_toml(),
         }
     }
@@ -182,8 +190,20 @@ impl PlanText {
             question: needed("question")?,
             prediction: told("prediction")?.filter(|text| !text.trim().is_empty()),
             size: size(told("size")?.as_deref())?,
+            weight: weight(plan.get("repetitions"))?,
             toml: toml.to_owned(),
+            networks: Plan::networks(PLAN, toml).map_err(|error| Garbled::new(PLAN, error))?,
         })
+    }
+
+    /// Returns the network of an arm. Where several servers are measured, the arm of a run ends with that of the plan.
+    pub(super) fn network(&self, arm: &str) -> Option<&Network> {
+        let is_of =
+            |name: &str| arm == name || arm.strip_suffix(name).is_some_and(|head| head.ends_with('-'));
+        let fits = |name: &Option<String>| name.as_deref().is_none_or(is_of);
+        let fitting = self.networks.iter().filter(|(name, _)| fits(name));
+        // The plan's own has no name, so any arm that fits comes before it.
+        fitting.max_by_key(|(name, _)| name.as_ref().map_or(0, String::len)).map(|(_, network)| network)
     }
 }
 
@@ -192,6 +212,16 @@ fn size(name: Option<&str>) -> Result<Size, Garbled> {
     let Some(name) = name else { return Ok(Size::Full) };
     let found = [Size::Smoke, Size::Full].into_iter().find(|size| size.name() == name);
     found.ok_or_else(|| Garbled::new(PLAN, format!("size {name:?} is neither smoke nor full")))
+}
+
+/// Returns what a plan with these repetitions may claim. A plan that names none was run once.
+fn weight(repetitions: Option<&toml::Value>) -> Result<Weight, Garbled> {
+    let repetitions = match repetitions {
+        None => Some(1),
+        Some(value) => value.as_integer().and_then(|number| u64::try_from(number).ok()),
+    };
+    let found = repetitions.map(Weight::of);
+    found.ok_or_else(|| Garbled::new(PLAN, "repetitions is not a number of blocks"))
 }
 
 fn bytes<'a>(files: &'a [File], path: &str) -> Option<&'a [u8]> {

@@ -10,6 +10,7 @@ use super::aggregate::Aggregate;
 use super::finding::{Sentence, Topic};
 use super::folder::{Folder, SOURCES};
 use super::plots::{self, Data, Plot, Section};
+use super::reproductions::Reproduced;
 use super::run_files::{self, RunFiles, run_files};
 use super::summary::Summary;
 use super::tables::{self, Look, RowMark, Table};
@@ -30,7 +31,11 @@ struct Page<'a> {
     /// Statements about latency, sweeps and cost; `reservations` holds what they rest on.
     claims: Vec<&'a Sentence>,
     reservations: Vec<&'a Sentence>,
+    demonstration: Option<&'static str>,
     facts: Vec<(&'static str, String)>,
+    /// Printed figures and the verdict on them, if the plan reproduces any.
+    reproduction: Option<tables::Judged>,
+    of_printed: Vec<Plot>,
     of_sweep: Vec<Plot>,
     of_latency: Vec<Plot>,
     of_cost: Vec<Plot>,
@@ -40,6 +45,8 @@ struct Page<'a> {
     cells: Table,
     runs: Table,
     reasons: Vec<tables::Reasons>,
+    /// What the verdicts of the runs mean, besides `ok`.
+    meanings: Vec<&'static str>,
     percentiles: Table,
     theory: Option<Table>,
     theory_not_judged: Option<Table>,
@@ -57,6 +64,7 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
     let data = Data { folder, aggregate: &aggregate, sweep: summary.sweep.as_ref() };
     let is_claim = |sentence: &&Sentence| match sentence.topic {
         Topic::Latency | Topic::Sweep | Topic::Cost => true,
+        Topic::Distance | Topic::Network => false,
         Topic::Theory | Topic::Delivery | Topic::Validity | Topic::Caution => false,
     };
     let (claims, reservations) = summary.finding.iter().partition(is_claim);
@@ -65,7 +73,10 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
     let page = Page {
         claims,
         reservations,
+        demonstration: summary.demonstration(),
         facts: summary.facts(),
+        reproduction: Reproduced::of(folder).as_ref().map(tables::reproduction),
+        of_printed: of(Section::Printed),
         of_sweep: of(Section::Sweep),
         of_latency: of(Section::Latency),
         of_cost: of(Section::Cost),
@@ -75,6 +86,7 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
         cells: tables::cells(&summary),
         runs: tables::runs(&summary),
         reasons: tables::reasons(folder),
+        meanings: summary.meanings(),
         percentiles: tables::percentiles(&summary),
         theory: tables::theory(&summary),
         theory_not_judged: tables::theory_not_judged(&summary),
@@ -134,6 +146,20 @@ mod tests {
         ] {
             assert!(page.contains(expected), "{expected} is not in {page}");
         }
+    }
+
+    #[test]
+    fn the_heading_calls_a_plan_without_intervals_a_demonstration() {
+        let mut results = example::result_set();
+        let heading = |results: &ResultSet| page(results).split("</header>").next().unwrap().to_owned();
+        assert!(
+            heading(&results).contains("<strong>A demonstration:</strong> the plan has too few repetitions")
+        );
+        results.plan.repetitions = 6;
+        assert!(!heading(&results).contains("demonstration"));
+        // A smoke run says already that it shows nothing else.
+        (results.plan.repetitions, results.plan.size) = (1, wirelab_clients::harness::plan::Size::Smoke);
+        assert!(!heading(&results).contains("demonstration"));
     }
 
     #[test]

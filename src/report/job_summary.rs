@@ -38,6 +38,7 @@ pub(super) fn render(summary: &Summary) -> String {
             text += &format!("\nAnd {more} more: `wirelab report DIR --format junit` lists all.\n");
         }
     }
+    text.extend(summary.meanings().into_iter().map(|meaning| format!("\n{meaning}\n")));
     text += "\n**Finding**\n\n";
     text.extend(summary.finding.iter().map(|sentence| format!("- {}\n", safe(&sentence.text))));
     text += &folded("Figures", &table(&tables::cells(summary)));

@@ -10,12 +10,16 @@ pub(super) fn render(summary: &Summary) -> String {
     if let Some(prediction) = &folder.plan.prediction {
         text += &format!("**Predicted:** {}\n\n", safe(prediction));
     }
+    if let Some(why) = summary.demonstration() {
+        text += &format!("**A demonstration:** {}\n\n", safe(why));
+    }
     text += "**Finding**\n\n";
     text.extend(summary.finding.iter().map(|sentence| format!("- {}\n", safe(&sentence.text))));
     text += "\n";
     text += &table(&tables::cells(summary));
     text +=
         "\nMedians over the valid runs. Square brackets hold the 95 % interval, round brackets the range.\n";
+    text.extend(summary.meanings().into_iter().map(|meaning| format!("\n{meaning}\n")));
     let facts: Vec<String> =
         summary.facts().iter().map(|(name, value)| format!("{name}: {}", safe(value))).collect();
     text += &format!("\n{}\n", facts.join(" · "));
@@ -71,7 +75,9 @@ mod tests {
     fn rendered(cells: &[MadeUp], question: &str) -> String {
         let mut files = synthetic::files(cells, 1);
         let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
-        plan.bytes = format!("name = \"made-up\"\nquestion = {question:?}\n").into_bytes();
+        let repetitions = cells.iter().map(|cell| cell.verdicts.len()).max().unwrap();
+        plan.bytes = format!("name = \"made-up\"\nquestion = {question:?}\nrepetitions = {repetitions}\n")
+            .into_bytes();
         String::from_utf8(report(&Folder::read(&files).unwrap(), TextFormat::Md).unwrap()).unwrap()
     }
 
@@ -96,12 +102,20 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_with_too_few_repetitions_for_intervals_is_called_a_demonstration() {
+        let told = |runs| {
+            rendered(&[MadeUp::of("sse", 0.5, runs)], "Who?").contains("**A demonstration:** the plan has")
+        };
+        assert_eq!([1, 5, 6].map(told), [true, true, false]);
+    }
+
+    #[test]
     fn a_smoke_run_is_not_for_citing() {
         let mut files = synthetic::files(&[MadeUp::of("sse", 0.5, 6)], 1);
         let text = |files: &[File]| {
             String::from_utf8(report(&Folder::read(files).unwrap(), TextFormat::Md).unwrap()).unwrap()
         };
-        assert!(!text(&files).contains("smoke"));
+        assert!(!text(&files).contains("smoke") && !text(&files).contains("demonstration"));
         let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
         plan.bytes.extend(b"size = \"smoke\"\n");
         let text = text(&files);

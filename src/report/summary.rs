@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use wirelab_clients::harness::plan::Size;
+use wirelab_clients::harness::plan::{Size, Weight};
 
 use super::aggregate::Aggregate;
 use super::figures::Figure;
 use super::finding::{Sentence, finding};
 use super::folder::Folder;
+use super::links;
 use super::sweep::Sweep;
-use super::wording::{counted, grouped, list};
+use super::wording::{counted, grouped, list, meanings};
+
+/// Most links among the facts: more do not fit on a line, and the finding tells them.
+const NETWORKS_MAX: usize = 3;
 
 /// Content that all formats share.
 pub(super) struct Summary<'a> {
@@ -33,6 +37,11 @@ impl<'a> Summary<'a> {
         Figure::ALL.into_iter().filter(has).collect()
     }
 
+    /// Returns what the verdicts of the runs mean, besides `ok`.
+    pub(super) fn meanings(&self) -> Vec<&'static str> {
+        meanings(self.folder.rows.runs.iter().map(|run| run.verdict))
+    }
+
     /// Returns facts that a reader needs before the numbers: name and value.
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let manifest = &self.folder.manifest;
@@ -50,12 +59,25 @@ impl<'a> Summary<'a> {
             ("started", Some(manifest.started_utc.clone())),
             ("runs", Some(self.runs())),
             ("subscribers", self.subscribers()),
+            ("network", self.network()),
             ("commit", manifest.commit.clone()),
             ("seed", Some(manifest.seed.to_string())),
             ("machine", Some(machine.into_iter().flatten().collect::<Vec<_>>().join(", "))),
         ];
         let some = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
         some.filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    /// Returns the sentence that calls the plan a demonstration, if it is one. A smoke run says already that it shows
+    /// nothing else.
+    pub(super) const fn demonstration(&self) -> Option<&'static str> {
+        match (self.folder.plan.size, self.folder.plan.weight) {
+            (Size::Full, Weight::Demonstration) => Some(
+                "the plan has too few repetitions for 95 % intervals. Its runs show what happens, and not how far their \
+                 figures may be off.",
+            ),
+            (Size::Full, Weight::Experiment) | (Size::Smoke, _) => None,
+        }
     }
 
     fn runs(&self) -> String {
@@ -72,6 +94,13 @@ impl<'a> Summary<'a> {
         let counts: BTreeSet<u64> = self.folder.rows.runs.iter().map(|run| run.subscribers_count).collect();
         let told: Vec<String> = counts.into_iter().map(grouped).collect();
         (!told.is_empty()).then(|| list(&told))
+    }
+
+    /// Returns the links of the runs in a few words; `None` where there are too many for a line.
+    fn network(&self) -> Option<String> {
+        let links = links::links(self.folder, self.aggregate);
+        let told: Vec<String> = links.iter().map(|link| links::in_short(&link.network)).collect();
+        (told.len() <= NETWORKS_MAX).then(|| told.join("; "))
     }
 
     /// Returns the command that made the folder, as it was typed.

@@ -267,11 +267,13 @@ pub(super) fn files(cells: &[MadeUp], seed: u64) -> Vec<File> {
     let run_ids = |cell: &MadeUp| (0..cell.verdicts.len()).map(|run| cell.run_id(run)).collect::<Vec<_>>();
     manifest.order = cells.iter().flat_map(run_ids).collect();
     manifest.argv = ["wirelab", "run", "made-up"].map(str::to_owned).into();
+    let repetitions = cells.iter().map(|cell| cell.verdicts.len()).max().unwrap_or(1);
     let named = [
         (
             "plan.toml",
             "name = \"made-up\"\nquestion = \"What does a shorter interval buy?\"\n".to_owned()
-                + "prediction = \"Half the interval, half the latency, twice the requests.\"\n",
+                + "prediction = \"Half the interval, half the latency, twice the requests.\"\n"
+                + &format!("repetitions = {repetitions}\n"),
         ),
         ("manifest.json", manifest.to_json()),
         ("runs.csv", csv::<RunRow>(&runs)),

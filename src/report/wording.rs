@@ -1,4 +1,28 @@
-//! Numbers and lists as the report writes them, equal in every format.
+//! Numbers, lists and verdicts as the report writes them, equal in every format.
+
+use wirelab_clients::harness::run_result::Verdict;
+
+/// Returns what a verdict means for its reader and what to do about it; `None` for `ok`, which needs no word.
+pub(super) const fn meaning(verdict: Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::Ok => None,
+        Verdict::Unresolved => Some(
+            "unresolved: requests, bytes and losses hold, but small differences in latency do not. Do not rank the row by \
+             latency. See its reason, close other programs and run again.",
+        ),
+        Verdict::Invalid => Some(
+            "invalid: something went wrong in the run. Do not use its figures; only its lost and repeated lines count. See \
+             its reason, close other programs and run again.",
+        ),
+    }
+}
+
+/// Returns the meaning of each verdict but `ok` that is among these, the milder first.
+pub(super) fn meanings(verdicts: impl Iterator<Item = Verdict> + Clone) -> Vec<&'static str> {
+    let there = [Verdict::Unresolved, Verdict::Invalid].into_iter();
+    let there = there.filter(|wanted| verdicts.clone().any(|verdict| verdict == *wanted));
+    there.filter_map(meaning).collect()
+}
 
 /// Returns a number with three significant digits: `0.00018`, `4.70`, `12,345`. No figure here is known better.
 pub(super) fn digits(number: f64) -> String {
@@ -92,6 +116,17 @@ mod tests {
         assert_eq!([0.5, 2.0, 1_600.0, 0.25, 100.0].map(plain), ["0.5", "2", "1,600", "0.25", "100"]);
         assert_eq!([0.1234, -0.003, 0.0].map(percent_signed), ["+12.3 %", "−0.3 %", "0 %"]);
         assert_eq!((with_unit(2.0, "ms"), with_unit(2.0, "")), ("2.00 ms".to_owned(), "2.00".to_owned()));
+    }
+
+    #[test]
+    fn a_verdict_but_ok_has_one_line_that_says_what_to_do() {
+        use Verdict::{Invalid, Ok, Unresolved};
+        assert!(meanings([Ok, Ok].into_iter()).is_empty());
+        let both = meanings([Invalid, Ok, Unresolved, Invalid].into_iter());
+        assert_eq!(both.len(), 2);
+        for (told, name) in both.into_iter().zip([Unresolved.name(), Invalid.name()]) {
+            assert!(told.starts_with(name) && told.contains("run again") && !told.contains('\n'), "{told}");
+        }
     }
 
     #[test]

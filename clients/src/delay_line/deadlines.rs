@@ -2,8 +2,7 @@
 //!
 //! One thread of its own sleeps to absolute deadlines, as the publisher does. It ends with the process.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Condvar, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -21,40 +20,16 @@ struct Deadlines {
     earlier: Condvar,
 }
 
-/// The deadlines that are not over. A delay line sets one per chunk at most and chunks are bounded by bytes, so the set
-/// is bounded too.
+/// The deadlines that are not over: one per [`Alarm`] at most, however often tasks are polled.
 #[derive(Default)]
 struct Set {
-    next: BinaryHeap<Reverse<Entry>>,
-    set_count: u64,
+    next: BTreeMap<Key, Waker>,
+    /// Alarms set so far.
+    count: u64,
 }
 
-struct Entry {
-    at: Instant,
-    /// Order of equal deadlines.
-    number: u64,
-    waker: Waker,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
+/// Place of a deadline: its time, and a number that tells equal times apart.
+type Key = (Instant, u64);
 
 impl Deadlines {
     fn start() -> &'static Self {
@@ -72,8 +47,8 @@ impl Deadlines {
         loop {
             let now = Instant::now();
             let mut due = Vec::new();
-            while set.next.peek().is_some_and(|Reverse(entry)| entry.at <= now) {
-                due.extend(set.next.pop().map(|Reverse(entry)| entry.waker));
+            while let Some(entry) = set.next.first_entry().filter(|entry| entry.key().0 <= now) {
+                due.push(entry.remove());
             }
             if !due.is_empty() {
                 // Woken without the lock: a task may set its next deadline at once.
@@ -82,45 +57,78 @@ impl Deadlines {
                 set = self.set.lock().expect("no holder panics");
                 continue;
             }
-            set = match set.next.peek() {
+            set = match set.next.first_key_value() {
                 None => self.earlier.wait(set).expect("no holder panics"),
-                Some(Reverse(entry)) => {
-                    let left = entry.at.saturating_duration_since(now);
+                Some(((at, _), _)) => {
+                    let left = at.saturating_duration_since(now);
                     self.earlier.wait_timeout(set, left).expect("no holder panics").0
                 }
             };
         }
     }
 
-    fn add(&self, at: Instant, waker: Waker) {
+    /// Puts a deadline in the place of another one, which may be over.
+    fn replace(&self, old: Option<Key>, at: Instant, waker: Waker) -> Key {
         let mut set = self.set.lock().expect("no holder panics");
-        let is_earliest = set.next.peek().is_none_or(|Reverse(entry)| at < entry.at);
-        let number = set.set_count;
-        set.set_count += 1;
-        set.next.push(Reverse(Entry { at, number, waker }));
+        let dropped = old.and_then(|old| set.next.remove(&old));
+        let key = (at, set.count);
+        set.count += 1;
+        set.next.insert(key, waker);
+        let is_earliest = set.next.first_key_value().is_some_and(|(first, _)| *first == key);
         drop(set);
         if is_earliest {
             self.earlier.notify_one();
         }
+        // After the lock: a waker that is dropped may drop its task, and that task its alarms.
+        drop(dropped);
+        key
+    }
+
+    fn remove(&self, key: Key) {
+        let dropped = self.set.lock().expect("no holder panics").next.remove(&key);
+        drop(dropped);
     }
 }
 
-/// Wakes `waker` at `at`, or at once if that is over.
-pub(super) fn wake_at(at: Instant, waker: &Waker) {
-    DEADLINES.add(at, waker.clone());
+/// An alarm: wakes one task at one time. An alarm that is dropped wakes nobody.
+#[derive(Debug, Default)]
+pub(super) struct Alarm(Option<(Key, Waker)>);
+
+impl Alarm {
+    /// Lets `waker` be woken at `at`, or at once if that is over, and no more at the time that was set before.
+    pub(super) fn set(&mut self, at: Instant, waker: &Waker) {
+        let is_set = self.0.as_ref().is_some_and(|(key, set)| key.0 == at && set.will_wake(waker));
+        if !is_set {
+            let old = self.0.take().map(|(key, _)| key);
+            self.0 = Some((DEADLINES.replace(old, at, waker.clone()), waker.clone()));
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some((key, _)) = self.0.take() {
+            DEADLINES.remove(key);
+        }
+    }
+}
+
+/// Counts the deadlines that are set in this process.
+#[cfg(test)]
+pub(super) fn deadlines_count() -> usize {
+    DEADLINES.set.lock().expect("no holder panics").next.len()
 }
 
 /// Returns a future that is ready at `at`.
 pub fn until(at: Instant) -> Until {
-    Until { at, told: None }
+    Until { at, alarm: Alarm::default() }
 }
 
 /// A sleep to an absolute time. See [`until`].
 #[derive(Debug)]
 pub struct Until {
     at: Instant,
-    /// The waker that is woken at the deadline.
-    told: Option<Waker>,
+    alarm: Alarm,
 }
 
 impl Future for Until {
@@ -130,10 +138,8 @@ impl Future for Until {
         if Instant::now() >= self.at {
             return Poll::Ready(());
         }
-        if !self.told.as_ref().is_some_and(|told| told.will_wake(cx.waker())) {
-            wake_at(self.at, cx.waker());
-            self.told = Some(cx.waker().clone());
-        }
+        let at = self.at;
+        self.alarm.set(at, cx.waker());
         Poll::Pending
     }
 }

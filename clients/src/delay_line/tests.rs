@@ -1,8 +1,16 @@
 //! Tests of delay lines, over real sockets.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::deadlines::deadlines_count;
+use super::socket::{CHUNK_WEIGHT, WEIGHT_MAX};
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -168,22 +176,194 @@ async fn a_link_that_changes_lets_nothing_overtake() {
     let line = Line::new(Link::distance(80 * MS));
     let (mut client, mut server) = connected(&line).await;
     server.write_all(b"first").await.unwrap();
-    let mut bytes = [0; 5];
-    {
-        // What is read now was stamped with the old delay.
-        let mut reading = std::pin::pin!(client.read_exact(&mut bytes));
-        while futures_util::poll!(&mut reading).is_pending() && client_has(&line) {
-            line.set(Link::distance(MS));
-            server.write_all(b"after").await.unwrap();
-        }
-        reading.await.unwrap();
+    let began = Instant::now();
+    while client.unreleased_bytes() < 5 {
+        assert!(poll_once(&mut client, &mut [0; 10]).await.is_pending());
+        tokio::task::yield_now().await;
     }
-    assert_eq!(&bytes, b"first");
+    line.set(Link::distance(MS));
+    server.write_all(b"after").await.unwrap();
+    let mut bytes = [0; 10];
     client.read_exact(&mut bytes).await.unwrap();
-    assert_eq!(&bytes, b"after");
+    assert_eq!(&bytes, b"firstafter");
+    assert!(began.elapsed() >= 80 * MS, "what was on the way kept its time: {:?}", began.elapsed());
 }
 
-/// Tells whether the line still has its first link.
-fn client_has(line: &Line) -> bool {
-    line.link().down.delay > MS
+/// Polls a read once, with the waker of this task.
+async fn poll_once(client: &mut DelayedSocket, bytes: &mut [u8]) -> Poll<io::Result<()>> {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *client).poll_read(cx, &mut ReadBuf::new(bytes)))).await
+}
+
+/// Deadlines that other tests of this process may set meanwhile.
+const OTHER_DEADLINES: usize = 500;
+
+#[tokio::test]
+async fn a_task_that_is_polled_again_and_again_sets_one_deadline() {
+    let mut link = Link::distance(Duration::from_secs(60));
+    let rate = Some(Rate { kbit_s: 8, queue_bytes: 1_500 });
+    (link.up.rate, link.down.rate) = (rate, rate);
+    let line = Line::new(link);
+    let (mut client, mut server) = connected(&line).await;
+    server.write_all(&[0; 20_000]).await.unwrap();
+    let before = deadlines_count();
+    for _ in 0..5_000 {
+        // A waker of its own each time, as of a task that looks at several things at once.
+        let waker = futures_util::task::waker(Arc::new(Nobody));
+        let mut cx = Context::from_waker(&waker);
+        let mut bytes = [0; 64];
+        assert!(Pin::new(&mut client).poll_read(&mut cx, &mut ReadBuf::new(&mut bytes)).is_pending());
+        let _ = Pin::new(&mut client).poll_write(&mut cx, &[0; 1_448]);
+        let mut sleep = until(Instant::now() + Duration::from_secs(60));
+        assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    }
+    let after = deadlines_count();
+    assert!(after < before + OTHER_DEADLINES, "{before} deadlines became {after}");
+}
+
+/// A task that does nothing when it is woken.
+struct Nobody;
+
+impl futures_util::task::ArcWake for Nobody {
+    fn wake_by_ref(_: &Arc<Self>) {}
+}
+
+#[tokio::test]
+async fn single_bytes_take_no_more_memory_than_packets_and_their_writer_is_woken() {
+    let line = Line::new(Link::distance(300 * MS));
+    let (mut client, mut server) = connected(&line).await;
+    let began = Instant::now();
+    let mut written = 0;
+    while let Some(wrote) = client.write(b"x").now_or_never() {
+        written += wrote.unwrap();
+    }
+    assert_eq!(written, WEIGHT_MAX / (CHUNK_WEIGHT + 1));
+    client.write_all(b"y").await.unwrap();
+    assert!(began.elapsed() >= 300 * MS, "there was no room before the first byte had left");
+    let reading = tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        server.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    });
+    client.shutdown().await.unwrap();
+    let bytes = reading.await.unwrap();
+    assert_eq!((bytes.len(), bytes.last()), (written + 1, Some(&b'y')));
+}
+
+#[tokio::test]
+async fn a_reader_that_stays_away_leaves_bytes_to_the_kernel() {
+    let line = Line::new(Link::distance(300 * MS));
+    let (mut client, mut server) = connected(&line).await;
+    let sent = 3 * WEIGHT_MAX;
+    let writing = tokio::spawn(async move { server.write_all(&vec![7; sent]).await });
+    let began = Instant::now();
+    while began.elapsed() < 200 * MS {
+        assert!(poll_once(&mut client, &mut [0; 64]).await.is_pending());
+        assert!(client.unreleased_bytes() < WEIGHT_MAX + READ_BYTES);
+        tokio::task::yield_now().await;
+    }
+    let mut bytes = Vec::new();
+    client.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(bytes.len(), sent);
+    writing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_writer_that_waits_for_the_queue_of_a_rate_goes_on() {
+    let mut link = Link::distance(MS);
+    link.up.rate = Some(Rate { kbit_s: 8_000, queue_bytes: 3_000 });
+    let line = Line::new(link);
+    let (mut client, mut server) = connected(&line).await;
+    let began = Instant::now();
+    client.write_all(&[7; 100_000]).await.unwrap();
+    // 800 000 bits at 8 000 kbit/s, but for the queue and the packet behind it.
+    assert!(began.elapsed() >= 95 * MS, "{:?}", began.elapsed());
+    client.shutdown().await.unwrap();
+    assert!(began.elapsed() >= 101 * MS, "{:?}", began.elapsed());
+    drop(client);
+    let mut bytes = Vec::new();
+    server.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(bytes.len(), 100_000);
+}
+
+#[tokio::test]
+async fn the_end_and_a_reset_take_their_time_too() {
+    let line = Line::new(Link::distance(40 * MS));
+    let mut bytes = [0; 8];
+
+    let (mut client, mut server) = connected(&line).await;
+    let began = Instant::now();
+    tokio::spawn(async move { client.shutdown().await.map(|()| client) });
+    assert_eq!(server.read(&mut bytes).await.unwrap(), 0);
+    assert!(began.elapsed() >= 40 * MS, "the client's end: {:?}", began.elapsed());
+
+    let (mut client, server) = connected(&line).await;
+    let began = Instant::now();
+    drop(server);
+    assert_eq!(client.read(&mut bytes).await.unwrap(), 0);
+    assert!(began.elapsed() >= 40 * MS, "the server's end: {:?}", began.elapsed());
+
+    let (mut client, mut server) = connected(&line).await;
+    server.write_all(b"last").await.unwrap();
+    client.read_exact(&mut bytes[..4]).await.unwrap();
+    server.set_zero_linger().unwrap();
+    let began = Instant::now();
+    drop(server);
+    let failed = client.read(&mut bytes).await.unwrap_err();
+    assert_eq!(failed.kind(), io::ErrorKind::ConnectionReset);
+    assert!(began.elapsed() >= 40 * MS, "the server's reset: {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_behind_the_line_is_reset_and_not_ended() {
+    let line = Line::new(Link::distance(MS));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let server = DelayedSocket::new(server, line, End::Server, |_| {});
+    server.socket().set_zero_linger().unwrap();
+    drop(server);
+    let failed = client.read(&mut [0; 8]).await.unwrap_err();
+    assert_eq!(failed.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_writer_that_waits_for_room_learns_that_its_connection_broke() {
+    let line = Line::new(Link::distance(Duration::from_secs(600)));
+    let (client, mut server) = connected(&line).await;
+    let (mut reading, mut writing) = tokio::io::split(client);
+    let full = Arc::new(tokio::sync::Notify::new());
+    let told = full.clone();
+    let writer = tokio::spawn(async move {
+        loop {
+            let mut write = std::pin::pin!(writing.write(&[0; READ_BYTES]));
+            let wrote = match futures_util::poll!(&mut write) {
+                Poll::Ready(wrote) => wrote,
+                Poll::Pending => {
+                    told.notify_one();
+                    write.await
+                }
+            };
+            if let Err(failed) = wrote {
+                return failed.kind();
+            }
+        }
+    });
+    full.notified().await;
+    line.fall_silent(50 * MS);
+    server.write_all(b"lost").await.unwrap();
+    assert_eq!(reading.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(writer.await.unwrap(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn an_end_that_falls_into_a_silence_is_not_heard_before_it_is_over() {
+    let line = Line::new(Link::distance(MS));
+    let (mut client, mut server) = connected(&line).await;
+    line.fall_silent(100 * MS);
+    let began = Instant::now();
+    client.shutdown().await.unwrap();
+    assert!(began.elapsed() >= 99 * MS, "{:?}", began.elapsed());
+    assert_eq!(client.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    drop(client);
+    assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0);
 }

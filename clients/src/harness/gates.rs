@@ -13,7 +13,7 @@ mod littles_law;
 mod saturation;
 mod two_sides;
 
-pub use lateness::{SEND_LATENESS, SEND_LATENESS_SHARE};
+pub use lateness::LATENESS;
 
 /// One gate: two numbers of a run that are compared, and the function that compares them.
 #[derive(Debug, Clone, Copy)]

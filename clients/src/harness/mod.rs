@@ -11,7 +11,7 @@
 //! `server_under_test` is the server of a run, ours or not. [`network`] holds the faults of its connections.
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`](crate::latency), [`recorder`], [`receipts`], [`staleness`], [`shared_record`],
-//! [`series`], [`statistics`], [`gates`], [`theory`], [`thresholds`], [`connection_memory`], [`distributions`],
+//! [`series`], [`statistics`], [`gates`], [`theory`], [`forecast`], [`thresholds`], [`connection_memory`], [`distributions`],
 //! [`rows`], [`ending`]. At the rim: [`calibration`], [`publisher`], [`hiccup`], [`process_sampler`],
 //! [`kernel_memory`], [`server_process`]. [`run_result`] holds the results of a run, and [`results`] those of a plan;
 //! only [`machine`], which describes the machine, reads files. [`two_way`] answers one question of `wirelab claims` with a server
@@ -27,9 +27,11 @@ pub mod due_table;
 pub mod ending;
 pub mod example;
 mod followers;
+pub mod forecast;
 pub mod gates;
 pub mod hiccup;
 pub mod kernel_memory;
+pub mod link_check;
 pub mod machine;
 pub mod network;
 pub mod plan;

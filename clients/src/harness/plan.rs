@@ -17,7 +17,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Factors, Given, Server};
+use super::network::emulated::Network;
 use super::schedule::Schedule;
+use super::statistics::RUNS_MIN;
+use super::theory::{Setting, server_name};
 use super::thresholds::Threshold;
 use crate::targets::profile::{Profile, ProfileError};
 
@@ -30,6 +33,12 @@ pub use network::{NetworkFlags, RTT_DEFAULT};
 pub const AD_HOC: &str = "ad-hoc";
 
 const SEED_DEFAULT: u64 = 1;
+/// Estimated time of the calibration of one server over one link, besides the way there and back.
+const CALIBRATION: Duration = Duration::from_secs(1);
+/// Estimated round trips of that calibration: echoes and connections, one after the other.
+const CALIBRATION_ROUND_TRIPS: u32 = 40;
+/// Estimated round trips for one kind of exchange: sizes, and exchanges that are timed one after the other.
+const CALIBRATION_ROUND_TRIPS_OF_ARM: u32 = 60;
 
 /// One experiment, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +59,8 @@ pub struct Plan {
     pub repetitions: u32,
     /// Whether one cell of every block is run twice.
     pub noise_floor: NoiseFloor,
+    /// Whether theory's predictions are told before the first run.
+    pub announces: Announces,
     /// Limits that the results must keep.
     pub thresholds: Vec<Threshold>,
     /// Factors of every arm that does not say otherwise.
@@ -96,6 +107,35 @@ pub enum NoiseFloor {
     /// The difference is not measured.
     #[default]
     Unknown,
+}
+
+/// Whether a plan tells what theory predicts before its first run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Announces {
+    /// The predictions are printed and written down before the first run.
+    Predictions,
+    /// Predictions stand in the results only.
+    #[default]
+    Nothing,
+}
+
+/// What the runs of a plan may claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Enough repetitions for a 95 % interval.
+    Experiment,
+    /// Too few repetitions: the runs show a thing, and no interval says how far they may be off.
+    Demonstration,
+}
+
+impl Weight {
+    /// Returns the weight of a plan with so many repetitions.
+    pub const fn of(repetitions: u64) -> Self {
+        match repetitions < RUNS_MIN as u64 {
+            true => Self::Demonstration,
+            false => Self::Experiment,
+        }
+    }
 }
 
 /// Parts of a plan that flags can set; the rest gets the default of a plan file.
@@ -149,6 +189,7 @@ impl Plan {
             targets: flags.targets.unwrap_or_else(|| vec![Server::Wirelab]),
             repetitions: flags.repetitions.unwrap_or(1),
             noise_floor: NoiseFloor::Unknown,
+            announces: Announces::Nothing,
             thresholds: flags.thresholds,
             base: flags.factors.resolve(),
             arms: Vec::new(),
@@ -164,6 +205,19 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Makes every run of the plan this often, and checks it again.
+    pub fn repeated(self, repetitions: u32) -> Result<Self, PlanError> {
+        let plan = Self { repetitions, ..self };
+        plan.check(PlanErrors::of(&plan.name))?;
+        Ok(plan)
+    }
+
+    /// Reads the networks of a plan's text without the rest, which may name profiles that are not at hand: the plan's own
+    /// network, without a name, then that of each arm.
+    pub fn networks(file: &str, text: &str) -> Result<Vec<(Option<String>, Network)>, PlanError> {
+        file::networks(file, text)
+    }
+
     /// Lays flags over the network of every run and checks the plan again.
     pub fn over(self, flags: &NetworkFlags) -> Result<Self, PlanError> {
         let mut plan = self;
@@ -176,6 +230,11 @@ impl Plan {
         }
         plan.check(refusals)?;
         Ok(plan)
+    }
+
+    /// Returns what the plan's runs may claim: few repetitions make a demonstration.
+    pub const fn weight(&self) -> Weight {
+        Weight::of(self.repetitions as u64)
     }
 
     /// Writes the plan as a file with every default explicit. Parsing that file gives the same plan.
@@ -230,9 +289,30 @@ impl Plan {
         }
     }
 
-    /// Estimates how long the whole plan takes; `lines` returns how long a cell's lines are published.
+    /// Estimates how long the whole plan takes, calibration included; `lines` returns how long a cell's lines are
+    /// published.
     pub fn duration(&self, lines: impl Fn(&Cell) -> Duration) -> Duration {
-        self.cells().iter().map(|cell| lines(cell) + cell.time_besides_lines()).sum()
+        let runs: Duration = self.cells().iter().map(|cell| lines(cell) + cell.time_besides_lines()).sum();
+        runs + self.calibration_time()
+    }
+
+    /// Estimates how long the calibration takes: each link of each server, and each kind of exchange over that link.
+    fn calibration_time(&self) -> Duration {
+        let (mut links, mut arms) = (Vec::new(), Vec::new());
+        let mut time = Duration::ZERO;
+        for cell in self.in_plan_order() {
+            let link = (server_name(&cell), cell.network.clone());
+            let arm = (link.clone(), Setting::of(&cell).arm());
+            if !links.contains(&link) {
+                time += CALIBRATION + CALIBRATION_ROUND_TRIPS * cell.network.link.round_trip();
+                links.push(link);
+            }
+            if !arms.contains(&arm) {
+                time += CALIBRATION_ROUND_TRIPS_OF_ARM * cell.network.link.round_trip();
+                arms.push(arm);
+            }
+        }
+        time
     }
 }
 

@@ -184,6 +184,11 @@ impl ServerUnderTest {
         made
     }
 
+    /// Returns the network of the run.
+    pub(super) fn laid(&self) -> &Laid {
+        &self.network
+    }
+
     /// Returns the way of the subscribers to the server.
     pub(super) fn route(&self) -> &Route {
         &self.network.subscribers

@@ -55,11 +55,17 @@ impl MeteredSocket {
         let began = Instant::now();
         meter.time(|exchange, _| exchange.connects(began));
         let socket = meter.route.connect(authority).await?;
-        if let Route::Line(line) = &meter.route {
+        socket.set_nodelay(true)?;
+        // Counted before it has crossed a delay line: the server counts it now, too, whatever becomes of this future.
+        let socket = Self::counted(socket, meter);
+        if let Route::Line(line) = &socket.meter.route {
             line.connects(began).await;
         }
-        meter.time(|exchange, timing| exchange.connected(Instant::now(), timing));
-        socket.set_nodelay(true)?;
+        socket.meter.time(|exchange, timing| exchange.connected(Instant::now(), timing));
+        Ok(socket)
+    }
+
+    fn counted(socket: TcpStream, meter: Arc<Meter>) -> Self {
         meter.connections_opened.fetch_add(1, Ordering::Relaxed);
         let cuts_before = meter.cuts.load(Ordering::Acquire);
         meter.connections().open.push(socket.as_raw_fd());
@@ -74,7 +80,7 @@ impl MeteredSocket {
                 Carrier::Delayed(Box::new(DelayedSocket::new(socket, line.clone(), End::Client, wrote)))
             }
         };
-        Ok(Self { socket: Some(carrier), meter, cuts_before, read_bytes: 0, delayed_bytes: 0 })
+        Self { socket: Some(carrier), meter, cuts_before, read_bytes: 0, delayed_bytes: 0 }
     }
 
     /// Closes the socket, after a last look at what TCP did. Returns whether there was one.
@@ -143,11 +149,18 @@ impl AsyncRead for MeteredSocket {
             return Poll::Pending;
         }
         let before = buf.filled().len();
+        let meter = self.meter.clone();
         let read = match self.socket()? {
             Carrier::Direct(socket) => Pin::new(socket).poll_read(cx, buf),
-            Carrier::Delayed(socket) => Pin::new(socket.as_mut()).poll_read(cx, buf),
+            Carrier::Delayed(socket) => {
+                // Held until the meter knows what is in the line: the kernel's count of bytes that were read and that of
+                // bytes which are still in the line must be of one moment.
+                let _connections = meter.connections();
+                let read = Pin::new(socket.as_mut()).poll_read(cx, buf);
+                self.note_delayed();
+                read
+            }
         };
-        self.note_delayed();
         ready!(read)?;
         // Stamped here, before anything is parsed: parsing is the client's time, not the network's. A chunk of a delay
         // line is stamped when it is released.
@@ -185,6 +198,8 @@ impl AsyncWrite for MeteredSocket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A delay line ends after its last byte: a cut wakes a client that waits for that.
+        self.meter.writer.register(cx.waker());
         match self.socket()? {
             Carrier::Direct(socket) => Pin::new(socket).poll_shutdown(cx),
             Carrier::Delayed(socket) => Pin::new(socket.as_mut()).poll_shutdown(cx),

@@ -46,7 +46,7 @@ pub struct RunArguments {
     #[arg(long, default_value = "full")]
     pub size: SizeArgument,
     /// Continue an interrupted experiment; give the folder that it wrote.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "through_proxy", "NetworkArguments", "AdHocArguments"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "through_proxy", "repetitions", "NetworkArguments", "AdHocArguments"])]
     pub resume: Option<PathBuf>,
     /// Servers to measure instead of the plan's, separated by commas: wirelab (its own, started fresh),
     /// http://host:port (one that is already running), or profiles of data/targets [default: wirelab]
@@ -56,6 +56,10 @@ pub struct RunArguments {
     /// with the server's count. A proxy that adds Via or Server to answers is noticed without it.
     #[arg(long, requires = "target")]
     pub through_proxy: bool,
+    /// Number of times that every run is made, each time in a new random order. Six give intervals [default: the plan's,
+    /// or 1]
+    #[arg(long, value_name = "COUNT")]
+    pub repetitions: Option<u32>,
     /// Network between the subscribers and the server, for every run of the plan.
     #[command(flatten)]
     pub network: NetworkArguments,
@@ -124,9 +128,6 @@ pub struct AdHocArguments {
     /// Transports to measure, separated by commas [default: all]
     #[arg(long, value_delimiter = ',', value_parser = transport())]
     pub transport: Vec<Transport>,
-    /// Number of times that every run is made, each time in a new random order. Six give intervals [default: 1]
-    #[arg(long)]
-    pub repetitions: Option<u32>,
     /// Cut every subscriber's connection at these times after the first line is due, such as 4s,8s [default: never]
     #[arg(long, value_delimiter = ',', value_parser = humantime::parse_duration, value_name = "TIMES")]
     pub cut_at: Vec<Duration>,

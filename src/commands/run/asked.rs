@@ -26,9 +26,13 @@ impl From<cli::SizeArgument> for Size {
 /// Plan of `wirelab run` without arguments.
 const DEFAULT_PLAN: &str = "quick";
 
-/// Returns the named plan, or the plan made of options, on the named targets and over the given network.
+/// Returns the named plan, or the plan made of options, on the named targets, over the given network and as often as asked.
 pub(super) fn plan(arguments: &RunArguments) -> Result<Plan, Failure> {
-    on_targets(arguments)?.over(&(&arguments.network).into()).map_err(Failure::usage)
+    let plan = on_targets(arguments)?.over(&(&arguments.network).into()).map_err(Failure::usage)?;
+    match arguments.repetitions {
+        Some(repetitions) => plan.repeated(repetitions).map_err(Failure::usage),
+        None => Ok(plan),
+    }
 }
 
 /// Returns the plan on the named targets, over its own network.
@@ -62,15 +66,14 @@ fn on_targets(arguments: &RunArguments) -> Result<Plan, Failure> {
         return found.map_err(Failure::usage);
     }
     let targets = (!targets.is_empty()).then_some(targets);
-    let (repetitions, factors) = (arguments.ad_hoc.repetitions, factors(&arguments.ad_hoc));
-    Plan::ad_hoc(AdHoc { targets, repetitions, factors, ..AdHoc::default() }).map_err(Failure::usage)
+    let factors = factors(&arguments.ad_hoc);
+    Plan::ad_hoc(AdHoc { targets, factors, ..AdHoc::default() }).map_err(Failure::usage)
 }
 
 /// Returns the factors that the options give.
 fn factors(arguments: &AdHocArguments) -> Given {
     let AdHocArguments {
         transport,
-        repetitions: _,
         cut_at,
         subscribers,
         rate,
@@ -164,6 +167,18 @@ mod tests {
         let cli = Cli::try_parse_from([&["wirelab", "run"], options].concat()).unwrap();
         let Some(Command::Run(arguments)) = cli.command else { panic!("run was asked for") };
         plan(&arguments).unwrap()
+    }
+
+    #[test]
+    fn any_plan_is_repeated_as_often_as_asked() {
+        for (options, name) in [
+            (&["--repetitions", "6"][..], DEFAULT_PLAN),
+            (&["e02-interval", "--repetitions", "6"], "e02-interval"),
+            (&["--rate", "20", "--repetitions", "6"], "ad-hoc"),
+        ] {
+            let plan = asked(options);
+            assert_eq!((plan.name.as_str(), plan.repetitions), (name, 6), "{options:?}");
+        }
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::time::SystemTime;
 
 use wirelab_clients::harness::cell::Cell;
 use wirelab_clients::harness::connection_memory::note_slopes;
+use wirelab_clients::harness::forecast::forecast;
 use wirelab_clients::harness::machine::{LoadWatch, Machine};
-use wirelab_clients::harness::plan::{NetworkChoice, Plan, Size};
+use wirelab_clients::harness::plan::{Announces, NetworkChoice, Plan, Size};
 use wirelab_clients::harness::receipts::{Keeps, RECEIPTS_MAX, Receipts};
 use wirelab_clients::harness::results::{
     Build, Manifest, ResultSet, folder_name, is_in_memory, store_file_system,
@@ -23,7 +24,7 @@ use wirelab_clients::recording::Recording;
 use super::super::results_folder::{Claimed, Unclaimed};
 use super::super::{Exit, Failure, closing, remark, results_folder, say};
 use super::build::this_build;
-use crate::report::{self, Folder, terminal};
+use crate::report::{self, Folder, foretold, terminal};
 use wirelab_clients::harness::plan_files;
 
 /// A plan with the results measured so far, and their folder.
@@ -144,6 +145,24 @@ impl Experiment {
         self.write()
     }
 
+    /// Writes down what theory predicts of every cell, if the plan asks for it. Called before the first run.
+    pub(super) fn foretell(&mut self) -> Result<(), Failure> {
+        match self.results.plan.announces {
+            Announces::Nothing => return Ok(()),
+            Announces::Predictions => {}
+        }
+        let calibrations = &self.results.manifest.calibrations;
+        let cells = self.results.plan.in_plan_order();
+        let foretold = cells.iter().flat_map(|cell| forecast(cell, &self.schedules(cell), calibrations));
+        self.results.manifest.forecast = foretold.collect();
+        self.write()
+    }
+
+    /// Prints what theory predicts, if the plan asks for it.
+    pub(super) fn say_what_is_foretold(&self) -> Result<(), Failure> {
+        foretold::before(&self.results).map_or(Ok(()), |text| say(&format!("{text}\n")).map(|_| ()))
+    }
+
     /// Writes the files that cover all runs: the manifest and the rows.
     pub(super) fn write(&mut self) -> Result<(), Failure> {
         note_slopes(&mut self.results.runs);
@@ -160,6 +179,9 @@ impl Experiment {
     /// Prints the table, the path of the files, and what the exit code means.
     pub(super) fn conclude(&self, exit: Exit) -> Result<(), Failure> {
         say(&format!("{}\n", terminal::render(&self.results)))?;
+        if let Some(text) = foretold::after(&self.results) {
+            say(&format!("{text}\n"))?;
+        }
         closing::tell(self.folder(), exit)
     }
 }

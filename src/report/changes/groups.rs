@@ -10,6 +10,7 @@ use wirelab_clients::harness::statistics::{TwoGroups, noise_floor, paired_by_blo
 use wirelab_clients::wire::Transport;
 
 use crate::report::folder::Folder;
+use crate::report::links;
 
 /// Transport and arm that the runs of a group share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +72,12 @@ impl ComparedFolder {
             (invalid_count, 0) => Presence::NoValidRun { invalid_count },
             (_, runs_count) => Presence::Valid { runs_count },
         }
+    }
+
+    /// Returns the network over which the group was measured, in a few words; `None` without a run.
+    pub(super) fn network(&self, group: &ComparedGroup) -> Option<String> {
+        let run = self.folder.rows.runs.iter().find(|run| ComparedGroup::of(run) == *group)?;
+        Some(links::in_short(&links::network_of(&self.folder, run)))
     }
 
     /// Returns a count of defects of each run of the group, valid or not, twins included.

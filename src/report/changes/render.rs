@@ -138,8 +138,13 @@ fn conclusion(changes: &Changes) -> String {
 }
 
 /// Returns the sentence about a group that cannot be compared.
-pub(super) fn not_compared(NotCompared { transport, arm, a, b }: &NotCompared) -> String {
-    format!("{}: {} in A, {} in B", super::name(*transport, arm), there(*a), there(*b))
+pub(super) fn not_compared(group: &NotCompared) -> String {
+    let NotCompared { transport, arm, a, b, networks } = group;
+    let name = super::name(*transport, arm);
+    match networks {
+        Some([in_a, in_b]) => format!("{name}: the networks differ: {in_a} in A; {in_b} in B"),
+        None => format!("{name}: {} in A, {} in B", there(*a), there(*b)),
+    }
 }
 
 fn there(presence: Presence) -> String {
@@ -196,10 +201,11 @@ fn table(changes: &Changes) -> Table {
     for column in table.column_iter_mut().skip(2).take(5) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    for NotCompared { transport, arm, a, b } in &changes.not_compared {
+    for NotCompared { transport, arm, a, b, networks } in &changes.not_compared {
         let group = super::name(*transport, arm);
         let empty = String::new;
-        let cells = [there(*a), there(*b), empty(), empty(), empty(), "not compared".to_owned()];
+        let [in_a, in_b] = networks.clone().unwrap_or_else(|| [there(*a), there(*b)]);
+        let cells = [in_a, in_b, empty(), empty(), empty(), "not compared".to_owned()];
         table.add_row([group, "every figure".to_owned()].into_iter().chain(cells));
     }
     for change in &changes.changes {

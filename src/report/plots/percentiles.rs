@@ -78,17 +78,9 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
 /// Returns all valid runs of a group as one curve, or the reason why there is none. Invalid runs are used only if
 /// there are no others; the label then says so.
 fn curve(folder: &Folder, series: usize, group: &Group) -> Result<Result<Curve, &'static str>, PlotError> {
-    let runs: Vec<&RunRow> =
-        if group.is_believed() { group.believed().collect() } else { group.runs.clone() };
+    let runs = counted_runs(group);
     let label = group.label_in_plots();
-    let mut all: Option<Histogram<u64>> = None;
-    for histogram in runs.iter().filter_map(|run| folder.histograms.get(&run.run_id)) {
-        match &mut all {
-            None => all = Some(histogram.clone()),
-            Some(all) => hdr_log::add(all, histogram)?,
-        }
-    }
-    let Some(histogram) = all.filter(|all| !all.is_empty()) else {
+    let Some(histogram) = added_up(folder, &runs)? else {
         return Ok(Err("no line arrived, so there is no curve"));
     };
     // The run with the fewest lines decides, so that no curve claims more than its rows.
@@ -98,6 +90,23 @@ fn curve(folder: &Folder, series: usize, group: &Group) -> Result<Result<Curve, 
         return Ok(Err("too few lines arrived for a percentile, so there is no curve"));
     }
     Ok(Ok(Curve { series, transport: group.transport, label, histogram, quantile_max }))
+}
+
+/// Returns the valid runs of a group, or all of its runs if none is valid.
+pub(super) fn counted_runs<'a>(group: &Group<'a>) -> Vec<&'a RunRow> {
+    if group.is_believed() { group.believed().collect() } else { group.runs.clone() }
+}
+
+/// Adds up the latencies of these runs, µs; `None` where no line arrived.
+pub(super) fn added_up(folder: &Folder, runs: &[&RunRow]) -> Result<Option<Histogram<u64>>, PlotError> {
+    let mut all: Option<Histogram<u64>> = None;
+    for histogram in runs.iter().filter_map(|run| folder.histograms.get(&run.run_id)) {
+        match &mut all {
+            None => all = Some(histogram.clone()),
+            Some(all) => hdr_log::add(all, histogram)?,
+        }
+    }
+    Ok(all.filter(|all| !all.is_empty()))
 }
 
 /// Returns the last quantile that a run supports, by its distinct lines and by the share of lines that arrived:

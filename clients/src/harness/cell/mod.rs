@@ -14,6 +14,7 @@ use crate::harness::network::Fault;
 use crate::harness::network::emulated::Network;
 use crate::harness::receipts::Keeps;
 use crate::harness::schedule::Schedule;
+use crate::link::Loss;
 use crate::recording::Recording;
 use crate::wire::{Transport, Waits};
 
@@ -26,6 +27,12 @@ pub(in crate::harness) use server::{measured, run_id};
 const DESCRIPTORS_BESIDES: u64 = 64;
 /// Estimated time of a run besides its lines: the server starts, subscribers connect, everything is closed.
 const TIME_BESIDES: Duration = Duration::from_millis(1_200);
+/// Round trips of a run besides its lines, one after the other: connect, the first question, the last line's way, and
+/// what is still on its way at the end.
+const ROUND_TRIPS_BESIDES: u32 = 4;
+/// Estimated time that lost packets add to a run: some of its connections open a second later, as their first packet
+/// was lost.
+const TIME_OF_LOSS: Duration = Duration::from_secs(1);
 /// Distance between the seeds of a run's deployments, which keeps them apart from the seeds of repetitions.
 const SEEDS_PER_REPETITION: u64 = 1 << 32;
 
@@ -122,6 +129,9 @@ impl Cell {
             Waits::Client => 2 * longest_poll_interval(&self.options.polling, &self.serve),
             Waits::ServerOnce | Waits::ServerForever => Duration::ZERO,
         };
-        TIME_BESIDES + polls
+        let link = &self.network.link;
+        let loses = [&link.up, &link.down].iter().any(|way| way.loss != Loss::None);
+        let loss = if loses { TIME_OF_LOSS } else { Duration::ZERO };
+        TIME_BESIDES + polls + ROUND_TRIPS_BESIDES * link.round_trip() + loss
     }
 }

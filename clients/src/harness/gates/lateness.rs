@@ -11,11 +11,13 @@ use crate::latency::LatencyHistogram;
 /// Largest lateness of the harness as a share of the delivery p99. Above it, small differences are not claimed.
 const LATENESS_RATIO_MAX: f64 = 0.1;
 
-/// Name of the gate that fails, or leaves a doubt, when the publisher sent late.
-pub const SEND_LATENESS: &str = "send-lateness";
+/// Names of the gates that fail, or leave a doubt, when the harness itself was late.
+pub const LATENESS: [&str; 4] = [SEND_LATENESS, SEND_LATENESS_SHARE, HICCUP, HICCUP_SHARE];
 
-/// Name of the gate that leaves a doubt when the publisher sent late beside what was measured.
-pub const SEND_LATENESS_SHARE: &str = "send-lateness-share";
+const SEND_LATENESS: &str = "send-lateness";
+const SEND_LATENESS_SHARE: &str = "send-lateness-share";
+const HICCUP: &str = "hiccup";
+const HICCUP_SHARE: &str = "hiccup-share";
 
 pub(super) const GATES: &[Gate] = &[
     Gate {
@@ -32,14 +34,14 @@ pub(super) const GATES: &[Gate] = &[
         find: |run| above_the_share(run, "send lateness", &run.send_lateness),
     },
     Gate {
-        name: "hiccup",
+        name: HICCUP,
         unit: "µs",
         definition: "Left: p99 of how late a thread of the harness wakes. Right: p50 of delivery latency, which it \
                      must not exceed.",
         find: |run| above_the_median(run, "hiccup", &run.hiccup),
     },
     Gate {
-        name: "hiccup-share",
+        name: HICCUP_SHARE,
         unit: "µs",
         definition: "Left: p99 of how late a thread of the harness wakes. Right: 10 % of the p99 of delivery latency. \
                      Above it, smaller differences are not claimed.",

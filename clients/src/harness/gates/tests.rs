@@ -7,10 +7,12 @@ use super::*;
 use crate::harness::cell::{Running, Server, Way};
 use crate::harness::ending::Ending;
 use crate::harness::network::Fault;
+use crate::harness::network::emulated::{Network, NetworkKind};
 use crate::harness::run_result::{Residual, TheoryVerdict};
 use crate::harness::thresholds::Threshold;
 use crate::harness::{distributions, example};
 use crate::latency::LatencyHistogram;
+use crate::link::{Link, Loss};
 use crate::options::Compression;
 use crate::traffic::{Packets, Traffic};
 use crate::wire::Transport;
@@ -301,6 +303,49 @@ fn littles_law_says_nothing_where_the_cohort_is_too_short_or_others_wait_too() {
     assert_eq!(verdict(|run| run.cell.server = running()), CheckVerdict::NotMeasured);
     assert_eq!(verdict(|run| run.cell.transport = Transport::Sse), CheckVerdict::NotMeasured);
     assert_eq!(verdict(|run| run.measured = Duration::ZERO), CheckVerdict::NotMeasured);
+}
+
+/// Over a link the way is part of the client's time of a poll, and no part of the server's.
+#[test]
+fn littles_law_takes_the_links_round_trip_off_the_clients_time() {
+    let check = |waiters: f64, change: Break| {
+        let mut run = run();
+        // 100 polls of 120 ms in 10 s, of which 100 ms are the way.
+        run.timing.hold = LatencyHistogram::default();
+        run.timing.hold.record_n(Duration::from_millis(120), 100);
+        run.delivery.latency = LatencyHistogram::default();
+        run.delivery.latency.record_n(Duration::from_millis(51), 1_000);
+        run.cell.network = Network {
+            kind: NetworkKind::Line,
+            link: Link::distance(Duration::from_millis(50)),
+            ..Network::default()
+        };
+        run.waiters_mean = Some(waiters);
+        change(&mut run);
+        judge(&mut run);
+        run.checks.iter().find(|check| check.name == "waiters").unwrap().clone()
+    };
+    let held = check(0.2, |_| ());
+    assert_eq!(held.verdict, CheckVerdict::Pass, "{held:?}");
+    assert!((held.right.unwrap() - 0.2).abs() < 0.001, "{held:?}");
+    let tolerance = held.tolerance.unwrap();
+    // 1.2 polls are what the clients say with the way, and 0 what a server says that holds none.
+    assert_eq!(check(1.2, |_| ()).verdict, CheckVerdict::Fail);
+    assert_eq!(check(0.2 + 1.01 * tolerance, |_| ()).verdict, CheckVerdict::Fail);
+    // The way is left out of the tolerance too: the same run without a link tolerates a delivery latency more.
+    let near = check(0.2, |run| run.cell.network = Network::default());
+    assert!(near.tolerance.unwrap() > tolerance + 0.4, "{near:?} {held:?}");
+    // What TCP sends again is in the client's time alone.
+    let lossy: Break = |run| {
+        run.cell.network.link.up.loss = Loss::Independent { ratio: 0.05 };
+        run.timing.hold.record_n(Duration::from_millis(900), 100);
+    };
+    assert_eq!(check(0.2, lossy).verdict, CheckVerdict::Pass);
+    assert_eq!(
+        check(9.0, lossy).verdict,
+        CheckVerdict::Fail,
+        "the server holds no poll longer than its client asks"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@
 pub mod cut;
 pub mod emulated;
 pub mod laid;
+pub mod link_figures;
 mod relay;
 pub mod stop;
 #[cfg(target_os = "linux")]

@@ -13,12 +13,12 @@ use super::check::{
     DEPLOYMENTS, EXTRAS, PAYLOAD_BYTES, PlanErrors, REPETITIONS, SUBSCRIBERS, one_of_transports, text_of,
 };
 use super::network::{FileNetwork, FileWay};
-use super::{Arm, NoiseFloor, Plan, PlanError, SEED_DEFAULT, Size};
+use super::{Announces, Arm, NoiseFloor, Plan, PlanError, SEED_DEFAULT, Size};
 use crate::harness::cell::PAYLOAD_BYTES_DEFAULT;
 use crate::harness::cell::{Engine, Extra, Factors, Given, LineProcess, ServeOptions, Server, StoreKind};
 use crate::harness::network::Fault;
 use crate::harness::network::cut::Cut;
-use crate::harness::network::emulated::{NetworkKind, PublisherPlace};
+use crate::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
 use crate::harness::network::stop::Stop;
 use crate::harness::schedule::Generated;
 use crate::options::{
@@ -41,6 +41,7 @@ struct FilePlan {
     targets: Option<Vec<String>>,
     repetitions: Option<u64>,
     aa: Option<bool>,
+    predict: Option<bool>,
     thresholds: Option<Vec<String>>,
 
     transports: Option<Value>,
@@ -85,8 +86,19 @@ struct FilePlan {
 }
 
 /// Keys that belong to the plan and that no arm may have.
-pub(super) const PLAN_KEYS: [&str; 10] =
-    ["question", "prediction", "size", "seed", "targets", "repetitions", "aa", "thresholds", "smoke", "arms"];
+pub(super) const PLAN_KEYS: [&str; 11] = [
+    "question",
+    "prediction",
+    "size",
+    "seed",
+    "targets",
+    "repetitions",
+    "aa",
+    "predict",
+    "thresholds",
+    "smoke",
+    "arms",
+];
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -167,6 +179,7 @@ pub(super) fn parse(
             .repetitions
             .map_or(Ok(1), |given| refusals.small("repetitions", given, &REPETITIONS))?,
         noise_floor: if plan.aa == Some(true) { NoiseFloor::Measured } else { NoiseFloor::Unknown },
+        announces: if plan.predict == Some(true) { Announces::Predictions } else { Announces::Nothing },
         thresholds: plan.thresholds.iter().flatten().map(threshold).collect::<Result<_, _>>()?,
         arms: arms.into_iter().map(|arm| arm_of(&base, arm, file)).collect::<Result<_, _>>()?,
         base: plan.factors(refusals)?,
@@ -249,6 +262,31 @@ fn difference(under: &Table, over: &Table) -> Table {
     differs
 }
 
+/// Reads the networks of a plan's text, and nothing else of it: its own, which has no name, then those of its arms.
+pub(super) fn networks(file: &str, text: &str) -> Result<Vec<(Option<String>, Network)>, PlanError> {
+    let refusals = PlanErrors::of(file);
+    let mut base: Table = toml::from_str(text).map_err(|error| malformed(file, text, &error))?;
+    let arms = match base.remove("arms") {
+        Some(Value::Array(arms)) => arms,
+        Some(_) | None => Vec::new(),
+    };
+    let resolve = |table: Table| {
+        let keys: FileNetwork = table.try_into().map_err(|error: toml::de::Error| {
+            refusals.refused("a key of the network", "invalid", error.message().trim().replace('\n', ", "))
+        })?;
+        keys.resolve(refusals)
+    };
+    let mut networks = vec![(None, resolve(base.clone())?)];
+    for arm in arms {
+        let Value::Table(arm) = arm else { continue };
+        let name = arm.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut merged = base.clone();
+        merge(&mut merged, arm);
+        networks.push((Some(name), resolve(merged)?));
+    }
+    Ok(networks)
+}
+
 /// Writes the plan as a file with every default explicit.
 pub(super) fn to_toml(plan: &Plan) -> String {
     let base = FilePlan::of(plan, &plan.base);
@@ -304,6 +342,7 @@ impl FilePlan {
             targets: Some(plan.targets.iter().map(Server::name).collect()),
             repetitions: Some(plan.repetitions.into()),
             aa: Some(plan.noise_floor == NoiseFloor::Measured),
+            predict: Some(plan.announces == Announces::Predictions),
             thresholds: Some(plan.thresholds.iter().map(ToString::to_string).collect()),
             transports: Some(names(&factors.transports)),
             fallback: Some(names(&factors.fallback)),

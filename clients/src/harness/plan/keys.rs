@@ -223,9 +223,16 @@ fn experiment() -> Section {
                 Integer,
                 Default,
                 range(&REPETITIONS),
-                "blocks: in each, every transport and arm is run once. An interval needs 6",
+                "blocks: in each, every transport and arm is run once. An interval needs 6; a plan with fewer is a *demonstration*",
             ),
             key("aa", Boolean, Default, any(), "run one cell of every block twice: its difference is noise"),
+            key(
+                "predict",
+                Boolean,
+                Default,
+                any(),
+                "print what theory predicts of every cell before the first run, and what came after the last",
+            ),
             key(
                 "thresholds",
                 Texts,

@@ -1,0 +1,435 @@
+//! The socket of a delay line: a TCP connection whose bytes arrive later than the kernel brings them.
+//!
+//! The metered socket of each client and the connections of a server are made of it. It never sends a byte twice, drops
+//! one outside of a silence, or lets one overtake another.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+
+use super::deadlines::{Alarm, until};
+use super::{End, Line, READ_BYTES, State, Times, Toward, chunk_bytes};
+
+/// Weight of what may be on the way in one direction of a connection: what Linux lets a TCP connection have by default.
+pub(super) const WEIGHT_MAX: usize = 4 << 20;
+/// Weight of a chunk beside its bytes. Linux charges a socket about as much for each packet: without it, single bytes
+/// would take fifty times the memory that is allowed.
+pub(super) const CHUNK_WEIGHT: usize = 256;
+
+/// Bytes on their way, or the end of them when there are none.
+#[derive(Debug)]
+struct Chunk {
+    bytes: Bytes,
+    /// When they reach the other end.
+    due: Instant,
+}
+
+/// A TCP connection behind a delay line.
+///
+/// Reading is driven by the reader: bytes are stamped when it asks for them, so one that stays away adds its absence to
+/// their delay. Writing is moved on by a task of its own: a caller that has written need not come back for its bytes to
+/// arrive. A connection that is dropped loses what is on its way; [`shutdown`](AsyncWrite::poll_shutdown) waits for it.
+#[derive(Debug)]
+pub struct DelayedSocket {
+    line: Arc<Line>,
+    end: End,
+    read: OwnedReadHalf,
+    arriving: VecDeque<Chunk>,
+    arriving_bytes: usize,
+    arriving_times: Times,
+    /// How the other side ended, and when that arrives.
+    ended: Option<(Result<(), io::ErrorKind>, Instant)>,
+    /// Wakes the reader when something arrives, or the connection breaks.
+    reader: Alarm,
+    leaving: Arc<Leaving>,
+    out: Option<UnboundedSender<Chunk>>,
+    leaving_times: Times,
+    /// Wakes the writer when the queue before the link has room, or the connection breaks.
+    writer: Alarm,
+    /// Task that writes; `None` once it has ended.
+    mover: Option<JoinHandle<()>>,
+    /// When this connection lost bytes first: the end of that silence breaks it.
+    broken_at: Option<Instant>,
+}
+
+/// What the socket and the task that moves its bytes share.
+struct Leaving {
+    /// Locked around each write, so that nothing is written after the connection was closed.
+    state: Mutex<LeavingState>,
+    /// Weight of what is on the way.
+    weight: AtomicUsize,
+    /// The writer: it waits for room.
+    writer: AtomicWaker,
+    wrote: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Leaving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Leaving").field("state", &self.state).field("weight", &self.weight).finish()
+    }
+}
+
+#[derive(Debug, Default)]
+struct LeavingState {
+    is_closed: bool,
+    failed: Option<io::ErrorKind>,
+    /// When a connection that its owner left ends without goodbye.
+    broken_at: Option<Instant>,
+}
+
+impl DelayedSocket {
+    /// Puts a connection behind the line. `wrote` is called with the bytes that entered the socket, when they do. Must
+    /// be called inside a tokio runtime.
+    pub fn new(
+        socket: TcpStream,
+        line: Arc<Line>,
+        end: End,
+        wrote: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Self {
+        let link = line.link();
+        let [up, down] = line.draws(&link);
+        let (arriving, leaving) = match end {
+            End::Client => (down, up),
+            End::Server => (up, down),
+        };
+        let (read, write) = socket.into_split();
+        let (out, chunks) = unbounded_channel();
+        let shared = Arc::new(Leaving {
+            state: Mutex::default(),
+            weight: AtomicUsize::new(0),
+            writer: AtomicWaker::new(),
+            wrote: Box::new(wrote),
+        });
+        let mover = tokio::spawn(move_on(WriteEnd(Some(write)), chunks, shared.clone()));
+        Self {
+            line,
+            end,
+            read,
+            arriving: VecDeque::new(),
+            arriving_bytes: 0,
+            arriving_times: Times::new(arriving),
+            ended: None,
+            reader: Alarm::default(),
+            leaving: shared,
+            out: Some(out),
+            leaving_times: Times::new(leaving),
+            writer: Alarm::default(),
+            mover: Some(mover),
+            broken_at: None,
+        }
+    }
+
+    /// Lets nothing arrive before `at` plus the delay: a client that connects waits for a round trip first.
+    pub fn opens_at(&mut self, at: Instant) {
+        self.arriving_times.free_at = at;
+        self.arriving_times.last_due = at;
+    }
+
+    /// Puts the connection behind another line: what is on the way keeps its time, and nothing overtakes it.
+    pub fn follow(&mut self, line: &Arc<Line>) {
+        if !Arc::ptr_eq(&self.line, line) {
+            self.line = line.clone();
+        }
+    }
+
+    /// Tells whether bytes of this connection were lost.
+    pub fn has_lost(&self) -> bool {
+        self.broken_at.is_some()
+    }
+
+    /// Leaves the connection: what is on the way still arrives, then the connection ends. In a silence it ends after it,
+    /// and without goodbye.
+    pub fn leave(mut self) {
+        let state = self.line.state();
+        let silent = state.silent.filter(|silence| silence.is_on(Instant::now()));
+        let broken_at = self.broken_at.or(silent.map(|silence| silence.until));
+        self.leaving.state.lock().expect("no holder panics").broken_at = broken_at;
+        self.send_the_end();
+        // It goes on without this end, which would abort it.
+        self.mover = None;
+    }
+
+    /// Returns the socket for a look at it. Bytes that are read from it directly are not delayed.
+    pub fn socket(&self) -> &TcpStream {
+        self.read.as_ref()
+    }
+
+    /// Counts the bytes that came out of the socket and have not reached the reader.
+    pub fn unreleased_bytes(&self) -> usize {
+        self.arriving_bytes
+    }
+
+    /// Ends the connection: what is on the way up is lost. When this returns, nothing is written any more.
+    pub fn close(&self) {
+        self.leaving.state.lock().expect("no holder panics").is_closed = true;
+        if let Some(mover) = &self.mover {
+            mover.abort();
+        }
+        self.leaving.writer.wake();
+    }
+
+    /// Fails when the connection lost bytes in a silence that is over.
+    fn check(&self) -> io::Result<()> {
+        if self.broken_at.is_none_or(|broken_at| Instant::now() < broken_at) {
+            return Ok(());
+        }
+        self.close();
+        // The other side hears a reset, not a goodbye. The socket may be closed already.
+        let _ = self.socket().set_zero_linger();
+        let what = "the network was silent, and bytes of this connection were lost";
+        Err(io::Error::new(io::ErrorKind::ConnectionReset, what))
+    }
+
+    /// Takes what has come out of the socket, with the time at which it did. Returns when to go on, if the queue before
+    /// the link is full; otherwise the socket wakes the reader, or what has arrived does.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+        thread_local! {
+            static READ: std::cell::RefCell<Vec<u8>> = std::cell::RefCell::new(vec![0; READ_BYTES]);
+        }
+        READ.with_borrow_mut(|scratch| {
+            while self.ended.is_none() && self.arriving_weight() < WEIGHT_MAX {
+                let State { link, silent } = self.line.state();
+                let way = self.end.way(Toward::Reader, &link);
+                if let Some(room_at) = self.arriving_times.full_until(way, Instant::now()) {
+                    return Some(room_at);
+                }
+                let mut buffer = ReadBuf::new(&mut scratch[..chunk_bytes(way.rate.as_ref())]);
+                let read = match Pin::new(&mut self.read).poll_read(cx, &mut buffer) {
+                    Poll::Pending => return None,
+                    Poll::Ready(read) => read,
+                };
+                let bytes = buffer.filled();
+                let now = Instant::now();
+                let due = self.arriving_times.due(way, bytes.len(), now);
+                self.arriving_bytes += bytes.len();
+                if bytes.is_empty() {
+                    self.ended = Some((read.map_err(|error| error.kind()), due));
+                }
+                match silent.filter(|silence| silence.is_on(now)) {
+                    // It came out of the socket, and reaches nobody.
+                    Some(silence) => {
+                        self.broken_at.get_or_insert(silence.until);
+                    }
+                    None if bytes.is_empty() => {}
+                    None => self.arriving.push_back(Chunk { bytes: Bytes::copy_from_slice(bytes), due }),
+                }
+            }
+            None
+        })
+    }
+
+    fn arriving_weight(&self) -> usize {
+        self.arriving_bytes + CHUNK_WEIGHT * self.arriving.len()
+    }
+
+    /// Hands over what is due by `now`.
+    fn release(&mut self, now: Instant, buf: &mut ReadBuf<'_>) {
+        while let Some(chunk) = self.arriving.front_mut().filter(|chunk| chunk.due <= now) {
+            let count = chunk.bytes.len().min(buf.remaining());
+            buf.put_slice(&chunk.bytes.split_to(count));
+            self.arriving_bytes -= count;
+            if !chunk.bytes.is_empty() {
+                break;
+            }
+            self.arriving.pop_front();
+        }
+    }
+
+    /// Lets the waker be woken at the first of these times, or when the connection breaks.
+    fn wait_for(&mut self, toward: Toward, times: [Option<Instant>; 2], waker: &Waker) {
+        let alarm = match toward {
+            Toward::Reader => &mut self.reader,
+            Toward::Writer => &mut self.writer,
+        };
+        if let Some(at) = times.into_iter().chain([self.broken_at]).flatten().min() {
+            alarm.set(at, waker);
+        }
+    }
+
+    /// Sends the end on its way, once.
+    fn send_the_end(&mut self) {
+        if self.out.is_some() {
+            let now = Instant::now();
+            let State { link, silent } = self.line.state();
+            let way = self.end.way(Toward::Writer, &link);
+            let leaves = self.leaving_times.due(way, 0, now);
+            // An end that is lost is not sent again: the other side learns it when the connection breaks.
+            let due = silent
+                .filter(|silence| silence.is_on(now))
+                .map_or(leaves, |silence| *self.broken_at.get_or_insert(silence.until));
+            // Without a task there is nobody to tell: it has failed, and what it met is told by a write.
+            let _ = self.send(Bytes::new(), due);
+            // Without a sender the task ends after the last chunk, and its half of the socket says so to the other side.
+            self.out = None;
+        }
+    }
+
+    /// Sends a chunk on its way; one without bytes is the end.
+    fn send(&mut self, bytes: Bytes, due: Instant) -> io::Result<()> {
+        let weight = bytes.len() + CHUNK_WEIGHT;
+        let out = self.out.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        self.leaving.weight.fetch_add(weight, Ordering::AcqRel);
+        out.send(Chunk { bytes, due }).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// The half of the socket that is written. A half that is dropped says to the other side that it ends. A connection that
+/// is closed says so itself, perhaps by a reset.
+struct WriteEnd(Option<OwnedWriteHalf>);
+
+impl Drop for WriteEnd {
+    fn drop(&mut self) {
+        if let Some(half) = self.0.take() {
+            half.forget();
+        }
+    }
+}
+
+/// Writes each chunk into the socket at its time, until there are no more, and then the end.
+async fn move_on(mut write: WriteEnd, mut chunks: UnboundedReceiver<Chunk>, leaving: Arc<Leaving>) {
+    let Some(half) = &write.0 else { return };
+    while let Some(Chunk { mut bytes, due }) = chunks.recv().await {
+        until(due).await;
+        while !bytes.is_empty() {
+            let wrote = {
+                let mut state = leaving.state.lock().expect("no holder panics");
+                if state.is_closed {
+                    return;
+                }
+                match half.try_write(&bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                    Err(error) => {
+                        state.failed = Some(error.kind());
+                        drop(state);
+                        leaving.writer.wake();
+                        return;
+                    }
+                    Ok(count) => {
+                        (leaving.wrote)(count);
+                        Some(count)
+                    }
+                }
+            };
+            match wrote {
+                Some(count) => {
+                    bytes.advance(count);
+                    leaving.weight.fetch_sub(count, Ordering::AcqRel);
+                    leaving.writer.wake();
+                }
+                // A socket that fails is writable, and the next write says why.
+                None => drop(half.writable().await),
+            }
+        }
+        leaving.weight.fetch_sub(CHUNK_WEIGHT, Ordering::AcqRel);
+        leaving.writer.wake();
+    }
+    let (is_closed, broken_at) = {
+        let state = leaving.state.lock().expect("no holder panics");
+        (state.is_closed, state.broken_at)
+    };
+    if let Some(broken_at) = broken_at {
+        until(broken_at).await;
+        // The socket may be closed already.
+        let _ = half.as_ref().set_zero_linger();
+    } else if !is_closed {
+        drop(write.0.take());
+    }
+}
+
+impl Drop for DelayedSocket {
+    fn drop(&mut self) {
+        // Without a task everything has left, or the task goes on alone.
+        if self.mover.is_some() {
+            self.close();
+        }
+    }
+}
+
+impl AsyncRead for DelayedSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check()?;
+        let room_at = self.fill(cx);
+        let (now, before) = (Instant::now(), buf.filled().len());
+        self.release(now, buf);
+        if buf.filled().len() > before || buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let next_due = match (self.arriving.front(), self.ended) {
+            (Some(chunk), _) => Some(chunk.due),
+            // What was lost on the way is missing: the end does not arrive either.
+            (None, Some(_)) if self.broken_at.is_some() => None,
+            (None, Some((ended, due))) if due <= now => {
+                return Poll::Ready(ended.map_err(io::Error::from));
+            }
+            (None, Some((_, due))) => Some(due),
+            (None, None) => None,
+        };
+        // With none of these times the socket wakes the reader: `fill` asked it until it had nothing.
+        self.wait_for(Toward::Reader, [room_at, next_due], cx.waker());
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for DelayedSocket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.check()?;
+        // Registered before the room is looked at: room that comes in between is either seen or wakes this task.
+        self.leaving.writer.register(cx.waker());
+        if let Some(failed) = self.leaving.state.lock().expect("no holder panics").failed {
+            return Poll::Ready(Err(failed.into()));
+        }
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let now = Instant::now();
+        let State { link, silent } = self.line.state();
+        if let Some(silence) = silent.filter(|silence| silence.is_on(now)) {
+            self.broken_at.get_or_insert(silence.until);
+            // A connection that only writes hears of its end as well.
+            self.wait_for(Toward::Writer, [None, None], cx.waker());
+            // TCP takes them, since it does not know yet.
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let way = self.end.way(Toward::Writer, &link);
+        let room_at = self.leaving_times.full_until(way, now);
+        let room = WEIGHT_MAX.saturating_sub(self.leaving.weight.load(Ordering::Acquire));
+        if room_at.is_some() || room <= CHUNK_WEIGHT {
+            self.wait_for(Toward::Writer, [room_at, None], cx.waker());
+            return Poll::Pending;
+        }
+        let count = buf.len().min(room - CHUNK_WEIGHT).min(chunk_bytes(way.rate.as_ref()));
+        let due = self.leaving_times.due(way, count, now);
+        self.send(Bytes::copy_from_slice(&buf[..count]), due)?;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Is ready at once: what was written is on its way, and TCP says no more than that either.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Is ready when everything has left, and the end behind it.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.send_the_end();
+        let Some(mover) = &mut self.mover else { return Poll::Ready(Ok(())) };
+        let moved = ready!(Pin::new(mover).poll(cx));
+        self.mover = None;
+        Poll::Ready(moved.map_err(io::Error::other))
+    }
+}
