@@ -60,7 +60,8 @@ const JUDGED: &[(&str, &str, &str)] = &[
 ];
 
 /// Gates that compare counts of two sides. A busy machine changes none of them.
-const COUNTED: &[&str] = &["l7-up", "l7-down", "tcp-up", "tcp-down", "layers", "requests-data", "cohort-books"];
+const COUNTED: &[&str] =
+    &["l7-up", "l7-down", "tcp-up", "tcp-down", "layers", "requests-data", "cohort-books"];
 
 fn rows(file: &Path) -> Vec<csv::StringRecord> {
     csv::Reader::from_path(file).unwrap().records().map(Result::unwrap).collect()
@@ -110,7 +111,10 @@ fn every_transport_over_a_delay_line_keeps_theory_littles_law_and_bytes() {
         assert_eq!(seconds("configured_s"), 0.05, "{link}");
         assert!(seconds("measured_s") >= 0.05, "{link}");
     }
-    assert!(manifest["links"][1].is_null() && manifest["calibrations"][1].is_null(), "one network has one link");
+    assert!(
+        manifest["links"][1].is_null() && manifest["calibrations"][1].is_null(),
+        "one network has one link"
+    );
 }
 
 /// The program is stopped most of the time, so that 20 ms take many times as long: a link that is slower than its plan
@@ -169,7 +173,10 @@ fn a_server_is_calibrated_over_each_network_of_its_runs() {
 
     let Calibrated { links, servers } = calibrated(&cells);
     assert_eq!(server.get("/api/deployments").json::<Vec<Deployment>>(), [], "nothing is left on the server");
-    assert_eq!(links.iter().map(|link| link.network.as_str()).collect::<Vec<_>>(), ["line, 60 ms up, 20 ms down"]);
+    assert_eq!(
+        links.iter().map(|link| link.network.as_str()).collect::<Vec<_>>(),
+        ["line, 60 ms up, 20 ms down"]
+    );
     let [near, far] = servers.try_into().unwrap();
     assert_eq!((near.link, far.link), (None, Some(CalibratedLink { up_s: 0.06, down_s: 0.02 })));
     assert!(far.server.ends_with("network line, 60 ms up, 20 ms down"), "{}", far.server);
@@ -179,8 +186,8 @@ fn a_server_is_calibrated_over_each_network_of_its_runs() {
     // The publisher stands beside the server: a line is there as soon as without a link.
     assert!(far.visible_s.quantile_s(0.5) < near.visible_s.quantile_s(0.5) + 0.01, "{far:?}");
     for arm in &far.arms {
-        let [exchange_s, cycle_s, held_s] =
-            [&arm.exchange_s, &arm.cycle_s, &arm.held_s].map(|spread| spread.as_ref().map(|s| s.quantile_s(0.5)));
+        let [exchange_s, cycle_s, held_s] = [&arm.exchange_s, &arm.cycle_s, &arm.held_s]
+            .map(|spread| spread.as_ref().map(|s| s.quantile_s(0.5)));
         assert!(exchange_s.is_none_or(|s| s >= 0.08) && cycle_s.is_none_or(|s| s >= 0.08), "{arm:?}");
         // The poll waited at the server for each line, and was not on its way.
         assert!(held_s.is_none_or(|s| (0.02..0.06).contains(&s)), "{arm:?}");
