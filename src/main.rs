@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             Command::Claims(arguments) => commands::claims::run(arguments).await,
             Command::Compare(arguments) => commands::compare::run(&arguments),
             Command::Report(arguments) => commands::report::run(&arguments),
+            Command::Reproduce(arguments) => commands::reproduce::run(arguments).await,
             Command::Plans(arguments) => commands::plans::run(&arguments),
             Command::Completions(arguments) => commands::completions::run(&arguments),
             Command::Man(arguments) => commands::man::run(&arguments),

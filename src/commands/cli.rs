@@ -2,6 +2,7 @@
 //!
 //! Durations are written as `250ms`, `1.5s` or `2m`.
 
+mod reproduce;
 mod run;
 
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ use crate::exchange::compression::Compression;
 use crate::exchange::host;
 use crate::report::changes::Tolerated;
 
+pub use reproduce::ReproduceArguments;
 pub use run::{AdHocArguments, HttpArgument, ProgressFormat, RunArguments, SizeArgument};
 
 /// Default address of a server, where clients look for it and the server listens.
@@ -63,6 +65,8 @@ pub enum Command {
     Compare(CompareArguments),
     /// Test common claims about polling, SSE and WebSocket by measurement.
     Claims(ClaimsArguments),
+    /// Measure figures that others printed, and print theirs beside ours with a verdict.
+    Reproduce(ReproduceArguments),
     /// List the plans with their questions, print one, or explain their keys.
     Plans(PlansArguments),
     /// Print the meaning of every column (results/README.md).

@@ -12,6 +12,7 @@ pub mod plans;
 pub mod publish;
 pub mod record;
 pub mod report;
+pub mod reproduce;
 mod results_folder;
 pub mod run;
 pub mod serve;

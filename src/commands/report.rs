@@ -2,7 +2,7 @@
 
 use super::{Exit, Failure, results_folder, say};
 use crate::commands::cli::{ReportArguments, ReportFormat};
-use crate::report::{self, ClaimsTable, File, Folder, TextFormat};
+use crate::report::{self, File, Folder, JudgedTable, TextFormat};
 
 /// Writes files into the folder and prints their paths; formats that are one text go to stdout.
 pub fn run(arguments: &ReportArguments) -> Result<Exit, Failure> {
@@ -34,8 +34,8 @@ pub fn run(arguments: &ReportArguments) -> Result<Exit, Failure> {
             write(arguments, &drawings)
         }
         ReportFormat::Datapackage => {
-            let claims = ClaimsTable::of(|file| arguments.folder.join(file).is_file());
-            write(arguments, &[report::datapackage(&folder(arguments)?, &claims)])
+            let judged = JudgedTable::of(|file| arguments.folder.join(file).is_file());
+            write(arguments, &[report::datapackage(&folder(arguments)?, &judged)])
         }
         ReportFormat::Summary => text(TextFormat::Summary),
         ReportFormat::Junit => text(TextFormat::Junit),

@@ -17,7 +17,7 @@ use wirelab_clients::harness::plan::Size;
 use wirelab_clients::harness::results::Manifest;
 use wirelab_clients::harness::rows::csv_text;
 
-use super::datapackage::{self, ClaimsTable};
+use super::datapackage::{self, JudgedTable};
 use super::folder::Folder;
 use super::{File, ReportError, is_source};
 use catalogue::{CLAIMS, Claim};
@@ -74,7 +74,7 @@ impl Claims {
         let ending = Ending::of_rows(&folder.rows);
         // `claims.csv` is written together with the package.
         let is_there = |path: &str| path == FILE || files.iter().any(|file| file.path == path);
-        let tables = ClaimsTable::of(is_there);
+        let tables = JudgedTable::of(is_there);
         let package = datapackage::file(&folder.plan.question, &folder.manifest, &folder.rows, &tables);
         let invalid = folder.rows.runs.iter().filter(|run| !run.is_believed());
         let invalid = invalid.map(|run| run.run_id.clone()).collect();

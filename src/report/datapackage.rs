@@ -6,8 +6,8 @@
 use serde::Serialize;
 use wirelab_clients::harness::results::Manifest;
 use wirelab_clients::harness::rows::{
-    CLAIMS_COLUMNS, CheckRow, Column, Kind, PercentileRow, RECEIPT_COLUMNS, Row, Rows, RunRow, SeriesRow,
-    TWO_WAY_COLUMNS, TheoryRow,
+    CLAIMS_COLUMNS, CheckRow, Column, Kind, PercentileRow, RECEIPT_COLUMNS, REPRODUCTION_COLUMNS, Row, Rows,
+    RunRow, SeriesRow, TWO_WAY_COLUMNS, TheoryRow,
 };
 
 use super::{File, raw};
@@ -18,25 +18,31 @@ pub(super) const FILE: &str = "datapackage.json";
 /// Column that links the rows of a table to `runs.csv`.
 const RUN: &str = "run_id";
 
-/// Table of `wirelab claims`, which no run writes.
+/// Table of `wirelab claims` or `wirelab reproduce`, which no run writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClaimsTable {
+pub enum JudgedTable {
     /// `two_way.csv`.
     TwoWay,
     /// `claims.csv`.
     Claims,
+    /// `reproduction.csv`.
+    Reproduction,
 }
 
-impl ClaimsTable {
+impl JudgedTable {
     /// Returns the tables that a folder has; `is_there` tells whether it has a file.
     pub fn of(is_there: impl Fn(&str) -> bool) -> Vec<Self> {
-        [Self::TwoWay, Self::Claims].into_iter().filter(|table| is_there(table.file())).collect()
+        [Self::TwoWay, Self::Claims, Self::Reproduction]
+            .into_iter()
+            .filter(|table| is_there(table.file()))
+            .collect()
     }
 
     const fn file(self) -> &'static str {
         match self {
             Self::TwoWay => "two_way.csv",
             Self::Claims => "claims.csv",
+            Self::Reproduction => "reproduction.csv",
         }
     }
 
@@ -48,6 +54,11 @@ impl ClaimsTable {
                 TWO_WAY_COLUMNS,
             ),
             Self::Claims => csv(self.file(), "One row per claim.", CLAIMS_COLUMNS),
+            Self::Reproduction => csv(
+                self.file(),
+                "One row per printed figure, beside what was measured, with the verdict.",
+                REPRODUCTION_COLUMNS,
+            ),
         }
     }
 }
@@ -125,7 +136,7 @@ const DESCRIPTION: &str = "Measured delivery of log lines over several transport
                            the runs as wirelab continues them (runs/). `wirelab dictionary` explains every file.";
 
 /// Returns the package of a folder with these rows, whose plan asks `question`.
-pub(super) fn file(question: &str, manifest: &Manifest, rows: &Rows, claims: &[ClaimsTable]) -> File {
+pub(super) fn file(question: &str, manifest: &Manifest, rows: &Rows, judged: &[JudgedTable]) -> File {
     let mut resources = vec![
         table::<RunRow>("One row per run.", &[RUN]),
         table::<PercentileRow>("One row per run, distribution and quantile.", &[RUN, "metric", "quantile"]),
@@ -133,7 +144,7 @@ pub(super) fn file(question: &str, manifest: &Manifest, rows: &Rows, claims: &[C
         table::<CheckRow>("One row per run and gate, and per threshold of the plan.", &[]),
         table::<SeriesRow>("One row per run, series and instant.", &[]),
     ];
-    resources.extend(claims.iter().map(|table| table.described()));
+    resources.extend(judged.iter().map(|table| table.described()));
     let with_receipts = rows.runs.iter().filter(|run| run.raw_receipts_count.is_some());
     resources.extend(with_receipts.map(receipts));
     let package = Package {

@@ -10,6 +10,7 @@ use super::aggregate::Aggregate;
 use super::finding::{Sentence, Topic};
 use super::folder::{Folder, SOURCES};
 use super::plots::{self, Data, Plot, Section};
+use super::reproductions::Reproduced;
 use super::run_files::{self, RunFiles, run_files};
 use super::summary::Summary;
 use super::tables::{self, Look, RowMark, Table};
@@ -32,6 +33,9 @@ struct Page<'a> {
     reservations: Vec<&'a Sentence>,
     demonstration: Option<&'static str>,
     facts: Vec<(&'static str, String)>,
+    /// Printed figures and the verdict on them, if the plan reproduces any.
+    reproduction: Option<tables::Judged>,
+    of_printed: Vec<Plot>,
     of_sweep: Vec<Plot>,
     of_latency: Vec<Plot>,
     of_cost: Vec<Plot>,
@@ -71,6 +75,8 @@ pub(super) fn render(folder: &Folder) -> Result<File, ReportError> {
         reservations,
         demonstration: summary.demonstration(),
         facts: summary.facts(),
+        reproduction: Reproduced::of(folder).as_ref().map(tables::reproduction),
+        of_printed: of(Section::Printed),
         of_sweep: of(Section::Sweep),
         of_latency: of(Section::Latency),
         of_cost: of(Section::Cost),

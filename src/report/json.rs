@@ -13,6 +13,7 @@ use super::figures::Figure;
 use super::finding::Sentence;
 use super::links;
 use super::long_csv::unit;
+use super::reproductions::{self, Measured, Reproduced};
 use super::summary::Summary;
 
 /// Version of this document; raised when a member changes its meaning.
@@ -32,6 +33,8 @@ struct Document<'a> {
     cells: Vec<CellJson<'a>>,
     aa: Option<CellJson<'a>>,
     sweep: Option<SweepOf<'a>>,
+    /// Printed figures and the verdict on them; null for a plan that reproduces nothing.
+    reproduction: Option<ReproductionJson>,
     theory: Vec<TheoryJson<'a>>,
     checks: Vec<CheckJson<'a>>,
     manifest: &'a Manifest,
@@ -90,6 +93,34 @@ struct Point<'a> {
 }
 
 #[derive(Serialize)]
+struct ReproductionJson {
+    name: &'static str,
+    source: String,
+    law: &'static str,
+    differs: &'static [&'static str],
+    verdict: &'static str,
+    why: String,
+    figures: Vec<PrintedJson>,
+}
+
+/// A printed figure beside ours, with the names of `reproduction.csv`.
+#[derive(Serialize)]
+struct PrintedJson {
+    figure: &'static str,
+    unit: &'static str,
+    printed: Option<f64>,
+    printed_here: Option<f64>,
+    predicted: Option<f64>,
+    value: Option<f64>,
+    ci_low: Option<f64>,
+    ci_high: Option<f64>,
+    over_printed_ratio: Option<f64>,
+    values: Vec<f64>,
+    asked: String,
+    outcome: String,
+}
+
+#[derive(Serialize)]
 struct TheoryJson<'a> {
     run_id: &'a str,
     formula: &'a str,
@@ -114,6 +145,36 @@ struct CheckJson<'a> {
     verdict: &'static str,
 }
 
+fn reproduction(reproduced: Reproduced) -> ReproductionJson {
+    let Reproduced { reproduction, figures, verdict, why, .. } = reproduced;
+    ReproductionJson {
+        name: reproduction.name,
+        source: reproduction.source.cited(),
+        law: reproduction.law,
+        differs: reproduction.differs,
+        verdict: verdict.name(),
+        why,
+        figures: figures.iter().map(printed).collect(),
+    }
+}
+
+fn printed(figure: &Measured) -> PrintedJson {
+    PrintedJson {
+        figure: figure.what,
+        unit: figure.unit,
+        printed: figure.printed.map(|printed| printed.value),
+        printed_here: figure.printed_here(),
+        predicted: figure.predicted,
+        value: figure.value,
+        ci_low: figure.interval.map(|interval| interval.low),
+        ci_high: figure.interval.map(|interval| interval.high),
+        over_printed_ratio: figure.ratio(),
+        values: figure.points.iter().map(|point| point.ours).collect(),
+        asked: reproductions::asked(figure),
+        outcome: reproductions::outcome(figure),
+    }
+}
+
 /// Returns the document.
 pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
     let folder = summary.folder;
@@ -127,6 +188,7 @@ pub(super) fn render(summary: &Summary) -> Result<Vec<u8>, ReportError> {
         verdicts: summary.meanings(),
         cells: summary.aggregate.groups.iter().map(|group| cell(summary, group)).collect(),
         aa: summary.aggregate.pair.as_ref().map(|(_, twin)| cell(summary, twin)),
+        reproduction: Reproduced::of(folder).map(reproduction),
         sweep: sweep(summary),
         theory: theory(summary),
         checks: checks(summary),

@@ -27,6 +27,7 @@ mod markdown;
 mod plots;
 mod prediction;
 mod raw;
+pub mod reproductions;
 mod run_files;
 mod saved_run;
 mod summary;
@@ -42,7 +43,7 @@ mod wording;
 use wirelab_clients::harness::results::{Manifest, ResultSet};
 use wirelab_clients::harness::run_result::RunResult;
 
-pub use datapackage::ClaimsTable;
+pub use datapackage::JudgedTable;
 pub use folder::{Folder, FolderError};
 pub use glance::{GLANCED, Glance, glance};
 pub use hdr_log::{FOLDER as HDR_FOLDER, is_log};
@@ -106,9 +107,9 @@ pub fn svg_files(folder: &Folder) -> Result<Vec<File>, ReportError> {
     svg::files(folder)
 }
 
-/// Returns `datapackage.json` of a results folder that has these tables of claims too.
-pub fn datapackage(folder: &Folder, claims: &[ClaimsTable]) -> File {
-    datapackage::file(&folder.plan.question, &folder.manifest, &folder.rows, claims)
+/// Returns `datapackage.json` of a results folder that has these tables of judgements too.
+pub fn datapackage(folder: &Folder, judged: &[JudgedTable]) -> File {
+    datapackage::file(&folder.plan.question, &folder.manifest, &folder.rows, judged)
 }
 
 /// Formats of a report besides the page.
@@ -192,6 +193,14 @@ pub enum ReportError {
         claims::PLAN
     )]
     OtherPlan {
+        /// Plan of the folder.
+        found: String,
+    },
+    /// The folder holds runs of a plan that reproduces nothing.
+    #[error(
+        "the folder holds runs of plan {found:?}, which reproduces nothing; name a folder that `wirelab reproduce` wrote"
+    )]
+    NoReproduction {
         /// Plan of the folder.
         found: String,
     },

@@ -14,6 +14,7 @@ use super::aggregate::{Group, GroupFigure};
 use super::figures::Figure;
 use super::folder::Folder;
 use super::links;
+use super::reproductions::{self, Reproduced};
 use super::summary::Summary;
 use super::wording::{digits, grouped, percent_signed, plain};
 
@@ -70,6 +71,17 @@ pub(super) struct Reasons {
     pub(super) run_id: String,
     pub(super) verdict: &'static str,
     pub(super) reasons: Vec<String>,
+}
+
+/// A reproduction as the page shows it.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// Verdict with its reason, as a sentence.
+    pub(super) verdict: String,
+    pub(super) law: &'static str,
+    pub(super) figures: Table,
+    pub(super) source: String,
+    pub(super) differs: &'static [&'static str],
 }
 
 impl Table {
@@ -200,6 +212,25 @@ pub(super) fn reasons(folder: &Folder) -> Vec<Reasons> {
         reasons: run.verdict_reasons.clone(),
     })
     .collect()
+}
+
+/// Returns the printed figures beside ours, with the verdict.
+pub(super) fn reproduction(reproduced: &Reproduced) -> Judged {
+    let row = |cells: [String; 7]| {
+        let [name, printed, predicted, measured, ratio, asked, outcome] = cells;
+        let numbers = [printed, predicted, measured, ratio].map(number);
+        let cells = numbers.into_iter().chain([words(asked), words(outcome)]).collect();
+        TableRow { name, cells, mark: RowMark::None }
+    };
+    let rows = reproductions::table_rows(reproduced).into_iter().map(row).collect();
+    let reproduction = reproduced.reproduction;
+    Judged {
+        verdict: reproductions::sentence(reproduced),
+        law: reproduction.law,
+        figures: Table { header: header(reproductions::HEADER), rows },
+        source: reproduction.source.cited(),
+        differs: reproduction.differs,
+    }
 }
 
 /// Returns a table of every distribution: the median over valid runs of each percentile, ms.

@@ -12,10 +12,10 @@
 //!   that wait; `descriptors`: a server that may open few files
 //! - `targets`: servers other than wirelab's, and cut connections; `misspoken`: profiles that do not fit
 //! - `openapi`: the description of the API against the server
-//! - `gates`: each gate catches the fault that it is for
+//! - `gates`: each gate catches the fault that it is for; `distance`: runs over a link, and a link that is off
 //! - `crowds`, `lab_runs`: processes that the lab starts beside the server
 //! - `report`: the page of a run, and making it again; `compare`: changes between two folders; `claims`: what people
-//!   say
+//!   say; `reproduce`: what others printed
 //! - `anywhere`: the binary in an empty directory; `read_csv`: what a researcher reads with pandas
 //! - `documents`: the code blocks of `docs/clients.md`; `tidy`: the repository itself
 //!
@@ -38,6 +38,7 @@ mod conformance;
 mod contract;
 mod crowds;
 mod descriptors;
+mod distance;
 mod documents;
 mod durability;
 mod event_source;
@@ -55,12 +56,14 @@ mod lab_runs;
 mod ladder;
 mod manners;
 mod misspoken;
+mod network_flags;
 mod nginx;
 mod openapi;
 mod plans;
 mod proxy;
 mod read_csv;
 mod report;
+mod reproduce;
 mod run_metrics;
 mod run_progress;
 mod server;
@@ -74,5 +77,6 @@ mod targets;
 mod terminal;
 mod theory;
 mod tidy;
+mod tun;
 mod wanted;
 mod wrapper;

@@ -4,8 +4,8 @@ use super::distributions::DISTRIBUTIONS;
 use super::ending::Ending;
 use super::gates::gates;
 use super::rows::{
-    CLAIMS_COLUMNS, CheckRow, Column, PercentileRow, RECEIPT_COLUMNS, Row, RunRow, SeriesRow,
-    TWO_WAY_COLUMNS, TheoryRow,
+    CLAIMS_COLUMNS, CheckRow, Column, PercentileRow, RECEIPT_COLUMNS, REPRODUCTION_COLUMNS, Row, RunRow,
+    SeriesRow, TWO_WAY_COLUMNS, TheoryRow,
 };
 use super::series::SERIES;
 
@@ -28,6 +28,7 @@ interrupted experiment keeps what it measured. `results/sample/` is a committed 
 | `timeseries.csv` | one row per run, series and instant: a second or longer apart |
 | `two_way.csv` | plan `claims` only: whether a server answers on the connection that brings its lines |
 | `claims.csv`, `claims.md` | plan `claims` only, made by `wirelab claims` from the files above: one row per claim |
+| `reproduction.csv`, `reproduction.md` | plans of `wirelab reproduce` only, made by it from the files above: one row per printed figure, and the verdict |
 | `datapackage.json` | path, columns, types and units of these tables for programs: a Frictionless Data Package |
 | `hdr/<run_id>.<metric>.hlog` | every sample of a distribution: an HdrHistogram interval log (V2, untagged) with one interval, the cohort; µs |
 | `raw/<run_id>.ndjson.gz` | with `run --raw` only: every delivery of the run, one by one |
@@ -119,5 +120,7 @@ pub fn data_dictionary() -> String {
     page += &columns(TWO_WAY_COLUMNS);
     page += "\n## `claims.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
     page += &columns(CLAIMS_COLUMNS);
+    page += "\n## `reproduction.csv`\n\n| column | unit | definition |\n|---|---|---|\n";
+    page += &columns(REPRODUCTION_COLUMNS);
     page
 }

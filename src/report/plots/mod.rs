@@ -12,6 +12,7 @@ mod labels;
 mod layers;
 mod over_time;
 mod percentiles;
+mod printed;
 mod requests;
 mod residuals;
 mod sweep;
@@ -41,6 +42,8 @@ pub(super) struct Plot {
 /// Section of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
+    /// "What was printed, and what is it here?"
+    Printed,
     /// "How late do lines arrive?"
     Latency,
     /// "What does the factor do?"
@@ -63,6 +66,7 @@ pub(super) struct Data<'a> {
 /// Returns every plot that the folder has figures for, in the order of the page.
 pub(super) fn all(data: &Data) -> Result<Vec<Plot>, PlotError> {
     let plots = [
+        printed::figure,
         intervals::figure,
         percentiles::figure,
         transits::figure,

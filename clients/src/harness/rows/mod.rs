@@ -11,6 +11,7 @@ mod csv_file;
 mod field;
 mod percentiles;
 mod receipts;
+mod reproduction;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use csv_file::{CsvFile, Garbled, Record, csv_text};
 pub use field::{Field, Kind, number_text};
 pub use percentiles::{PercentileRow, percentile_rows};
 pub use receipts::RECEIPT_COLUMNS;
+pub use reproduction::REPRODUCTION_COLUMNS;
 pub use runs::{RunRow, Twin};
 pub use theory::TheoryRow;
 pub use timeseries::SeriesRow;
