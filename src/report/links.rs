@@ -82,7 +82,7 @@ pub(super) fn told(folder: &Folder, aggregate: &Aggregate) -> Vec<String> {
         [only] => vec![format!("Network: {}.", sentence(&only.network))],
         several if several.len() > TOLD_MAX => {
             let links = counted(several.len(), "link", "links");
-            vec![format!("Network: {links}, which the columns network to link_kbit_s of runs.csv list.")]
+            vec![format!("Network: {links}, which the tables of the report list.")]
         }
         several => several
             .iter()
@@ -205,7 +205,7 @@ fn ms(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::report::synthetic::{self, MadeUp};
-    use crate::report::{File, render};
+    use crate::report::{File, TextFormat, render, report};
     use wirelab_clients::harness::example;
 
     const MS: Duration = Duration::from_millis(1);
@@ -280,7 +280,15 @@ mod tests {
         assert!(told.iter().any(|told| told.starts_with("Network of here: none;")), "{told:?}");
         let many: Vec<MadeUp> = (1..10).map(|n| over("line", f64::from(n)).arm(&n.to_string())).collect();
         let (told, _) = said(&many, "");
-        assert_eq!(told, ["Network: 9 links, which the columns network to link_kbit_s of runs.csv list."]);
+        assert_eq!(told, ["Network: 9 links, which the tables of the report list."]);
+        let text = |cells: &[MadeUp]| {
+            let text = report(&synthetic::folder(cells, 1), TextFormat::Md).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let table = text(&many);
+        assert!(table.contains("| cell | valid runs | network | latency p50 (ms) |"), "{table}");
+        assert!(table.contains("| sse (9) | 1 of 1 | line, 4.5 ms each way | "), "{table}");
+        assert!(text(&many[..1]).contains("| cell | valid runs | latency p50 (ms) |"));
     }
 
     #[test]

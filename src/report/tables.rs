@@ -13,6 +13,7 @@ use wirelab_clients::options::{Compression, Condition};
 use super::aggregate::{Group, GroupFigure};
 use super::figures::Figure;
 use super::folder::Folder;
+use super::links;
 use super::reproductions::{self, Reproduced};
 use super::summary::Summary;
 use super::wording::{digits, grouped, percent_signed, plain};
@@ -107,7 +108,14 @@ fn header(names: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
 pub(super) fn cells(summary: &Summary) -> Table {
     let figures = summary.figures();
     let titles = figures.iter().map(|figure| figure.title_with_unit());
-    let header = header(["cell".to_owned(), "valid runs".to_owned()].into_iter().chain(titles));
+    // One link of all is told above the table.
+    let differ = links::links(summary.folder, summary.aggregate).len() > 1;
+    let network = |group: &Group| {
+        differ.then(|| words(links::in_short(&links::network_of(summary.folder, group.runs[0]))))
+    };
+    let first =
+        ["cell".to_owned(), "valid runs".to_owned()].into_iter().chain(differ.then(|| "network".to_owned()));
+    let header = header(first.chain(titles));
     let twin = summary.aggregate.pair.as_ref().map(|(_, twin)| twin);
     let groups = summary.aggregate.groups.iter().chain(twin);
     let row = |group: &Group| {
@@ -118,7 +126,7 @@ pub(super) fn cells(summary: &Summary) -> Table {
         });
         TableRow {
             name: group.label.clone(),
-            cells: std::iter::once(number(count)).chain(told).collect(),
+            cells: std::iter::once(number(count)).chain(network(group)).chain(told).collect(),
             mark: if group.is_believed() { RowMark::None } else { RowMark::Invalid },
         }
     };

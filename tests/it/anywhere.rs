@@ -37,7 +37,7 @@ fn plans_are_listed_printed_and_explained_in_an_empty_directory() {
     let (code, listed, error) = said(folder.path(), &["plans"]);
     assert_eq!(code, Some(0), "{error}");
     let plans = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("data/plans")).unwrap().count();
-    assert_eq!(listed.matches("; carried by wirelab\n").count(), plans, "{listed}");
+    assert_eq!(listed.matches("; carried by wirelab").count(), plans, "{listed}");
     assert!(listed.contains("quick\n  Does every transport deliver"), "{listed}");
     // Its other servers cannot be started here; it can be told of all the same.
     assert!(listed.contains("compare-peers\n  What do other servers lose"), "{listed}");
@@ -116,10 +116,10 @@ fn a_file_in_data_wins_and_a_broken_one_hides_no_other() {
     let (code, listed, error) = said(folder.path(), &["plans"]);
     assert_eq!(code, Some(0), "{error}");
     assert!(
-        listed.contains("quick\n  Mine: does every") && listed.contains("; data/plans/quick.toml\n"),
+        listed.contains("quick\n  Mine: does every") && listed.contains("; data/plans/quick.toml"),
         "{listed}"
     );
-    assert!(listed.contains("; carried by wirelab\n"), "{listed}");
+    assert!(listed.contains("; carried by wirelab"), "{listed}");
     assert_eq!(said(folder.path(), &["plans", "quick"]).1, mine);
 
     fs::write(plans.join("broken.toml"), "name = [").unwrap();

@@ -17,7 +17,8 @@ use crate::commands::Exit;
 use crate::exchange::compression::Compression;
 
 const RUN_HELP: &str = "\
-Without a plan and without options, the plan quick is run. With options, a plan is made of them.
+Without a plan and without options, the plan quick is run. With options, a plan is made of them. --repetitions and the
+options of the network make no plan: they apply to any.
 
 A target that is already running (http://host:port) is measured where it is, over those of the chosen transports that
 it has. The deployment of the run is deleted there once its counts are read, also after Ctrl-C. The costs of its process
