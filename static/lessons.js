@@ -6,7 +6,7 @@
 
 import { Stage } from "./lessons/stage.js";
 
-const NAMES = ["basic", "many", "resilience", "six", "predict"];
+const NAMES = ["basic", "many", "resilience", "six", "predict", "distance"];
 /** How often a table of measurements is refreshed while it is shown. */
 const REFRESH_MS = 1_000;
 

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub use self::lanes::{LaneLedger, LedgerCommand, LedgerFrame};
+pub use self::lanes::{LaneLedger, LedgerCommand, LedgerFrame, NetworkState};
 
 /// Position of a line in its log. Starts at 1, no gaps. 0 stands for "before the first line".
 pub type Seq = u64;

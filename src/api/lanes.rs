@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use futures_util::stream::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use wirelab_clients::wire::{LaneLedger, LedgerCommand, LedgerFrame, Reference};
+use wirelab_clients::wire::{LaneLedger, LedgerCommand, LedgerFrame, NetworkState, Reference};
 
 use crate::clock::now_us;
 use crate::context::Context;
@@ -52,6 +52,7 @@ async fn answer(
 struct Ledgers {
     watched: Watched,
     changed: watch::Receiver<()>,
+    network_changed: watch::Receiver<()>,
     told: Told,
     told_at: Instant,
     inbox: Inbox,
@@ -75,6 +76,7 @@ impl Ledgers {
             // Taken before the first look at the ledgers: what changes meanwhile is sent next.
             changed: watched.changed(),
             watched,
+            network_changed: context.connections.network().changed(),
             told: Told::default(),
             told_at: now,
             inbox: Inbox::of(request, payload, COMMAND, context.options.turn_requests),
@@ -89,7 +91,15 @@ impl Ledgers {
         let lanes = ledgers.changes();
         // Sent also when empty: then the page knows that the server has counted nothing for it.
         ledgers.say(&LedgerFrame::Ledgers { lanes });
+        let network = ledgers.context.connections.network().state();
+        if network != NetworkState::default() {
+            ledgers.say(&LedgerFrame::Network(network));
+        }
         ledgers
+    }
+
+    fn tell_network(&mut self) {
+        self.say(&LedgerFrame::Network(self.context.connections.network().state()));
     }
 
     fn tell(&mut self) {
@@ -176,7 +186,7 @@ impl Driven for Ledgers {
     async fn turn(&mut self) {
         let (may_tell, heartbeat) =
             (self.told_at + TOLD_EVERY, self.silent_since + self.context.options.heartbeat);
-        let Self { changed, inbox, context, .. } = self;
+        let Self { changed, network_changed, inbox, context, .. } = self;
         let changed = async {
             sleep_until(may_tell).await;
             changed.changed().await.expect("the page keeps the sender");
@@ -185,6 +195,10 @@ impl Driven for Ledgers {
             biased;
             () = context.shutdown.cancelled() => self.close(CloseCode::Away, "the server is stopping"),
             () = changed => self.tell(),
+            changed = network_changed.changed() => {
+                changed.expect("the server keeps the sender");
+                self.tell_network();
+            }
             received = inbox.next() => self.receive(received),
             () = sleep_until(heartbeat) => self.fall_silent(),
         }

@@ -107,11 +107,16 @@ pub(crate) struct TheoryLatency {
     mean: f64,
     p50: f64,
     p99: f64,
+    /// Latency of the earliest line: the way from the server.
+    least: f64,
+    /// Latency of the latest line.
+    most: f64,
 }
 
 impl TheoryLatency {
     fn of(mean_s: f64, quantile_s: impl Fn(f64) -> f64) -> Self {
-        Self { mean: mean_s * 1e3, p50: quantile_s(0.5) * 1e3, p99: quantile_s(0.99) * 1e3 }
+        let [least, p50, p99, most] = [0.0, 0.5, 0.99, 1.0].map(|quantile| quantile_s(quantile) * 1e3);
+        Self { mean: mean_s * 1e3, p50, p99, least, most }
     }
 }
 

@@ -11,10 +11,12 @@ mod progress;
 use std::path::{Path, PathBuf};
 
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::calibration::{CalibrationError, calibrate};
+use wirelab_clients::harness::calibration::{Calibrated, CalibrationError, calibrate};
 use wirelab_clients::harness::cell::{Cell, Running, Server};
 use wirelab_clients::harness::ending::Ending;
-use wirelab_clients::harness::plan::Plan;
+use wirelab_clients::harness::network::emulated::NetworkKind;
+use wirelab_clients::harness::network::laid::{Laid, NetworkError};
+use wirelab_clients::harness::plan::{NetworkChoice, Plan};
 use wirelab_clients::harness::receipts::Keeps;
 use wirelab_clients::harness::run::run as run_cell;
 use wirelab_clients::harness::run_error::RunError;
@@ -62,14 +64,15 @@ async fn begin(arguments: RunArguments) -> Result<Experiment, Failure> {
         Some(folder) => {
             let experiment = Experiment::resume(folder, &arguments.data, keeps)?;
             check_descriptors(&experiment.results.plan)?;
+            check_networks(&experiment.results.plan)?;
             Ok(experiment)
         }
         None => {
-            let plan = asked::plan(&arguments)?;
+            let (plan, choice) = on_this_machine(asked::plan(&arguments)?)?;
             check_descriptors(&plan)?;
             let cells = plan.cells().into_iter().map(|cell| Cell { keeps, ..cell }).collect();
             let cells = possible(cells).await?;
-            Experiment::begin(plan, cells, &arguments.data, &arguments.results)
+            Experiment::begin(plan, choice, cells, &arguments.data, &arguments.results)
         }
     }
 }
@@ -80,9 +83,10 @@ pub(super) async fn measure_plan(
     data: &Path,
     results: &Path,
 ) -> Result<(PathBuf, Exit), Failure> {
+    let (plan, choice) = on_this_machine(plan)?;
     check_descriptors(&plan)?;
     let cells = possible(plan.cells()).await?;
-    let mut experiment = Experiment::begin(plan, cells, data, results)?;
+    let mut experiment = Experiment::begin(plan, choice, cells, data, results)?;
     let mut stop = StopRequest::listen(StdinEnd::Ignored);
     let ended = measure(&mut experiment, ProgressFormat::Bar, &mut stop).await;
     let folder = experiment.folder().to_owned();
@@ -120,12 +124,17 @@ async fn make_runs(
     if experiment.results.manifest.calibrations.is_empty() {
         match calibrate(program.clone(), &experiment.left, stop.asked()).await {
             Err(CalibrationError::Interrupted) => return Ok(Exit::Interrupted),
-            Ok(calibrations) => {
-                experiment.results.manifest.calibrations = calibrations;
+            Ok(Calibrated { links, servers }) => {
+                let manifest = &mut experiment.results.manifest;
+                (manifest.links, manifest.calibrations) = (links, servers);
                 experiment.foretell()?;
                 if progress == ProgressFormat::Bar {
                     experiment.say_what_is_foretold()?;
                 }
+            }
+            // Without the link that a plan names, its runs would answer another question.
+            Err(error @ (CalibrationError::Link(_) | CalibrationError::Network(_))) => {
+                return Err(Failure::environment(error));
             }
             Err(error) => {
                 remark(&format!("the calibration failed, so no run is compared with the theory: {error}"));
@@ -166,6 +175,31 @@ fn check_descriptors(plan: &Plan) -> Result<(), Failure> {
         Some(limit) => plan.check_descriptors(limit).map_err(Failure::usage),
         None => Ok(()),
     }
+}
+
+/// Decides which networks the plan's runs have, and refuses one that cannot be laid before anything is measured.
+fn on_this_machine(plan: Plan) -> Result<(Plan, Option<NetworkChoice>), Failure> {
+    let can_lay_tun = || {
+        Laid::can_lay_tun().map_err(|error| match error {
+            NetworkError::NoTun { why } => why,
+            NetworkError::Trace(_) | NetworkError::Unresolved => error.to_string(),
+        })
+    };
+    let (plan, choice) = plan.choose_network(can_lay_tun).map_err(Failure::usage)?;
+    if let Some(choice) = &choice {
+        remark(&choice.to_string());
+    }
+    check_networks(&plan)?;
+    Ok((plan, choice))
+}
+
+/// Refuses networks that this process cannot lay.
+fn check_networks(plan: &Plan) -> Result<(), Failure> {
+    let arms = plan.all_arms();
+    if arms.iter().any(|(_, factors)| factors.network.kind == NetworkKind::Tun) {
+        Laid::can_lay_tun().map_err(Failure::environment)?;
+    }
+    arms.iter().try_for_each(|(_, factors)| Laid::check_traces(&factors.network)).map_err(Failure::usage)
 }
 
 /// Returns the runs that can be made. A server that is already running may lack some transports, which is reported.

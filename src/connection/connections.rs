@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 
+use wirelab_clients::delay_line::Line;
+
+use super::Network;
 use crate::exchange::arriving::{ArrivingBounds, Pool, Share};
 
 /// The open connections of one server, with their bound. Locked only when a connection opens or ends.
@@ -18,6 +21,7 @@ pub(crate) struct Connections {
     /// Open sockets, those of refused connections included.
     sockets_max: usize,
     arriving: Arc<Pool>,
+    network: Arc<Network>,
 }
 
 struct Open {
@@ -40,7 +44,22 @@ enum OutageStage {
 impl Connections {
     pub(crate) fn new(max: usize, sockets_max: usize, arriving: ArrivingBounds) -> Arc<Self> {
         let open = Open { cuts: HashMap::new(), opened_count: 0, outage: OutageStage::None };
-        Arc::new(Self { open: Mutex::new(open), max, sockets_max, arriving: Pool::new(arriving) })
+        Arc::new(Self {
+            open: Mutex::new(open),
+            max,
+            sockets_max,
+            arriving: Pool::new(arriving),
+            network: Network::new(),
+        })
+    }
+
+    /// Returns the network that all connections go through.
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    pub(super) fn line(&self) -> Arc<Line> {
+        self.network.line()
     }
 
     /// Announces an outage; `None` while there is another one.

@@ -7,6 +7,8 @@
 
 mod connections;
 pub(crate) mod http2;
+mod linked;
+mod network;
 mod offered;
 mod patience;
 pub(crate) mod protocol;
@@ -26,6 +28,8 @@ use tokio::time::{Sleep, sleep};
 
 pub(crate) use self::connections::Connections;
 use self::connections::Entered;
+use self::linked::LinkedSocket;
+pub(crate) use self::network::Network;
 pub(crate) use self::patience::REFUSED_TIME_MAX;
 use self::patience::{Awaited, Patience};
 use crate::exchange::arriving::Share;
@@ -205,6 +209,17 @@ impl Ledger {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// Returns the number of the next request of HTTP/1.1 while none is under way.
+    fn between_requests(&self) -> Option<u64> {
+        let answered = self.answered_count.load(Ordering::Relaxed);
+        (answered == self.begun_count.load(Ordering::Relaxed)).then_some(answered)
+    }
+
+    /// Tells whether the connection was cut.
+    fn is_cut(&self) -> bool {
+        self.cut.is_aborted()
+    }
+
     fn wrote(&self, bytes: usize) {
         self.unclaimed_down.fetch_add(bytes as u64, Ordering::Relaxed);
         let user = self.user.lock().expect("no holder panics");
@@ -245,7 +260,7 @@ impl Drop for Ledger {
 /// A socket that counts its bytes in a ledger. It fails when a write makes no progress for too long, and ends when too
 /// little comes.
 pub(crate) struct MeteredStream {
-    socket: TcpStream,
+    socket: LinkedSocket,
     ledger: Arc<Ledger>,
     patience: Patience,
     /// Whether something was read.
@@ -265,12 +280,18 @@ impl MeteredStream {
     ) -> (Self, AbortRegistration) {
         let (ledger, cut) = Ledger::open(metrics, connections);
         let patience = Patience::new(next_request);
+        let socket = LinkedSocket::new(socket, ledger.connections.line(), ledger.clone());
         (Self { socket, ledger, patience, has_begun: false, write_timeout, stalled: None }, cut)
     }
 
     /// Returns the socket for a look at it. Bytes that are read from it directly are not counted.
     pub(crate) fn socket(&self) -> &TcpStream {
-        &self.socket
+        self.socket.socket()
+    }
+
+    /// Opens the connection over the server's link, if there is one. The first bytes must be there.
+    pub(crate) async fn open(&mut self) {
+        self.socket.open().await;
     }
 
     pub(crate) fn ledger(&self) -> Arc<Ledger> {
@@ -291,20 +312,9 @@ impl MeteredStream {
         }
         self.stalled = None;
         if let Poll::Ready(Ok(bytes)) = &wrote {
-            self.ledger.wrote(*bytes);
             self.patience.answered(*bytes);
         }
         wrote
-    }
-}
-
-impl Drop for MeteredStream {
-    fn drop(&mut self) {
-        if self.ledger.cut.is_aborted() {
-            // The connection is closed as by a pulled cable: no goodbye, unsent bytes are lost, and the client gets
-            // RST. The socket may be closed already.
-            let _ = self.socket.set_zero_linger();
-        }
     }
 }
 
@@ -317,7 +327,7 @@ impl AsyncRead for MeteredStream {
         self.ledger.in_a_row.store(0, Ordering::Relaxed);
         let before = buf.filled().len();
         let awaited = self.ledger.awaited();
-        let Poll::Ready(read) = Pin::new(&mut self.socket).poll_read(cx, buf) else {
+        let Poll::Ready(read) = self.socket.poll_read(cx, buf) else {
             // Without a byte this is the end of what the client sends.
             return self.patience.poll(awaited, cx).map(Ok);
         };
@@ -336,7 +346,7 @@ impl AsyncRead for MeteredStream {
 
 impl AsyncWrite for MeteredStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.socket).poll_write(cx, buf);
+        let wrote = self.socket.poll_write(cx, buf);
         self.after_write(cx, wrote)
     }
 
@@ -345,7 +355,7 @@ impl AsyncWrite for MeteredStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        let wrote = self.socket.poll_write_vectored(cx, bufs);
         self.after_write(cx, wrote)
     }
 
@@ -354,10 +364,10 @@ impl AsyncWrite for MeteredStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        self.socket.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        self.socket.poll_shutdown(cx)
     }
 }

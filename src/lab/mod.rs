@@ -7,6 +7,7 @@ mod child;
 mod children;
 pub(crate) mod crowds;
 mod guard;
+mod network;
 mod outage;
 mod results;
 pub(crate) mod run_progress;
@@ -23,6 +24,7 @@ use crate::exchange::problem::Refusal;
 use crate::exchange::route::{get, no_store, resource};
 
 pub(crate) use children::Children;
+pub(crate) use network::NewNetwork;
 pub(crate) use outage::OutageTerms;
 pub(crate) use results::ResultsFolder;
 
@@ -44,6 +46,14 @@ pub(crate) struct LabBounds {
     crowds_max: usize,
     /// Subscribers that one crowd may have.
     crowd_subscribers_max: u32,
+    /// Longest delay of the network each way, ms.
+    network_delay_ms_max: f64,
+    /// Slowest link of the network, kbit/s.
+    network_link_kbit_s_min: u64,
+    /// Fastest link of the network, kbit/s.
+    network_link_kbit_s_max: u64,
+    /// Longest silence of the network, s.
+    network_silence_s_max: f64,
 }
 
 impl Default for LabBounds {
@@ -54,6 +64,10 @@ impl Default for LabBounds {
             results_listed_max: results::LISTED_MAX,
             crowds_max: crowds::CROWDS_MAX,
             crowd_subscribers_max: SUBSCRIBERS_MAX,
+            network_delay_ms_max: network::DELAY_MS_MAX,
+            network_link_kbit_s_min: network::LINK_KBIT_S_MIN,
+            network_link_kbit_s_max: network::LINK_KBIT_S_MAX,
+            network_silence_s_max: network::SILENCE_S_MAX,
         }
     }
 }
@@ -70,6 +84,7 @@ pub(crate) fn mount(config: &mut web::ServiceConfig, children: Option<Children>)
                 .wrap(from_fn(guard::admit))
                 .service(resource("", "GET, HEAD").route(get().to(show)))
                 .configure(outage::mount)
+                .configure(network::mount)
                 .configure(results::mount)
                 .configure(crowds::mount)
                 .configure(runs::mount)

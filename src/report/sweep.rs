@@ -145,6 +145,30 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_a_factor_like_any_other() {
+        for (column, factor) in [
+            ("rtt_ms", Factor::RoundTrip),
+            ("jitter_ms", Factor::Jitter),
+            ("loss_ratio", Factor::Loss),
+            ("link_kbit_s", Factor::LinkRate),
+        ] {
+            let cell = |arm: &str, level: f64| {
+                MadeUp::of("sse", 1.0, 1).arm(arm).with("network", "tun").with(column, level)
+            };
+            let told = told(&[cell("a", 0.25), cell("b", 100.0), MadeUp::of("sse", 1.0, 1).arm("here")]);
+            // What has no link is no point of the line: it is not a link of length 0.
+            assert_eq!(told, Some((factor, vec!["sse: 0.25 100".to_owned()], 1)), "{column}");
+        }
+        let cell = |kind: &str, rtt_ms: u32| {
+            let cell = MadeUp::of("sse", 1.0, 1).arm(&format!("{kind}-{rtt_ms}"));
+            cell.with("network", kind).with("rtt_ms", rtt_ms)
+        };
+        let (_, series, _) =
+            told(&[cell("line", 10), cell("line", 50), cell("tun", 10), cell("tun", 50)]).unwrap();
+        assert_eq!(series, ["sse (line): 10 50", "sse (tun): 10 50"]);
+    }
+
+    #[test]
     fn transports_alone_and_two_factors_at_once_are_no_sweep() {
         assert_eq!(told(&[MadeUp::of("sse", 1.0, 1), MadeUp::of("ndjson", 1.0, 1)]), None);
         let cell = |arm: &str, interval: u32, hold: u32| {

@@ -206,7 +206,11 @@ fn remarks(run: &RunResult) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use wirelab_clients::harness::example;
+    use wirelab_clients::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
+    use wirelab_clients::link::Link;
 
     const EXPECTED: &str = "\
 | transport  | requests | requests per line | p50 (ms) | p90 (ms) | p99 (ms) | max (ms) | bytes per line | lost / censored / duplicated | server CPU (µs per line) | verdict |
@@ -217,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_row_per_transport() {
-        assert_eq!(render(&example::result_set()), EXPECTED);
+        assert_eq!(table(&example::result_set()), EXPECTED);
     }
 
     const COMPARED: &str = "\
@@ -240,13 +244,13 @@ mod tests {
         // The warm-up's defects are told by the run's reasons, and stand in no column of the cohort's lines.
         run.delivery.whole.duplicated = 5;
         run.traffic.reconnects = 4;
-        let text = render(&results);
+        let text = table(&results);
         assert_eq!(text, format!("{COMPARED}sse-1: 1 lines came out of order\n"));
         for run in &mut results.runs {
             run.verdict_reasons = vec!["cause unknown".into()];
             run.delivery.cohort.out_of_order = 0;
         }
-        assert!(render(&results).ends_with("\nshort-poll-1, sse-1: cause unknown\n"));
+        assert!(table(&results).ends_with("\nshort-poll-1, sse-1: cause unknown\n"));
     }
 
     #[test]
@@ -256,7 +260,7 @@ mod tests {
             ["*.lost_count == 0", "*.delivery_latency_us_p99 < 80000", "ndjson.lost_count == 0"]
                 .map(|text| text.parse().unwrap())
                 .into();
-        let text = render(&results);
+        let text = table(&results);
         let said: Vec<&str> = text.lines().skip(4).collect();
         assert_eq!(
             said,
@@ -268,10 +272,60 @@ mod tests {
     }
 
     #[test]
+    fn below_the_table_stands_the_finding_and_above_it_no_link_where_there_is_none() {
+        let text = render(&example::result_set());
+        let below = text.strip_prefix(EXPECTED).expect("the table comes first");
+        assert_eq!(
+            below,
+            "Finding: Typical latency (p50): sse 1.20 ms, short-poll 101 ms. A 95 % interval needs at least 6 runs. Here is \
+             one valid run of each cell: their figures are points, and no winner is named. The same command with \
+             --repetitions 6 gives intervals.\n"
+        );
+    }
+
+    #[test]
+    fn above_the_table_stands_how_far_the_subscribers_are_and_below_it_what_that_explains() {
+        let mut results = example::result_set();
+        let network = Network {
+            kind: NetworkKind::Line,
+            link: Link::distance(Duration::from_millis(25)),
+            publisher: PublisherPlace::Beside,
+        };
+        results.plan.base.network = network.clone();
+        results.runs.iter_mut().for_each(|run| run.cell.network = network.clone());
+        let text = render(&results);
+        let above = "Network: every subscriber is 25 ms away, each way (a delay line in its socket); the publisher stands \
+                     beside the server.\n";
+        let below = text.strip_prefix(above).expect("the link comes first").strip_prefix(EXPECTED).unwrap();
+        assert!(below.starts_with("Finding: Typical latency (p50): sse 1.20 ms"), "{below}");
+        let share = " Distance alone gives short-poll 125 ms (half its interval and one way) and sse 25 ms (one way). ";
+        assert!(below.contains(share), "{below}");
+        assert!(below.ends_with("congestion windows, delayed ACKs.\n"), "{below}");
+    }
+
+    #[test]
+    fn a_verdict_is_explained_in_one_line_where_a_row_has_it_and_nowhere_else() {
+        let mut results = example::result_set();
+        let explained = |results: &ResultSet| {
+            let text = render(results);
+            let lines =
+                text.lines().filter(|line| line.starts_with("unresolved: ") || line.starts_with("invalid: "));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(explained(&results).is_empty());
+        results.runs[0].verdict = Verdict::Unresolved;
+        let [unresolved] = &explained(&results)[..] else { panic!("not one line") };
+        assert!(unresolved.contains("Do not rank the row by latency."), "{unresolved}");
+        results.runs[1].verdict = Verdict::Invalid;
+        let [_, invalid] = &explained(&results)[..] else { panic!("not two lines") };
+        assert!(invalid.contains("Do not use its figures") && invalid.contains("run again"), "{invalid}");
+    }
+
+    #[test]
     fn too_few_lines_are_told_instead_of_a_percentile() {
         let mut results = example::result_set();
         results.runs[0].delivery = Default::default();
-        let text = render(&results);
+        let text = table(&results);
         assert!(text.contains(" n < 6 ") && text.contains(" n < 368 "), "{text}");
     }
 
@@ -282,7 +336,7 @@ mod tests {
         let run = &mut results.runs[1];
         (run.delivery.cohort.censored, run.delivery.cohort.out_of_order) = (1_234, 2);
         (run.verdict, run.verdict_reasons) = (Verdict::Invalid, vec!["the server went away".into()]);
-        let text = render(&results);
+        let text = table(&results);
         let last = text.lines().last().unwrap();
         assert_eq!(
             last,

@@ -119,6 +119,17 @@ mod tests {
     }
 
     #[test]
+    fn a_verdict_but_ok_has_one_line_that_says_what_to_do() {
+        use Verdict::{Invalid, Ok, Unresolved};
+        assert!(meanings([Ok, Ok].into_iter()).is_empty());
+        let both = meanings([Invalid, Ok, Unresolved, Invalid].into_iter());
+        assert_eq!(both.len(), 2);
+        for (told, name) in both.into_iter().zip([Unresolved.name(), Invalid.name()]) {
+            assert!(told.starts_with(name) && told.contains("run again") && !told.contains('\n'), "{told}");
+        }
+    }
+
+    #[test]
     fn lists_and_counts_read_as_english() {
         assert_eq!(list::<&str>(&[]), "");
         assert_eq!([list(&["a"]), list(&["a", "b"]), list(&["a", "b", "c"])], ["a", "a and b", "a, b and c"]);

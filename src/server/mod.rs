@@ -168,6 +168,12 @@ async fn serve(
         // No request has arrived, so nothing needs an answer.
         () = terms.shutdown.cancelled() => return Ok(()),
     };
+    if spoken != Spoken::Nothing {
+        tokio::select! {
+            () = stream.open() => {}
+            () = terms.shutdown.cancelled() => {}
+        }
+    }
     match spoken {
         Spoken::Http1 => {
             poll_fn(|cx| http1.poll_ready(cx)).await?;

@@ -7,6 +7,7 @@ import { sleep } from "../backoff.js";
 import { wall_ms } from "../clock.js";
 import { randomPage } from "../presence.js";
 import { hangUp } from "../sockets.js";
+import { NO_NETWORK } from "./network.js";
 
 /** How long the page waits after a broken socket. The wait is short, because the figures stand still. It is random,
  *  because many pages reconnect at once. */
@@ -33,6 +34,7 @@ export class Ledgers {
   #onLedger;
   #onClock;
   #onStep;
+  #onNetwork;
   #abort = null;
   /** The id of the server's ledgers. Ledgers with another id count from zero. */
   #id = null;
@@ -51,12 +53,14 @@ export class Ledgers {
   /**
    * `onLedger(lane, ledger)` gets the sums. `onClock({offset_ms, error_ms})` gets how far the server's clock is ahead
    * of this browser's, or null while that is unknown. `onStep()` says that the server's clock was set, some time since
-   * the last look.
+   * the last look. `onNetwork({delay_ms, jitter_ms, link_kbit_s, silence_s})` gets the link between the server and all
+   * clients.
    */
-  constructor(onLedger, onClock, onStep) {
+  constructor(onLedger, onClock, onStep, onNetwork) {
     this.#onLedger = onLedger;
     this.#onClock = onClock;
     this.#onStep = onStep;
+    this.#onNetwork = onNetwork;
   }
 
   /** Returns the query parameter that tags the requests of a lane. */
@@ -129,9 +133,12 @@ export class Ledgers {
         const frame = JSON.parse(data);
         if (frame.type === "hello") {
           this.#meet(frame.ledgers);
+          // The server tells of a network only if there is one.
+          this.#onNetwork(NO_NETWORK);
           this.#socket = socket;
           this.#askClock(socket, CLOCK_QUESTIONS);
         } else if (frame.type === "ledgers") frame.lanes.forEach((ledger) => this.#take(ledger));
+        else if (frame.type === "network") this.#onNetwork(frame);
         else if (frame.type === "clock") this.#takeClock(socket, frame);
       });
     });

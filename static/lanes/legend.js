@@ -63,7 +63,8 @@ export class Legend {
     note.className = "timeline-note";
     note.textContent =
       "The upper line is the client, the lower line is the server. " +
-      `A slant is ${SLANT_PX_MIN} pixels wide, even for a short trip, and narrower where signs are dense.`;
+      `A slant is as wide as the network's delay. It is ${SLANT_PX_MIN} pixels wide even for a shorter trip, and narrower ` +
+      "where signs are dense.";
     list.append(note);
   }
 

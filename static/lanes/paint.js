@@ -7,8 +7,9 @@
 
 import { isHeld } from "./strip.js";
 
-/** A slant is this wide, even for a short trip: otherwise question and answer would look like one line. Where questions
- *  are nearer, a slant takes this share of their distance, but a pixel at least. */
+/** A slant is as wide as the known time of its way, and this wide even for a short trip: otherwise question and answer
+ *  would look like one line. Where questions are nearer, a short trip takes this share of their distance, but a pixel at
+ *  least. */
 export const SLANT_PX_MIN = 8;
 const SLANT_SHARE = 1 / 4;
 /** A bar begins and ends at most this share of its length inside, so most of it is seen. */
@@ -95,17 +96,20 @@ export function paintStrip(context, palette, view, lines, strip) {
 function collect(strip, view) {
   for (let i = 0; i < strip.requests.length; i++) place(strip.requests.at(i), view);
   for (const request of strip.open.values()) place(request, view);
-  for (let i = 0; i < seen.length; i++) narrow(i);
+  for (let i = 0; i < seen.length; i++) narrow(i, view);
 }
 
-/** Makes the slants of a request as wide as the distance to the next question allows. */
-function narrow(i) {
+/** Makes the slants of a request as wide as its way, or as the distance to the next question allows. */
+function narrow(i, view) {
   const sign = seen[i];
   const distance = (of, next) => (next > of.asked ? next - of.asked : Infinity);
   // The last question has no next one yet. It keeps the width of those before it until it is older than they became.
   const { asked: next = i > 0 ? Math.max(sign.asked + distance(seen[i - 1], sign.asked), sign.to) : Infinity } = seen[i + 1] ?? {};
+  const trip = sign.request.trip_ms * view.scale;
+  const length = sign.to - sign.asked;
   sign.slant = Math.min(Math.max(distance(sign, next) * SLANT_SHARE, 1), SLANT_PX_MIN);
-  sign.inset = Math.min((sign.to - sign.asked) * INSET_SHARE, sign.slant);
+  sign.inset = Math.max(Math.min(length * INSET_SHARE, sign.slant), Math.min(trip, length / 2));
+  sign.slant = Math.max(sign.slant, trip);
   // An answer cannot arrive before its question. So both slants get their width, one after the other.
   sign.arrived = sign.asked + sign.slant;
   if (sign.answered !== null) sign.answer = Math.max(sign.answered, sign.arrived + sign.slant);
@@ -233,10 +237,12 @@ function messages(context, palette, view, { client, server }, strip) {
   };
   dots(context, view, drawnAt, strip.pushed, { from: server, to: client, colour: palette.data, hollow: null });
   dots(context, view, drawnAt, strip.heard, { from: server, to: client, colour: palette.text, hollow: palette.ground });
-  dots(context, view, drawnAt, strip.said, { from: client, to: server, colour: palette.text, hollow: null });
+  // A message of the client arrives later than it leaves, by the time of its way.
+  const arrivesAt = (at, trip_ms) => drawnAt(at) + trip_ms * view.scale;
+  dots(context, view, arrivesAt, strip.said, { from: client, to: server, colour: palette.text, hollow: null });
 }
 
-/** Draws the dots of one ring; `drawnAt(at)` is the place of a time. */
+/** Draws the dots of one ring; `drawnAt(at, trip_ms)` is the place where the message of a time arrives. */
 function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
   if (ring.length === 0) return;
   context.strokeStyle = colour;
@@ -244,12 +250,12 @@ function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
   context.beginPath();
   let before = null;
   for (let i = 0; i < ring.length; i++) {
-    const { at } = ring.at(i);
+    const { at, trip_ms } = ring.at(i);
     const cell = view.cell(at, SLANTS_APART_PX);
-    const x = drawnAt(at);
+    const x = drawnAt(at, trip_ms);
     if (x < view.left || x > view.right || cell === before) continue;
     before = cell;
-    context.moveTo(x - SLANT_PX_MIN, from);
+    context.moveTo(x - slantOf(trip_ms, view), from);
     context.lineTo(x, to);
   }
   context.stroke();
@@ -258,9 +264,9 @@ function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
   let cellBefore = null;
   let last = -Infinity;
   for (let i = 0; i < ring.length; i++) {
-    const { at, count } = ring.at(i);
+    const { at, count, trip_ms } = ring.at(i);
     const cell = view.cell(at);
-    const x = drawnAt(at);
+    const x = drawnAt(at, trip_ms);
     if (x < view.left || x > view.right || cell === cellBefore) continue;
     cellBefore = cell;
     const travelled = view.settled ? 1 : Math.min((view.now - at) / TRAVEL_MS, 1);
@@ -269,7 +275,7 @@ function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
     const most = Math.min(Math.max((x - last) / 2, DOT_PX_MIN), DOT_PX_MAX);
     last = x;
     const radius = Math.min(4 + 0.6 * Math.log2(count), most);
-    const centre = x - SLANT_PX_MIN * (1 - travelled);
+    const centre = x - slantOf(trip_ms, view) * (1 - travelled);
     context.moveTo(centre + radius, y);
     context.arc(centre, y, radius, 0, CIRCLE);
   }
@@ -279,6 +285,11 @@ function dots(context, view, drawnAt, ring, { from, to, colour, hollow }) {
   context.lineWidth = 1.5;
   context.stroke();
   context.lineWidth = 1;
+}
+
+/** Returns the width of the slant of a message. */
+function slantOf(trip_ms, view) {
+  return Math.max(trip_ms * view.scale, SLANT_PX_MIN);
 }
 
 /** Draws slants: questions go down, answers go up. */
@@ -313,7 +324,7 @@ function heads(context, palette, view, { client, server }) {
     const { end, opened } = request;
     if (opened !== null || end === null || end === "left") continue;
     if (end === "data" || end === "empty" || end === "timeout") {
-      triangle(context, palette, { x: answer, y: client, share: slant / SLANT_PX_MIN }, end === "data", request);
+      triangle(context, palette, { x: answer, y: client, share: Math.min(slant / SLANT_PX_MIN, 1) }, end === "data", request);
     } else if (end === "cut") {
       if (!isHeld(request, view.now)) cross(context, palette, asked + SLANT_PX_MIN / 2, (client + server) / 2);
     } else {

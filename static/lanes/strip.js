@@ -7,13 +7,14 @@
 export const SPAN_MS_MAX = 30_000;
 /** Dots and quick requests that are nearer than this become one mark: about a pixel while the longest time is shown. */
 export const SAME_PIXEL_MS = 25;
-/** After a longer time between question and answer the server waited: it held the request. A round trip is shorter. */
+/** After a longer time between question and answer the server waited: it held the request. A round trip on one machine is
+ *  shorter, and that of a known distance is added. */
 export const HELD_MS_MIN = 50;
 /** The same for a request that asks the server to wait, ms. It may wait a short time where lines are dense. */
 export const HELD_MS_MIN_ASKED = 10;
 /** After a longer time between answer and next question the client waited: it slept. */
 export const SLEPT_MS_MIN = 50;
-/** Marks of one kind in a strip: one per pixel of the longest time, and some to spare. A mark has seven numbers, so a
+/** Marks of one kind in a strip: one per pixel of the longest time, and some to spare. A mark has nine numbers, so a
  *  strip stays below a megabyte for every lane. */
 export const MARKS_MAX = SPAN_MS_MAX / SAME_PIXEL_MS + 80;
 /** Requests of one strip without an answer. A lane has one or two. A lane that does not end its requests has more, and
@@ -63,8 +64,9 @@ export class Ring {
 export class Strip {
   /** When the strip began. Nothing is drawn before this time. */
   since = null;
-  /** `{ from, opened, to, end, lines, count, duplex, holds }`: a request and its answer. `opened` is when the answer of a
-   *  stream began. `holds` says that it asked the server to wait. `end` is data, empty, timeout, refused, error, cut or left. */
+  /** `{ from, opened, to, end, lines, count, duplex, holds, trip_ms, round_ms }`: a request and its answer. `opened` is when
+   *  the answer of a stream began. `holds` says that it asked the server to wait. `end` is data, empty, timeout, refused,
+   *  error, cut or left. `trip_ms` is the known time of each way, `round_ms` the longest time there and back. */
   requests = new Ring();
   /** Requests without an end yet, by id. */
   open = new Map();
@@ -74,11 +76,19 @@ export class Strip {
   sleep = null;
   /** `{ from, to }`: from a cut to the next question with an answer. The last break may be going on. */
   breaks = new Ring();
-  /** `{ at, count }`: `pushed` are lines to the client, `said` are messages to the server, `heard` are messages to the
+  /** `{ at, count, trip_ms }`: `pushed` are lines to the client, `said` are messages to the server, `heard` are messages to the
    *  client that are not lines. */
   pushed = new Ring();
   said = new Ring();
   heard = new Ring();
+  #trip_ms = 0;
+  #round_ms = 0;
+
+  /** Takes the link between client and server. What happened before keeps its own. */
+  distance({ delay_ms, jitter_ms }) {
+    this.#trip_ms = delay_ms;
+    this.#round_ms = 2 * (delay_ms + jitter_ms);
+  }
 
   wire(event) {
     this.since ??= event.at;
@@ -94,15 +104,15 @@ export class Strip {
         this.#answer(event);
         break;
       case "pushed":
-        dot(this.pushed, event.at, event.lines);
+        dot(this.pushed, event.at, event.lines, this.#trip_ms);
         break;
       case "said":
         // A client that writes over an open answer has a socket.
         for (const request of this.open.values()) if (request.opened !== null) request.duplex = true;
-        dot(this.said, event.at, 1);
+        dot(this.said, event.at, 1, this.#trip_ms);
         break;
       case "heard":
-        dot(this.heard, event.at, 1);
+        dot(this.heard, event.at, 1, this.#trip_ms);
         break;
       case "cut":
         this.#cut(event);
@@ -132,7 +142,8 @@ export class Strip {
   }
 
   #ask(id, at, holds = false) {
-    const request = { from: at, opened: null, to: null, end: null, lines: 0, count: 1, duplex: false, holds };
+    const [trip_ms, round_ms] = [this.#trip_ms, this.#round_ms];
+    const request = { from: at, opened: null, to: null, end: null, lines: 0, count: 1, duplex: false, holds, trip_ms, round_ms };
     this.open.set(id, request);
     if (this.open.size > OPEN_MAX) this.open.delete(this.open.keys().next().value);
     return request;
@@ -201,12 +212,12 @@ export class Strip {
 
 /** Whether the server waited before it answered. A request that is going on ends at `now`. */
 export function isHeld(request, now) {
-  const waited_ms = (request.to ?? now) - request.from;
+  const waited_ms = (request.to ?? now) - request.from - request.round_ms;
   return request.opened === null && waited_ms >= (request.holds ? HELD_MS_MIN_ASKED : HELD_MS_MIN);
 }
 
-function dot(ring, at, count) {
+function dot(ring, at, count, trip_ms) {
   const { last } = ring;
   if (last && at - last.at < SAME_PIXEL_MS) last.count += count;
-  else ring.push({ at, count });
+  else ring.push({ at, count, trip_ms });
 }

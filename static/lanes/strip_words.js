@@ -15,7 +15,9 @@ export function describe(strip, from, to) {
       counts.streams += 1;
       open_ms += within_ms(request.opened, request.to);
     } else if (isHeld(request, to)) {
-      held_ms += within_ms(request.from, request.to);
+      // The rest of the time the question or its answer was on the way.
+      const { from: asked, to: answered, trip_ms } = request;
+      held_ms += within_ms(asked + trip_ms, answered === null ? null : answered - trip_ms);
     }
     // A request from before this time is seen, but it does not count as asked.
     if (request.from >= from) counts.requests += request.count;

@@ -50,6 +50,8 @@ export class Timeline {
   #size = { width: 0, height: 0, ratio: 0, strip: 0, name: 0 };
   /** `began` is 0:00 on the axis: the first strip was added then. `pausedAt` is null while the picture goes on. */
   #began = performance.now();
+  /** The link between the clients and the server, for the strips. */
+  #network = null;
   #pausedAt = null;
   #isOnScreen = false;
   /** Cancels the next picture; null while no picture is due. */
@@ -89,7 +91,9 @@ export class Timeline {
     label.append(make("small", "timeline-client", "client"), make("small", "timeline-server", "server"));
     this.#names.append(label);
     if (this.#lanes.size === 0) this.#began = performance.now();
-    this.#lanes.set(id, { strip: new Strip(), frozen: null, label, name });
+    const strip = new Strip();
+    if (this.#network !== null) strip.distance(this.#network);
+    this.#lanes.set(id, { strip, frozen: null, label, name });
     this.#layOut();
   }
 
@@ -102,6 +106,12 @@ export class Timeline {
   /** Takes an event on the wire of a lane. The loop draws it later. */
   wire(id, event) {
     this.#lanes.get(id)?.strip.wire(event);
+  }
+
+  /** Draws what happens from now on with the delay of this link: `{ delay_ms, jitter_ms }`, each way. */
+  distance(network) {
+    this.#network = network;
+    for (const { strip } of this.#lanes.values()) strip.distance(network);
   }
 
   /** Stops the picture. Events are still recorded. */

@@ -13,6 +13,7 @@ import { Clocks } from "./clocks.js";
 import { Lane } from "./lane.js";
 import { Firsts } from "./latency.js";
 import { Ledgers } from "./ledgers.js";
+import { NO_NETWORK, NetworkPanel } from "./network.js";
 import { Timeline } from "./timeline.js";
 
 /** More lanes cannot be read on one page. The server could count more. */
@@ -39,7 +40,9 @@ export class LanesView {
     (number, ledger) => this.#takeLedger(number, ledger),
     (clock) => this.#takeClock(clock),
     () => this.#stepped(),
+    (network) => this.#takeNetwork(network),
   );
+  #network = new NetworkPanel();
   /** Ends the watch for jumps of this page's clock. */
   #unwatch = () => {};
   #id = null;
@@ -92,6 +95,8 @@ export class LanesView {
     const [top, below] = [element("lanes-source-top"), element("lanes-source")];
     this.#source.show({ top: isLesson ? below : top, below }, id, { isFolded: isLesson, changed: () => this.#describe() });
     this.#takeClock(null);
+    this.#takeNetwork(NO_NETWORK);
+    this.#network.open();
     this.#describe();
     for (const name of transports) this.add(name);
     this.#heldChanged();
@@ -109,6 +114,7 @@ export class LanesView {
     this.#each((lane) => this.remove(lane));
     this.#timeline.clear();
     this.#ledgers.close();
+    this.#network.close();
     this.#lastNumber = 0;
     this.#id = null;
   }
@@ -250,9 +256,16 @@ export class LanesView {
 
   #tick() {
     look();
+    this.#network.tick();
     if (!this.clocks.isDecided) this.doubt(performance.now());
     this.#each((lane) => this.changed(lane));
     this.#write("clock-note", this.clocks.describe());
+  }
+
+  /** Takes the link between the server and all clients. What happens on the wire from now on is drawn with its delay. */
+  #takeNetwork(network) {
+    this.#network.show(network);
+    this.#timeline.distance(network);
   }
 
   #takeClock(clock) {

@@ -89,6 +89,18 @@ export class Stage {
     return answer;
   }
 
+  /** Puts a link between the server and all clients, until `noNetwork` or the end of the lesson. */
+  async network(asked) {
+    const path = endingWithPage("/api/lab/network");
+    await this.lab("PUT", path, asked, () => path);
+  }
+
+  /** Takes the link of the lesson away. The visitor may have left the lesson: then `tidy` does it. */
+  async noNetwork() {
+    if (this.#signal.aborted) return;
+    await this.lab("DELETE", endingWithPage("/api/lab/network"));
+  }
+
   /** Returns the answer to a GET. */
   ask(path) {
     return this.#persist(() => call(path, { signal: this.#signal }));
@@ -144,6 +156,25 @@ export class Stage {
       if (due_s >= seconds) return;
       await this.publish(id, [`line ${number}, at a random time`]);
     }
+  }
+
+  /** Like `feed`, but no line waits for the answer to the one before, which a distant server gives late. */
+  async scatter(id, rate_hz, seconds, text) {
+    const began = performance.now();
+    const published = [];
+    let due_s = 0;
+    for (let number = 1; ; number += 1) {
+      due_s += -Math.log(1 - Math.random()) / rate_hz;
+      const passed_s = (performance.now() - began) / 1_000;
+      this.say(text, `${Math.ceil(seconds - passed_s)} s`);
+      await this.pass(Math.max(Math.min(due_s, seconds) - passed_s, 0));
+      if (due_s >= seconds) break;
+      // A failure is thrown at the end; meanwhile it must not count as one that nothing handles.
+      const line = this.publish(id, [`line ${number}, at a random time`]);
+      line.catch(() => {});
+      published.push(line);
+    }
+    await Promise.all(published);
   }
 
   /** Lets seconds pass and counts them down. */

@@ -27,18 +27,18 @@ in_every_browser! {
     six_of_seven_streams_show_lines_and_the_seventh_when_one_is_closed;
 }
 
-fn serve(arguments: &[&str]) -> Binary {
+pub(crate) fn serve(arguments: &[&str]) -> Binary {
     Binary::serve("127.0.0.1:0", &[&["--store", "memory"], arguments].concat())
 }
 
 /// From anywhere to lesson `number`, by the links that a person follows.
 #[track_caller]
-fn open(page: &Page, number: u32) {
+pub(crate) fn open(page: &Page, number: u32) {
     page.click("nav a[href='#/lessons']");
     wait_until("the lessons are listed", || page.is_shown("#lesson-list"));
     page.click(&format!("#lesson-list a[href='#/lessons/{number}']"));
     wait_until("the lesson asks", || page.is_shown("#lesson-run"));
-    assert_eq!(page.text("#lesson-number"), format!("Lesson {number} of 5"));
+    assert_eq!(page.text("#lesson-number"), format!("Lesson {number} of 6"));
     assert!(
         page.text("#lesson-result").is_empty() && !page.is_shown("#lane-list"),
         "there is something to see"
@@ -47,7 +47,7 @@ fn open(page: &Page, number: u32) {
 }
 
 #[track_caller]
-fn wait_to_hear(page: &Page, start: &str) {
+pub(crate) fn wait_to_hear(page: &Page, start: &str) {
     let mut said = String::new();
     wait_within(LESSON_TIMEOUT, start, || {
         said = page.text("#lesson-say");
@@ -65,7 +65,7 @@ fn run(page: &Page) {
     keep_figures(page);
 }
 
-fn keep_figures(page: &Page) {
+pub(crate) fn keep_figures(page: &Page) {
     let script =
         "return [...document.querySelectorAll('#lesson-result .conclusion p')].map((p) => p.textContent)";
     let conclusion: Vec<String> = page.run(script, &[]);
@@ -74,7 +74,7 @@ fn keep_figures(page: &Page) {
 
 /// Goes back to the list; the server keeps nothing of the lesson.
 #[track_caller]
-fn leave(page: &Page, server: &Api) {
+pub(crate) fn leave(page: &Page, server: &Api) {
     page.click("#lesson a[href='#/lessons']");
     wait_until("the list is shown", || page.is_shown("#lesson-list") && !page.is_shown("#lanes"));
     wait_until("its deployments are deleted", || deployments(server).is_empty());
@@ -98,7 +98,7 @@ fn followed(page: &Page) -> DeploymentId {
 }
 
 /// The rows of what was measured, each with its heading first.
-fn measured(page: &Page) -> Vec<Vec<String>> {
+pub(crate) fn measured(page: &Page) -> Vec<Vec<String>> {
     rows(page, "#lesson-result > table")
 }
 
@@ -117,7 +117,7 @@ fn columns(page: &Page) -> Vec<String> {
 
 /// What stands in the column of that name, row by row.
 #[track_caller]
-fn column(page: &Page, name: &str) -> Vec<String> {
+pub(crate) fn column(page: &Page, name: &str) -> Vec<String> {
     let names = columns(page);
     let at = names.iter().position(|given| given == name);
     let at = at.unwrap_or_else(|| panic!("{name:?} is none of {names:?}"));
@@ -125,13 +125,13 @@ fn column(page: &Page, name: &str) -> Vec<String> {
 }
 
 /// What the page says of each prediction.
-fn rows_of_verdicts(page: &Page) -> Vec<String> {
+pub(crate) fn rows_of_verdicts(page: &Page) -> Vec<String> {
     rows(page, "#lesson-result .conclusion table").into_iter().map(|mut row| row.swap_remove(3)).collect()
 }
 
 /// On a projector the whole timeline is seen without scrolling.
 #[track_caller]
-fn timeline_is_on_the_screen(page: &Page) {
+pub(crate) fn timeline_is_on_the_screen(page: &Page) {
     page.look(1280, 720, "light");
     page.run::<()>("scrollTo(0, 0); document.querySelector('#lanes').scrollTo(0, 0)", &[]);
     let bottom: f64 = page.run(

@@ -8,6 +8,7 @@
 //! - `timeline`: who waits, from wire events to pixels
 //! - `overview`: the list and the form
 //! - `lessons`: each guided lesson to its end, and what is left of one
+//! - `network`: distance on the page: its panel, its lesson, and what the timeline makes of it
 //! - `guide`: what the lecturer's guide says to do besides
 //! - `reports`: results read and downloaded, runs started, watched and cancelled
 //! - `printed`: the report on paper
@@ -32,6 +33,7 @@ mod http;
 mod lanes;
 mod lessons;
 mod looks;
+mod network;
 mod overview;
 mod page;
 mod printed;

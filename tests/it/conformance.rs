@@ -9,11 +9,13 @@ mod delivery;
 mod goodbyes;
 mod haste;
 mod lifetimes;
+mod links;
 mod over_http2;
 mod positions;
 mod stalls;
 mod strategies;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -31,6 +33,7 @@ pub(crate) use delivery::*;
 pub(crate) use goodbyes::*;
 pub(crate) use haste::*;
 pub(crate) use lifetimes::*;
+pub(crate) use links::*;
 pub(crate) use positions::*;
 pub(crate) use stalls::*;
 
@@ -105,6 +108,8 @@ on_every_transport! {
     x5_any_text_arrives_byte_exact(engine => server(engine));
     x5_a_line_of_a_mebibyte_arrives_byte_exact(engine => server(engine));
     x6_a_thousand_cuts_lose_and_repeat_nothing(engine => server(engine));
+    x6_cuts_over_a_delay_line_lose_and_repeat_nothing(engine => server(engine));
+    x6_whatever_a_link_does_the_log_is_read(engine => server(engine));
     x7_an_acknowledged_line_survives_kill_9(engine => Restarted { store: "disk", engine });
     x8_a_refusal_comes_before_any_stream(engine => server(engine));
     x8_a_subscriber_is_told_why_it_was_refused(engine => server(engine));
@@ -115,6 +120,7 @@ on_every_transport! {
     x10_a_vanished_client_frees_its_waiter(engine => server(engine));
     x11_goodbye_reaches_everybody_in_under_two_seconds(engine => Goodbye { engine, ..SIGTERM_WITH_2000 });
     x12_clients_and_server_count_the_same(engine => Counted::of(Setup::driven_by(engine), Options::default()));
+    x12_both_sides_of_a_delay_line_count_the_same(engine => counted_over_a_line(engine, Options::default()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -154,8 +160,20 @@ fn subscriber_with(
     id: &DeploymentId,
     from: Position,
 ) -> Box<dyn Subscriber> {
+    subscriber_of(Meter::new(), options, transport, api, id, from)
+}
+
+/// A subscriber with this meter, on whose route it reaches the server.
+fn subscriber_of(
+    meter: Arc<Meter>,
+    options: &Options,
+    transport: Transport,
+    api: &Api,
+    id: &DeploymentId,
+    from: Position,
+) -> Box<dyn Subscriber> {
     let server = format!("http://{}", api.authority).parse().expect("an authority makes a URL");
-    connect(transport, Target { server, deployment: id.clone(), from }, options, Meter::new())
+    connect(transport, Target { server, deployment: id.clone(), from }, options, meter)
 }
 
 /// Everything from a position to the end.

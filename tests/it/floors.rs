@@ -99,7 +99,15 @@ const HOUSES: &[House] = &[
             floor(&["server_under_test", "subscribers"], "the server of a run; the clients that follow it"),
             floor(&["run_error"], "why there is no result"),
             floor(
-                &["hiccup", "publisher", "reachable", "server_counts", "server_process", "waiters"],
+                &[
+                    "hiccup",
+                    "link_check",
+                    "publisher",
+                    "reachable",
+                    "server_counts",
+                    "server_process",
+                    "waiters",
+                ],
                 "the publisher; probes; a server's process and its counts",
             ),
             floor(

@@ -12,7 +12,7 @@
 //!   that wait; `descriptors`: a server that may open few files
 //! - `targets`: servers other than wirelab's, and cut connections; `misspoken`: profiles that do not fit
 //! - `openapi`: the description of the API against the server
-//! - `gates`: each gate catches the fault that it is for
+//! - `gates`: each gate catches the fault that it is for; `distance`: runs over a link, and a link that is off
 //! - `crowds`, `lab_runs`: processes that the lab starts beside the server
 //! - `report`: the page of a run, and making it again; `compare`: changes between two folders; `claims`: what people
 //!   say; `reproduce`: what others printed
@@ -38,12 +38,14 @@ mod conformance;
 mod contract;
 mod crowds;
 mod descriptors;
+mod distance;
 mod documents;
 mod durability;
 mod event_source;
 mod examples;
 mod failing_disk;
 mod faulty_store;
+mod first_run;
 mod floors;
 mod folders;
 mod full_disk;
@@ -54,6 +56,7 @@ mod lab_runs;
 mod ladder;
 mod manners;
 mod misspoken;
+mod network_flags;
 mod nginx;
 mod openapi;
 mod plans;
@@ -74,5 +77,6 @@ mod targets;
 mod terminal;
 mod theory;
 mod tidy;
+mod tun;
 mod wanted;
 mod wrapper;

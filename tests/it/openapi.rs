@@ -19,6 +19,7 @@ const PAGE_SOURCES: &[&str] = &["src/server/page.rs"];
 const LAB_SOURCES: &str = "src/lab";
 const LAB: &str = "/api/lab";
 const OUTAGE: &str = "/api/lab/outage";
+const NETWORK: &str = "/api/lab/network";
 const RESULTS: &str = "/api/lab/results";
 const CROWDS: &str = "/api/lab/crowds";
 const CROWD: &str = "/api/lab/crowds/{id}";
@@ -279,6 +280,14 @@ fn every_promised_answer_is_given_as_promised() {
         ("POST", OUTAGE, OUTAGE.into(), by_a_proxy, vec![], 403),
         ("POST", OUTAGE, OUTAGE.into(), json_type, b"{}".into(), 400),
         ("POST", OUTAGE, OUTAGE.into(), json_type, vec![b' '; (8 << 20) + 1], 413),
+        ("GET", NETWORK, NETWORK.into(), &[] as Headers, vec![], 200),
+        ("GET", NETWORK, NETWORK.into(), by_a_proxy, vec![], 403),
+        ("PUT", NETWORK, NETWORK.into(), json_type, br#"{"delay_ms":1,"link_kbit_s":null}"#.into(), 200),
+        ("PUT", NETWORK, NETWORK.into(), json_type, br#"{"delay_ms":-1}"#.into(), 400),
+        ("PUT", NETWORK, NETWORK.into(), by_a_proxy, vec![], 403),
+        ("PUT", NETWORK, NETWORK.into(), json_type, vec![b' '; (8 << 20) + 1], 413),
+        ("DELETE", NETWORK, NETWORK.into(), &[] as Headers, vec![], 200),
+        ("DELETE", NETWORK, NETWORK.into(), by_a_proxy, vec![], 403),
         ("GET", RESULTS, RESULTS.into(), &[], vec![], 200),
         ("GET", RESULTS, RESULTS.into(), by_a_proxy, vec![], 403),
         ("GET", THEORY, format!("{THEORY}?transport=sse&rate_hz=1&duration_s=1"), &[], vec![], 200),

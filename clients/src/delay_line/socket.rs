@@ -186,6 +186,8 @@ impl DelayedSocket {
             return Ok(());
         }
         self.close();
+        // The other side hears a reset, not a goodbye. The socket may be closed already.
+        let _ = self.socket().set_zero_linger();
         let what = "the network was silent, and bytes of this connection were lost";
         Err(io::Error::new(io::ErrorKind::ConnectionReset, what))
     }
@@ -399,6 +401,8 @@ impl AsyncWrite for DelayedSocket {
         let State { link, silent } = self.line.state();
         if let Some(silence) = silent.filter(|silence| silence.is_on(now)) {
             self.broken_at.get_or_insert(silence.until);
+            // A connection that only writes hears of its end as well.
+            self.wait_for(Toward::Writer, [None, None], cx.waker());
             // TCP takes them, since it does not know yet.
             return Poll::Ready(Ok(buf.len()));
         }

@@ -61,9 +61,11 @@ pub fn result_set() -> ResultSet {
         store_file_system: None,
         load: None,
         order: runs.iter().map(|run| run.cell.run_id.clone()).collect(),
+        links: Vec::new(),
         calibrations: Vec::new(),
         forecast: Vec::new(),
         calibration_problem: None,
+        network_choice: None,
         not_measured: Vec::new(),
         not_measured_of: Default::default(),
     };
@@ -224,6 +226,7 @@ pub fn calibration() -> Calibration {
     };
     Calibration {
         server: "wirelab".to_owned(),
+        link: None,
         round_trip_s: spread(0.000_1),
         connect_s: spread(0.000_2),
         timer_late_s: spread(0.000_5),

@@ -96,9 +96,9 @@ mod tests {
     #[test]
     fn a_cell_is_foretold_by_the_formulas_of_its_transport_before_it_is_run() {
         let results = example::result_set();
-        let calibrations = [example::calibration()];
         let mut cell = results.runs[0].cell.clone();
         assert_eq!(cell.transport, Transport::ShortPoll);
+        let calibrations = [Calibration { server: Setting::of(&cell).server, ..example::calibration() }];
         let schedules = cell.schedules(|_| Err::<_, ()>(())).unwrap();
         let foretold = forecast(&cell, &schedules, &calibrations);
         let of = |quantity: &str| foretold.iter().find(|row| row.quantity == quantity).unwrap();

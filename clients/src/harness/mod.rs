@@ -31,6 +31,7 @@ pub mod forecast;
 pub mod gates;
 pub mod hiccup;
 pub mod kernel_memory;
+pub mod link_check;
 pub mod machine;
 pub mod network;
 pub mod plan;

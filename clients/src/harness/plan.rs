@@ -7,6 +7,7 @@
 
 mod cells;
 mod check;
+mod chosen;
 mod file;
 pub mod keys;
 mod network;
@@ -25,6 +26,7 @@ use crate::targets::profile::{Profile, ProfileError};
 
 pub use check::PlanError;
 use check::{PlanErrors, text_of};
+pub use chosen::NetworkChoice;
 pub use network::{NetworkFlags, RTT_DEFAULT};
 
 /// Name of a plan made of command-line flags.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Cell, Server, StoreKind};
 use super::forecast::Foretold;
 use super::machine::{Load, Machine};
+use super::network::link_figures::LinkFigures;
 use super::plan::Plan;
 use super::rows::{CheckRow, Row, Rows, RunRow, SCHEMA_VERSION, SeriesRow, TheoryRow, percentile_rows};
 use super::run_result::RunResult;
@@ -85,7 +86,11 @@ pub struct Manifest {
     pub load: Option<Load>,
     /// `run_id`s in the order in which they were to be run.
     pub order: Vec<String>,
-    /// Calibrated constants of the theory, per server. Empty before they are measured, and where they could not be.
+    /// Figures of each network's link, configured and measured; none without a network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkFigures>,
+    /// Calibrated constants of the theory, per server and network. Empty before they are measured, and where they could
+    /// not be.
     #[serde(default)]
     pub calibrations: Vec<Calibration>,
     /// Theory's predictions, written before the first run; empty unless the plan asks for them.
@@ -94,6 +99,9 @@ pub struct Manifest {
     /// Reason why the constants could not be measured. No run is then compared with the theory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration_problem: Option<String>,
+    /// What `network = "auto"` became on this machine, and why. `None`: no run had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_choice: Option<String>,
     /// Columns of `runs.csv` that are empty in every row, and members of the manifest that the system did not tell.
     pub not_measured: Vec<String>,
     /// Where several servers are measured: per arm, the columns that are empty in all of its rows but not in those of
@@ -138,9 +146,11 @@ impl Manifest {
             store_file_system: store_file_system(cells),
             load: None,
             order: cells.iter().map(|cell| cell.run_id.clone()).collect(),
+            links: Vec::new(),
             calibrations: Vec::new(),
             forecast: Vec::new(),
             calibration_problem: None,
+            network_choice: None,
             not_measured: Vec::new(),
             not_measured_of: BTreeMap::new(),
         }

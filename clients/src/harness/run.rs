@@ -14,6 +14,7 @@ use super::due_table::DueTable;
 use super::followers::Followers;
 use super::gates;
 use super::kernel_memory::KernelMemory;
+use super::link_check::{Effort, check_link};
 use super::machine::cores_count;
 use super::network::Reach;
 use super::process_sampler::{ProcessReading, ThreadCost};
@@ -80,6 +81,8 @@ async fn measure(
     schedules: &[Schedule],
     look: impl Fn(Progress),
 ) -> Result<RunResult, RunError> {
+    // A link that is off would be measured instead of a transport. Its figures stand in the manifest, from the calibration.
+    check_link(&cell.network, measured.laid(), Effort::Run).await?;
     let kernel_before = KernelMemory::take();
     let mut followers: Vec<Followers> =
         (0..schedules.len()).map(|deployment| Followers::start(deployment, cell, measured)).collect();
@@ -88,8 +91,10 @@ async fn measure(
 
     let harness = std::process::id();
     let before = (measured.sample(), ProcessReading::take(harness), Instant::now());
-    let start = Instant::now() + measured.settle();
-    let cohort_started = SystemTime::now() + measured.settle() + cell.warm_up;
+    // A connection is open a round trip before its first answer comes.
+    let settle = measured.settle() + cell.network.link.round_trip();
+    let start = Instant::now() + settle;
+    let cohort_started = SystemTime::now() + settle + cell.warm_up;
     let mut window = start + cell.warm_up..start + cell.warm_up;
     let mut publishers = Vec::new();
     for (follower, schedule) in followers.iter_mut().zip(schedules) {
@@ -159,6 +164,7 @@ async fn measure(
         subscriber_problems.extend(beside.problems);
     }
     let traffic_seen_by_server = measured.counts().await;
+    problem = problem.or(measured.network_problem());
     subscriber_problems.extend(problems(&outcome));
 
     let threads = published.iter().map(|published| published.cost).chain([watched.hiccups.cost]);

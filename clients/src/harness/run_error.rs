@@ -1,5 +1,6 @@
 //! Run errors: reasons why a run has no result at all.
 
+use super::link_check::LinkError;
 use super::network::laid::NetworkError;
 use super::server_process::ServerProcessError;
 use crate::api::ApiError;
@@ -26,6 +27,9 @@ pub enum RunError {
         /// Transports that the server offers.
         offered: Vec<String>,
     },
+    /// The link between subscribers and server is off its configuration, or could not be measured.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// Some subscribers got no connection.
     #[error(
         "only {connected} of {wanted} subscribers have a connection after {} s; check how many the server allows",

@@ -184,6 +184,11 @@ impl ServerUnderTest {
         made
     }
 
+    /// Returns the network of the run.
+    pub(super) fn laid(&self) -> &Laid {
+        &self.network
+    }
+
     /// Returns the way of the subscribers to the server.
     pub(super) fn route(&self) -> &Route {
         &self.network.subscribers
@@ -287,6 +292,17 @@ impl ServerUnderTest {
         let process = self.process.as_mut()?;
         let status = process.has_ended()?;
         Some(format!("the server ended during the run ({status}){}", process.said()))
+    }
+
+    /// Returns why the network was not the one that the plan describes, if it was not.
+    pub(super) fn network_problem(&self) -> Option<String> {
+        match self.network.unplanned_count() {
+            0 => None,
+            count => Some(format!(
+                "the link dropped {count} packets that it should have delivered: this machine is too slow for it; \
+                 take fewer subscribers or lines"
+            )),
+        }
     }
 
     /// Ends a deployment's log, so that subscribers learn of the end in the same way as of the lines. Returns the

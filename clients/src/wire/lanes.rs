@@ -53,8 +53,22 @@ impl LaneLedger {
     }
 }
 
+/// Link between a server and all of its clients, as the lab of the server has set it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NetworkState {
+    /// Time from one end to the other, each way, ms.
+    pub delay_ms: f64,
+    /// Largest difference from that time, ms; each difference is equally likely.
+    pub jitter_ms: f64,
+    /// Rate of the link in each direction and for each connection, kbit/s; null: as fast as the machine.
+    pub link_kbit_s: Option<u64>,
+    /// Time for which nothing arrives any more, s; 0: everything arrives.
+    pub silence_s: f64,
+}
+
 /// Frames that the server sends on the ledgers' socket, one JSON text frame each.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum LedgerFrame {
     /// First frame of the socket.
@@ -70,6 +84,8 @@ pub enum LedgerFrame {
         /// Ledgers in the order of their lanes' numbers.
         lanes: Vec<LaneLedger>,
     },
+    /// The link between the server and all clients: when the socket opens, if there is one, and at each change.
+    Network(NetworkState),
     /// Answer to `clock`.
     Clock {
         /// The command's `ref`.

@@ -12,7 +12,7 @@ use wirelab_clients::harness::cell::Cell;
 use wirelab_clients::harness::connection_memory::note_slopes;
 use wirelab_clients::harness::forecast::forecast;
 use wirelab_clients::harness::machine::{LoadWatch, Machine};
-use wirelab_clients::harness::plan::{Announces, Plan, Size};
+use wirelab_clients::harness::plan::{Announces, NetworkChoice, Plan, Size};
 use wirelab_clients::harness::receipts::{Keeps, RECEIPTS_MAX, Receipts};
 use wirelab_clients::harness::results::{
     Build, Manifest, ResultSet, folder_name, is_in_memory, store_file_system,
@@ -39,8 +39,15 @@ pub(super) struct Experiment {
 }
 
 impl Experiment {
-    /// Begins an experiment in a new folder below `results`, with the runs `cells` of a plan.
-    pub(super) fn begin(plan: Plan, cells: Vec<Cell>, data: &Path, results: &Path) -> Result<Self, Failure> {
+    /// Begins an experiment in a new folder below `results`, with the runs `cells` of a plan and the choice of their
+    /// network, if there was one.
+    pub(super) fn begin(
+        plan: Plan,
+        choice: Option<NetworkChoice>,
+        cells: Vec<Cell>,
+        data: &Path,
+        results: &Path,
+    ) -> Result<Self, Failure> {
         let recordings = recordings(&plan, data)?;
         check_receipts(&cells, &recordings)?;
         let started = SystemTime::now();
@@ -49,6 +56,7 @@ impl Experiment {
         let claimed = results_folder::create(results, &name).map_err(|error| refused(&error))?;
         let argv = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let manifest = Manifest::describe_machine(&plan, &cells, argv, started, build);
+        let manifest = Manifest { network_choice: choice.map(|choice| choice.to_string()), ..manifest };
         warn_of_memory(&manifest);
         let results = ResultSet { plan, manifest, runs: Vec::new() };
         let load = LoadWatch::begin(None);

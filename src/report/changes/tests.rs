@@ -7,9 +7,11 @@ use serde_json::Value;
 use super::*;
 use crate::report::render as files_of;
 use wirelab_clients::harness::example;
+use wirelab_clients::harness::network::emulated::{Network, NetworkKind};
 use wirelab_clients::harness::results::ResultSet;
 use wirelab_clients::harness::run_result::{RunResult, Verdict};
 use wirelab_clients::latency::LatencyHistogram;
+use wirelab_clients::link::Link;
 
 /// Repeats the example; each run is changed by its number.
 fn results(runs_count: u32, change: impl Fn(u32, &mut RunResult)) -> ResultSet {
@@ -383,4 +385,27 @@ fn what_is_tolerated_is_a_share_in_percent() {
     for wrong in ["10", "-1%", "%", "inf%", "a lot"] {
         assert!(wrong.parse::<Tolerated>().unwrap_err().contains("10%"), "{wrong}");
     }
+}
+
+#[test]
+fn runs_over_different_networks_are_named_and_not_compared() {
+    let away = |ms: u64| {
+        move |_, run: &mut RunResult| {
+            let link = Link::distance(Duration::from_millis(ms));
+            run.cell.network = Network { kind: NetworkKind::Line, link, ..Network::default() };
+        }
+    };
+    let changes = between(&results(6, same), &results(6, away(25)));
+    assert_eq!(
+        changes.not_compared(),
+        [
+            "short-poll: the networks differ: none in A; line, 25 ms each way in B",
+            "sse: the networks differ: none in A; line, 25 ms each way in B"
+        ]
+    );
+    assert!(changes.changes.iter().all(|change| change.metric.ends_with("_count")), "{changes:?}");
+    let text = changes.render(Format::Markdown);
+    assert!(text.contains("line, 25 ms each way") && text.contains("not compared"), "{text}");
+    assert_eq!(between(&results(6, away(25)), &results(6, away(40))).not_compared().len(), 2);
+    assert!(between(&results(6, away(25)), &results(6, away(25))).not_compared().is_empty());
 }

@@ -27,15 +27,15 @@ pub(super) fn too_few_runs(aggregate: &Aggregate) -> Option<Sentence> {
         return None;
     }
     let there = match (least, most) {
-        (1, 1) if counts.len() == 1 => "This folder has one valid run".to_owned(),
-        (1, 1) => "This folder has one valid run of each cell".to_owned(),
-        (least, most) if least == most => format!("This folder has {least} valid runs of each cell"),
-        (least, most) => format!("This folder has {least} to {most} valid runs of each cell"),
+        (1, 1) if counts.len() == 1 => "Here is one valid run".to_owned(),
+        (1, 1) => "Here is one valid run of each cell".to_owned(),
+        (least, most) if least == most => format!("Here are {least} valid runs of each cell"),
+        (least, most) => format!("Here are {least} to {most} valid runs of each cell"),
     };
     let consequence = if most < RUNS_NEEDED {
-        "they are shown as points, and no winner is named"
+        "their figures are points, and no winner is named"
     } else {
-        "cells with fewer are shown as points and are not ranked"
+        "figures of cells with fewer are points and are not ranked"
     };
     let text = format!(
         "A 95 % interval needs at least {RUNS_NEEDED} runs. {there}: {consequence}. The same command with --repetitions \

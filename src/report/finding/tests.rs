@@ -87,7 +87,7 @@ fn under_six_runs_there_are_points_and_no_winner() {
     }
     assert!(
         said.contains(
-            "This folder has 5 valid runs of each cell: they are shown as points, and no winner is named."
+            "Here are 5 valid runs of each cell: their figures are points, and no winner is named."
         ),
         "{said}"
     );
@@ -361,4 +361,69 @@ fn a_cell_of_which_a_valid_run_lacks_the_figure_is_named() {
     let latency = of(&told, Topic::Latency);
     assert!(latency.contains(" Not compared, because a valid run lacks the figure: ndjson."), "{latency}");
     assert_eq!(text(&told).matches("lacks the figure").count(), 1, "only p99 is missing");
+}
+
+/// Returns a cell whose subscribers are 25 ms away, each way.
+fn away(transport: &'static str, p50_ms: f64, runs: usize) -> MadeUp {
+    let cell = MadeUp::of(transport, p50_ms, runs).with("network", "line").with("rtt_ms", 50);
+    match transport {
+        "short-poll" => cell.with("poll_interval_ms", 200).with("poll_schedule", "fixed"),
+        _ => cell,
+    }
+}
+
+#[test]
+fn one_run_over_a_distance_is_told_beside_what_distance_alone_gives_and_names_no_winner() {
+    let cells = [
+        away("sse", 26.2, 1),
+        away("ndjson", 26.1, 1),
+        away("long-poll", 58.0, 1),
+        away("short-poll", 126.0, 1),
+    ];
+    let folder = synthetic::folder(&cells, 1);
+    let aggregate = Aggregate::of(&folder);
+    let said = in_short(&folder, &aggregate, None);
+    assert!(said.starts_with("Typical latency (p50): "), "{said}");
+    assert!(said.contains(
+        "Distance alone gives short-poll 125 ms (half its interval and one way), long-poll 25 to 75 ms (one to three \
+         ways) and sse and ndjson 25 ms (one way). A 95 % interval needs at least 6 runs."
+    ), "{said}");
+    assert!(
+        said.ends_with("no winner is named. The same command with --repetitions 6 gives intervals."),
+        "{said}"
+    );
+    for superlative in SUPERLATIVES {
+        assert!(!said.contains(superlative), "{superlative}: {said}");
+    }
+    // The page and the other formats hold the same sentences.
+    let all = text(&found(&cells, 1));
+    for sentence in said.split(". ") {
+        assert!(all.contains(sentence.trim_end_matches('.')), "{sentence}: {all}");
+    }
+    assert!(all.contains("Network: every subscriber is 25 ms away, each way"), "{all}");
+    assert!(all.contains("It cannot show lost SYNs"), "{all}");
+}
+
+#[test]
+fn six_runs_over_a_distance_have_a_winner_beside_what_distance_alone_gives() {
+    let cells = [away("sse", 26.0, 6), away("short-poll", 126.0, 6)];
+    let folder = synthetic::folder(&cells, 1);
+    let said = in_short(&folder, &Aggregate::of(&folder), None);
+    assert!(said.starts_with("Fastest was sse: ") && said.contains("Distance alone gives "), "{said}");
+    assert!(!said.contains("--repetitions"), "{said}");
+}
+
+#[test]
+fn without_a_valid_run_the_short_finding_claims_nothing() {
+    let cell = MadeUp { verdicts: vec!["invalid"], ..away("sse", 26.0, 1) };
+    let folder = synthetic::folder(&[cell], 1);
+    let said = in_short(&folder, &Aggregate::of(&folder), None);
+    assert_eq!(said, "nothing is claimed, because no run is valid.");
+}
+
+#[test]
+fn distance_explains_nothing_where_cells_are_at_different_distances() {
+    let far = away("sse", 101.0, 1).arm("far").with("rtt_ms", 200);
+    let cells = [away("sse", 26.0, 1).arm("near"), far];
+    assert_eq!(of(&found(&cells, 1), Topic::Distance), "");
 }

@@ -3,15 +3,16 @@
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::{Content, Required, ResponseBuilder};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
+use wirelab_clients::wire::NetworkState;
 
 use super::{
-    ANY, Call, Described, Head, JSON, json_of, list_of, nothing, of_page, parameter, reference, text,
+    ANY, Call, Described, Head, JSON, PAGE, json_of, list_of, nothing, of_page, parameter, reference, text,
     text_of, with_header,
 };
 use crate::lab::crowds::{CROWDS_MAX, Crowd, NewCrowd};
 use crate::lab::run_progress::RunProgress;
 use crate::lab::runs::{LabPlan, LabRun, NewRun};
-use crate::lab::{LabBounds, OutageTerms, PREFIX, ResultsFolder};
+use crate::lab::{LabBounds, NewNetwork, OutageTerms, PREFIX, ResultsFolder};
 
 const LAB: &str = "lab";
 const BODY: &str = "The body is not valid; `detail` says where and why.";
@@ -21,6 +22,7 @@ pub(super) fn paths() -> Vec<Described> {
     vec![
         at("").get(Head::Answered, show()),
         at("/outage").post(outage()),
+        at("/network").get(Head::Answered, show_network()).put(set_network()).delete(take_network_away()),
         at("/results").get(Head::Answered, results()),
         at("/results/{folder}/{file}").get(Head::Answered, file("results_file", &["folder", "file"])),
         at("/results/{plan}/{run}/{file}").get(Head::Answered, file("run_file", &["plan", "run", "file"])),
@@ -63,6 +65,32 @@ fn outage() -> Call {
         .refused(400, "The body is not valid, or the time is out of range.")
         .refused(409, "Another outage is under way.")
         .refused(413, BODY_TOO_LARGE)
+}
+
+fn show_network() -> Call {
+    call("show_network", "Read the network between the server and its clients")
+        .answer(200, json_of(reference::<NetworkState>(), "The network. All zero and null: there is none."))
+}
+
+fn set_network() -> Call {
+    of_page(call("set_network", "Put distance, jitter, a rate or silence between the server and its clients"))
+        .about(
+            "Holds for every connection of the server, open or new. A new connection pays a round trip before its first \
+             request. Calls of the lab over HTTP/1.1 and the sockets of ledgers pass beside it. In a silence bytes vanish \
+             and connections stay open; those that lost bytes are reset (RST) once it is over, and new ones are opened \
+             then. A silence begins once this answer is on its way.",
+        )
+        .body([(JSON, reference::<NewNetwork>())], "The network, as a whole. What is absent is 0 or null.")
+        .answer(200, json_of(reference::<NetworkState>(), "The network as it is now."))
+        .refused(400, "The body is not valid, or a value is out of range; `detail` names it with its range.")
+        .refused(413, BODY_TOO_LARGE)
+}
+
+fn take_network_away() -> Call {
+    let page = "Takes the network away only if this page has set it.";
+    call("take_network_away", "Take the network between the server and its clients away")
+        .parameter(parameter("page", ParameterIn::Query, page).schema(Some(text(PAGE))))
+        .answer(200, json_of(reference::<NetworkState>(), "The network as it is now."))
 }
 
 fn results() -> Call {

@@ -84,6 +84,8 @@ fn components() -> Components {
         add::<crate::api::Ready>,
         add::<crate::lab::LabBounds>,
         add::<crate::lab::OutageTerms>,
+        add::<crate::lab::NewNetwork>,
+        add::<wire::NetworkState>,
         add::<crate::lab::ResultsFolder>,
         add::<crate::api::theory::Theory>,
         add::<crate::lab::crowds::NewCrowd>,
@@ -138,6 +140,11 @@ impl Described {
 
     fn post(mut self, call: Call) -> Self {
         self.calls.push((HttpMethod::Post, call.build()));
+        self
+    }
+
+    fn put(mut self, call: Call) -> Self {
+        self.calls.push((HttpMethod::Put, call.build()));
         self
     }
 

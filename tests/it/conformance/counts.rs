@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use wirelab_clients::meter::Meter;
+use wirelab_clients::route::Route;
 use wirelab_clients::traffic::{Packets, Traffic};
 use wirelab_clients::wire::{Cursor, DeploymentId, Position, Status, Transport, Wire};
 use wirelab_clients::{HttpVersion, Options, Polling, SubscribeError, Subscriber, Target, connect};
@@ -29,6 +30,7 @@ const EMPTY_ANSWERS: u64 = 3;
 pub(crate) struct Counted {
     server: Server,
     way: Api,
+    route: Route,
     options: Options,
 }
 
@@ -49,7 +51,12 @@ impl Counted {
             reconnect_max: Duration::from_secs(1),
             ..options
         };
-        Self { server, way, options }
+        Self { server, way, route: Route::Direct, options }
+    }
+
+    /// Subscribers whose connections take this route.
+    pub(super) fn behind(self, route: Route) -> Self {
+        Self { route, ..self }
     }
 
     /// A way that makes the two sides see different things.
@@ -64,7 +71,7 @@ impl Counted {
 
     fn subscriber(&self, transport: Transport, id: &DeploymentId, from: Position) -> Metered {
         let server = format!("http://{}", self.way.authority).parse().expect("an authority makes a URL");
-        let meter = Meter::new();
+        let meter = Meter::over(self.route.clone());
         let target = Target { server, deployment: id.clone(), from };
         Metered { subscriber: connect(transport, target, &self.options, meter.clone()), meter, lines: 0 }
     }

@@ -6,9 +6,11 @@ use std::thread;
 use rand::RngExt;
 use tokio::time::timeout;
 use wirelab_clients::Options;
+use wirelab_clients::meter::Meter;
+use wirelab_clients::route::Route;
 use wirelab_clients::wire::{LINE_BYTES_MAX, Line, Position, Status, Transport};
 
-use super::{Kept, follow, follow_to_the_end, is_the_log, quick, snapshot, subscriber_with};
+use super::{Kept, follow, follow_to_the_end, is_the_log, quick, snapshot, subscriber_of, subscriber_with};
 use crate::http::{Api, SOON, ndjson};
 use crate::proxy::{self, Proxy};
 use crate::server::wait_until;
@@ -58,18 +60,20 @@ const X6_LINES: usize = 3;
 const X6_BYTES_MAX: usize = 2_500;
 
 pub(crate) async fn x6_a_thousand_cuts_lose_and_repeat_nothing(transport: Transport, api: &Api) -> Kept {
-    cuts_lose_and_repeat_nothing(&quick(), transport, api, X6_CUTS).await
+    cuts_lose_and_repeat_nothing(&quick(), Route::Direct, transport, api, X6_CUTS).await
 }
 
 pub(super) async fn cuts_lose_and_repeat_nothing(
     options: &Options,
+    route: Route,
     transport: Transport,
     api: &Api,
     cuts: usize,
 ) -> Kept {
     let id = api.create().id;
     let proxy = Proxy::start(api, proxy::Fault::Cuts(X6_BYTES_MAX));
-    let mut subscriber = subscriber_with(options, transport, &proxy.api(), &id, Position::Start);
+    let meter = Meter::over(route);
+    let mut subscriber = subscriber_of(meter, options, transport, &proxy.api(), &id, Position::Start);
     let (mut texts, mut count): (Vec<String>, usize) = (Vec::new(), 0);
     while proxy.cuts() < cuts {
         let more: Vec<_> = (0..X6_LINES).map(|i| format!("line {} – é", texts.len() + i)).collect();

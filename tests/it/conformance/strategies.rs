@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use wirelab::exchange::compression::Compression as Offered;
+use wirelab_clients::route::Route;
 use wirelab_clients::wire::Transport;
 use wirelab_clients::{
     Adaptation, Compression, Condition, HttpVersion, Options, PollConnections, PollPhase, PollSchedule,
@@ -68,7 +69,7 @@ async fn reads_the_same_log(transport: Transport, options: Options) -> Kept {
 }
 
 async fn loses_nothing_when_cut(transport: Transport, options: Options) -> Kept {
-    cuts_lose_and_repeat_nothing(&options, transport, &setup().start(), CUTS).await
+    cuts_lose_and_repeat_nothing(&options, Route::Direct, transport, &setup().start(), CUTS).await
 }
 
 async fn counts_what_the_server_counts(transport: Transport, options: Options) -> Kept {

@@ -1,6 +1,7 @@
-//! The lab (`/api/lab`): who is let in, what an outage does to whom, and which files are shown.
+//! The lab (`/api/lab`): who is let in, what an outage and a network do to whom, and which files are shown.
 
 mod guard;
+mod network;
 mod outage;
 mod results;
 
@@ -29,6 +30,9 @@ fn it_says_what_it_has_with_its_bounds() {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let bounds: Value = answer.json();
     assert_eq!((&bounds["outage_s_min"], &bounds["outage_s_max"]), (&0.1.into(), &30.0.into()));
+    let of_the_network = ["delay_ms_max", "link_kbit_s_min", "link_kbit_s_max", "silence_s_max"];
+    let of_the_network = of_the_network.map(|name| bounds[format!("network_{name}")].as_f64().unwrap());
+    assert_eq!(of_the_network, [300.0, 32.0, 1e6, 30.0]);
 }
 
 #[test]

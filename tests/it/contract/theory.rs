@@ -29,7 +29,8 @@ fn a_short_poll_is_predicted_by_its_formulas() {
     assert_eq!(said["empty_ratio"], json!(poll.empty_ratio(0.7)));
     assert_eq!(said["requests_per_line"], json!(poll.requests_per_line(0.7)));
     let latency = json!({ "mean": 1e3 * poll.latency_mean_s(), "p50": 1e3 * poll.latency_quantile_s(0.5),
-                          "p99": 1e3 * poll.latency_quantile_s(0.99) });
+                          "p99": 1e3 * poll.latency_quantile_s(0.99),
+                          "least": 1e3 * poll.latency_quantile_s(0.0), "most": 1e3 * poll.latency_quantile_s(1.0) });
     assert_eq!(said["latency_ms"], latency);
     let constants = json!({ "rate_hz": 0.7, "duration_s": 20.0, "subscribers": 30.0, "interval_s": 2.0, "hold_s": null,
                             "gap_s": null, "write_s": null, "one_way_s": 0.025 });
@@ -50,7 +51,8 @@ fn a_long_poll_is_predicted_by_its_formulas() {
     assert_eq!(said["empty_ratio"], json!(poll.timeout_ratio()));
     assert_eq!(said["requests_per_line"], json!(poll.requests_per_s() / 3.0));
     let latency = json!({ "mean": 1e3 * poll.latency_mean_s(), "p50": 1e3 * poll.latency_quantile_s(0.5),
-                          "p99": 1e3 * poll.latency_quantile_s(0.99) });
+                          "p99": 1e3 * poll.latency_quantile_s(0.99),
+                          "least": 1e3 * poll.latency_quantile_s(0.0), "most": 1e3 * poll.latency_quantile_s(1.0) });
     assert_eq!(said["latency_ms"], latency);
     let unsaid = predicted(&server, "transport=long-poll&rate_hz=3&duration_s=40");
     assert_eq!((&unsaid["constants"]["hold_s"], &unsaid["constants"]["gap_s"]), (&json!(25.0), &json!(0.0)));
@@ -65,7 +67,10 @@ fn a_stream_is_asked_for_once_and_delays_nothing() {
         assert_eq!((&said["transport"], &said["formulas"]), (&json!(transport), &json!(["F8"])));
         assert_eq!((&said["requests"], &said["requests_per_line"]), (&json!(1.0), &json!(0.05)));
         assert_eq!(said["empty_ratio"], json!(0.0));
-        assert_eq!(said["latency_ms"], json!({ "mean": 4.0, "p50": 4.0, "p99": 4.0 }));
+        assert_eq!(
+            said["latency_ms"],
+            json!({ "mean": 4.0, "p50": 4.0, "p99": 4.0, "least": 4.0, "most": 4.0 })
+        );
     }
 }
 

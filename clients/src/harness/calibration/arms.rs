@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Bench, CalibrationError, options};
+use crate::harness::link_check::Samples;
 use crate::harness::theory::calibration::{ArmCalibration, CalibratedArm, MessageBytes, Sizes};
 use crate::harness::theory::spread::Spread;
 use crate::http::ANSWER_TIMEOUT;
@@ -25,10 +26,10 @@ const STREAMED: u64 = 4;
 /// Text of a line, so long that the length of a body never changes its number of digits.
 const TEXT: &str =
     "a line of one hundred bytes, of which every one is itself in JSON: no quote, no tab, nothing at all....";
-/// Exchanges that are timed.
-const TIMED: usize = 60;
-/// Exchanges at the start that find caches cold and are not counted.
-const TIMED_COLD: usize = 10;
+/// Exchanges that are timed: fewer over a distance, beside which what varies is small.
+const TIMED: Samples = Samples { least: 8, most: 60, budget: Duration::from_secs(1) };
+/// One of so many exchanges comes at the start, finds caches cold and is not counted.
+const TIMED_PER_COLD: usize = 6;
 
 impl Bench {
     pub(super) async fn arm(&mut self, arm: CalibratedArm) -> Result<ArmCalibration, CalibrationError> {
@@ -43,7 +44,7 @@ impl Bench {
 
     async fn poll(&mut self, arm: CalibratedArm) -> Result<ArmCalibration, CalibrationError> {
         let target = self.deployment().await?;
-        let mut asker = Asker::new(arm, &target);
+        let mut asker = Asker::new(arm, &target, self);
         let cursor = self.append_until(&target, 0, ONE_DIGIT).await?;
         let one = asker.sizes(&cursor).await?;
         let cursor = self.append_until(&target, ONE_DIGIT, TWO_DIGITS).await?;
@@ -81,7 +82,7 @@ impl Bench {
     /// Returns the bytes of a stream's line without its text.
     async fn streamed(&mut self, arm: CalibratedArm) -> Result<MessageBytes, CalibrationError> {
         let target = self.deployment().await?;
-        let meter = Meter::new();
+        let meter = Meter::over(self.laid.subscribers.clone());
         let mut subscriber = connect(arm.transport, target.clone(), &options(&arm), meter.clone());
         // Bytes received by the time this many lines had come.
         let mut down_bytes = vec![0];
@@ -116,13 +117,16 @@ struct Asker {
     target: Target,
     meter: std::sync::Arc<Meter>,
     http: Http,
+    /// Exchanges to time.
+    timed: usize,
 }
 
 impl Asker {
-    fn new(arm: CalibratedArm, target: &Target) -> Self {
-        let (meter, options): (_, Options) = (Meter::new(), options(&arm));
+    fn new(arm: CalibratedArm, target: &Target, bench: &Bench) -> Self {
+        let (meter, options): (_, Options) = (Meter::over(bench.laid.subscribers.clone()), options(&arm));
+        let timed = TIMED.count(bench.round_trip());
         let http = Http::new(target.server.clone(), meter.clone(), &options);
-        Self { arm, target: target.clone(), meter, http }
+        Self { arm, target: target.clone(), meter, http, timed }
     }
 
     /// Asks for lines after `seq` of the cursor's log; a long poll is not held.
@@ -164,19 +168,19 @@ impl Asker {
 
     /// Returns times from question to answer of polls without news, s.
     async fn exchanges(&mut self, cursor: &Cursor) -> Result<Spread, CalibrationError> {
-        let mut samples_s = Vec::with_capacity(TIMED);
-        for _ in 0..TIMED {
+        let mut samples_s = Vec::with_capacity(self.timed);
+        for _ in 0..self.timed {
             let asked = Instant::now();
             let (answer, _) = self.ask(cursor, cursor.after).await?;
             samples_s.push(answer.at.saturating_duration_since(asked).as_secs_f64());
         }
-        Ok(Spread::of(samples_s.split_off(TIMED_COLD)).expect("some are left"))
+        Ok(Spread::of(samples_s.split_off((self.timed / TIMED_PER_COLD).max(1))).expect("some are left"))
     }
 
     /// Returns times from question to next question of polls that each find a line and read it, s.
     async fn cycles(&mut self, cursor: &Cursor) -> Result<Spread, CalibrationError> {
-        let mut samples_s = Vec::with_capacity(TIMED);
-        for _ in 0..TIMED {
+        let mut samples_s = Vec::with_capacity(self.timed);
+        for _ in 0..self.timed {
             let asked = Instant::now();
             let (answer, _) = self.ask(cursor, cursor.after - 1).await?;
             let batch: Batch = serde_json::from_slice(&answer.body).map_err(|why| failed(self.arm, why))?;
@@ -189,7 +193,7 @@ impl Asker {
             }
             samples_s.push(took.as_secs_f64());
         }
-        Ok(Spread::of(samples_s.split_off(TIMED_COLD)).expect("some are left"))
+        Ok(Spread::of(samples_s.split_off((self.timed / TIMED_PER_COLD).max(1))).expect("some are left"))
     }
 }
 

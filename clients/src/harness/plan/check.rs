@@ -11,6 +11,7 @@ use super::Plan;
 use crate::harness::cell::{DRAIN_INTERVALS_MIN, longest_poll_interval};
 use crate::harness::cell::{Engine, Factors, LineProcess, ServeOptions, Server};
 use crate::harness::network::Fault;
+use crate::harness::network::emulated::NetworkKind;
 use crate::harness::schedule::Generated;
 use crate::options::{Adaptation, Compression, HttpVersion, Options};
 use crate::wire::{LINE_BYTES_MAX, Transport, Waits};
@@ -170,6 +171,16 @@ impl Plan {
         };
         if factors.serve != ours {
             return refused("linger, heartbeat, compression, poll_advice or without", "set");
+        }
+        match factors.network.kind {
+            NetworkKind::Tun => {
+                let must = format!(
+                    "{} is no server that the run starts in a network namespace; use \"line\" for it",
+                    other.name()
+                );
+                return Err(refusals.refused("network", "\"tun\"", must));
+            }
+            NetworkKind::None | NetworkKind::Line | NetworkKind::Auto => {}
         }
         match &factors.fault {
             Some(Fault::Stop(_)) => refused("stop", "set"),

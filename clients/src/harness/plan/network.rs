@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{PlanError, PlanErrors};
+use super::check::{PlanError, PlanErrors, text_of};
 use crate::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
 use crate::link::{Jitter, Link, Loss, OneWay, Order, Rate};
 
@@ -28,6 +28,11 @@ pub(super) const QUEUE_BYTES: RangeInclusive<u64> = 1_500..=67_108_864;
 
 /// Round trip of a network that flags ask for without saying how far: another city.
 pub const RTT_DEFAULT: Duration = Duration::from_millis(50);
+
+/// Largest difference between a round trip and its two ways: they are rounded to nanoseconds.
+const RTT_TOLERANCE_MS: f64 = 1e-3;
+/// Remedy for what a delay line cannot do.
+const NEEDS_PACKETS: &str = "packets are needed for that; use network = \"tun\" (Linux, as root)";
 
 /// Distribution of a jitter, in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +91,11 @@ impl NetworkFlags {
     /// Lays the flags over the network of a plan or of an arm.
     pub(super) fn over(&self, network: &Network, refusals: PlanErrors<'_>) -> Result<Network, PlanError> {
         let had_none = network.kind == NetworkKind::None;
+        if self.kind == Some(NetworkKind::None) && *self != (Self { kind: self.kind, ..Self::default() }) {
+            let must =
+                "without a network there is no link; leave the other flags away, or name its kind".to_owned();
+            return Err(refusals.refused("network", "\"none\" beside a flag of a link", must));
+        }
         let kind = match (*self, had_none) {
             (Self { kind: Some(kind), .. }, _) => kind,
             (flags, _) if flags == Self::default() => return Ok(network.clone()),
@@ -114,10 +124,13 @@ impl NetworkFlags {
         let file = FileNetwork {
             network: Some(kind),
             rtt_ms: Some(ms(rtt)),
+            // Each direction has them already. Here they are refused by their own names.
+            jitter_ms: self.jitter.map(ms),
+            loss_ratio: self.loss_ratio,
+            link_kbit_s: self.kbit_s,
             up: way(&network.link.up),
             down: way(&network.link.down),
             publisher: Some(network.publisher),
-            ..FileNetwork::default()
         };
         file.resolve(refusals)
     }
@@ -146,9 +159,7 @@ impl FileNetwork {
             Some(kind) => kind,
             None => return self.none(refusals).map(|()| Network::default()),
         };
-        if let Some(rtt_ms) = self.rtt_ms {
-            refusals.within("rtt_ms", rtt_ms, &RTT_MS)?;
-        }
+        self.check_both(kind, refusals)?;
         let both = FileWay {
             delay_ms: self.rtt_ms.map(|rtt_ms| rtt_ms / 2.0),
             jitter_ms: self.jitter_ms,
@@ -162,6 +173,37 @@ impl FileNetwork {
         let network = Network { kind, link, publisher: self.publisher.unwrap_or_default() };
         check(&network, refusals)?;
         Ok(network)
+    }
+
+    /// Refuses values of both directions by their own names, before each direction takes them.
+    fn check_both(&self, kind: NetworkKind, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
+        let numbers = [
+            ("rtt_ms", self.rtt_ms, RTT_MS),
+            ("jitter_ms", self.jitter_ms, JITTER_MS),
+            ("loss_ratio", self.loss_ratio, LOSS_RATIO),
+        ];
+        for (key, given, allowed) in numbers {
+            given.map_or(Ok(()), |given| refusals.within(key, given, &allowed))?;
+        }
+        if let Some(kbit_s) = self.link_kbit_s {
+            refusals.within("link_kbit_s", kbit_s, &LINK_KBIT_S)?;
+        }
+        match (kind, self.loss_ratio) {
+            (NetworkKind::Line, Some(ratio)) if ratio > 0.0 => {
+                return Err(refusals.refused("loss_ratio", ratio, NEEDS_PACKETS.to_owned()));
+            }
+            (NetworkKind::None | NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto, _) => {}
+        }
+        let delay = |way: &Option<FileWay>| way.as_ref()?.delay_ms;
+        let Some(((rtt_ms, up), down)) = self.rtt_ms.zip(delay(&self.up)).zip(delay(&self.down)) else {
+            return Ok(());
+        };
+        if (up + down - rtt_ms).abs() > RTT_TOLERANCE_MS {
+            let must =
+                format!("up.delay_ms and down.delay_ms make {}; give rtt_ms alone, or these two", up + down);
+            return Err(refusals.refused("rtt_ms", rtt_ms, must));
+        }
+        Ok(())
     }
 
     fn none(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
@@ -186,7 +228,7 @@ impl FileNetwork {
 
 impl FileWay {
     fn of(way: &OneWay) -> Self {
-        let text = |duration: Duration| Some(super::check::text_of(duration));
+        let text = |duration: Duration| Some(text_of(duration));
         let (jitter_ms, jitter_process) = match way.jitter {
             Jitter::None => (0.0, None),
             Jitter::Uniform { within } => (ms(within), Some(JitterProcess::Uniform)),
@@ -195,8 +237,11 @@ impl FileWay {
         let (loss_ratio, loss_burst, loss_on, loss_off) = match way.loss {
             Loss::None => (Some(0.0), None, None, None),
             Loss::Independent { ratio } => (Some(ratio), None, None, None),
-            Loss::GilbertElliott { to_good, .. } => (Some(way.loss.ratio()), Some(1.0 / to_good), None, None),
-            Loss::OnOff { on, off } => (None, None, text(on), text(off)),
+            Loss::GilbertElliott { to_good, .. } => {
+                (Some(as_written(way.loss.ratio())), Some(as_written(1.0 / to_good)), None, None)
+            }
+            // The ratio says that a plan's ratio does not hold in an arm with phases.
+            Loss::OnOff { on, off } => (Some(0.0), None, text(on), text(off)),
         };
         Self {
             delay_ms: Some(ms(way.delay)),
@@ -258,10 +303,10 @@ impl FileWay {
             (None, _, (None, None)) => Loss::None,
             (Some(ratio), None, (None, None)) => Loss::Independent { ratio },
             (Some(ratio), Some(burst), (None, None)) => Loss::bursts(ratio, burst),
-            (None, None, (Some(on), Some(off))) => Loss::OnOff { on, off },
+            // A burst without a ratio means nothing: an arm cannot take it away from its plan.
+            (None, _, (Some(on), Some(off))) => Loss::OnOff { on, off },
             (_, _, (Some(_), _) | (_, Some(_))) => {
-                let must =
-                    "give loss_on and loss_off together, and neither loss_ratio nor loss_burst".to_owned();
+                let must = "give loss_on and loss_off together, and no loss_ratio".to_owned();
                 return Err(refusals.refused(&key("loss_on"), "given alone or beside another loss", must));
             }
         };
@@ -286,27 +331,41 @@ impl FileWay {
 /// Refuses what a delay line cannot do: it moves bytes, not packets.
 pub(super) fn check(network: &Network, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
     match network.kind {
-        NetworkKind::Line | NetworkKind::Auto => {}
-        NetworkKind::None | NetworkKind::Tun => return Ok(()),
+        NetworkKind::Line => {}
+        // What an automatic choice may become depends on the machine.
+        NetworkKind::None | NetworkKind::Tun | NetworkKind::Auto => return Ok(()),
     }
-    for (name, way) in [("up", &network.link.up), ("down", &network.link.down)] {
-        let given = match way {
-            OneWay {
-                loss: Loss::Independent { .. } | Loss::GilbertElliott { .. } | Loss::OnOff { .. },
-                ..
-            } => Some(("a loss", format!("{} of all packets", way.loss.ratio()))),
-            OneWay { order: Order::Free, .. } => Some(("reorder", "true".to_owned())),
-            OneWay { trace: Some(trace), .. } => Some(("trace", format!("{trace:?}"))),
-            OneWay { loss: Loss::None, order: Order::Kept, trace: None, .. } => None,
-        };
-        if let Some((key, given)) = given {
-            let must = "packets are needed for that; use network = \"tun\" (Linux, as root)".to_owned();
-            return Err(refusals.refused(&format!("{name}: {key}"), given, must));
-        }
+    match needs_packets(&network.link) {
+        None => Ok(()),
+        Some((key, given)) => Err(refusals.refused(&key, given, NEEDS_PACKETS.to_owned())),
     }
-    Ok(())
 }
 
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+/// Returns the first key and value of a link that only packets can show.
+pub(super) fn needs_packets(link: &Link) -> Option<(String, String)> {
+    [("up", &link.up), ("down", &link.down)].into_iter().find_map(|(name, way)| {
+        let (key, given) = match way {
+            OneWay { loss: Loss::Independent { .. } | Loss::GilbertElliott { .. }, .. } => {
+                ("loss_ratio", as_written(way.loss.ratio()).to_string())
+            }
+            OneWay { loss: Loss::OnOff { on, .. }, .. } => ("loss_on", text_of(*on)),
+            OneWay { order: Order::Free, .. } => ("reorder", "true".to_owned()),
+            OneWay { trace: Some(trace), .. } => ("trace", format!("{trace:?}")),
+            OneWay { loss: Loss::None, order: Order::Kept, trace: None, .. } => return None,
+        };
+        Some((format!("{name}.{key}"), given))
+    })
 }
+
+/// Returns milliseconds as people write them: 12.3 and not 12.299999999999999, which seconds times 1 000 would be.
+fn ms(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1e6
+}
+
+/// Returns a number that was calculated back as it was written: with at most 12 digits.
+fn as_written(number: f64) -> f64 {
+    format!("{number:.11e}").parse().expect("a number that was written is one")
+}
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,7 @@ seed = 1
 targets = ["wirelab"]
 repetitions = 1
 aa = false
+predict = false
 thresholds = []
 transports = ["short-poll", "long-poll", "sse", "ndjson", "websocket"]
 fallback = []
@@ -199,10 +200,30 @@ fn a_smoke_run_is_the_plan_made_short_and_says_so() {
     assert_eq!((plan.size, plan.repetitions), (Size::Smoke, 1));
     let lines = plan.arms[0].factors.lines.generated().unwrap();
     assert_eq!((lines.rate_hz, lines.duration), (10.0, Duration::from_secs(1)));
-    assert_eq!(plan.duration(|_| Duration::from_secs(1)).as_secs(), 10, "three cells, two with slow polls");
+    assert_eq!(
+        plan.duration(|_| Duration::from_secs(1)).as_secs(),
+        11,
+        "three cells, two with slow polls, and a calibration"
+    );
     assert_eq!(parsed(&plan.to_toml(), Size::Full).unwrap(), plan);
     let said = parsed(SMALLEST, Size::Smoke).unwrap_err().to_string();
     assert!(said.contains("smoke is absent; a plan needs a table [smoke]"), "{said}");
+}
+
+#[test]
+fn the_estimate_of_a_plan_knows_its_distance_and_its_loss() {
+    let with = |keys: &str| {
+        let plan =
+            parsed(&ARMS.replacen("repetitions", &format!("{keys}\nrepetitions"), 1), Size::Full).unwrap();
+        plan.duration(|_| Duration::from_secs(1))
+    };
+    let (near, far) = (with("network = \"line\"\nrtt_ms = 0"), with("network = \"line\"\nrtt_ms = 400"));
+    let cells = parsed(ARMS, Size::Full).unwrap().cells().len() as u32;
+    let (besides, calibrated) = (4 * cells * Duration::from_millis(400), 100 * Duration::from_millis(400));
+    assert!(far >= near + besides + calibrated, "{near:?}, {far:?}");
+    let (whole, lossy) =
+        (with("network = \"tun\"\nrtt_ms = 400"), with("network = \"tun\"\nrtt_ms = 400\nloss_ratio = 0.01"));
+    assert_eq!(lossy, whole + cells * Duration::from_secs(1));
 }
 
 #[test]

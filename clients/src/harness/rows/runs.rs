@@ -349,7 +349,8 @@ fn ratio(part: f64, whole: f64) -> Option<f64> {
 }
 
 fn ms(duration: Duration) -> Option<f64> {
-    Some(duration.as_secs_f64() * 1e3)
+    // One rounding: seconds times 1 000 would be 12.299999999999999 instead of 12.3.
+    Some(duration.as_nanos() as f64 / 1e6)
 }
 
 fn us(duration: Option<Duration>) -> Option<u64> {

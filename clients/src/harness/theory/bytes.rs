@@ -2,8 +2,8 @@
 //!
 //! Sizes are bytes. The size of a message is that of its bytes in the socket; on a wire each segment adds
 //! [`SEGMENT_BYTES`]. Assumptions: no message fills more than one segment (MSS), and nothing is compressed. The caller
-//! counts `segments`: 2 per exchange with piggybacked ACKs, 3 where the client is silent for longer than a delayed ACK
-//! waits.
+//! counts `segments`: 2 per exchange with piggybacked ACKs, and one more for each side that is silent for longer than a
+//! delayed ACK waits.
 
 /// Header bytes of a segment: Ethernet 14 + IPv4 20 + TCP 20 + timestamps 12.
 pub const SEGMENT_BYTES: f64 = 66.0;
@@ -38,9 +38,12 @@ impl PollSizes {
     }
 }
 
-/// Returns the segments of one exchange: request and answer, and a separate ACK where the next request comes too late.
-pub fn segments_per_exchange(until_next_s: f64) -> f64 {
-    if until_next_s > DELAYED_ACK_S { 3.0 } else { 2.0 }
+/// Returns the segments of one exchange: request and answer, and a separate ACK of each that the other side lets wait.
+/// `until_answer_s` is what the server takes from a request to its answer, and `until_next_s` what the client takes from
+/// an answer to its next request. Both are times at one end: distance is in neither.
+pub fn segments_per_exchange(until_answer_s: f64, until_next_s: f64) -> f64 {
+    let silent = |silent_s: f64| if silent_s > DELAYED_ACK_S { 1.0 } else { 0.0 };
+    2.0 + silent(until_answer_s) + silent(until_next_s)
 }
 
 /// Returns F9 for a stream: the line with its framing, 66 for its segment and 66 for its share of an ACK. `ack_share`:
@@ -77,8 +80,10 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_rides_on_the_next_question_if_it_comes_soon() {
-        assert_eq!([0.01, 0.2].map(segments_per_exchange), [2.0, 3.0]);
+    fn an_acknowledgement_rides_on_what_comes_next_if_it_comes_soon() {
+        let segments = [(0.0, 0.01), (0.0, 0.2), (0.2, 0.0), (0.2, 0.2)]
+            .map(|(until_answer_s, until_next_s)| segments_per_exchange(until_answer_s, until_next_s));
+        assert_eq!(segments, [2.0, 3.0, 3.0, 4.0]);
         assert_eq!(stream_per_line(150.0, 1.0), 150.0 + 132.0);
     }
 }

@@ -10,18 +10,22 @@ use super::spread::Spread;
 use crate::options::{Compression, Condition, HttpVersion, PollConnections};
 use crate::wire::Transport;
 
-/// Constants of one server, as the plan starts it.
+/// Constants of one server, as the plan starts it, over one network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Name of the server and of how it was started; cells with that name share the calibration.
+    /// Name of the server, of how it was started, and of the network; cells with that name share the calibration.
     pub server: String,
-    /// R: time of a few bytes there and back over a socket of the same kind, s. Its half is d.
+    /// Link between the subscribers and the server, as configured; `None`: the machine's own network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<CalibratedLink>,
+    /// R: time of a few bytes there and back over a socket of the same kind, s. It includes the link's.
     pub round_trip_s: Spread,
     /// Time to open a TCP connection, s.
     pub connect_s: Spread,
     /// Lateness of a client's timer, s: it counts whole milliseconds.
     pub timer_late_s: Spread,
-    /// a: time from a line's due time until readers see it, s. Measured as receipts on an idle NDJSON stream, less d.
+    /// a: time from a line's due time until readers see it, s. Measured as receipts on an idle NDJSON stream, less d. Where
+    /// the publisher stands across the link, it includes the way up.
     pub visible_s: Spread,
     /// Time that one more subscriber in the fan-out costs, s: from a line's mean receipt with several NDJSON streams and
     /// with one. It includes the harness's own reads, so F8 is reported and not judged by it. `None` where noise hides the
@@ -29,6 +33,15 @@ pub struct Calibration {
     pub write_s: Option<f64>,
     /// Constants of each way to ask for lines.
     pub arms: Vec<ArmCalibration>,
+}
+
+/// Delays of a link as they are configured, without what the machine adds. Jitter leaves their means.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CalibratedLink {
+    /// Delay from the subscribers to the server, s.
+    pub up_s: f64,
+    /// Delay from the server to the subscribers, s.
+    pub down_s: f64,
 }
 
 /// Constants of one way to ask a server for lines.
@@ -106,9 +119,16 @@ pub enum Sizes {
 }
 
 impl Calibration {
-    /// Returns d: half of R, s.
+    /// Returns d, the time from the server to a subscriber, s: the link's delay in that direction, and half of what is left
+    /// of R. The machine's own network has two equal directions; a link need not have.
     pub fn one_way_s(&self) -> f64 {
-        self.round_trip_s.mean_s / 2.0
+        self.link.map_or(0.0, |link| link.down_s) + self.machine_one_way_s()
+    }
+
+    /// Returns the time that one way takes besides the link's delay, s: half of what R is longer than the link's.
+    pub fn machine_one_way_s(&self) -> f64 {
+        let link_s = self.link.map_or(0.0, |link| link.up_s + link.down_s);
+        ((self.round_trip_s.mean_s - link_s) / 2.0).max(0.0)
     }
 
     /// Finds the constants of one way to ask for lines.
@@ -144,6 +164,21 @@ mod tests {
                 "{first} {last}"
             );
         }
+    }
+
+    #[test]
+    fn a_lines_way_is_the_links_way_down_and_the_machines_half() {
+        let of = |link, round_trip_s| {
+            let calibration = crate::harness::example::calibration();
+            Calibration { link, round_trip_s: Spread::constant(round_trip_s), ..calibration }.one_way_s()
+        };
+        let close =
+            |left: f64, right: f64| assert!((left - right).abs() < 1e-12, "{left} instead of {right}");
+        close(of(None, 0.000_2), 0.000_1);
+        let link = Some(CalibratedLink { up_s: 0.010, down_s: 0.040 });
+        close(of(link, 0.050_4), 0.040_2);
+        // An echo is never faster than the link; a clock's rounding must not make its way shorter.
+        close(of(link, 0.049_9), 0.040);
     }
 
     #[test]

@@ -19,9 +19,11 @@ mod tests;
 
 use super::calibration::{ArmCalibration, Calibration, Sizes};
 use super::simulation::LinePattern;
-use super::verdict::{Prediction, SIGMAS, TOLERANCE_RATIO, Unit, judged, reported};
+use super::verdict::{Prediction, SIGMAS, TOLERANCE_RATIO, Unit, judged, noting, reported};
+use crate::harness::network::emulated::NetworkKind;
 use crate::harness::run_result::Residual;
 use crate::harness::run_result::RunResult;
+use crate::link::{Jitter, Link, Loss, OneWay};
 use crate::options::{Compression, HttpVersion};
 use crate::wire::{BATCH_BYTES_MAX, BATCH_LINES_MAX, Waits};
 
@@ -54,6 +56,20 @@ pub fn rows(
     };
     rows.extend(faults::rows(&case));
     rows
+}
+
+/// Lists what makes the delay of a link another one at each moment. The formulas know one delay per direction.
+fn link_varies(link: &Link) -> impl Iterator<Item = &'static str> {
+    let ways = [&link.up, &link.down];
+    let some = |is: fn(&OneWay) -> bool| ways.into_iter().any(is);
+    [
+        (some(|way| way.jitter != Jitter::None), "the link's delay is jittered"),
+        (some(|way| way.loss != Loss::None), "the link loses packets"),
+        (some(|way| way.rate.is_some()), "the link has a rate: bytes wait for those before them"),
+        (some(|way| way.trace.is_some()), "a trace says when packets may pass the link"),
+    ]
+    .into_iter()
+    .filter_map(|(varies, what)| varies.then_some(what))
 }
 
 /// Everything that a row is made of.
@@ -117,7 +133,19 @@ impl Case<'_> {
         if !self.setting.linger.is_zero() && self.setting.transport.waits() != Waits::Client {
             broken.push("the server lingers to fill a batch".to_owned());
         }
+        broken.extend(link_varies(&self.setting.network.link).map(str::to_owned));
         broken
+    }
+
+    /// Returns why bytes on a wire are not those of the link: a delay line stands above TCP.
+    fn wire_of_another(&self) -> Option<String> {
+        match self.setting.network.kind {
+            NetworkKind::Line => Some(
+                "TCP sees the loopback behind the delay line: segments and ACKs are the loopback's"
+                    .to_owned(),
+            ),
+            NetworkKind::None | NetworkKind::Tun | NetworkKind::Auto => None,
+        }
     }
 
     /// Returns the broken assumption of formulas that need Poisson lines.

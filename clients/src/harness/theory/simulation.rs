@@ -92,15 +92,38 @@ pub enum Asking {
     Pause {
         /// Time from an answer to the next request, s.
         pause_s: f64,
+        /// Time to open a connection for that request, s; 0 where connections are kept.
+        connect_s: f64,
     },
 }
 
-/// Plays a short poll over `count` lines. A request takes `one_way_s` to the server. It is answered there after
-/// `handling_s` with all lines that are due by then, and the answer takes `one_way_s` back. The first request arrives
-/// at `first_s`.
+/// Ways between a client and a server. They need not be equal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ways {
+    /// Time from the client to the server, s.
+    pub up_s: f64,
+    /// Time from the server to the client, s.
+    pub down_s: f64,
+}
+
+impl Ways {
+    /// Makes two equal ways.
+    pub fn equal(one_way_s: f64) -> Self {
+        Self { up_s: one_way_s, down_s: one_way_s }
+    }
+
+    /// Returns the time there and back, s.
+    pub fn round_trip_s(&self) -> f64 {
+        self.up_s + self.down_s
+    }
+}
+
+/// Plays a short poll over `count` lines. A request takes its way up to the server. It is answered there after
+/// `handling_s` with all lines that are due by then, and the answer takes its way down. The first request arrives at
+/// `first_s`.
 pub fn short_poll(
     asking: Asking,
-    one_way_s: f64,
+    ways: Ways,
     handling_s: f64,
     first_s: f64,
     lines: LinePattern,
@@ -112,7 +135,7 @@ pub fn short_poll(
     let (mut next_line, mut asked_s, mut polls) = (0, first_s, 0_u64);
     while next_line < due.len() {
         let answered_s = asked_s + handling_s;
-        let received_s = answered_s + one_way_s;
+        let received_s = answered_s + ways.down_s;
         let first_of_answer = next_line;
         while next_line < due.len() && due[next_line] <= answered_s {
             seen.latencies_s.push(received_s - due[next_line]);
@@ -128,7 +151,7 @@ pub fn short_poll(
         asked_s = match asking {
             // Multiplied, since adding up would drift.
             Asking::Fixed { interval_s } => first_s + polls as f64 * interval_s,
-            Asking::Pause { pause_s } => received_s + pause_s + one_way_s,
+            Asking::Pause { pause_s, connect_s } => received_s + pause_s + connect_s + ways.up_s,
         };
     }
     seen.age_mean_s = ages.mean_s();

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::aliasing::aliasing;
 use super::long_poll::LongPoll;
 use super::short_poll::ShortPoll;
-use super::simulation::{self, Asking, LinePattern, Seen};
+use super::simulation::{self, Asking, LinePattern, Seen, Ways};
 use super::{age, capacity, freeze, streams};
 
 const LINES: usize = 20_000;
@@ -59,23 +59,29 @@ proptest! {
 
     #[test]
     fn f1_to_f3_and_f15_hold_for_short_polls_at_fixed_times(
-        interval_s in 0.02..4.0, one_way_s in 0.0..0.2, lines_per_interval in 0.05..20.0, phase in 0.0..1.0, seed: u64,
+        interval_s in 0.02..4.0, up_s in 0.0..0.2, down_s in 0.0..0.2, lines_per_interval in 0.05..20.0, phase in 0.0..1.0,
+        seed: u64,
     ) {
         let rate_hz = lines_per_interval / interval_s;
         let asking = Asking::Fixed { interval_s };
-        let seen = simulation::short_poll(asking, one_way_s, 0.0, phase * interval_s, poisson(rate_hz), LINES, seed);
-        let poll = ShortPoll::fixed(interval_s, one_way_s);
+        let ways = Ways { up_s, down_s };
+        let seen = simulation::short_poll(asking, ways, 0.0, phase * interval_s, poisson(rate_hz), LINES, seed);
+        let poll = ShortPoll::fixed(interval_s, down_s);
         check_short_poll(&poll, &seen, rate_hz);
     }
 
     #[test]
     fn f1_to_f3_and_f15_hold_for_short_polls_that_pause(
-        pause_s in 0.02..2.0, one_way_s in 0.0..0.2, handling_s in 0.0..0.1, lines_per_interval in 0.05..20.0, seed: u64,
+        pause_s in 0.02..2.0, up_s in 0.0..0.2, down_s in 0.0..0.2, handling_s in 0.0..0.1, connects in 0.0..1.0,
+        lines_per_interval in 0.05..20.0, seed: u64,
     ) {
-        let poll = ShortPoll::pause(pause_s, 2.0 * one_way_s + handling_s, 0.0, 0.0, one_way_s);
+        let ways = Ways { up_s, down_s };
+        // Where every poll connects, a round trip comes before its request.
+        let connect_s = if connects < 0.5 { ways.round_trip_s() } else { 0.0 };
+        let poll = ShortPoll::pause(pause_s, ways.round_trip_s() + handling_s, 0.0, connect_s, down_s);
         let rate_hz = lines_per_interval / poll.interval_s;
-        let asking = Asking::Pause { pause_s };
-        let seen = simulation::short_poll(asking, one_way_s, handling_s, 0.0, poisson(rate_hz), LINES, seed);
+        let asking = Asking::Pause { pause_s, connect_s };
+        let seen = simulation::short_poll(asking, ways, handling_s, 0.0, poisson(rate_hz), LINES, seed);
         check_short_poll(&poll, &seen, rate_hz);
     }
 
@@ -87,7 +93,7 @@ proptest! {
         let period_s = interval_s * (ratio + 0.000_618_034);
         let lines = LinePattern::Periodic { period_s };
         let asking = Asking::Fixed { interval_s };
-        let seen = simulation::short_poll(asking, 0.01, 0.0, phase * interval_s, lines, LINES, 0);
+        let seen = simulation::short_poll(asking, Ways::equal(0.01), 0.0, phase * interval_s, lines, LINES, 0);
         let poll = ShortPoll::fixed(interval_s, 0.01);
         let empty = seen.empty as f64 / seen.requests as f64;
         close(poll.empty_ratio_periodic(period_s), empty, 2.0 / LINES as f64);
@@ -125,6 +131,18 @@ proptest! {
         close(waiting, seen.held_s / seen.duration_s, waiting_error);
         let error = 2.0 * age_error(line_rate_hz, requests);
         close(age::long_poll_s(&poll), seen.age_mean_s, error);
+    }
+
+    /// RFC 6202 §2.2: the answer that a line just missed goes down, the next request comes up, and the line goes down.
+    #[test]
+    fn f6_has_three_transits_at_most_whatever_the_two_ways_are(up_s in 0.001..0.3, down_s in 0.001..0.3, seed: u64) {
+        let gap_s = Ways { up_s, down_s }.round_trip_s();
+        let poll = LongPoll { line_rate_hz: 1.0 / gap_s, gap_s, hold_s: 100.0 * gap_s, one_way_s: down_s };
+        let seen = simulation::long_poll(&poll, poisson(poll.line_rate_hz), LINES, seed);
+        let longest_s = down_s + up_s + down_s;
+        prop_assert!((poll.latency_quantile_s(1.0) - longest_s).abs() < 1e-9);
+        close(longest_s, seen.latency_quantile_s(1.0), gap_s / (LINES as f64).sqrt());
+        close(down_s, seen.latency_quantile_s(0.0), 0.0);
     }
 
     #[test]
@@ -214,7 +232,15 @@ fn check_short_poll(poll: &ShortPoll, seen: &Seen, rate_hz: f64) {
 #[test]
 fn a_simulation_can_be_repeated() {
     let seen = |seed| {
-        simulation::short_poll(Asking::Fixed { interval_s: 0.2 }, 0.0, 0.0, 0.1, poisson(50.0), 100, seed)
+        simulation::short_poll(
+            Asking::Fixed { interval_s: 0.2 },
+            Ways::equal(0.0),
+            0.0,
+            0.1,
+            poisson(50.0),
+            100,
+            seed,
+        )
     };
     assert_eq!(seen(1), seen(1));
     assert_ne!(seen(1).latencies_s, seen(2).latencies_s);

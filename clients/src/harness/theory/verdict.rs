@@ -146,6 +146,11 @@ pub(super) fn reported(
     }
 }
 
+/// Names an assumption that a row which is only reported has broken.
+pub(super) fn noting(row: Residual, broken: Option<String>) -> Residual {
+    Residual { assumption_broken: broken, ..row }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

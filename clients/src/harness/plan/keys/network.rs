@@ -22,7 +22,7 @@ pub(super) fn section() -> Section {
             Number,
             Means("0 with a network"),
             range(&RTT_MS),
-            "round trip of the link; each way takes half",
+            "round trip of the link; each way takes half, unless it has a delay of its own",
         )
         .unit("ms"),
         key("jitter_ms", Number, Means("none"), range(&JITTER_MS), "variation of the delay, each way")
@@ -115,7 +115,7 @@ fn way(paths: [&'static str; 12], meaning: &'static str) -> Vec<Key> {
             Number,
             Means("each packet by itself"),
             range(&LOSS_BURST),
-            "packets that are lost in a row, on average (Gilbert's model)",
+            "packets that are lost in a row, on average (Gilbert's model); means nothing without a `loss_ratio`",
         ),
         key(on, Duration, Means("always"), times(&LOSS_PHASE), "time for which the link works; `tun` only"),
         key(

@@ -1,6 +1,6 @@
 //! Rows of a long-polled run: F4, F5, F6, F7, F9, F15.
 
-use super::{Case, Prediction, QUANTILES, Unit, judged, reported};
+use super::{Case, Prediction, QUANTILES, Unit, judged, noting, reported};
 use crate::harness::run_result::Residual;
 use crate::harness::statistics::sampling;
 use crate::harness::theory::age;
@@ -172,11 +172,14 @@ fn byte_rows(
     let (timeouts, per_line) = (poll.timeout_ratio(), poll.requests_per_s() / poll.line_rate_hz);
     let value = sizes.per_line(timeouts, per_line, 0.0);
     let error = value * requests_error + per_line * (sizes.answer - sizes.empty).abs() * timeouts_error;
-    let segments = segments_per_exchange(1.0 / poll.requests_per_s());
+    // The server is silent while it holds the request. The client asks again after its turn; the rest of the gap is the way.
+    let held_s = 1.0 / poll.requests_per_s() - poll.gap_s;
+    let segments = segments_per_exchange(held_s, case.setting.options.turn.as_secs_f64());
     let wire = sizes.per_line(timeouts, per_line, segments);
+    let wire = reported("F9", "wire bytes per line", Unit::Bytes, wire, case.reading.wire_per_line_bytes);
     let l7 = Prediction::exact(value).with_error(error);
     vec![
         judged("F9", "l7 bytes per line", Unit::Bytes, l7, case.bytes_per_line(), &broken),
-        reported("F9", "wire bytes per line", Unit::Bytes, wire, case.reading.wire_per_line_bytes),
+        noting(wire, case.wire_of_another()),
     ]
 }

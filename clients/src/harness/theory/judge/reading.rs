@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::harness::cell::{Cell, LineProcess, Server};
 use crate::harness::distributions;
 use crate::harness::network::Fault;
+use crate::harness::network::emulated::{Network, NetworkKind};
+use crate::harness::network::link_figures::network_name;
 use crate::harness::run_result::{RunResult, Verdict};
 use crate::harness::theory::calibration::{CalibratedArm, digits_mean};
 use crate::harness::theory::simulation::LinePattern;
@@ -16,8 +18,10 @@ use crate::wire::Transport;
 /// Settings of a run that formulas depend on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
-    /// Name of the server's calibration.
+    /// Name of the calibration: that of the server and of the network.
     pub server: String,
+    /// Network between the subscribers and the server.
+    pub network: Network,
     /// Transport of the subscribers.
     pub transport: Transport,
     /// Options of the clients.
@@ -109,6 +113,7 @@ impl Setting {
         let beside = [cell.stalled, cell.late].into_iter().flatten().map(|extra| extra.subscribers);
         Self {
             server: server_name(cell),
+            network: cell.network.clone(),
             transport: cell.transport,
             options: cell.options.clone(),
             lines,
@@ -141,14 +146,20 @@ impl Setting {
     }
 }
 
-/// Names the server of a cell and how it was started. Cells with that name share a calibration.
+/// Names the server of a cell, how it was started, and the network before it. Cells with that name share a calibration.
 pub fn server_name(cell: &Cell) -> String {
     let server = match &cell.server {
         Server::Wirelab => "wirelab",
         // The name never has the address, since it stands in files that are published.
         Server::Running(_) | Server::Profile(_) => cell.arm.as_deref().unwrap_or("another"),
     };
-    format!("{server}, store {}, compression {}", cell.serve.store, cell.serve.compression)
+    let network = match cell.network.kind {
+        NetworkKind::None => String::new(),
+        NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto => {
+            format!(", network {}", network_name(&cell.network))
+        }
+    };
+    format!("{server}, store {}, compression {}{network}", cell.serve.store, cell.serve.compression)
 }
 
 impl Reading {

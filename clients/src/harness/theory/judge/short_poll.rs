@@ -1,6 +1,6 @@
 //! Rows of a short-polled run: F1, F2, F3, F9, F10, F12, F15, F16.
 
-use super::{Case, Prediction, QUANTILES, TOLERANCE_RATIO, Unit, judged, reported};
+use super::{Case, Prediction, QUANTILES, TOLERANCE_RATIO, Unit, judged, noting, reported};
 use crate::harness::run_result::Residual;
 use crate::harness::theory::aliasing::aliasing;
 use crate::harness::theory::bytes::{PollSizes, segments_per_exchange};
@@ -244,11 +244,14 @@ fn byte_rows(
     let error =
         per_line * (sizes.answer - sizes.empty).abs() * numbers.empty_error + value * numbers.count_error();
     let l7 = Prediction::exact(value).with_error(error);
-    let segments = segments_per_exchange(poll.interval_s);
+    // From answer to question the client is silent for the interval without the exchange. The server answers at once.
+    let exchange_s = case.arm.exchange_s.as_ref().map_or(0.0, |exchange| exchange.mean_s);
+    let segments = segments_per_exchange(0.0, poll.interval_s - exchange_s);
     let wire = sizes.per_line(numbers.empty, per_line, segments);
+    let wire = reported("F9", "wire bytes per line", Unit::Bytes, wire, case.reading.wire_per_line_bytes);
     vec![
         judged("F9", "l7 bytes per line", Unit::Bytes, l7, case.bytes_per_line(), &broken),
-        reported("F9", "wire bytes per line", Unit::Bytes, wire, case.reading.wire_per_line_bytes),
+        noting(wire, case.wire_of_another()),
     ]
 }
 
@@ -302,11 +305,13 @@ fn distinct_latencies(case: &Case<'_>, spacing_s: f64, expected: u64) -> f64 {
             Some(_) | None => heaps.push((at_s, count)),
         }
     }
-    // With a phase at the edge of the interval, some lines wait next to nothing and others almost the whole interval.
+    // With a phase at the edge of the interval, some lines wait next to nothing and others almost the whole interval. All of
+    // them then have the way to the client before them.
     let interval_s = case.setting.options.polling.interval.as_secs_f64();
+    let way_s = case.server.one_way_s();
     if let [(first_s, first), .., (last_s, last)] = heaps.as_mut_slice()
-        && *first_s < spacing_s / 4.0
-        && (*last_s - interval_s).abs() < spacing_s / 4.0
+        && *first_s - way_s < spacing_s / 4.0
+        && (*last_s - way_s - interval_s).abs() < spacing_s / 4.0
     {
         (*first, *last) = (*first + *last, 0.0);
     }

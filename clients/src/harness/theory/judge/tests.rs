@@ -1,12 +1,15 @@
 //! The simulation plays runs, and the formulas judge them.
 
+mod distance;
+
 use std::time::Duration;
 
 use super::{Disturbance, Reading, Setting, Window, rows};
+use crate::harness::network::emulated::{Network, NetworkKind};
 use crate::harness::run_result::{Residual, TheoryVerdict};
-use crate::harness::theory::calibration::{ArmCalibration, Calibration, MessageBytes, Sizes};
+use crate::harness::theory::calibration::{ArmCalibration, CalibratedLink, Calibration, MessageBytes, Sizes};
 use crate::harness::theory::long_poll::LongPoll;
-use crate::harness::theory::simulation::{self, Asking, LinePattern, Seen};
+use crate::harness::theory::simulation::{self, Asking, LinePattern, Seen, Ways};
 use crate::harness::theory::spread::Spread;
 use crate::latency::LatencyHistogram;
 use crate::options::{Adaptation, Compression, Options, PollPhase, Polling};
@@ -32,6 +35,7 @@ fn setting(transport: Transport, lines: LinePattern) -> Setting {
     };
     Setting {
         server: "wirelab".to_owned(),
+        network: Network::default(),
         transport,
         options,
         lines: Some(lines),
@@ -45,6 +49,9 @@ fn setting(transport: Transport, lines: LinePattern) -> Setting {
 }
 
 fn calibration(setting: &Setting) -> Calibration {
+    let link = &setting.network.link;
+    let round_trip_s = 2.0 * ONE_WAY_S + link.round_trip().as_secs_f64();
+    let down_s = link.down.delay.as_secs_f64();
     let fixed = |bytes: u64| MessageBytes { plain: bytes as f64, seqs: 0.0 };
     let polled = setting.transport.waits().is_poll();
     let sizes = match polled {
@@ -59,16 +66,18 @@ fn calibration(setting: &Setting) -> Calibration {
     let constant = |time_s| polled.then(|| Spread::constant(time_s));
     Calibration {
         server: setting.server.clone(),
-        round_trip_s: Spread::constant(2.0 * ONE_WAY_S),
+        link: (setting.network.kind != NetworkKind::None)
+            .then_some(CalibratedLink { up_s: link.up.delay.as_secs_f64(), down_s }),
+        round_trip_s: Spread::constant(round_trip_s),
         connect_s: Spread::constant(0.0),
         timer_late_s: Spread::constant(0.0),
         visible_s: Spread::constant(VISIBLE_S),
         write_s: None,
         arms: vec![ArmCalibration {
             arm: setting.arm(),
-            exchange_s: constant(2.0 * ONE_WAY_S),
-            cycle_s: constant(2.0 * ONE_WAY_S),
-            held_s: constant(VISIBLE_S + ONE_WAY_S),
+            exchange_s: constant(round_trip_s),
+            cycle_s: constant(round_trip_s),
+            held_s: constant(VISIBLE_S + ONE_WAY_S + down_s),
             sizes,
         }],
     }
@@ -117,23 +126,36 @@ fn judged_after(
     lines: LinePattern,
     change: impl FnOnce(&mut Setting, &mut Reading),
 ) -> Vec<Residual> {
-    let mut setting = setting(transport, lines);
+    judged_over(Network::default(), transport, lines, Ways::equal(0.0), change)
+}
+
+/// Plays a run whose lines take these ways besides the machine's own, and judges it as a run over `network`.
+fn judged_over(
+    network: Network,
+    transport: Transport,
+    lines: LinePattern,
+    ways: Ways,
+    change: impl FnOnce(&mut Setting, &mut Reading),
+) -> Vec<Residual> {
+    let mut setting = Setting { network, ..setting(transport, lines) };
+    // The wait for the append passes at the server, before any client can see the line.
+    let arriving_s = ONE_WAY_S + VISIBLE_S + ways.down_s;
     let seen = match transport {
         Transport::ShortPoll => {
             let asking = Asking::Fixed { interval_s: 0.2 };
-            // The wait for the append passes at the server, before any client can see the line.
-            simulation::short_poll(asking, ONE_WAY_S + VISIBLE_S, 0.0, 0.07, lines, LINES, 1)
+            let ways = Ways { up_s: ONE_WAY_S + ways.up_s, down_s: arriving_s };
+            simulation::short_poll(asking, ways, 0.0, 0.07, lines, LINES, 1)
         }
         Transport::LongPoll => {
             let poll = LongPoll {
                 line_rate_hz: lines.rate_hz(),
-                gap_s: 0.02 + 2.0 * ONE_WAY_S,
+                gap_s: 0.02 + 2.0 * ONE_WAY_S + ways.round_trip_s(),
                 hold_s: 1.0,
-                one_way_s: ONE_WAY_S + VISIBLE_S,
+                one_way_s: arriving_s,
             };
             simulation::long_poll(&poll, lines, LINES, 1)
         }
-        _ => simulation::stream(ONE_WAY_S + VISIBLE_S, 0.0, 0, lines, LINES, 1),
+        _ => simulation::stream(arriving_s, 0.0, 0, lines, LINES, 1),
     };
     let mut reading = reading(&setting, &seen);
     let server = calibration(&setting);

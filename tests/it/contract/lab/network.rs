@@ -1,0 +1,339 @@
+//! The network between the server and its clients: whom it delays, whom not, and how it ends.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use wirelab_clients::wire::{Status, Transport};
+
+use crate::http::{Answer, Api, Connection, SOON, path};
+use crate::http2::Http2;
+use crate::server::{Server, wait_until};
+
+const NETWORK: &str = "/api/lab/network";
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+const TEXT: [(&str, &str); 1] = [("content-type", "text/plain")];
+/// The delay of these tests, each way.
+const DELAY: Duration = Duration::from_millis(80);
+/// How much later something may happen on a busy machine, so that it is told from another delay by a lower bound only.
+const PROMPT: Duration = Duration::from_millis(75);
+
+fn set(api: &Api, network: &Value) -> Answer {
+    api.ask("PUT", NETWORK, JSON, network.to_string().as_bytes())
+}
+
+#[track_caller]
+fn delays(api: &Api) {
+    let answer = set(api, &json!({ "delay_ms": DELAY.as_millis() as u64 }));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+fn none() -> Value {
+    json!({ "delay_ms": 0.0, "jitter_ms": 0.0, "link_kbit_s": null, "silence_s": 0.0 })
+}
+
+fn shown(api: &Api) -> Value {
+    api.get(NETWORK).json()
+}
+
+/// How long an exchange over an open connection takes.
+fn exchange(connection: &mut Connection, path: &str) -> Duration {
+    let asked = Instant::now();
+    let answer = connection.ask("GET", path, &[], b"").unwrap();
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    asked.elapsed()
+}
+
+/// The quickest of some: a busy machine makes some of them late, and a delay makes all of them late.
+fn quickest(connection: &mut Connection, path: &str) -> Duration {
+    (0..5).map(|_| exchange(connection, path)).min().unwrap()
+}
+
+#[test]
+fn it_is_shown_set_as_a_whole_and_taken_away() {
+    let server = Server::start();
+    assert_eq!(shown(&server), none());
+    let asked = json!({ "delay_ms": 100, "jitter_ms": 20.5, "link_kbit_s": 1600 });
+    let expected = json!({ "delay_ms": 100.0, "jitter_ms": 20.5, "link_kbit_s": 1600, "silence_s": 0.0 });
+    let answer = set(&server, &asked);
+    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")), "{}", answer.text());
+    assert_eq!(answer.json::<Value>(), expected);
+    assert_eq!(shown(&server), expected);
+    // What is absent is nothing.
+    let answer: Value = set(&server, &json!({ "delay_ms": 5 })).json();
+    assert_eq!(answer, json!({ "delay_ms": 5.0, "jitter_ms": 0.0, "link_kbit_s": null, "silence_s": 0.0 }));
+    let answer = server.ask("DELETE", NETWORK, &[], b"");
+    assert_eq!((answer.status, answer.json::<Value>()), (200, none()));
+}
+
+#[test]
+fn a_value_that_makes_no_sense_is_refused_by_name_and_range() {
+    let server = Server::start();
+    for (body, said) in [
+        (r#"{"delay_ms":300.1}"#, "delay_ms 300.1 is out of range; give 0 to 300 ms each way"),
+        (r#"{"delay_ms":-1}"#, "delay_ms -1"),
+        (r#"{"delay_ms":1e999}"#, "number out of range"),
+        (r#"{"delay_ms":10,"jitter_ms":10.5}"#, "jitter_ms 10.5 is out of range; give 0 to 10"),
+        (r#"{"jitter_ms":-1}"#, "jitter_ms -1"),
+        (r#"{"link_kbit_s":31}"#, "link_kbit_s 31 is out of range; give 32 to 1000000 kbit/s"),
+        (r#"{"link_kbit_s":1000001}"#, "link_kbit_s 1000001"),
+        (r#"{"link_kbit_s":-1}"#, "invalid value"),
+        (r#"{"silence_s":30.1}"#, "silence_s 30.1 is out of range; give 0 to 30 seconds"),
+        (r#"{"silence_s":-0.1}"#, "silence_s -0.1"),
+        (r#"{"delay_ms":"5"}"#, "invalid type"),
+        ("[5]", "an example: {\"delay_ms\":100"),
+        ("", "an example"),
+    ] {
+        let answer = server.ask("PUT", NETWORK, JSON, body.as_bytes());
+        let problem = answer.problem().unwrap();
+        assert!(problem.status == 400 && problem.detail.contains(said), "{body}: {}", problem.detail);
+    }
+    assert_eq!(shown(&server), none(), "one of them was set");
+    let answer = server.ask("PUT", &format!("{NETWORK}?page=X"), JSON, b"{}");
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(server.post(NETWORK, "application/json", "{}").status, 405);
+}
+
+#[test]
+fn a_new_connection_pays_a_round_trip_and_every_exchange_another() {
+    let server = Server::start();
+    delays(&server);
+    let opened = Instant::now();
+    let mut connection = server.connection();
+    exchange(&mut connection, "/healthz");
+    assert!(opened.elapsed() >= 4 * DELAY, "{:?}", opened.elapsed());
+    let took = quickest(&mut connection, "/healthz");
+    assert!(took >= 2 * DELAY, "{took:?}");
+    assert!(took < 3 * DELAY, "an open connection pays for its opening again: {took:?}");
+}
+
+#[test]
+fn connections_that_are_open_enter_it_and_leave_it() {
+    let server = Server::start();
+    let mut connection = server.connection();
+    assert!(quickest(&mut connection, "/healthz") < PROMPT);
+    delays(&server);
+    let took = quickest(&mut connection, "/healthz");
+    assert!(took >= 2 * DELAY && took < 4 * DELAY, "{took:?}");
+    server.ask("DELETE", NETWORK, &[], b"");
+    assert!(quickest(&mut connection, "/healthz") < PROMPT);
+    assert!(quickest(&mut server.connection(), "/healthz") < PROMPT);
+}
+
+#[test]
+fn a_line_of_a_stream_comes_one_delay_later_and_that_of_a_poll_two() {
+    let server = Server::start();
+    let id = server.create().id;
+    let mut events = server.stream(&path(Transport::Sse, &id, "?from=now"), &[]).unwrap();
+    let mut records = server.stream(&path(Transport::Ndjson, &id, "?from=now"), &[]).unwrap();
+    let mut poll = server.connection();
+    poll.send("GET", &path(Transport::LongPoll, &id, "?from=now&wait=20"), &[], b"").unwrap();
+    wait_until("the poll is held", || server.waiters(Transport::LongPoll) == 1);
+    delays(&server);
+    let mut publisher = server.connection();
+    let lines = format!("/api/deployments/{id}/lines");
+    publisher.ask("POST", &lines, &TEXT, b"late").unwrap();
+    let appended = |text: &str| {
+        let at_us = text.split_once("\"at_us\":").unwrap().1.split_once(',').unwrap().0;
+        Duration::from_micros(at_us.parse().unwrap())
+    };
+    let since = |text: &str| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        now - appended(text)
+    };
+    for stream in [&mut events, &mut records] {
+        let text = stream.until("late").unwrap().to_owned();
+        assert!(since(&text) >= DELAY, "{text}");
+    }
+    let held = poll.answer("GET").unwrap();
+    assert!(held.text().contains("late"), "{}", held.text());
+
+    // One by one, to tell one delay from two. An append is answered one delay after it, like the line.
+    let late = (1..=5).map(|number| {
+        let text = format!("number {number}");
+        publisher.ask("POST", &lines, &TEXT, text.as_bytes()).unwrap();
+        let all = events.until(&text).unwrap();
+        since(&all[all.rfind("data: ").unwrap()..])
+    });
+    let least = late.min().unwrap();
+    assert!(least >= DELAY && least < 2 * DELAY, "{least:?}");
+    let took = quickest(&mut poll, &path(Transport::ShortPoll, &id, ""));
+    assert!(took >= 2 * DELAY && took < 4 * DELAY, "{took:?}");
+}
+
+#[test]
+fn requests_of_the_lab_and_ledgers_pass_beside_it_and_the_next_request_does_not() {
+    let server = Server::start();
+    delays(&server);
+    let mut connection = server.connection();
+    assert!(quickest(&mut connection, NETWORK) < PROMPT, "the lab is delayed");
+    let took = quickest(&mut connection, "/healthz");
+    assert!(took >= 2 * DELAY && took < 4 * DELAY, "a connection that carried the lab: {took:?}");
+    assert!(quickest(&mut connection, "/api/lab") < PROMPT, "a connection that carried others");
+    assert!(quickest(&mut connection, "/healthz") >= 2 * DELAY);
+
+    let opened = Instant::now();
+    let mut ledgers = server.websocket("/api/lanes/abcdefgh12", &[]).unwrap();
+    let [hello, _, network] = [(); 3].map(|()| ledgers.frame().unwrap().1);
+    assert!(opened.elapsed() < 2 * DELAY, "the ledgers are delayed: {:?}", opened.elapsed());
+    assert!(hello.starts_with(b"{\"type\":\"hello\""));
+    let mut clock = || {
+        let asked = Instant::now();
+        ledgers.send(1, br#"{"type":"clock","ref":1}"#).unwrap();
+        let told: Value = serde_json::from_slice(&ledgers.frame().unwrap().1).unwrap();
+        assert_eq!(told["type"], "clock");
+        asked.elapsed()
+    };
+    let took = (0..5).map(|_| clock()).min().unwrap();
+    assert!(took < PROMPT, "the clock is delayed: {took:?}");
+    // It is told to every page, and whenever it changes.
+    let told: Value = serde_json::from_slice(&network).unwrap();
+    assert_eq!((&told["type"], &told["delay_ms"]), (&json!("network"), &json!(80.0)));
+    server.ask("DELETE", NETWORK, &[], b"");
+    let told: Value = serde_json::from_slice(&ledgers.frame().unwrap().1).unwrap();
+    assert_eq!((&told["type"], &told["delay_ms"]), (&json!("network"), &json!(0.0)));
+}
+
+#[test]
+fn in_a_silence_nothing_arrives_and_afterwards_who_lost_bytes_is_reset() {
+    let server = Server::start();
+    let id = server.create().id;
+    let mut spared = server.connection();
+    exchange(&mut spared, "/healthz");
+    let mut events = server.stream(&path(Transport::Sse, &id, ""), &[]).unwrap();
+    wait_until("it follows", || server.waiters(Transport::Sse) == 1);
+    let mut asking = server.connection();
+    exchange(&mut asking, "/healthz");
+    let answer = set(&server, &json!({ "silence_s": 1.2 }));
+    assert_eq!(answer.status, 200, "it is answered: {}", answer.text());
+    assert!(answer.json::<Value>()["silence_s"].as_f64().unwrap() > 1.0, "{}", answer.text());
+    let began = Instant::now();
+    std::thread::sleep(Duration::from_millis(200));
+    asking.send("GET", "/healthz", &[], b"").unwrap();
+    // Whoever connects now is served when it is over.
+    let mut new = server.connection();
+    new.send("GET", "/healthz", &[], b"").unwrap();
+    let mut late = new.socket.try_clone().unwrap();
+    let served = std::thread::spawn(move || {
+        std::io::Read::read(&mut late, &mut [0; 12]).map(|count| (count, Instant::now()))
+    });
+    // The lab is there all the time.
+    assert!(quickest(&mut server.connection(), NETWORK) < PROMPT);
+    // What the server says to somebody who does not ask vanishes as well.
+    let left = || shown(&server)["silence_s"].as_f64().unwrap();
+    assert!(left() > 0.0, "it is over too early");
+    let failed = asking.answer("GET").unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::ConnectionReset, "{failed}");
+    assert!(began.elapsed() >= Duration::from_millis(1_100), "{:?}", began.elapsed());
+    let (count, at) = served.join().unwrap().unwrap();
+    assert!(count == 12 && at - began >= Duration::from_millis(1_100), "{:?}", at - began);
+    wait_until("it is over", || left() == 0.0);
+    exchange(&mut spared, "/healthz");
+    server.append(&id, &["after it"]);
+    events.until("after it").unwrap();
+
+    // A heartbeat, a line: what is sent into a silence is lost, and so is the connection.
+    set(&server, &json!({ "silence_s": 0.8 }));
+    std::thread::sleep(Duration::from_millis(200));
+    let fed = json!({ "name": "fed", "source": { "kind": "generate", "rate_hz": 50 } });
+    let mut through = server.connection();
+    through.send("POST", "/api/deployments", JSON, fed.to_string().as_bytes()).unwrap();
+    assert_eq!(through.answer("POST").unwrap().status, 201, "the connection was opened after the silence");
+    server.finish(&id, Status::Succeeded);
+}
+
+#[test]
+fn a_silence_can_be_ended_early_and_a_change_of_the_delay_does_not_end_it() {
+    let server = Server::start();
+    set(&server, &json!({ "silence_s": 30 }));
+    let changed: Value = set(&server, &json!({ "delay_ms": 5 })).json();
+    assert!(changed["silence_s"].as_f64().unwrap() > 28.0, "{changed}");
+    let ended: Value = set(&server, &json!({ "delay_ms": 5, "silence_s": 0 })).json();
+    assert_eq!(ended["silence_s"], 0.0);
+    exchange(&mut server.connection(), "/healthz");
+    set(&server, &json!({ "silence_s": 30 }));
+    std::thread::sleep(Duration::from_millis(200));
+    server.ask("DELETE", NETWORK, &[], b"");
+    exchange(&mut server.connection(), "/healthz");
+}
+
+#[test]
+fn it_ends_with_the_page_that_set_it_and_not_with_another() {
+    let server = Server::start();
+    let page = "abcdefgh12";
+    let mut ledgers = server.websocket(&format!("/api/lanes/{page}"), &[]).unwrap();
+    let answer = server.ask("PUT", &format!("{NETWORK}?page={page}"), JSON, br#"{"delay_ms":5}"#);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    server.ask("DELETE", &format!("{NETWORK}?page=zyxwvuts98"), &[], b"");
+    assert_eq!(shown(&server)["delay_ms"], 5.0, "another page has taken it away");
+    // The page closes its socket itself: it is gone a while later.
+    ledgers.send(8, &1000_u16.to_be_bytes()).unwrap();
+    let gone = Instant::now();
+    wait_until("it ends with the page", || shown(&server) == none());
+    assert!(gone.elapsed() > Duration::from_secs(8), "a page that is loaded again keeps it");
+
+    server.ask("PUT", &format!("{NETWORK}?page={page}"), JSON, br#"{"delay_ms":5}"#);
+    server.ask("DELETE", &format!("{NETWORK}?page={page}"), &[], b"");
+    assert_eq!(shown(&server), none());
+}
+
+#[test]
+fn bytes_are_counted_as_before_and_a_rate_takes_its_time() {
+    let server = Server::start();
+    let id = server.create().id;
+    let text = "x".repeat(1_000);
+    server.append(&id, &vec![text; 20]);
+    let lines = path(Transport::ShortPoll, &id, "");
+    let bytes = |direction: &str| {
+        server.metric(&format!("wirelab_bytes_total{{transport=\"short-poll\",direction=\"{direction}\"}}"))
+    };
+    let count = || {
+        let before = [bytes("up"), bytes("down")];
+        let asked = Instant::now();
+        let answer = server.connection().ask("GET", &lines, &[], b"").unwrap();
+        let took = asked.elapsed();
+        assert_eq!(answer.status, 200);
+        wait_until("it is counted", || bytes("down") - before[1] > 20_000);
+        wait_until("the connection is closed", || {
+            server.metric("wirelab_connections{transport=\"short-poll\"}") == 0
+        });
+        ([bytes("up") - before[0], bytes("down") - before[1]], took)
+    };
+    let (without, quick) = count();
+    assert!(quick < Duration::from_millis(500), "{quick:?}");
+    // 20 kB at 320 kbit/s.
+    set(&server, &json!({ "delay_ms": 10, "link_kbit_s": 320 }));
+    let (with, slow) = count();
+    assert_eq!(without, with);
+    assert!(slow >= Duration::from_millis(500), "{slow:?}");
+}
+
+#[test]
+fn a_cut_resets_at_once_what_is_behind_it() {
+    let server = Server::start();
+    set(&server, &json!({ "delay_ms": 300 }));
+    let mut connection = server.connection();
+    exchange(&mut connection, "/healthz");
+    connection.send("GET", "/healthz", &[], b"").unwrap();
+    let answer = server.post("/api/lab/outage", "application/json", r#"{"refuse_s":0.1}"#);
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let failed = connection.answer("GET").unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::ConnectionReset, "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn connections_of_http2_go_through_it_too() {
+    let server = Server::start();
+    let mut before = Http2::open(&server.authority).await;
+    delays(&server);
+    let opened = Instant::now();
+    let mut after = Http2::open(&server.authority).await;
+    for connection in [&mut before, &mut after] {
+        let asked = Instant::now();
+        let answer = timeout(SOON, connection.ask("GET", "/healthz", &[], b"")).await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(asked.elapsed() >= 2 * DELAY, "{:?}", asked.elapsed());
+    }
+    assert!(opened.elapsed() >= 4 * DELAY, "{:?}", opened.elapsed());
+}
