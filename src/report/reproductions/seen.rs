@@ -2,7 +2,8 @@
 //!
 //! For the files of the reproductions. Invalid runs and the twins of an A/A pair are left out.
 
-use wirelab_clients::harness::rows::{RunRow, Twin};
+use wirelab_clients::harness::rows::{RunRow, TheoryRow, Twin};
+use wirelab_clients::harness::run_result::Verdict;
 use wirelab_clients::wire::Transport;
 
 use super::figure::Point;
@@ -33,7 +34,10 @@ impl<'a> Seen<'a> {
 
     /// Returns a point for each valid run of a cell that has the value.
     pub(super) fn each(&self, place: Place, point: impl Fn(&RunRow) -> Option<Point>) -> Vec<Point> {
-        let named = |run: &RunRow| Some(Point { runs: vec![run.run_id.clone()], ..point(run)? });
+        let named = |run: &RunRow| {
+            let (unresolved, runs) = (is_unresolved(run), vec![run.run_id.clone()]);
+            Some(Point { unresolved, runs, ..point(run)? })
+        };
         self.runs(place).filter_map(named).collect()
     }
 
@@ -46,16 +50,16 @@ impl<'a> Seen<'a> {
         let paired = |run: &'a RunRow| {
             let partner = self.runs(other).find(|partner| partner.block == run.block)?;
             let runs = vec![run.run_id.clone(), partner.run_id.clone()];
-            Some(Point { runs, ..point(run, partner)? })
+            let unresolved = is_unresolved(run) || is_unresolved(partner);
+            Some(Point { unresolved, runs, ..point(run, partner)? })
         };
         self.runs(one).filter_map(paired).collect()
     }
 
     /// Returns a prediction and what was measured of it, as `theory.csv` says them, in its units.
     pub(super) fn theory(&self, run: &RunRow, formula: &str, quantity: &str) -> Option<(f64, Option<f64>)> {
-        let is_it = |row: &&wirelab_clients::harness::rows::TheoryRow| {
-            row.run_id == run.run_id && row.formula == formula && row.quantity == quantity
-        };
+        let is_it =
+            |row: &&TheoryRow| row.run_id == run.run_id && row.formula == formula && row.quantity == quantity;
         let row = self.folder.rows.theory.iter().find(is_it)?;
         Some((row.predicted?, row.measured))
     }
@@ -67,6 +71,10 @@ impl<'a> Seen<'a> {
         let mut wanted = of_run.filter(|row| (row.quantile - quantile).abs() < 1e-9);
         wanted.next()?.value_us.map(|us| us as f64)
     }
+}
+
+fn is_unresolved(run: &RunRow) -> bool {
+    run.verdict == Verdict::Unresolved
 }
 
 /// Returns `over / under`; `None` where there is nothing to divide by.

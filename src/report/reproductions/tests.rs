@@ -357,6 +357,13 @@ fn an_interval_that_holds_the_limit_or_misses_it_by_the_harness_lateness_cannot_
     );
     let late = Outcome::CannotTell("it misses the limit by less than the harness was late".into());
     assert_eq!(figure(1.2, 1.21, 0.2), late);
+    // A starved machine makes latencies that no law has; it makes no bytes.
+    let starved = |error: Option<f64>| {
+        let point = |ours| Point { unresolved: true, ..Point::of(ours, Some(1.0)).late_by(error) };
+        super::figure::outcome(Asks::Law { within: 0.1 }, None, &[80.0; 7].map(point), 1)
+    };
+    let cannot = Outcome::CannotTell("it differs in runs whose latencies are unresolved".into());
+    assert_eq!([starved(Some(0.001)), starved(None)], [cannot, Outcome::Differs]);
     let unknown = super::figure::outcome(Asks::Law { within: 0.1 }, None, &[Point::of(1.0, None)], 1);
     assert_eq!(unknown, Outcome::CannotTell("the theory predicts nothing for a run".into()));
 }
