@@ -124,9 +124,15 @@ async fn make_runs(
     if experiment.results.manifest.calibrations.is_empty() {
         match calibrate(program.clone(), &experiment.left, stop.asked()).await {
             Err(CalibrationError::Interrupted) => return Ok(Exit::Interrupted),
-            Ok(Calibrated { links, servers }) => {
+            Ok(Calibrated { links, servers, problem }) => {
+                if let Some(problem) = &problem {
+                    remark(&format!(
+                        "these runs are not compared with the theory, since a calibration failed: {problem}"
+                    ));
+                }
                 let manifest = &mut experiment.results.manifest;
                 (manifest.links, manifest.calibrations) = (links, servers);
+                manifest.calibration_problem = problem;
                 experiment.foretell()?;
                 if progress == ProgressFormat::Bar {
                     experiment.say_what_is_foretold()?;

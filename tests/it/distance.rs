@@ -171,7 +171,7 @@ fn a_server_is_calibrated_over_each_network_of_its_runs() {
     let far = near.iter().map(|cell| Cell { network: network.clone(), ..cell.clone() });
     let cells: Vec<Cell> = near.iter().cloned().chain(far).collect();
 
-    let Calibrated { links, servers } = calibrated(&cells);
+    let Calibrated { links, servers, .. } = calibrated(&cells);
     assert_eq!(server.get("/api/deployments").json::<Vec<Deployment>>(), [], "nothing is left on the server");
     assert_eq!(
         links.iter().map(|link| link.network.as_str()).collect::<Vec<_>>(),

@@ -77,13 +77,15 @@ const HOUSES: &[House] = &[
                 &["backoff", "http2", "meter", "poll_schedule"],
                 "waits; HTTP/2; counts and stamps; when to poll",
             ),
+            floor(&["route"], "the way of a connection to its server"),
+            floor(&["delay_line"], "a socket whose bytes take their time"),
             floor(
                 &["advice", "event_stream", "gzip", "timing", "traffic"],
                 "parsers and counters without a socket",
             ),
             floor(
-                &["latency", "options", "os", "recording", "toml_place"],
-                "values; calls of the system; recordings",
+                &["latency", "link", "options", "os", "recording", "toml_place"],
+                "values, also of a link; calls of the system; recordings",
             ),
             floor(&["wire", "wire_schemas"], "everything that crosses the network"),
             floor(&["data_files"], "plans, recordings and profiles, in a folder and in the binary"),

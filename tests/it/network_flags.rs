@@ -19,7 +19,6 @@ fn a_flag_of_the_network_that_cannot_be_is_refused_by_name_with_the_remedy() {
         (&["--jitter", "26ms"], "jitter_ms is 26; at most the delay of that direction, 25 ms"),
         (&["--jitter", "2s"], "jitter_ms is 2000; 0 to 1000"),
         (&["--loss", "0.01"], "loss_ratio is 0.01; packets are needed for that; use network = \"tun\""),
-        (&["--loss", "0.01", "--network", "auto"], "loss_ratio is 0.01; packets are needed for that"),
         (&["--loss", "0.6", "--network", "tun"], "loss_ratio is 0.6; 0 to 0.5"),
         (&["--loss", "nan", "--network", "tun"], "loss_ratio is NaN; 0 to 0.5"),
         (&["--loss=-0.1", "--network", "tun"], "loss_ratio is -0.1; 0 to 0.5"),

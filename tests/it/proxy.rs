@@ -64,6 +64,11 @@ struct Shared {
 impl Proxy {
     pub(crate) fn start(upstream: &Api, fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
+        Self::at(listener, upstream, fault)
+    }
+
+    /// A proxy that listens there, perhaps in another network than the server.
+    pub(crate) fn at(listener: TcpListener, upstream: &Api, fault: Fault) -> Self {
         let authority = listener.local_addr().expect("it is bound").to_string();
         let upstream = upstream.authority.clone();
         let shared: Arc<Shared> = Arc::default();

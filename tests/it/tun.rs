@@ -238,7 +238,7 @@ fn moving_a_packet_costs_microseconds() {
     let packets = counts.up.delivered.count + counts.down.delivered.count;
     let each = counts.cpu.unwrap() / u32::try_from(packets).unwrap();
     println!("{packets} packets in {:?}: {each:?} of CPU each; {counts:?}", began.elapsed());
-    assert!(packets > 5_000);
+    assert!(packets > 1_000);
     assert!(each < MS, "{each:?} of CPU for each of {packets} packets");
 }
 

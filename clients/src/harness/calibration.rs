@@ -8,35 +8,30 @@
 //! belongs to a run.
 
 mod arms;
+mod lines;
 mod times;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::cell::{Cell, ServeOptions, Server};
-use super::due_table::DueTable;
 use super::link_check::{Echo, Effort, LinkError, Samples, check_link, connects_s};
 use super::network::emulated::{Network, NetworkKind, PublisherPlace};
 use super::network::laid::{Laid, NetworkError};
 use super::network::link_figures::{LinkFigures, mean_delays_s, network_name};
-use super::publisher::{Append, Publication, Publisher, PublisherTarget};
 use super::reachable;
-use super::schedule::{Generated, Schedule};
 use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
-use super::subscribers::{Expected, Subscribers};
 use super::theory::calibration::{CalibratedArm, CalibratedLink, Calibration};
 use super::theory::spread::Spread;
 use super::theory::{Setting, server_name};
 use crate::api::{Api, ApiError};
-use crate::latency::LatencyHistogram;
 use crate::link::{Link, Loss};
 use crate::options::Compression;
-use crate::wire::{DeploymentId, Position, Status, Transport, Waits};
-use crate::{Options, ServerUrl, Target, connect};
+use crate::wire::{DeploymentId, Position, Transport, Waits};
+use crate::{Options, ServerUrl, Target};
 
 /// Longest time of the calibration of one server without distance; a second is usual.
 const CALIBRATION_MAX: Duration = Duration::from_secs(20);
@@ -45,27 +40,12 @@ const CALIBRATION_MAX: Duration = Duration::from_secs(20);
 const ROUND_TRIPS_MAX: u32 = 60;
 /// Time that a link with losses may take besides: a lost packet is sent again after 0.2 s to a second.
 const LOSSES_MAX: Duration = Duration::from_secs(60);
-/// Lines appended to measure the time of an append. The mean of the 60 that count varies about an eighth as much as one
-/// line. Fewer are enough where each must wait for a distance: what varies is small beside it.
-const LINES: Samples = Samples { least: 8, most: 70, budget: Duration::from_millis(1_500) };
-/// One of so many lines comes at the start, finds caches cold and is not counted.
-const LINES_PER_COLD: usize = 7;
-/// Time from one line to the next: so long that each finds an idle server.
-const LINE_PERIOD: Duration = Duration::from_millis(4);
 /// Times that are taken of a connection to the server.
 const CONNECTS: Samples = Samples { least: 5, most: 10, budget: Duration::from_millis(500) };
 /// Times that are taken of an echo.
 const ECHOES: Samples = Samples { least: 9, most: 300, budget: Duration::from_secs(1) };
-/// Bytes of a line, the default of plans.
-const PAYLOAD_BYTES: usize = 100;
 /// Streams from which the cost of one more subscriber is taken.
 const FAN_OUT: u32 = 8;
-/// Time between the last connection and the first line, beside a round trip for the request.
-const SETTLE: Duration = Duration::from_millis(20);
-/// Time between two looks at a condition that is waited for.
-const LOOK: Duration = Duration::from_millis(2);
-/// Longest wait for the last line, beside a round trip.
-const DRAIN: Duration = Duration::from_secs(2);
 
 /// Error of the calibration.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +88,9 @@ pub struct Calibrated {
     pub links: Vec<LinkFigures>,
     /// Constants of each server over each network.
     pub servers: Vec<Calibration>,
+    /// Reason why the constants of a server over a network could not be measured, if so; the first one. A link may be too
+    /// slow or lose too much for that, and still have runs.
+    pub problem: Option<String>,
 }
 
 /// Measures every network's link among the cells, then the constants of every server and arm over each network. Profiles
@@ -125,7 +108,7 @@ pub async fn calibrate(
         links = links(cells) => links?,
         () = &mut interrupted => return Err(CalibrationError::Interrupted),
     };
-    let mut calibrated = Calibrated { links, servers: Vec::new() };
+    let mut calibrated = Calibrated { links, ..Calibrated::default() };
     let mut names: Vec<String> = Vec::new();
     for cell in cells {
         let name = server_name(cell);
@@ -148,7 +131,7 @@ pub async fn calibrate(
         let mut bench = Bench::of(url, laid, cell.network.clone()).await?;
         let limit = limit(&of_server);
         let measured = tokio::select! {
-            measured = tokio::time::timeout(limit, bench.measure(name, &of_server)) => {
+            measured = tokio::time::timeout(limit, bench.measure(name.clone(), &of_server)) => {
                 measured.unwrap_or(Err(CalibrationError::TooSlow(limit)))
             }
             () = &mut interrupted => Err(CalibrationError::Interrupted),
@@ -158,7 +141,15 @@ pub async fn calibrate(
             // The server's exit does not matter here: it served what was asked of it.
             let _ = process.stop().await;
         }
-        calibrated.servers.push(measured?);
+        match (measured, cell.network.kind) {
+            (Ok(measured), _) => calibrated.servers.push(measured),
+            (Err(error @ CalibrationError::Interrupted), _) | (Err(error), NetworkKind::None) => {
+                return Err(error);
+            }
+            (Err(error), NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto) => {
+                calibrated.problem.get_or_insert_with(|| format!("{name}: {error}"));
+            }
+        }
     }
     Ok(calibrated)
 }
@@ -303,76 +294,12 @@ impl Bench {
         Ok(Target { server: self.url.clone(), deployment: id, from: Position::Start })
     }
 
-    /// Publishes lines that find an idle server to this many subscribers.
-    async fn published(
-        &mut self,
-        transport: Transport,
-        options: &Options,
-        subscribers: u32,
-    ) -> Result<LinesPublished, CalibrationError> {
-        let target = self.deployment().await?;
-        let path = format!("/api/deployments/{}/lines", target.deployment);
-        let (options, followed) = (options.clone(), target.clone());
-        // A poll that is to be held must have come back by the time of the next line.
-        let period = match transport.waits() {
-            Waits::ServerOnce => LINE_PERIOD + self.round_trip().mul_f64(1.5),
-            Waits::Client | Waits::ServerForever => LINE_PERIOD,
-        };
-        let (count, rate_hz) = (LINES.count(period) as u32, 1.0 / period.as_secs_f64());
-        let subscribers = Subscribers::start(subscribers, &self.laid.subscribers, move |meter| {
-            connect(transport, followed.clone(), &options, meter)
-        });
-        while subscribers.connected_count() < subscribers.count() {
-            tokio::time::sleep(LOOK).await;
-        }
-        let lines = Generated { rate_hz, duration: period * count, payload_bytes: PAYLOAD_BYTES };
-        let lines: Arc<[_]> = Schedule::Periodic { lines }.lines().collect();
-        let warm_up = period * (count / LINES_PER_COLD as u32).max(1);
-        let start = Instant::now() + SETTLE + self.round_trip();
-        let due = lines.iter().map(|(due, _)| *due).collect();
-        let table = Arc::new(DueTable::new(start, due, warm_up));
-        subscribers.expect(Arc::new(Expected { table, lines: lines.clone() }));
-        let host = self.url.authority().to_owned();
-        let (addr, route) = self.laid.to_server(self.addr).await?;
-        let publisher = PublisherTarget { addr, route, host, append: Append::Contract { path } };
-        let publisher = Publisher::start(publisher, Publication { lines, start, warm_up })?;
-        while !publisher.is_finished() {
-            tokio::time::sleep(LOOK).await;
-        }
-        let published = publisher.join();
-        self.api.finish(&target.deployment, Status::Succeeded).await?;
-        let outcome = subscribers.finish(DRAIN + self.round_trip()).await;
-        Ok(LinesPublished { latency: outcome.delivery.latency, append: published.append })
-    }
-
     /// Deletes what was made. A deployment that a server refuses to delete ends with the server, and shows in no
     /// number.
     async fn clear(&mut self) {
         for id in std::mem::take(&mut self.deployments) {
             let _ = self.api.delete(&id).await;
         }
-    }
-}
-
-/// Times of lines that found an idle server.
-struct LinesPublished {
-    /// Due time → receipt.
-    latency: LatencyHistogram,
-    /// Send → 201.
-    append: LatencyHistogram,
-}
-
-impl LinesPublished {
-    /// Returns due time → receipt over `transport`, s.
-    fn received(&self, transport: Transport) -> Result<Spread, CalibrationError> {
-        let none = || CalibrationError::Exchange { transport, why: "no line arrived".to_owned() };
-        spread_of(&self.latency).ok_or_else(none)
-    }
-
-    /// Returns send → 201, s.
-    fn acknowledged(&self) -> Result<Spread, CalibrationError> {
-        let none = || io::Error::new(io::ErrorKind::UnexpectedEof, "no append was acknowledged");
-        spread_of(&self.append).ok_or_else(|| none().into())
     }
 }
 
@@ -385,15 +312,6 @@ fn followed_over(offered: &[String]) -> Option<Transport> {
         all.filter(is_offered).find(|transport| transport.waits() == waits)
     };
     by_wait(Waits::ServerForever).or_else(|| by_wait(Waits::ServerOnce))
-}
-
-/// Returns the samples of a histogram, s.
-fn spread_of(latencies: &LatencyHistogram) -> Option<Spread> {
-    let samples = latencies.histogram().iter_recorded().flat_map(|step| {
-        let sample_s = step.value_iterated_to() as f64 / 1e6;
-        std::iter::repeat_n(sample_s, step.count_at_value() as usize)
-    });
-    Spread::of(samples.collect())
 }
 
 /// Returns the options of an arm's client; the calibration decides when it asks.

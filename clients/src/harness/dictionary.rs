@@ -20,7 +20,7 @@ interrupted experiment keeps what it measured. `results/sample/` is a committed 
 | file | holds |
 |---|---|
 | `plan.toml` | the plan with every default explicit, to run it again; a target that was already running is given by its URL |
-| `manifest.json` | version, seed, command line as it was typed, commit and SHA-256 of the executable, machine with its kernel settings, load and steal, order of the runs, and what is not known: `not_measured` lists columns that are empty in all rows and what the system did not tell, `not_measured_of` the empty columns of one server. Outside of the command line it names no host, user or path |
+| `manifest.json` | version, seed, command line as it was typed, commit and SHA-256 of the executable, machine with its kernel settings, load and steal, order of the runs, constants of the theory (`calibrations`), each link as configured and as measured (`links`), and what is not known: `not_measured` lists columns that are empty in all rows and what the system did not tell, `not_measured_of` the empty columns of one server. Outside of the command line it names no host, user or path |
 | `runs.csv` | one row per run |
 | `percentiles.csv` | one row per run, distribution and quantile |
 | `theory.csv` | one row per run and prediction |

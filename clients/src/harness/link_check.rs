@@ -19,7 +19,9 @@ use crate::meter::{Meter, MeteredSocket};
 use crate::route::Route;
 
 /// Measurements of a link that is off, before it is refused: a machine that was busy for a moment is no broken link.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
+/// Time between two of them.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Longest time of one measurement over a link without distance. Lost packets are sent again after a second and more.
 const CHECK_MAX: Duration = Duration::from_secs(30);
 /// Round trips that one measurement takes at most.
@@ -38,7 +40,7 @@ impl Effort {
     fn connects(self) -> Samples {
         match self {
             Self::Calibration => Samples { least: 5, most: 20, budget: Duration::from_millis(500) },
-            Self::Run => Samples { least: 3, most: 5, budget: Duration::from_millis(150) },
+            Self::Run => Samples { least: 5, most: 9, budget: Duration::from_millis(150) },
         }
     }
 
@@ -105,7 +107,10 @@ pub(super) async fn check_link(
         match figures.check() {
             Ok(()) => return Ok(Some(figures)),
             Err(off) if attempt == ATTEMPTS => return Err(off.into()),
-            Err(_) => attempt += 1,
+            Err(_) => {
+                attempt += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }
@@ -190,12 +195,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_link_that_is_as_configured_has_its_figures() {
-        let network = line(Link::distance(20 * MS));
+        // So far that a machine which other tests keep busy is not off by a tenth.
+        let network = line(Link::distance(100 * MS));
         let laid = Laid::lay(&network, 1).unwrap();
         let figures = check_link(&network, &laid, Effort::Run).await.unwrap().unwrap();
-        assert_eq!((figures.connect_p50.configured_s, figures.echo_p50.configured_s), (0.04, 0.04));
+        assert_eq!((figures.connect_p50.configured_s, figures.echo_p50.configured_s), (0.2, 0.2));
         for figure in [figures.connect_p50, figures.echo_p50, figures.echo_p99] {
-            assert!(figure.measured_s >= 0.04, "nothing is faster than the link: {figures:?}");
+            assert!(figure.measured_s >= 0.2, "nothing is faster than the link: {figures:?}");
         }
         assert!(check_link(&Network::default(), &Laid::direct(), Effort::Run).await.unwrap().is_none());
     }

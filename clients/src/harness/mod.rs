@@ -8,7 +8,8 @@
 //! - the [`gates`] decide whether the numbers may be believed, and the [`theory`] predicts what they should have been;
 //! - the [`rows`] name the numbers.
 //!
-//! `server_under_test` is the server of a run, ours or not. [`network`] holds the faults of its connections.
+//! `server_under_test` is the server of a run, ours or not. [`network`] holds its network, and the faults of its
+//! connections.
 //!
 //! Pure, without clock or file: [`plan`], [`schedule`], [`latency`](crate::latency), [`recorder`], [`receipts`], [`staleness`], [`shared_record`],
 //! [`series`], [`statistics`], [`gates`], [`theory`], [`forecast`], [`thresholds`], [`connection_memory`], [`distributions`],

@@ -96,7 +96,7 @@ pub struct Manifest {
     /// Theory's predictions, written before the first run; empty unless the plan asks for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forecast: Vec<Foretold>,
-    /// Reason why the constants could not be measured. No run is then compared with the theory.
+    /// Reason why constants could not be measured. Runs without constants are not compared with the theory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration_problem: Option<String>,
     /// What `network = "auto"` became on this machine, and why. `None`: no run had it.

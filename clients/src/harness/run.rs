@@ -91,8 +91,8 @@ async fn measure(
 
     let harness = std::process::id();
     let before = (measured.sample(), ProcessReading::take(harness), Instant::now());
-    // A connection is open a round trip before its first answer comes.
-    let settle = measured.settle() + cell.network.link.round_trip();
+    // A connection is counted before it has crossed the link, and then its request crosses it.
+    let settle = measured.settle() + cell.network.link.round_trip() * 2;
     let start = Instant::now() + settle;
     let cohort_started = SystemTime::now() + settle + cell.warm_up;
     let mut window = start + cell.warm_up..start + cell.warm_up;

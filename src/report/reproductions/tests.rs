@@ -246,7 +246,7 @@ fn fleet(world: World) -> Vec<MadeUp> {
         cell(arm, ShortPoll, &columns).theory("F2", "requests per second", 2_000.0, 2_000.0)
     };
     vec![
-        polls("fleet", by(world, [0.996, 0.98, 0.996]), 9.0, 15.0),
+        polls("fleet", by(world, [0.997, 0.98, 0.997]), 9.0, 15.0),
         polls("quarter", by(world, [0.778_8, 0.778_8, 0.5]), 250.0, 5.0),
         polls("one", 0.367_9, 1_000.0, 5.0),
     ]

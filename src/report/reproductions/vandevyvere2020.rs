@@ -22,8 +22,8 @@ pub(super) const REPRODUCTION: Reproduction = Reproduction {
     },
     law: "The users that one server can poll are Req_max · (MAL − d), so they grow in proportion to the MAL (F10).",
     differs: &[
-        "They loaded a server from a cluster of other machines until it had enough; here both capacities are computed \
-         from the CPU time per request and per pushed line, for one core.",
+        "They loaded one server by clients on a cluster of machines; here both capacities are computed from the CPU time \
+         per request and per pushed line, for one core.",
         "25,000 is the number of clients that they pushed to, which need not be all that their server could serve.",
         "One line per second is assumed for the users of a push; the point moves in inverse proportion to that rate.",
         "Memory and open connections bound no user here, though they bound pushes in earnest.",

@@ -11,7 +11,9 @@ use rand_pcg::Pcg64;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use wirelab_clients::delay_line::Line as DelayLine;
-use wirelab_clients::link::{Jitter, Link, OneWay, Rate};
+use wirelab_clients::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
+use wirelab_clients::harness::network::laid::Laid;
+use wirelab_clients::link::{Jitter, Link, Loss, OneWay, Order, Rate};
 use wirelab_clients::meter::Meter;
 use wirelab_clients::route::Route;
 use wirelab_clients::wire::{Position, Status, Transport};
@@ -22,6 +24,7 @@ use super::{
 };
 use super::{server, x12_clients_and_server_count_the_same};
 use crate::http::Api;
+use crate::proxy::{Fault, Proxy};
 use crate::server::Setup;
 use wirelab::context::WebsocketEngine;
 
@@ -69,6 +72,25 @@ impl Fate {
         let events = (0..EVENTS).map(event).collect();
         Self { link, events }
     }
+
+    /// A link that loses packets and lets them overtake each other. Only cuts happen to it besides.
+    fn of_packets(seed: u64) -> Self {
+        let Self { mut link, events } = Self::drawn(seed);
+        let mut random = Pcg64::seed_from_u64(link.seed);
+        for way in [&mut link.up, &mut link.down] {
+            way.order = Order::Free;
+            way.loss = match random.random_range(0..3) {
+                0 => Loss::Independent { ratio: random.random_range(0.0..0.05) },
+                1 => Loss::bursts(random.random_range(0.0..0.05), random.random_range(1.0..4.0)),
+                _ => Loss::OnOff {
+                    on: MS * random.random_range(50..500),
+                    off: MS * random.random_range(1..50),
+                },
+            };
+        }
+        let events = events.into_iter().map(|(pause, _)| (pause, Event::Cut)).collect();
+        Self { link, events }
+    }
 }
 
 /// Draws a link that a delay line can make.
@@ -96,36 +118,38 @@ fn way(random: &mut Pcg64) -> OneWay {
 #[derive(Debug)]
 struct Way {
     route: Route,
-    line: Arc<DelayLine>,
+    /// The delay line on it. A link of packets is none, and stays as it is.
+    line: Option<Arc<DelayLine>>,
 }
 
 impl Way {
     fn over_a_line(link: Link) -> Self {
         let line = DelayLine::new(link);
-        Self { route: Route::Line(line.clone()), line }
+        Self { route: Route::Line(line.clone()), line: Some(line) }
     }
 
     fn suffers(&self, event: Event, meter: &Meter) {
+        let line = || self.line.as_ref().expect("only a line has that fate");
         match event {
             Event::Cut => meter.cut(),
-            Event::Silence(length) => self.line.fall_silent(length),
-            Event::Change(link) => self.line.set(link),
+            Event::Silence(length) => line().fall_silent(length),
+            Event::Change(link) => line().set(link),
         }
     }
 }
 
-/// Returns how often the subscriber had to come back.
+/// Returns how often the subscriber had to come back. It reaches at `over` the server that lines are published to.
 async fn is_read_over(
     way: Way,
     events: Vec<(Duration, Event)>,
     seed: u64,
     options: &Options,
     transport: Transport,
-    api: &Api,
+    [api, over]: [&Api; 2],
 ) -> Result<u64, String> {
     let id = api.create().id;
     let meter = Meter::over(way.route.clone());
-    let subscriber = subscriber_of(meter.clone(), options, transport, api, &id, Position::Start);
+    let subscriber = subscriber_of(meter.clone(), options, transport, over, &id, Position::Start);
     let following = tokio::spawn(follow_to_the_end(subscriber));
     let suffering = async {
         for (pause, event) in events {
@@ -155,19 +179,24 @@ async fn is_read_over(
     Ok(meter.traffic().reconnects)
 }
 
-/// Tries every seed at once: most of each is waiting.
-async fn every_fate(options: Options, transport: Transport, api: &Api) -> Kept {
-    let seeds: Vec<u64> = match std::env::var(SEED_VARIABLE) {
+fn seeds() -> Vec<u64> {
+    match std::env::var(SEED_VARIABLE) {
         Ok(seed) => {
-            vec![seed.parse().map_err(|_| format!("{SEED_VARIABLE} is {seed:?}; a seed is a number"))?]
+            vec![seed.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is {seed:?}, not a number"))]
         }
         Err(_) => (0..SEEDS).chain((0..SEEDS).map(|_| rand::random())).collect(),
-    };
+    }
+}
+
+/// Tries every seed at once: most of each is waiting.
+async fn every_fate(options: Options, transport: Transport, api: &Api) -> Kept {
+    let seeds = seeds();
     let tried = seeds.iter().map(|&seed| {
         let options = options.clone();
         async move {
             let Fate { link, events } = Fate::drawn(seed);
-            let read = is_read_over(Way::over_a_line(link), events, seed, &options, transport, api).await;
+            let way = Way::over_a_line(link);
+            let read = is_read_over(way, events, seed, &options, transport, [api, api]).await;
             read.map_err(|why| format!("{SEED_VARIABLE}={seed}: {why}; {:?}", Fate::drawn(seed)))
         }
     });
@@ -180,6 +209,48 @@ async fn every_fate(options: Options, transport: Transport, api: &Api) -> Kept {
 
 pub(crate) async fn x6_whatever_a_link_does_the_log_is_read(transport: Transport, api: &Api) -> Kept {
     every_fate(quick(), transport, api).await
+}
+
+/// Packets need namespaces, which root on Linux may make; elsewhere the network must say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_link_of_packets_does_the_log_is_read() {
+    if let Err(refused) = Laid::can_lay_tun() {
+        assert!(
+            refused.to_string().contains("run it as root on Linux, or use network = \"line\""),
+            "{refused}"
+        );
+        return;
+    }
+    let mut setup = Setup::default();
+    // The address of the server's end of every link of packets.
+    setup.options.hosts = vec!["198.18.0.1".to_owned()];
+    let server = setup.start();
+    // Each makes namespaces and threads of its own: half as many as of delay lines.
+    let tried = seeds().into_iter().step_by(2).map(|seed| {
+        let api = Api::clone(&server);
+        async move {
+            let link = Fate::of_packets(seed).link;
+            let network = Network { kind: NetworkKind::Tun, link, publisher: PublisherPlace::Beside };
+            let laid = Laid::lay(&network, seed).unwrap();
+            // The server stays in the tests' own network: a proxy stands for it at the end of the link.
+            let proxy = Proxy::at(laid.listen_beside().unwrap(), &api, Fault::None);
+            let over = proxy.api();
+            let read = Transport::ALL.into_iter().map(|transport| {
+                let way = Way { route: laid.subscribers.clone(), line: None };
+                let (api, over, events) = (&api, &over, Fate::of_packets(seed).events);
+                async move {
+                    let read = is_read_over(way, events, seed, &quick(), transport, [api, over]).await;
+                    read.map_err(|why| {
+                        format!("{SEED_VARIABLE}={seed}: {transport}: {why}; {:?}", Fate::of_packets(seed))
+                    })
+                }
+            });
+            futures_util::future::try_join_all(read).await
+        }
+    });
+    for came_back in futures_util::future::try_join_all(tried).await.unwrap() {
+        assert!(came_back.iter().sum::<u64>() > 0, "no cut made a subscriber come back: {came_back:?}");
+    }
 }
 
 /// Fewer than the thousand of X6: each costs a round trip.

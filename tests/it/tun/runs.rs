@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -199,16 +200,26 @@ fn without_privileges_tun_is_refused_and_auto_takes_the_line() {
 struct Running {
     child: Child,
     namespaces: BTreeSet<PathBuf>,
+    /// Open, so that the run may say how far it is.
+    _progress: BufReader<ChildStdout>,
     _folder: TempDir,
 }
 
 impl Running {
-    /// Starts a run of a minute, and waits until its server is there.
+    /// Starts a run of a minute, and waits until it has begun and its server is there. What is measured before it has
+    /// namespaces of its own.
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let network = "network = \"tun\"\nrtt_ms = 20\ntransports = [\"sse\"]";
         let mut command = command(folder.path(), network, "60s");
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        command.args(["--progress", "json"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut progress = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("\"run\":1,") {
+            line.clear();
+            assert!(progress.read_line(&mut line).unwrap() > 0, "it ended");
+        }
         let mut namespaces = BTreeSet::new();
         wait_until("two namespaces, and a server in one", || {
             namespaces = namespaces_of(child.id());
@@ -217,7 +228,7 @@ impl Running {
             namespaces.remove(&own);
             namespaces.len() == 2 && processes_in(&namespaces).len() == 2
         });
-        Self { child, namespaces, _folder: folder }
+        Self { child, namespaces, _progress: progress, _folder: folder }
     }
 
     fn end(&mut self, signal: Signal) {
@@ -287,7 +298,7 @@ fn a_run_that_ends_by_itself_leaves_no_namespace() {
     let mut child =
         command(folder.path(), network, "2s").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut namespaces = BTreeSet::new();
-    let ended = holds_within(Duration::from_secs(60), || {
+    let ended = holds_within(Duration::from_secs(300), || {
         namespaces.append(&mut namespaces_of(child.id()));
         child.try_wait().unwrap().is_some()
     });

@@ -56,7 +56,7 @@ impl Plan {
         };
         let kind = if why_no_tun.is_none() { NetworkKind::Tun } else { NetworkKind::Line };
         let name = self.name.clone();
-        let mut choose = |arm: Option<&str>, factors: &mut Factors| {
+        let choose = |arm: Option<&str>, factors: &mut Factors| {
             if !is_auto(factors) {
                 return Ok(());
             }

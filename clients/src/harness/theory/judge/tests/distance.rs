@@ -29,14 +29,7 @@ fn a_run_over_a_link_is_judged_with_the_delay_of_each_direction() {
         ),
         (
             Transport::LongPoll,
-            &[
-                ("F4", "requests"),
-                ("F5", "timeout"),
-                ("F6", "mean"),
-                ("F6", "p99"),
-                ("F7", "held"),
-                ("F15", "age"),
-            ],
+            &[("F4", "requests"), ("F6", "mean"), ("F6", "p99"), ("F7", "held"), ("F15", "age")],
         ),
         (Transport::Sse, &[("F8", "latency"), ("F8", "requests"), ("F9", "l7"), ("F15", "age")]),
         (Transport::Websocket, &[("F8", "latency"), ("F15", "age")]),
@@ -137,7 +130,7 @@ fn a_freeze_over_a_link_ends_a_way_later() {
         })
     };
     assert_eq!(of(&after(FAR.down_s), "F11", "max").verdict, TheoryVerdict::Pass);
-    assert_eq!(of(&after(FAR.down_s + 0.3), "F11", "max").verdict, TheoryVerdict::Fail);
+    assert_eq!(of(&after(FAR.down_s + 0.6), "F11", "max").verdict, TheoryVerdict::Fail);
 }
 
 #[test]
