@@ -41,8 +41,8 @@ fn first_run(transports: &str, more: &[&str]) -> FirstRun {
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    // 5 says that a busy machine made the figures unbelievable.
-    assert!(matches!(output.status.code(), Some(0 | 5)), "{said}\n{stderr}");
+    // 4 and 5 say that a busy machine made the figures unbelievable.
+    assert!(matches!(output.status.code(), Some(0 | 4 | 5)), "{:?}: {said}\n{stderr}", output.status);
     let folders = fs::read_dir(around.path().join("results/quick")).unwrap();
     let folder = folders.map(|folder| folder.unwrap().path()).next().unwrap();
     FirstRun { said, folder, _around: around }
