@@ -264,7 +264,7 @@ fn a_stream_that_lost_lines_in_a_silence_is_reset_and_a_new_connection_waits_for
     let mut through = server.connection();
     through.send("GET", &format!("/api/deployments/{}", fed.id), &[], b"").unwrap();
     assert!(left(&server) > 0.0, "it is over too early");
-    // Nobody asked on the stream: the lines that the server sent are what it lost.
+    // No request was sent on the stream: the lines that the server sent are what it lost.
     let failed = loop {
         match events.connection.piece() {
             Ok(piece) => assert!(piece.is_some(), "the stream ended as if it were complete"),
