@@ -13,7 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wirelab_clients::harness::network::emulated::{Network, NetworkKind};
-use wirelab_clients::harness::network::laid::{Laid, NetworkError, Place};
+use wirelab_clients::harness::network::error::NetworkError;
+use wirelab_clients::harness::network::laid::{Laid, Place};
 use wirelab_clients::link::{Link, Loss, OneWay, Rate};
 use wirelab_clients::os;
 
