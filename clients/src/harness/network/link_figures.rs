@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::emulated::{Network, NetworkKind, PublisherPlace};
-use crate::link::{Jitter, Link, Loss, OneWay};
+use crate::link::{Jitter, Link, Loss, OneWay, Order};
 
 /// Largest share by which a median may be off its configured value.
 const OFF_RATIO_MAX: f64 = 0.1;
@@ -235,12 +235,16 @@ pub fn network_name(network: &Network) -> String {
 
 fn way_name(way: &OneWay) -> String {
     let ms = |duration: std::time::Duration| format!("{} ms", duration.as_secs_f64() * 1e3);
-    let OneWay { delay, jitter, order: _, loss, rate, trace } = way;
+    let OneWay { delay, jitter, order, loss, rate, trace } = way;
     let mut name = ms(*delay);
     match jitter {
         Jitter::None => {}
         Jitter::Uniform { within } => name += &format!(" ± {} (uniform)", ms(*within)),
         Jitter::Normal { deviation } => name += &format!(" ± {} (normal)", ms(*deviation)),
+    }
+    match order {
+        Order::Kept => {}
+        Order::Free => name += " in any order",
     }
     match loss {
         Loss::None => {}
@@ -397,6 +401,7 @@ mod tests {
             Network { publisher: PublisherPlace::Across, ..line(far.clone()) },
             line(OneWay { jitter: Jitter::Uniform { within: MS }, ..far.clone() }),
             line(OneWay { jitter: Jitter::Normal { deviation: MS }, ..far.clone() }),
+            line(OneWay { jitter: Jitter::Normal { deviation: MS }, order: Order::Free, ..far.clone() }),
             line(OneWay { loss: Loss::Independent { ratio: 0.01 }, ..far.clone() }),
             line(OneWay { loss: Loss::bursts(0.01, 4.0), ..far.clone() }),
             line(OneWay { loss: Loss::OnOff { on: MS, off: MS }, ..far.clone() }),
