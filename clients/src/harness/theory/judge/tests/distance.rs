@@ -29,14 +29,7 @@ fn a_run_over_a_link_is_judged_with_the_delay_of_each_direction() {
         ),
         (
             Transport::LongPoll,
-            &[
-                ("F4", "requests"),
-                ("F5", "timeout"),
-                ("F6", "mean"),
-                ("F6", "p99"),
-                ("F7", "held"),
-                ("F15", "age"),
-            ],
+            &[("F4", "requests"), ("F6", "mean"), ("F6", "p99"), ("F7", "held"), ("F15", "age")],
         ),
         (Transport::Sse, &[("F8", "latency"), ("F8", "requests"), ("F9", "l7"), ("F15", "age")]),
         (Transport::Websocket, &[("F8", "latency"), ("F15", "age")]),
@@ -196,5 +189,29 @@ fn a_link_with_twice_the_delay_down_fails_the_rows_of_latency() {
                 rows.iter().find(|row| row.formula == formula && row.quantity.contains("mean")).unwrap();
             assert_eq!(mean.verdict, TheoryVerdict::Fail, "{transport}: {mean:#?}");
         }
+    }
+}
+
+/// A hold so short that it expires now and then: the way there and back is part of the gap.
+#[test]
+fn timeouts_over_a_link_follow_from_a_gap_with_its_round_trip() {
+    let verdict = |ways: Ways| {
+        let mut setting =
+            Setting { network: far(NetworkKind::Line), ..setting(Transport::LongPoll, POISSON) };
+        setting.options.hold = 100 * MS;
+        let poll = LongPoll {
+            line_rate_hz: POISSON.rate_hz(),
+            gap_s: setting.options.turn.as_secs_f64() + 2.0 * ONE_WAY_S + ways.round_trip_s(),
+            hold_s: 0.1,
+            one_way_s: ONE_WAY_S + VISIBLE_S + ways.down_s,
+        };
+        let seen = simulation::long_poll(&poll, POISSON, LINES, 1);
+        let server = calibration(&setting);
+        let rows = rows(&setting, &reading(&setting, &seen), &server, &server.arms[0]);
+        of(&rows, "F5", "timeout").clone()
+    };
+    for (ways, expected) in [(FAR, TheoryVerdict::Pass), (Ways::equal(0.0), TheoryVerdict::Fail)] {
+        let row = verdict(ways);
+        assert_eq!(row.verdict, expected, "{row:#?}");
     }
 }
