@@ -15,10 +15,10 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use wirelab_clients::harness::calibration::{Calibrated, calibrate};
 use wirelab_clients::harness::cell::{Cell, Given, Server as Target};
-use wirelab_clients::harness::network::emulated::{Network, NetworkKind};
+use wirelab_clients::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
 use wirelab_clients::harness::plan::{AdHoc, Plan};
 use wirelab_clients::harness::theory::calibration::CalibratedLink;
-use wirelab_clients::link::{Link, OneWay};
+use wirelab_clients::link::{Jitter, Link, OneWay};
 use wirelab_clients::wire::{Deployment, Transport};
 
 use crate::server::{Server, wirelab};
@@ -188,7 +188,40 @@ fn a_server_is_calibrated_over_each_network_of_its_runs() {
         let [exchange_s, cycle_s, held_s] = [&arm.exchange_s, &arm.cycle_s, &arm.held_s]
             .map(|spread| spread.as_ref().map(|s| s.quantile_s(0.5)));
         assert!(exchange_s.is_none_or(|s| s >= 0.08) && cycle_s.is_none_or(|s| s >= 0.08), "{arm:?}");
-        // The poll waited at the server for each line, and was not on its way.
-        assert!(held_s.is_none_or(|s| (0.02..0.06).contains(&s)), "{arm:?}");
+        // The poll waited beside the server for each line: no link is in that time.
+        assert!(held_s.is_none_or(|s| s < 0.015), "{arm:?}");
+    }
+}
+
+/// A way that varies from line to line would widen the time until a line is seen, if a line of the calibration took it.
+#[test]
+fn no_line_of_a_calibration_crosses_the_link() {
+    let server = Server::start();
+    let target = format!("http://{}", server.authority);
+    let targets = Some(vec![Target::parse(&target, |_| unreachable!("a URL")).unwrap()]);
+    let factors = Given {
+        subscribers: Some(1),
+        transports: Some(vec![Transport::LongPoll, Transport::Ndjson]),
+        ..Given::default()
+    };
+    let near = Plan::ad_hoc(AdHoc { targets, factors, ..AdHoc::default() }).unwrap().cells();
+    let jitter = Jitter::Uniform { within: 60 * MS };
+    let way = OneWay { delay: 60 * MS, jitter, ..OneWay::default() };
+    let link = Link { up: way.clone(), down: way, seed: 0 };
+    let cells = |publisher| {
+        let network =
+            Network { kind: NetworkKind::Line, link: link.clone(), publisher, ..Network::default() };
+        near.iter().map(|cell| Cell { network: network.clone(), ..cell.clone() }).collect::<Vec<_>>()
+    };
+    for (publisher, way_s) in [(PublisherPlace::Beside, 0.0), (PublisherPlace::Across, 0.06)] {
+        let [far] = calibrated(&cells(publisher)).servers.try_into().unwrap();
+        let held_s = far.arms.iter().find_map(|arm| arm.held_s.clone()).unwrap();
+        for seen_s in [&far.visible_s, &held_s] {
+            assert!(seen_s.half_width_s() < 0.008, "{publisher:?}: {seen_s:?}");
+            assert!(
+                (way_s * 0.8..way_s + 0.03).contains(&seen_s.quantile_s(0.5)),
+                "{publisher:?}: {seen_s:?}"
+            );
+        }
     }
 }

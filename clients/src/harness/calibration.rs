@@ -2,7 +2,8 @@
 //!
 //! Each network's link is compared with its configuration first, and one that is off is refused. The constants are those
 //! of a server started like the plan's own, idle, with deployments that it deletes again, over the network of its runs.
-//! An echo gives the round trip, and sleeps give the timer. Appends followed by a stream give the time of an append.
+//! An echo gives the round trip, and sleeps give the timer. Appends give the time until a line is seen. Publisher and
+//! readers of those stand beside the server, so no link is in that time, and no prediction over a link is made of itself.
 //! Single exchanges of every arm give the weight of its questions and answers. It takes about a second per server, and
 //! about two seconds per arm where a link makes exchanges long. It knows no formula, and nothing that it measures
 //! belongs to a run.
@@ -20,8 +21,9 @@ use std::time::Duration;
 use super::cell::{Cell, ServeOptions, Server};
 use super::link_check::{Echo, Effort, LinkError, Samples, check_link, connects_s};
 use super::network::emulated::{Network, NetworkKind, PublisherPlace};
-use super::network::link_figures::{LinkFigures, mean_delays_s, network_name};
-use super::network::{error::NetworkError, laid::Laid};
+use super::network::error::NetworkError;
+use super::network::laid::Laid;
+use super::network::link_figures::{LinkFigures, echo_time, mean_delays_s, network_name};
 use super::reachable;
 use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
 use super::theory::calibration::{CalibratedArm, CalibratedLink, Calibration};
@@ -30,6 +32,7 @@ use super::theory::{Setting, server_name};
 use crate::api::{Api, ApiError};
 use crate::link::{Link, Loss};
 use crate::options::Compression;
+use crate::route::Route;
 use crate::wire::{DeploymentId, Position, Transport, Waits};
 use crate::{Options, ServerUrl, Target};
 
@@ -178,7 +181,7 @@ fn limit(cells: &[&Cell]) -> Duration {
     let Link { up, down, .. } = &cells[0].network.link;
     let losses = if up.loss == Loss::None && down.loss == Loss::None { Duration::ZERO } else { LOSSES_MAX };
     let round_trips = ROUND_TRIPS_MAX * (arms.len() as u32 + 1);
-    CALIBRATION_MAX + losses + cells[0].network.link.round_trip() * round_trips
+    CALIBRATION_MAX + losses + echo_time(&cells[0].network) * round_trips
 }
 
 /// Starts a server like the plan's own at its place in the network, but without what delays answers on purpose, with all
@@ -203,6 +206,8 @@ struct Bench {
     /// Way of the subscribers to it, and of what stands beside it.
     laid: Laid,
     network: Network,
+    /// Time that an exchange of the network's link takes.
+    round_trip: Duration,
     api: Api,
     /// Deployments to delete again.
     deployments: Vec<DeploymentId>,
@@ -212,23 +217,20 @@ impl Bench {
     async fn of(url: ServerUrl, laid: Laid, network: Network) -> Result<Self, CalibrationError> {
         let addr = reachable::address_of(&url).await?;
         let api = Api::over(laid.beside.clone(), url.clone());
-        Ok(Self { api, url, addr, laid, network, deployments: Vec::new() })
+        let round_trip = echo_time(&network);
+        Ok(Self { api, url, addr, laid, network, round_trip, deployments: Vec::new() })
     }
 
-    /// Returns the time that the link adds to every exchange.
-    fn round_trip(&self) -> Duration {
-        self.network.link.round_trip()
-    }
-
-    /// Measures round trips over a socket of the subscribers' kind, s. There is no echo on another machine, but opening a
-    /// connection takes one round trip.
-    async fn echoes(&self, connect_s: &Spread) -> Result<Spread, CalibrationError> {
+    /// Measures over a route how long connecting to the server takes, and how long a round trip to its place, s. Each takes
+    /// about `each`. There is no echo on another machine, but opening a connection takes one round trip.
+    async fn round_trips(&self, route: &Route, each: Duration) -> Result<[Spread; 2], CalibrationError> {
+        let connects_s = connects_s(&self.addr.to_string(), route, CONNECTS.count(each)).await?;
+        let connect_s = Spread::of(connects_s).expect("there is one");
         if !self.addr.ip().is_loopback() && self.network.kind != NetworkKind::Tun {
-            return Ok(connect_s.clone());
+            return Ok([connect_s.clone(), connect_s]);
         }
-        let echo = Echo::start(&self.laid)?;
-        let echoes_s = echo.echoes_s(&self.laid.subscribers, ECHOES.count(self.round_trip())).await?;
-        Ok(Spread::of(echoes_s).expect("there is one"))
+        let echoes_s = Echo::start(&self.laid)?.echoes_s(route, ECHOES.count(each)).await?;
+        Ok([connect_s, Spread::of(echoes_s).expect("there is one")])
     }
 
     /// Returns the link's delays as they are configured; `None` without a network.
@@ -244,19 +246,19 @@ impl Bench {
 
     async fn measure(&mut self, server: String, cells: &[&Cell]) -> Result<Calibration, CalibrationError> {
         let offered: Vec<String> = self.api.transports().await?.into_iter().map(|info| info.name).collect();
-        let connects = CONNECTS.count(self.round_trip());
-        let connects_s = connects_s(&self.addr.to_string(), &self.laid.subscribers, connects).await?;
-        let connect_s = Spread::of(connects_s).expect("there is one");
+        let [connect_s, round_trip_s] = self.round_trips(&self.laid.subscribers, self.round_trip).await?;
+        let [_, beside_s] = self.round_trips(&self.laid.beside, Duration::ZERO).await?;
         let mut calibration = Calibration {
             server,
             link: self.link(),
-            round_trip_s: self.echoes(&connect_s).await?,
+            round_trip_s,
             connect_s,
             timer_late_s: times::sleeps().await,
             visible_s: Spread::constant(0.0),
             write_s: None,
             arms: Vec::new(),
         };
+        let append = AppendWay::of(&calibration, beside_s.mean_s / 2.0, self.network.publisher);
         let idle = Options::default();
         match followed_over(&offered) {
             Some(transport) => {
@@ -264,24 +266,19 @@ impl Bench {
                 let together = self.published(transport, &idle, FAN_OUT).await?.received(transport)?;
                 let write_s = (together.mean_s - alone.mean_s) / (f64::from(FAN_OUT - 1) / 2.0);
                 calibration.write_s = Some(write_s).filter(|write_s| *write_s > 0.0);
-                calibration.visible_s = alone.shifted(-calibration.one_way_s());
+                calibration.visible_s = append.visible_s(&alone);
             }
-            // Nobody is told when a line is there, but it is before the server says so. The publisher hears of it: beside the
-            // server at once, across the link a way later.
+            // No client of this server hears at once of a line, but the publisher hears of it when the line is there.
             None => {
                 let acknowledged = self.published(Transport::ShortPoll, &idle, 0).await?.acknowledged()?;
-                let way_s = match self.network.publisher {
-                    PublisherPlace::Beside => calibration.machine_one_way_s(),
-                    PublisherPlace::Across => calibration.one_way_s(),
-                };
-                calibration.visible_s = acknowledged.shifted(-way_s);
+                calibration.visible_s = append.visible_s(&acknowledged);
             }
         }
         for cell in cells {
             let arm = Setting::of(cell).arm();
             let known = calibration.arm(&arm).is_some();
             if !known && offered.iter().any(|name| name == arm.transport.name()) {
-                calibration.arms.push(self.arm(arm).await?);
+                calibration.arms.push(self.arm(arm, append).await?);
             }
         }
         Ok(calibration)
@@ -303,6 +300,33 @@ impl Bench {
     }
 }
 
+/// Ways of a line beside those to its readers. The lines of a calibration take none over a link, so what a run over a link
+/// adds comes from its configuration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct AppendWay {
+    /// Time of one way beside the server, s: it is in every time that is measured there.
+    beside_s: f64,
+    /// Time that the append of a run takes longer to the server than one beside it, s.
+    further_s: f64,
+}
+
+impl AppendWay {
+    fn of(calibration: &Calibration, beside_s: f64, publisher: PublisherPlace) -> Self {
+        let further_s = match (publisher, calibration.link) {
+            (PublisherPlace::Beside, _) | (PublisherPlace::Across, None) => 0.0,
+            (PublisherPlace::Across, Some(link)) => {
+                (link.up_s + calibration.machine_one_way_s() - beside_s).max(0.0)
+            }
+        };
+        Self { beside_s, further_s }
+    }
+
+    /// Returns a, the time until readers see a line, from the time until one beside the server has received it, s.
+    fn visible_s(self, received: &Spread) -> Spread {
+        received.shifted(-self.beside_s).shifted(self.further_s)
+    }
+}
+
 /// Returns the transport over which a line is received soonest, among those that the server offers: one whose server
 /// waits, for ever or else once. NDJSON comes first, which has the least to parse. `None`: its clients only ask.
 fn followed_over(offered: &[String]) -> Option<Transport> {
@@ -320,4 +344,28 @@ fn options(arm: &CalibratedArm) -> Options {
     let mut options = Options { http, connections, compression, ..Options::default() };
     options.polling.condition = condition;
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::example;
+
+    /// The delay down never comes from lines that were measured: it would then be right whatever the link does.
+    #[test]
+    fn the_time_until_a_line_is_seen_has_no_link_in_it_but_the_way_of_its_append() {
+        let link = Some(CalibratedLink { up_s: 0.010, down_s: 0.040 });
+        let far = Calibration { link, round_trip_s: Spread::constant(0.050_4), ..example::calibration() };
+        let received = Spread::constant(0.000_35);
+        let of = |publisher| {
+            let visible_s = AppendWay::of(&far, 0.000_05, publisher).visible_s(&received);
+            Calibration { visible_s, ..far.clone() }
+        };
+        let close = |left: f64, right: f64| assert!((left - right).abs() < 1e-9, "{left} instead of {right}");
+        let beside = of(PublisherPlace::Beside);
+        close(beside.visible_s.mean_s, 0.000_3);
+        // What a run over the link predicts: a, the delay down of its configuration, and half of what R is longer.
+        close(beside.visible_s.mean_s + beside.one_way_s(), 0.000_3 + 0.040 + 0.000_2);
+        close(of(PublisherPlace::Across).visible_s.mean_s, 0.000_3 + 0.010 + 0.000_15);
+    }
 }

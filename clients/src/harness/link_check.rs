@@ -14,7 +14,9 @@ use tokio::time::timeout;
 
 use super::network::emulated::{Network, NetworkKind};
 use super::network::laid::Laid;
-use super::network::link_figures::{ECHO_BYTES, LinkFigures, LinkOff, LinkSamples};
+use super::network::link_figures::{
+    ECHO_BYTES, LinkFigures, LinkOff, LinkSamples, connect_time, echo_time, samples_over_loss,
+};
 use crate::meter::{Meter, MeteredSocket};
 use crate::route::Route;
 
@@ -24,8 +26,11 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Longest time of one measurement over a link without distance. Lost packets are sent again after a second and more.
 const CHECK_MAX: Duration = Duration::from_secs(30);
-/// Round trips that one measurement takes at most.
+/// Round trips that one measurement takes at most where each is long.
 const ROUND_TRIPS_MAX: u32 = 60;
+/// Samples of each time that are taken at most because a link loses packets: with the echo that is not counted, and the
+/// connection for the echoes, both times stay below [`ROUND_TRIPS_MAX`].
+const LOSSY_MAX: usize = 28;
 
 /// How many samples a measurement takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,12 @@ impl Samples {
         // Without distance the quotient is infinite, and the cast saturates.
         (fit as usize).clamp(self.least, self.most)
     }
+
+    /// Returns the samples that are taken over a link: more where it loses packets, since a lost one says nothing.
+    fn over(self, network: &Network) -> Self {
+        let least = self.least.max(samples_over_loss(network).unwrap_or(0).min(LOSSY_MAX));
+        Self { least, most: self.most.max(least), ..self }
+    }
 }
 
 /// Error of a link check.
@@ -83,8 +94,8 @@ pub enum LinkError {
     Socket(#[from] io::Error),
     /// The measurement took too long.
     #[error(
-        "measuring the link took more than {} s; choose a shorter distance or less loss, or let nothing else keep this \
-         machine busy", .0.as_secs()
+        "measuring the link took more than {} s; choose a shorter distance, a higher rate (link_kbit_s) or \
+         less loss, or let nothing else keep this machine busy", .0.as_secs()
     )]
     TooSlow(Duration),
 }
@@ -99,7 +110,7 @@ pub(super) async fn check_link(
         NetworkKind::None => return Ok(None),
         NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto => {}
     }
-    let limit = CHECK_MAX + network.link.round_trip() * ROUND_TRIPS_MAX;
+    let limit = CHECK_MAX + echo_time(network) * ROUND_TRIPS_MAX;
     let mut attempt = 1;
     loop {
         let measured = timeout(limit, measured(network, laid, effort)).await;
@@ -117,11 +128,11 @@ pub(super) async fn check_link(
 
 async fn measured(network: &Network, laid: &Laid, effort: Effort) -> io::Result<LinkFigures> {
     let echo = Echo::start(laid)?;
-    let round_trip = network.link.round_trip();
+    let connects = effort.connects().over(network).count(connect_time(network));
+    let echoes = effort.echoes().over(network).count(echo_time(network));
     let samples = LinkSamples {
-        connects_s: connects_s(&echo.authority, &laid.subscribers, effort.connects().count(round_trip))
-            .await?,
-        echoes_s: echo.echoes_s(&laid.subscribers, effort.echoes().count(round_trip)).await?,
+        connects_s: connects_s(&echo.authority, &laid.subscribers, connects).await?,
+        echoes_s: echo.echoes_s(&laid.subscribers, echoes).await?,
     };
     Ok(LinkFigures::of(network, samples).expect("every effort takes samples"))
 }
@@ -185,7 +196,7 @@ impl Echo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::{Jitter, Link, OneWay};
+    use crate::link::{Jitter, Link, Loss, OneWay, Rate};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -230,8 +241,31 @@ mod tests {
         let network = line(Link { up: way(5, 5), down: way(25, 10), seed: 0 });
         let laid = Laid::lay(&network, 3).unwrap();
         let figures = check_link(&network, &laid, Effort::Run).await.unwrap().unwrap();
-        let [low, high] = figures.echo_p50.allowed_s.unwrap();
-        assert!(low < 0.026 && high > 0.034, "{figures:?}");
+        let (low, high) = figures.echo_p50.allowed_s.unwrap();
+        assert!(low < 0.026 && high.unwrap() > 0.034, "{figures:?}");
+    }
+
+    /// At 32 kbit/s an echo of 200 bytes takes 50 ms each way, and 301 of them 30 s.
+    #[tokio::test]
+    async fn a_link_with_a_rate_is_measured_as_often_as_its_echoes_fit_into_their_time() {
+        let way = OneWay { rate: Some(Rate { kbit_s: 32, queue_bytes: 65_536 }), ..OneWay::default() };
+        let network = line(Link { up: way.clone(), down: way, seed: 0 });
+        let laid = Laid::lay(&network, 1).unwrap();
+        let started = Instant::now();
+        let figures = check_link(&network, &laid, Effort::Calibration).await.unwrap().unwrap();
+        assert_eq!(figures.echoes_count, 10, "{figures:?}");
+        assert!(figures.echo_p50.measured_s >= 0.1, "{figures:?}");
+        assert!(started.elapsed() < CHECK_MAX, "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn more_samples_are_taken_of_a_link_that_loses_packets() {
+        let lossy = |ratio| {
+            let way = OneWay { loss: Loss::Independent { ratio }, ..OneWay::default() };
+            line(Link { up: way.clone(), down: way, seed: 0 })
+        };
+        let count = |ratio| Effort::Run.connects().over(&lossy(ratio)).count(100 * MS);
+        assert_eq!([0.0, 0.02, 0.2].map(count), [5, 12, LOSSY_MAX]);
     }
 
     #[test]

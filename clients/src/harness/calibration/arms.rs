@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Bench, CalibrationError, options};
+use super::{AppendWay, Bench, CalibrationError, options};
 use crate::harness::link_check::Samples;
 use crate::harness::theory::calibration::{ArmCalibration, CalibratedArm, MessageBytes, Sizes};
 use crate::harness::theory::spread::Spread;
@@ -32,9 +32,13 @@ const TIMED: Samples = Samples { least: 8, most: 60, budget: Duration::from_secs
 const TIMED_PER_COLD: usize = 6;
 
 impl Bench {
-    pub(super) async fn arm(&mut self, arm: CalibratedArm) -> Result<ArmCalibration, CalibrationError> {
+    pub(super) async fn arm(
+        &mut self,
+        arm: CalibratedArm,
+        append: AppendWay,
+    ) -> Result<ArmCalibration, CalibrationError> {
         match arm.transport.waits() {
-            Waits::Client | Waits::ServerOnce => self.poll(arm).await,
+            Waits::Client | Waits::ServerOnce => self.poll(arm, append).await,
             Waits::ServerForever => {
                 let sizes = Sizes::Stream { line: self.streamed(arm).await? };
                 Ok(ArmCalibration { arm, exchange_s: None, cycle_s: None, held_s: None, sizes })
@@ -42,7 +46,11 @@ impl Bench {
         }
     }
 
-    async fn poll(&mut self, arm: CalibratedArm) -> Result<ArmCalibration, CalibrationError> {
+    async fn poll(
+        &mut self,
+        arm: CalibratedArm,
+        append: AppendWay,
+    ) -> Result<ArmCalibration, CalibrationError> {
         let target = self.deployment().await?;
         let mut asker = Asker::new(arm, &target, self);
         let cursor = self.append_until(&target, 0, ONE_DIGIT).await?;
@@ -60,7 +68,7 @@ impl Bench {
         let (cycle_s, held_s) = match arm.transport.waits() {
             Waits::ServerOnce => {
                 let held = self.published(arm.transport, &options(&arm), 1).await?.received(arm.transport)?;
-                (Some(asker.cycles(&cursor).await?), Some(held))
+                (Some(asker.cycles(&cursor).await?), Some(append.visible_s(&held)))
             }
             Waits::Client | Waits::ServerForever => (None, None),
         };
@@ -124,7 +132,7 @@ struct Asker {
 impl Asker {
     fn new(arm: CalibratedArm, target: &Target, bench: &Bench) -> Self {
         let (meter, options): (_, Options) = (Meter::over(bench.laid.subscribers.clone()), options(&arm));
-        let timed = TIMED.count(bench.round_trip());
+        let timed = TIMED.count(bench.round_trip);
         let http = Http::new(target.server.clone(), meter.clone(), &options);
         Self { arm, target: target.clone(), meter, http, timed }
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::harness::cell::{Running, Server, Way};
 use crate::harness::ending::Ending;
 use crate::harness::network::Fault;
-use crate::harness::network::emulated::{Network, NetworkKind};
+use crate::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
 use crate::harness::run_result::{Residual, TheoryVerdict};
 use crate::harness::thresholds::Threshold;
 use crate::harness::{distributions, example};
@@ -335,17 +335,44 @@ fn littles_law_takes_the_links_round_trip_off_the_clients_time() {
     // The way is left out of the tolerance too: the same run without a link tolerates a delivery latency more.
     let near = check(0.2, |run| run.cell.network = Network::default());
     assert!(near.tolerance.unwrap() > tolerance + 0.4, "{near:?} {held:?}");
-    // What TCP sends again is in the client's time alone.
-    let lossy: Break = |run| {
+    // An append across the link holds its round trip, and the line's latency its way up: both are left out, too.
+    let across = check(0.2, |run| {
+        let way = Duration::from_millis(50);
+        run.cell.network.publisher = PublisherPlace::Across;
+        let append_us = run.append.mean_us().unwrap() as u64;
+        run.append = LatencyHistogram::default();
+        run.append.record_n(2 * way + Duration::from_micros(append_us), 1_000);
+        run.delivery.latency = LatencyHistogram::default();
+        run.delivery.latency.record_n(way + Duration::from_millis(51), 1_000);
+    });
+    assert!((across.tolerance.unwrap() - tolerance).abs() < 0.01, "{across:?} {held:?}");
+}
+
+/// What TCP sends again is in the client's time alone: a smaller gauge may be right, and may be dead.
+#[test]
+fn littles_law_over_loss_says_nothing_of_a_gauge_that_is_too_small() {
+    let check = |waiters: f64| {
+        let mut run = run();
+        run.timing.hold = LatencyHistogram::default();
+        run.timing.hold.record_n(Duration::from_millis(120), 100);
+        run.delivery.latency = LatencyHistogram::default();
+        run.delivery.latency.record_n(Duration::from_millis(51), 1_000);
+        let link = Link::distance(Duration::from_millis(50));
+        run.cell.network = Network { kind: NetworkKind::Line, link, ..Network::default() };
         run.cell.network.link.up.loss = Loss::Independent { ratio: 0.05 };
         run.timing.hold.record_n(Duration::from_millis(900), 100);
+        run.waiters_mean = Some(waiters);
+        judge(&mut run);
+        run.checks.iter().find(|check| check.name == "waiters").unwrap().clone()
     };
-    assert_eq!(check(0.2, lossy).verdict, CheckVerdict::Pass);
-    assert_eq!(
-        check(9.0, lossy).verdict,
-        CheckVerdict::Fail,
-        "the server holds no poll longer than its client asks"
-    );
+    // 20 polls a second, which take 510 ms less a way of 100 ms on average.
+    let held = check(8.2);
+    assert_eq!(held.verdict, CheckVerdict::Pass, "{held:?}");
+    for too_small in [0.0, 0.2, 8.2 - 1.02 * held.tolerance.unwrap()] {
+        assert_eq!(check(too_small).verdict, CheckVerdict::NotMeasured, "{too_small} {held:?}");
+    }
+    // The server holds no poll longer than its client asks.
+    assert_eq!(check(8.2 + 1.02 * held.tolerance.unwrap()).verdict, CheckVerdict::Fail, "{held:?}");
 }
 
 #[test]

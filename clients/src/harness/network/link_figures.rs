@@ -5,12 +5,15 @@
 //!
 //! Medians are compared. A p99 is kept and not compared: it is the machine's, and a run has gates for how late its
 //! machine is. An exchange of the link without loss takes its delay up, its delay down, and the time of its bytes at the
-//! link's rate.
+//! link's rate. Over loss it may take longer, and never less: then the smallest value is compared in any case, and the
+//! largest where the samples are enough.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::emulated::{Network, NetworkKind, PublisherPlace};
-use crate::link::{Jitter, Link, Loss, OneWay};
+use crate::link::{Jitter, Link, Loss, OneWay, Order};
 
 /// Largest share by which a median may be off its configured value.
 const OFF_RATIO_MAX: f64 = 0.1;
@@ -44,7 +47,7 @@ pub struct LinkFigures {
     pub connects_count: u64,
     /// Echoes that were timed.
     pub echoes_count: u64,
-    /// Reason why the medians are not compared, if they are not.
+    /// Reason why the medians are not compared, or only with the smallest value, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_compared: Option<String>,
 }
@@ -56,16 +59,19 @@ pub struct LinkFigure {
     pub configured_s: f64,
     /// Value that was measured, s.
     pub measured_s: f64,
-    /// Smallest and largest value that is not refused, s; `None`: not compared.
-    pub allowed_s: Option<[f64; 2]>,
+    /// Values that are not refused; `None`: not compared.
+    pub allowed_s: Option<Allowed>,
 }
+
+/// Smallest and largest value that is not refused, s. Without the second one, none is too large.
+pub type Allowed = (f64, Option<f64>);
 
 /// Error of a link that is off its configured values.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
-    "the link ({network}) is off: {what} takes {:.2} ms (median of {count}), configured are {:.2} ms, and {:.2} to \
-     {:.2} ms would do; let nothing else keep this machine busy, or choose a larger distance",
-    .figure.measured_s * 1e3, .figure.configured_s * 1e3, .allowed_s[0] * 1e3, .allowed_s[1] * 1e3
+    "the link ({network}) is off: {what} takes {:.2} ms (median of {count}), configured are {:.2} ms, and {} \
+     would do; let nothing else keep this machine busy, or choose a larger distance",
+    .figure.measured_s * 1e3, .figure.configured_s * 1e3, would_do(.allowed_s)
 )]
 pub struct LinkOff {
     /// Name of the network.
@@ -76,8 +82,15 @@ pub struct LinkOff {
     pub count: u64,
     /// Both values.
     pub figure: LinkFigure,
-    /// Smallest and largest value that is not refused, s.
-    pub allowed_s: [f64; 2],
+    /// Values that are not refused.
+    pub allowed_s: Allowed,
+}
+
+fn would_do(&(low_s, high_s): &Allowed) -> String {
+    match high_s {
+        Some(high_s) => format!("{:.2} to {:.2} ms", low_s * 1e3, high_s * 1e3),
+        None => format!("{:.2} ms or more", low_s * 1e3),
+    }
 }
 
 /// Times that were measured over a link, s.
@@ -106,12 +119,12 @@ impl LinkFigures {
             measured_s: quantile(measured, 0.5),
             allowed_s: match not_compared {
                 Some(_) => None,
-                None => allowed_s(configured, measured.len(), clean_ratio(network)),
+                None => Some(allowed_s(configured, measured.len(), clean_ratio(network))),
             },
         };
         let (connect_p50, echo_p50) = (median(&connects, &connects_s), median(&echoes, &echoes_s));
-        let is_lossy = || "with this loss, half of all round trips may lose a packet".to_owned();
-        let is_compared = connect_p50.allowed_s.is_some() && echo_p50.allowed_s.is_some();
+        let is_open =
+            [connect_p50, echo_p50].iter().any(|figure| matches!(figure.allowed_s, Some((_, None))));
         Some(Self {
             network: network_name(network),
             connect_p50,
@@ -123,7 +136,7 @@ impl LinkFigures {
             },
             connects_count: connects_s.len() as u64,
             echoes_count: echoes_s.len() as u64,
-            not_compared: not_compared.or((!is_compared).then(is_lossy)),
+            not_compared: not_compared.or_else(|| is_open.then(|| at_least(network))),
         })
     }
 
@@ -136,7 +149,7 @@ impl LinkFigures {
         for (what, figure, count) in figures {
             let Some(allowed_s) = figure.allowed_s else { continue };
             // Written so that a NaN is off.
-            if !(allowed_s[0]..=allowed_s[1]).contains(&figure.measured_s) {
+            if !(allowed_s.0..=allowed_s.1.unwrap_or(f64::INFINITY)).contains(&figure.measured_s) {
                 return Err(LinkOff { network: self.network.clone(), what, count, figure, allowed_s });
             }
         }
@@ -151,20 +164,52 @@ enum Exchange {
     Echo,
 }
 
-/// Returns the smallest and the largest median of `count` samples that fit the configured times, which are sorted. `None`
-/// where losses may lie below the median.
+/// Returns the smallest and the largest median of `count` samples that fit the configured times, which are sorted. There is
+/// no largest where losses may lie below the median.
 ///
 /// The median of so many samples lies between two quantiles of the distribution; without jitter both are the same time.
 /// A round trip that lost a packet takes longer. So the median of all is a higher quantile of those that lost nothing,
 /// which are at least a share `clean_ratio` of all.
-fn allowed_s(configured: &[f64], count: usize, clean_ratio: f64) -> Option<[f64; 2]> {
+fn allowed_s(configured: &[f64], count: usize, clean_ratio: f64) -> Allowed {
     let off_s = (OFF_RATIO_MAX * quantile(configured, 0.5)).max(OFF_S);
     let chance = SIGMAS * (0.25 / count as f64).sqrt();
     let highest = (0.5 + chance) / clean_ratio;
-    if clean_ratio < 1.0 && highest > 1.0 {
-        return None;
+    let is_open = clean_ratio < 1.0 && highest > 1.0;
+    let high_s = (!is_open).then(|| quantile(configured, highest) + off_s);
+    ((quantile(configured, 0.5 - chance) - off_s).max(0.0), high_s)
+}
+
+/// Returns how many samples over a network's link have a largest median, if it loses packets: so many that losses lie above
+/// the median, except by chance. `None`: it loses none, or so many that no number is enough.
+pub(in crate::harness) fn samples_over_loss(network: &Network) -> Option<usize> {
+    let above_half = clean_ratio(network) - 0.5;
+    let is_lossy = clean_ratio(network) < 1.0 && above_half > 0.0;
+    // The share that half of the samples may be off by chance is then what loses nothing beyond half.
+    is_lossy.then(|| (0.25 * (SIGMAS / above_half).powi(2)).ceil() as usize + 1)
+}
+
+/// Returns why no median over a network's link is too large.
+fn at_least(network: &Network) -> String {
+    let why = match clean_ratio(network) > 0.5 {
+        true => "too few samples for this loss",
+        false => "with this loss, half of all round trips may lose a packet",
+    };
+    format!("{why}: only what is faster than the link is refused")
+}
+
+/// Returns the time that an echo over a network's link usually takes, with its bytes at the link's rate.
+pub(in crate::harness) fn echo_time(network: &Network) -> Duration {
+    match network.kind {
+        NetworkKind::None => Duration::ZERO,
+        NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto => {
+            Duration::from_secs_f64(quantile(&round_trips_s(network, Exchange::Echo), 0.5))
+        }
     }
-    Some([(quantile(configured, 0.5 - chance) - off_s).max(0.0), quantile(configured, highest) + off_s])
+}
+
+/// Returns the time that opening a connection over a network's link usually takes.
+pub(in crate::harness) fn connect_time(network: &Network) -> Duration {
+    Duration::from_secs_f64(quantile(&round_trips_s(network, Exchange::Connect), 0.5))
 }
 
 /// Returns why the medians of a network's link cannot be compared, if they cannot.
@@ -234,13 +279,17 @@ pub fn network_name(network: &Network) -> String {
 }
 
 fn way_name(way: &OneWay) -> String {
-    let ms = |duration: std::time::Duration| format!("{} ms", duration.as_secs_f64() * 1e3);
-    let OneWay { delay, jitter, order: _, loss, rate, trace } = way;
+    let ms = |duration: Duration| format!("{} ms", duration.as_secs_f64() * 1e3);
+    let OneWay { delay, jitter, order, loss, rate, trace } = way;
     let mut name = ms(*delay);
     match jitter {
         Jitter::None => {}
         Jitter::Uniform { within } => name += &format!(" ± {} (uniform)", ms(*within)),
         Jitter::Normal { deviation } => name += &format!(" ± {} (normal)", ms(*deviation)),
+    }
+    match order {
+        Order::Kept => {}
+        Order::Free => name += " in any order",
     }
     match loss {
         Loss::None => {}
@@ -261,8 +310,6 @@ fn way_name(way: &OneWay) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::link::{Link, Rate};
 
@@ -331,10 +378,13 @@ mod tests {
     #[test]
     fn a_median_of_jittered_times_may_be_off_by_what_its_samples_leave_open() {
         let network = line(OneWay { jitter: Jitter::Uniform { within: 20 * MS }, ..delayed(25 * MS) });
-        let allowed = |count| figures(&network, 50.0, 50.0, count).echo_p50.allowed_s.unwrap();
-        let [low, high] = allowed(1_000);
+        let allowed = |count| {
+            let (low, high) = figures(&network, 50.0, 50.0, count).echo_p50.allowed_s.unwrap();
+            (low, high.unwrap())
+        };
+        let (low, high) = allowed(1_000);
         assert!((low - 0.043).abs() < 0.001 && (high - 0.057).abs() < 0.001, "{low} {high}");
-        let [few_low, few_high] = allowed(16);
+        let (few_low, few_high) = allowed(16);
         assert!(few_low < low - 0.01 && few_high > high + 0.01, "{few_low} {few_high}");
         assert!((figures(&network, 50.0, 50.0, 9).echo_p99.configured_s - 0.084).abs() < 0.002);
         // A normal delay is never negative, which makes the middle later.
@@ -359,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_losses_leave_the_median_and_many_leave_nothing_to_compare() {
+    fn a_few_losses_leave_the_median_and_many_leave_what_is_faster_than_the_link() {
         let lossy = |ratio| {
             let way = OneWay { loss: Loss::Independent { ratio }, ..delayed(25 * MS) };
             Network { kind: NetworkKind::Tun, ..line(way) }
@@ -368,12 +418,37 @@ mod tests {
         assert!(few.check().is_err() && few.not_compared.is_none(), "{few:?}");
         let many = figures(&lossy(0.4), 50.0, 600.0, 40);
         assert!(many.check().is_ok() && many.not_compared.as_deref().unwrap().contains("loss"), "{many:?}");
+        // Nothing is faster than the link, whatever it loses: one that was laid without its distance is refused.
+        let short = figures(&lossy(0.4), 10.0, 10.0, 40).check().unwrap_err().to_string();
+        assert!(short.contains("45.00 ms or more would do"), "{short}");
+        let too_few = figures(&lossy(0.02), 50.0, 600.0, 5);
+        assert!(too_few.check().is_ok(), "{too_few:?}");
+        assert!(too_few.not_compared.as_deref().unwrap().contains("too few samples for this loss"));
+        assert!(figures(&lossy(0.02), 10.0, 10.0, 5).check().is_err());
+        // A manifest keeps what is allowed, with and without a largest value.
+        for figures in [few, many] {
+            let kept: LinkFigures = serde_json::from_str(&serde_json::to_string(&figures).unwrap()).unwrap();
+            assert_eq!(kept, figures);
+        }
         let traced = line(OneWay { trace: Some("cell".to_owned()), ..delayed(25 * MS) });
         let traced = figures(&traced, 50.0, 600.0, 40);
         assert!(
             traced.check().is_ok() && traced.not_compared.as_deref().unwrap().contains("\"cell\""),
             "{traced:?}"
         );
+    }
+
+    #[test]
+    fn as_many_samples_are_asked_for_as_have_a_largest_median() {
+        let lossy = |ratio| line(OneWay { loss: Loss::Independent { ratio }, ..delayed(25 * MS) });
+        for ratio in [0.001, 0.02, 0.1, 0.2] {
+            let count = samples_over_loss(&lossy(ratio)).unwrap();
+            let enough = figures(&lossy(ratio), 50.0, 50.0, count);
+            assert!(enough.not_compared.is_none(), "{count}: {enough:?}");
+            let fewer = figures(&lossy(ratio), 50.0, 50.0, count - 2);
+            assert!(fewer.not_compared.is_some(), "{count}: {fewer:?}");
+        }
+        assert_eq!([0.0, 0.4].map(|ratio| samples_over_loss(&lossy(ratio))), [None, None]);
     }
 
     #[test]
@@ -397,6 +472,7 @@ mod tests {
             Network { publisher: PublisherPlace::Across, ..line(far.clone()) },
             line(OneWay { jitter: Jitter::Uniform { within: MS }, ..far.clone() }),
             line(OneWay { jitter: Jitter::Normal { deviation: MS }, ..far.clone() }),
+            line(OneWay { jitter: Jitter::Normal { deviation: MS }, order: Order::Free, ..far.clone() }),
             line(OneWay { loss: Loss::Independent { ratio: 0.01 }, ..far.clone() }),
             line(OneWay { loss: Loss::bursts(0.01, 4.0), ..far.clone() }),
             line(OneWay { loss: Loss::OnOff { on: MS, off: MS }, ..far.clone() }),

@@ -24,8 +24,8 @@ pub struct Calibration {
     pub connect_s: Spread,
     /// Lateness of a client's timer, s: it counts whole milliseconds.
     pub timer_late_s: Spread,
-    /// a: time from a line's due time until readers see it, s. Measured as receipts on an idle NDJSON stream, less d. Where
-    /// the publisher stands across the link, it includes the way up.
+    /// a: time from a line's due time until readers see it, s. Measured as receipts on an idle NDJSON stream beside the
+    /// server, less the way there, so no link is in it. Where the publisher stands across the link, its delay up is added.
     pub visible_s: Spread,
     /// Time that one more subscriber in the fan-out costs, s: from a line's mean receipt with several NDJSON streams and
     /// with one. It includes the harness's own reads, so F8 is reported and not judged by it. `None` where noise hides the
@@ -53,7 +53,7 @@ pub struct ArmCalibration {
     pub exchange_s: Option<Spread>,
     /// g without the client's turn: time from one request of a long poll to the next when an answer is always there, s.
     pub cycle_s: Option<Spread>,
-    /// a + d for a long poll that is held when the line comes, s.
+    /// a for a long poll that is held when the line comes, s: measured beside the server, like `visible_s`.
     pub held_s: Option<Spread>,
     /// Sizes of the messages.
     pub sizes: Sizes,

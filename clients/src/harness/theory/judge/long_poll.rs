@@ -14,6 +14,8 @@ const DEVIATION_PER_HALF_WIDTH: f64 = 1.4826;
 pub(super) fn rows(case: &Case<'_>) -> Vec<Residual> {
     let options = &case.setting.options;
     let (Some(cycle), Some(held)) = (&case.arm.cycle_s, &case.arm.held_s) else { return Vec::new() };
+    // From the due time until a held poll has the line: the append and the answer's way.
+    let held = &held.shifted(case.server.one_way_s());
     let turn_s = options.turn.as_secs_f64();
     // A turn is a sleep, and its timer is late.
     let (late_s, late_open_s) = match options.turn.is_zero() {

@@ -77,7 +77,7 @@ fn calibration(setting: &Setting) -> Calibration {
             arm: setting.arm(),
             exchange_s: constant(round_trip_s),
             cycle_s: constant(round_trip_s),
-            held_s: constant(VISIBLE_S + ONE_WAY_S + down_s),
+            held_s: constant(VISIBLE_S),
             sizes,
         }],
     }

@@ -118,8 +118,12 @@ fn bytes_on_a_wire_over_a_delay_line_say_whose_they_are() {
 
 #[test]
 fn a_freeze_over_a_link_ends_a_way_later() {
+    // So long that a run of 4 000 lines can tell the way from none.
+    let way = Duration::from_millis(800);
+    let mut network = far(NetworkKind::Line);
+    network.link.down.delay = way;
     let after = |way_s: f64| {
-        judged_far(Transport::Sse, FAR, |setting, reading| {
+        judged_over(network.clone(), Transport::Sse, POISSON, FAR, |setting, reading| {
             setting.disturbance = Disturbance::Stop { stall_s: 2.0, after_s: 1.0 };
             let (lines, cohort_s) = (LinePattern::Poisson { rate_hz: 200.0 }, 20.0);
             let seen = simulation::stalled_stream(ONE_WAY_S + way_s, cohort_s, 5.0, 2.0, lines, 3);
@@ -129,8 +133,13 @@ fn a_freeze_over_a_link_ends_a_way_later() {
             reading.window = None;
         })
     };
-    assert_eq!(of(&after(FAR.down_s), "F11", "max").verdict, TheoryVerdict::Pass);
-    assert_eq!(of(&after(FAR.down_s + 0.6), "F11", "max").verdict, TheoryVerdict::Fail);
+    let way_s = way.as_secs_f64();
+    for (took_s, verdict) in
+        [(way_s, TheoryVerdict::Pass), (0.0, TheoryVerdict::Fail), (2.0 * way_s, TheoryVerdict::Fail)]
+    {
+        let row = of(&after(took_s), "F11", "max").clone();
+        assert_eq!(row.verdict, verdict, "{took_s}: {row:#?}");
+    }
 }
 
 #[test]
@@ -146,4 +155,63 @@ fn one_latency_at_the_edge_of_the_interval_is_one_at_a_distance_too() {
     });
     let row = of(&rows, "F12", "distinct");
     assert_eq!((row.predicted, row.measured), (1.0, Some(1.0)), "{row:#?}");
+}
+
+#[test]
+fn one_latency_at_the_edge_of_the_interval_is_one_after_a_slow_append_too() {
+    let lines = LinePattern::Periodic { period_s: 0.2 };
+    let mut setting = Setting { network: far(NetworkKind::Line), ..setting(Transport::ShortPoll, lines) };
+    setting.options.polling.phase = PollPhase::Aligned;
+    let append = 80 * MS;
+    let server = Calibration { visible_s: Spread::constant(append.as_secs_f64()), ..calibration(&setting) };
+    let seen = simulation::short_poll(Asking::Fixed { interval_s: 0.2 }, FAR, 0.0, 0.07, lines, LINES, 1);
+    let mut reading = reading(&setting, &seen);
+    reading.latencies = LatencyHistogram::default();
+    let earliest = append + Duration::from_secs_f64(server.one_way_s());
+    for at in [earliest + MS, earliest + setting.options.polling.interval - MS] {
+        reading.latencies.record_n(at, 100);
+    }
+    let rows = rows(&setting, &reading, &server, &server.arms[0]);
+    let row = of(&rows, "F12", "distinct");
+    assert_eq!((row.predicted, row.measured), (1.0, Some(1.0)), "{row:#?}");
+}
+
+/// A calibration whose constants come from elsewhere: only the link's delay down makes the prediction.
+#[test]
+fn a_link_with_twice_the_delay_down_fails_the_rows_of_latency() {
+    let twice = Ways { down_s: 2.0 * FAR.down_s, ..FAR };
+    for (transport, formula) in
+        [(Transport::ShortPoll, "F1"), (Transport::LongPoll, "F6"), (Transport::Sse, "F8")]
+    {
+        let rows = judged_far(transport, twice, |_, _| ());
+        for formula in [formula, "F15"] {
+            let mean =
+                rows.iter().find(|row| row.formula == formula && row.quantity.contains("mean")).unwrap();
+            assert_eq!(mean.verdict, TheoryVerdict::Fail, "{transport}: {mean:#?}");
+        }
+    }
+}
+
+/// A hold so short that it expires now and then: the way there and back is part of the gap.
+#[test]
+fn timeouts_over_a_link_follow_from_a_gap_with_its_round_trip() {
+    let verdict = |ways: Ways| {
+        let mut setting =
+            Setting { network: far(NetworkKind::Line), ..setting(Transport::LongPoll, POISSON) };
+        setting.options.hold = 100 * MS;
+        let poll = LongPoll {
+            line_rate_hz: POISSON.rate_hz(),
+            gap_s: setting.options.turn.as_secs_f64() + 2.0 * ONE_WAY_S + ways.round_trip_s(),
+            hold_s: 0.1,
+            one_way_s: ONE_WAY_S + VISIBLE_S + ways.down_s,
+        };
+        let seen = simulation::long_poll(&poll, POISSON, LINES, 1);
+        let server = calibration(&setting);
+        let rows = rows(&setting, &reading(&setting, &seen), &server, &server.arms[0]);
+        of(&rows, "F5", "timeout").clone()
+    };
+    for (ways, expected) in [(FAR, TheoryVerdict::Pass), (Ways::equal(0.0), TheoryVerdict::Fail)] {
+        let row = verdict(ways);
+        assert_eq!(row.verdict, expected, "{row:#?}");
+    }
 }
