@@ -136,7 +136,7 @@ mod tests {
     }
     #[test]
     fn every_run_is_foretold_from_the_lines_of_its_own_seed() {
-        let text = "name = \"x\"\nquestion = \"?\"\ntransports = [\"short-poll\"]\nrepetitions = 2\n\
+        let text = "name = \"x\"\nquestion = \"?\"\ntransports = [\"short-poll\"]\nrepetitions = 2\nsubscribers = 2\n\
                     [lines]\nprocess = \"poisson\"\nrate_hz = 40\nduration = \"4s\"\n";
         let plan = Plan::parse("x.toml", text).unwrap();
         let cells = plan.cells();
