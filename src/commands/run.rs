@@ -15,7 +15,7 @@ use wirelab_clients::harness::calibration::{Calibrated, CalibrationError, calibr
 use wirelab_clients::harness::cell::{Cell, Running, Server};
 use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::harness::network::emulated::NetworkKind;
-use wirelab_clients::harness::network::laid::{Laid, NetworkError};
+use wirelab_clients::harness::network::{error::NetworkError, laid::Laid};
 use wirelab_clients::harness::plan::{NetworkChoice, Plan};
 use wirelab_clients::harness::receipts::Keeps;
 use wirelab_clients::harness::run::run as run_cell;

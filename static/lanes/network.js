@@ -32,7 +32,7 @@ const PRESETS = [
     delay_ms: 75,
     jitter_ms: 25,
     link_kbit_s: 1_600,
-    source: "Round trip and rate are those of the profile “3G Fast” of WebPageTest, also known as the throttling of Lighthouse. The jitter is a typical order of magnitude.",
+    source: "Round trip and rate down are those of the profile “3G Fast” of WebPageTest; that profile is slower on the way up. The jitter is a typical order of magnitude.",
   },
   {
     name: "tunnel",
@@ -111,9 +111,9 @@ export class NetworkPanel {
     this.tick();
   }
 
-  /** Counts a silence down. */
+  /** Counts a silence down. What is left has the 0.1 s before it, in which the server answers; they are not shown. */
   tick() {
-    const left_s = Math.ceil((this.#silentUntil - performance.now()) / 1_000);
+    const left_s = Math.ceil((this.#silentUntil - performance.now()) / 1_000 - 0.1);
     const { delay_ms, jitter_ms, link_kbit_s } = this.#state;
     const said = [
       ...(delay_ms === 0 ? [] : [`${delay_ms} ms each way`]),

@@ -7,10 +7,15 @@ export const unknown = (is) => ({ is, fits: null, allowed: "" });
 export const exactly = (value, is = String(value)) => ({ is, fits: (said) => said.trim() === String(value), allowed: "" });
 
 /** A number that a prediction may miss by `by`. `write` writes a number. */
-export function within(value, by, write = String) {
+export const within = (value, by, write = String) => between(value, value, by, write);
+
+/** A measured number. A prediction may lie between it and `other`, which also is right, or miss the nearer one by `by`. */
+export function between(value, other, by, write = String) {
+  const least = Math.max(Math.min(value, other) - by, 0);
+  const most = Math.max(value, other) + by;
   return {
     is: write(value),
-    fits: (said) => Math.abs(Number(said) - value) <= by,
-    allowed: `${write(Math.max(value - by, 0))} to ${write(value + by)}`,
+    fits: (said) => least <= Number(said) && Number(said) <= most,
+    allowed: `${write(least)} to ${write(most)}`,
   };
 }

@@ -47,7 +47,7 @@ fn the_sixth_lesson_predicts_what_distance_costs_each_lane() {
     let server = serve(&[]);
     let page = Page::of(&server);
     open(&page, 6);
-    for (name, value) in [("short", "600"), ("long", "50"), ("stream", "100")] {
+    for (name, value) in [("short", "600"), ("long", "135"), ("stream", "50")] {
         page.fill(&format!("#lesson-fields [name='{name}']"), value);
     }
     page.click("#lesson-run");
@@ -78,22 +78,29 @@ fn the_sixth_lesson_predicts_what_distance_costs_each_lane() {
         assert!(number(measured) >= 98.0 && number(most) >= 98.0, "{row:?}");
     }
     let [short, long, stream, _] = [0, 1, 2, 3].map(|lane: usize| number(&rows[lane][3]));
-    assert!(stream < 200.0 && long < 300.0, "{stream} ms and {long} ms");
-    assert!(short > 450.0 && short < 900.0 && long > stream, "{rows:?}");
+    assert!(short > 450.0 && long > stream, "{rows:?}");
     let long_most = rows[1][4].clone();
     assert_eq!(long_most, "100 to 300");
-    assert_eq!(rows_of_verdicts(&page)[1], format!("✗ wrong (right: {})", allowed(long)), "{rows:?}");
+    // What theory says is right, however late the browser was. Right is what lies between it and the measurement, or 25 ms beside.
+    let verdicts = rows_of_verdicts(&page);
+    assert!(verdicts[1].starts_with("✓ right ("), "{verdicts:?}: {rows:?}");
+    assert!(verdicts[2].starts_with("✗ wrong (right: "), "{verdicts:?}: {rows:?}");
+    for lane in [1, 2] {
+        let [theory, measured] = [2, 3].map(|column: usize| number(&rows[lane][column]));
+        let (least, most) = allowed(&verdicts[lane]);
+        // Both numbers are rounded on the page.
+        assert!((least - (theory.min(measured) - 25.0)).abs() < 1.1, "{verdicts:?}: {rows:?}");
+        assert!((most - (theory.max(measured) + 25.0)).abs() < 1.1, "{verdicts:?}: {rows:?}");
+    }
     leave(&page, &server);
     page.is_quiet();
 }
 
-/// What may be predicted for a mean, as the page writes it.
-fn allowed(mean_ms: f64) -> String {
-    format!("{:.0} to {:.0}", mean_ms - 25.0, mean_ms + 25.0)
-        .split(" to ")
-        .map(|ms| if ms.len() < 3 { format!("{ms}.0") } else { ms.to_owned() })
-        .collect::<Vec<_>>()
-        .join(" to ")
+/// The least and the most that a verdict of the page allows.
+fn allowed(verdict: &str) -> (f64, f64) {
+    let (_, range) = verdict.trim_end_matches(')').split_once('(').unwrap();
+    let (least, most) = range.trim_start_matches("right: ").split_once(" to ").unwrap();
+    (number(least), number(most))
 }
 
 #[test]
@@ -192,6 +199,15 @@ fn the_panel_is_there_while_the_network_is_silent_and_lanes_come_back_without_a_
     page.slide("interval", 0.5);
     page.wait_for_lanes("live");
     page.choose("#network-preset", "tunnel");
+    wait_until("it is in the tunnel", || page.text("#network-state").contains("silent for"));
+    page.click("#network-none");
+    wait_until("it is out of the tunnel", || is_none(&server));
+    page.wait_for_lanes("live");
+    page.choose("#network-preset", "same city");
+    wait_until("it is set", || network(&server)["delay_ms"] == 3.0);
+    // Longer than what follows takes on a busy machine.
+    page.fill("#network-silence", "30");
+    page.click("#network-fall-silent");
     wait_until("it is silent", || page.text("#network-state").contains("silent for"));
     let lines = || page.lanes().iter().map(|lane| number(&page.of_lane(lane, "lines"))).sum::<f64>();
     let mut before = f64::NAN;
@@ -203,9 +219,9 @@ fn the_panel_is_there_while_the_network_is_silent_and_lanes_come_back_without_a_
     assert!(network(&server)["silence_s"].as_f64().unwrap() > 0.0);
     // The panel works meanwhile.
     page.press("#network-delay", ARROW_RIGHT);
-    wait_until("it can be changed", || network(&server)["delay_ms"] == 50.5);
+    wait_until("it can be changed", || network(&server)["delay_ms"] == 3.5);
     assert!(network(&server)["silence_s"].as_f64().unwrap() > 0.0, "the change ended the silence");
-    wait_within(Duration::from_secs(60), "lines come again", || lines() > before + 25.0);
+    wait_within(Duration::from_secs(120), "lines come again", || lines() > before + 25.0);
     page.click("#network-none");
     page.wait_for_lanes("live");
     let orders: Vec<_> = page.lanes().iter().map(|lane| page.of_lane(lane, "order")).collect();

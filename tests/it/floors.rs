@@ -117,8 +117,8 @@ const HOUSES: &[House] = &[
                 "the data dictionary; a made-up result; the plans on disk",
             ),
             floor(
-                &["connection_memory", "ending", "results"],
-                "over many runs: memory, what they came to, the manifest",
+                &["connection_memory", "ending", "forecast", "results"],
+                "over many runs: memory, what they came to, what was foretold, the manifest",
             ),
             floor(&["plan"], "one experiment as text"),
             floor(&["thresholds"], "what must hold of the rows"),

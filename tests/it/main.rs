@@ -12,7 +12,9 @@
 //!   that wait; `descriptors`: a server that may open few files
 //! - `targets`: servers other than wirelab's, and cut connections; `misspoken`: profiles that do not fit
 //! - `openapi`: the description of the API against the server
-//! - `gates`: each gate catches the fault that it is for; `distance`: runs over a link, and a link that is off
+//! - `first_run`: what the first run tells a stranger
+//! - `gates`: each gate catches the fault that it is for; `distance`: runs over a link, and a link that is off;
+//!   `network_flags`: the options of a network; `tun`: a link of packets, and runs over it
 //! - `crowds`, `lab_runs`: processes that the lab starts beside the server
 //! - `report`: the page of a run, and making it again; `compare`: changes between two folders; `claims`: what people
 //!   say; `reproduce`: what others printed

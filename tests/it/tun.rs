@@ -8,11 +8,13 @@ mod runs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use wirelab_clients::harness::network::emulated::{Network, NetworkKind};
-use wirelab_clients::harness::network::laid::{Laid, NetworkError, Place};
+use wirelab_clients::harness::network::error::NetworkError;
+use wirelab_clients::harness::network::laid::{Laid, Place};
 use wirelab_clients::link::{Link, Loss, OneWay, Rate};
 use wirelab_clients::os;
 
@@ -30,10 +32,23 @@ fn lay(link: Link) -> Option<Laid> {
             println!("no packets were sent, only the refusal was checked: {said}");
             assert!(matches!(error, NetworkError::NoTun { .. }), "{said}");
             assert!(said.contains("as root") && said.contains("network = \"line\""), "{said}");
-            assert!(!cfg!(target_os = "linux") || !nix::unistd::geteuid().is_root(), "root may: {said}");
+            assert!(!may_lay(), "this process may: {said}");
             None
         }
     }
+}
+
+/// Whether this process has all that a link of packets needs: the right to make namespaces and devices, and the device
+/// that makes them. Root in a container may lack them.
+fn may_lay() -> bool {
+    /// Bits of `linux/capability.h`.
+    const CAP_NET_ADMIN: u64 = 1 << 12;
+    const CAP_SYS_ADMIN: u64 = 1 << 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.map_or(0, |bits| u64::from_str_radix(bits.trim(), 16).unwrap());
+    let needed = CAP_NET_ADMIN | CAP_SYS_ADMIN;
+    effective & needed == needed && Path::new("/dev/net/tun").exists()
 }
 
 /// Listens beside the server, and gives every connection to `serve`.
@@ -91,12 +106,9 @@ fn a_connection_takes_a_round_trip_and_an_echo_another_one() {
 fn what_stands_beside_the_server_is_not_delayed() {
     let Some(laid) = lay(Link::distance(200 * MS)) else { return };
     let to = listen(&laid, echo);
-    let connect = move || {
-        let began = Instant::now();
-        (TcpStream::connect_timeout(&to, PATIENCE).unwrap(), began.elapsed())
-    };
-    let (_stream, took) = laid.run_at(Place::Beside, connect).unwrap();
-    assert!(took < 400 * MS, "{took:?}");
+    let connect = move || TcpStream::connect_timeout(&to, PATIENCE).unwrap();
+    let _stream = laid.run_at(Place::Beside, connect).unwrap();
+    // No packet of it was on the link.
     assert_eq!(laid.counts().unwrap().up.taken.count, 0);
 }
 
@@ -228,7 +240,7 @@ fn a_trace_file_says_when_packets_pass_and_a_wrong_one_is_refused() {
 }
 
 #[test]
-fn moving_a_packet_costs_microseconds() {
+fn moving_a_packet_costs_less_than_a_millisecond_of_cpu() {
     let Some(laid) = lay(Link::distance(MS)) else { return };
     let sink = |mut stream: TcpStream| drop(std::io::copy(&mut stream, &mut std::io::sink()));
     let (mut stream, _) = connect(&laid, listen(&laid, sink));

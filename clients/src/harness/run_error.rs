@@ -1,7 +1,7 @@
 //! Run errors: reasons why a run has no result at all.
 
 use super::link_check::LinkError;
-use super::network::laid::NetworkError;
+use super::network::error::NetworkError;
 use super::server_process::ServerProcessError;
 use crate::api::ApiError;
 

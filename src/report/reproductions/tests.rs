@@ -453,10 +453,6 @@ fn the_page_and_the_json_show_the_verdict_and_overlay_the_printed_figures() {
         {
             assert!(page.contains(expected), "{}: {expected}", reproduction.name);
         }
-        if let Some(target) = std::env::var_os("WIRELAB_REPORT_PAGES") {
-            let file = std::path::Path::new(&target).join(format!("{}.html", reproduction.name));
-            std::fs::write(file, &page).unwrap();
-        }
         let json = report::report(&folder, report::TextFormat::Json).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(json["reproduction"]["verdict"], "reproduced");

@@ -50,10 +50,11 @@ fn results(folder: &Path) -> PathBuf {
     found.next().unwrap().unwrap().path()
 }
 
-/// Whether links of packets are possible. If not, the refusal of a run is checked.
+/// Whether links of packets are possible. If not, the refusal of a run is checked, and that it is right.
 fn is_possible() -> bool {
     let Err(error) = Laid::can_lay_tun() else { return true };
     println!("no run was made, only its refusal was checked: {error}");
+    assert!(!super::may_lay(), "this process may: {error}");
     let folder = TempDir::new().unwrap();
     assert_refused(&command(folder.path(), "network = \"tun\"", "1s").output().unwrap());
     false
@@ -162,13 +163,13 @@ fn auto_says_what_it_took_and_why() {
     assert!(read("plan.toml").contains(&format!("network = \"{kind}\"")));
 }
 
-/// The command as somebody who may not make namespaces; only root can become somebody else.
+/// The command as a user that may not make namespaces; only root can become another user.
 fn unprivileged(folder: &Path, network: &str) -> Command {
     let mut asked = command(folder, network, "1s");
     if !nix::unistd::geteuid().is_root() {
         return asked;
     }
-    // Where everybody may read and write.
+    // Where every user may read and write.
     let program = folder.join("wirelab");
     fs::copy(asked.get_program(), &program).unwrap();
     let open = |path: &Path| {
@@ -258,11 +259,18 @@ fn processes_in(namespaces: &BTreeSet<PathBuf>) -> Vec<u32> {
     pids.filter(|pid| !namespaces_of(*pid).is_disjoint(namespaces)).collect()
 }
 
-/// A namespace lives as long as a process, an open file or a name holds it. Files die with their process.
-fn assert_nothing_is_left(namespaces: &BTreeSet<PathBuf>) {
+/// What is mounted, a line each.
+fn mounts() -> BTreeSet<String> {
+    fs::read_to_string("/proc/mounts").unwrap().lines().map(str::to_owned).collect()
+}
+
+/// A namespace lives as long as a process, an open file or a name holds it. Files die with their process. `mounted` is
+/// what was mounted before the run.
+fn assert_nothing_is_left(namespaces: &BTreeSet<PathBuf>, mounted: &BTreeSet<String>) {
     wait_until("no process is in a namespace of the run", || processes_in(namespaces).is_empty());
-    let mounts = fs::read_to_string("/proc/mounts").unwrap();
-    assert!(!mounts.contains("wirelab"), "{mounts}");
+    let mounts = mounts();
+    let ours: Vec<_> = mounts.difference(mounted).filter(|mount| mount.contains("wirelab")).collect();
+    assert!(ours.is_empty(), "{ours:?}");
     let names = fs::read_dir("/run/netns").into_iter().flatten().flatten();
     let ours: Vec<_> = names.filter(|name| name.file_name().to_string_lossy().contains("wirelab")).collect();
     assert!(ours.is_empty(), "{ours:?}");
@@ -274,18 +282,19 @@ fn no_namespace_outlives_a_run_and_another_run_is_left_alone() {
     if !is_possible() {
         return;
     }
+    let mounted = mounts();
     let mut beside = Running::start();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
         let mut ended = Running::start();
         assert!(ended.namespaces.is_disjoint(&beside.namespaces));
         ended.end(signal);
-        assert_nothing_is_left(&ended.namespaces);
+        assert_nothing_is_left(&ended.namespaces, &mounted);
     }
     // Another start sweeps nothing either.
     drop(Running::start());
     assert_eq!(processes_in(&beside.namespaces).len(), 2, "harness and server");
     beside.end(Signal::SIGINT);
-    assert_nothing_is_left(&beside.namespaces);
+    assert_nothing_is_left(&beside.namespaces, &mounted);
 }
 
 #[test]
@@ -293,7 +302,7 @@ fn a_run_that_ends_by_itself_leaves_no_namespace() {
     if !is_possible() {
         return;
     }
-    let folder = TempDir::new().unwrap();
+    let (folder, mounted) = (TempDir::new().unwrap(), mounts());
     let network = "network = \"tun\"\nrtt_ms = 20\ntransports = [\"sse\"]";
     let mut child =
         command(folder.path(), network, "2s").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -305,5 +314,5 @@ fn a_run_that_ends_by_itself_leaves_no_namespace() {
     assert!(ended, "the run goes on");
     namespaces.remove(&fs::read_link("/proc/self/ns/net").unwrap());
     assert!(!namespaces.is_empty(), "the run was not seen");
-    assert_nothing_is_left(&namespaces);
+    assert_nothing_is_left(&namespaces, &mounted);
 }

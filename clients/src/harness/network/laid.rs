@@ -10,11 +10,12 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
 use super::emulated::{Network, NetworkKind, PublisherPlace};
+use super::error::NetworkError;
 use super::relay::Relay;
 #[cfg(target_os = "linux")]
 use super::tun::{self, LinkCounts, Tun};
 use crate::delay_line::Line;
-use crate::link::{InvalidTrace, Link};
+use crate::link::Link;
 use crate::route::Route;
 
 /// A network that stands. It is gone when this value and the routes that it gave are dropped.
@@ -38,25 +39,6 @@ pub enum Place {
     Beside,
     /// The subscribers'.
     Across,
-}
-
-/// Error of a network that cannot be laid.
-#[derive(Debug, thiserror::Error)]
-pub enum NetworkError {
-    /// This process may not make network namespaces with TUN devices.
-    #[error(
-        "network = \"tun\" is not possible here: {why}; run it as root on Linux, or use network = \"line\""
-    )]
-    NoTun {
-        /// Reason.
-        why: String,
-    },
-    /// A trace file cannot be used.
-    #[error(transparent)]
-    Trace(#[from] InvalidTrace),
-    /// The network was not chosen before the run.
-    #[error("network = \"auto\" must be resolved to \"tun\" or \"line\" before a run")]
-    Unresolved,
 }
 
 impl Laid {

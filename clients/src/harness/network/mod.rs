@@ -5,6 +5,7 @@
 
 pub mod cut;
 pub mod emulated;
+pub mod error;
 pub mod laid;
 pub mod link_figures;
 mod relay;

@@ -21,7 +21,7 @@ pub use self::counts::{Amount, LinkCounts, WayCounts};
 use self::mover::{Ends, Mover};
 use self::namespace::Namespace;
 use self::passage::Passage;
-use super::laid::NetworkError;
+use super::error::NetworkError;
 use crate::link::{InvalidTrace, Link, OneWay, Trace};
 use crate::os;
 use crate::route::Route;

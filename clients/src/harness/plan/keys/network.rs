@@ -39,7 +39,7 @@ pub(super) fn section() -> Section {
             Integer,
             Means("as fast as the machine"),
             range(&LINK_KBIT_S),
-            "rate of the link, each way",
+            "rate of the link, each way: of each connection over `line`, shared by all subscribers over `tun`",
         )
         .unit("kbit/s"),
         key(

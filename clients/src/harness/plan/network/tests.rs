@@ -98,25 +98,22 @@ fn values_of_one_direction_are_refused_by_name_and_range() {
 #[test]
 fn what_only_packets_can_do_is_refused_on_a_delay_line_by_its_key() {
     let needs = "packets are needed for that; use network = \"tun\"";
-    for kind in ["line", "auto"] {
-        is_refused(
-            &format!("network = \"{kind}\"\nloss_ratio = 0.01"),
-            &format!("loss_ratio is 0.01; {needs}"),
-        );
-        for (key, given) in [
-            ("loss_ratio = 0.01", "loss_ratio is 0.01"),
-            ("loss_ratio = 0.05, loss_burst = 3", "loss_ratio is 0.05"),
-            ("loss_on = \"2s\", loss_off = \"1s\"", "loss_on is 2s"),
-            ("reorder = true, jitter_ms = 0", "reorder is true"),
-            ("trace = \"lte.up\"", "trace is \"lte.up\""),
-        ] {
-            for way in ["up", "down"] {
-                let lines = format!("network = \"{kind}\"\n{way} = {{ {key} }}");
-                is_refused(&lines, &format!("{way}.{given}; {needs}"));
-            }
+    is_refused("network = \"line\"\nloss_ratio = 0.01", &format!("loss_ratio is 0.01; {needs}"));
+    for (key, given) in [
+        ("loss_ratio = 0.01", "loss_ratio is 0.01"),
+        ("loss_ratio = 0.05, loss_burst = 3", "loss_ratio is 0.05"),
+        ("loss_on = \"2s\", loss_off = \"1s\"", "loss_on is 2s"),
+        ("reorder = true, jitter_ms = 0", "reorder is true"),
+        ("trace = \"lte.up\"", "trace is \"lte.up\""),
+    ] {
+        for way in ["up", "down"] {
+            let lines = |kind: &str| format!("network = \"{kind}\"\n{way} = {{ {key} }}");
+            is_refused(&lines("line"), &format!("{way}.{given}; {needs}"));
+            // What an automatic choice may become depends on the machine: it is refused where it becomes a line.
+            parsed(&plan(&lines("auto")));
         }
-        parsed(&plan(&format!("network = \"{kind}\"\nloss_ratio = 0.0\nrtt_ms = 5")));
     }
+    parsed(&plan("network = \"line\"\nloss_ratio = 0.0\nrtt_ms = 5"));
 }
 
 #[test]
