@@ -118,7 +118,7 @@ pub(super) fn hidden(folder: &Folder, aggregate: &Aggregate) -> Option<String> {
     })
 }
 
-/// Returns a network as a clause: who is how far away, and where the publisher stands.
+/// Returns a network as a clause: how far the subscribers are from the server, and where the publisher stands.
 fn sentence(network: &Network) -> String {
     let Network { kind, link, publisher } = network;
     let made_of = match kind {
@@ -192,7 +192,11 @@ fn traits_of(way: &OneWay) -> Vec<String> {
         Order::Kept => None,
         Order::Free => Some("packets may overtake each other".to_owned()),
     };
-    let rate = way.rate.map(|rate| format!("{} kbit/s", plain(rate.kbit_s as f64)));
+    // Two links that differ in their queue alone are two: it is what a sender waits for, or what drops packets.
+    let rate = way.rate.map(|rate| {
+        let (kbit_s, queue_bytes) = (plain(rate.kbit_s as f64), plain(rate.queue_bytes as f64));
+        format!("{kbit_s} kbit/s behind a queue of {queue_bytes} bytes")
+    });
     let trace = way.trace.as_ref().map(|trace| format!("packets leave when the trace {trace} says so"));
     [jitter, loss, order, rate, trace].into_iter().flatten().collect()
 }
@@ -254,7 +258,7 @@ mod tests {
             told,
             [
                 "Network: every subscriber is 40 ms away on the way to the server and 10 ms on the way back (a delay line \
-              in its socket); up 1,000 kbit/s; the publisher stands beside the subscribers, and its appends cross the \
+              in its socket); up 1,000 kbit/s behind a queue of 65,536 bytes; the publisher stands beside the subscribers, and its appends cross the \
               link."
             ]
         );
@@ -315,5 +319,16 @@ mod tests {
             "tun, 30 ms up, 20 ms down, jitter with a standard deviation of 2 ms, 1 % of the packets are lost in bursts, \
              publisher across the link"
         );
+    }
+    #[test]
+    fn links_that_differ_in_their_queue_alone_are_not_one_network() {
+        let named = |queue_bytes| {
+            let rate = Some(Rate { kbit_s: 8_000, queue_bytes });
+            let way = OneWay { delay: 25 * MS, rate, ..OneWay::default() };
+            let link = Link { up: way.clone(), down: way, seed: 0 };
+            in_short(&Network { kind: NetworkKind::Tun, link, publisher: PublisherPlace::Beside })
+        };
+        assert_eq!(named(3_000), "tun, 25 ms each way, 8,000 kbit/s behind a queue of 3,000 bytes");
+        assert_ne!(named(3_000), named(Rate::QUEUE_BYTES_DEFAULT));
     }
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
+use super::plan::Plan;
 use super::schedule::Schedule;
 use super::theory::calibration::digits_mean;
 use super::theory::{Calibration, Reading, Setting, Window, rows};
@@ -17,9 +18,13 @@ use crate::wire::Transport;
 /// Formula of a comparison that predicts nothing of a cell: what others wrote about headers.
 const COMPARISON: &str = "F16";
 
-/// One prediction about one cell.
+/// One prediction about one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Foretold {
+    /// Identity of the run. Each repetition has a seed, and so lines, of its own. Empty in older manifests, which
+    /// predicted the first repetition alone.
+    #[serde(default)]
+    pub run_id: String,
     /// Transport of the cell.
     pub transport: Transport,
     /// Arm of the cell, if the plan has arms.
@@ -36,6 +41,17 @@ pub struct Foretold {
     pub assumption_broken: Option<String>,
 }
 
+/// Returns what theory predicts of every run of a plan, in the order of the runs. `schedules` gives the due times of a
+/// run's lines, which follow from its seed.
+pub fn of_plan(
+    plan: &Plan,
+    schedules: impl Fn(&Cell) -> Vec<Schedule>,
+    calibrations: &[Calibration],
+) -> Vec<Foretold> {
+    let cells = plan.cells();
+    cells.iter().flat_map(|cell| forecast(cell, &schedules(cell), calibrations)).collect()
+}
+
 /// Returns what theory predicts of a cell that publishes by these schedules, one per deployment. Empty without a
 /// calibration of its server and exchanges.
 pub fn forecast(cell: &Cell, schedules: &[Schedule], calibrations: &[Calibration]) -> Vec<Foretold> {
@@ -46,6 +62,7 @@ pub fn forecast(cell: &Cell, schedules: &[Schedule], calibrations: &[Calibration
     let predicted = rows(&setting, &reading(cell, schedules), server, arm).into_iter();
     let predicted = predicted.filter(|row| row.formula != COMPARISON && row.predicted.is_finite());
     let foretold = predicted.map(|row| Foretold {
+        run_id: cell.run_id.clone(),
         transport: cell.transport,
         arm: cell.arm.clone(),
         formula: row.formula.into_owned(),
@@ -116,5 +133,27 @@ mod tests {
         assert!((of("requests per line").predicted - 0.1).abs() < 1e-3, "{foretold:#?}");
         cell.options.http = crate::options::HttpVersion::Http2;
         assert_eq!(forecast(&cell, &schedules, &calibrations), [], "no exchange over HTTP/2 was calibrated");
+    }
+    #[test]
+    fn every_run_is_foretold_from_the_lines_of_its_own_seed() {
+        let text = "name = \"x\"\nquestion = \"?\"\ntransports = [\"short-poll\"]\nrepetitions = 2\nsubscribers = 2\n\
+                    [lines]\nprocess = \"poisson\"\nrate_hz = 40\nduration = \"4s\"\n";
+        let plan = Plan::parse("x.toml", text).unwrap();
+        let cells = plan.cells();
+        let schedules = |cell: &Cell| cell.schedules(|_| Err::<_, ()>(())).unwrap();
+        let setting = Setting::of(&cells[0]);
+        let calibrations = [Calibration { server: setting.server, ..example::calibration() }];
+        let foretold = of_plan(&plan, schedules, &calibrations);
+        let predicted = |cell: &Cell| {
+            let is_it = |row: &&Foretold| row.run_id == cell.run_id && row.quantity == "requests per line";
+            foretold.iter().find(is_it).unwrap_or_else(|| panic!("{foretold:#?}")).predicted
+        };
+        let lines = |cell: &Cell| {
+            let due = schedules(cell).iter().flat_map(Schedule::due_times).collect::<Vec<_>>();
+            due.into_iter().filter(|due| *due >= cell.warm_up).count()
+        };
+        let [first, second] = cells.as_slice() else { panic!("{cells:?}") };
+        assert_ne!(lines(first), lines(second), "choose another rate: these seeds give equally many lines");
+        assert_ne!(predicted(first), predicted(second));
     }
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use wirelab_clients::harness::cell::Cell;
 use wirelab_clients::harness::connection_memory::note_slopes;
-use wirelab_clients::harness::forecast::forecast;
+use wirelab_clients::harness::forecast;
 use wirelab_clients::harness::machine::{LoadWatch, Machine};
 use wirelab_clients::harness::plan::{Announces, NetworkChoice, Plan, Size};
 use wirelab_clients::harness::receipts::{Keeps, RECEIPTS_MAX, Receipts};
@@ -145,16 +145,15 @@ impl Experiment {
         self.write()
     }
 
-    /// Writes down what theory predicts of every cell, if the plan asks for it. Called before the first run.
+    /// Writes down what theory predicts of every run, if the plan asks for it. Called before the first run.
     pub(super) fn foretell(&mut self) -> Result<(), Failure> {
         match self.results.plan.announces {
             Announces::Nothing => return Ok(()),
             Announces::Predictions => {}
         }
         let calibrations = &self.results.manifest.calibrations;
-        let cells = self.results.plan.in_plan_order();
-        let foretold = cells.iter().flat_map(|cell| forecast(cell, &self.schedules(cell), calibrations));
-        self.results.manifest.forecast = foretold.collect();
+        let foretold = forecast::of_plan(&self.results.plan, |cell| self.schedules(cell), calibrations);
+        self.results.manifest.forecast = foretold;
         self.write()
     }
 

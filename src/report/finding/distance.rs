@@ -62,6 +62,11 @@ fn share(group: &Group, link: &Link) -> Option<String> {
             let run = group.believed().next()?;
             let interval = Duration::from_secs_f64(run.number("poll_interval_ms")?.max(0.0) / 1e3);
             match run.text("poll_schedule").as_deref() {
+                // The pause begins with an answer. A poll that connects first takes a round trip more.
+                Some("pause") if run.text("keep_alive").as_deref() == Some("false") => {
+                    let half = (interval + 2 * link.round_trip()) / 2;
+                    Some(format!("{} (half its interval and two round trips, and one way)", ms(half + way)))
+                }
                 Some("pause") => {
                     let half = (interval + link.round_trip()) / 2;
                     Some(format!("{} (half its interval and round trip, and one way)", ms(half + way)))

@@ -427,3 +427,19 @@ fn distance_explains_nothing_where_cells_are_at_different_distances() {
     let cells = [away("sse", 26.0, 1).arm("near"), far];
     assert_eq!(of(&found(&cells, 1), Topic::Distance), "");
 }
+
+#[test]
+fn distance_alone_counts_the_connection_of_each_poll_after_a_pause() {
+    let polls = |keep_alive: bool| {
+        let cell = MadeUp::of("short-poll", 180.0, 6).with("network", "line").with("rtt_ms", 50);
+        let cell =
+            cell.with("poll_interval_ms", 200).with("poll_schedule", "pause").with("keep_alive", keep_alive);
+        text(&found(&[cell], 1))
+    };
+    let (kept, anew) = (polls(true), polls(false));
+    assert!(kept.contains("short-poll 150 ms (half its interval and round trip, and one way)"), "{kept}");
+    assert!(
+        anew.contains("short-poll 175 ms (half its interval and two round trips, and one way)"),
+        "{anew}"
+    );
+}

@@ -17,6 +17,7 @@ use super::percentiles::{added_up, counted_runs};
 use super::{Data, Plot, Section, labels, not_drawn};
 use crate::report::aggregate::Group;
 use crate::report::figures::Figure;
+use crate::report::links::network_of;
 use crate::report::prediction::predicted;
 use crate::report::wording::plain;
 
@@ -50,7 +51,8 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     if !curves.iter().any(|curve| curve.group.transport.waits() == Waits::ServerOnce) {
         return Ok(None);
     }
-    let why = "its lines wait for an interval, or its link takes no time";
+    let why =
+        "its lines wait for an interval, or its link takes no time, or its two ways take different times";
     let drawn = |group: &Group| curves.iter().any(|curve| curve.group.label == group.label);
     let remarks = not_drawn(&data.aggregate.groups, why, drawn).into_iter().collect();
     let described: Vec<String> = curves.iter().map(Curve::told).collect();
@@ -66,12 +68,12 @@ pub(super) fn figure(data: &Data) -> Result<Option<Plot>, PlotError> {
     Ok(Some(Plot { name: "transits", section: Section::Latency, drawings: vec![svg], caption, remarks }))
 }
 
-/// Returns the curve of a group whose server waits for lines, over a link that takes time.
+/// Returns the curve of a group whose server waits for lines, over a link that takes time. Where the two ways take
+/// different times, there is no transit to count in.
 fn curve<'a>(data: &Data<'a>, group: &'a Group<'a>) -> Result<Option<Curve<'a>>, PlotError> {
-    let round_trip_ms = group.runs[0].number("rtt_ms").filter(|round_trip_ms| *round_trip_ms > 0.0);
-    let (Waits::ServerOnce | Waits::ServerForever, Some(round_trip_ms)) =
-        (group.transport.waits(), round_trip_ms)
-    else {
+    let link = network_of(data.folder, group.runs[0]).link;
+    let one_way = Some(link.down.delay).filter(|down| !down.is_zero() && *down == link.up.delay);
+    let (Waits::ServerOnce | Waits::ServerForever, Some(one_way)) = (group.transport.waits(), one_way) else {
         return Ok(None);
     };
     let runs = counted_runs(group);
@@ -83,7 +85,7 @@ fn curve<'a>(data: &Data<'a>, group: &'a Group<'a>) -> Result<Option<Curve<'a>>,
         group,
         series: series_of(group.transport, group.nth),
         label: group.label_in_plots(),
-        one_way_ms: round_trip_ms / 2.0,
+        one_way_ms: one_way.as_secs_f64() * 1e3,
         histogram,
         arrived_ratio: delivered as f64 / expected.max(1) as f64,
     }))
@@ -142,6 +144,7 @@ fn marks(root: &Root, data: &Data, curves: &[Curve]) -> Drawn {
 mod tests {
     use super::*;
     use crate::report::aggregate::Aggregate;
+    use crate::report::folder::Folder;
     use crate::report::synthetic::{self, MadeUp};
 
     fn plot(cells: &[MadeUp]) -> Option<Plot> {
@@ -160,9 +163,26 @@ mod tests {
             svg.contains("\nlong-poll\n") && svg.contains("\nsse\n") && !svg.contains("\nshort-poll\n"),
             "{svg}"
         );
-        assert!(plot.remarks[0].ends_with("takes no time: short-poll"), "{:?}", plot.remarks);
+        assert!(plot.remarks[0].ends_with("take different times: short-poll"), "{:?}", plot.remarks);
         // The axis is told in transits: half of the lines after 26 of 25 ms.
         assert!(svg.contains("transits after the due time"), "{svg}");
+    }
+
+    #[test]
+    fn a_link_whose_ways_take_different_times_has_no_transits() {
+        let drawn = |up_ms: f64, down_ms: f64| {
+            let cell = MadeUp::of("long-poll", 26.0, 6).with("network", "line").with("rtt_ms", 50);
+            let mut files = synthetic::files(&[cell], 1);
+            let plan = files.iter_mut().find(|file| file.path == "plan.toml").unwrap();
+            let network = format!(
+                "network = \"line\"\nrtt_ms = 50.0\n[up]\ndelay_ms = {up_ms:?}\n[down]\ndelay_ms = {down_ms:?}\n"
+            );
+            plan.bytes.extend(network.as_bytes());
+            let folder = Folder::read(&files).unwrap();
+            let aggregate = Aggregate::of(&folder);
+            figure(&Data { folder: &folder, aggregate: &aggregate, sweep: None }).unwrap().is_some()
+        };
+        assert_eq!([drawn(25.0, 25.0), drawn(40.0, 10.0)], [true, false]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Fleet's ADR-0011: 50,000 hosts that ask every 10 s, 99.7 % of the asks empty, 1.2 billion requests a day.
 //!
 //! F2 gives the asks, N/T, and F3 the empty share, e^(−λT). Time runs 2,000 times faster here and there is a 5,000th of
-//! the hosts; λT is the same. The share that is *not* empty is compared: 99.7 % and 99.1 % would look alike.
+//! the hosts; λT is the same. The share that is *not* empty is compared: 99.7 % and 99.1 % would look alike. The printed
+//! rates are those of the plan, so they stand beside ours and decide nothing; the laws do.
 
 use wirelab_clients::harness::rows::RunRow;
 use wirelab_clients::harness::theory::short_poll;
@@ -22,6 +23,8 @@ pub(super) const REPRODUCTION: Reproduction = Reproduction {
     law: "Polls per second are N/T whatever the news (F2), and the share of empty ones is e^(−λT) (F3).",
     differs: &[
         "Fleet counted a fleet of 50,000 hosts; here 10 clients ask every 5 ms instead of every 10 s, with λT the same.",
+        "The plan's lines and interval are made from the printed 0.3 % and 10 s. So both come out by construction and are no \
+         evidence; whether runs follow the laws is.",
         "The 1.2 billion are requests of every kind. 38.2 % of them ask for queries, and those are compared: 9,168 per \
          host and day, where an ask every 10 s gives 8,640.",
         "Fleet's queries come to one host or many at times that people choose; here every host has the same news. In the \
@@ -41,11 +44,10 @@ const NEWS_RATIO: f64 = 0.003;
 /// Interval of the fleet.
 const INTERVAL_S: f64 = 10.0;
 const DAY_S: f64 = 86_400.0;
-/// Largest share by which the asks with news count as the printed ones: 0.3 % is printed with one digit.
-const SAME_NEWS: f64 = 0.33;
-/// Largest share by which the asks of a host count as the printed ones.
-const SAME_ASKS: f64 = 0.1;
-/// Largest share by which an empty ratio misses the law.
+/// Largest share by which the asks with news miss the law: 0.3 % is printed with one digit, so it is anything from 0.25 %
+/// to 0.35 %, and a law that is off by less could not be seen in it.
+const LAW_OF_NEWS: f64 = 0.17;
+/// Largest share by which another figure misses the law.
 const LAW: f64 = 0.1;
 
 const FLEET: Place = ("fleet", ShortPoll);
@@ -57,15 +59,15 @@ fn figures() -> Vec<Figure> {
     let figure = |what, unit, printed, asks, points| Figure { what, unit, printed, asks, points };
     let law = Asks::Law { within: LAW };
     let asks = printed(REQUESTS_PER_DAY * ASKS_RATIO / HOSTS);
-    let (same_news, same_asks) = (Asks::Constant { within: SAME_NEWS }, Asks::Constant { within: SAME_ASKS });
+    let law_of_news = Asks::Law { within: LAW_OF_NEWS };
     vec![
-        figure("asks with news", "%", printed(100.0 * NEWS_RATIO), same_news, |seen| {
+        figure("asks with news", "%", printed(100.0 * NEWS_RATIO), law_of_news, |seen| {
             seen.each(FLEET, |run| {
                 let with_news = |empty: f64| 100.0 * (1.0 - empty);
                 Some(Point::of(with_news(run.empty_ratio?), empty(run).map(with_news)))
             })
         }),
-        figure("asks of a host in a day", "asks", asks, same_asks, |seen| {
+        figure("asks of a host in a day", "asks", asks, law, |seen| {
             seen.each(FLEET, |run| {
                 Some(Point::of(intervals_asked(seen, run)? * DAY_S / INTERVAL_S, Some(DAY_S / INTERVAL_S)))
             })

@@ -1,7 +1,8 @@
 //! Verdicts: what the figures together say about a reproduction.
 //!
 //! A law that fails contradicts the source. Where every law holds, the printed constants decide between *reproduced* and
-//! *same law, other constant*. Where a figure that has to decide cannot, nothing is claimed.
+//! *same law, other constant*. A printed number that a plan is made from is no such constant: ours equals it by
+//! construction, so it is shown, and the laws alone decide. Where a figure that has to decide cannot, nothing is claimed.
 
 use wirelab_clients::harness::plan::Size;
 
@@ -11,7 +12,7 @@ use crate::report::wording::list;
 /// Verdict on a reproduction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The law holds here, and the constants are the printed ones.
+    /// The law holds here, and the constants that the plan does not set are the printed ones.
     Reproduced,
     /// The law holds here, and a constant is another one.
     SameLawOtherConstant,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{PlanError, PlanErrors, text_of};
 use crate::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
-use crate::link::{Jitter, Link, Loss, OneWay, Order, Rate};
+use crate::link::{Link, Loss, OneWay, Order};
 
 /// Round trip of a link. Two seconds are more than a geostationary satellite has; clients give a server up after 10 s.
 pub(super) const RTT_MS: RangeInclusive<f64> = 0.0..=2_000.0;
@@ -33,6 +33,8 @@ pub const RTT_DEFAULT: Duration = Duration::from_millis(50);
 const RTT_TOLERANCE_MS: f64 = 1e-3;
 /// Remedy for what a delay line cannot do.
 const NEEDS_PACKETS: &str = "packets are needed for that; use network = \"tun\" (Linux, as root)";
+
+mod way;
 
 /// Distribution of a jitter, in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,31 +154,38 @@ impl FileNetwork {
         }
     }
 
-    /// Reads the keys. Without a network there is no link, and its keys are refused unless the plan says `none`.
+    /// Reads the keys. Without a network there is no link, and its keys are refused. With `none` they may stand, since an
+    /// arm can say it over a plan with a link; then they mean nothing, but their values have to be possible.
     pub(super) fn resolve(self, refusals: PlanErrors<'_>) -> Result<Network, PlanError> {
         let kind = match self.network {
-            Some(NetworkKind::None) => return Ok(Network::default()),
+            Some(NetworkKind::None) => return self.check_ranges(refusals).map(|()| Network::default()),
             Some(kind) => kind,
             None => return self.none(refusals).map(|()| Network::default()),
         };
+        self.check_ranges(refusals)?;
         self.check_both(kind, refusals)?;
+        let (up_ms, down_ms) = self.delays(refusals)?;
         let both = FileWay {
-            delay_ms: self.rtt_ms.map(|rtt_ms| rtt_ms / 2.0),
             jitter_ms: self.jitter_ms,
             loss_ratio: self.loss_ratio,
             link_kbit_s: self.link_kbit_s,
             ..FileWay::default()
         };
-        let up = self.up.unwrap_or_default().or(&both).resolve("up", refusals)?;
-        let down = self.down.unwrap_or_default().or(&both).resolve("down", refusals)?;
+        let way = |name: &str, way: Option<FileWay>, delay_ms: Option<f64>| {
+            let way = FileWay { delay_ms, ..way.unwrap_or_default().or(&both) };
+            way.check_used(name, refusals)?;
+            way.resolve(name, refusals)
+        };
+        let up = way("up", self.up, up_ms)?;
+        let down = way("down", self.down, down_ms)?;
         let link = Link { up, down, seed: 0 };
         let network = Network { kind, link, publisher: self.publisher.unwrap_or_default() };
         check(&network, refusals)?;
         Ok(network)
     }
 
-    /// Refuses values of both directions by their own names, before each direction takes them.
-    fn check_both(&self, kind: NetworkKind, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
+    /// Refuses values out of range, by the names that the plan gives them.
+    fn check_ranges(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
         let numbers = [
             ("rtt_ms", self.rtt_ms, RTT_MS),
             ("jitter_ms", self.jitter_ms, JITTER_MS),
@@ -188,22 +197,53 @@ impl FileNetwork {
         if let Some(kbit_s) = self.link_kbit_s {
             refusals.within("link_kbit_s", kbit_s, &LINK_KBIT_S)?;
         }
-        match (kind, self.loss_ratio) {
-            (NetworkKind::Line, Some(ratio)) if ratio > 0.0 => {
-                return Err(refusals.refused("loss_ratio", ratio, NEEDS_PACKETS.to_owned()));
-            }
-            (NetworkKind::None | NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto, _) => {}
-        }
-        let delay = |way: &Option<FileWay>| way.as_ref()?.delay_ms;
-        let Some(((rtt_ms, up), down)) = self.rtt_ms.zip(delay(&self.up)).zip(delay(&self.down)) else {
-            return Ok(());
-        };
-        if (up + down - rtt_ms).abs() > RTT_TOLERANCE_MS {
-            let must =
-                format!("up.delay_ms and down.delay_ms make {}; give rtt_ms alone, or these two", up + down);
-            return Err(refusals.refused("rtt_ms", rtt_ms, must));
+        for (name, way) in [("up", &self.up), ("down", &self.down)] {
+            way.as_ref().map_or(Ok(()), |way| way.check_ranges(name, refusals))?;
         }
         Ok(())
+    }
+
+    /// Refuses what a kind cannot do by the name of the key of both directions, before each direction takes it.
+    fn check_both(&self, kind: NetworkKind, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
+        match (kind, self.loss_ratio) {
+            (NetworkKind::Line, Some(ratio)) if ratio > 0.0 => {
+                Err(refusals.refused("loss_ratio", ratio, NEEDS_PACKETS.to_owned()))
+            }
+            (NetworkKind::None | NetworkKind::Line | NetworkKind::Tun | NetworkKind::Auto, _) => Ok(()),
+        }
+    }
+
+    /// Returns the delays of both ways, ms: half of the round trip each, or what one way leaves for the other.
+    fn delays(&self, refusals: PlanErrors<'_>) -> Result<(Option<f64>, Option<f64>), PlanError> {
+        let delay = |way: &Option<FileWay>| way.as_ref()?.delay_ms;
+        let left = |key: &str, given: f64, rtt_ms: f64| match rtt_ms - given {
+            left if left < 0.0 => Err(refusals.refused(
+                key,
+                given,
+                format!("at most rtt_ms, {rtt_ms}; the other way takes the rest"),
+            )),
+            left => Ok(Some(left)),
+        };
+        let alone = |key: &str, given: f64, other: &str| {
+            Err(refusals.refused(key, given, format!("it says one way of two; give rtt_ms or {other} too")))
+        };
+        let (up, down) = (delay(&self.up), delay(&self.down));
+        match (self.rtt_ms, up, down) {
+            (None, None, None) => Ok((None, None)),
+            (None, Some(up), None) => alone("up.delay_ms", up, "down.delay_ms"),
+            (None, None, Some(down)) => alone("down.delay_ms", down, "up.delay_ms"),
+            (Some(rtt_ms), None, None) => Ok((Some(rtt_ms / 2.0), Some(rtt_ms / 2.0))),
+            (Some(rtt_ms), Some(up), None) => Ok((Some(up), left("up.delay_ms", up, rtt_ms)?)),
+            (Some(rtt_ms), None, Some(down)) => Ok((left("down.delay_ms", down, rtt_ms)?, Some(down))),
+            (Some(rtt_ms), Some(up), Some(down)) if (up + down - rtt_ms).abs() > RTT_TOLERANCE_MS => {
+                let must = format!(
+                    "up.delay_ms and down.delay_ms make {}; give rtt_ms alone, or these two",
+                    up + down
+                );
+                Err(refusals.refused("rtt_ms", rtt_ms, must))
+            }
+            (_, Some(up), Some(down)) => Ok((Some(up), Some(down))),
+        }
     }
 
     fn none(&self, refusals: PlanErrors<'_>) -> Result<(), PlanError> {
@@ -223,108 +263,6 @@ impl FileNetwork {
                 Err(refusals.refused(key, "given without network", must))
             }
         }
-    }
-}
-
-impl FileWay {
-    fn of(way: &OneWay) -> Self {
-        let text = |duration: Duration| Some(text_of(duration));
-        let (jitter_ms, jitter_process) = match way.jitter {
-            Jitter::None => (0.0, None),
-            Jitter::Uniform { within } => (ms(within), Some(JitterProcess::Uniform)),
-            Jitter::Normal { deviation } => (ms(deviation), Some(JitterProcess::Normal)),
-        };
-        let (loss_ratio, loss_burst, loss_on, loss_off) = match way.loss {
-            Loss::None => (Some(0.0), None, None, None),
-            Loss::Independent { ratio } => (Some(ratio), None, None, None),
-            Loss::GilbertElliott { to_good, .. } => {
-                (Some(as_written(way.loss.ratio())), Some(as_written(1.0 / to_good)), None, None)
-            }
-            // The ratio says that a plan's ratio does not hold in an arm with phases.
-            Loss::OnOff { on, off } => (Some(0.0), None, text(on), text(off)),
-        };
-        Self {
-            delay_ms: Some(ms(way.delay)),
-            jitter_ms: Some(jitter_ms),
-            jitter_process,
-            reorder: Some(way.order == Order::Free),
-            loss_ratio,
-            loss_burst,
-            loss_on,
-            loss_off,
-            link_kbit_s: way.rate.map(|rate| rate.kbit_s),
-            queue_bytes: way.rate.map(|rate| rate.queue_bytes),
-            trace: way.trace.clone(),
-        }
-    }
-
-    fn or(self, both: &Self) -> Self {
-        // A loss of its own kind replaces that of both directions.
-        let has_phases = self.loss_on.is_some() || self.loss_off.is_some();
-        Self {
-            delay_ms: self.delay_ms.or(both.delay_ms),
-            jitter_ms: self.jitter_ms.or(both.jitter_ms),
-            loss_ratio: self.loss_ratio.or(if has_phases { None } else { both.loss_ratio }),
-            link_kbit_s: self.link_kbit_s.or(both.link_kbit_s),
-            ..self
-        }
-    }
-
-    fn resolve(self, way: &str, refusals: PlanErrors<'_>) -> Result<OneWay, PlanError> {
-        let key = |name: &str| format!("{way}.{name}");
-        let number = |name: &str, given: Option<f64>, allowed: &RangeInclusive<f64>| {
-            given.map_or(Ok(None), |given| refusals.within(&key(name), given, allowed).map(|()| Some(given)))
-        };
-        let time = |given: Option<f64>| Duration::from_secs_f64(given.unwrap_or(0.0) / 1e3);
-        let delay = time(number("delay_ms", self.delay_ms, &DELAY_MS)?);
-        let jitter = time(number("jitter_ms", self.jitter_ms, &JITTER_MS)?);
-        let jitter = match (jitter.is_zero(), self.jitter_process) {
-            (true, _) => Jitter::None,
-            (false, None | Some(JitterProcess::Uniform)) if jitter > delay => {
-                let must = format!(
-                    "at most the delay of that direction, {} ms, or jitter_process = \"normal\"",
-                    ms(delay)
-                );
-                return Err(refusals.refused(&key("jitter_ms"), ms(jitter), must));
-            }
-            (false, None | Some(JitterProcess::Uniform)) => Jitter::Uniform { within: jitter },
-            (false, Some(JitterProcess::Normal)) => Jitter::Normal { deviation: jitter },
-        };
-        let ratio = number("loss_ratio", self.loss_ratio, &LOSS_RATIO)?.filter(|ratio| *ratio > 0.0);
-        let burst = number("loss_burst", self.loss_burst, &LOSS_BURST)?;
-        let phase = |name: &str, given: Option<String>| {
-            let Some(given) = given else { return Ok(None) };
-            let phase = refusals.duration(&key(name), &given)?;
-            refusals.duration_within(&key(name), phase, &LOSS_PHASE)?;
-            Ok(Some(phase))
-        };
-        let phases = (phase("loss_on", self.loss_on)?, phase("loss_off", self.loss_off)?);
-        let loss = match (ratio, burst, phases) {
-            (None, _, (None, None)) => Loss::None,
-            (Some(ratio), None, (None, None)) => Loss::Independent { ratio },
-            (Some(ratio), Some(burst), (None, None)) => Loss::bursts(ratio, burst),
-            // A burst without a ratio means nothing: an arm cannot take it away from its plan.
-            (None, _, (Some(on), Some(off))) => Loss::OnOff { on, off },
-            (_, _, (Some(_), _) | (_, Some(_))) => {
-                let must = "give loss_on and loss_off together, and no loss_ratio".to_owned();
-                return Err(refusals.refused(&key("loss_on"), "given alone or beside another loss", must));
-            }
-        };
-        let rate = match (self.link_kbit_s, self.queue_bytes) {
-            (None, None) => None,
-            (None, Some(queue_bytes)) => {
-                let must = "a queue stands before a link with a rate; give link_kbit_s too".to_owned();
-                return Err(refusals.refused(&key("queue_bytes"), queue_bytes, must));
-            }
-            (Some(kbit_s), queue_bytes) => {
-                refusals.within(&key("link_kbit_s"), kbit_s, &LINK_KBIT_S)?;
-                let queue_bytes = queue_bytes.unwrap_or(Rate::QUEUE_BYTES_DEFAULT);
-                refusals.within(&key("queue_bytes"), queue_bytes, &QUEUE_BYTES)?;
-                Some(Rate { kbit_s, queue_bytes })
-            }
-        };
-        let order = if self.reorder == Some(true) { Order::Free } else { Order::Kept };
-        Ok(OneWay { delay, jitter, order, loss, rate, trace: self.trace })
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn section() -> Section {
             Number,
             Means("0 with a network"),
             range(&RTT_MS),
-            "round trip of the link; each way takes half, unless it has a delay of its own",
+            "round trip of the link; each way takes half, or what is left where the other has a delay of its own",
         )
         .unit("ms"),
         key("jitter_ms", Number, Means("none"), range(&JITTER_MS), "variation of the delay, each way")
@@ -55,7 +55,8 @@ pub(super) fn section() -> Section {
     Section {
         title: "The network",
         about: "The link between the subscribers and the server. `up` and `down` say what differs in one direction. \
-                Without `network` these keys are refused; with `network = \"none\"` they mean nothing.",
+                Without `network` these keys are refused; with `network = \"none\"` they are checked and mean \
+                nothing, so that an arm can say it over a plan with a link.",
         keys,
     }
 }
@@ -92,22 +93,29 @@ const DOWN: [&str; 12] = [
 fn way(paths: [&'static str; 12], meaning: &'static str) -> Vec<Key> {
     let [table, delay, jitter, process, reorder, ratio, burst, on, off, rate, queue, trace] = paths;
     vec![
-        key(table, Table, Means("as the other direction"), "the next eleven".to_owned(), meaning),
-        key(delay, Number, Means("half of `rtt_ms`"), range(&DELAY_MS), "time from one end to the other").unit("ms"),
+        key(table, Table, Means("as the keys of both directions say"), "the next eleven".to_owned(), meaning),
+        key(
+            delay,
+            Number,
+            Means("half of `rtt_ms`, or what the other way leaves of it"),
+            range(&DELAY_MS),
+            "time from one end to the other; needs `rtt_ms` or the delay of the other way",
+        )
+        .unit("ms"),
         key(jitter, Number, Means("`jitter_ms`"), range(&JITTER_MS), "variation of the delay").unit("ms"),
         key(
             process,
             Text,
             Means("`uniform`"),
             words(&["uniform", "normal"]),
-            "distribution of the jitter: the largest difference, at most the delay, or the standard deviation",
+            "distribution of the jitter: the largest difference, at most the delay, or the standard deviation; needs a jitter",
         ),
         key(
             reorder,
             Boolean,
             Means("false"),
             "any".to_owned(),
-            "whether a packet may overtake another by its jitter; `tun` only",
+            "whether a packet may overtake another by its jitter; needs a jitter; `tun` only",
         ),
         key(ratio, Number, Means("`loss_ratio`"), range(&LOSS_RATIO), "share of packets that are lost; `tun` only"),
         key(
@@ -115,7 +123,7 @@ fn way(paths: [&'static str; 12], meaning: &'static str) -> Vec<Key> {
             Number,
             Means("each packet by itself"),
             range(&LOSS_BURST),
-            "packets that are lost in a row, on average (Gilbert's model); means nothing without a `loss_ratio`",
+            "packets that are lost in a row, on average (Gilbert's model); needs a `loss_ratio`",
         ),
         key(on, Duration, Means("always"), times(&LOSS_PHASE), "time for which the link works; `tun` only"),
         key(

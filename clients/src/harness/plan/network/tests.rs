@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::harness::plan::Plan;
+use crate::link::{Jitter, Rate};
 
 /// A plan with these lines above its table.
 fn plan(lines: &str) -> String {
@@ -102,7 +103,7 @@ fn what_only_packets_can_do_is_refused_on_a_delay_line_by_its_key() {
         ("loss_ratio = 0.01", "loss_ratio is 0.01"),
         ("loss_ratio = 0.05, loss_burst = 3", "loss_ratio is 0.05"),
         ("loss_on = \"2s\", loss_off = \"1s\"", "loss_on is 2s"),
-        ("reorder = true", "reorder is true"),
+        ("reorder = true, jitter_ms = 0", "reorder is true"),
         ("trace = \"lte.up\"", "trace is \"lte.up\""),
     ] {
         for way in ["up", "down"] {
@@ -131,6 +132,82 @@ fn a_key_of_a_link_without_a_network_is_refused_with_the_remedy() {
     );
 }
 
+#[test]
+fn a_round_trip_and_one_way_give_the_other_way() {
+    for (given, other) in [("up", "down"), ("down", "up")] {
+        let network =
+            parsed(&plan(&format!("network = \"line\"\nrtt_ms = 50\n{given} = {{ delay_ms = 40 }}")));
+        let link = &network.base.network.link;
+        let (given_way, other_way) =
+            if given == "up" { (&link.up, &link.down) } else { (&link.down, &link.up) };
+        let ms = Duration::from_millis;
+        assert_eq!((given_way.delay, other_way.delay, link.round_trip()), (ms(40), ms(10), ms(50)));
+        assert_eq!(parsed(&network.to_toml()), network);
+        is_refused(
+            &format!("network = \"line\"\nrtt_ms = 50\n{given} = {{ delay_ms = 60 }}"),
+            &format!("{given}.delay_ms is 60; at most rtt_ms, 50"),
+        );
+        is_refused(
+            &format!("network = \"line\"\nrtt_ms = 2000\n{given} = {{ delay_ms = 500 }}"),
+            &format!("{other}.delay_ms is 1500; 0 to 1000"),
+        );
+    }
+}
+
+#[test]
+fn one_way_alone_is_refused_with_what_is_missing() {
+    for (given, other) in [("up", "down"), ("down", "up")] {
+        is_refused(
+            &format!("network = \"line\"\n{given} = {{ delay_ms = 40 }}"),
+            &format!("{given}.delay_ms is 40; it says one way of two; give rtt_ms or {other}.delay_ms too"),
+        );
+    }
+    let both = parsed(&plan("network = \"line\"\nup = { delay_ms = 40 }\ndown = { delay_ms = 10 }"));
+    assert_eq!(both.base.network.link.round_trip(), Duration::from_millis(50));
+}
+
+#[test]
+fn without_a_network_values_are_still_checked() {
+    for (keys, words) in [
+        ("rtt_ms = 2001", "rtt_ms is 2001; 0 to 2000"),
+        ("jitter_ms = -1", "jitter_ms is -1; 0 to 1000"),
+        ("loss_ratio = 2", "loss_ratio is 2; 0 to 0.5"),
+        ("link_kbit_s = 1", "link_kbit_s is 1; 8 to 10000000"),
+        ("up = { delay_ms = 1001 }", "up.delay_ms is 1001; 0 to 1000"),
+        ("down = { loss_burst = 0 }", "down.loss_burst is 0; 1 to 1000"),
+        ("down = { queue_bytes = 1 }", "down.queue_bytes is 1; 1500 to 67108864"),
+        ("up = { loss_on = \"0s\" }", "up.loss_on is 0s; 1ms to 1m"),
+    ] {
+        is_refused(&format!("network = \"none\"\n{keys}"), words);
+    }
+    // Possible ones may stand: an arm says none over its plan's link, and arms take a plan's jitter to links of their own.
+    let read = parsed(&plan("network = \"none\"\njitter_ms = 5\nup = { reorder = true }"));
+    assert_eq!(read.base.network, Network::default());
+}
+
+#[test]
+fn a_key_that_shapes_what_is_not_there_is_refused_by_name() {
+    for (key, words) in [
+        ("jitter_process = \"normal\"", "jitter_process is \"normal\"; it means nothing without jitter_ms"),
+        ("reorder = true", "reorder is true; it means nothing without jitter_ms"),
+        ("loss_burst = 4", "loss_burst is 4; it means nothing without loss_ratio"),
+    ] {
+        for way in ["up", "down"] {
+            is_refused(
+                &format!("network = \"tun\"\nrtt_ms = 20\n{way} = {{ {key} }}"),
+                &format!("{way}.{words}"),
+            );
+            // What stands for both directions is there for each, and an arm may take it away.
+            let both = format!(
+                "network = \"tun\"\nrtt_ms = 20\njitter_ms = 1\nloss_ratio = 0.1\n{way} = {{ {key} }}"
+            );
+            let text = plan(&both) + "[[arms]]\nname = \"calm\"\njitter_ms = 0\nloss_ratio = 0\n";
+            let read = parsed(&text);
+            assert_eq!(parsed(&read.to_toml()), read, "{key}");
+        }
+    }
+}
+
 const BURSTS: &str = "network = \"tun\"\nrtt_ms = 50\njitter_ms = 5\nlink_kbit_s = 8000\n\
                       up = { loss_ratio = 0.05, loss_burst = 4 }\ndown = { loss_ratio = 0.01 }";
 
@@ -150,7 +227,8 @@ fn an_arm_changes_its_plan_s_link_and_survives_the_file() {
             matches!(found.link.up.jitter, Jitter::Normal { .. })
         }),
         ("up = { delay_ms = 5, jitter_ms = 0 }", |found| {
-            found.link.round_trip() == Duration::from_millis(30)
+            let ms = Duration::from_millis;
+            (found.link.up.delay, found.link.down.delay) == (ms(5), ms(45))
         }),
         ("publisher = \"across\"", |found| found.publisher == PublisherPlace::Across),
     ];
