@@ -8,6 +8,7 @@
 //! connection that has lost bytes is reset once the silence is over, as by a router that forgot it.
 
 mod deadlines;
+mod leaving;
 mod socket;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -11,15 +11,16 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::deadlines::{Alarm, until};
+use super::deadlines::Alarm;
+use super::leaving::{Chunk, Leaving, WriteEnd, move_on};
 use super::{End, Line, READ_BYTES, State, Times, Toward, chunk_bytes};
 
 /// Weight of what may be on the way in one direction of a connection: what Linux lets a TCP connection have by default.
@@ -27,14 +28,6 @@ pub(super) const WEIGHT_MAX: usize = 4 << 20;
 /// Weight of a chunk beside its bytes. Linux charges a socket about as much for each packet: without it, single bytes
 /// would take fifty times the memory that is allowed.
 pub(super) const CHUNK_WEIGHT: usize = 256;
-
-/// Bytes on their way, or the end of them when there are none.
-#[derive(Debug)]
-struct Chunk {
-    bytes: Bytes,
-    /// When they reach the other end.
-    due: Instant,
-}
 
 /// A TCP connection behind a delay line.
 ///
@@ -61,31 +54,6 @@ pub struct DelayedSocket {
     /// Task that writes; `None` once it has ended.
     mover: Option<JoinHandle<()>>,
     /// When this connection lost bytes first: the end of that silence breaks it.
-    broken_at: Option<Instant>,
-}
-
-/// What the socket and the task that moves its bytes share.
-struct Leaving {
-    /// Locked around each write, so that nothing is written after the connection was closed.
-    state: Mutex<LeavingState>,
-    /// Weight of what is on the way.
-    weight: AtomicUsize,
-    /// The writer: it waits for room.
-    writer: AtomicWaker,
-    wrote: Box<dyn Fn(usize) + Send + Sync>,
-}
-
-impl std::fmt::Debug for Leaving {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leaving").field("state", &self.state).field("weight", &self.weight).finish()
-    }
-}
-
-#[derive(Debug, Default)]
-struct LeavingState {
-    is_closed: bool,
-    failed: Option<io::ErrorKind>,
-    /// When a connection that its owner left ends without goodbye.
     broken_at: Option<Instant>,
 }
 
@@ -282,69 +250,6 @@ impl DelayedSocket {
         let out = self.out.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         self.leaving.weight.fetch_add(weight, Ordering::AcqRel);
         out.send(Chunk { bytes, due }).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-/// The half of the socket that is written. A half that is dropped says to the other side that it ends. A connection that
-/// is closed says so itself, perhaps by a reset.
-struct WriteEnd(Option<OwnedWriteHalf>);
-
-impl Drop for WriteEnd {
-    fn drop(&mut self) {
-        if let Some(half) = self.0.take() {
-            half.forget();
-        }
-    }
-}
-
-/// Writes each chunk into the socket at its time, until there are no more, and then the end.
-async fn move_on(mut write: WriteEnd, mut chunks: UnboundedReceiver<Chunk>, leaving: Arc<Leaving>) {
-    let Some(half) = &write.0 else { return };
-    while let Some(Chunk { mut bytes, due }) = chunks.recv().await {
-        until(due).await;
-        while !bytes.is_empty() {
-            let wrote = {
-                let mut state = leaving.state.lock().expect("no holder panics");
-                if state.is_closed {
-                    return;
-                }
-                match half.try_write(&bytes) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                    Err(error) => {
-                        state.failed = Some(error.kind());
-                        drop(state);
-                        leaving.writer.wake();
-                        return;
-                    }
-                    Ok(count) => {
-                        (leaving.wrote)(count);
-                        Some(count)
-                    }
-                }
-            };
-            match wrote {
-                Some(count) => {
-                    bytes.advance(count);
-                    leaving.weight.fetch_sub(count, Ordering::AcqRel);
-                    leaving.writer.wake();
-                }
-                // A socket that fails is writable, and the next write says why.
-                None => drop(half.writable().await),
-            }
-        }
-        leaving.weight.fetch_sub(CHUNK_WEIGHT, Ordering::AcqRel);
-        leaving.writer.wake();
-    }
-    let (is_closed, broken_at) = {
-        let state = leaving.state.lock().expect("no holder panics");
-        (state.is_closed, state.broken_at)
-    };
-    if let Some(broken_at) = broken_at {
-        until(broken_at).await;
-        // The socket may be closed already.
-        let _ = half.as_ref().set_zero_linger();
-    } else if !is_closed {
-        drop(write.0.take());
     }
 }
 
