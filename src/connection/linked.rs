@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use actix_rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use wirelab_clients::delay_line::{DelayedSocket, End, Line, until};
+use wirelab_clients::delay_line::{DelayedSocket, End, Line};
 use wirelab_clients::link::Link;
 
 use super::Ledger;
@@ -80,11 +80,10 @@ impl LinkedSocket {
             return;
         }
         let mut opens = self.accepted;
-        if let Some(left) = self.line.silent_for() {
+        if self.line.is_silent() {
             // The client would ask again for the connection until it is answered.
-            let end = Instant::now() + left;
-            until(end).await;
-            opens = opens.map(|_| end);
+            let heard = self.line.until_heard().await;
+            opens = opens.map(|_| heard);
         }
         self.enter();
         if let (Some(opens), Way::Delayed(socket)) = (opens, &mut self.way) {

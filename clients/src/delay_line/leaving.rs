@@ -12,6 +12,7 @@ use futures_util::task::AtomicWaker;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::Line;
 use super::deadlines::until;
 use super::socket::CHUNK_WEIGHT;
 
@@ -29,7 +30,9 @@ pub(super) struct Leaving {
     pub(super) state: Mutex<LeavingState>,
     /// Weight of what is on the way.
     pub(super) weight: AtomicUsize,
-    /// The writer: it waits for room.
+    /// The reader: it waits for the end of a silence in which bytes were lost.
+    pub(super) reader: AtomicWaker,
+    /// The writer: it waits for that too, or for room.
     pub(super) writer: AtomicWaker,
     pub(super) wrote: Box<dyn Fn(usize) + Send + Sync>,
 }
@@ -44,8 +47,29 @@ impl std::fmt::Debug for Leaving {
 pub(super) struct LeavingState {
     pub(super) is_closed: bool,
     pub(super) failed: Option<io::ErrorKind>,
-    /// When a connection that its owner left ends without goodbye.
-    pub(super) broken_at: Option<Instant>,
+    pub(super) ending: Ending,
+}
+
+/// What follows the last chunk.
+#[derive(Debug, Default, Clone)]
+pub(super) enum Ending {
+    /// The end, as the other side expects it.
+    #[default]
+    Goodbye,
+    /// The end, once the line is not silent any more.
+    GoodbyeAfter(Arc<Line>),
+    /// No goodbye: the connection is reset once the line is not silent any more.
+    ResetAfter(Arc<Line>),
+}
+
+impl LeavingState {
+    /// Lets the end, or the reset, come after the silence of this line.
+    pub(super) fn ends_after(&mut self, line: &Arc<Line>) {
+        self.ending = match self.ending {
+            Ending::Goodbye | Ending::GoodbyeAfter(_) => Ending::GoodbyeAfter(line.clone()),
+            Ending::ResetAfter(_) => Ending::ResetAfter(line.clone()),
+        };
+    }
 }
 
 /// The half of the socket that is written. A half that is dropped says to the other side that it ends. A connection that
@@ -102,15 +126,17 @@ pub(super) async fn move_on(
         leaving.weight.fetch_sub(CHUNK_WEIGHT, Ordering::AcqRel);
         leaving.writer.wake();
     }
-    let (is_closed, broken_at) = {
-        let state = leaving.state.lock().expect("no holder panics");
-        (state.is_closed, state.broken_at)
-    };
-    if let Some(broken_at) = broken_at {
-        until(broken_at).await;
+    let ending = leaving.state.lock().expect("no holder panics").ending.clone();
+    if let Ending::GoodbyeAfter(line) | Ending::ResetAfter(line) = &ending {
+        line.until_heard().await;
+    }
+    match ending {
         // The socket may be closed already.
-        let _ = half.as_ref().set_zero_linger();
-    } else if !is_closed {
-        drop(write.0.take());
+        Ending::ResetAfter(_) => drop(half.as_ref().set_zero_linger()),
+        Ending::Goodbye | Ending::GoodbyeAfter(_) => {
+            if !leaving.state.lock().expect("no holder panics").is_closed {
+                drop(write.0.take());
+            }
+        }
     }
 }

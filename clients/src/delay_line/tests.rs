@@ -113,7 +113,7 @@ async fn in_a_silence_bytes_vanish_and_who_lost_some_is_reset_afterwards() {
     assert_eq!(failed.kind(), io::ErrorKind::ConnectionReset);
     assert!(began.elapsed() >= 190 * MS, "the socket stayed open meanwhile");
     assert_eq!(hit.write(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(line.silent_for(), None);
+    assert!(!line.is_silent());
     spared_server.write_all(b"there").await.unwrap();
     assert_eq!(spared.read(&mut bytes).await.unwrap(), 5);
 }
@@ -366,4 +366,58 @@ async fn an_end_that_falls_into_a_silence_is_not_heard_before_it_is_over() {
     assert_eq!(client.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     drop(client);
     assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+/// Longer than a test waits: a silence of this length is over early, or never.
+const LONG: Duration = Duration::from_secs(600);
+
+/// Fails after a time in which a busy machine does anything that is not waiting.
+async fn soon<T>(job: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), job)
+        .await
+        .expect("it waits for the end that the silence had")
+}
+
+#[tokio::test]
+async fn a_silence_that_is_ended_early_is_over_for_everyone_who_waits_for_its_end() {
+    let line = Line::new(Link::distance(MS));
+    let (mut hit, mut hit_server) = connected(&line).await;
+    let (left, mut left_server) = connected(&line).await;
+    let (mut ended, mut ended_server) = connected(&line).await;
+    line.fall_silent(LONG);
+    hit_server.write_all(b"lost").await.unwrap();
+    left.leave();
+    let opening = tokio::spawn({
+        let line = line.clone();
+        async move { line.connects(Instant::now()).await }
+    });
+    let reading = tokio::spawn(async move { hit.read(&mut [0; 8]).await });
+    let ending = tokio::spawn(async move { ended.shutdown().await });
+    tokio::time::sleep(50 * MS).await;
+    assert!(!opening.is_finished() && !reading.is_finished() && !ending.is_finished());
+
+    // A silence in the place of another one lasts as long as it says itself.
+    line.fall_silent(LONG);
+    tokio::time::sleep(20 * MS).await;
+    assert!(!opening.is_finished() && !reading.is_finished() && !ending.is_finished());
+
+    line.fall_silent(Duration::ZERO);
+    soon(opening).await.unwrap();
+    assert_eq!(soon(reading).await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    soon(ending).await.unwrap().unwrap();
+    let mut bytes = [0; 8];
+    assert_eq!(soon(left_server.read(&mut bytes)).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(soon(ended_server.read(&mut bytes)).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_reader_in_another_task_learns_that_a_write_was_lost() {
+    let line = Line::new(Link::distance(MS));
+    let (client, _server) = connected(&line).await;
+    let (mut reading, mut writing) = tokio::io::split(client);
+    let reader = tokio::spawn(async move { reading.read(&mut [0; 8]).await });
+    tokio::task::yield_now().await;
+    line.fall_silent(50 * MS);
+    writing.write_all(b"lost").await.unwrap();
+    assert_eq!(soon(reader).await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
