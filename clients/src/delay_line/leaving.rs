@@ -5,16 +5,22 @@
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep_until;
 
 use super::Line;
 use super::deadlines::until;
 use super::socket::CHUNK_WEIGHT;
+
+/// Time for the other side to take what a connection that its owner left had on the way, counted from the moment at
+/// which the last of it is due. A server waits as long for a write that makes no progress.
+pub(super) const LEAVING_MAX: Duration = Duration::from_secs(30);
 
 /// Bytes on their way, or the end of them when there are none.
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub(super) struct Leaving {
     pub(super) reader: AtomicWaker,
     /// The writer: it waits for that too, or for room.
     pub(super) writer: AtomicWaker,
+    /// Told when the owner has left.
+    pub(super) left: Notify,
     pub(super) wrote: Box<dyn Fn(usize) + Send + Sync>,
 }
 
@@ -43,11 +51,22 @@ impl std::fmt::Debug for Leaving {
     }
 }
 
+impl Leaving {
+    /// Waits until the owner has left and the other side has had [`LEAVING_MAX`].
+    async fn is_over_late(&self) {
+        self.left.notified().await;
+        let last_due = self.state.lock().expect("no holder panics").last_due;
+        sleep_until((last_due.unwrap_or_else(Instant::now) + LEAVING_MAX).into()).await;
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct LeavingState {
     pub(super) is_closed: bool,
     pub(super) failed: Option<io::ErrorKind>,
     pub(super) ending: Ending,
+    /// When the last chunk is due, once the owner has left.
+    pub(super) last_due: Option<Instant>,
 }
 
 /// What follows the last chunk.
@@ -85,19 +104,52 @@ impl Drop for WriteEnd {
 }
 
 /// Writes each chunk into the socket at its time, until there are no more, and then the end.
-pub(super) async fn move_on(
-    mut write: WriteEnd,
-    mut chunks: UnboundedReceiver<Chunk>,
-    leaving: Arc<Leaving>,
-) {
+pub(super) async fn move_on(mut write: WriteEnd, chunks: UnboundedReceiver<Chunk>, leaving: Arc<Leaving>) {
     let Some(half) = &write.0 else { return };
+    let moved = tokio::select! {
+        moved = write_all(half, chunks, &leaving) => moved,
+        () = leaving.is_over_late() => {
+            // Nothing is kept for a client that does not read. The socket may be closed already.
+            let _ = half.as_ref().set_zero_linger();
+            return;
+        }
+    };
+    if moved == Moved::NotAll {
+        return;
+    }
+    let ending = leaving.state.lock().expect("no holder panics").ending.clone();
+    if let Ending::GoodbyeAfter(line) | Ending::ResetAfter(line) = &ending {
+        line.until_heard().await;
+    }
+    match ending {
+        // The socket may be closed already.
+        Ending::ResetAfter(_) => drop(half.as_ref().set_zero_linger()),
+        Ending::Goodbye | Ending::GoodbyeAfter(_) => {
+            if !leaving.state.lock().expect("no holder panics").is_closed {
+                drop(write.0.take());
+            }
+        }
+    }
+}
+
+/// What became of the chunks.
+#[derive(Debug, PartialEq, Eq)]
+enum Moved {
+    /// All of them were written.
+    All,
+    /// The connection was closed, or a write failed.
+    NotAll,
+}
+
+/// Writes each chunk at its time, until there are no more.
+async fn write_all(half: &OwnedWriteHalf, mut chunks: UnboundedReceiver<Chunk>, leaving: &Leaving) -> Moved {
     while let Some(Chunk { mut bytes, due }) = chunks.recv().await {
         until(due).await;
         while !bytes.is_empty() {
             let wrote = {
                 let mut state = leaving.state.lock().expect("no holder panics");
                 if state.is_closed {
-                    return;
+                    return Moved::NotAll;
                 }
                 match half.try_write(&bytes) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -105,7 +157,7 @@ pub(super) async fn move_on(
                         state.failed = Some(error.kind());
                         drop(state);
                         leaving.writer.wake();
-                        return;
+                        return Moved::NotAll;
                     }
                     Ok(count) => {
                         (leaving.wrote)(count);
@@ -126,17 +178,5 @@ pub(super) async fn move_on(
         leaving.weight.fetch_sub(CHUNK_WEIGHT, Ordering::AcqRel);
         leaving.writer.wake();
     }
-    let ending = leaving.state.lock().expect("no holder panics").ending.clone();
-    if let Ending::GoodbyeAfter(line) | Ending::ResetAfter(line) = &ending {
-        line.until_heard().await;
-    }
-    match ending {
-        // The socket may be closed already.
-        Ending::ResetAfter(_) => drop(half.as_ref().set_zero_linger()),
-        Ending::Goodbye | Ending::GoodbyeAfter(_) => {
-            if !leaving.state.lock().expect("no holder panics").is_closed {
-                drop(write.0.take());
-            }
-        }
-    }
+    Moved::All
 }

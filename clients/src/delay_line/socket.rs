@@ -16,6 +16,7 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -82,6 +83,7 @@ impl DelayedSocket {
             weight: AtomicUsize::new(0),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
+            left: Notify::new(),
             wrote: Box::new(wrote),
         });
         let mover = tokio::spawn(move_on(WriteEnd(Some(write)), chunks, shared.clone()));
@@ -123,13 +125,15 @@ impl DelayedSocket {
     }
 
     /// Leaves the connection: what is on the way still arrives, then the connection ends. In a silence it ends after it,
-    /// and without goodbye.
+    /// and without goodbye. A client that does not take what has arrived is reset after a while.
     pub fn leave(mut self) {
         if self.has_lost() || self.line.is_silent() {
             self.leaving.state.lock().expect("no holder panics").ending =
                 Ending::ResetAfter(self.line.clone());
         }
         self.send_the_end();
+        self.leaving.state.lock().expect("no holder panics").last_due = Some(self.leaving_times.last_due);
+        self.leaving.left.notify_one();
         // It goes on without this end, which would abort it.
         self.mover = None;
     }

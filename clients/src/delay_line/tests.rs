@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::deadlines::deadlines_count;
+use super::leaving::LEAVING_MAX;
 use super::socket::{CHUNK_WEIGHT, WEIGHT_MAX};
 use super::*;
 
@@ -420,4 +421,30 @@ async fn a_reader_in_another_task_learns_that_a_write_was_lost() {
     line.fall_silent(50 * MS);
     writing.write_all(b"lost").await.unwrap();
     assert_eq!(soon(reader).await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_what_was_left_for_it_is_reset_after_a_while() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let account = Arc::new(());
+    let kept = account.clone();
+    let wrote = move |_| _ = &kept;
+    let mut server = DelayedSocket::new(server, Line::new(Link::default()), End::Server, wrote);
+    let mut written = 0;
+    while let Some(wrote) = server.write(&[7; READ_BYTES]).now_or_never() {
+        written += wrote.unwrap();
+        tokio::task::yield_now().await;
+    }
+    server.leave();
+    let left = tokio::time::Instant::now();
+    while Arc::strong_count(&account) > 1 {
+        assert!(left.elapsed() < 2 * LEAVING_MAX, "its account is kept");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(left.elapsed() >= LEAVING_MAX - Duration::from_secs(1), "{:?}", left.elapsed());
+    let mut bytes = Vec::new();
+    let failed = client.read_to_end(&mut bytes).await.unwrap_err();
+    assert!(failed.kind() == io::ErrorKind::ConnectionReset && bytes.len() < written, "{failed}");
 }
