@@ -130,9 +130,10 @@ impl Line {
         self.is_active.load(Ordering::Acquire)
     }
 
-    /// Waits as long as opening a connection takes: one round trip, after a silence that is on.
-    pub async fn connects(&self, began: Instant) {
-        let from = if self.is_silent() { self.until_heard().await } else { began };
+    /// Waits as long as the line prolongs the opening of a connection that the machine has opened: one round trip, after a
+    /// silence that is on.
+    pub async fn connects(&self) {
+        let from = self.until_heard().await;
         let link = self.link();
         let [mut up, mut down] = self.draws(&link);
         until(from + up.delay(&link.up) + down.delay(&link.down)).await;

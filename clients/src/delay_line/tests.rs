@@ -70,7 +70,7 @@ async fn bytes_go_both_ways_with_the_delay_of_each() {
     assert!(asked.elapsed() >= 90 * MS);
 
     let began = Instant::now();
-    line.connects(began).await;
+    line.connects().await;
     assert!(began.elapsed() >= 90 * MS, "a connection costs a round trip");
 
     // The last bytes arrive, and then the end.
@@ -390,7 +390,7 @@ async fn a_silence_that_is_ended_early_is_over_for_everyone_who_waits_for_its_en
     left.leave();
     let opening = tokio::spawn({
         let line = line.clone();
-        async move { line.connects(Instant::now()).await }
+        async move { line.connects().await }
     });
     let reading = tokio::spawn(async move { hit.read(&mut [0; 8]).await });
     let ending = tokio::spawn(async move { ended.shutdown().await });

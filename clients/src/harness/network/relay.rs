@@ -7,7 +7,6 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -65,9 +64,8 @@ async fn relay(listener: TcpListener, line: Arc<Line>, server: SocketAddr) {
 }
 
 async fn pass(mut near: TcpStream, line: Arc<Line>, server: SocketAddr) -> io::Result<()> {
-    let began = Instant::now();
     let far = TcpStream::connect(server).await?;
-    line.connects(began).await;
+    line.connects().await;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let mut far = DelayedSocket::new(far, line, End::Client, |_| {});
