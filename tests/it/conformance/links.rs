@@ -53,7 +53,7 @@ enum Event {
     /// Bytes vanish for so long.
     Silence(Duration),
     /// The link becomes another one.
-    Change(Link),
+    Change(Box<Link>),
 }
 
 impl Fate {
@@ -65,7 +65,7 @@ impl Fate {
             let event = match random.random_range(0..3) {
                 0 => Event::Cut,
                 1 => Event::Silence(MS * random.random_range(1..60)),
-                _ => Event::Change(self::link(&mut random)),
+                _ => Event::Change(Box::new(self::link(&mut random))),
             };
             (pause, event)
         };
@@ -133,7 +133,7 @@ impl Way {
         match event {
             Event::Cut => meter.cut(),
             Event::Silence(length) => line().fall_silent(length),
-            Event::Change(link) => line().set(link),
+            Event::Change(link) => line().set(*link),
         }
     }
 }
