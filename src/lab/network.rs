@@ -109,7 +109,8 @@ async fn set(
     actix_rt::spawn(async move {
         tokio::select! {
             () = replaced.cancelled() => {}
-            () = gone => network.take_away(None),
+            // It may be set anew in this moment: that one stays.
+            () = gone => network.end_with_page(&replaced),
         }
     });
     if let Some(silence_s) = silence_s {
@@ -120,9 +121,9 @@ async fn set(
         actix_rt::spawn(async move {
             let silence = async {
                 sleep(answered).await;
-                network.fall_silent();
+                network.fall_silent(&broken);
                 sleep(length).await;
-                network.end_silence();
+                network.end_silence(&broken);
             };
             tokio::select! {
                 () = broken.cancelled() => {}
