@@ -30,7 +30,8 @@ const EXAMPLE: &str = r#"{"delay_ms":100,"jitter_ms":0,"link_kbit_s":null,"silen
 
 /// Body of `PUT /api/lab/network`. What is absent is 0 or null.
 #[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
-#[serde(default)]
+// A name with a mistake in it would take the network away.
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct NewNetwork {
     /// Time from one end to the other, each way, ms.
     #[schema(minimum = 0, maximum = 300)]

@@ -82,6 +82,8 @@ fn a_value_that_makes_no_sense_is_refused_by_name_and_range() {
         (r#"{"silence_s":30.1}"#, "silence_s 30.1 is out of range; give 0 to 30 seconds"),
         (r#"{"silence_s":-0.1}"#, "silence_s -0.1"),
         (r#"{"delay_ms":"5"}"#, "invalid type"),
+        (r#"{"delay":100}"#, "unknown field `delay`, expected one of `delay_ms`"),
+        (r#"{"delay_ms":5,"silence":1}"#, "unknown field `silence`"),
         ("[5]", "an example: {\"delay_ms\":100"),
         ("", "an example"),
     ] {
