@@ -297,7 +297,7 @@ async fn bytes_in_a_delay_line_are_counted_when_they_enter_and_when_they_leave_i
     server.write_all(b"the answer").await.unwrap();
     let sent = Instant::now();
     takes_into_the_line(&mut socket, 10).await;
-    assert_eq!(both_counts_agree(&meter).bytes_down, 0, "it came out of the socket and reached nobody");
+    assert_eq!(both_counts_agree(&meter).bytes_down, 0, "it came out of the socket and reached no reader");
     socket.read_exact(&mut bytes[..10]).await.unwrap();
     assert_eq!(both_counts_agree(&meter).bytes_down, 10);
     // Stamped when the chunk was released, not when it came out of the socket.
