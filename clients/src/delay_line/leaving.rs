@@ -16,8 +16,10 @@ use tokio::time::sleep_until;
 
 use super::Line;
 use super::deadlines::until;
-use super::socket::CHUNK_WEIGHT;
 
+/// Weight of a chunk beside its bytes. Linux charges a socket about as much for each packet: without it, single bytes
+/// would take fifty times the memory that is allowed.
+pub(super) const CHUNK_WEIGHT: usize = 256;
 /// Time for the other side to take what a connection that its owner left had on the way, counted from the moment at
 /// which the last of it is due. A server waits as long for a write that makes no progress.
 pub(super) const LEAVING_MAX: Duration = Duration::from_secs(30);

@@ -21,14 +21,11 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::deadlines::Alarm;
-use super::leaving::{Chunk, Ending, Leaving, WriteEnd, move_on};
+use super::leaving::{CHUNK_WEIGHT, Chunk, Ending, Leaving, WriteEnd, move_on};
 use super::{End, Line, READ_BYTES, State, Times, Toward, chunk_bytes};
 
 /// Weight of what may be on the way in one direction of a connection: what Linux lets a TCP connection have by default.
 pub(super) const WEIGHT_MAX: usize = 4 << 20;
-/// Weight of a chunk beside its bytes. Linux charges a socket about as much for each packet: without it, single bytes
-/// would take fifty times the memory that is allowed.
-pub(super) const CHUNK_WEIGHT: usize = 256;
 
 /// A TCP connection behind a delay line.
 ///

@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::deadlines::deadlines_count;
-use super::leaving::LEAVING_MAX;
-use super::socket::{CHUNK_WEIGHT, WEIGHT_MAX};
+use super::leaving::{CHUNK_WEIGHT, LEAVING_MAX};
+use super::socket::WEIGHT_MAX;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
