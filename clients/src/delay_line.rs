@@ -8,11 +8,14 @@
 //! connection that has lost bytes is reset once the silence is over, as by a router that forgot it.
 
 mod deadlines;
+mod leaving;
 mod socket;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 pub use self::deadlines::until;
 pub use self::socket::DelayedSocket;
@@ -34,6 +37,8 @@ pub struct Line {
     is_active: AtomicBool,
     /// Connections so far: each draws its own jitter.
     connections: AtomicU64,
+    /// Told when a silence begins, or ends before its time.
+    silences: watch::Sender<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +69,7 @@ impl Line {
             state: RwLock::new(state),
             is_active: is_active.into(),
             connections: AtomicU64::new(0),
+            silences: watch::Sender::default(),
         })
     }
 
@@ -80,19 +86,43 @@ impl Line {
         state.link = Arc::new(link);
     }
 
-    /// Makes the line silent from now on for `length`: bytes vanish in both directions.
+    /// Makes the line silent from now on for `length`, whatever was said before: bytes vanish in both directions. Without
+    /// a length a silence that is on ends.
     pub fn fall_silent(&self, length: Duration) {
         let from = Instant::now();
-        let mut state = self.state.write().expect("no holder panics");
-        state.silent = Some(Silence { from, until: from + length });
-        self.is_active.store(true, Ordering::Release);
+        {
+            let mut state = self.state.write().expect("no holder panics");
+            state.silent = Some(Silence { from, until: from + length });
+            self.is_active.store(true, Ordering::Release);
+        }
+        self.silences.send_replace(());
     }
 
-    /// Returns how long the line is still silent.
-    pub fn silent_for(&self) -> Option<Duration> {
-        let now = Instant::now();
-        let silence = self.state().silent?;
-        silence.is_on(now).then(|| silence.until - now)
+    /// Tells whether the line is silent now.
+    pub fn is_silent(&self) -> bool {
+        self.silence().is_some()
+    }
+
+    /// Waits while the line is silent, also if the silence is ended early or prolonged. Returns when it was over: now, if
+    /// the line is not silent.
+    pub async fn until_heard(&self) -> Instant {
+        // Subscribed before the first look: a change in between is either seen or wakes this task.
+        let mut changed = self.silences.subscribe();
+        let mut over = None;
+        while let Some(silence) = self.silence() {
+            over = tokio::select! {
+                () = until(silence.until) => Some(silence.until),
+                // The line has the sender.
+                _ = changed.changed() => None,
+            };
+        }
+        over.unwrap_or_else(Instant::now)
+    }
+
+    /// Returns the silence that is on.
+    fn silence(&self) -> Option<Silence> {
+        let silence = self.state.read().expect("no holder panics").silent?;
+        silence.is_on(Instant::now()).then_some(silence)
     }
 
     /// Tells whether the link does anything to bytes.
@@ -100,10 +130,11 @@ impl Line {
         self.is_active.load(Ordering::Acquire)
     }
 
-    /// Waits as long as opening a connection takes: one round trip, after a silence that is on.
-    pub async fn connects(&self, began: Instant) {
-        let State { link, silent } = self.state();
-        let from = silent.map_or(began, |silence| if silence.is_on(began) { silence.until } else { began });
+    /// Waits as long as the line prolongs the opening of a connection that the machine has opened: one round trip, after a
+    /// silence that is on.
+    pub async fn connects(&self) {
+        let from = self.until_heard().await;
+        let link = self.link();
         let [mut up, mut down] = self.draws(&link);
         until(from + up.delay(&link.up) + down.delay(&link.down)).await;
     }

@@ -15,11 +15,12 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_rt::net::TcpStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use wirelab_clients::delay_line::{DelayedSocket, End, Line, until};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::time::sleep;
+use wirelab_clients::delay_line::{DelayedSocket, End, Line};
 use wirelab_clients::link::Link;
 
 use super::Ledger;
@@ -29,6 +30,9 @@ const LEDGERS: &[u8] = b"/api/lanes/";
 const LAB: &[u8] = b"/api/lab";
 /// Bytes that tell whether a request passes beside the link: the longest method, the longer path, and one more.
 const LOOKED_AT_BYTES: usize = 24;
+
+/// Time between two looks whether a client that waits for the end of a silence is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The line of those that pass beside the link.
 static BESIDE: LazyLock<Arc<Line>> = LazyLock::new(|| Line::new(Link::default()));
@@ -44,6 +48,15 @@ pub(super) struct LinkedSocket {
     /// Number of the request whose first bytes were looked at last.
     looked_at: Option<u64>,
     ledger: Arc<Ledger>,
+}
+
+/// What became of a connection that opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// It is open.
+    Open,
+    /// Its client left before.
+    Left,
 }
 
 enum Way {
@@ -70,26 +83,30 @@ impl LinkedSocket {
         }
     }
 
-    /// Opens the connection, whose first bytes are there: over a link it takes a round trip, after a silence that is on.
-    pub(super) async fn open(&mut self) {
+    /// Opens the connection, whose first bytes are there: over a link it takes a round trip, after a silence that is on. A
+    /// client that leaves in the silence keeps no place.
+    pub(super) async fn open(&mut self) -> Opening {
         if !self.line.is_active() {
-            return;
+            return Opening::Open;
         }
         poll_fn(|cx| self.poll_look(cx, 0)).await;
         if self.is_beside {
-            return;
+            return Opening::Open;
         }
         let mut opens = self.accepted;
-        if let Some(left) = self.line.silent_for() {
+        if self.line.is_silent() {
             // The client would ask again for the connection until it is answered.
-            let end = Instant::now() + left;
-            until(end).await;
-            opens = opens.map(|_| end);
+            let heard = tokio::select! {
+                heard = self.line.until_heard() => heard,
+                () = ended(self.socket()) => return Opening::Left,
+            };
+            opens = opens.map(|_| heard);
         }
         self.enter();
         if let (Some(opens), Way::Delayed(socket)) = (opens, &mut self.way) {
             socket.opens_at(opens + self.line.link().round_trip());
         }
+        Opening::Open
     }
 
     /// Enters the link, if there is one and the last request passes it.
@@ -212,6 +229,14 @@ impl Drop for LinkedSocket {
         } else if let Way::Delayed(socket) = std::mem::replace(&mut self.way, Way::Gone) {
             socket.leave();
         }
+    }
+}
+
+/// Waits until the client has ended what it sends. Its request waits in the kernel's buffer, so the socket is readable all
+/// the time and nothing but a look from time to time tells.
+async fn ended(socket: &TcpStream) {
+    while socket.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
+        sleep(LOOK_EVERY).await;
     }
 }
 

@@ -29,6 +29,7 @@ use tokio::time::{Sleep, sleep};
 pub(crate) use self::connections::Connections;
 use self::connections::Entered;
 use self::linked::LinkedSocket;
+pub(crate) use self::linked::Opening;
 pub(crate) use self::network::Network;
 pub(crate) use self::patience::REFUSED_TIME_MAX;
 use self::patience::{Awaited, Patience};
@@ -290,8 +291,8 @@ impl MeteredStream {
     }
 
     /// Opens the connection over the server's link, if there is one. The first bytes must be there.
-    pub(crate) async fn open(&mut self) {
-        self.socket.open().await;
+    pub(crate) async fn open(&mut self) -> Opening {
+        self.socket.open().await
     }
 
     pub(crate) fn ledger(&self) -> Arc<Ledger> {

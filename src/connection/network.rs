@@ -104,28 +104,46 @@ impl Network {
         set.broken.clone()
     }
 
-    /// Begins the silence that was announced.
-    pub(crate) fn fall_silent(&self) {
+    /// Begins the silence that was announced with `broken`, unless another one took its place.
+    pub(crate) fn fall_silent(&self, broken: &CancellationToken) {
         let set = self.set();
+        // Cancelled under this lock, as all tokens are.
+        if broken.is_cancelled() {
+            return;
+        }
         let now = Instant::now();
         if let Some(until) = set.silent_until.filter(|until| *until > now) {
             self.line.fall_silent(until - now);
         }
     }
 
-    /// Takes note that a silence is over.
-    pub(crate) fn end_silence(&self) {
+    /// Takes note that the silence that was announced with `broken` is over, unless another one took its place.
+    pub(crate) fn end_silence(&self, broken: &CancellationToken) {
         let mut set = self.set();
+        if broken.is_cancelled() {
+            return;
+        }
         set.silent_until = None;
         self.apply(&set);
     }
 
     /// Takes everything away, unless `page` is given and another page, or none, has set it.
     pub(crate) fn take_away(&self, page: Option<&str>) {
-        let mut set = self.set();
-        if page.is_some() && set.page.as_deref() != page {
-            return;
+        let set = self.set();
+        if page.is_none() || set.page.as_deref() == page {
+            self.clear(set);
         }
+    }
+
+    /// Takes everything away, unless the network was set anew since `replaced` was returned for it: its page is gone.
+    pub(crate) fn end_with_page(&self, replaced: &CancellationToken) {
+        let set = self.set();
+        if !replaced.is_cancelled() {
+            self.clear(set);
+        }
+    }
+
+    fn clear(&self, mut set: MutexGuard<'_, Set>) {
         set.replaced.cancel();
         set.broken.cancel();
         (set.delay_ms, set.jitter_ms, set.link_kbit_s) = (0.0, 0.0, None);
@@ -134,7 +152,7 @@ impl Network {
         self.apply(&set);
     }
 
-    /// Makes the line as `set` says and tells everybody.
+    /// Makes the line as `set` says and wakes every task that watches the network.
     fn apply(&self, set: &Set) {
         let jitter = match set.jitter_ms {
             ms if ms > 0.0 => Jitter::Uniform { within: Duration::from_secs_f64(ms / 1e3) },
@@ -149,5 +167,43 @@ impl Network {
 
     fn set(&self) -> MutexGuard<'_, Set> {
         self.set.lock().expect("no holder panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_page_that_goes_takes_away_its_own_network_and_not_a_newer_one() {
+        let network = Network::new();
+        let of_a = network.set_link(100.0, 0.0, None, Some("a".to_owned()));
+        let of_b = network.set_link(50.0, 0.0, None, Some("b".to_owned()));
+        network.end_with_page(&of_a);
+        assert_eq!(network.state().delay_ms, 50.0);
+        network.end_with_page(&of_b);
+        assert_eq!(network.state().delay_ms, 0.0);
+        // It was taken away and set once more, by the same page.
+        let again = network.set_link(20.0, 0.0, None, Some("b".to_owned()));
+        network.end_with_page(&of_b);
+        assert_eq!(network.state().delay_ms, 20.0);
+        assert!(!again.is_cancelled());
+    }
+
+    #[test]
+    fn an_old_silence_neither_begins_nor_ends_a_newer_one() {
+        let network = Network::new();
+        let old = network.announce_silence(SECOND);
+        let newer = network.announce_silence(20 * SECOND);
+        network.fall_silent(&old);
+        assert!(!network.line().is_silent(), "the newer one has not begun");
+        network.fall_silent(&newer);
+        network.end_silence(&old);
+        assert!(network.state().silence_s > 10.0 && network.line().is_silent());
+        network.take_away(None);
+        network.fall_silent(&newer);
+        assert!(network.state().silence_s == 0.0 && !network.line().is_silent());
     }
 }

@@ -30,7 +30,8 @@ const EXAMPLE: &str = r#"{"delay_ms":100,"jitter_ms":0,"link_kbit_s":null,"silen
 
 /// Body of `PUT /api/lab/network`. What is absent is 0 or null.
 #[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
-#[serde(default)]
+// A name with a mistake in it would take the network away.
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct NewNetwork {
     /// Time from one end to the other, each way, ms.
     #[schema(minimum = 0, maximum = 300)]
@@ -109,7 +110,8 @@ async fn set(
     actix_rt::spawn(async move {
         tokio::select! {
             () = replaced.cancelled() => {}
-            () = gone => network.take_away(None),
+            // It may be set anew in this moment: that one stays.
+            () = gone => network.end_with_page(&replaced),
         }
     });
     if let Some(silence_s) = silence_s {
@@ -120,9 +122,9 @@ async fn set(
         actix_rt::spawn(async move {
             let silence = async {
                 sleep(answered).await;
-                network.fall_silent();
+                network.fall_silent(&broken);
                 sleep(length).await;
-                network.end_silence();
+                network.end_silence(&broken);
             };
             tokio::select! {
                 () = broken.cancelled() => {}

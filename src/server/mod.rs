@@ -39,7 +39,7 @@ use wirelab_clients::wire::{Outcome, Transport};
 
 use crate::connection::http2;
 use crate::connection::protocol::{self, Spoken};
-use crate::connection::{Answering, Connections, Ledger, MeteredStream, REFUSED_TIME_MAX};
+use crate::connection::{Answering, Connections, Ledger, MeteredStream, Opening, REFUSED_TIME_MAX};
 use crate::context::{Context, ServerOptions, no_such_path};
 use crate::deployments::Deployments;
 use crate::exchange::incoming::Incoming;
@@ -170,7 +170,10 @@ async fn serve(
     };
     if spoken != Spoken::Nothing {
         tokio::select! {
-            () = stream.open() => {}
+            opening = stream.open() => match opening {
+                Opening::Open => {}
+                Opening::Left => return Ok(()),
+            },
             () = terms.shutdown.cancelled() => {}
         }
     }

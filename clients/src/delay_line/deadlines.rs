@@ -90,7 +90,7 @@ impl Deadlines {
     }
 }
 
-/// An alarm: wakes one task at one time. An alarm that is dropped wakes nobody.
+/// An alarm: wakes one task at one time. An alarm that is dropped wakes no task.
 #[derive(Debug, Default)]
 pub(super) struct Alarm(Option<(Key, Waker)>);
 

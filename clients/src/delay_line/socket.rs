@@ -8,33 +8,24 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::deadlines::{Alarm, until};
+use super::deadlines::Alarm;
+use super::leaving::{CHUNK_WEIGHT, Chunk, Ending, Leaving, WriteEnd, move_on};
 use super::{End, Line, READ_BYTES, State, Times, Toward, chunk_bytes};
 
 /// Weight of what may be on the way in one direction of a connection: what Linux lets a TCP connection have by default.
 pub(super) const WEIGHT_MAX: usize = 4 << 20;
-/// Weight of a chunk beside its bytes. Linux charges a socket about as much for each packet: without it, single bytes
-/// would take fifty times the memory that is allowed.
-pub(super) const CHUNK_WEIGHT: usize = 256;
-
-/// Bytes on their way, or the end of them when there are none.
-#[derive(Debug)]
-struct Chunk {
-    bytes: Bytes,
-    /// When they reach the other end.
-    due: Instant,
-}
 
 /// A TCP connection behind a delay line.
 ///
@@ -51,42 +42,20 @@ pub struct DelayedSocket {
     arriving_times: Times,
     /// How the other side ended, and when that arrives.
     ended: Option<(Result<(), io::ErrorKind>, Instant)>,
-    /// Wakes the reader when something arrives, or the connection breaks.
+    /// Wakes the reader when something arrives.
     reader: Alarm,
     leaving: Arc<Leaving>,
     out: Option<UnboundedSender<Chunk>>,
     leaving_times: Times,
-    /// Wakes the writer when the queue before the link has room, or the connection breaks.
+    /// Wakes the writer when the queue before the link has room.
     writer: Alarm,
     /// Task that writes; `None` once it has ended.
     mover: Option<JoinHandle<()>>,
-    /// When this connection lost bytes first: the end of that silence breaks it.
-    broken_at: Option<Instant>,
-}
-
-/// What the socket and the task that moves its bytes share.
-struct Leaving {
-    /// Locked around each write, so that nothing is written after the connection was closed.
-    state: Mutex<LeavingState>,
-    /// Weight of what is on the way.
-    weight: AtomicUsize,
-    /// The writer: it waits for room.
-    writer: AtomicWaker,
-    wrote: Box<dyn Fn(usize) + Send + Sync>,
-}
-
-impl std::fmt::Debug for Leaving {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leaving").field("state", &self.state).field("weight", &self.weight).finish()
-    }
-}
-
-#[derive(Debug, Default)]
-struct LeavingState {
-    is_closed: bool,
-    failed: Option<io::ErrorKind>,
-    /// When a connection that its owner left ends without goodbye.
-    broken_at: Option<Instant>,
+    /// Task that wakes reader and writer when the silence is over in which bytes of this connection were lost. `None`:
+    /// none were.
+    breaking: Option<JoinHandle<()>>,
+    /// Whether the end of that silence was seen.
+    is_broken: bool,
 }
 
 impl DelayedSocket {
@@ -109,7 +78,9 @@ impl DelayedSocket {
         let shared = Arc::new(Leaving {
             state: Mutex::default(),
             weight: AtomicUsize::new(0),
+            reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
+            left: Notify::new(),
             wrote: Box::new(wrote),
         });
         let mover = tokio::spawn(move_on(WriteEnd(Some(write)), chunks, shared.clone()));
@@ -127,7 +98,8 @@ impl DelayedSocket {
             leaving_times: Times::new(leaving),
             writer: Alarm::default(),
             mover: Some(mover),
-            broken_at: None,
+            breaking: None,
+            is_broken: false,
         }
     }
 
@@ -146,17 +118,19 @@ impl DelayedSocket {
 
     /// Tells whether bytes of this connection were lost.
     pub fn has_lost(&self) -> bool {
-        self.broken_at.is_some()
+        self.breaking.is_some()
     }
 
     /// Leaves the connection: what is on the way still arrives, then the connection ends. In a silence it ends after it,
-    /// and without goodbye.
+    /// and without goodbye. A client that does not take what has arrived is reset after a while.
     pub fn leave(mut self) {
-        let state = self.line.state();
-        let silent = state.silent.filter(|silence| silence.is_on(Instant::now()));
-        let broken_at = self.broken_at.or(silent.map(|silence| silence.until));
-        self.leaving.state.lock().expect("no holder panics").broken_at = broken_at;
+        if self.has_lost() || self.line.is_silent() {
+            self.leaving.state.lock().expect("no holder panics").ending =
+                Ending::ResetAfter(self.line.clone());
+        }
         self.send_the_end();
+        self.leaving.state.lock().expect("no holder panics").last_due = Some(self.leaving_times.last_due);
+        self.leaving.left.notify_one();
         // It goes on without this end, which would abort it.
         self.mover = None;
     }
@@ -180,11 +154,24 @@ impl DelayedSocket {
         self.leaving.writer.wake();
     }
 
+    /// Takes note that bytes of this connection were lost: the end of the silence breaks it, for whoever waits then.
+    fn lose(&mut self) {
+        if self.breaking.is_none() {
+            let (line, leaving) = (self.line.clone(), self.leaving.clone());
+            self.breaking = Some(tokio::spawn(async move {
+                line.until_heard().await;
+                leaving.reader.wake();
+                leaving.writer.wake();
+            }));
+        }
+    }
+
     /// Fails when the connection lost bytes in a silence that is over.
-    fn check(&self) -> io::Result<()> {
-        if self.broken_at.is_none_or(|broken_at| Instant::now() < broken_at) {
+    fn check(&mut self) -> io::Result<()> {
+        if !self.has_lost() || (!self.is_broken && self.line.is_silent()) {
             return Ok(());
         }
+        self.is_broken = true;
         self.close();
         // The other side hears a reset, not a goodbye. The socket may be closed already.
         let _ = self.socket().set_zero_linger();
@@ -218,10 +205,8 @@ impl DelayedSocket {
                     self.ended = Some((read.map_err(|error| error.kind()), due));
                 }
                 match silent.filter(|silence| silence.is_on(now)) {
-                    // It came out of the socket, and reaches nobody.
-                    Some(silence) => {
-                        self.broken_at.get_or_insert(silence.until);
-                    }
+                    // It came out of the socket, and the reader never gets it.
+                    Some(_) => self.lose(),
                     None if bytes.is_empty() => {}
                     None => self.arriving.push_back(Chunk { bytes: Bytes::copy_from_slice(bytes), due }),
                 }
@@ -247,29 +232,19 @@ impl DelayedSocket {
         }
     }
 
-    /// Lets the waker be woken at the first of these times, or when the connection breaks.
-    fn wait_for(&mut self, toward: Toward, times: [Option<Instant>; 2], waker: &Waker) {
-        let alarm = match toward {
-            Toward::Reader => &mut self.reader,
-            Toward::Writer => &mut self.writer,
-        };
-        if let Some(at) = times.into_iter().chain([self.broken_at]).flatten().min() {
-            alarm.set(at, waker);
-        }
-    }
-
     /// Sends the end on its way, once.
     fn send_the_end(&mut self) {
         if self.out.is_some() {
             let now = Instant::now();
-            let State { link, silent } = self.line.state();
+            let link = self.line.link();
             let way = self.end.way(Toward::Writer, &link);
-            let leaves = self.leaving_times.due(way, 0, now);
+            let due = self.leaving_times.due(way, 0, now);
             // An end that is lost is not sent again: the other side learns it when the connection breaks.
-            let due = silent
-                .filter(|silence| silence.is_on(now))
-                .map_or(leaves, |silence| *self.broken_at.get_or_insert(silence.until));
-            // Without a task there is nobody to tell: it has failed, and what it met is told by a write.
+            if self.line.is_silent() {
+                self.lose();
+                self.leaving.state.lock().expect("no holder panics").ends_after(&self.line);
+            }
+            // Without a task the end goes nowhere: the task has failed, and what it met is told by a write.
             let _ = self.send(Bytes::new(), due);
             // Without a sender the task ends after the last chunk, and its half of the socket says so to the other side.
             self.out = None;
@@ -285,74 +260,14 @@ impl DelayedSocket {
     }
 }
 
-/// The half of the socket that is written. A half that is dropped says to the other side that it ends. A connection that
-/// is closed says so itself, perhaps by a reset.
-struct WriteEnd(Option<OwnedWriteHalf>);
-
-impl Drop for WriteEnd {
-    fn drop(&mut self) {
-        if let Some(half) = self.0.take() {
-            half.forget();
-        }
-    }
-}
-
-/// Writes each chunk into the socket at its time, until there are no more, and then the end.
-async fn move_on(mut write: WriteEnd, mut chunks: UnboundedReceiver<Chunk>, leaving: Arc<Leaving>) {
-    let Some(half) = &write.0 else { return };
-    while let Some(Chunk { mut bytes, due }) = chunks.recv().await {
-        until(due).await;
-        while !bytes.is_empty() {
-            let wrote = {
-                let mut state = leaving.state.lock().expect("no holder panics");
-                if state.is_closed {
-                    return;
-                }
-                match half.try_write(&bytes) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                    Err(error) => {
-                        state.failed = Some(error.kind());
-                        drop(state);
-                        leaving.writer.wake();
-                        return;
-                    }
-                    Ok(count) => {
-                        (leaving.wrote)(count);
-                        Some(count)
-                    }
-                }
-            };
-            match wrote {
-                Some(count) => {
-                    bytes.advance(count);
-                    leaving.weight.fetch_sub(count, Ordering::AcqRel);
-                    leaving.writer.wake();
-                }
-                // A socket that fails is writable, and the next write says why.
-                None => drop(half.writable().await),
-            }
-        }
-        leaving.weight.fetch_sub(CHUNK_WEIGHT, Ordering::AcqRel);
-        leaving.writer.wake();
-    }
-    let (is_closed, broken_at) = {
-        let state = leaving.state.lock().expect("no holder panics");
-        (state.is_closed, state.broken_at)
-    };
-    if let Some(broken_at) = broken_at {
-        until(broken_at).await;
-        // The socket may be closed already.
-        let _ = half.as_ref().set_zero_linger();
-    } else if !is_closed {
-        drop(write.0.take());
-    }
-}
-
 impl Drop for DelayedSocket {
     fn drop(&mut self) {
         // Without a task everything has left, or the task goes on alone.
         if self.mover.is_some() {
             self.close();
+        }
+        if let Some(breaking) = &self.breaking {
+            breaking.abort();
         }
     }
 }
@@ -363,6 +278,8 @@ impl AsyncRead for DelayedSocket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Registered before the silence is looked at: its end in between is either seen or wakes this task.
+        self.leaving.reader.register(cx.waker());
         self.check()?;
         let room_at = self.fill(cx);
         let (now, before) = (Instant::now(), buf.filled().len());
@@ -373,7 +290,7 @@ impl AsyncRead for DelayedSocket {
         let next_due = match (self.arriving.front(), self.ended) {
             (Some(chunk), _) => Some(chunk.due),
             // What was lost on the way is missing: the end does not arrive either.
-            (None, Some(_)) if self.broken_at.is_some() => None,
+            (None, Some(_)) if self.has_lost() => None,
             (None, Some((ended, due))) if due <= now => {
                 return Poll::Ready(ended.map_err(io::Error::from));
             }
@@ -381,16 +298,18 @@ impl AsyncRead for DelayedSocket {
             (None, None) => None,
         };
         // With none of these times the socket wakes the reader: `fill` asked it until it had nothing.
-        self.wait_for(Toward::Reader, [room_at, next_due], cx.waker());
+        if let Some(at) = [room_at, next_due].into_iter().flatten().min() {
+            self.reader.set(at, cx.waker());
+        }
         Poll::Pending
     }
 }
 
 impl AsyncWrite for DelayedSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.check()?;
-        // Registered before the room is looked at: room that comes in between is either seen or wakes this task.
+        // Registered before room and silence are looked at: a change in between is either seen or wakes this task.
         self.leaving.writer.register(cx.waker());
+        self.check()?;
         if let Some(failed) = self.leaving.state.lock().expect("no holder panics").failed {
             return Poll::Ready(Err(failed.into()));
         }
@@ -399,10 +318,8 @@ impl AsyncWrite for DelayedSocket {
         }
         let now = Instant::now();
         let State { link, silent } = self.line.state();
-        if let Some(silence) = silent.filter(|silence| silence.is_on(now)) {
-            self.broken_at.get_or_insert(silence.until);
-            // A connection that only writes hears of its end as well.
-            self.wait_for(Toward::Writer, [None, None], cx.waker());
+        if silent.is_some_and(|silence| silence.is_on(now)) {
+            self.lose();
             // TCP takes them, since it does not know yet.
             return Poll::Ready(Ok(buf.len()));
         }
@@ -410,7 +327,9 @@ impl AsyncWrite for DelayedSocket {
         let room_at = self.leaving_times.full_until(way, now);
         let room = WEIGHT_MAX.saturating_sub(self.leaving.weight.load(Ordering::Acquire));
         if room_at.is_some() || room <= CHUNK_WEIGHT {
-            self.wait_for(Toward::Writer, [room_at, None], cx.waker());
+            if let Some(room_at) = room_at {
+                self.writer.set(room_at, cx.waker());
+            }
             return Poll::Pending;
         }
         let count = buf.len().min(room - CHUNK_WEIGHT).min(chunk_bytes(way.rate.as_ref()));

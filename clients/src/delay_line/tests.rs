@@ -10,7 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::deadlines::deadlines_count;
-use super::socket::{CHUNK_WEIGHT, WEIGHT_MAX};
+use super::leaving::{CHUNK_WEIGHT, LEAVING_MAX};
+use super::socket::WEIGHT_MAX;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -69,7 +70,7 @@ async fn bytes_go_both_ways_with_the_delay_of_each() {
     assert!(asked.elapsed() >= 90 * MS);
 
     let began = Instant::now();
-    line.connects(began).await;
+    line.connects().await;
     assert!(began.elapsed() >= 90 * MS, "a connection costs a round trip");
 
     // The last bytes arrive, and then the end.
@@ -113,7 +114,7 @@ async fn in_a_silence_bytes_vanish_and_who_lost_some_is_reset_afterwards() {
     assert_eq!(failed.kind(), io::ErrorKind::ConnectionReset);
     assert!(began.elapsed() >= 190 * MS, "the socket stayed open meanwhile");
     assert_eq!(hit.write(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(line.silent_for(), None);
+    assert!(!line.is_silent());
     spared_server.write_all(b"there").await.unwrap();
     assert_eq!(spared.read(&mut bytes).await.unwrap(), 5);
 }
@@ -152,7 +153,7 @@ async fn who_is_cut_hears_no_goodbye_and_who_is_left_hears_everything() {
     let began = Instant::now();
     left.leave();
     assert_eq!(other.read(&mut bytes).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    assert!(began.elapsed() >= 90 * MS, "nobody hears of it in the silence");
+    assert!(began.elapsed() >= 90 * MS, "the client heard of it in the silence");
 }
 
 #[tokio::test]
@@ -208,7 +209,7 @@ async fn a_task_that_is_polled_again_and_again_sets_one_deadline() {
     let before = deadlines_count();
     for _ in 0..5_000 {
         // A waker of its own each time, as of a task that looks at several things at once.
-        let waker = futures_util::task::waker(Arc::new(Nobody));
+        let waker = futures_util::task::waker(Arc::new(Idle));
         let mut cx = Context::from_waker(&waker);
         let mut bytes = [0; 64];
         assert!(Pin::new(&mut client).poll_read(&mut cx, &mut ReadBuf::new(&mut bytes)).is_pending());
@@ -221,9 +222,9 @@ async fn a_task_that_is_polled_again_and_again_sets_one_deadline() {
 }
 
 /// A task that does nothing when it is woken.
-struct Nobody;
+struct Idle;
 
-impl futures_util::task::ArcWake for Nobody {
+impl futures_util::task::ArcWake for Idle {
     fn wake_by_ref(_: &Arc<Self>) {}
 }
 
@@ -366,4 +367,84 @@ async fn an_end_that_falls_into_a_silence_is_not_heard_before_it_is_over() {
     assert_eq!(client.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     drop(client);
     assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+/// Longer than a test waits: a silence of this length is over early, or never.
+const LONG: Duration = Duration::from_secs(600);
+
+/// Fails after a time in which a busy machine does anything that is not waiting.
+async fn soon<T>(job: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), job)
+        .await
+        .expect("it waits for the end that the silence had")
+}
+
+#[tokio::test]
+async fn a_silence_that_is_ended_early_is_over_for_everyone_who_waits_for_its_end() {
+    let line = Line::new(Link::distance(MS));
+    let (mut hit, mut hit_server) = connected(&line).await;
+    let (left, mut left_server) = connected(&line).await;
+    let (mut ended, mut ended_server) = connected(&line).await;
+    line.fall_silent(LONG);
+    hit_server.write_all(b"lost").await.unwrap();
+    left.leave();
+    let opening = tokio::spawn({
+        let line = line.clone();
+        async move { line.connects().await }
+    });
+    let reading = tokio::spawn(async move { hit.read(&mut [0; 8]).await });
+    let ending = tokio::spawn(async move { ended.shutdown().await });
+    tokio::time::sleep(50 * MS).await;
+    assert!(!opening.is_finished() && !reading.is_finished() && !ending.is_finished());
+
+    // A silence in the place of another one lasts as long as it says itself.
+    line.fall_silent(LONG);
+    tokio::time::sleep(20 * MS).await;
+    assert!(!opening.is_finished() && !reading.is_finished() && !ending.is_finished());
+
+    line.fall_silent(Duration::ZERO);
+    soon(opening).await.unwrap();
+    assert_eq!(soon(reading).await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    soon(ending).await.unwrap().unwrap();
+    let mut bytes = [0; 8];
+    assert_eq!(soon(left_server.read(&mut bytes)).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(soon(ended_server.read(&mut bytes)).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_reader_in_another_task_learns_that_a_write_was_lost() {
+    let line = Line::new(Link::distance(MS));
+    let (client, _server) = connected(&line).await;
+    let (mut reading, mut writing) = tokio::io::split(client);
+    let reader = tokio::spawn(async move { reading.read(&mut [0; 8]).await });
+    tokio::task::yield_now().await;
+    line.fall_silent(50 * MS);
+    writing.write_all(b"lost").await.unwrap();
+    assert_eq!(soon(reader).await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_what_was_left_for_it_is_reset_after_a_while() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let account = Arc::new(());
+    let kept = account.clone();
+    let wrote = move |_| _ = &kept;
+    let mut server = DelayedSocket::new(server, Line::new(Link::default()), End::Server, wrote);
+    let mut written = 0;
+    while let Some(wrote) = server.write(&[7; READ_BYTES]).now_or_never() {
+        written += wrote.unwrap();
+        tokio::task::yield_now().await;
+    }
+    server.leave();
+    let left = tokio::time::Instant::now();
+    while Arc::strong_count(&account) > 1 {
+        assert!(left.elapsed() < 2 * LEAVING_MAX, "its account is kept");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(left.elapsed() >= LEAVING_MAX - Duration::from_secs(1), "{:?}", left.elapsed());
+    let mut bytes = Vec::new();
+    let failed = client.read_to_end(&mut bytes).await.unwrap_err();
+    assert!(failed.kind() == io::ErrorKind::ConnectionReset && bytes.len() < written, "{failed}");
 }

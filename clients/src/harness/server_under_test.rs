@@ -296,6 +296,13 @@ impl ServerUnderTest {
 
     /// Returns why the network was not the one that the plan describes, if it was not.
     pub(super) fn network_problem(&self) -> Option<String> {
+        if self.network.has_failed() {
+            return Some(
+                "a device of the link failed, and nothing was carried any more; let nothing else remove network \
+                 devices during a run"
+                    .to_owned(),
+            );
+        }
         match self.network.unplanned_count() {
             0 => None,
             count => Some(format!(

@@ -59,7 +59,7 @@ impl MeteredSocket {
         // Counted before it has crossed a delay line: the server counts it now, too, whatever becomes of this future.
         let socket = Self::counted(socket, meter);
         if let Route::Line(line) = &socket.meter.route {
-            line.connects(began).await;
+            line.connects().await;
         }
         socket.meter.time(|exchange, timing| exchange.connected(Instant::now(), timing));
         Ok(socket)

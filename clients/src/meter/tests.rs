@@ -297,7 +297,7 @@ async fn bytes_in_a_delay_line_are_counted_when_they_enter_and_when_they_leave_i
     server.write_all(b"the answer").await.unwrap();
     let sent = Instant::now();
     takes_into_the_line(&mut socket, 10).await;
-    assert_eq!(both_counts_agree(&meter).bytes_down, 0, "it came out of the socket and reached nobody");
+    assert_eq!(both_counts_agree(&meter).bytes_down, 0, "it came out of the socket and reached no reader");
     socket.read_exact(&mut bytes[..10]).await.unwrap();
     assert_eq!(both_counts_agree(&meter).bytes_down, 10);
     // Stamped when the chunk was released, not when it came out of the socket.
@@ -392,6 +392,32 @@ async fn connections_that_follow_each_other_over_a_line_add_up() {
         assert_eq!((packets.bytes_up, packets.bytes_down), (5 * round, 6 * round));
     }
     assert_eq!(meter.traffic().reconnects, 2);
+}
+
+/// A real way and a delay line behind each other take the time of both.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn the_time_to_connect_over_a_line_is_the_machines_and_the_links() {
+    let far = Duration::from_millis(200);
+    let here = std::net::Ipv4Addr::LOCALHOST;
+    // With room for one connection: the kernel ignores the next one, whose client asks again after a second.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((here, 0).into()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _first = TcpStream::connect(address).await.unwrap();
+    let (began, authority) = (Instant::now(), address.to_string());
+    let connecting =
+        tokio::spawn(async move { MeteredSocket::connect(&authority, delayed(far)).await.map(drop) });
+    tokio::time::sleep(300 * MS).await;
+    assert!(!connecting.is_finished(), "there was room");
+    let _accepted = listener.accept().await.unwrap();
+    let _second = listener.accept().await.unwrap();
+    let machine = began.elapsed();
+    connecting.await.unwrap().unwrap();
+    assert!(machine >= 900 * MS, "the kernel took it at once: {machine:?}");
+    let both = began.elapsed();
+    assert!(both >= 900 * MS + 2 * far, "{both:?}");
 }
 
 /// Bytes that a silence swallows came out of the server's socket: the server has counted them, and so does the meter.

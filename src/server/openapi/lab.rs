@@ -82,7 +82,7 @@ fn set_network() -> Call {
         )
         .body([(JSON, reference::<NewNetwork>())], "The network, as a whole. What is absent is 0 or null.")
         .answer(200, json_of(reference::<NetworkState>(), "The network as it is now."))
-        .refused(400, "The body is not valid, or a value is out of range; `detail` names it with its range.")
+        .refused(400, "The body is not valid, has another member, or a value is out of range; `detail` names it.")
         .refused(413, BODY_TOO_LARGE)
 }
 

@@ -159,6 +159,14 @@ impl Laid {
         self.tun.as_ref().map(Tun::counts)
     }
 
+    /// Tells whether the link failed: it has carried nothing since.
+    pub fn has_failed(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.counts().is_some_and(|counts| counts.has_failed);
+        #[cfg(not(target_os = "linux"))]
+        false
+    }
+
     /// Counts the packets that were dropped although the link would have delivered them: this machine was too slow.
     pub fn unplanned_count(&self) -> u64 {
         #[cfg(target_os = "linux")]

@@ -7,16 +7,20 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 use crate::delay_line::{DelayedSocket, End, Line};
 
 /// Connections at the same time: each deployment has one publisher, and an old connection may end beside the new one.
 const CONNECTIONS_MAX: usize = 256;
+
+/// Pause after a connection that could not be accepted. Without file descriptors the next attempt fails at once, too.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A relay that stands; it ends when this value is dropped.
 #[derive(Debug)]
@@ -51,7 +55,10 @@ async fn relay(listener: TcpListener, line: Arc<Line>, server: SocketAddr) {
     let mut connections = JoinSet::new();
     loop {
         // A connection that was not accepted has failed for the publisher, too.
-        let Ok((near, _)) = listener.accept().await else { continue };
+        let Ok((near, _)) = listener.accept().await else {
+            sleep(PAUSE).await;
+            continue;
+        };
         while connections.len() >= CONNECTIONS_MAX {
             connections.join_next().await;
         }
@@ -65,9 +72,8 @@ async fn relay(listener: TcpListener, line: Arc<Line>, server: SocketAddr) {
 }
 
 async fn pass(mut near: TcpStream, line: Arc<Line>, server: SocketAddr) -> io::Result<()> {
-    let began = Instant::now();
     let far = TcpStream::connect(server).await?;
-    line.connects(began).await;
+    line.connects().await;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let mut far = DelayedSocket::new(far, line, End::Client, |_| {});

@@ -9,7 +9,7 @@ use wirelab_clients::wire::{Deployment, Transport};
 
 use crate::http::{Answer, Api, Connection, SOON, path};
 use crate::http2::Http2;
-use crate::server::{Server, wait_until};
+use crate::server::{Server, Setup, wait_until};
 
 const NETWORK: &str = "/api/lab/network";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
@@ -96,6 +96,8 @@ fn a_value_that_makes_no_sense_is_refused_by_name_and_range() {
         (r#"{"silence_s":30.1}"#, "silence_s 30.1 is out of range; give 0 to 30 seconds"),
         (r#"{"silence_s":-0.1}"#, "silence_s -0.1"),
         (r#"{"delay_ms":"5"}"#, "invalid type"),
+        (r#"{"delay":100}"#, "unknown field `delay`, expected one of `delay_ms`"),
+        (r#"{"delay_ms":5,"silence":1}"#, "unknown field `silence`"),
         ("[5]", "an example: {\"delay_ms\":100"),
         ("", "an example"),
     ] {
@@ -290,6 +292,40 @@ fn a_silence_can_be_ended_early_and_a_change_of_the_delay_does_not_end_it() {
     std::thread::sleep(Duration::from_millis(200));
     server.ask("DELETE", NETWORK, &[], b"");
     exchange(&mut server.connection(), "/healthz");
+
+    // Whoever waits for its end meanwhile does not wait for the end that it had.
+    let mut lossy = server.connection();
+    exchange(&mut lossy, "/healthz");
+    set(&server, &json!({ "silence_s": 30 }));
+    std::thread::sleep(Duration::from_millis(200));
+    lossy.send("GET", "/healthz", &[], b"").unwrap();
+    let mut new = server.connection();
+    new.send("GET", "/healthz", &[], b"").unwrap();
+    // Until the server has read both.
+    std::thread::sleep(Duration::from_millis(500));
+    set(&server, &json!({ "silence_s": 0 }));
+    assert_eq!(lossy.answer("GET").unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(new.answer("GET").unwrap().status, 200);
+}
+
+#[test]
+fn a_client_that_leaves_in_a_silence_gives_its_place_back() {
+    let mut setup = Setup::default();
+    setup.options.connections_max = 2;
+    let server = setup.start();
+    assert_eq!(set(&server, &json!({ "silence_s": 30 })).status, 200);
+    std::thread::sleep(Duration::from_millis(200));
+    let waiting: Vec<Connection> = (0..2)
+        .map(|_| {
+            let mut connection = server.connection();
+            connection.send("GET", "/healthz", &[], b"").unwrap();
+            connection
+        })
+        .collect();
+    wait_until("both places are taken", || server.get(NETWORK).status == 503);
+    drop(waiting);
+    wait_until("a place is free", || server.get(NETWORK).status == 200);
+    assert!(shown(&server)["silence_s"].as_f64().unwrap() > 0.0, "it became free when the silence was over");
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub struct LinkCounts {
     pub down: WayCounts,
     /// CPU time of the thread that moves the packets. `None`: the system does not say.
     pub cpu: Option<Duration>,
+    /// Whether a device failed: nothing has been moved since.
+    pub has_failed: bool,
 }
 
 impl LinkCounts {

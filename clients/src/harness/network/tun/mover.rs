@@ -20,6 +20,9 @@ const PACKET_BYTES_MAX: usize = 65_535;
 /// Packets that are taken from one device before packets that have become due are looked after.
 const PACKETS_AT_ONCE: usize = 64;
 
+/// What poll(2) tells of a device that was removed: it brings and takes nothing any more.
+const FAILED: PollFlags = PollFlags::POLLERR.union(PollFlags::POLLNVAL).union(PollFlags::POLLHUP);
+
 /// Two devices and the passages between them.
 #[derive(Debug)]
 pub(super) struct Ends {
@@ -89,17 +92,23 @@ impl Ends {
             match ppoll(&mut ends, left.map(Into::into), None) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 // The descriptors are open and few.
-                Err(_) => return,
+                Err(_) => return counts.lock().expect("no holder panics").has_failed = true,
             }
-            let [from_subscribers, from_server, is_stopped] = ends.map(|end| end.any().unwrap_or_default());
-            if is_stopped {
+            let [from_subscribers, from_server, stopped] =
+                ends.map(|end| end.revents().unwrap_or(PollFlags::empty()));
+            if !stopped.is_empty() {
                 return;
             }
             let mut counts = counts.lock().expect("no holder panics");
-            if from_subscribers {
+            if (from_subscribers | from_server).intersects(FAILED) {
+                // It would be told again at once, for ever.
+                counts.has_failed = true;
+                return;
+            }
+            if !from_subscribers.is_empty() {
                 take(&mut self.subscribers, &mut self.up, &mut buffer, start, &mut counts.up);
             }
-            if from_server {
+            if !from_server.is_empty() {
                 take(&mut self.server, &mut self.down, &mut buffer, start, &mut counts.down);
             }
         }
@@ -137,5 +146,36 @@ fn deliver(passage: &mut Passage, to: &mut File, start: Instant, counts: &mut Wa
             // The kernel has no memory for it, or the device is switched off.
             Err(_) => counts.unplanned.add(packet.len()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::link::OneWay;
+
+    #[test]
+    fn a_device_that_fails_ends_the_thread_and_is_told() {
+        // The kernel says of a pipe without a reader what it says of a device that was removed.
+        let (reader, failing) = io::pipe().unwrap();
+        drop(reader);
+        let (quiet, _open) = io::pipe().unwrap();
+        let passage = || Passage::new(OneWay::default(), None, OneWay::default().draws(0, 0));
+        let mut mover = Mover::start(Ends {
+            subscribers: File::from(OwnedFd::from(failing)),
+            server: File::from(OwnedFd::from(quiet)),
+            up: passage(),
+            down: passage(),
+        })
+        .unwrap();
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while !mover.counts().has_failed {
+            assert!(Instant::now() < give_up, "the thread goes on");
+            thread::sleep(Duration::from_millis(1));
+        }
+        mover.thread.take().unwrap().join().unwrap();
     }
 }
