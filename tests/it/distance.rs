@@ -209,8 +209,7 @@ fn no_line_of_a_calibration_crosses_the_link() {
     let way = OneWay { delay: 60 * MS, jitter, ..OneWay::default() };
     let link = Link { up: way.clone(), down: way, seed: 0 };
     let cells = |publisher| {
-        let network =
-            Network { kind: NetworkKind::Line, link: link.clone(), publisher, ..Network::default() };
+        let network = Network { kind: NetworkKind::Line, link: link.clone(), publisher };
         near.iter().map(|cell| Cell { network: network.clone(), ..cell.clone() }).collect::<Vec<_>>()
     };
     for (publisher, way_s) in [(PublisherPlace::Beside, 0.0), (PublisherPlace::Across, 0.06)] {
