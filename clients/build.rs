@@ -25,7 +25,8 @@ fn main() {
         let entries = fs::read_dir(&folder).expect("the repository has its data");
         let mut paths: Vec<_> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
         paths.retain(|path| path.extension().is_some_and(|found| found == extension));
-        paths.sort();
+        // By name, as a folder's files are listed: with the extension `a-b.toml` would come before `a.toml`.
+        paths.sort_by_key(|path| path.file_stem().map(ToOwned::to_owned));
         list += "&[\n";
         for path in paths {
             let bytes = fs::metadata(&path).expect("it was just listed").len();

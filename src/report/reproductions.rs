@@ -9,7 +9,9 @@ mod cometd_batching;
 mod figure;
 mod fleet_polling;
 mod lubbers2010;
+mod point;
 mod render;
+mod reproduction;
 mod rfc6202;
 mod seen;
 #[cfg(test)]
@@ -25,9 +27,10 @@ use wirelab_clients::harness::rows::csv_text;
 use super::datapackage::{self, JudgedTable};
 use super::folder::Folder;
 use super::{File, ReportError};
-pub use catalogue::{Reproduction, Source, UnknownReproduction};
+pub use catalogue::UnknownReproduction;
 pub(super) use figure::{Asks, Measured};
 pub(super) use render::{HEADER, asked, outcome, rows as table_rows, sentence};
+pub use reproduction::{Reproduction, Source};
 use seen::Seen;
 pub use verdict::Verdict;
 

@@ -1,47 +1,12 @@
-//! The catalogue: which reproductions there are, and where their figures were printed.
+//! The catalogue: which reproductions there are.
 //!
 //! To add one: a plan in `data/plans/`, a file in this folder, and a line in [`Reproduction::ALL`].
 
-use super::figure::Figure;
+use super::reproduction::Reproduction;
 use super::{cometd_batching, fleet_polling, lubbers2010, rfc6202, vandevyvere2020, wrk2_freeze};
 
 /// Names that an error offers to a caller who misspelt one.
 const NEAREST_MAX: usize = 3;
-
-/// Publication that printed the figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source {
-    /// Authors, or the project that published it.
-    pub authors: &'static str,
-    /// Year of publication.
-    pub year: u16,
-    /// Title.
-    pub title: &'static str,
-    /// Section, and where to find it.
-    pub place: &'static str,
-}
-
-impl Source {
-    /// Returns the source as a line of a bibliography.
-    pub fn cited(&self) -> String {
-        format!("{}, {} ({}), {}", self.authors, self.title, self.year, self.place)
-    }
-}
-
-/// Figures of a publication, and what is measured beside them.
-#[derive(Debug)]
-pub struct Reproduction {
-    /// Name of the reproduction and of its plan.
-    pub name: &'static str,
-    /// Publication that printed the figures.
-    pub source: Source,
-    /// Law that the printed figures follow, in one sentence.
-    pub law: &'static str,
-    /// Differences between their set-up and ours, one sentence each.
-    pub differs: &'static [&'static str],
-    /// Returns the figures, in the order of the table.
-    pub(super) figures: fn() -> Vec<Figure>,
-}
 
 /// Error of a name that no reproduction has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

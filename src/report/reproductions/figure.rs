@@ -5,6 +5,7 @@
 
 use wirelab_clients::harness::statistics::{Interval, RUNS_MIN, median, median_interval};
 
+use super::point::Point;
 use super::seen::Seen;
 
 /// A printed number.
@@ -41,31 +42,6 @@ pub(in crate::report) struct Figure {
     pub(super) asks: Asks,
     /// Returns a point per run, or per block for a ratio of two cells.
     pub(super) points: fn(&Seen<'_>) -> Vec<Point>,
-}
-
-/// Value of a figure in one run or block.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(in crate::report) struct Point {
-    pub(in crate::report) ours: f64,
-    /// Value that the law gives for this run.
-    pub(in crate::report) predicted: Option<f64>,
-    /// Harness's own lateness in the figure's unit; 0 for what does not depend on it.
-    pub(super) error: f64,
-    /// Whether a run behind the point is unresolved: its latencies may be the machine's.
-    pub(super) unresolved: bool,
-    /// Runs behind the point.
-    pub(super) runs: Vec<String>,
-}
-
-impl Point {
-    pub(super) fn of(ours: f64, predicted: Option<f64>) -> Self {
-        Self { ours, predicted, ..Self::default() }
-    }
-
-    /// Says how late the harness was, in the figure's unit.
-    pub(super) fn late_by(self, error: Option<f64>) -> Self {
-        Self { error: error.unwrap_or(0.0), ..self }
-    }
 }
 
 /// Answer of the runs to a figure's question.

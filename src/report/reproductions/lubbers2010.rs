@@ -7,8 +7,9 @@ use wirelab_clients::harness::rows::RunRow;
 use wirelab_clients::harness::theory::overhead;
 use wirelab_clients::wire::Transport::{ShortPoll, Websocket};
 
-use super::catalogue::{Reproduction, Source};
-use super::figure::{Asks, Figure, Point, Printed};
+use super::figure::{Asks, Figure, Printed};
+use super::point::Point;
+use super::reproduction::{Reproduction, Source};
 use super::seen::{Place, Seen, ratio};
 
 pub(super) const REPRODUCTION: Reproduction = Reproduction {

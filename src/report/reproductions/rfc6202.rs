@@ -7,8 +7,9 @@ use wirelab_clients::harness::rows::RunRow;
 use wirelab_clients::harness::theory::long_poll::LongPoll;
 use wirelab_clients::wire::Transport::{LongPoll as Polled, Sse};
 
-use super::catalogue::{Reproduction, Source};
-use super::figure::{Asks, Figure, Point, Printed};
+use super::figure::{Asks, Figure, Printed};
+use super::point::Point;
+use super::reproduction::{Reproduction, Source};
 use super::seen::{Place, ratio};
 
 pub(super) const REPRODUCTION: Reproduction = Reproduction {

@@ -6,7 +6,7 @@ use wirelab_clients::harness::rows::{RunRow, TheoryRow, Twin};
 use wirelab_clients::harness::run_result::Verdict;
 use wirelab_clients::wire::Transport;
 
-use super::figure::Point;
+use super::point::Point;
 use crate::report::folder::Folder;
 
 /// A cell of a plan: the name of its arm, empty without arms, and its transport.

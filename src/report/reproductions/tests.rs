@@ -7,7 +7,8 @@ use wirelab_clients::harness::run_result::{TheoryVerdict, Verdict as RunVerdict}
 use wirelab_clients::harness::statistics::RUNS_MIN;
 use wirelab_clients::wire::Transport::{self, LongPoll, ShortPoll, Sse, Websocket};
 
-use super::figure::{Outcome, Point};
+use super::figure::Outcome;
+use super::point::Point;
 use super::*;
 use crate::report;
 use crate::report::synthetic;
