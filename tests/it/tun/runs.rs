@@ -207,12 +207,12 @@ struct Running {
 }
 
 impl Running {
-    /// Starts a run of a minute, and waits until it has begun and its server is there. What is measured before it has
+    /// Starts a run that is ended before its time, and waits until it has begun and its server is there. What is measured before it has
     /// namespaces of its own.
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let network = "network = \"tun\"\nrtt_ms = 20\ntransports = [\"sse\"]";
-        let mut command = command(folder.path(), network, "60s");
+        let mut command = command(folder.path(), network, "600s");
         command.args(["--progress", "json"]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut progress = BufReader::new(child.stdout.take().unwrap());

@@ -1,10 +1,9 @@
 //! Rows of a streamed run, SSE, NDJSON or WebSocket: F8, F9, F15.
 
-use super::{Case, Prediction, TOLERANCE_RATIO, Unit, judged, noting, reported};
+use super::{Case, Prediction, Unit, judged, noting, reported};
 use crate::harness::run_result::Residual;
 use crate::harness::theory::bytes::{frame_head, stream_per_line};
 use crate::harness::theory::calibration::Sizes;
-use crate::harness::theory::spread::Spread;
 use crate::harness::theory::{age, streams};
 use crate::wire::Wire;
 
@@ -20,7 +19,11 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<Residual> {
     let (subscribers, pattern) = (case.subscribers(), case.pattern());
     let arriving = case.server.visible_s.shifted(case.server.one_way_s());
     let write_s = case.server.write_s.unwrap_or(0.0);
-    let mut rows = vec![latency_row(case, &arriving, &broken)];
+    // The cost of a write is measured with the harness's own reads in it, and over a link the harness's lateness is of
+    // the size of what would be allowed: the row is for the reader.
+    let latency_s = streams::latency_mean_s(arriving.mean_s, subscribers, write_s);
+    let measured = case.reading.latency_mean_s;
+    let mut rows = vec![reported("F8", "delivery latency mean", Unit::Microseconds, latency_s, measured)];
     let traffic = &case.reading.traffic;
     // Without a cut there is no reason to reconnect. The run's own reconnects would predict themselves.
     let requests = Prediction::exact(streams::requests(0.0));
@@ -59,35 +62,6 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<Residual> {
         &age_broken,
     ));
     rows
-}
-
-/// Makes F8's row of the latency. It is judged over a link alone, and only where the fan-out is a small part of it.
-///
-/// The cost of a write is measured with the harness's own reads in it, so a row in which it matters would be held against
-/// itself. Over a link it may not matter: the delay is known from its configuration, independently of any stream, and
-/// was compared with an echo. Then the row says whether the latency is that of the distance. The whole cost of the fan-out
-/// is left open, not predicted.
-fn latency_row(case: &Case<'_>, arriving: &Spread, broken: &[String]) -> Residual {
-    let quantity = "delivery latency mean";
-    let subscribers = case.subscribers();
-    let latency_s = streams::latency_mean_s(arriving.mean_s, subscribers, case.server.write_s.unwrap_or(0.0));
-    let measured = case.reading.latency_mean_s;
-    // Where noise hid the cost of a write, nothing is known of that of many.
-    let fan_out_s = match case.server.write_s {
-        _ if subscribers <= 1.0 => Some(0.0),
-        write_s => write_s.map(|write_s| (subscribers - 1.0) * write_s),
-    };
-    let is_far = case.server.link.is_some_and(|link| link.down_s > 0.0);
-    match fan_out_s.filter(|fan_out_s| is_far && *fan_out_s <= TOLERANCE_RATIO * latency_s) {
-        None => reported("F8", quantity, Unit::Microseconds, latency_s, measured),
-        Some(fan_out_s) => {
-            let mut broken = broken.to_vec();
-            broken.extend(case.publisher_late(latency_s));
-            let open_s = arriving.mean_open_s() + fan_out_s;
-            let predicted = Prediction::exact(latency_s).with_calibration(open_s);
-            judged("F8", quantity, Unit::Microseconds, predicted, measured, &broken)
-        }
-    }
 }
 
 /// What a frame's head has more than that of the calibrated lines.
