@@ -75,6 +75,10 @@ fn what_a_link_does_besides_its_delay_is_named_and_fails_nothing() {
             });
             assert!(rows.iter().all(|row| row.verdict != TheoryVerdict::Fail), "{said}: {rows:#?}");
             let latency = rows.iter().find(|row| row.quantity == "delivery latency mean").unwrap();
+            // F8's row is for the reader, and no assumption decides about it.
+            if latency.formula == "F8" {
+                continue;
+            }
             let broken = latency.assumption_broken.as_deref().unwrap_or_default();
             assert!(broken.contains(said), "{transport}: {latency:#?}");
         }
