@@ -86,8 +86,8 @@ impl Line {
         state.link = Arc::new(link);
     }
 
-    /// Makes the line silent from now on for `length`, whatever was said before: bytes vanish in both directions. Without
-    /// a length a silence that is on ends.
+    /// Makes the line silent from now on for `length`, whatever was said before: bytes vanish in both directions. A
+    /// length of zero ends a silence that is on.
     pub fn fall_silent(&self, length: Duration) {
         let from = Instant::now();
         {

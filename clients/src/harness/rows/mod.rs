@@ -47,6 +47,14 @@ pub struct Column {
     pub definition: &'static str,
 }
 
+impl Column {
+    /// Explains a column of a table that no run fills. Only numbers have a unit there.
+    const fn explained(name: &'static str, unit: &'static str, definition: &'static str) -> Self {
+        let kind = if unit.is_empty() { Kind::Text } else { Kind::Number };
+        Self { name, unit, kind, definition }
+    }
+}
+
 /// One line of a CSV file.
 pub trait Row: Sized {
     /// Name of the file in a results folder.
