@@ -10,8 +10,8 @@ use wirelab_clients::os;
 
 use super::{Exit, Failure, closing, remark, results_folder, run, say};
 use crate::commands::cli;
+use crate::report;
 use crate::report::claims::{self, Claims, PLAN};
-use crate::report::{self, File};
 use wirelab_clients::harness::plan_files;
 
 /// Prints the table of claims and writes it into the folder. The exit code is that of the runs.
@@ -26,7 +26,7 @@ pub async fn run(arguments: cli::ClaimsArguments) -> Result<Exit, Failure> {
     let program = os::own_program().map_err(Failure::environment)?;
     let both_ways = two_way::find_out(program).await.map_err(Failure::environment)?;
     let (folder, exit) = run::measure_plan(plan, &arguments.data, &arguments.results).await?;
-    write(&folder, &[claims::two_way_file(&both_ways)])?;
+    results_folder::add(&folder, &[claims::two_way_file(&both_ways)])?;
     if exit == Exit::Interrupted {
         remark(&format!("then judge the claims with `wirelab claims --from {}`", folder.display()));
         closing::tell(&folder, exit)?;
@@ -43,12 +43,7 @@ fn judge(folder: &Path) -> Result<Claims, Failure> {
 }
 
 fn tell(claims: &Claims, folder: &Path, exit: Exit) -> Result<(), Failure> {
-    write(folder, &claims.files())?;
+    results_folder::add(folder, &claims.files())?;
     say(&format!("{}\n", claims.render()))?;
     closing::tell(folder, exit)
-}
-
-fn write(folder: &Path, files: &[File]) -> Result<(), Failure> {
-    results_folder::write(folder, files)
-        .map_err(|error| Failure::environment(format!("{error}; make the folder writable, or copy it")))
 }

@@ -64,8 +64,7 @@ fn folder(arguments: &ReportArguments) -> Result<Folder, Failure> {
 
 /// Writes the files and prints their paths, one per line.
 fn write(arguments: &ReportArguments, files: &[File]) -> Result<(), Failure> {
-    results_folder::write(&arguments.folder, files)
-        .map_err(|error| Failure::environment(format!("{error}; make the folder writable, or copy it")))?;
+    results_folder::add(&arguments.folder, files)?;
     let paths = files.iter().map(|file| format!("{}\n", arguments.folder.join(&file.path).display()));
     say(&paths.collect::<String>()).map(|_| ())
 }

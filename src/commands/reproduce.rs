@@ -66,8 +66,7 @@ fn judge(folder: &Path, named: Option<&Reproduction>) -> Result<Reproduced, Fail
 }
 
 fn tell(reproduced: &Reproduced, folder: &Path, exit: Exit) -> Result<(), Failure> {
-    results_folder::write(folder, &reproduced.files())
-        .map_err(|error| Failure::environment(format!("{error}; make the folder writable, or copy it")))?;
+    results_folder::add(folder, &reproduced.files())?;
     say(&format!("{}\n", reproduced.render()))?;
     closing::tell(folder, exit)
 }

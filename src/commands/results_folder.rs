@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
 
+use super::Failure;
 use crate::report::File;
 
 /// Bytes that are read of one file: a row of `runs.csv` has less than 1 KiB, a log less than 100 KiB.
@@ -113,6 +114,12 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Refused> {
         ))));
     }
     Ok(bytes)
+}
+
+/// Writes files that were made of a results folder into it.
+pub(super) fn add(folder: &Path, files: &[File]) -> Result<(), Failure> {
+    write(folder, files)
+        .map_err(|error| Failure::environment(format!("{error}; make the folder writable, or copy it")))
 }
 
 /// Writes the files in their order. Each is written under a name that no other process has, and renamed: a reader never
