@@ -42,7 +42,8 @@ pub(crate) struct NewNetwork {
     /// Rate of the link in each direction and for each connection, kbit/s; null: as fast as the machine.
     #[schema(minimum = 32, maximum = 1_000_000)]
     link_kbit_s: Option<u64>,
-    /// Time for which nothing arrives, s, from now on; 0 ends a silence. When it is absent or null, a silence goes on.
+    /// Time for which nothing arrives, s. It begins 0.1 s after the answer; 0 ends a silence. When it is absent or null, a
+    /// silence goes on.
     #[schema(minimum = 0, maximum = 30)]
     silence_s: Option<f64>,
 }

@@ -218,8 +218,10 @@ impl Connection {
     /// the moment at which the client's last bytes arrive resets the connection instead of closing it: it will never
     /// read them.
     pub(crate) fn is_left_by_server(&mut self) -> Result<(), String> {
+        if !self.unread.is_empty() {
+            return Err(format!("sent {} bytes more", self.unread.len()));
+        }
         match self.socket.read(&mut [0]) {
-            _ if !self.unread.is_empty() => Err(format!("sent {} bytes more", self.unread.len())),
             Ok(0) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
             Ok(_) => Err("sent more".to_owned()),

@@ -32,7 +32,7 @@ async fn an_append_torn_at_any_byte_is_gone_and_the_next_takes_its_place() {
             fs::copy(&mark, &mark_before).unwrap();
         }
         log.append(torn.clone()).await.unwrap();
-        is_marked_anew(&mark, &mark_before);
+        wait_for_new_mark(&mark, &mark_before);
         drop(log);
         let torn_bytes = fs::read(&segment).unwrap();
         assert!(torn_bytes.starts_with(&whole) && torn_bytes.len() > whole.len());
@@ -50,7 +50,7 @@ async fn an_append_torn_at_any_byte_is_gone_and_the_next_takes_its_place() {
             // The key of the torn append counts as new.
             let next = log.append(request(&["e", "f"], Some("torn"))).await.unwrap();
             assert_eq!(next.into_appended().first, kept.len() as u64 + 1);
-            is_marked_anew(&mark, &mark_before);
+            wait_for_new_mark(&mark, &mark_before);
             drop(log);
             let log = only(&reopen(data.path(), 0, LARGE).unwrap()).await;
             assert_eq!(texts(&*log, 0, ALL).await, after, "cut at {length}");
@@ -58,8 +58,9 @@ async fn an_append_torn_at_any_byte_is_gone_and_the_next_takes_its_place() {
     }
 }
 
-/// Waits until the newest append is marked: that happens behind its acknowledgement, and would undo what a test puts there.
-fn is_marked_anew(mark: &Path, before: &Path) {
+/// Waits until the newest append is in the mark. The store writes the mark after it has acknowledged an append, and would
+/// overwrite the one that the test puts there.
+fn wait_for_new_mark(mark: &Path, before: &Path) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while fs::read(mark).ok() == fs::read(before).ok() {
         assert!(Instant::now() < deadline, "the append is not marked");
