@@ -146,6 +146,23 @@ export class Stage {
 
   /** Publishes lines at random times for `seconds`, on average `rate_hz` a second (a Poisson process). */
   async feed(id, rate_hz, seconds, text) {
+    for await (const line of this.#due(rate_hz, seconds, text)) await this.publish(id, [line]);
+  }
+
+  /** Like `feed`, but no line waits for the answer to the one before, which a distant server gives late. */
+  async scatter(id, rate_hz, seconds, text) {
+    const published = [];
+    for await (const line of this.#due(rate_hz, seconds, text)) {
+      // A failure is thrown at the end; meanwhile it must not count as one that nothing handles.
+      const publishing = this.publish(id, [line]);
+      publishing.catch(() => {});
+      published.push(publishing);
+    }
+    await Promise.all(published);
+  }
+
+  /** Yields each line when it is due, at random times for `seconds`, and counts the seconds down. */
+  async *#due(rate_hz, seconds, text) {
     const began = performance.now();
     let due_s = 0;
     for (let number = 1; ; number += 1) {
@@ -154,27 +171,8 @@ export class Stage {
       this.say(text, `${Math.ceil(seconds - passed_s)} s`);
       await this.pass(Math.max(Math.min(due_s, seconds) - passed_s, 0));
       if (due_s >= seconds) return;
-      await this.publish(id, [`line ${number}, at a random time`]);
+      yield `line ${number}, at a random time`;
     }
-  }
-
-  /** Like `feed`, but no line waits for the answer to the one before, which a distant server gives late. */
-  async scatter(id, rate_hz, seconds, text) {
-    const began = performance.now();
-    const published = [];
-    let due_s = 0;
-    for (let number = 1; ; number += 1) {
-      due_s += -Math.log(1 - Math.random()) / rate_hz;
-      const passed_s = (performance.now() - began) / 1_000;
-      this.say(text, `${Math.ceil(seconds - passed_s)} s`);
-      await this.pass(Math.max(Math.min(due_s, seconds) - passed_s, 0));
-      if (due_s >= seconds) break;
-      // A failure is thrown at the end; meanwhile it must not count as one that nothing handles.
-      const line = this.publish(id, [`line ${number}, at a random time`]);
-      line.catch(() => {});
-      published.push(line);
-    }
-    await Promise.all(published);
   }
 
   /** Lets seconds pass and counts them down. */
