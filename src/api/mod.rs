@@ -153,25 +153,49 @@ async fn append(
 ) -> Result<HttpResponse, Refusal> {
     let id = deployment_id(&request)?;
     let key = idempotency_key(&request)?;
-    let kind = one_header(request.headers(), "content-type")?.unwrap_or_default().to_owned();
-    let media_type = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let split = match media_type.as_str() {
-        "text/plain" => new_lines::of_bytes,
-        "application/x-ndjson" => new_lines::of_ndjson,
-        _ => {
-            return Err(Refusal::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                format!("content type {kind:?} is not supported; send text/plain or application/x-ndjson"),
-            ));
-        }
-    };
+    let kind = Kind::of(one_header(request.headers(), "content-type")?.unwrap_or_default())?;
     let body = request::body(payload).await?;
     let key = key.map(|key| {
-        let digest = Sha256::new().chain_update(media_type.as_bytes()).chain_update([0]).chain_update(&body);
+        let digest = Sha256::new().chain_update(kind.media_type()).chain_update([0]).chain_update(&body);
         IdempotencyKey { key, digest: digest.finalize().into() }
     });
-    let appended = context.deployments.append(&id, body, split, key).await?;
+    let appended = match kind {
+        Kind::Text => context.deployments.append(&id, body, new_lines::of_bytes, key).await?,
+        Kind::Ndjson => context.deployments.append(&id, body, new_lines::of_ndjson, key).await?,
+    };
     Ok(no_store(HttpResponse::Created()).json(appended))
+}
+
+/// How the lines of a body are written.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Ndjson,
+}
+
+impl Kind {
+    /// Every kind.
+    const ALL: [Self; 2] = [Self::Text, Self::Ndjson];
+
+    /// Parses a content type. Its parameters are not looked at.
+    fn of(content_type: &str) -> Result<Self, Refusal> {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        Self::ALL.into_iter().find(|kind| media_type.eq_ignore_ascii_case(kind.media_type())).ok_or_else(|| {
+            Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!(
+                    "content type {content_type:?} is not supported; send text/plain or application/x-ndjson"
+                ),
+            )
+        })
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
 }
 
 async fn finish(
