@@ -20,8 +20,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use actix_http::{Request, Response};
 use actix_rt::net::TcpStream;
-use actix_web::{HttpMessage, HttpRequest};
+use actix_web::body::BoxBody;
 use futures_util::future::{AbortHandle, AbortRegistration};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -66,6 +67,12 @@ pub(crate) struct Ledger {
     hangs_up: AtomicBool,
     /// Requests since the connection last read, or gave way.
     in_a_row: AtomicUsize,
+}
+
+/// What answers the requests of all connections of a thread, whatever their protocol.
+pub(crate) trait Answers: 'static {
+    /// Answers a request that came on the connection of `ledger`.
+    fn answer(&self, request: Request, ledger: Arc<Ledger>) -> impl Future<Output = Response<BoxBody>>;
 }
 
 /// A request whose answer is not over.
@@ -157,10 +164,9 @@ impl Ledger {
         self.book(caller, user.lane.as_deref());
     }
 
-    /// Returns the ledger of the connection that carries `request`, over HTTP/1.1 or HTTP/2.
-    pub(crate) fn of(request: &HttpRequest) -> Arc<Self> {
-        let of_http1 = request.conn_data::<Arc<Self>>().cloned();
-        of_http1.or_else(|| request.extensions().get::<Arc<Self>>().cloned()).expect("both protocols set it")
+    /// Returns the ledger of the connection that carries `request` over HTTP/1.1.
+    pub(crate) fn of(request: &Request) -> Arc<Self> {
+        request.conn_data::<Arc<Self>>().expect("set when the connection opened").clone()
     }
 
     /// Returns what this connection may hold of bodies and messages that have not ended.
@@ -247,7 +253,7 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         let User { caller, lane, .. } = std::mem::take(self.user.get_mut().expect("no holder panics"));
         // Bytes are booked before the gauges fall: when a connection is no longer counted, all of its bytes are.
-        self.book(caller.unwrap_or(Caller::of_path("")), lane.as_deref());
+        self.book(caller.unwrap_or(Caller::API), lane.as_deref());
         if let Some(caller) = caller {
             self.metrics.of(caller).connections.dec();
         }

@@ -12,9 +12,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use actix_web::HttpMessage;
+use actix_http::Request;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_LENGTH, UPGRADE};
@@ -39,12 +39,12 @@ struct Guarded {
 
 impl Incoming {
     /// Puts itself before the body of a request; `None` if it has no body.
-    pub(crate) fn guard(request: &mut ServiceRequest, share: Arc<Share>) -> Option<Self> {
-        let payload = request.take_payload();
+    pub(crate) fn guard(request: &mut Request, share: Arc<Share>) -> Option<Self> {
+        let payload = std::mem::replace(request.payload(), Payload::None);
         if matches!(payload, Payload::None) {
             return None;
         }
-        let headers = request.headers();
+        let headers = &request.head().headers;
         let announced =
             headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         let is_upgrade = request.method() == Method::GET && headers.contains_key(UPGRADE);
@@ -55,7 +55,7 @@ impl Incoming {
             has_ended: false,
         };
         let incoming = Self(Rc::new(RefCell::new(guarded)));
-        request.set_payload(Payload::Stream { payload: Box::pin(incoming.clone()) });
+        *request.payload() = Payload::Stream { payload: Box::pin(incoming.clone()) };
         Some(incoming)
     }
 
