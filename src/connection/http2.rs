@@ -30,7 +30,7 @@ use h2::{Reason, RecvStream, SendStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Answers, MeteredStream};
+use crate::connection::{Answers, MeteredStream, Terms};
 
 /// Open requests of one connection; RFC 9113 §6.5.2 advises at least this many. The crate refuses one more.
 const REQUESTS_MAX: u32 = 100;
@@ -50,25 +50,12 @@ const FRAME_BYTES_MAX: usize = 16 << 10;
 /// Time for the client to acknowledge a goodbye before the connection is closed.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
-/// Time limits of one connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Terms {
-    /// Time for the first bytes of a connection, and again for its first request.
-    pub(crate) head_timeout: Duration,
-    /// Time without an open request after which the connection ends.
-    pub(crate) keep_alive: Duration,
-    /// Time without any window from the client after which an answer is reset.
-    pub(crate) write_timeout: Duration,
-    /// Cancelled when the server stops.
-    pub(crate) shutdown: CancellationToken,
-}
-
 /// Serves one connection until it ends. An error says why it was cut.
 pub(crate) async fn serve(
     stream: MeteredStream,
     peer: Option<SocketAddr>,
     app: Rc<impl Answers>,
-    terms: Terms,
+    terms: &Terms,
 ) -> Result<(), h2::Error> {
     let ledger = stream.ledger();
     let mut settings = Builder::new();

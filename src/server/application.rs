@@ -4,14 +4,13 @@
 //! headers of every answer. The calls on the lines of a deployment, which are asked most, are found by a look at the path;
 //! all others by the router of actix-web.
 
-use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, ready};
 
 use actix_http::{HttpMessage, Request, Response};
 use actix_service::boxed::{self, BoxService};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, RequestHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderValue, RETRY_AFTER, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{StatusCode, Version};
@@ -22,7 +21,7 @@ use super::callers;
 use super::cors::Cors;
 use super::page;
 use super::place::Place;
-use crate::connection::{Answering, Answers, Ledger};
+use crate::connection::{Answers, Ledger};
 use crate::context::{Context, no_such_path};
 use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::incoming::Incoming;
@@ -108,7 +107,7 @@ impl Application {
 }
 
 impl Answers for Application {
-    async fn answer(&self, mut request: Request, ledger: Arc<Ledger>) -> Response<BoxBody> {
+    async fn answer(self: Rc<Self>, mut request: Request, ledger: Arc<Ledger>) -> Response<BoxBody> {
         let context = &self.context;
         let (place, lane) = self.place_and_lane(request.head());
         let caller = place.caller();
@@ -117,16 +116,10 @@ impl Answers for Application {
             lane.asked();
         }
         ledger.claim(caller, lane.clone());
-        // Over HTTP/2 each request is a task of its own, and the connection has its own time limits.
-        let is_http1 = request.version() < Version::HTTP_2;
         // HTTP/1.0 has no chunks: a body without a length ends with its connection (RFC 9112 §6.1, §6.3).
         let knows_chunks = request.version() >= Version::HTTP_11;
-        let answering = is_http1.then(|| ledger.begin());
         let mut counted = Counted { metrics: &context.metrics, caller, lane, outcome: Outcome::Error };
-        if is_http1 {
-            ledger.take_turns(context.options.turn_requests).await;
-        }
-        let incoming = Incoming::guard(&mut request, ledger.share());
+        Incoming::guard(&mut request, &ledger.share());
         let allowed = self.cors.as_ref().and_then(|cors| cors.allowed(request.head()));
         let preflight = self.cors.as_ref().and_then(|cors| cors.preflight(request.head()));
         let answer = match (preflight, self.refusal(request.head(), caller, unknown_lane, &ledger)) {
@@ -138,16 +131,6 @@ impl Answers for Application {
         let mut response: Response<BoxBody> = answer.response.into();
         if let Some(cors) = &self.cors {
             cors.tell(allowed, response.headers_mut());
-        }
-        if let Some(answering) = answering {
-            let end = match response.status() {
-                StatusCode::SWITCHING_PROTOCOLS => End::HangsUp(ledger),
-                _ => {
-                    response = beside_the_rest(response, incoming, ledger);
-                    End::IsAwaited
-                }
-            };
-            response = response.map_body(|_, body| until_over(body, answering, end));
         }
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if !knows_chunks {
@@ -193,63 +176,6 @@ impl Drop for Counted<'_> {
         if let Some(lane) = &self.lane {
             lane.answered(self.outcome);
         }
-    }
-}
-
-/// Carries the rest of a body along with an answer that does not wait for it.
-fn beside_the_rest(
-    response: Response<BoxBody>,
-    incoming: Option<Incoming>,
-    ledger: Arc<Ledger>,
-) -> Response<BoxBody> {
-    match incoming {
-        Some(incoming) if incoming.is_unfinished() => {
-            response.map_body(|_, body| incoming.beside(body, move || ledger.drop_the_rest()))
-        }
-        Some(_) | None => response,
-    }
-}
-
-/// What follows a streaming answer on its connection.
-enum End {
-    /// The next request, or the end of the client.
-    IsAwaited,
-    /// Nothing: the connection was upgraded.
-    HangsUp(Arc<Ledger>),
-}
-
-/// Keeps `answering` until the body is sent. A body that is there already is bounded by the time of a write.
-fn until_over(body: BoxBody, answering: Answering, end: End) -> BoxBody {
-    match body.size() {
-        BodySize::None | BodySize::Sized(_) => body,
-        BodySize::Stream => BoxBody::new(Kept { body, end, _answering: answering }),
-    }
-}
-
-/// A streaming answer, on its way.
-struct Kept {
-    body: BoxBody,
-    end: End,
-    _answering: Answering,
-}
-
-impl MessageBody for Kept {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        task: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
-        let piece = ready!(Pin::new(&mut self.body).poll_next(task));
-        match &self.end {
-            End::HangsUp(ledger) if piece.is_none() => ledger.hang_up(),
-            End::HangsUp(_) | End::IsAwaited => {}
-        }
-        Poll::Ready(piece)
     }
 }
 

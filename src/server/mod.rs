@@ -11,19 +11,17 @@ pub mod openapi;
 mod page;
 mod place;
 
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::ServiceConfig;
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, KeepAlive, Protocol, Request};
 use actix_rt::net::TcpStream;
 use actix_server::Server;
-use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
+use actix_service::{fn_factory, fn_service};
 use actix_web::web;
 use futures_util::future::Abortable;
 use tokio::io::AsyncWriteExt;
@@ -31,9 +29,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::application::Application;
-use crate::connection::http2;
 use crate::connection::protocol::{self, Spoken};
-use crate::connection::{Answers, Connections, Ledger, MeteredStream, Opening, REFUSED_TIME_MAX};
+use crate::connection::{Connections, MeteredStream, Opening, Terms, http1, http2};
 use crate::context::{Context, ServerOptions};
 use crate::deployments::Deployments;
 use crate::lab::Children;
@@ -67,7 +64,6 @@ pub fn start(
         .max_concurrent_connections(accepted_max)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_S_MAX);
-    let draining = builder.graceful_shutdown_signal();
     let rooms = Arc::new(Semaphore::new(options.connections_max));
     let description = openapi::json(&options);
     let address = listener.local_addr()?;
@@ -86,59 +82,29 @@ pub fn start(
     let context = web::Data::new(context);
     let server = builder
         .listen("wirelab", listener, move || {
-            let (context, connections, draining) = (context.clone(), connections.clone(), draining.clone());
+            let (context, connections) = (context.clone(), connections.clone());
             let (metrics, children) = (metrics.clone(), children.clone());
             fn_factory(move || {
-                let draining = draining.clone();
-                let (connections, metrics) = (connections.clone(), metrics.clone());
-                let (context, children) = (context.clone(), children.clone());
-                let terms = http2::Terms {
+                let app = Application::new(context.clone(), children.clone());
+                let terms = Rc::new(Terms {
                     head_timeout: HEAD_TIMEOUT,
                     keep_alive: context.options.keep_alive,
                     write_timeout: context.options.write_timeout,
+                    turn_requests: context.options.turn_requests,
                     shutdown: context.shutdown.clone(),
-                };
+                });
+                let (connections, metrics) = (connections.clone(), metrics.clone());
                 async move {
-                    let application = Rc::new(Application::new(context.clone(), children).await?);
-                    let (over_http1, over_http2) = (application.clone(), application);
-                    let http1 =
-                        HttpService::build()
-                            .graceful_shutdown_signal(move || {
-                                let draining = draining.clone();
-                                async move { draining.notified().await }
-                            })
-                            .keep_alive(KeepAlive::Timeout(context.options.keep_alive))
-                            .client_request_timeout(HEAD_TIMEOUT)
-                            .client_disconnect_timeout(REFUSED_TIME_MAX)
-                            // A client's FIN ends its request; otherwise a held poll would outlive its client.
-                            .h1_allow_half_closed(false)
-                            .on_connect_ext(|stream: &MeteredStream, extensions| {
-                                extensions.insert(stream.ledger());
-                            })
-                            .finish(fn_factory(move || {
-                                let application = over_http1.clone();
-                                async move {
-                                    Ok::<_, ()>(fn_service(move |request: Request| {
-                                        let (application, ledger) =
-                                            (application.clone(), Ledger::of(&request));
-                                        async move {
-                                            Ok::<_, Infallible>(application.answer(request, ledger).await)
-                                        }
-                                    }))
-                                }
-                            }))
-                            .new_service(());
-                    let (http1, http2) = (Rc::new(http1.await?), over_http2);
+                    let (app, config) = (Rc::new(app.await?), http1::config(&terms));
                     Ok::<_, ()>(fn_service(move |socket: TcpStream| {
                         let (stream, cut) = MeteredStream::new(
                             socket,
                             metrics.clone(),
                             connections.clone(),
                             terms.write_timeout,
-                            terms.keep_alive + HEAD_TIMEOUT,
                         );
-                        let (http1, http2, terms) = (http1.clone(), http2.clone(), terms.clone());
-                        let served = Abortable::new(serve(stream, http1, http2, terms), cut);
+                        let (app, config, terms) = (app.clone(), config.clone(), terms.clone());
+                        let served = Abortable::new(serve(stream, app, config, terms), cut);
                         // A connection that was cut ends without an error.
                         async move { served.await.unwrap_or(Ok(())) }
                     }))
@@ -157,9 +123,9 @@ pub fn start(
 /// Serves one connection until it ends, in the protocol of its first bytes.
 async fn serve(
     mut stream: MeteredStream,
-    http1: Rc<impl Service<(MeteredStream, Protocol, Option<SocketAddr>), Error = DispatchError>>,
-    http2: Rc<Application>,
-    terms: http2::Terms,
+    app: Rc<Application>,
+    config: ServiceConfig,
+    terms: Rc<Terms>,
 ) -> Result<(), DispatchError> {
     // Each line leaves at once: the reader decides about batches, not the kernel.
     stream.socket().set_nodelay(true)?;
@@ -181,11 +147,12 @@ async fn serve(
         }
     }
     match spoken {
-        Spoken::Http1 => {
-            poll_fn(|cx| http1.poll_ready(cx)).await?;
-            http1.call((stream, Protocol::Http1, peer)).await?;
+        Spoken::Http1 => http1::serve(stream, peer, app, config, &terms).await?,
+        Spoken::Http2 => {
+            // In a box: every other connection would keep room for it.
+            let served = Box::pin(http2::serve(stream, peer, app, &terms));
+            served.await.map_err(DispatchError::H2)?;
         }
-        Spoken::Http2 => http2::serve(stream, peer, http2, terms).await.map_err(DispatchError::H2)?,
         Spoken::Nothing => stream.write_all(TOO_SLOW).await?,
     }
     Ok(())
