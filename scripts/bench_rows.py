@@ -288,7 +288,9 @@ def fan_out(names, lengths):
         # Below a hundred, what a line costs whoever hears it is most of it.
         many_points = [point for point in points if point[0] >= 100]
         if len(many_points) > 1:
-            yield figure("fan-out, exponent from 100 subscribers up", "", "lower", name, round(exponent(many_points), 3))
+            # Linear is as good as it gets: neither more nor less of it is a ratio.
+            yield figure("fan-out, exponent from 100 subscribers up", "", "", name,
+                         round(exponent(many_points), 3))
 
 
 def threads(lengths):

@@ -17,7 +17,7 @@ COLUMNS = ("row", "unit", "better", "server", "value", "ratio_to_ceiling", "rati
 
 def ratio(figure, other):
     """How many times as good as `other`: above 1 is better, whichever way is better."""
-    if not figure.get("value") or not other:
+    if not figure.get("value") or not other or not figure["better"]:
         return None
     return figure["value"] / other if figure["better"] == "higher" else other / figure["value"]
 
