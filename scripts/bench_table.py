@@ -26,8 +26,7 @@ def with_ratios(figures):
     """The figures, each beside the ceiling and the best peer of its row."""
     done = []
     for figure in figures:
-        row = [other for other in figures if other["row"] == figure["row"].removesuffix(", disk")
-               and other.get("value")]
+        row = [other for other in figures if other["row"] == figure["row"] and other.get("value")]
         of = {other["server"]: other["value"] for other in row}
         peers = [of[name] for name in PEERS if name in of and name != figure["server"]]
         best = (max if figure["better"] == "higher" else min)(peers, default=None)
@@ -61,7 +60,7 @@ def table(figures):
              "|---|" + "--:|" * (len(names) + 2)]
     for row in dict.fromkeys(figure["row"] for figure in figures):
         of = {figure["server"]: figure for figure in figures if figure["row"] == row}
-        own = of.get("wirelab") or of.get("wirelab-disk") or {}
+        own = of.get("wirelab", {})
         ratios = [f"**{own[key]:.2f}**" if own.get(key) else "" for key in ("ratio_to_ceiling", "ratio_to_best_peer")]
         unit = next(iter(of.values()))["unit"]
         cells = [amount(of[name]) if name in of else "" for name in names]
