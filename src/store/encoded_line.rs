@@ -117,7 +117,8 @@ mod tests {
             stream: Some(Stream::Stderr),
             level: Some("warn".to_owned()),
         };
-        let mut lines = vec![full.clone(), plain(0), plain(SHARED_BYTES * 2), full, plain(SHARED_TEXT_BYTES_MAX)];
+        let mut lines =
+            vec![full.clone(), plain(0), plain(SHARED_BYTES * 2), full, plain(SHARED_TEXT_BYTES_MAX)];
         lines.extend((0..2_000).map(|i| plain(i % 300)));
         lines.push(plain(SHARED_TEXT_BYTES_MAX + 1));
         lines
