@@ -23,6 +23,7 @@ use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, deployment_id, one_header, parameter};
 use crate::exchange::route::{get, json_body, no_store, parsed, resource};
+use crate::reader::Json;
 use crate::store::IdempotencyKey;
 
 /// Content type of `/metrics`.
@@ -139,11 +140,11 @@ async fn delete(request: HttpRequest, context: web::Data<Context>) -> Result<Htt
 async fn lines(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let (id, limit) = (deployment_id(&request)?, request::limit(&request)?);
     let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
-    let batch = reader.read(limit).await?;
+    let batch = reader.read::<Json>(limit).await?;
     let coding = Coding::agreed(&request, context.options.compression);
     let mut response = no_store(HttpResponse::Ok());
     coding.vary(&mut response);
-    Ok(coding.whole(response.content_type("application/json"), batch.json()))
+    Ok(coding.whole(response.content_type("application/json"), batch.bytes))
 }
 
 async fn append(

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::exchange::compression::Coding;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, parameter};
+use crate::reader::Json;
 
 /// No cache may keep an answer: it is valid only at the moment it is given.
 const CACHE_CONTROL: &str = "no-store";
@@ -35,17 +36,17 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
         // What can be read afterwards shows whether a line or the hold ended the wait.
         _ = timeout(wait.hold, reader.wait_and_gather(context.options.linger)) => {}
     }
-    let batch = reader.read(limit).await?;
-    waiting.delivered(batch.next.after, batch.lines.len());
+    let batch = reader.read::<Json>(limit).await?;
+    waiting.delivered(batch.next.after, batch.line_count);
 
-    let mut response = if batch.lines.is_empty() && batch.finished.is_none() {
+    let mut response = if batch.line_count == 0 && batch.finished.is_none() {
         counted(
             tagged(HttpResponse::NoContent(), &batch, CACHE_CONTROL, Coding::Never).finish(),
             Outcome::Timeout,
         )
     } else {
         let coding = Coding::agreed(&request, context.options.compression);
-        batch_answer(&batch, CACHE_CONTROL, coding)
+        batch_answer(batch, CACHE_CONTROL, coding)
     };
     if wait.preferred {
         let applied = format!("wait={}", wait.hold.as_secs()).parse().expect("digits are a header value");

@@ -7,6 +7,7 @@ mod endless;
 pub mod long_poll;
 pub mod ndjson;
 pub mod short_poll;
+mod silence;
 pub mod sse;
 pub mod websocket;
 
@@ -16,7 +17,7 @@ use wirelab_clients::wire::{Outcome, Transport, entity_tag};
 
 use crate::exchange::compression::Coding;
 use crate::exchange::route::{get, resource};
-use crate::reader::EncodedBatch;
+use crate::reader::FramedBatch;
 
 /// Mounts the transports that are served, each at its path.
 pub fn mount(config: &mut web::ServiceConfig, served: &[Transport]) {
@@ -32,17 +33,17 @@ pub fn mount(config: &mut web::ServiceConfig, served: &[Transport]) {
     }
 }
 
-/// Makes the 200 answer of both polls: the batch and its entity tag.
-fn batch_answer(batch: &EncodedBatch, cache_control: &'static str, coding: Coding) -> HttpResponse {
-    let outcome = if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data };
-    let mut response = tagged(HttpResponse::Ok(), batch, cache_control, coding);
-    counted(coding.whole(response.content_type("application/json"), batch.json()), outcome)
+/// Makes the 200 answer of both polls: the JSON of the batch and its entity tag.
+fn batch_answer(batch: FramedBatch, cache_control: &'static str, coding: Coding) -> HttpResponse {
+    let outcome = if batch.line_count == 0 { Outcome::Empty } else { Outcome::Data };
+    let mut response = tagged(HttpResponse::Ok(), &batch, cache_control, coding);
+    counted(coding.whole(response.content_type("application/json"), batch.bytes), outcome)
 }
 
 /// Adds to a poll's answer the entity tag that holds the client's next cursor. The tag is weak if the body is coded.
 fn tagged(
     mut response: HttpResponseBuilder,
-    batch: &EncodedBatch,
+    batch: &FramedBatch,
     cache_control: &'static str,
     coding: Coding,
 ) -> HttpResponseBuilder {
@@ -58,3 +59,6 @@ fn counted(mut response: HttpResponse, outcome: Outcome) -> HttpResponse {
     response.extensions_mut().insert(outcome);
     response
 }
+
+#[cfg(test)]
+mod tests;

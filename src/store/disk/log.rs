@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Seq, Source, Status};
+use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Epoch, Seq, Source, Status};
 
 use super::carried_keys;
 use super::files::{self, LockedFolder};
@@ -257,6 +257,10 @@ impl DeploymentLog for DiskLog {
 
     fn id(&self) -> &DeploymentId {
         &self.manifest().id
+    }
+
+    fn epoch(&self) -> &Epoch {
+        &self.manifest().epoch
     }
 
     fn info(&self) -> Deployment {
