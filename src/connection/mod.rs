@@ -19,8 +19,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use actix_http::body::BoxBody;
+use actix_http::{Request, Response};
 use actix_rt::net::TcpStream;
-use actix_web::{HttpMessage, HttpRequest};
 use futures_util::future::{AbortHandle, AbortRegistration};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -72,6 +73,12 @@ pub(crate) struct Ledger {
     /// Requests of HTTP/1.1 that have begun, and those whose answer is over.
     begun_count: AtomicU64,
     answered_count: AtomicU64,
+}
+
+/// What answers the requests of all connections of a thread, whatever their protocol.
+pub(crate) trait Answers: 'static {
+    /// Answers a request that came on the connection of `ledger`.
+    fn answer(&self, request: Request, ledger: Arc<Ledger>) -> impl Future<Output = Response<BoxBody>>;
 }
 
 /// A request of HTTP/1.1 whose answer is not complete.
@@ -158,11 +165,6 @@ impl Ledger {
         }
         user.take_lane(lane);
         self.book(caller, user.lane.as_deref());
-    }
-
-    /// Returns the ledger of the connection that carries `request`, over HTTP/1.1 or HTTP/2.
-    pub(crate) fn of(request: &HttpRequest) -> Arc<Self> {
-        request.extensions().get::<Arc<Self>>().cloned().expect("both protocols set it")
     }
 
     /// Returns what this connection may hold of bodies and messages that have not ended.

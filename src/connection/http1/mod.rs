@@ -25,8 +25,6 @@ use actix_http::body::{BodySize, BoxBody, MessageBody};
 use actix_http::error::{DispatchError, ParseError, PayloadError};
 use actix_http::h1::{Codec, Message, MessageType};
 use actix_http::{ConnectionType, KeepAlive, Payload, Request, Response, ServiceConfig};
-use actix_service::Service;
-use actix_web::HttpMessage;
 use actix_web::http::{Method, StatusCode};
 use bytes::BytesMut;
 use tokio::io::AsyncWrite;
@@ -36,7 +34,7 @@ use tokio_util::codec::{Decoder as _, Encoder as _};
 use self::body::{Feed, Wanted, body};
 use self::patience::{Rest, Timer};
 use self::room::Unsent;
-use super::{Answering, Ledger, MeteredStream, Terms};
+use super::{Answering, Answers, Ledger, MeteredStream, Terms};
 use crate::exchange::turns::Turns;
 
 /// Bytes of requests that come before the answer to an earlier one is complete. Sixty-four usual appends; a client that
@@ -54,20 +52,13 @@ pub(crate) fn config(terms: &Terms) -> ServiceConfig {
 }
 
 /// Serves one connection until it ends. An error says why it was cut.
-pub(crate) async fn serve<S>(
+pub(crate) async fn serve(
     stream: MeteredStream,
     peer: Option<SocketAddr>,
-    app: Rc<S>,
+    app: Rc<impl Answers>,
     config: ServiceConfig,
     terms: &Terms,
-) -> Result<(), DispatchError>
-where
-    S: Service<Request>,
-    S::Response: Into<Response<BoxBody>>,
-    S::Error: Into<Response<BoxBody>>,
-{
-    let is_ready = poll_fn(|task| app.poll_ready(task)).await;
-    is_ready.map_err(|error| DispatchError::Service(error.into()))?;
+) -> Result<(), DispatchError> {
     let mut connection = Connection::new(stream, peer, app, Codec::new(config), terms);
     let mut stopping = pin!(terms.shutdown.cancelled());
     poll_fn(|task| {
@@ -80,17 +71,17 @@ where
 }
 
 /// One connection, between its socket and the application.
-struct Connection<'a, S: Service<Request>> {
+struct Connection<'a, A> {
     stream: MeteredStream,
     ledger: Arc<Ledger>,
     peer: Option<SocketAddr>,
-    app: Rc<S>,
+    app: Rc<A>,
     terms: &'a Terms,
     codec: Codec,
     /// Bytes that were read and not parsed.
     received: BytesMut,
     unsent: Unsent,
-    stage: Stage<S::Future>,
+    stage: Stage,
     /// The connection's end of a request body that has not ended.
     feed: Option<Feed>,
     /// The request that is under way, for the ledger.
@@ -108,11 +99,11 @@ struct Connection<'a, S: Service<Request>> {
 }
 
 /// What a connection does.
-enum Stage<F> {
+enum Stage {
     /// It waits for a request.
     Waits,
     /// The application makes the answer.
-    Called(Pin<Box<F>>),
+    Called(Pin<Box<dyn Future<Output = Response<BoxBody>>>>),
     /// The body of the answer goes out.
     Answers(BoxBody),
     /// The answer is complete; the rest of what the client sends is dropped.
@@ -130,16 +121,11 @@ enum Pause {
     Full,
 }
 
-impl<'a, S> Connection<'a, S>
-where
-    S: Service<Request>,
-    S::Response: Into<Response<BoxBody>>,
-    S::Error: Into<Response<BoxBody>>,
-{
+impl<'a, A: Answers> Connection<'a, A> {
     fn new(
         stream: MeteredStream,
         peer: Option<SocketAddr>,
-        app: Rc<S>,
+        app: Rc<A>,
         codec: Codec,
         terms: &'a Terms,
     ) -> Self {
@@ -231,7 +217,7 @@ where
             self.has_heard_all = true;
             self.feed = None;
         }
-        self.feed_body();
+        self.feed_body(task);
         Ok(Poll::Ready(()))
     }
 
@@ -252,10 +238,10 @@ where
     }
 
     /// Hands over what has come of the request's body.
-    fn feed_body(&mut self) {
+    fn feed_body(&mut self, task: &Context<'_>) {
         while let Some(feed) = &self.feed {
             match self.codec.decode(&mut self.received) {
-                Ok(Some(Message::Chunk(Some(piece)))) => feed.push(piece),
+                Ok(Some(Message::Chunk(Some(piece)))) => feed.push(piece, task),
                 Ok(Some(Message::Chunk(None))) => self.end_body(Ok(())),
                 Ok(Some(Message::Item(_))) => {
                     unreachable!("the codec parses a head after the end of the body")
@@ -286,13 +272,12 @@ where
                 // A client that does not read its answers gets no more of them.
                 Stage::Waits | Stage::Answers(_) if flushed.is_pending() => return Ok(Pause::Waits),
                 Stage::Waits => {
-                    if self.turns.poll_next(task).is_pending() || !self.take_request()? {
+                    if self.turns.poll_next(task).is_pending() || !self.take_request(task)? {
                         return Ok(Pause::Waits);
                     }
                 }
                 Stage::Called(call) => match call.as_mut().poll(task) {
-                    Poll::Ready(Ok(answer)) => self.begin_answer(answer.into())?,
-                    Poll::Ready(Err(error)) => self.begin_answer(error.into())?,
+                    Poll::Ready(answer) => self.begin_answer(answer)?,
                     Poll::Pending => return Ok(Pause::Waits),
                 },
                 Stage::Answers(answer) => match Pin::new(answer).poll_next(task) {
@@ -310,7 +295,7 @@ where
     }
 
     /// Begins the next request, if its head is there. Returns whether one began, or was refused.
-    fn take_request(&mut self) -> Result<bool, DispatchError> {
+    fn take_request(&mut self, task: &Context<'_>) -> Result<bool, DispatchError> {
         if self.received.is_empty() {
             return Ok(false);
         }
@@ -318,7 +303,7 @@ where
             offered::single_out_websocket(&mut self.received);
         }
         match self.codec.decode(&mut self.received) {
-            Ok(Some(Message::Item(request))) => self.begin(request),
+            Ok(Some(Message::Item(request))) => self.begin(request, task),
             Ok(Some(Message::Chunk(_))) => unreachable!("the body before has ended"),
             Ok(None) => return Ok(false),
             Err(ParseError::Io(error)) => return Err(DispatchError::Io(error)),
@@ -328,13 +313,12 @@ where
         Ok(true)
     }
 
-    fn begin(&mut self, mut request: Request) {
+    fn begin(&mut self, mut request: Request, task: &Context<'_>) {
         (self.was_asked, self.waits_since) = (true, None);
         self.turns.handled();
         self.answering = Some(self.ledger.begin());
         self.is_head = request.method() == Method::HEAD;
         request.head_mut().peer_addr = self.peer;
-        request.extensions_mut().insert(self.ledger.clone());
         if request.head().expect() {
             self.unsent.bytes().extend_from_slice(CONTINUE);
         }
@@ -346,8 +330,9 @@ where
                 self.feed = Some(feed);
             }
         }
-        self.feed_body();
-        self.stage = Stage::Called(Box::pin(self.app.call(request)));
+        self.feed_body(task);
+        let (app, ledger) = (self.app.clone(), self.ledger.clone());
+        self.stage = Stage::Called(Box::pin(async move { app.answer(request, ledger).await }));
     }
 
     fn begin_answer(&mut self, answer: Response<BoxBody>) -> Result<(), DispatchError> {

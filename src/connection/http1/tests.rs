@@ -6,7 +6,6 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use actix_http::body::BodyStream;
-use actix_service::fn_service;
 use bytes::Bytes;
 use futures_util::stream;
 use prometheus_client::metrics::counter::Counter;
@@ -21,7 +20,18 @@ use crate::metrics::Metrics;
 const MINUTE: Duration = Duration::from_secs(60);
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
-type Answer = Result<Response<BoxBody>, Response<BoxBody>>;
+/// Answers every request in this way.
+struct Always<F>(F);
+
+impl<F, W> Answers for Always<F>
+where
+    F: Fn() -> W + 'static,
+    W: Future<Output = Response<BoxBody>>,
+{
+    fn answer(&self, _: Request, _: Arc<Ledger>) -> impl Future<Output = Response<BoxBody>> {
+        self.0()
+    }
+}
 
 fn terms() -> Terms {
     Terms {
@@ -38,10 +48,7 @@ fn with_body(body: impl MessageBody + 'static) -> Response<BoxBody> {
 }
 
 /// A connection to this service, and its client.
-fn connected<S>(app: S, terms: &Terms) -> (Connection<'_, S>, TcpStream)
-where
-    S: Service<Request, Response = Response<BoxBody>, Error = Response<BoxBody>>,
-{
+fn connected<A: Answers>(app: A, terms: &Terms) -> (Connection<'_, A>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (socket, _) = listener.accept().unwrap();
@@ -54,10 +61,10 @@ where
 }
 
 /// Lets the connection do what it can until `is_there`.
-async fn until<S>(connection: &mut Connection<'_, S>, mut is_there: impl FnMut(&Connection<'_, S>) -> bool)
-where
-    S: Service<Request, Response = Response<BoxBody>, Error = Response<BoxBody>>,
-{
+async fn until<A: Answers>(
+    connection: &mut Connection<'_, A>,
+    mut is_there: impl FnMut(&Connection<'_, A>) -> bool,
+) {
     let there = poll_fn(|task| {
         assert!(connection.poll(task).is_pending(), "the connection has ended");
         if is_there(connection) { Poll::Ready(()) } else { Poll::Pending }
@@ -73,7 +80,7 @@ fn test(promise: impl Future<Output = ()>) {
 fn a_connection_that_waits_has_given_its_buffers_back() {
     test(async {
         let terms = terms();
-        let app = fn_service(|_| ready(Answer::Ok(with_body("x".repeat(1 << 20)))));
+        let app = Always(|| ready(with_body("x".repeat(1 << 20))));
         let (mut connection, mut client) = connected(app, &terms);
         for _ in 0..2 {
             client.write_all(GET).unwrap();
@@ -95,15 +102,15 @@ fn a_connection_that_waits_has_given_its_buffers_back() {
 fn a_held_request_and_a_silent_stream_keep_no_buffer() {
     test(async {
         let terms = terms();
-        let held = fn_service(|_| pending::<Answer>());
+        let held = Always(pending);
         let (mut connection, mut client) = connected(held, &terms);
         client.write_all(GET).unwrap();
         until(&mut connection, |holds| matches!(holds.stage, Stage::Called(_))).await;
         assert_eq!((connection.received.capacity(), connection.unsent.held_bytes()), (0, 0));
 
-        let silent = fn_service(|_| {
+        let silent = Always(|| {
             let stream = stream::pending::<Result<Bytes, std::io::Error>>();
-            ready(Answer::Ok(with_body(BodyStream::new(stream))))
+            ready(with_body(BodyStream::new(stream)))
         });
         let (mut connection, mut client) = connected(silent, &terms);
         client.write_all(GET).unwrap();
@@ -117,7 +124,7 @@ fn a_held_request_and_a_silent_stream_keep_no_buffer() {
 fn requests_that_come_before_an_answer_wait_in_their_socket_beyond_a_bound() {
     test(async {
         let terms = terms();
-        let (mut connection, mut client) = connected(fn_service(|_| pending::<Answer>()), &terms);
+        let (mut connection, mut client) = connected(Always(pending), &terms);
         client.set_nonblocking(true).unwrap();
         while client.write(&GET.repeat(1000)).is_ok() {}
         until(&mut connection, |reads| reads.received.len() >= READ_AHEAD_BYTES_MAX).await;
@@ -132,9 +139,9 @@ fn requests_that_come_before_an_answer_wait_in_their_socket_beyond_a_bound() {
 fn an_answer_that_is_not_read_is_asked_for_no_more() {
     test(async {
         let terms = terms();
-        let endless = fn_service(|_| {
+        let endless = Always(|| {
             let piece = || Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1024]));
-            ready(Answer::Ok(with_body(BodyStream::new(stream::repeat_with(piece)))))
+            ready(with_body(BodyStream::new(stream::repeat_with(piece))))
         });
         let (mut connection, mut client) = connected(endless, &terms);
         client.write_all(GET).unwrap();

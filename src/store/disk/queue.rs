@@ -148,10 +148,10 @@ impl Queue {
             let key = request.key.as_ref().map(Into::into);
             records::push_control(&mut batch.records, &ControlRecord::Append { first, last, key });
         }
-        for (seq, line) in (first..).zip(&request.lines) {
-            let line = Arc::new(EncodedLine::new(seq, at_us, line));
-            batch.lines.push((batch.records.len() as u64, line.clone()));
+        for line in EncodedLine::of_append(first, at_us, &request.lines) {
+            let offset = batch.records.len() as u64;
             records::push_record(&mut batch.records, &line.json);
+            batch.lines.push((offset, line));
         }
         self.next = last + 1;
         let committed = batch.outcome.subscribe();
