@@ -5,8 +5,10 @@
 mod lanes;
 pub(crate) mod theory;
 
+use std::borrow::Cow;
+
 use actix_web::dev::RequestHead;
-use actix_web::http::header::{HeaderValue, LOCATION, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -30,6 +32,9 @@ use crate::store::IdempotencyKey;
 
 /// Content type of `/metrics`.
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Header whose value makes a repeated write harmless.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// `Retry-After` of a creation while as much runs as may, s. A deployment ends within minutes rather than seconds.
 const FULL_RETRY_AFTER_S: u64 = 10;
@@ -109,7 +114,7 @@ async fn list(request: HttpRequest, context: web::Data<Context>) -> Result<HttpR
         Some(limit) => request::count(&limit, "limit")?.min(LIST_MAX),
     };
     let listing = Listing {
-        name: parameter(request.head(), "name")?,
+        name: parameter(request.head(), "name")?.map(Cow::into_owned),
         state: parameter(request.head(), "status")?.map(|status| state(&status)).transpose()?,
         before: parameter(request.head(), "before")?
             .map(|id| request::parse_deployment_id(&id))
@@ -169,7 +174,7 @@ async fn append(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
     let key = idempotency_key(asked.head())?;
-    let kind = Kind::of(one_header(&asked.head().headers, "content-type")?.unwrap_or_default())?;
+    let kind = Kind::of(one_header(&asked.head().headers, &CONTENT_TYPE)?.unwrap_or_default())?;
     let (payload, _) = asked.into_payload();
     let body = request::body(payload).await?;
     let key = key.map(|key| {
@@ -265,7 +270,7 @@ async fn describe(context: web::Data<Context>) -> HttpResponse {
 }
 
 fn idempotency_key(head: &RequestHead) -> Result<Option<String>, Refusal> {
-    let Some(key) = one_header(&head.headers, "idempotency-key")? else { return Ok(None) };
+    let Some(key) = one_header(&head.headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
     if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(Some(key.to_owned()));
     }

@@ -14,6 +14,7 @@ pub(crate) mod protocol;
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
@@ -78,7 +79,11 @@ pub(crate) struct Ledger {
 /// What answers the requests of all connections of a thread, whatever their protocol.
 pub(crate) trait Answers: 'static {
     /// Answers a request that came on the connection of `ledger`.
-    fn answer(&self, request: Request, ledger: Arc<Ledger>) -> impl Future<Output = Response<BoxBody>>;
+    fn answer(
+        self: Rc<Self>,
+        request: Request,
+        ledger: Arc<Ledger>,
+    ) -> impl Future<Output = Response<BoxBody>> + 'static;
 }
 
 /// A request of HTTP/1.1 whose answer is not complete.

@@ -1,8 +1,10 @@
 //! What holds for every request, and who answers it.
 //!
-//! Both protocols call [`Application::answer`]. It counts the request, checks who asks, and adds the headers of every answer. The calls on the lines of a deployment, which are asked most, are found by a look at the path;
+//! Both protocols call [`Application::answer`]. It counts the request, checks who asks, and adds the headers of every
+//! answer. The calls on the lines of a deployment, which are asked most, are found by a look at the path;
 //! all others by the router of actix-web.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_http::{HttpMessage, Request, Response};
@@ -105,7 +107,7 @@ impl Application {
 }
 
 impl Answers for Application {
-    async fn answer(&self, mut request: Request, ledger: Arc<Ledger>) -> Response<BoxBody> {
+    async fn answer(self: Rc<Self>, mut request: Request, ledger: Arc<Ledger>) -> Response<BoxBody> {
         let context = &self.context;
         let (place, lane) = self.place_and_lane(request.head());
         let caller = place.caller();

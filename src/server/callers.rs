@@ -3,6 +3,8 @@
 //! `server` applies these rules to every request; what is mounted knows nothing of them. The lab has a guard of its own
 //! behind them.
 
+use std::net::SocketAddr;
+
 use actix_web::dev::RequestHead;
 use actix_web::http::header::{HOST, ORIGIN, UPGRADE};
 use actix_web::http::{Method, StatusCode, Uri};
@@ -17,6 +19,9 @@ use crate::lab;
 /// A server that listens on the loopback alone is not meant for other names. A page of any server can be given the
 /// loopback's address later (DNS rebinding). Its browser then takes this server for the page's own.
 pub(super) fn check_host(head: &RequestHead, context: &Context) -> Result<(), Refusal> {
+    if calls_by_address(head, context.address) {
+        return Ok(());
+    }
     let names = host::names(head).map_err(Refusal::bad_request)?;
     if !context.address.ip().to_canonical().is_loopback() {
         return Ok(());
@@ -39,6 +44,17 @@ pub(super) fn check_host(head: &RequestHead, context: &Context) -> Result<(), Re
             ))
         }
     }
+}
+
+/// Tells whether a request calls the server by its own address on the loopback and by nothing else, as most programs do.
+fn calls_by_address(head: &RequestHead, address: SocketAddr) -> bool {
+    let mut hosts = head.headers.get_all(HOST);
+    let (host, another) = (hosts.next(), hosts.next());
+    let called = host.and_then(|host| host.to_str().ok()?.parse().ok());
+    address.ip().is_loopback()
+        && another.is_none()
+        && head.uri.authority().is_none()
+        && called == Some(address)
 }
 
 /// Checks that writes and WebSocket upgrades come from the server's own pages, from listed origins, or from programs.

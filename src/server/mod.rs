@@ -85,8 +85,7 @@ pub fn start(
             let (context, connections) = (context.clone(), connections.clone());
             let (metrics, children) = (metrics.clone(), children.clone());
             fn_factory(move || {
-                let (connections, metrics) = (connections.clone(), metrics.clone());
-                let (context, children) = (context.clone(), children.clone());
+                let app = Application::new(context.clone(), children.clone());
                 let terms = Rc::new(Terms {
                     head_timeout: HEAD_TIMEOUT,
                     keep_alive: context.options.keep_alive,
@@ -94,9 +93,9 @@ pub fn start(
                     turn_requests: context.options.turn_requests,
                     shutdown: context.shutdown.clone(),
                 });
+                let (connections, metrics) = (connections.clone(), metrics.clone());
                 async move {
-                    let application = Rc::new(Application::new(context, children).await?);
-                    let config = http1::config(&terms);
+                    let (app, config) = (Rc::new(app.await?), http1::config(&terms));
                     Ok::<_, ()>(fn_service(move |socket: TcpStream| {
                         let (stream, cut) = MeteredStream::new(
                             socket,
@@ -104,9 +103,8 @@ pub fn start(
                             connections.clone(),
                             terms.write_timeout,
                         );
-                        let (application, config, terms) =
-                            (application.clone(), config.clone(), terms.clone());
-                        let served = Abortable::new(serve(stream, application, config, terms), cut);
+                        let (app, config, terms) = (app.clone(), config.clone(), terms.clone());
+                        let served = Abortable::new(serve(stream, app, config, terms), cut);
                         // A connection that was cut ends without an error.
                         async move { served.await.unwrap_or(Ok(())) }
                     }))
@@ -125,7 +123,7 @@ pub fn start(
 /// Serves one connection until it ends, in the protocol of its first bytes.
 async fn serve(
     mut stream: MeteredStream,
-    application: Rc<Application>,
+    app: Rc<Application>,
     config: ServiceConfig,
     terms: Rc<Terms>,
 ) -> Result<(), DispatchError> {
@@ -149,10 +147,10 @@ async fn serve(
         }
     }
     match spoken {
-        Spoken::Http1 => http1::serve(stream, peer, application, config, &terms).await?,
+        Spoken::Http1 => http1::serve(stream, peer, app, config, &terms).await?,
         Spoken::Http2 => {
             // In a box: every other connection would keep room for it.
-            let served = Box::pin(http2::serve(stream, peer, application, &terms));
+            let served = Box::pin(http2::serve(stream, peer, app, &terms));
             served.await.map_err(DispatchError::H2)?;
         }
         Spoken::Nothing => stream.write_all(TOO_SLOW).await?,

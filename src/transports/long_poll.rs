@@ -22,6 +22,7 @@ use crate::exchange::request::{self, parameter};
 
 /// No cache may keep an answer: it is valid only at the moment it is given.
 const CACHE_CONTROL: &str = "no-store";
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Answers `GET …/long-poll?from=&wait=&limit=`: 200 with a batch, or 204 when the hold has expired.
@@ -79,7 +80,7 @@ impl Wait {
         let parameter = parameter(head, "wait")?.map(|wait| decimal_seconds(&wait)).transpose()?;
         let preference = head
             .headers
-            .get_all("prefer")
+            .get_all(PREFER)
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split([',', ';']))
             .filter_map(|preference| preference.split_once('='))

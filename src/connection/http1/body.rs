@@ -32,6 +32,15 @@ struct Shared {
     feeder: Option<Waker>,
 }
 
+impl Shared {
+    fn end(&mut self, end: Result<(), PayloadError>) {
+        self.end = Some(end);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
 /// Wakes the other end, unless it belongs to the same task: the connection polls its application after each read, and
 /// reads after each poll.
 fn wake(other: &mut Option<Waker>, task: &Context<'_>) {
@@ -67,11 +76,7 @@ impl Feed {
     /// Ends the body, as a whole or with an error.
     pub(super) fn end(self, end: Result<(), PayloadError>) {
         let Some(shared) = self.0.upgrade() else { return };
-        let mut shared = shared.borrow_mut();
-        shared.end = Some(end);
-        if let Some(reader) = shared.reader.take() {
-            reader.wake();
-        }
+        shared.borrow_mut().end(end);
     }
 
     /// Returns what the handler wants. The task is woken when it wants more.
@@ -91,10 +96,7 @@ impl Drop for Feed {
         let Some(shared) = self.0.upgrade() else { return };
         let mut shared = shared.borrow_mut();
         if shared.end.is_none() {
-            shared.end = Some(Err(PayloadError::Incomplete(None)));
-            if let Some(reader) = shared.reader.take() {
-                reader.wake();
-            }
+            shared.end(Err(PayloadError::Incomplete(None)));
         }
     }
 }

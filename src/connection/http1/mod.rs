@@ -331,8 +331,7 @@ impl<'a, A: Answers> Connection<'a, A> {
             }
         }
         self.feed_body(task);
-        let (app, ledger) = (self.app.clone(), self.ledger.clone());
-        self.stage = Stage::Called(Box::pin(async move { app.answer(request, ledger).await }));
+        self.stage = Stage::Called(Box::pin(self.app.clone().answer(request, self.ledger.clone())));
     }
 
     fn begin_answer(&mut self, answer: Response<BoxBody>) -> Result<(), DispatchError> {

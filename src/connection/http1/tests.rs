@@ -20,16 +20,16 @@ use crate::metrics::Metrics;
 const MINUTE: Duration = Duration::from_secs(60);
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// Answers every request in this way.
+/// An application that answers every request alike.
 struct Always<F>(F);
 
-impl<F, W> Answers for Always<F>
+impl<F, A> Answers for Always<F>
 where
-    F: Fn() -> W + 'static,
-    W: Future<Output = Response<BoxBody>>,
+    F: Fn() -> A + 'static,
+    A: Future<Output = Response<BoxBody>> + 'static,
 {
-    fn answer(&self, _: Request, _: Arc<Ledger>) -> impl Future<Output = Response<BoxBody>> {
-        self.0()
+    async fn answer(self: Rc<Self>, _: Request, _: Arc<Ledger>) -> Response<BoxBody> {
+        (self.0)().await
     }
 }
 
