@@ -52,22 +52,25 @@ pub(crate) fn config(terms: &Terms) -> ServiceConfig {
 }
 
 /// Serves one connection until it ends. An error says why it was cut.
-pub(crate) async fn serve(
+pub(crate) fn serve<A: Answers>(
     stream: MeteredStream,
     peer: Option<SocketAddr>,
-    app: Rc<impl Answers>,
+    app: Rc<A>,
     config: ServiceConfig,
     terms: &Terms,
-) -> Result<(), DispatchError> {
+) -> impl Future<Output = Result<(), DispatchError>> {
+    // Made before the future, which would otherwise keep room for its parts and for the whole.
     let mut connection = Connection::new(stream, peer, app, Codec::new(config), terms);
-    let mut stopping = pin!(terms.shutdown.cancelled());
-    poll_fn(|task| {
-        if !connection.is_stopping {
-            connection.is_stopping = stopping.as_mut().poll(task).is_ready();
-        }
-        connection.poll(task)
-    })
-    .await
+    async move {
+        let mut stopping = pin!(terms.shutdown.cancelled());
+        poll_fn(|task| {
+            if !connection.is_stopping {
+                connection.is_stopping = stopping.as_mut().poll(task).is_ready();
+            }
+            connection.poll(task)
+        })
+        .await
+    }
 }
 
 /// One connection, between its socket and the application.
