@@ -104,7 +104,8 @@ pub fn start(
                             terms.write_timeout,
                         );
                         let (app, config, terms) = (app.clone(), config.clone(), terms.clone());
-                        let served = Abortable::new(serve(stream, app, config, terms), cut);
+                        // In a box: each of the futures around it would keep room for it twice.
+                        let served = Box::pin(Abortable::new(serve(stream, app, config, terms), cut));
                         // A connection that was cut ends without an error.
                         async move { served.await.unwrap_or(Ok(())) }
                     }))
