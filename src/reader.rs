@@ -141,6 +141,11 @@ impl Reader {
         Ok(Self { log, frames, after, head, is_at_tail, gathers_until: None })
     }
 
+    /// Shares no bytes with other readers from now on: each batch is read from the log itself.
+    pub fn apart(self) -> Self {
+        Self { frames: Arc::default(), ..self }
+    }
+
     /// Returns the id of the deployment that is read.
     pub fn id(&self) -> &DeploymentId {
         self.log.id()

@@ -139,7 +139,9 @@ async fn delete(request: HttpRequest, context: web::Data<Context>) -> Result<Htt
 /// Answers with the first batch of a log, which a page loads before it opens a stream at `next`.
 async fn lines(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
     let (id, limit) = (deployment_id(&request)?, request::limit(&request)?);
-    let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
+    let reader = context.deployments.reader(&id, request::position(&request)?).await?;
+    // What a transport sent can be compared with this answer only if both were read from the log.
+    let mut reader = reader.apart();
     let batch = reader.read::<Json>(limit).await?;
     let coding = Coding::agreed(&request, context.options.compression);
     let mut response = no_store(HttpResponse::Ok());
