@@ -7,6 +7,7 @@
 use serde_json::Result;
 
 use super::{Batch, Line, NdjsonRecord, NewLine, Stream};
+use crate::spare;
 
 /// Digits of a number that is read here: `u64` holds any number of 19 digits.
 const DIGITS_MAX: usize = 19;
@@ -60,7 +61,7 @@ impl LineFrame {
 fn plain_batch(json: &str) -> Option<Batch> {
     const HEAD: &str = r#"{"lines":["#;
     let mut rest = json.strip_prefix(HEAD)?;
-    let mut lines = Vec::new();
+    let mut lines = spare::list();
     while let Some((line, after)) = plain_line(rest) {
         lines.push(line);
         rest = match after.strip_prefix(',') {
@@ -97,14 +98,20 @@ fn plain_line(json: &str) -> Option<(Line, &str)> {
 
 /// Decodes a number without sign, fraction and exponent.
 fn number(json: &str) -> Option<(u64, &str)> {
-    let digits = json.bytes().take(DIGITS_MAX).take_while(u8::is_ascii_digit).count();
+    let (mut value, mut digits) = (0_u64, 0);
+    for byte in json.bytes().take(DIGITS_MAX) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        value = value * 10 + u64::from(digit);
+        digits += 1;
+    }
     let (number, rest) = json.split_at(digits);
     let is_plain = match number.as_bytes() {
-        [] => false,
-        [b'0', _, ..] => false,
+        [] | [b'0', _, ..] => false,
         [_, ..] => true,
     };
-    let value = number.bytes().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
     is_plain.then_some((value, rest))
 }
 
@@ -116,7 +123,7 @@ fn string(json: &str) -> Option<(String, &str)> {
         let text = &body[..first];
         // Control characters must be escaped. Every byte is looked at, since that takes less time than to stop early.
         let has_control = text.bytes().fold(false, |found, byte| found | (byte < 0x20));
-        return (!has_control).then(|| (text.to_owned(), &body[first + 1..]));
+        return (!has_control).then(|| (spare::text(text), &body[first + 1..]));
     }
     let mut end = first;
     while body.as_bytes()[end] == b'\\' {
