@@ -22,6 +22,7 @@ mod advice;
 pub mod api;
 pub mod backoff;
 pub mod data_files;
+mod decode;
 pub mod delay_line;
 mod deployment_url;
 pub mod event_stream;

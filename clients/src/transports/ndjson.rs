@@ -10,15 +10,14 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 
 use super::{SILENCE_MAX, end_of, path, received};
+use crate::decode;
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Body, CutShort, Http, NoLines, check_type, refused};
 use crate::meter::Meter;
 use crate::silence::Silence;
 use crate::spare;
 use crate::traffic::Traffic;
-use crate::wire::{
-    BODY_BYTES_MAX, Cursor, Line, NdjsonControl, NdjsonRecord, Outcome, Position, Transport, decode,
-};
+use crate::wire::{BODY_BYTES_MAX, Cursor, Line, NdjsonControl, NdjsonRecord, Outcome, Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of newline-delimited JSON.

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 
 use super::{SILENCE_MAX, end_of, path, received};
+use crate::decode;
 use crate::event_stream::{EventRef, EventStreamParser};
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Body, CutShort, Http, NoLines, check_type, refused};
@@ -18,7 +19,7 @@ use crate::meter::Meter;
 use crate::silence::Silence;
 use crate::spare;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, Cursor, Finished, Gap, Hello, Line, Outcome, Position, Transport, decode};
+use crate::wire::{Batch, Cursor, Finished, Gap, Hello, Line, Outcome, Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of server-sent events.

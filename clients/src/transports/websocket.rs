@@ -17,13 +17,13 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::backoff::Backoff;
+use crate::decode::LineFrame;
 use crate::http::NoLines;
 use crate::meter::{Meter, MeteredSocket};
 use crate::silence::Silence;
 use crate::spare;
 use crate::traffic::Traffic;
 use crate::upgrade::{opened, upgrade};
-use crate::wire::decode::LineFrame;
 use crate::wire::{BATCH_LINES_MAX, Cursor, Gap, Line, Position, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
