@@ -71,9 +71,14 @@ class Server:
         self.log = open(pathlib.Path(self.folder) / "stderr", "w+")
         self.process = subprocess.Popen(on_core(core, command), cwd=ROOT, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.log, text=True, start_new_session=True)
-        self.address = self._listening()
-        if self.base == "wirelab":
-            self.deployment = json.loads(self.post("/api/deployments", b'{"name":"bench"}', "application/json"))["id"]
+        try:
+            self.address = self._listening()
+            if self.base == "wirelab":
+                made = self.post("/api/deployments", b'{"name":"bench"}', "application/json")
+                self.deployment = json.loads(made)["id"]
+        except BaseException:
+            self.close()
+            raise
 
     def _listening(self):
         line = []
@@ -83,7 +88,6 @@ class Server:
         if not line or "listening on http://" not in line[0]:
             self.log.seek(0)
             said = self.log.read(2000)
-            self.close()
             raise Failed(f"{self.name} did not say within {START_S_MAX} s where it listens: {said}")
         return line[0].split("http://")[1].strip()
 
