@@ -13,7 +13,7 @@ import resource
 import subprocess
 import time
 
-from bench_servers import BINARIES, CLIENT_CORE, SCRATCH, Failed, Server, on_core
+from bench_servers import BINARIES, CLIENT_CORE, SCRATCH, Failed, Others, Server, on_core
 
 SUBSCRIBERS = 1_000
 # A load holds when its p99 stays below, from each line's intended time, and nothing is lost or comes twice.
@@ -82,13 +82,14 @@ def load(server, transport, subscribers, rate_hz, lengths_ms, drain_ms=600, core
                "--server-pid", ",".join(map(str, server.pids()))]
     # Beyond its own end it may wait for subscribers to be let in.
     most_s = (warm_up_ms + measured_ms + drain_ms) / 1000 + 40
+    others = Others(server)
     try:
         done = subprocess.run(on_core(core, command), capture_output=True, text=True, timeout=most_s)
     except subprocess.TimeoutExpired:
         return {"problem": f"the load client did not end within {most_s:.0f} s"}
     if done.returncode != 0:
         return {"problem": done.stderr.strip()[-300:]}
-    return json.loads(done.stdout)
+    return json.loads(done.stdout) | {"others_cpu_ratio": others.ratio()}
 
 
 def is_whole(seen):
@@ -107,7 +108,7 @@ def figure(name, server, value, seen=None, **more):
         server_ratio, client_ratio = seen["server_cpu_s"] / window, seen["client_cpu_s"] / window
         found |= {"p99_ms": seen["p99_ms"], "lost_count": seen["lost"], "duplicated_count": seen["duplicated"],
                   "line_rate_hz": round(seen["rate_hz"], 1), "server_cpu_ratio": round(server_ratio, 3),
-                  "client_cpu_ratio": round(client_ratio, 3)}
+                  "client_cpu_ratio": round(client_ratio, 3), "others_cpu_ratio": seen["others_cpu_ratio"]}
     if seen and "problem" in seen:
         found["note"] = seen["problem"]
     return found | more
@@ -171,13 +172,14 @@ def paced(transport, name, lengths):
 
 
 def wrk(server, path, connections, seconds, fields=(), script=None, client_cores=CLIENT_CORE, client_threads=1):
-    """Requests, requests per second, how many were refused, and what broke."""
+    """Requests, requests per second, how many were refused, what broke, and how much of a core others had."""
     command = ["wrk", f"-t{client_threads}", f"-c{connections}", f"-d{seconds}s"]
     for field in fields:
         command += ["-H", field]
     if script:
         command += ["-s", str(script)]
     command.append(f"http://{server.address}{path}")
+    others = Others(server)
     done = subprocess.run(on_core(client_cores, command), capture_output=True, text=True, timeout=seconds + WRK_MAX_S)
     found = re.search(r"(\d+) requests in", done.stdout)
     rate = re.search(r"Requests/sec:\s*([\d.]+)", done.stdout)
@@ -185,7 +187,8 @@ def wrk(server, path, connections, seconds, fields=(), script=None, client_cores
         raise Failed(f"wrk said of {server.name}: {(done.stdout + done.stderr).strip()[-300:]}")
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
     broken = re.search(r"Socket errors: (.*)", done.stdout)
-    return int(found[1]), float(rate[1]), int(refused[1]) if refused else 0, broken[1] if broken else ""
+    return (int(found[1]), float(rate[1]), int(refused[1]) if refused else 0, broken[1] if broken else "",
+            others.ratio())
 
 
 def remark(refused, broken):
@@ -195,8 +198,10 @@ def remark(refused, broken):
 def short_polls(name, lengths):
     with Server(name) as server:
         path, fields = server.poll()
-        _, rate, refused, broken = wrk(server, path, 32, lengths.wrk_s, [f"{k}: {v}" for k, v in fields.items()])
-    yield figure("short-poll", name, round(rate), note=remark(refused, broken), client="wrk")
+        fields = [f"{field}: {value}" for field, value in fields.items()]
+        _, rate, refused, broken, others = wrk(server, path, 32, lengths.wrk_s, fields)
+    yield figure("short-poll", name, round(rate), note=remark(refused, broken), client="wrk",
+                 others_cpu_ratio=others)
 
 
 def published(row, name, lengths, connections, content_type, body, lines_each):
@@ -205,7 +210,8 @@ def published(row, name, lengths, connections, content_type, body, lines_each):
     script.write_text(f"wrk.method = 'POST'\nwrk.body = [[{body}]]\nwrk.headers['content-type'] = '{content_type}'\n")
     try:
         with Server(name) as server:
-            requests, rate, refused, broken = wrk(server, server.publish_path(), connections, lengths.wrk_s, (), script)
+            requests, rate, refused, broken, others = wrk(server, server.publish_path(), connections, lengths.wrk_s,
+                                                          script=script)
             has = server.lines()
     finally:
         script.unlink()
@@ -214,7 +220,7 @@ def published(row, name, lengths, connections, content_type, body, lines_each):
     if lost:
         note = f"{lost} acknowledged lines are missing {note}".strip()
     value = None if lost else round(rate * lines_each * (requests - refused) / max(requests, 1))
-    yield figure(row, name, value, note=note, client="wrk", lost_count=lost)
+    yield figure(row, name, value, note=note, client="wrk", lost_count=lost, others_cpu_ratio=others)
 
 
 LINE = "#000000001 " + "x" * 89

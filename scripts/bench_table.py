@@ -12,7 +12,8 @@ import tomllib
 from bench_servers import PEERS, ROOT
 
 COLUMNS = ("row", "unit", "better", "server", "value", "ratio_to_ceiling", "ratio_to_best_peer", "p99_ms", "lost_count",
-           "duplicated_count", "line_rate_hz", "server_cpu_ratio", "client_cpu_ratio", "limited_by", "client", "note")
+           "duplicated_count", "line_rate_hz", "server_cpu_ratio", "client_cpu_ratio", "others_cpu_ratio", "limited_by",
+           "client", "note")
 
 
 def ratio(figure, other):
