@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 from bench_rows import PACED_HZ, SUBSCRIBERS, figure
-from bench_servers import BINARIES, CLIENT_CORE, PROFILES, ROOT, SCRATCH, Failed, Server, on_core
+from bench_servers import CLIENT_CORE, COMMANDS, PROFILES, ROOT, SCRATCH, Failed, Server, on_core
 
 RUN_S_MAX = 60
 # 0: all came; 3: lines were lost or came twice; 5: a run is invalid. Each is an answer.
@@ -35,7 +35,7 @@ def paced(transport, name, lengths):
     seconds = max(2, lengths.paced_ms // 1_000)
     with Server(name) as server, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         folder = pathlib.Path(folder)
-        command = [str(BINARIES / "wirelab"), "run", *running(server, transport, folder), "--network", "none",
+        command = [COMMANDS["wirelab"][0], "run", *running(server, transport, folder), "--network", "none",
                    "--subscribers", str(SUBSCRIBERS), "--rate", str(PACED_HZ), "--duration", f"{seconds}s",
                    "--data", str(folder), "--results", str(folder / "results"), "--progress", "json"]
         done = subprocess.run(on_core(CLIENT_CORE, command), cwd=ROOT, capture_output=True, text=True,

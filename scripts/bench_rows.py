@@ -64,7 +64,9 @@ class Lengths:
         self.measured_ms = 400 if quick else 1_500
         self.warm_up_ms = 200 if quick else 400
         self.paced_ms = 600 if quick else 4_000
-        self.step_tolerance = 16 if quick else 1
+        self.paced_warm_up_ms = 300 if quick else 1_000
+        # More than a search needs: up by at most five strides, then four halvings.
+        self.steps = 2 if quick else 20
         self.wrk_s = 1 if quick else 3
         self.idle = 200 if quick else 2_000
         self.held = 1_000 if quick else 19_000
@@ -139,12 +141,12 @@ def deliveries(transport, name, lengths):
         return holds(seen)
 
     step, below, above = FIRST_STEP, None, None
-    while (below is None or above is None) and STEPS_MIN <= step <= STEPS_MAX:
+    while (below is None or above is None) and STEPS_MIN <= step <= STEPS_MAX and len(tried) < lengths.steps:
         if try_step(step):
             below, step = step, step + STRIDE
         else:
             above, step = step, step - STRIDE
-    while below is not None and above is not None and above - below > lengths.step_tolerance:
+    while below is not None and above is not None and above - below > 1 and len(tried) < lengths.steps:
         middle = (below + above) // 2
         if try_step(middle):
             below = middle
@@ -164,7 +166,7 @@ def deliveries(transport, name, lengths):
 def paced(transport, name, lengths):
     """CPU of the server per delivery, or per request of a long poll, at one pace for all."""
     with Server(name) as server:
-        seen = load(server, transport, SUBSCRIBERS, PACED_HZ, (1_000, lengths.paced_ms))
+        seen = load(server, transport, SUBSCRIBERS, PACED_HZ, (lengths.paced_warm_up_ms, lengths.paced_ms))
     counted = seen.get("answers" if transport == "long-poll" else "deliveries")
     value = round(seen["server_cpu_s"] * 1e6 / counted, 2) if counted else None
     more = {} if "problem" in seen or holds(seen) else {"note": "cannot hold the pace"}
