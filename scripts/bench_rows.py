@@ -61,9 +61,9 @@ class Lengths:
     """How long and how many: a whole run, or one that shows in a minute that everything works."""
 
     def __init__(self, quick):
-        self.measured_ms = 400 if quick else 1_500
-        self.warm_up_ms = 200 if quick else 400
-        self.paced_ms = 600 if quick else 4_000
+        self.measured_ms = 400 if quick else 1_200
+        self.warm_up_ms = 200 if quick else 300
+        self.paced_ms = 600 if quick else 3_000
         self.paced_warm_up_ms = 300 if quick else 1_000
         # More than a search needs: up by at most five strides, then four halvings.
         self.steps = 2 if quick else 20
