@@ -1,0 +1,19 @@
+//! Micro-benches of the server's and the clients' inner parts: `cargo bench --bench micro`.
+//!
+//! Each part runs alone, without a socket, so that a change of it is seen before it drowns in the kernel's work. A figure
+//! holds for one machine and one moment: compare two commits by a baseline (CONTRIBUTING, "Compare two commits").
+//! Nothing in the server or the clients calls this.
+
+#![allow(clippy::unwrap_used, reason = "a bench that unwraps stops where it stands")]
+#![allow(missing_docs, reason = "criterion's macros make functions without documents")]
+
+mod logs;
+mod parsers;
+mod reader;
+mod record;
+mod store;
+
+use criterion::{criterion_group, criterion_main};
+
+criterion_group!(micro, store::append_and_read, reader::wake_up, parsers::parse, record::record);
+criterion_main!(micro);
