@@ -24,6 +24,9 @@ type Labels = Vec<(&'static str, &'static str)>;
 pub struct Caller(Option<Transport>);
 
 impl Caller {
+    /// Every caller that is no transport.
+    pub const API: Self = Self(None);
+
     /// Number of callers: each transport and `api`.
     const ALL_COUNT: usize = Transport::ALL.len() + 1;
 

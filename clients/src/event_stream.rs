@@ -19,6 +19,7 @@
 //! # Ok::<(), wirelab_clients::event_stream::LineTooLong>(())
 //! ```
 
+use std::borrow::Cow;
 use std::mem;
 use std::time::Duration;
 
@@ -27,9 +28,9 @@ use std::time::Duration;
 /// members around it.
 const LINE_BYTES_MAX: usize = 8 << 20;
 
-/// Capacity kept for the next unfinished line, in bytes. Without it, one long line would cost every
-/// subscriber its length for the rest of the connection; 64 KiB is one large read.
-const UNFINISHED_BYTES_KEPT_MAX: usize = 64 << 10;
+/// Capacity kept for the next line or value, in bytes. Without this bound, one long line would cost every subscriber its
+/// length for the rest of the connection. Most log lines are shorter.
+const KEPT_BYTES_MAX: usize = 4 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -42,6 +43,24 @@ pub struct Event {
     pub data: String,
     /// Last event id at dispatch: this block's, or else the one an earlier block left. Empty without one.
     pub id: String,
+}
+
+/// One dispatched event, as [`EventStreamParser::push_each`] shows it: its strings are the parser's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventRef<'a> {
+    /// Event type, as in [`Event::event`].
+    pub event: &'a str,
+    /// Data, as in [`Event::data`].
+    pub data: &'a str,
+    /// Last event id, as in [`Event::id`].
+    pub id: &'a str,
+}
+
+impl EventRef<'_> {
+    /// Copies the event, to keep it.
+    pub fn to_owned(self) -> Event {
+        Event { event: self.event.to_owned(), data: self.data.to_owned(), id: self.id.to_owned() }
+    }
 }
 
 /// Error: the stream sent a line, or the data of one event, that is longer than the parser's bound.
@@ -87,12 +106,38 @@ enum Place {
     AfterCarriageReturn,
 }
 
-/// Fields since the last blank line. `None` means the field did not occur, which differs from an empty value.
+/// Fields since the last blank line. Their memory is used again for the next block.
 #[derive(Debug, Default)]
 struct Block {
     event: String,
-    data: Option<String>,
-    id: Option<String>,
+    data: Field,
+    id: Field,
+}
+
+/// Value of a field. A field that did not occur differs from one with an empty value.
+#[derive(Debug, Default)]
+struct Field {
+    value: String,
+    occurred: bool,
+}
+
+impl Field {
+    fn set(&mut self, value: &str) {
+        self.value.clear();
+        self.value.push_str(value);
+        self.occurred = true;
+    }
+
+    fn clear(&mut self) {
+        forget(&mut self.value);
+        self.occurred = false;
+    }
+}
+
+/// Empties a value and keeps a bounded part of its memory.
+fn forget(value: &mut String) {
+    value.clear();
+    value.shrink_to(KEPT_BYTES_MAX);
 }
 
 impl EventStreamParser {
@@ -125,9 +170,18 @@ impl EventStreamParser {
     /// [`LineTooLong`] as soon as a line or an event's data passes the bound. Events completed before it, in this chunk
     /// too, are in `events`. Every later call fails with the same error.
     pub fn push(&mut self, chunk: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
+        self.push_each(chunk, |event| events.push(event.to_owned()))
+    }
+
+    /// Feeds one chunk and shows each complete event to `take`: [`Self::push`] without a copy per event.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`]. Events completed before the error were shown.
+    pub fn push_each(&mut self, chunk: &[u8], mut take: impl FnMut(EventRef<'_>)) -> Result<(), LineTooLong> {
         match self.failure {
             Some(failure) => Err(failure),
-            None => self.read_lines(chunk, events).inspect_err(|&failure| {
+            None => self.read_lines(chunk, &mut take).inspect_err(|&failure| {
                 self.failure = Some(failure);
                 self.unfinished_line = Vec::new();
                 self.block = Block::default();
@@ -149,7 +203,7 @@ impl EventStreamParser {
         self.retry
     }
 
-    fn read_lines(&mut self, chunk: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
+    fn read_lines(&mut self, chunk: &[u8], take: &mut impl FnMut(EventRef<'_>)) -> Result<(), LineTooLong> {
         let mut rest = chunk;
         if self.place == Place::AfterCarriageReturn && !chunk.is_empty() {
             self.place = Place::LaterLine;
@@ -158,7 +212,7 @@ impl EventStreamParser {
         // Only new bytes are searched, so a long line in small chunks costs no more than in one.
         while let Some(length) = memchr::memchr2(b'\n', b'\r', rest) {
             let (line, end) = rest.split_at(length);
-            self.end_line(line, events)?;
+            self.end_line(line, take)?;
             // A CR ends its line right away. Waiting to see whether an LF follows would delay the event until the
             // server sends more.
             rest = if end == b"\r" {
@@ -174,28 +228,28 @@ impl EventStreamParser {
     }
 
     /// Reads the line that ends with `tail`; earlier chunks may have held its beginning.
-    fn end_line(&mut self, tail: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
+    fn end_line(&mut self, tail: &[u8], take: &mut impl FnMut(EventRef<'_>)) -> Result<(), LineTooLong> {
         self.check_line_length(tail)?;
         if self.unfinished_line.is_empty() {
-            return self.read_line(tail, events);
+            return self.read_line(tail, take);
         }
         let mut line = mem::take(&mut self.unfinished_line);
         line.extend_from_slice(tail);
-        self.read_line(&line, events)?;
+        self.read_line(&line, take)?;
         line.clear();
-        line.shrink_to(UNFINISHED_BYTES_KEPT_MAX);
+        line.shrink_to(KEPT_BYTES_MAX);
         self.unfinished_line = line;
         Ok(())
     }
 
-    fn read_line(&mut self, line: &[u8], events: &mut Vec<Event>) -> Result<(), LineTooLong> {
+    fn read_line(&mut self, line: &[u8], take: &mut impl FnMut(EventRef<'_>)) -> Result<(), LineTooLong> {
         let line = match self.place {
             Place::FirstLine => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
             Place::LaterLine | Place::AfterCarriageReturn => line,
         };
         self.place = Place::LaterLine;
         if line.is_empty() {
-            self.dispatch(events);
+            self.dispatch(take);
             return Ok(());
         }
         let (name, value) = match memchr::memchr(b':', line) {
@@ -209,9 +263,12 @@ impl EventStreamParser {
     fn read_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), LineTooLong> {
         match name {
             b"data" => self.append_data(value)?,
-            b"event" => self.block.event = decode(value),
+            b"event" => {
+                self.block.event.clear();
+                self.block.event.push_str(&decode(value));
+            }
             // NUL cannot travel back in a `Last-Event-ID` header.
-            b"id" if !value.contains(&0) => self.block.id = Some(decode(value)),
+            b"id" if !value.contains(&0) => self.block.id.set(&decode(value)),
             b"retry" => self.retry = parse_retry(value).or(self.retry),
             // Unknown fields, ids with NUL, and comments, which are fields with an empty name.
             _ => {}
@@ -220,33 +277,34 @@ impl EventStreamParser {
     }
 
     fn append_data(&mut self, value: &[u8]) -> Result<(), LineTooLong> {
-        let value = String::from_utf8_lossy(value);
-        let data_bytes = match &self.block.data {
-            Some(data) => data.len() + "\n".len() + value.len(),
-            None => value.len(),
-        };
+        let value = decode(value);
+        let Field { value: data, occurred } = &self.block.data;
+        let data_bytes = if *occurred { data.len() + "\n".len() + value.len() } else { value.len() };
         // Many short lines may add up, and each invalid byte becomes three.
         self.check_length(data_bytes)?;
         match &mut self.block.data {
-            Some(data) => {
+            Field { value: data, occurred: true } => {
                 data.push('\n');
                 data.push_str(&value);
             }
-            None => self.block.data = Some(value.into_owned()),
+            first => first.set(&value),
         }
         Ok(())
     }
 
     /// Ends the block. Its id counts even without data: so a server can move the position without an event.
-    fn dispatch(&mut self, events: &mut Vec<Event>) {
-        let Block { event, data, id } = mem::take(&mut self.block);
-        if let Some(id) = id {
-            self.last_event_id = id;
+    fn dispatch(&mut self, take: &mut impl FnMut(EventRef<'_>)) {
+        let Block { event, data, id } = &mut self.block;
+        if id.occurred {
+            mem::swap(&mut self.last_event_id, &mut id.value);
         }
-        if let Some(data) = data {
-            let event = if event.is_empty() { "message".to_owned() } else { event };
-            events.push(Event { event, data, id: self.last_event_id.clone() });
+        if data.occurred {
+            let event = if event.is_empty() { "message" } else { event.as_str() };
+            take(EventRef { event, data: &data.value, id: &self.last_event_id });
         }
+        forget(event);
+        data.clear();
+        id.clear();
     }
 
     fn check_line_length(&self, tail: &[u8]) -> Result<(), LineTooLong> {
@@ -261,8 +319,8 @@ impl EventStreamParser {
 
 /// Decodes one value. Neither a line end nor the colon falls inside a valid UTF-8 sequence, so the result is that of
 /// decoding the whole stream at once.
-fn decode(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).into_owned()
+fn decode(value: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(value)
 }
 
 /// Parses milliseconds, which must be ASCII digits and nothing else. Saturates: a delay too long to represent is still

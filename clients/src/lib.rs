@@ -37,6 +37,7 @@ pub mod os;
 mod poll_schedule;
 pub mod recording;
 pub mod route;
+mod silence;
 pub mod targets;
 pub mod timing;
 mod toml_place;

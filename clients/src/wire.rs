@@ -4,6 +4,7 @@
 //! JSON is UTF-8, names are kebab-case, unknown members are ignored on both sides. Nothing here reads a clock, a file
 //! or a socket.
 
+pub(crate) mod decode;
 mod lanes;
 
 use std::borrow::Cow;

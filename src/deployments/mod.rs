@@ -197,7 +197,8 @@ impl Deployments {
 
     /// Returns the newest deployments that `listing` chooses, newest first, at most `limit`.
     pub async fn list(&self, listing: &Listing, limit: usize) -> Result<Vec<Deployment>, StoreError> {
-        listing.of(&self.store.list(usize::MAX).await?, limit)
+        let looked_at = if listing.is_everything() { limit } else { usize::MAX };
+        listing.of(&self.store.list(looked_at).await?, limit)
     }
 
     /// Deletes a deployment. Its feeder stops; its readers see the deletion. Its idempotency key is free again.

@@ -9,13 +9,12 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use actix_web::web::{self, Bytes};
-use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
 use tokio::time::timeout;
 use wirelab_clients::wire::{Cursor, Finished, Gap, Hello, Outcome, Transport};
 
-use super::counted;
 use crate::context::Context;
+use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::compression::Coding;
 use crate::exchange::route;
 use crate::metrics::Waiting;
@@ -45,14 +44,14 @@ pub(super) trait Framing: 'static {
 
 /// Answers with the lines after the reader's cursor, until the log ends.
 pub(super) fn respond<F: Framing>(
-    request: &HttpRequest,
+    asked: &Asked,
     reader: Reader,
     framing: F,
     context: web::Data<Context>,
-) -> HttpResponse {
+) -> Answer {
     let waiting = context.metrics.wait(F::TRANSPORT, reader.cursor().after, reader.head());
     let heartbeat = context.options.heartbeat;
-    let coding = Coding::agreed(request, context.options.compression);
+    let coding = Coding::agreed(asked.request(), context.options.compression);
     let endless = Endless { reader, framing, context, waiting, heartbeat, next: Next::Hello };
     let mut response = route::endless(F::CONTENT_TYPE);
     coding.vary(&mut response);
@@ -64,7 +63,7 @@ pub(super) fn respond<F: Framing>(
         };
         Some((Ok::<_, Infallible>(bytes), (endless, encoder)))
     });
-    counted(response.streaming(body), Outcome::Data)
+    Answer { response: response.streaming(body), outcome: Outcome::Data }
 }
 
 struct Endless<F> {

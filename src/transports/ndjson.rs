@@ -4,21 +4,25 @@
 //! the stream ended. A blank line is a sign of life. A body that ends without such a last record was cut: the client
 //! reconnects from its cursor.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::web;
 use bytes::{BufMut, Bytes, BytesMut};
-use wirelab_clients::wire::{Finished, Gap, Hello, NdjsonControl, Transport};
+use wirelab_clients::wire::{DeploymentId, Finished, Gap, Hello, NdjsonControl, Transport};
 
 use super::endless::{self, Framing};
 use crate::context::Context;
+use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
 use crate::reader::EncodedBatch;
 
 /// Answers `GET …/ndjson?from=` with a stream.
-pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let id = request::deployment_id(&request)?;
-    let reader = context.deployments.reader(&id, request::position(&request)?).await?;
-    Ok(endless::respond(&request, reader, Ndjson, context))
+pub(super) async fn answer(
+    asked: Asked,
+    id: DeploymentId,
+    context: web::Data<Context>,
+) -> Result<Answer, Refusal> {
+    let reader = context.deployments.reader(&id, request::position(asked.head())?).await?;
+    Ok(endless::respond(&asked, reader, Ndjson, context))
 }
 
 struct Ndjson;

@@ -6,15 +6,16 @@
 
 use std::fmt::Display;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::dev::RequestHead;
+use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use rand::RngExt;
 use serde::Serialize;
-use wirelab_clients::wire::{Finished, Gap, Hello, Outcome, Transport};
+use wirelab_clients::wire::{DeploymentId, Finished, Gap, Hello, Outcome, Transport};
 
-use super::counted;
 use super::endless::{self, Framing, cursor_at};
 use crate::context::Context;
+use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
 use crate::exchange::route::no_store;
@@ -28,17 +29,22 @@ const RETRY_MS: std::ops::Range<u64> = 500..1_500;
 const RETRY_LATER_MS: std::ops::Range<u64> = 1_000..5_000;
 
 /// Answers `GET …/sse?from=` with a stream; browsers send `Last-Event-ID`.
-pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let (id, heartbeat) = (request::deployment_id(&request)?, Heartbeat::asked(&request)?);
-    let reader = context.deployments.reader(&id, request::position(&request)?).await?;
+pub(super) async fn answer(
+    asked: Asked,
+    id: DeploymentId,
+    context: web::Data<Context>,
+) -> Result<Answer, Refusal> {
+    let heartbeat = Heartbeat::asked(asked.head())?;
+    let reader = context.deployments.reader(&id, request::position(asked.head())?).await?;
     if reader.finished().is_some() {
-        return Ok(counted(no_store(HttpResponse::NoContent()).finish(), Outcome::Empty));
+        let response = no_store(HttpResponse::NoContent()).finish();
+        return Ok(Answer { response, outcome: Outcome::Empty });
     }
-    Ok(endless::respond(&request, reader, Sse { heartbeat }, context))
+    Ok(endless::respond(&asked, reader, Sse { heartbeat }, context))
 }
 
 /// Makes the answer of an overloaded server: a stream that only says when to come back.
-pub fn overloaded() -> HttpResponse {
+pub(crate) fn overloaded() -> HttpResponse {
     no_store(HttpResponse::Ok()).content_type(CONTENT_TYPE).body(retry(RETRY_LATER_MS))
 }
 
@@ -53,8 +59,8 @@ enum Heartbeat {
 
 impl Heartbeat {
     /// Returns what `heartbeat` asks for; 400 if it is neither absent nor `event`.
-    fn asked(request: &HttpRequest) -> Result<Self, Refusal> {
-        match request::parameter(request, "heartbeat")?.as_deref() {
+    fn asked(head: &RequestHead) -> Result<Self, Refusal> {
+        match request::parameter(head, "heartbeat")?.as_deref() {
             None => Ok(Self::Comment),
             Some("event") => Ok(Self::Event),
             Some(other) => Err(Refusal::bad_request(format!(

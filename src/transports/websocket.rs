@@ -10,32 +10,31 @@ mod rooms;
 mod session;
 mod socket;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::web;
 use wirelab_clients::wire::{DeploymentId, Outcome};
 
 use self::socket::Socket;
-use super::counted;
 use crate::context::{Context, WebsocketEngine};
+use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
 use crate::exchange::upgrade;
 
 /// Answers `GET …/websocket?from=` with an upgrade. Every refusal happens before it, as plain HTTP.
-pub async fn answer(
-    request: HttpRequest,
-    payload: web::Payload,
+pub(super) async fn answer(
+    asked: Asked,
+    id: DeploymentId,
     context: web::Data<Context>,
-) -> Result<HttpResponse, Refusal> {
-    let id = request::deployment_id(&request)?;
-    let position = request::position(&request)?;
-    let response = upgrade::accept(&request)?;
+) -> Result<Answer, Refusal> {
+    let position = request::position(asked.head())?;
+    let response = upgrade::accept(asked.head())?;
     let reader = context.deployments.reader(&id, position).await?;
-    let socket = Socket::new(&request, reader, payload, &context);
+    let socket = Socket::new(asked, reader, &context);
     let run = match context.options.websocket_engine {
         WebsocketEngine::Cursor => cursor::run,
         WebsocketEngine::Actor => actor::run,
     };
-    Ok(counted(run(response, socket, context), Outcome::Data))
+    Ok(Answer { response: run(response, socket, context), outcome: Outcome::Data })
 }
 
 /// Returns what precedes a line's own JSON in its frame; a `}` follows it.

@@ -52,8 +52,12 @@ impl DueTable {
 
     /// Returns when the line is due; `None` for a seq that the run does not have.
     pub fn due(&self, seq: Seq) -> Option<Instant> {
-        let index = usize::try_from(seq.checked_sub(1)?).ok()?;
-        self.due.get(index).map(|due| self.start + *due)
+        self.due_since_start(seq).map(|due| self.start + due)
+    }
+
+    /// Returns when the line is due, counted from the start; `None` for a seq that the run does not have.
+    pub(super) fn due_since_start(&self, seq: Seq) -> Option<Duration> {
+        self.due.get(usize::try_from(seq.checked_sub(1)?).ok()?).copied()
     }
 
     /// Returns the seqs of the cohort.

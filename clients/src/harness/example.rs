@@ -158,6 +158,7 @@ fn delivery(subscribers: u32, latency: impl Fn(u64) -> Duration) -> (Delivery, A
         }
         delivery.merge(&recorder.finish(LINES));
     }
+    delivery.add_latencies(&shared);
     (delivery, shared)
 }
 

@@ -1,9 +1,9 @@
 //! The recorder: notes what arrived at one subscriber, and when.
 //!
 //! Each subscriber owns one and tells it the seqs of every batch with the instant at which the read returned. Delivery
-//! latency is receipt − due time, first receipt only, and only for the cohort: lines due after the warm-up. Everything
-//! else is a bitmap. A recorder never reads the clock. All recorders of a log note what they saw together in a
-//! [`SharedRecord`].
+//! latency is receipt − due time, first receipt only, and only for the cohort: lines due after the warm-up. A recorder
+//! never reads the clock. There may be thousands of recorders, so each is small: all recorders of a log note latencies,
+//! and what else they saw together, in a [`SharedRecord`].
 //!
 //! At the end every line is exactly one of delivered, lost (missing although the cursor passed it) or censored (beyond
 //! the cursor): **expected = delivered + lost + censored**.
@@ -11,12 +11,15 @@
 use derive_more::AddAssign;
 use serde::{Deserialize, Serialize};
 
+mod seqs;
+
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use self::seqs::{Bitmap, Received, intersection, length};
 use super::due_table::DueTable;
-use super::shared_record::SharedRecord;
+use super::shared_record::{Part, SharedRecord};
 use super::staleness::{Age, AgeSum, Staleness};
 use crate::latency::LatencyHistogram;
 use crate::wire::Seq;
@@ -66,45 +69,78 @@ impl Counts {
 #[derive(Debug)]
 pub struct Recorder {
     table: Arc<DueTable>,
-    received: Bitmap,
+    received: Received,
     largest: Seq,
     cohort: Counts,
     whole: Counts,
-    // 32-bit counters: there may be thousands of recorders, and no subscriber receives 2^32 lines.
-    latency: LatencyHistogram<u32>,
     negative_count: u64,
     unpublished_count: u64,
     age: Age,
-    shared: Option<Arc<SharedRecord>>,
+    shared: Arc<SharedRecord>,
+    part: Part,
 }
 
 impl Recorder {
-    /// Creates a recorder that has received nothing.
+    /// Creates a recorder that has received nothing, alone on its log.
     pub fn new(table: Arc<DueTable>) -> Self {
+        let shared = Arc::new(SharedRecord::new(&table));
+        Self::sharing(table, shared)
+    }
+
+    /// Creates a recorder that notes its first receipts in the record that all recorders of a log share.
+    pub fn sharing(table: Arc<DueTable>, shared: Arc<SharedRecord>) -> Self {
         Self {
-            received: Bitmap::new(table.lines_count()),
+            received: Received::new(table.lines_count()),
             age: Age::new(table.window_since_start()),
-            shared: None,
+            part: shared.part(),
+            shared,
             table,
             largest: 0,
             cohort: Counts::default(),
             whole: Counts::default(),
-            latency: LatencyHistogram::default(),
             negative_count: 0,
             unpublished_count: 0,
         }
     }
 
-    /// Creates a recorder that also notes its first receipts in the record that all recorders of a log share.
-    pub fn sharing(table: Arc<DueTable>, shared: Arc<SharedRecord>) -> Self {
-        Self { shared: Some(shared), ..Self::new(table) }
-    }
-
     /// Notes the lines of one read, in the order in which they came. `received`: when the read returned that completed
     /// them, before parsing.
     pub fn record(&mut self, seqs: impl IntoIterator<Item = Seq>, received: Instant) {
+        let Self { table, shared, part, .. } = self;
+        let at = received.saturating_duration_since(table.start());
+        let before_start = table.start().saturating_duration_since(received);
+        let cohort = table.cohort();
+        let mut noting = shared.noting(*part);
+        let mut newest = None;
         for seq in seqs {
-            self.record_one(seq, received);
+            let Some(due) = table.due_since_start(seq) else {
+                self.unpublished_count += 1;
+                continue;
+            };
+            let measured = cohort.contains(&seq);
+            let first_receipt = self.received.insert(seq);
+            let out_of_order = first_receipt && seq < self.largest;
+            self.largest = self.largest.max(seq);
+            let counts = if measured { Some(&mut self.cohort) } else { None };
+            for counts in [Some(&mut self.whole), counts].into_iter().flatten() {
+                if first_receipt {
+                    counts.delivered += 1;
+                } else {
+                    counts.duplicated += 1;
+                }
+                counts.out_of_order += u64::from(out_of_order);
+            }
+            if first_receipt {
+                newest = newest.max(Some(due));
+                if measured && (at < due || !before_start.is_zero()) {
+                    // Recorded as 0, so that samples and deliveries stay equal; the gates refuse such a run.
+                    self.negative_count += 1;
+                }
+                noting.note(seq, due, at);
+            }
+        }
+        if let Some(due) = newest {
+            self.age.learn(due, at);
         }
     }
 
@@ -122,85 +158,41 @@ impl Recorder {
     /// lost; lines beyond it are censored.
     pub fn finish(mut self, cursor_after: Seq) -> SubscriberDelivery {
         let cohort = self.table.cohort();
-        self.cohort.expected = cohort.end - cohort.start;
-        self.whole.expected = self.table.lines_count();
-        for seq in 1..=self.table.lines_count() {
-            if self.received.has(seq) {
-                continue;
-            }
-            let measured = if cohort.contains(&seq) { Some(&mut self.cohort) } else { None };
-            for counts in [Some(&mut self.whole), measured].into_iter().flatten() {
-                if seq <= cursor_after {
-                    counts.lost += 1;
-                } else {
-                    counts.censored += 1;
-                }
-            }
+        let all = 1..self.table.lines_count() + 1;
+        let passed = 1..cursor_after.saturating_add(1);
+        for (counts, lines) in [(&mut self.whole, &all), (&mut self.cohort, &cohort)] {
+            let missing = |lines: &Range<Seq>| length(lines) - self.received.count_within(lines);
+            counts.expected = length(lines);
+            counts.lost = missing(&intersection(lines, &passed));
+            counts.censored = missing(lines) - counts.lost;
         }
         SubscriberDelivery {
             cohort: self.cohort,
             whole: self.whole,
-            latency: self.latency,
             negative_count: self.negative_count,
             unpublished_count: self.unpublished_count,
             age: self.age.finish(),
             received: self.received,
+            lines_count: self.table.lines_count(),
             cohort_seqs: cohort,
-        }
-    }
-
-    fn record_one(&mut self, seq: Seq, received: Instant) {
-        let Some(due) = self.table.due(seq) else {
-            self.unpublished_count += 1;
-            return;
-        };
-        let measured = self.table.cohort().contains(&seq);
-        let first_receipt = self.received.insert(seq);
-        let out_of_order = first_receipt && seq < self.largest;
-        self.largest = self.largest.max(seq);
-        let counts = if measured { Some(&mut self.cohort) } else { None };
-        for counts in [Some(&mut self.whole), counts].into_iter().flatten() {
-            if first_receipt {
-                counts.delivered += 1;
-            } else {
-                counts.duplicated += 1;
-            }
-            counts.out_of_order += u64::from(out_of_order);
-        }
-        if first_receipt {
-            self.age.learn(due - self.table.start(), received.saturating_duration_since(self.table.start()));
-            if let Some(shared) = &self.shared {
-                shared.note(seq, due, received);
-            }
-        }
-        if first_receipt && measured {
-            match received.checked_duration_since(due) {
-                Some(latency) => self.latency.record(latency),
-                None => {
-                    // Recorded as 0, so that samples and deliveries stay equal; the gates refuse such a run.
-                    self.negative_count += 1;
-                    self.latency.record(Duration::ZERO);
-                }
-            }
         }
     }
 }
 
-/// Deliveries of one subscriber.
-#[derive(Debug, Clone, PartialEq)]
+/// Deliveries of one subscriber. Its latencies are in the record that it shares.
+#[derive(Debug, Clone)]
 pub struct SubscriberDelivery {
     /// Counts of the measured lines.
     pub cohort: Counts,
     /// Counts of all lines, warm-up included.
     pub whole: Counts,
-    /// Delivery latency, receipt − due time, of the measured lines.
-    pub latency: LatencyHistogram<u32>,
     /// Measured lines received before they were due.
     pub negative_count: u64,
     /// Receipts of a seq that was never published.
     pub unpublished_count: u64,
     age: AgeSum,
-    received: Bitmap,
+    received: Received,
+    lines_count: u64,
     cohort_seqs: Range<Seq>,
 }
 
@@ -232,20 +224,22 @@ impl Delivery {
         self.whole.without(&self.cohort)
     }
 
-    /// Adds one subscriber of the same log.
+    /// Adds one subscriber of the same log, but for its latencies.
     pub fn merge(&mut self, subscriber: &SubscriberDelivery) {
         self.subscribers_count += 1;
         self.cohort += subscriber.cohort;
         self.whole += subscriber.whole;
-        self.latency.merge(&subscriber.latency);
         self.negative_count += subscriber.negative_count;
         self.unpublished_count += subscriber.unpublished_count;
         self.age.add(&subscriber.age);
         self.cohort_seqs = subscriber.cohort_seqs.clone();
-        match &mut self.received_by_any {
-            Some(received) => received.unite(&subscriber.received),
-            None => self.received_by_any = Some(subscriber.received.clone()),
-        }
+        let lines_count = subscriber.lines_count;
+        self.received_by_any.get_or_insert_with(|| Bitmap::new(lines_count)).unite(&subscriber.received);
+    }
+
+    /// Adds the latencies of all subscribers of a log.
+    pub fn add_latencies(&mut self, shared: &SharedRecord) {
+        self.latency.merge(&shared.latency());
     }
 
     /// Returns how old the newest lines of all subscribers were, over the measured time. `None` without subscribers.
@@ -267,45 +261,8 @@ impl Delivery {
 
     /// Counts the measured lines that arrived at one subscriber at least: the n of every quantile.
     pub fn distinct_lines_count(&self) -> u64 {
-        let received =
-            |received: &Bitmap| self.cohort_seqs.clone().filter(|&seq| received.has(seq)).count() as u64;
-        self.distinct_elsewhere + self.received_by_any.as_ref().map_or(0, received)
-    }
-}
-
-/// Set of seqs: one bit per seq, from 1.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Bitmap {
-    words: Vec<u64>,
-}
-
-impl Bitmap {
-    fn new(seqs: u64) -> Self {
-        Self { words: vec![0; (seqs as usize).div_ceil(64)] }
-    }
-
-    fn place(seq: Seq) -> (usize, u64) {
-        let index = seq - 1;
-        ((index / 64) as usize, 1 << (index % 64))
-    }
-
-    fn has(&self, seq: Seq) -> bool {
-        let (word, bit) = Self::place(seq);
-        self.words[word] & bit != 0
-    }
-
-    /// Adds a seq. Returns whether it is new.
-    fn insert(&mut self, seq: Seq) -> bool {
-        let (word, bit) = Self::place(seq);
-        let new = self.words[word] & bit == 0;
-        self.words[word] |= bit;
-        new
-    }
-
-    fn unite(&mut self, other: &Self) {
-        for (word, other) in self.words.iter_mut().zip(&other.words) {
-            *word |= other;
-        }
+        let here = self.received_by_any.as_ref().map_or(0, |any| any.count_within(&self.cohort_seqs));
+        self.distinct_elsewhere + here
     }
 }
 
@@ -314,6 +271,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -347,18 +305,19 @@ mod tests {
     #[test]
     fn latency_starts_at_the_due_time() {
         let table = table(3, 0);
-        let delivery = received(&table, &[1, 2, 3], 7 * MS).finish(3);
-        assert_eq!(delivery.latency.len(), 3);
+        let latency = received(&table, &[1, 2, 3], 7 * MS).shared.latency();
+        assert_eq!(latency.len(), 3);
         for quantile in [0.0, 1.0] {
-            let us = delivery.latency.quantile_us(quantile).unwrap();
+            let us = latency.quantile_us(quantile).unwrap();
             assert!((7_000..=7_007).contains(&us), "{us}");
         }
     }
 
     #[test]
     fn warm_up_lines_have_no_latency_but_their_loss_is_seen() {
-        let delivery = received(&table(10, 5), &[1, 3, 6, 7, 8, 9, 10], MS).finish(10);
-        assert_eq!(delivery.latency.len(), 5);
+        let recorder = received(&table(10, 5), &[1, 3, 6, 7, 8, 9, 10], MS);
+        assert_eq!(recorder.shared.latency().len(), 5);
+        let delivery = recorder.finish(10);
         assert_eq!((delivery.cohort.expected, delivery.cohort.delivered, delivery.cohort.lost), (5, 5, 0));
         assert_eq!((delivery.whole.expected, delivery.whole.delivered, delivery.whole.lost), (10, 7, 3));
         assert!(delivery.cohort.flawless() && !delivery.whole.flawless());
@@ -372,12 +331,13 @@ mod tests {
 
     #[test]
     fn a_second_receipt_is_a_duplicate_and_gives_no_latency() {
-        let delivery = received(&table(3, 0), &[1, 2, 2, 1, 3], MS).finish(3);
+        let recorder = received(&table(3, 0), &[1, 2, 2, 1, 3], MS);
+        assert_eq!(recorder.shared.latency().len(), 3);
+        let delivery = recorder.finish(3);
         assert_eq!(
             (delivery.whole.delivered, delivery.whole.duplicated, delivery.whole.out_of_order),
             (3, 2, 0)
         );
-        assert_eq!(delivery.latency.len(), 3);
     }
 
     #[test]
@@ -391,9 +351,12 @@ mod tests {
         let table = table(3, 0);
         let mut recorder = Recorder::new(table.clone());
         recorder.record([1, 2, 3], table.due(2).unwrap());
-        let delivery = recorder.finish(3);
-        assert_eq!(delivery.negative_count, 1);
-        assert_eq!(delivery.latency.len(), 3);
+        assert_eq!(recorder.shared.latency().len(), 3);
+        assert_eq!(recorder.finish(3).negative_count, 1);
+        let mut recorder = Recorder::new(table.clone());
+        recorder.record([1], table.start() - MS);
+        assert_eq!(recorder.shared.latency().quantile_us(1.0), Some(0));
+        assert_eq!(recorder.finish(1).negative_count, 1, "before the first line was due");
     }
 
     #[test]
@@ -443,6 +406,7 @@ mod tests {
             for (seq, at_us) in &receipts {
                 recorder.record([*seq], table.start() + Duration::from_micros(*at_us));
             }
+            let shared = recorder.shared.clone();
             let delivery = recorder.finish(cursor);
 
             let known: Vec<Seq> = receipts.iter().map(|(seq, _)| *seq).filter(|seq| *seq <= lines).collect();
@@ -457,13 +421,14 @@ mod tests {
                 prop_assert_eq!(counts.lost, missing);
             }
             prop_assert_eq!(delivery.unpublished_count, (receipts.len() - known.len()) as u64);
-            prop_assert_eq!(delivery.latency.len(), delivery.cohort.delivered);
+            prop_assert_eq!(shared.latency().len(), delivery.cohort.delivered);
 
             let mut merged = Delivery::default();
             merged.merge(&delivery);
             merged.merge(&delivery);
             prop_assert!(conserved(&merged.whole) && conserved(&merged.cohort));
-            prop_assert_eq!(merged.latency.len(), 2 * delivery.latency.len());
+            merged.add_latencies(&shared);
+            prop_assert_eq!(merged.latency.len(), delivery.cohort.delivered);
             prop_assert_eq!(merged.distinct_lines_count(), delivery.cohort.delivered);
         }
     }

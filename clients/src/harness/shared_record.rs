@@ -1,11 +1,12 @@
-//! The shared record of all subscribers of a log: how far apart a line reached them, and deliveries over time.
+//! The shared record of all subscribers of a log: latencies, how far apart a line reached them, deliveries over time.
 //!
-//! Every recorder notes its first receipts here, without a lock. The size grows with the lines and the seconds of a
-//! run, never with its subscribers. Reads no clock.
+//! Every recorder notes its first receipts here. The size grows with the lines and the seconds of a run, never with its
+//! subscribers: a histogram for each would be larger than its connection. Reads no clock.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,14 +18,32 @@ use crate::wire::Seq;
 /// Length of a bin of the time series. A second holds enough lines for a mean, and an hour is 3 600 rows.
 pub const BIN: Duration = Duration::from_secs(1);
 
+/// Histograms of a log. With one, all recorders would wait for each other.
+const HISTOGRAMS_COUNT: usize = 16;
+
 /// Counters that every recorder of a log adds to.
 #[derive(Debug)]
 pub struct SharedRecord {
-    start: Instant,
     cohort: Range<Seq>,
+    /// Latencies of the cohort; each recorder adds to one of the histograms.
+    latencies: [Mutex<LatencyHistogram>; HISTOGRAMS_COUNT],
+    recorders_count: AtomicUsize,
     /// Receipts of each line of the cohort.
     spreads: Vec<LineReceipts>,
     bins: Vec<SharedBin>,
+}
+
+/// Which of the histograms a recorder adds to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part(usize);
+
+/// The lines of one read, while they are noted.
+pub(super) struct Noting<'a> {
+    shared: &'a SharedRecord,
+    latencies: MutexGuard<'a, LatencyHistogram>,
+    /// Deliveries of lines that were due in one bin, which are added to it together.
+    bin: usize,
+    sum: Bin,
 }
 
 /// Times at which a line reached the first and the last of its subscribers, ns since the first due time.
@@ -51,37 +70,39 @@ impl SharedRecord {
             last_ns: AtomicU64::new(0),
             receipts_count: AtomicU32::new(0),
         };
-        let last_due = table.due(table.lines_count()).map_or(Duration::ZERO, |due| due - table.start());
+        let last_due = table.due_since_start(table.lines_count()).unwrap_or_default();
         let bins_count = if table.lines_count() == 0 { 0 } else { bin_of(last_due) + 1 };
         Self {
-            start: table.start(),
+            latencies: Default::default(),
+            recorders_count: AtomicUsize::new(0),
             spreads: cohort.clone().map(spread).collect(),
             cohort,
             bins: (0..bins_count).map(|_| SharedBin::default()).collect(),
         }
     }
 
-    /// Notes that a subscriber received the line for the first time.
-    pub(super) fn note(&self, seq: Seq, due: Instant, received: Instant) {
-        if self.cohort.contains(&seq) {
-            let spread = &self.spreads[(seq - self.cohort.start) as usize];
-            let at_ns = received.saturating_duration_since(self.start).as_nanos() as u64;
-            spread.first_ns.fetch_min(at_ns, Ordering::Relaxed);
-            spread.last_ns.fetch_max(at_ns, Ordering::Relaxed);
-            spread.receipts_count.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(bin) = self.bins.get(bin_of(due.saturating_duration_since(self.start))) {
-            let us = received.saturating_duration_since(due).as_micros() as u64;
-            bin.count.fetch_add(1, Ordering::Relaxed);
-            bin.sum_us.fetch_add(us, Ordering::Relaxed);
-            bin.max_us.fetch_max(us, Ordering::Relaxed);
-        }
+    /// Chooses the histogram of a new recorder.
+    pub(super) fn part(&self) -> Part {
+        Part(self.recorders_count.fetch_add(1, Ordering::Relaxed) % HISTOGRAMS_COUNT)
+    }
+
+    /// Begins to note the lines of one read.
+    pub(super) fn noting(&self, part: Part) -> Noting<'_> {
+        let latencies = self.latencies[part.0].lock().expect("no holder panics");
+        Noting { shared: self, latencies, bin: 0, sum: Bin::default() }
+    }
+
+    /// Returns the latencies of the cohort so far, over all recorders.
+    pub fn latency(&self) -> LatencyHistogram {
+        let mut all = LatencyHistogram::default();
+        self.latencies.iter().for_each(|part| all.merge(&part.lock().expect("no holder panics")));
+        all
     }
 
     /// Returns last − first receipt of each line of the cohort that two subscribers or more received.
     pub fn fanout_skew(&self) -> LatencyHistogram {
         let mut skew = LatencyHistogram::default();
-        let several = |spread: &&LineReceipts| spread.receipts_count.load(Ordering::Relaxed) > 1;
+        let several = |spread: &&LineReceipts| spread.receipts_count.load(Ordering::Relaxed) >= SEVERAL;
         for spread in self.spreads.iter().filter(several) {
             let (first_ns, last_ns) =
                 (spread.first_ns.load(Ordering::Relaxed), spread.last_ns.load(Ordering::Relaxed));
@@ -101,8 +122,62 @@ impl SharedRecord {
     }
 }
 
+impl Noting<'_> {
+    /// Notes that a subscriber received the line for the first time. Times count from the start.
+    pub(super) fn note(&mut self, seq: Seq, due: Duration, received: Duration) {
+        let latency = received.saturating_sub(due);
+        if self.shared.cohort.contains(&seq) {
+            self.latencies.record(latency);
+            self.shared.spreads[(seq - self.shared.cohort.start) as usize].note(received);
+        }
+        let bin = bin_of(due);
+        if bin != self.bin {
+            self.add_sum();
+            self.bin = bin;
+        }
+        let us = latency.as_micros() as u64;
+        self.sum.count += 1;
+        self.sum.sum_us += us;
+        self.sum.max_us = self.sum.max_us.max(us);
+    }
+
+    fn add_sum(&mut self) {
+        let sum = std::mem::take(&mut self.sum);
+        if let Some(bin) = self.shared.bins.get(self.bin).filter(|_| sum.count > 0) {
+            bin.count.fetch_add(sum.count, Ordering::Relaxed);
+            bin.sum_us.fetch_add(sum.sum_us, Ordering::Relaxed);
+            bin.max_us.fetch_max(sum.max_us, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Noting<'_> {
+    fn drop(&mut self) {
+        self.add_sum();
+    }
+}
+
+impl LineReceipts {
+    fn note(&self, received: Duration) {
+        let at_ns = received.as_nanos() as u64;
+        // Looked at before they are changed: of thousands of receipts, few change the first, and few the number.
+        if at_ns < self.first_ns.load(Ordering::Relaxed) {
+            self.first_ns.fetch_min(at_ns, Ordering::Relaxed);
+        }
+        if at_ns > self.last_ns.load(Ordering::Relaxed) {
+            self.last_ns.fetch_max(at_ns, Ordering::Relaxed);
+        }
+        if self.receipts_count.load(Ordering::Relaxed) < SEVERAL {
+            self.receipts_count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Receipts from which on the first and the last may differ. They are not counted any further.
+const SEVERAL: u32 = 2;
+
 fn bin_of(due: Duration) -> usize {
-    (due.as_nanos() / BIN.as_nanos()) as usize
+    (due.as_secs() / BIN.as_secs()) as usize
 }
 
 /// Deliveries by due time, warm-up included: one bin per [`BIN`], from the first due time on.
@@ -149,6 +224,7 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Instant;
 
     use super::*;
     use crate::harness::recorder::Recorder;

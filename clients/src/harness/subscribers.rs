@@ -3,6 +3,7 @@
 //! All run in this process, each over its own TCP connection, and none knows of the others. They share the schedule
 //! (when each line is due, and its text) and a count of what has arrived, so that the run can end.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -19,8 +20,8 @@ use crate::meter::Meter;
 use crate::route::Route;
 use crate::timing::{SharedTiming, Timing};
 use crate::traffic::{Packets, Traffic};
-use crate::wire::{NewLine, Seq};
-use crate::{SubscribeError, Subscriber};
+use crate::wire::{Line, NewLine, Seq};
+use crate::{Received, SubscribeError, Subscriber};
 
 /// Time between two subscribers that connect: a thousand at once would measure the accept queue.
 const STAGGER: Duration = Duration::from_micros(500);
@@ -255,6 +256,7 @@ impl Subscribers {
             }
         }
         if let Some(told) = self.expected.get() {
+            outcome.delivery.add_latencies(&told.shared);
             (outcome.fanout_skew, outcome.timeline) = (told.shared.fanout_skew(), told.shared.timeline());
         }
         // The subscribers' connections ended with their tasks.
@@ -282,7 +284,7 @@ async fn follow(
     mut subscriber: Box<dyn Subscriber>,
     told: &OnceLock<Told>,
     counts: SharedCounts<'_>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> Followed {
     let began = Instant::now();
     let mut followed = Followed {
@@ -294,47 +296,59 @@ async fn follow(
         finished: false,
         error: None,
     };
-    loop {
+    let mut stop_later = stop.clone();
+    // Made once: it waits in a list that all subscribers share. An error means that the run itself is gone.
+    let mut stopped = pin!(async move { drop(stop_later.wait_for(|stop| *stop).await) });
+    // A subscriber that always has something to read is stopped too.
+    while let Ok(false) = stop.has_changed() {
         let next = tokio::select! {
+            biased;
             next = subscriber.next_batch() => next,
-            // An error means that the run itself is gone.
-            _ = stop.wait_for(|stop| *stop) => return followed,
+            () = &mut stopped => return followed,
         };
-        let (batch, at) = match next {
-            Ok(received) => (received.batch, received.at),
+        let Received { batch, at } = match next {
+            Ok(received) => received,
             // A lost subscriber is data: its missing lines are counted.
             Err(error) => return Followed { error: Some(error), ..followed },
         };
         if let Some(told) = told.get() {
-            let expected = &told.expected;
-            let recorder = followed.recorder.get_or_insert_with(|| told.recorder());
-            let delivered_before = recorder.delivered_count();
-            recorder.record(batch.lines.iter().map(|line| line.seq), at);
-            if followed.receipts.is_none() {
-                followed.receipts = told.receipts(counts.number);
-            }
-            if let Some(receipts) = &mut followed.receipts {
-                receipts.note(batch.lines.iter().map(|line| line.seq), at);
-            }
-            // A line that comes again does not count towards the end.
-            let new_count = recorder.delivered_count() - delivered_before;
-            let altered = batch.lines.iter().filter(|line| {
-                let index = usize::try_from(line.seq).unwrap_or(usize::MAX).wrapping_sub(1);
-                expected.lines.get(index).is_some_and(|(_, published)| *published != line.line)
-            });
-            followed.altered_count += altered.count() as u64;
-            let app_bytes = batch.lines.iter().map(|line| line.line.text.len() as u64).sum();
-            counts.app_bytes.fetch_add(app_bytes, Ordering::Relaxed);
-            counts.received.fetch_add(new_count, Ordering::Relaxed);
-            counts.newest.store(recorder.newest_seq(), Ordering::Relaxed);
-            if followed.first_line.is_none() && new_count > 0 {
-                let there = expected.table.due(1).map_or(began, |due| began.max(due));
-                followed.first_line = Some(at.saturating_duration_since(there));
-            }
+            followed.note(&batch.lines, at, told, &counts, began);
         }
         followed.cursor_after = batch.next.after;
         if batch.finished {
             return Followed { finished: true, ..followed };
+        }
+    }
+    followed
+}
+
+impl Followed {
+    /// Notes the lines of one read.
+    fn note(&mut self, lines: &[Line], at: Instant, told: &Told, counts: &SharedCounts<'_>, began: Instant) {
+        let expected = &told.expected;
+        let recorder = self.recorder.get_or_insert_with(|| told.recorder());
+        let delivered_before = recorder.delivered_count();
+        recorder.record(lines.iter().map(|line| line.seq), at);
+        if self.receipts.is_none() {
+            self.receipts = told.receipts(counts.number);
+        }
+        if let Some(receipts) = &mut self.receipts {
+            receipts.note(lines.iter().map(|line| line.seq), at);
+        }
+        // A line that comes again does not count towards the end.
+        let new_count = recorder.delivered_count() - delivered_before;
+        let altered = lines.iter().filter(|line| {
+            let index = usize::try_from(line.seq).unwrap_or(usize::MAX).wrapping_sub(1);
+            expected.lines.get(index).is_some_and(|(_, published)| *published != line.line)
+        });
+        self.altered_count += altered.count() as u64;
+        let app_bytes = lines.iter().map(|line| line.line.text.len() as u64).sum();
+        counts.app_bytes.fetch_add(app_bytes, Ordering::Relaxed);
+        counts.received.fetch_add(new_count, Ordering::Relaxed);
+        counts.newest.store(recorder.newest_seq(), Ordering::Relaxed);
+        if self.first_line.is_none() && new_count > 0 {
+            let there = expected.table.due(1).map_or(began, |due| began.max(due));
+            self.first_line = Some(at.saturating_duration_since(there));
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::http::{Answer, CutShort, FIRST_CEILING, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, Outcome, Position, Transport, cursor_of_entity_tag};
+use crate::wire::{Outcome, Position, Transport, cursor_of_entity_tag, decode};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// Time that the client waits beyond the hold. The server must be the side that ends the hold, or its answer would
@@ -59,7 +59,7 @@ impl LongPoll {
         self.intended = answer.at + self.turn;
         match answer.status {
             StatusCode::OK => {
-                let batch: Batch = serde_json::from_slice(&answer.body).map_err(|error| {
+                let batch = decode::batch(&answer.body).map_err(|error| {
                     SubscribeError::Contract(format!("the server sent an invalid batch: {error}"))
                 })?;
                 self.meter.count(if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data });

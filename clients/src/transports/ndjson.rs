@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 use hyper::StatusCode;
-use tokio::time::timeout;
 
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Body, CutShort, Http, NoLines, check_type, refused};
 use crate::meter::Meter;
+use crate::silence::Silence;
 use crate::traffic::Traffic;
-use crate::wire::{BODY_BYTES_MAX, Cursor, NdjsonControl, NdjsonRecord, Outcome, Position, Transport};
+use crate::wire::{
+    BODY_BYTES_MAX, Cursor, Line, NdjsonControl, NdjsonRecord, Outcome, Position, Transport, decode,
+};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of newline-delimited JSON.
@@ -29,12 +30,33 @@ pub struct Ndjson {
     meter: Arc<Meter>,
 }
 
+/// Capacity kept for the next unfinished record, in bytes. Without this bound, one long line would cost every subscriber
+/// its length for the rest of the connection.
+const UNFINISHED_BYTES_KEPT_MAX: usize = 4 << 10;
+
 /// An open body and the record that is not whole yet: chunks end anywhere, records end at LF.
 struct Stream {
     body: Body,
-    unfinished: BytesMut,
-    /// Bytes of `unfinished` that are known to hold no LF.
-    searched: usize,
+    unfinished: Vec<u8>,
+    silence: Silence,
+}
+
+/// What the records of one chunk said.
+#[derive(Default)]
+struct News {
+    lines: Vec<Line>,
+    /// Where the stream starts or where the log has ended.
+    cursor: Option<Cursor>,
+    greeted: bool,
+    finished: bool,
+}
+
+/// What became of a record.
+enum Taken {
+    /// It was taken, and others may follow.
+    Record,
+    /// It ends the stream, and lines before it are to be returned first.
+    Goodbye,
 }
 
 impl Ndjson {
@@ -57,8 +79,8 @@ impl Ndjson {
         if response.status() == StatusCode::OK {
             check_type(response.headers(), "application/x-ndjson")?;
             self.meter.count(Outcome::Data);
-            let body = response.into_body();
-            self.stream = Some(Stream { body, unfinished: BytesMut::new(), searched: 0 });
+            let (body, silence) = (response.into_body(), Silence::new(SILENCE_MAX));
+            self.stream = Some(Stream { body, unfinished: Vec::new(), silence });
             return Ok(());
         }
         let answer = self.http.refusal(response).await;
@@ -72,60 +94,86 @@ impl Ndjson {
     async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
         loop {
             let Some(stream) = &mut self.stream else { return Ok(None) };
-            let (chunk, at) = match timeout(SILENCE_MAX, self.http.chunk(&mut stream.body)).await {
-                Ok(Ok(Some(chunk))) => chunk,
+            let next = stream.silence.limit(&self.meter, self.http.chunk(&mut stream.body));
+            let (chunk, at) = match next.await {
+                Some(Ok(Some(chunk))) => chunk,
                 // The bytes in `unfinished` were cut off; their record comes again after the reconnect.
-                Ok(Ok(None)) | Ok(Err(CutShort(_))) | Err(_) => return Ok(None),
+                Some(Ok(None)) | Some(Err(CutShort(_))) | None => return Ok(None),
             };
-            stream.unfinished.extend_from_slice(&chunk);
-            if let Some(received) = self.take_records(at)? {
+            if let Some(received) = self.take_records(&chunk, at)? {
                 return Ok(Some(received));
             }
         }
     }
 
-    /// Takes every whole record that has arrived. The cursor moves with the batch that is returned.
-    fn take_records(&mut self, at: Instant) -> Result<Option<Received>, SubscribeError> {
+    /// Takes every record that is whole with this chunk. The cursor moves with the batch that is returned.
+    fn take_records(&mut self, chunk: &[u8], at: Instant) -> Result<Option<Received>, SubscribeError> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
-        let mut lines = Vec::new();
-        let mut finished = false;
-        while let Some(end) = memchr::memchr(b'\n', &stream.unfinished[stream.searched..]) {
-            let record = stream.unfinished.split_to(stream.searched + end + 1);
-            stream.searched = 0;
-            let record = record.trim_ascii();
-            if record.is_empty() {
-                continue; // a sign of life
-            }
-            let record: NdjsonRecord = serde_json::from_slice(record).map_err(|error| {
-                SubscribeError::Contract(format!("the server sent an invalid record: {error}"))
-            })?;
-            match record {
-                NdjsonRecord::Line(line) => lines.push(line),
-                NdjsonRecord::Control(NdjsonControl::Hello(hello)) => {
-                    self.http.greeted();
-                    self.cursor = Some(hello.cursor);
-                }
-                NdjsonRecord::Control(NdjsonControl::Finished(end)) => {
-                    self.cursor = Some(end.cursor);
-                    finished = true;
-                }
-                // Lines of the same chunk are returned first; the control record comes again after the reconnect.
-                NdjsonRecord::Control(_) if !lines.is_empty() => break,
-                NdjsonRecord::Control(NdjsonControl::Gap(gap)) => return Err(SubscribeError::Gap(gap)),
-                NdjsonRecord::Control(NdjsonControl::Deleted {}) => return Err(SubscribeError::Deleted),
+        let mut news = News::default();
+        let mut rest = chunk;
+        // Only new bytes are searched for the end of a record.
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (record, after) = (&rest[..end], &rest[end + 1..]);
+            rest = after;
+            let taken = if stream.unfinished.is_empty() {
+                news.take(record)?
+            } else {
+                stream.unfinished.extend_from_slice(record);
+                let taken = news.take(&stream.unfinished)?;
+                stream.unfinished.clear();
+                stream.unfinished.shrink_to(UNFINISHED_BYTES_KEPT_MAX);
+                taken
+            };
+            match taken {
+                Taken::Record => {}
+                // Nothing follows a goodbye. This one comes again after the reconnect.
+                Taken::Goodbye => rest = &[],
             }
         }
-        stream.searched = stream.unfinished.len();
-        if stream.unfinished.len() > BODY_BYTES_MAX {
+        if stream.unfinished.len() + rest.len() > BODY_BYTES_MAX {
             return Err(SubscribeError::Contract(format!(
                 "the server sent a record of more than {BODY_BYTES_MAX} bytes"
             )));
         }
+        stream.unfinished.extend_from_slice(rest);
+        let News { lines, cursor, greeted, finished } = news;
+        if greeted {
+            self.http.greeted();
+        }
+        self.cursor = cursor.or(self.cursor.take());
         if lines.is_empty() && !finished {
             return Ok(None);
         }
         self.http.delivered();
         received(&mut self.cursor, lines, finished, at).map(Some)
+    }
+}
+
+impl News {
+    fn take(&mut self, record: &[u8]) -> Result<Taken, SubscribeError> {
+        let record = record.trim_ascii();
+        if record.is_empty() {
+            return Ok(Taken::Record); // a sign of life
+        }
+        let record = decode::ndjson_record(record).map_err(|error| {
+            SubscribeError::Contract(format!("the server sent an invalid record: {error}"))
+        })?;
+        match record {
+            NdjsonRecord::Line(line) => self.lines.push(line),
+            NdjsonRecord::Control(NdjsonControl::Hello(hello)) => {
+                self.greeted = true;
+                self.cursor = Some(hello.cursor);
+            }
+            NdjsonRecord::Control(NdjsonControl::Finished(end)) => {
+                self.cursor = Some(end.cursor);
+                self.finished = true;
+            }
+            // Lines of the same chunk are returned first.
+            NdjsonRecord::Control(_) if !self.lines.is_empty() => return Ok(Taken::Goodbye),
+            NdjsonRecord::Control(NdjsonControl::Gap(gap)) => return Err(SubscribeError::Gap(gap)),
+            NdjsonRecord::Control(NdjsonControl::Deleted {}) => return Err(SubscribeError::Deleted),
+        }
+        Ok(Taken::Record)
     }
 }
 

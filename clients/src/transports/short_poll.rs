@@ -20,7 +20,7 @@ use crate::meter::Meter;
 use crate::poll_schedule::{Brought, Poll, Timetable};
 use crate::timing::Question;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, Outcome, Position, Transport};
+use crate::wire::{Outcome, Position, Transport, decode};
 use crate::{Condition, Options, Received, SubscribeError, Subscriber, Target};
 
 /// Instant that aligned polls of all clients of this process count from.
@@ -70,7 +70,7 @@ impl ShortPoll {
         };
         match answer.status {
             StatusCode::OK => {
-                let batch: Batch = serde_json::from_slice(&answer.body).map_err(|error| {
+                let batch = decode::batch(&answer.body).map_err(|error| {
                     SubscribeError::Contract(format!("the server sent an invalid batch: {error}"))
                 })?;
                 self.meter.count(if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data });

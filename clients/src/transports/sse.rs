@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use hyper::StatusCode;
-use tokio::time::timeout;
 
 use super::{SILENCE_MAX, end_of, path, received};
-use crate::event_stream::{Event, EventStreamParser};
+use crate::event_stream::{EventRef, EventStreamParser};
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Body, CutShort, Http, NoLines, check_type, refused};
 use crate::meter::Meter;
+use crate::silence::Silence;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, Cursor, Finished, Gap, Line, Outcome, Position, Transport};
+use crate::wire::{Batch, Cursor, Finished, Gap, Hello, Line, Outcome, Position, Transport, decode};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of server-sent events.
@@ -35,11 +34,22 @@ pub struct Sse {
     meter: Arc<Meter>,
 }
 
-/// A body, the parser that reads it, and whether it has said hello.
+/// A body, the parser that reads it, the watch over it, and whether it has said hello.
 struct Stream {
     body: Body,
     parser: EventStreamParser,
+    silence: Silence,
     greeted: bool,
+}
+
+/// What the events of one chunk said.
+#[derive(Default)]
+struct Heard {
+    lines: Vec<Line>,
+    /// Where the stream starts or where the log has ended.
+    cursor: Option<Cursor>,
+    greeted: bool,
+    finished: bool,
 }
 
 impl Sse {
@@ -68,7 +78,8 @@ impl Sse {
                 check_type(response.headers(), "text/event-stream")?;
                 let last_id = self.cursor.as_ref().map(Cursor::to_string).unwrap_or_default();
                 let parser = EventStreamParser::new(last_id);
-                self.stream = Some(Stream { body: response.into_body(), parser, greeted: false });
+                let (body, silence) = (response.into_body(), Silence::new(SILENCE_MAX));
+                self.stream = Some(Stream { body, parser, silence, greeted: false });
                 Ok(None)
             }
             // 204 is the one status that tells an EventSource to stop: the log has ended and the client has all of it.
@@ -110,36 +121,43 @@ impl Sse {
 
     /// Reads until there is something to return. `None`: the stream was cut, and the client must come back later.
     async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
-        let mut events = Vec::new();
         loop {
-            let Some(Stream { body, parser, greeted }) = &mut self.stream else { return Ok(None) };
+            let Some(Stream { body, parser, silence, greeted }) = &mut self.stream else { return Ok(None) };
             // Comments and blank lines count as signs of life: only a connection without any byte is dead.
-            let (chunk, at): (Bytes, Instant) = match timeout(SILENCE_MAX, self.http.chunk(body)).await {
-                Ok(Ok(Some(chunk))) => chunk,
+            let (chunk, at) = match silence.limit(&self.meter, self.http.chunk(body)).await {
+                Some(Ok(Some(chunk))) => chunk,
                 // With a stream that ends well without a hello, an overloaded server says when to come back.
-                Ok(Ok(None)) => {
+                Some(Ok(None)) => {
                     if !*greeted {
                         self.meter.count(Outcome::Refused);
                     }
                     return Ok(None);
                 }
-                Ok(Err(CutShort(_))) | Err(_) => {
+                Some(Err(CutShort(_))) | None => {
                     if !*greeted {
                         self.meter.count(Outcome::Error);
                     }
                     return Ok(None);
                 }
             };
-            parser.push(&chunk, &mut events).map_err(|error| SubscribeError::Contract(error.to_string()))?;
-            if !*greeted && events.iter().any(|event| event.event == "hello") {
-                *greeted = true;
-                self.meter.count(Outcome::Data);
-            }
+            let (mut heard, mut understood) = (Heard::default(), Ok(()));
+            let parsed = parser.push_each(&chunk, |event| {
+                if understood.is_ok() {
+                    understood = heard.hears(event);
+                }
+            });
+            parsed.map_err(|error| SubscribeError::Contract(error.to_string()))?;
             self.retry = parser.retry().or(self.retry);
-            if let Some(received) = self.handle(&events, at)? {
+            if heard.greeted {
+                self.http.greeted();
+                if !std::mem::replace(greeted, true) {
+                    self.meter.count(Outcome::Data);
+                }
+            }
+            understood?;
+            if let Some(received) = self.handle(heard, at)? {
                 return Ok(Some(received));
             }
-            events.clear();
         }
     }
 
@@ -148,33 +166,37 @@ impl Sse {
         self.http.back_off(why, advised.max(self.retry)).await
     }
 
-    /// Makes a batch of one chunk's events. The cursor moves with the batch that is returned.
-    fn handle(&mut self, events: &[Event], at: Instant) -> Result<Option<Received>, SubscribeError> {
-        let mut lines: Vec<Line> = Vec::new();
-        let mut finished = false;
-        for event in events {
-            match event.event.as_str() {
-                // An event without a name is a line of the log.
-                "message" => lines.push(json(&event.data)?),
-                "hello" => {
-                    self.http.greeted();
-                    self.cursor = Some(json::<crate::wire::Hello>(&event.data)?.cursor);
-                }
-                "finished" => {
-                    self.cursor = Some(json::<Finished>(&event.data)?.cursor);
-                    finished = true;
-                }
-                "gap" if lines.is_empty() => return Err(SubscribeError::Gap(json::<Gap>(&event.data)?)),
-                "deleted" if lines.is_empty() => return Err(SubscribeError::Deleted),
-                // Lines of the same chunk are returned first; a goodbye after them comes again after the reconnect.
-                _ => {}
-            }
-        }
+    /// Makes a batch of what one chunk said. The cursor moves with the batch that is returned.
+    fn handle(&mut self, heard: Heard, at: Instant) -> Result<Option<Received>, SubscribeError> {
+        let Heard { lines, cursor, greeted: _, finished } = heard;
+        self.cursor = cursor.or(self.cursor.take());
         if lines.is_empty() && !finished {
             return Ok(None);
         }
         self.http.delivered();
         received(&mut self.cursor, lines, finished, at).map(Some)
+    }
+}
+
+impl Heard {
+    fn hears(&mut self, event: EventRef<'_>) -> Result<(), SubscribeError> {
+        match event.event {
+            // An event without a name is a line of the log.
+            "message" => self.lines.push(decode::line(event.data).map_err(invalid)?),
+            "hello" => {
+                self.greeted = true;
+                self.cursor = Some(json::<Hello>(event.data)?.cursor);
+            }
+            "finished" => {
+                self.cursor = Some(json::<Finished>(event.data)?.cursor);
+                self.finished = true;
+            }
+            "gap" if self.lines.is_empty() => return Err(SubscribeError::Gap(json::<Gap>(event.data)?)),
+            "deleted" if self.lines.is_empty() => return Err(SubscribeError::Deleted),
+            // Lines of the same chunk are returned first; a goodbye after them comes again after the reconnect.
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -210,6 +232,9 @@ impl Subscriber for Sse {
 }
 
 fn json<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, SubscribeError> {
-    serde_json::from_str(data)
-        .map_err(|error| SubscribeError::Contract(format!("the server sent an invalid event: {error}")))
+    serde_json::from_str(data).map_err(invalid)
+}
+
+fn invalid(error: serde_json::Error) -> SubscribeError {
+    SubscribeError::Contract(format!("the server sent an invalid event: {error}"))
 }

@@ -17,9 +17,11 @@ use super::{SILENCE_MAX, end_of, path, received};
 use crate::backoff::Backoff;
 use crate::http::NoLines;
 use crate::meter::{Meter, MeteredSocket};
+use crate::silence::Silence;
 use crate::traffic::Traffic;
 use crate::upgrade::{opened, upgrade};
-use crate::wire::{BATCH_LINES_MAX, Cursor, Gap, Position, ServerFrame, Transport};
+use crate::wire::decode::LineFrame;
+use crate::wire::{BATCH_LINES_MAX, Cursor, Gap, Line, Position, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// First back-off ceiling. A server that closed thousands of sockets must not see all clients at once: the first
@@ -32,19 +34,41 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Websocket {
     target: Target,
     socket: Option<WebSocketStream<MeteredSocket>>,
+    /// Watch over the socket.
+    silence: Silence,
+    /// How a frame with a line is written.
+    frames: LineFrame,
     /// Frame that came with a later read than the batch before it, or the error in its place.
-    held_back: Option<Result<(ServerFrame, Instant), SubscribeError>>,
+    held_back: Option<Result<(Frame, Instant), SubscribeError>>,
     cursor: Option<Cursor>,
     ended: Option<Received>,
     backoff: Backoff,
     meter: Arc<Meter>,
 }
 
+/// A frame of the server.
+enum Frame {
+    Line(Line),
+    Control(ServerFrame),
+}
+
 impl Websocket {
     /// Follows `target`; connects at the first batch.
     pub fn new(target: Target, options: &Options, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::new(FIRST_CEILING, options);
-        Self { target, socket: None, held_back: None, cursor: None, ended: None, backoff, meter }
+        let frames = LineFrame::of(&target.deployment);
+        let silence = Silence::new(SILENCE_MAX);
+        Self {
+            target,
+            socket: None,
+            silence,
+            frames,
+            held_back: None,
+            cursor: None,
+            ended: None,
+            backoff,
+            meter,
+        }
     }
 
     async fn open(&mut self) -> Result<(), SubscribeError> {
@@ -54,7 +78,7 @@ impl Websocket {
         // An answer other than 101 is plain HTTP, given before any upgrade; it may be final.
         match opened(self.handshake(), &self.meter).await {
             Ok(socket) => {
-                self.socket = Some(socket);
+                (self.socket, self.silence) = (Some(socket), Silence::new(SILENCE_MAX));
                 Ok(())
             }
             Err(NoLines::Final(error)) => Err(error),
@@ -69,20 +93,20 @@ impl Websocket {
     }
 
     /// Returns the next frame and when it was read. `None`: the socket is closed or cut. Cancel-safe.
-    async fn frame(&mut self) -> Result<Option<(ServerFrame, Instant)>, SubscribeError> {
+    async fn frame(&mut self) -> Result<Option<(Frame, Instant)>, SubscribeError> {
         if let Some(held_back) = self.held_back.take() {
             return held_back.map(Some);
         }
         let Some(socket) = &mut self.socket else { return Ok(None) };
         loop {
             // Pings are answered inside `next`; a server that is silent for so long is gone.
-            let message = match timeout(SILENCE_MAX, socket.next()).await {
-                Ok(Some(Ok(message))) => message,
-                Ok(Some(Err(_)) | None) | Err(_) => return Ok(None),
+            let message = match self.silence.limit(&self.meter, socket.next()).await {
+                Some(Some(Ok(message))) => message,
+                Some(Some(Err(_)) | None) | None => return Ok(None),
             };
             match message {
                 Message::Text(text) => {
-                    let frame = serde_json::from_str(&text).map_err(|error| {
+                    let frame = Frame::decode(&text, &self.frames).map_err(|error| {
                         SubscribeError::Contract(format!("the server sent an invalid frame: {error}"))
                     })?;
                     return Ok(Some((frame, self.meter.last_read())));
@@ -97,34 +121,18 @@ impl Websocket {
     async fn read(&mut self) -> Result<Option<Received>, SubscribeError> {
         loop {
             let Some((frame, at)) = self.frame().await? else { return Ok(None) };
+            let frame = match frame {
+                Frame::Line(line) => {
+                    self.backoff.succeeded();
+                    return self.lines_of_one_read(line, at).map(Some);
+                }
+                Frame::Control(frame) => frame,
+            };
             match frame {
                 ServerFrame::Subscribed { cursor, .. } => {
                     self.backoff.greeted();
                     self.meter.succeeded();
                     self.cursor = Some(cursor);
-                }
-                ServerFrame::Line { line, .. } => {
-                    self.backoff.succeeded();
-                    let mut lines = vec![line];
-                    // The lines that the same read brought belong to the same moment; later ones are not waited for.
-                    while lines.len() < BATCH_LINES_MAX {
-                        match self.frame().now_or_never() {
-                            Some(Ok(Some((ServerFrame::Line { line, .. }, read)))) if read == at => {
-                                lines.push(line);
-                            }
-                            // A later read, another frame or an error is kept for the next call.
-                            Some(Ok(Some(later))) => {
-                                self.held_back = Some(Ok(later));
-                                break;
-                            }
-                            Some(Err(error)) => {
-                                self.held_back = Some(Err(error));
-                                break;
-                            }
-                            Some(Ok(None)) | None => break,
-                        }
-                    }
-                    return received(&mut self.cursor, lines, false, at).map(Some);
                 }
                 ServerFrame::Finished { cursor, .. } => {
                     self.cursor = Some(cursor);
@@ -135,14 +143,37 @@ impl Websocket {
                     return Err(SubscribeError::Gap(Gap { earliest, latest }));
                 }
                 ServerFrame::Deleted { .. } => return Err(SubscribeError::Deleted),
-                // Answers to commands, of which this client sends none.
-                ServerFrame::Hello { .. }
+                // Lines are above. The others answer commands, of which this client sends none.
+                ServerFrame::Line { .. }
+                | ServerFrame::Hello { .. }
                 | ServerFrame::Unsubscribed { .. }
                 | ServerFrame::Published { .. }
                 | ServerFrame::Pong { .. }
                 | ServerFrame::Error { .. } => {}
             }
         }
+    }
+
+    /// Returns a batch of this line and those that the same read brought. They belong to the same moment; later ones are
+    /// not waited for.
+    fn lines_of_one_read(&mut self, first: Line, at: Instant) -> Result<Received, SubscribeError> {
+        let mut lines = vec![first];
+        while lines.len() < BATCH_LINES_MAX {
+            match self.frame().now_or_never() {
+                Some(Ok(Some((Frame::Line(line), read)))) if read == at => lines.push(line),
+                // A later read, another frame or an error is kept for the next call.
+                Some(Ok(Some(later))) => {
+                    self.held_back = Some(Ok(later));
+                    break;
+                }
+                Some(Err(error)) => {
+                    self.held_back = Some(Err(error));
+                    break;
+                }
+                Some(Ok(None)) | None => break,
+            }
+        }
+        received(&mut self.cursor, lines, false, at)
     }
 
     /// Closes the socket with the closing handshake: each side sends a close frame, then the server closes TCP.
@@ -158,6 +189,22 @@ impl Websocket {
         let delay = self.backoff.after(why, advised, &self.target.server, &self.meter)?;
         tokio::time::sleep(delay).await;
         Ok(())
+    }
+}
+
+impl Frame {
+    fn decode(text: &str, frames: &LineFrame) -> serde_json::Result<Self> {
+        match frames.line(text) {
+            Some(line) => Ok(Self::Line(line)),
+            None => {
+                let frame = serde_json::from_str(text)?;
+                Ok(if let ServerFrame::Line { line, .. } = frame {
+                    Self::Line(line)
+                } else {
+                    Self::Control(frame)
+                })
+            }
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -19,10 +20,12 @@ use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Seq, Sou
 
 use super::carried_keys;
 use super::files::{self, LockedFolder};
+use super::gathering::Came;
 use super::joint::Joint;
 use super::manifest::DeploymentManifest;
 use super::queue::{Committed, Fate, Novelty, Queue, QueuedBatch};
 use super::read::DiskRead;
+use super::readers::Readers;
 use super::segments::{self, Loaded, Segments};
 use super::tail::{TAIL_ENDED, Tail};
 use super::warmth::{Age, Cool};
@@ -56,6 +59,8 @@ struct Log {
     age: Age,
     head: watch::Sender<Head>,
     queue: Mutex<Queue>,
+    /// Wakes the writer when all appends have come that it waits for.
+    gathered: Condvar,
     capacity: Capacity,
     kept: Mutex<Kept>,
     /// The file that takes appends, while the writer runs. In between it is parked, open or not: see `write_files.rs`.
@@ -79,8 +84,8 @@ impl DiskLog {
     }
 
     /// Reads and checks an existing log.
-    pub(super) fn load(home: Home) -> Result<Self, StoreError> {
-        let loaded = Segments::load(home.folder.clone())?;
+    pub(super) fn load(home: Home, readers: &Readers) -> Result<Self, StoreError> {
+        let loaded = Segments::load(home.folder.clone(), readers)?;
         let log = Self::with(home, loaded);
         log.0.remove_dropped_segments();
         let Head { first, last, ended, .. } = *log.0.head.borrow();
@@ -110,6 +115,7 @@ impl DiskLog {
             home,
             head: watch::Sender::new(Head { first, last, ended, deleted: false }),
             queue: Mutex::new(queue),
+            gathered: Condvar::new(),
             capacity: Capacity::of_a_log(),
             kept: Mutex::new(Kept { segments, tail: Tail::default(), finished_us }),
             writer: Mutex::default(),
@@ -160,11 +166,13 @@ impl DiskLog {
         self.0.head.borrow().deleted
     }
 
-    /// Starts the writer unless it already runs.
-    fn start_writer(&self, queue: &mut Queue) {
+    /// Starts the writer unless it already runs. Wakes it if all have come that it waits for.
+    fn start_or_wake_writer(&self, queue: &mut Queue) {
         if queue.claim_writer() {
             let log = self.0.clone();
             tokio::task::spawn_blocking(move || log.commit_pending());
+        } else if queue.all_came() {
+            self.0.gathered.notify_one();
         }
     }
 
@@ -211,7 +219,7 @@ impl DeploymentLog for DiskLog {
         let enqueued = {
             let mut queue = self.0.queue();
             let enqueued = queue.append(request)?;
-            self.start_writer(&mut queue);
+            self.start_or_wake_writer(&mut queue);
             enqueued
         };
         self.settled(enqueued.committed).await?;
@@ -249,7 +257,7 @@ impl DeploymentLog for DiskLog {
         let committed = {
             let mut queue = self.0.queue();
             let committed = queue.finish(status)?;
-            self.start_writer(&mut queue);
+            self.start_or_wake_writer(&mut queue);
             committed
         };
         self.settled(committed).await
@@ -328,12 +336,18 @@ impl Log {
             if writer.is_none() {
                 *writer = write_files.take(&self.home.manifest.id);
             }
+            let (answered, began) = (batch.append_count(), Instant::now());
             let outcome = self.commit(&mut writer, &batch, failed);
+            let took = began.elapsed();
             let (is_durable, is_end) = (matches!(outcome, Fate::Durable), batch.finished.is_some());
             if is_end || !is_durable || write_files.are_wanted() {
                 *writer = None;
             }
-            self.queue().settle(batch, outcome);
+            let pending = {
+                let mut queue = self.queue();
+                queue.settle(batch, outcome);
+                queue.pending_append_count()
+            };
             if is_durable {
                 if !is_end {
                     self.mark_acknowledged();
@@ -341,7 +355,26 @@ impl Log {
                 self.remove_dropped_segments();
                 self.note_warmth();
             }
+            // Not held during the wait: a deletion takes it.
+            drop(writer);
+            if is_durable {
+                self.gather(answered, pending, took);
+            }
         }
+    }
+
+    /// Waits a moment for the publishers that were just answered, so that their next appends share one flush with those
+    /// that are pending.
+    fn gather(&self, answered: usize, pending: usize, took: Duration) {
+        let mut queue = self.queue();
+        let Some(wait) = queue.gathering.wait(answered, pending, took) else { return };
+        queue.awaited = Some(pending + answered);
+        let (mut queue, _) = self
+            .gathered
+            .wait_timeout_while(queue, wait, |queue| queue.awaited.is_some())
+            .expect("no holder panics");
+        let came = if queue.awaited.take().is_none() { Came::All } else { Came::NotAll };
+        queue.gathering.waited(came);
     }
 
     /// Makes a batch durable and then readable, unless an earlier failure forbids it.
@@ -473,7 +506,7 @@ impl Log {
             return Ok(());
         }
         let folder = self.home.folder.clone();
-        let loaded = self.home.joint.access(move || Segments::load(folder)).await;
+        let loaded = self.home.joint.access(move || Segments::load(folder, &Readers::alone())).await;
         if self.head.borrow().deleted {
             return Err(StoreError::NotFound(self.home.manifest.id.clone()));
         }

@@ -5,7 +5,6 @@
 
 use std::task::{Context as Task, Poll};
 
-use actix_web::{HttpRequest, web};
 use futures_util::stream::StreamExt;
 use wirelab_clients::wire::DeploymentId;
 
@@ -13,6 +12,7 @@ use super::rooms::Rooms;
 use super::session::{Answer, Ask, Effect, Session};
 use crate::clock::now_us;
 use crate::context::Context;
+use crate::exchange::asked::Asked;
 use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::upgrade::{Inbox, Longest, Message, Violation};
@@ -40,16 +40,12 @@ pub(crate) enum Event {
 
 impl Socket {
     /// Creates a socket whose path named the deployment of `reader`.
-    pub(super) fn new(
-        request: &HttpRequest,
-        reader: Reader,
-        payload: web::Payload,
-        context: &Context,
-    ) -> Self {
+    pub(super) fn new(asked: Asked, reader: Reader, context: &Context) -> Self {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
         let mut rooms = Rooms::new(context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
-        let inbox = Inbox::of(request, payload, Longest::BODY, context.options.turn_requests);
+        let (payload, share) = asked.into_payload();
+        let inbox = Inbox::of(payload, share, Longest::BODY, context.options.turn_requests);
         Self { session, rooms, inbox, was_quiet: false }
     }
 
