@@ -7,13 +7,25 @@
 #![allow(clippy::unwrap_used, reason = "a bench that unwraps stops where it stands")]
 #![allow(missing_docs, reason = "criterion's macros make functions without documents")]
 
+mod framing;
 mod logs;
 mod parsers;
 mod reader;
 mod record;
+mod request;
+mod session;
 mod store;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(micro, store::append_and_read, reader::wake_up, parsers::parse, record::record);
+criterion_group!(
+    micro,
+    framing::frame,
+    session::handle,
+    request::answer,
+    reader::wake_up,
+    store::append_and_read,
+    parsers::parse,
+    record::record
+);
 criterion_main!(micro);

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use wirelab_clients::event_stream::EventStreamParser;
-use wirelab_clients::wire::{Batch, Line, NdjsonRecord, ServerFrame};
+use wirelab_clients::event_stream::{EventRef, EventStreamParser};
+use wirelab_clients::wire::decode::{self, LineFrame};
 
 use crate::logs::LINE_BYTES;
 
@@ -22,20 +22,20 @@ pub(crate) fn parse(criterion: &mut Criterion) {
         lines.iter().enumerate().map(|(i, line)| format!("id: k3x9.{}\ndata: {line}\n\n", i + 1)).collect();
     group.bench_function("sse", |bencher| {
         let mut parser = EventStreamParser::new("");
-        let mut events_read = Vec::new();
         bencher.iter(|| {
-            events_read.clear();
-            parser.push(events.as_bytes(), &mut events_read).unwrap();
-            assert_eq!(events_read.len(), LINES);
-            for event in &events_read {
-                black_box(serde_json::from_str::<Line>(&event.data).unwrap());
-            }
+            let mut count = 0;
+            let take = |event: EventRef<'_>| {
+                black_box(decode::line(event.data).unwrap());
+                count += 1;
+            };
+            parser.push_each(events.as_bytes(), take).unwrap();
+            assert_eq!(count, LINES);
         });
     });
     group.bench_function("ndjson", |bencher| {
         bencher.iter(|| {
             for line in &lines {
-                black_box(serde_json::from_str::<NdjsonRecord>(line).unwrap());
+                black_box(decode::ndjson_record(line.as_bytes()).unwrap());
             }
         });
     });
@@ -44,16 +44,17 @@ pub(crate) fn parse(criterion: &mut Criterion) {
         lines.join(",")
     );
     group.bench_function("JSON batch", |bencher| {
-        bencher.iter(|| black_box(serde_json::from_str::<Batch>(&batch).unwrap()));
+        bencher.iter(|| assert_eq!(decode::batch(batch.as_bytes()).unwrap().lines.len(), LINES));
     });
     let frames: Vec<String> = lines
         .iter()
         .map(|line| format!("{{\"type\":\"line\",\"deployment\":\"01k3aaaa\",\"line\":{line}}}"))
         .collect();
     group.bench_function("websocket", |bencher| {
+        let room = LineFrame::of(&"01k3aaaa".parse().unwrap());
         bencher.iter(|| {
             for frame in &frames {
-                black_box(serde_json::from_str::<ServerFrame>(frame).unwrap());
+                black_box(room.line(frame).unwrap());
             }
         });
     });

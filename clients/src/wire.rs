@@ -4,7 +4,8 @@
 //! JSON is UTF-8, names are kebab-case, unknown members are ignored on both sides. Nothing here reads a clock, a file
 //! or a socket.
 
-pub(crate) mod decode;
+#[doc(hidden)]
+pub mod decode;
 mod lanes;
 
 use std::borrow::Cow;

@@ -5,6 +5,8 @@
 //! The code that drives a connection is the server's choice: the engine `cursor` or `actor`, with equal frames.
 
 mod actor;
+#[doc(hidden)]
+pub mod bench;
 mod cursor;
 mod rooms;
 mod session;

@@ -76,7 +76,7 @@ impl Driven for Connection {
 }
 
 /// Appends the bytes of a frame to `out`.
-fn encode(outgoing: Outgoing, out: &mut BytesMut) {
+pub(super) fn encode(outgoing: Outgoing, out: &mut BytesMut) {
     match outgoing {
         Outgoing::Frame(json) => {
             let json = serde_json::to_vec(&json).expect("a frame has no key that JSON refuses");
