@@ -24,7 +24,7 @@ pub(crate) fn wake_up(criterion: &mut Criterion) {
             let request = AppendRequest::new(logs::lines(1), None);
             bencher.iter(|| {
                 runtime.block_on(async {
-                    let reading = join_all(readers.iter_mut().map(async |reader| {
+                    let reading = join_all(readers.iter_mut().map(|reader| async move {
                         reader.wait().await;
                         let batch =
                             reader.read(BATCH_LIMIT).await.unwrap_or_else(|error| panic!("{error:?}"));

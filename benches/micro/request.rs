@@ -12,6 +12,9 @@ use wirelab::store::{AppendRequest, DeploymentLog, LogStore};
 
 use crate::logs;
 
+/// Recordings that a deployment could replay; none does here.
+const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/recordings");
+
 pub(crate) fn answer(criterion: &mut Criterion) {
     let runtime = logs::runtime();
     // Handlers may spawn tasks that stay on their thread.
@@ -20,7 +23,7 @@ pub(crate) fn answer(criterion: &mut Criterion) {
         let store = Arc::new(MemoryStore::new(0));
         let log = store.create("bench".to_owned(), None).await.unwrap();
         log.append(AppendRequest::new(logs::lines(10), None)).await.unwrap();
-        let deployments = Deployments::new(store, "data/recordings".into()).await.unwrap();
+        let deployments = Deployments::new(store, RECORDINGS.into()).await.unwrap();
         (Bench::new(deployments, ServerOptions::default()).await, log)
     });
     let info = log.info();

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{Criterion, Throughput};
+use criterion::{BatchSize, Criterion, Throughput};
 use tokio::runtime::Runtime;
 use wirelab::reader::BATCH_LIMIT;
 use wirelab::store::disk::DiskStore;
@@ -26,7 +26,8 @@ pub(crate) fn append_and_read(criterion: &mut Criterion) {
         group.bench_function(format!("append {count} to memory"), |bencher| {
             let log = logs::in_memory(&runtime);
             let request = AppendRequest::new(logs::lines(count), None);
-            bencher.iter(|| runtime.block_on(log.append(request.clone())).unwrap());
+            let append = |request| runtime.block_on(log.append(request)).unwrap();
+            bencher.iter_batched(|| request.clone(), append, BatchSize::SmallInput);
         });
     }
     group.throughput(Throughput::Elements(READ_LINES as u64));

@@ -1,12 +1,13 @@
 //! The application without a socket: what `benches/micro` asks. Nothing in the server calls it.
 
+use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::body::MessageBody;
+use actix_http::body::{BodySize, MessageBody};
 use actix_http::h1::{Codec, Message};
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder as _, Encoder as _};
@@ -50,9 +51,13 @@ impl Bench {
         let (head, mut body) = self.app.clone().answer(request, self.ledger.clone()).await.into_parts();
         let mut bytes = BytesMut::new();
         let mut write = |message| self.codec.encode(message, &mut bytes).expect("the answer is sound");
-        write(Message::Item((head, body.size())));
-        while let Some(piece) = std::future::poll_fn(|task| Pin::new(&mut body).poll_next(task)).await {
-            write(Message::Chunk(Some(piece.expect("the body is sound"))));
+        let size = body.size();
+        write(Message::Item((head, size)));
+        if !matches!(size, BodySize::None | BodySize::Sized(0)) {
+            while let Some(piece) = poll_fn(|task| Pin::new(&mut body).poll_next(task)).await {
+                write(Message::Chunk(Some(piece.expect("the body is sound"))));
+            }
+            write(Message::Chunk(None));
         }
         bytes
     }
