@@ -8,7 +8,7 @@ use wirelab::context::ServerOptions;
 use wirelab::deployments::Deployments;
 use wirelab::server::bench::Bench;
 use wirelab::store::memory::MemoryStore;
-use wirelab::store::{AppendRequest, DeploymentLog, LogStore};
+use wirelab::store::{AppendRequest, LogStore};
 
 use crate::logs;
 
