@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
-use wirelab::reader::{BATCH_LIMIT, EncodedBatch, Reader};
+use wirelab::reader::{BATCH_LIMIT, EncodedBatch};
 use wirelab::store::memory::MemoryStore;
 use wirelab::store::{AppendRequest, DeploymentLog, LogStore};
-use wirelab_clients::wire::{NewLine, Position};
+use wirelab_clients::wire::NewLine;
 
 /// Length of a line's text: the line of `scripts/bench`.
 pub(crate) const LINE_BYTES: usize = 100;
@@ -34,12 +34,12 @@ pub(crate) fn append(runtime: &Runtime, log: &Arc<dyn DeploymentLog>, count: usi
     runtime.block_on(log.append(AppendRequest::new(lines(count), None))).unwrap();
 }
 
-/// Returns a batch of so many lines, as a reader gets it.
-pub(crate) fn batch(runtime: &Runtime, count: usize) -> EncodedBatch {
+/// Returns a batch of so many lines, as a reader frames it.
+pub(crate) fn batch(runtime: &Runtime, count: usize) -> (Arc<dyn DeploymentLog>, EncodedBatch) {
     let log = in_memory(runtime);
     append(runtime, &log, count);
-    let mut reader = Reader::open(log, Position::Start).unwrap_or_else(|error| panic!("{error:?}"));
-    let batch = runtime.block_on(reader.read(BATCH_LIMIT)).unwrap_or_else(|error| panic!("{error:?}"));
-    assert_eq!(batch.lines.len(), count, "they fit into a batch");
-    batch
+    let lines = runtime.block_on(log.read_after(0, BATCH_LIMIT)).unwrap();
+    assert_eq!(lines.len(), count, "they fit into a batch");
+    let next = log.info().next;
+    (log, EncodedBatch { lines, next, more: false, finished: None })
 }

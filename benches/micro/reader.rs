@@ -1,8 +1,10 @@
 //! The wake-up of readers: from the append of one line until each of many readers at the tail has read it.
 
+use std::sync::Arc;
+
 use criterion::{BenchmarkId, Criterion, Throughput};
 use futures_util::future::join_all;
-use wirelab::reader::{BATCH_LIMIT, Reader};
+use wirelab::reader::{BATCH_LIMIT, Frames, Json, Reader};
 use wirelab::store::AppendRequest;
 use wirelab_clients::wire::Position;
 
@@ -18,17 +20,19 @@ pub(crate) fn wake_up(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(BenchmarkId::new("append until all have read", count), |bencher| {
             let log = logs::in_memory(&runtime);
-            let open =
-                |_| Reader::open(log.clone(), Position::Now).unwrap_or_else(|error| panic!("{error:?}"));
+            let frames = Arc::new(Frames::default());
+            let open = |_| {
+                let opened = Reader::open(log.clone(), Position::Now, frames.clone());
+                opened.unwrap_or_else(|error| panic!("{error:?}"))
+            };
             let mut readers: Vec<_> = (0..count).map(open).collect();
             let request = AppendRequest::new(logs::lines(1), None);
             bencher.iter(|| {
                 runtime.block_on(async {
                     let reading = join_all(readers.iter_mut().map(|reader| async move {
                         reader.wait().await;
-                        let batch =
-                            reader.read(BATCH_LIMIT).await.unwrap_or_else(|error| panic!("{error:?}"));
-                        assert_eq!(batch.lines.len(), 1);
+                        let read = reader.read::<Json>(BATCH_LIMIT).await;
+                        assert_eq!(read.unwrap_or_else(|error| panic!("{error:?}")).line_count, 1);
                     }));
                     // Readers are polled first, so that each waits when the line comes.
                     let (_, appended) = tokio::join!(reading, log.append(request.clone()));

@@ -1,9 +1,8 @@
-//! The session of a WebSocket: batches and commands in, frames out.
+//! The session of a WebSocket: framed batches and commands in, bytes out.
 
-use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use wirelab::transports::websocket::bench::Bench;
-use wirelab_clients::wire::{Cursor, DeploymentId};
+use wirelab::reader::{FramedBatch, FramingName};
+use wirelab::transports::bench::{WebsocketSession, framed};
 
 use crate::logs;
 
@@ -14,36 +13,32 @@ pub(crate) fn handle(criterion: &mut Criterion) {
     let runtime = logs::runtime();
     let mut group = criterion.benchmark_group("websocket session");
     for count in LINES {
-        let batch = logs::batch(&runtime, count);
+        let (log, batch) = logs::batch(&runtime, count);
+        let batch = FramedBatch {
+            bytes: framed(FramingName::Websocket, log.id(), &batch),
+            line_count: count,
+            next: batch.next,
+            is_full: false,
+            finished: None,
+        };
         group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(BenchmarkId::new("frames of a batch", count), |bencher| {
-            let (mut session, mut out) = greeted();
+        group.bench_function(BenchmarkId::new("deliver a batch", count), |bencher| {
+            let mut session = WebsocketSession::greet(log.id().clone(), batch.next.clone());
+            assert!(!session.frames().is_empty(), "it says hello");
             bencher.iter(|| {
-                out.clear();
                 session.deliver(batch.clone());
-                session.write_frames(&mut out);
-                assert!(out.len() > count * logs::LINE_BYTES);
+                assert_eq!(session.frames().len(), batch.bytes.len());
             });
         });
     }
+    let log = logs::in_memory(&runtime);
     group.throughput(Throughput::Elements(1));
     group.bench_function("a ping and its pong", |bencher| {
-        let (mut session, mut out) = greeted();
+        let mut session = WebsocketSession::greet(log.id().clone(), log.info().next);
         bencher.iter(|| {
-            out.clear();
             session.receive(r#"{"type":"ping"}"#);
-            session.write_frames(&mut out);
-            assert!(!out.is_empty());
+            assert!(!session.frames().is_empty());
         });
     });
     group.finish();
-}
-
-/// Returns a session that has said hello, and room for its frames.
-fn greeted() -> (Bench, BytesMut) {
-    let deployment: DeploymentId = "01k3aaaa".parse().unwrap();
-    let cursor: Cursor = "k3x9.0".parse().unwrap();
-    let (mut session, mut out) = (Bench::greet(deployment, cursor), BytesMut::new());
-    session.write_frames(&mut out);
-    (session, out)
 }

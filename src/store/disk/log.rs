@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Seq, Source, Status};
+use wirelab_clients::wire::{Appended, Cursor, Deployment, DeploymentId, Epoch, Seq, Source, Status};
 
 use super::carried_keys;
 use super::files::{self, LockedFolder};
@@ -265,6 +265,10 @@ impl DeploymentLog for DiskLog {
 
     fn id(&self) -> &DeploymentId {
         &self.manifest().id
+    }
+
+    fn epoch(&self) -> &Epoch {
+        &self.manifest().epoch
     }
 
     fn info(&self) -> Deployment {

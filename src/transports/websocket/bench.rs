@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use wirelab_clients::wire::{Cursor, DeploymentId};
 
-use super::cursor::encode;
+use super::encoded;
 use super::session::Session;
 use crate::exchange::upgrade::Message;
-use crate::reader::EncodedBatch;
+use crate::reader::FramedBatch;
 
-/// A session whose frames go into a buffer, as the engine `cursor` writes them.
+/// A session and the deployment that it follows.
 #[derive(Debug)]
 pub struct Bench {
     session: Session,
@@ -30,14 +30,12 @@ impl Bench {
     }
 
     /// Handles a batch of the deployment.
-    pub fn deliver(&mut self, batch: EncodedBatch) {
+    pub fn deliver(&mut self, batch: FramedBatch) {
         self.session.deliver(self.deployment.clone(), Ok(batch));
     }
 
-    /// Appends the frames that are to be sent now.
-    pub fn write_frames(&mut self, out: &mut BytesMut) {
-        for outgoing in self.session.take_output() {
-            encode(outgoing, out);
-        }
+    /// Returns the frames that are to be sent now.
+    pub fn frames(&mut self) -> Bytes {
+        encoded(self.session.take_output())
     }
 }
