@@ -9,7 +9,7 @@ use wirelab::transports::bench::framed;
 use crate::logs;
 
 /// Lines of a batch: a paced line, and many that gathered.
-const LINES: [usize; 2] = [1, 1_000];
+const LINES: [usize; 2] = [1, 500];
 const FRAMINGS: [(&str, FramingName); 4] = [
     ("JSON batch", FramingName::Json),
     ("sse", FramingName::Sse),

@@ -27,12 +27,12 @@ pub(crate) fn answer(criterion: &mut Criterion) {
         (Bench::new(deployments, ServerOptions::default()).await, log)
     });
     let info = log.info();
-    let poll = |from: &str| format!("/api/deployments/{}/short-poll?from={from}", info.id);
+    let poll = |query: &str| format!("/api/deployments/{}/short-poll{query}", info.id);
     let mut group = criterion.benchmark_group("request");
     for (name, path, status) in [
         ("healthz", "/healthz".to_owned(), "200"),
-        ("short poll with 10 lines", poll("start"), "200"),
-        ("short poll with nothing new", poll(&info.next.to_string()), "200"),
+        ("short poll with 10 lines", poll(""), "200"),
+        ("short poll with nothing new", poll(&format!("?from={}", info.next)), "200"),
         ("no such path", "/nothing/here".to_owned(), "404"),
     ] {
         let head =

@@ -7,7 +7,7 @@ use wirelab::transports::bench::{WebsocketSession, framed};
 use crate::logs;
 
 /// Lines of a batch: a paced line, and many that gathered.
-const LINES: [usize; 2] = [1, 1_000];
+const LINES: [usize; 2] = [1, 500];
 
 pub(crate) fn handle(criterion: &mut Criterion) {
     let runtime = logs::runtime();
