@@ -43,7 +43,7 @@ def bars(axes, row, figures):
     for at, value in enumerate(values):
         axes.text(value, at, f" {short(value)}", va="center")
     unit, better = figures[0]["unit"], figures[0]["better"]
-    axes.set_title(f"{row}\n{', '.join(filter(None, (unit, better and f'{better} is better')))}", loc="left", fontsize=8)
+    axes.set_title(f"{row}\n{unit}, {better} is better", loc="left", fontsize=8)
     axes.set_xlim(0, max(values, default=1) * 1.25)
     axes.xaxis.set_visible(False)
 

@@ -7,11 +7,13 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 import tomllib
 import urllib.request
 
@@ -59,6 +61,30 @@ def on_core(core, command):
     return command if core is None else ["taskset", "-c", core, *command]
 
 
+def busy_s():
+    """Time that all cores together were not idle, also where the host took it."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+class Others:
+    """How much of a core went neither to the server nor to what was called meanwhile: programs of others, the host."""
+
+    def __init__(self, server):
+        self.server = server
+        self.begin = self._now()
+
+    def _now(self):
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        called = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = own.ru_utime + own.ru_stime + called.ru_utime + called.ru_stime
+        return time.monotonic(), busy_s() - self.server.cpu_s() - used
+
+    def ratio(self):
+        (begin, others_begin), (end, others_end) = self.begin, self._now()
+        return round(max(0.0, (others_end - others_begin) / (end - begin)), 2)
+
+
 class Server:
     """One running server."""
 
@@ -71,9 +97,14 @@ class Server:
         self.log = open(pathlib.Path(self.folder) / "stderr", "w+")
         self.process = subprocess.Popen(on_core(core, command), cwd=ROOT, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.log, text=True, start_new_session=True)
-        self.address = self._listening()
-        if self.base == "wirelab":
-            self.deployment = json.loads(self.post("/api/deployments", b'{"name":"bench"}', "application/json"))["id"]
+        try:
+            self.address = self._listening()
+            if self.base == "wirelab":
+                made = self.post("/api/deployments", b'{"name":"bench"}', "application/json")
+                self.deployment = json.loads(made)["id"]
+        except BaseException:
+            self.close()
+            raise
 
     def _listening(self):
         line = []
@@ -83,7 +114,6 @@ class Server:
         if not line or "listening on http://" not in line[0]:
             self.log.seek(0)
             said = self.log.read(2000)
-            self.close()
             raise Failed(f"{self.name} did not say within {START_S_MAX} s where it listens: {said}")
         return line[0].split("http://")[1].strip()
 
@@ -107,6 +137,15 @@ class Server:
                 with contextlib.suppress(OSError):
                     left += map(int, children.read_text().split())
         return found
+
+    def cpu_s(self):
+        """CPU time of the server's processes so far."""
+        nanoseconds = 0
+        for pid in self.pids():
+            for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):
+                    nanoseconds += int(thread.read_text().split()[0])
+        return nanoseconds / 1e9
 
     def memory_kib(self):
         """Anonymous memory of the server's processes: what connections add to."""

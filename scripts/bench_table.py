@@ -7,12 +7,14 @@ import pathlib
 import platform
 import re
 import subprocess
+import time
 import tomllib
 
-from bench_servers import PEERS, ROOT
+from bench_servers import COMMANDS, PEERS, ROOT
 
 COLUMNS = ("row", "unit", "better", "server", "value", "ratio_to_ceiling", "ratio_to_best_peer", "p99_ms", "lost_count",
-           "duplicated_count", "line_rate_hz", "server_cpu_ratio", "client_cpu_ratio", "limited_by", "client", "note")
+           "duplicated_count", "line_rate_hz", "server_cpu_ratio", "client_cpu_ratio", "others_cpu_ratio", "limited_by",
+           "client", "note")
 
 
 def ratio(figure, other):
@@ -91,8 +93,11 @@ def machine():
     return {
         "cpu": cpu[1] if cpu else platform.machine(), "cores": os.cpu_count(),
         "memory_mib": int(memory[1]) // 1024 if memory else None, "kernel": platform.release(),
-        "commit": said("git", "rev-parse", "HEAD"), "changed_since_commit": bool(changed),
-        "rustc": said("rustc", "--version"), "wirelab": said("target/release/wirelab", "--version"),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()), "commit": said("git", "rev-parse", "HEAD"),
+        "changed_since_commit": bool(changed),
+        # An executable that was given may be of any commit.
+        "built_from_commit": COMMANDS["wirelab"][0] == "target/release/wirelab",
+        "rustc": said("rustc", "--version"), "wirelab": said(COMMANDS["wirelab"][0], "--version"),
         "wrk": said("wrk", "--version"), "nginx": said("nginx", "-v"),
         "nchan": said("dpkg-query", "--show", "--showformat", "${Version}", "libnginx-mod-nchan"),
         "node": said("node", "--version"), "bun": packages.get("bun"), "ws": packages.get("ws"), "axum": axum,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_http::ws::{CloseCode, OpCode, Parser};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -178,9 +178,9 @@ impl Ledgers {
 }
 
 impl Driven for Ledgers {
-    fn take_output(&mut self) -> BytesMut {
+    fn take_output(&mut self) -> Bytes {
         // The buffer is taken whole: the rest of a split would keep the memory of the longest frame.
-        std::mem::take(&mut self.out)
+        std::mem::take(&mut self.out).freeze()
     }
 
     fn phase(&self) -> Phase {

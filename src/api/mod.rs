@@ -28,6 +28,7 @@ use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, deployment_id, no_such_deployment, one_header, parameter};
 use crate::exchange::route::{get, json_body, no_store, parsed, resource};
+use crate::reader::Json;
 use crate::store::IdempotencyKey;
 
 /// Content type of `/metrics`.
@@ -160,12 +161,14 @@ async fn first_lines(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
     let limit = request::limit(asked.head())?;
-    let mut reader = context.deployments.reader(&id, request::position(asked.head())?).await?;
-    let batch = reader.read(limit).await?;
+    let reader = context.deployments.reader(&id, request::position(asked.head())?).await?;
+    // What a transport sent can be compared with this answer only if both were read from the log.
+    let mut reader = reader.apart();
+    let batch = reader.read::<Json>(limit).await?;
     let coding = Coding::agreed(asked.request(), context.options.compression);
     let mut response = no_store(HttpResponse::Ok());
     coding.vary(&mut response);
-    Ok(coding.whole(response.content_type("application/json"), batch.json()))
+    Ok(coding.whole(response.content_type("application/json"), batch.bytes))
 }
 
 async fn append(

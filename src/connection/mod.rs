@@ -134,7 +134,10 @@ impl User {
 }
 
 impl Ledger {
-    fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> (Arc<Self>, AbortRegistration) {
+    pub(crate) fn open(
+        metrics: Arc<Metrics>,
+        connections: Arc<Connections>,
+    ) -> (Arc<Self>, AbortRegistration) {
         let Entered { key, beyond, cut, registration } = connections.enter();
         let share = Arc::new(connections.share());
         let ledger = Self {

@@ -226,6 +226,10 @@ impl DeploymentLog for MemoryLog {
         &self.id
     }
 
+    fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
     fn info(&self) -> Deployment {
         let kept = self.lock();
         let head = *self.head.borrow();

@@ -97,6 +97,9 @@ pub trait DeploymentLog: Send + Sync {
     /// Returns the deployment's id.
     fn id(&self) -> &DeploymentId;
 
+    /// Returns the epoch of the log, which stays the same as long as this value lives.
+    fn epoch(&self) -> &Epoch;
+
     /// Returns the deployment as it is now.
     fn info(&self) -> Deployment;
 
@@ -167,7 +170,7 @@ impl Stored {
 }
 
 /// Bound on one read. At least one line is returned if there is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReadLimit {
     /// Largest number of lines, ≥ 1.
     pub lines: usize,

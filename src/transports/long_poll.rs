@@ -19,6 +19,7 @@ use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::compression::Coding;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, parameter};
+use crate::reader::Json;
 
 /// No cache may keep an answer: it is valid only at the moment it is given.
 const CACHE_CONTROL: &str = "no-store";
@@ -45,15 +46,15 @@ pub(super) async fn answer(
         // What can be read afterwards shows whether a line or the hold ended the wait.
         _ = timeout(wait.hold, reader.wait_and_gather(context.options.linger)) => {}
     }
-    let batch = reader.read(limit).await?;
-    waiting.delivered(batch.next.after, batch.lines.len());
+    let batch = reader.read::<Json>(limit).await?;
+    waiting.delivered(batch.next.after, batch.line_count);
 
     let tag = entity_tag(&batch.next, batch.finished.is_some());
-    let mut answer = if batch.lines.is_empty() && batch.finished.is_none() {
+    let mut answer = if batch.line_count == 0 && batch.finished.is_none() {
         let response = tagged(HttpResponse::NoContent(), tag, CACHE_CONTROL, Coding::Never).finish();
         Answer { response, outcome: Outcome::Timeout }
     } else {
-        batch_answer(&batch, tag, CACHE_CONTROL, coding)
+        batch_answer(batch, tag, CACHE_CONTROL, coding)
     };
     let response = &mut answer.response;
     if wait.preferred {

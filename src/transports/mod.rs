@@ -3,10 +3,13 @@
 //! Transports differ in one question: who waits for the next line? Each is one file; its client half has the same stem
 //! in `clients/src/transports/`. A transport uses nothing of the store but a [`Reader`](crate::reader::Reader).
 
+#[doc(hidden)]
+pub mod bench;
 mod endless;
 pub mod long_poll;
 pub mod ndjson;
 pub mod short_poll;
+mod silence;
 pub mod sse;
 pub mod websocket;
 
@@ -20,7 +23,7 @@ use crate::exchange::asked::{Answer, Asked, gets, not_allowed};
 use crate::exchange::compression::Coding;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::no_such_deployment;
-use crate::reader::EncodedBatch;
+use crate::reader::FramedBatch;
 
 /// Answers a request for the lines of a deployment by one transport.
 pub(crate) async fn answer(
@@ -47,12 +50,12 @@ pub(crate) async fn answer(
     }
 }
 
-/// Makes the 200 answer of both polls: the batch and its entity tag.
-fn batch_answer(batch: &EncodedBatch, tag: String, cache_control: &'static str, coding: Coding) -> Answer {
-    let outcome = if batch.lines.is_empty() { Outcome::Empty } else { Outcome::Data };
+/// Makes the 200 answer of both polls: the JSON of the batch and its entity tag.
+fn batch_answer(batch: FramedBatch, tag: String, cache_control: &'static str, coding: Coding) -> Answer {
+    let outcome = if batch.line_count == 0 { Outcome::Empty } else { Outcome::Data };
     let mut response = tagged(HttpResponse::Ok(), tag, cache_control, coding);
     let json = HeaderValue::from_static("application/json");
-    Answer { response: coding.whole(response.content_type(json), batch.json()), outcome }
+    Answer { response: coding.whole(response.content_type(json), batch.bytes), outcome }
 }
 
 /// Adds to a poll's answer the entity tag that holds the client's next cursor. The tag is weak if the body is coded.
@@ -68,3 +71,6 @@ fn tagged(
     coding.vary(&mut response);
     response
 }
+
+#[cfg(test)]
+mod tests;

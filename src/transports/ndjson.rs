@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
-use crate::reader::EncodedBatch;
+use crate::reader::{EncodedBatch, FramingName, LineFraming};
 
 /// Answers `GET …/ndjson?from=` with a stream.
 pub(super) async fn answer(
@@ -25,17 +25,12 @@ pub(super) async fn answer(
     Ok(endless::respond(&asked, reader, Ndjson, context))
 }
 
-struct Ndjson;
+pub(super) struct Ndjson;
 
-impl Framing for Ndjson {
-    const TRANSPORT: Transport = Transport::Ndjson;
-    const CONTENT_TYPE: &'static str = "application/x-ndjson";
+impl LineFraming for Ndjson {
+    const NAME: FramingName = FramingName::Ndjson;
 
-    fn hello(&self, hello: &Hello) -> Bytes {
-        record(&NdjsonControl::Hello(hello.clone()))
-    }
-
-    fn batch(&self, batch: &EncodedBatch) -> Bytes {
+    fn frame(_: &DeploymentId, batch: &EncodedBatch) -> Bytes {
         let bytes = batch.lines.iter().map(|line| line.json.len() + 1).sum();
         let mut records = BytesMut::with_capacity(bytes);
         for line in &batch.lines {
@@ -43,6 +38,15 @@ impl Framing for Ndjson {
             records.put_u8(b'\n');
         }
         records.freeze()
+    }
+}
+
+impl Framing for Ndjson {
+    const TRANSPORT: Transport = Transport::Ndjson;
+    const CONTENT_TYPE: &'static str = "application/x-ndjson";
+
+    fn hello(&self, hello: &Hello) -> Bytes {
+        record(&NdjsonControl::Hello(hello.clone()))
     }
 
     fn finished(&self, finished: &Finished) -> Bytes {

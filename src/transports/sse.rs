@@ -13,15 +13,17 @@ use rand::RngExt;
 use serde::Serialize;
 use wirelab_clients::wire::{DeploymentId, Finished, Gap, Hello, Outcome, Transport};
 
-use super::endless::{self, Framing, cursor_at};
+use super::endless::{self, Framing};
 use crate::context::Context;
 use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
 use crate::exchange::route::no_store;
-use crate::reader::EncodedBatch;
+use crate::reader::{EncodedBatch, FramingName, LineFraming};
 
 const CONTENT_TYPE: &str = "text/event-stream";
+/// Bytes that an event adds to the JSON of its line: the names of two fields, a cursor of 33 bytes and three line ends.
+const EVENT_BYTES_MAX: usize = 48;
 /// Range of the reconnection time of a healthy stream, ms. It is random: otherwise all clients of a restarted server
 /// would return at once.
 const RETRY_MS: std::ops::Range<u64> = 500..1_500;
@@ -70,8 +72,24 @@ impl Heartbeat {
     }
 }
 
-struct Sse {
+pub(super) struct Sse {
     heartbeat: Heartbeat,
+}
+
+impl LineFraming for Sse {
+    const NAME: FramingName = FramingName::Sse;
+
+    fn frame(_: &DeploymentId, batch: &EncodedBatch) -> Bytes {
+        let bytes = batch.lines.iter().map(|line| line.json.len() + EVENT_BYTES_MAX).sum();
+        let mut text = String::with_capacity(bytes);
+        let mut cursor = batch.next.clone();
+        for line in &batch.lines {
+            let json = std::str::from_utf8(&line.json).expect("JSON of the store is UTF-8");
+            cursor.after = line.seq;
+            event(&mut text, None, Some(&cursor), json);
+        }
+        text.into()
+    }
 }
 
 impl Framing for Sse {
@@ -82,16 +100,6 @@ impl Framing for Sse {
         // One block: parsers that hand over a block without data would make an event of a reconnection time alone.
         let mut text = format!(": connected\n{}", retry(RETRY_MS));
         event(&mut text, Some("hello"), Some(&hello.cursor), &json(hello));
-        text.into()
-    }
-
-    fn batch(&self, batch: &EncodedBatch) -> Bytes {
-        let bytes = batch.lines.iter().map(|line| line.json.len() + 48).sum();
-        let mut text = String::with_capacity(bytes);
-        for line in &batch.lines {
-            let json = std::str::from_utf8(&line.json).expect("JSON of the store is UTF-8");
-            event(&mut text, None, Some(&cursor_at(batch, line.seq)), json);
-        }
         text.into()
     }
 

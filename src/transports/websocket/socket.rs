@@ -16,7 +16,7 @@ use crate::exchange::asked::Asked;
 use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::upgrade::{Inbox, Longest, Message, Violation};
-use crate::reader::{EncodedBatch, ReadError, Reader};
+use crate::reader::{FramedBatch, ReadError, Reader};
 use crate::terminal::complain;
 
 /// The socket that an engine runs.
@@ -35,7 +35,7 @@ pub(crate) enum Event {
     /// Every command is answered, and every room is over.
     Over,
     /// A room has read a batch, or failed.
-    Read(DeploymentId, Result<EncodedBatch, ReadError>),
+    Read(DeploymentId, Result<FramedBatch, ReadError>),
 }
 
 impl Socket {

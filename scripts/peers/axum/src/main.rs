@@ -82,9 +82,8 @@ async fn publish(State(log): State<Arc<Log>>, text: String) -> StatusCode {
 async fn sse(State(log): State<Arc<Log>>) -> Response {
     let connected = futures_util::stream::once(async { Bytes::from_static(b": connected\n\n") });
     // A stream that is too far behind skips what it missed, which the load client sees.
-    let lines = BroadcastStream::new(log.lines.subscribe()).filter_map(|line| async move {
-        line.ok().map(|text| Bytes::from(format!("data: {text}\n\n")))
-    });
+    let lines = BroadcastStream::new(log.lines.subscribe())
+        .filter_map(|line| async move { line.ok().map(|text| Bytes::from(format!("data: {text}\n\n"))) });
     let body = Body::from_stream(connected.chain(lines).map(Ok::<_, Infallible>));
     ([("content-type", "text/event-stream")], body).into_response()
 }
