@@ -161,7 +161,7 @@ impl Context {
         &self,
         request: &HttpRequest,
     ) -> Result<impl Future<Output = ()> + Send + use<>, Refusal> {
-        let page = parameter(request, "page")?;
+        let page = parameter(request.head(), "page")?;
         let gone = match page {
             Some(page) => Some(self.lanes.end_of(tag::parse_page(&page)?, Instant::now())?),
             None => None,

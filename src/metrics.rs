@@ -3,7 +3,6 @@
 //! Names and rules are those of the clients' own counts, so that a run can compare both. A request that belongs to no
 //! transport counts as `api`. A connection belongs to the transport of its last request.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use slab::Slab;
 use tokio::sync::watch;
 use wirelab_clients::wire::{Outcome, Seq, Transport};
 
@@ -24,6 +24,9 @@ type Labels = Vec<(&'static str, &'static str)>;
 pub struct Caller(Option<Transport>);
 
 impl Caller {
+    /// Every caller that is no transport.
+    pub const API: Self = Self(None);
+
     /// Number of callers: each transport and `api`.
     const ALL_COUNT: usize = Transport::ALL.len() + 1;
 
@@ -91,8 +94,7 @@ impl CallerMetrics {
 pub struct Metrics {
     registry: Registry,
     callers: [CallerMetrics; Caller::ALL_COUNT],
-    waiting: Mutex<HashMap<u64, Arc<Waited>>>,
-    next_waiting: AtomicU64,
+    waiting: Mutex<Slab<Arc<Waited>>>,
 }
 
 /// One held poll or open stream: the last seq that was sent, and the head of its log.
@@ -139,7 +141,7 @@ impl Metrics {
                 lag_lines: cell(&lag, vec![transport]),
             }
         });
-        Arc::new(Self { registry, callers, waiting: Mutex::default(), next_waiting: AtomicU64::new(0) })
+        Arc::new(Self { registry, callers, waiting: Mutex::default() })
     }
 
     /// Returns the counters of one caller.
@@ -156,16 +158,15 @@ impl Metrics {
     ) -> Waiting {
         let caller = caller.into();
         self.of(caller).waiters.inc();
-        let key = self.next_waiting.fetch_add(1, Ordering::Relaxed);
         let waited = Arc::new(Waited { caller, after: AtomicU64::new(after), head });
-        self.waiting.lock().expect("no holder panics").insert(key, waited.clone());
+        let key = self.waiting.lock().expect("no holder panics").insert(waited.clone());
         Waiting { metrics: self.clone(), key, waited }
     }
 
     /// Renders all counters in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut lags = [0_i64; Caller::ALL_COUNT];
-        for waited in self.waiting.lock().expect("no holder panics").values() {
+        for (_, waited) in self.waiting.lock().expect("no holder panics").iter() {
             let behind = waited.head.borrow().last.saturating_sub(waited.after.load(Ordering::Relaxed));
             let lag = &mut lags[waited.caller.index()];
             *lag = (*lag).max(i64::try_from(behind).unwrap_or(i64::MAX));
@@ -182,7 +183,7 @@ impl Metrics {
 /// A held poll or an open stream, counted as waiting until it is dropped.
 pub struct Waiting {
     metrics: Arc<Metrics>,
-    key: u64,
+    key: usize,
     waited: Arc<Waited>,
 }
 
@@ -196,7 +197,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.metrics.waiting.lock().expect("no holder panics").remove(&self.key);
+        self.metrics.waiting.lock().expect("no holder panics").remove(self.key);
         self.metrics.of(self.waited.caller).waiters.dec();
     }
 }

@@ -1,7 +1,10 @@
 //! A cursor on a log that can read and wait: all that a transport may use of a store.
 //!
 //! Each connection reads from its own cursor when the head of the log moves; nothing is queued per subscriber. A slow
-//! reader slows only itself, a resumed reader misses nothing, and a burst is read in batches.
+//! reader slows only itself, a resumed reader misses nothing, and a burst is read in batches. Readers at the same cursor
+//! share the framed bytes of their batch, which `frames` keeps for a while.
+
+mod frames;
 
 use std::sync::Arc;
 
@@ -12,12 +15,14 @@ use wirelab_clients::wire::{
     BATCH_BYTES_MAX, BATCH_LINES_MAX, Cursor, DeploymentId, Epoch, Gap, Position, Seq, Status,
 };
 
+use self::frames::{Frame, FrameKey};
+pub use self::frames::{Frames, FramingName, LineFraming};
 use crate::store::{DeploymentLog, EncodedLine, Head, ReadLimit, StoreError};
 
 /// Bound on one batch, which is what one read returns at most.
 pub const BATCH_LIMIT: ReadLimit = ReadLimit { lines: BATCH_LINES_MAX, bytes: BATCH_BYTES_MAX };
 
-/// A batch of lines that are already encoded and shared with every other reader.
+/// A batch of lines that are already encoded, to be framed.
 #[derive(Debug, Clone)]
 pub struct EncodedBatch {
     /// Lines after the reader's cursor, in order.
@@ -30,13 +35,17 @@ pub struct EncodedBatch {
     pub finished: Option<Status>,
 }
 
-impl EncodedBatch {
-    /// Encodes the batch as JSON: `{"lines":[…],"next":"k3x9.42","more":false,"finished":false}`.
-    pub fn json(&self) -> Bytes {
-        let lines_bytes: usize = self.lines.iter().map(|line| line.json.len() + 1).sum();
+/// The JSON object of a batch: `{"lines":[…],"next":"k3x9.42","more":false,"finished":false}`.
+pub enum Json {}
+
+impl LineFraming for Json {
+    const NAME: FramingName = FramingName::Json;
+
+    fn frame(_: &DeploymentId, batch: &EncodedBatch) -> Bytes {
+        let lines_bytes: usize = batch.lines.iter().map(|line| line.json.len() + 1).sum();
         let mut json = BytesMut::with_capacity(lines_bytes + 96);
         json.put_slice(b"{\"lines\":[");
-        for (i, line) in self.lines.iter().enumerate() {
+        for (i, line) in batch.lines.iter().enumerate() {
             if i > 0 {
                 json.put_u8(b',');
             }
@@ -44,13 +53,28 @@ impl EncodedBatch {
         }
         let end = format!(
             "],\"next\":\"{}\",\"more\":{},\"finished\":{}}}",
-            self.next,
-            self.more,
-            self.finished.is_some()
+            batch.next,
+            batch.more,
+            batch.finished.is_some()
         );
         json.put_slice(end.as_bytes());
         json.freeze()
     }
+}
+
+/// The bytes of a batch in one framing, shared with every reader that asks for the same.
+#[derive(Debug, Clone)]
+pub struct FramedBatch {
+    /// The lines as the framing writes them.
+    pub bytes: Bytes,
+    /// Number of lines.
+    pub line_count: usize,
+    /// Cursor after the last line of the batch.
+    pub next: Cursor,
+    /// Whether the batch was cut at its bound: another one can be read at once.
+    pub is_full: bool,
+    /// How the log ended, if it has ended and `next` is its last cursor.
+    pub finished: Option<Status>,
 }
 
 /// Error of opening a reader at a position.
@@ -81,11 +105,10 @@ pub enum ReadError {
 /// A cursor on one log.
 pub struct Reader {
     log: Arc<dyn DeploymentLog>,
-    id: DeploymentId,
-    epoch: Epoch,
+    frames: Arc<Frames>,
     after: Seq,
     head: watch::Receiver<Head>,
-    /// Whether the last read reached the end of the log as it was at that moment.
+    /// Whether the last read reached the end of the log as it was when its bytes were made.
     is_at_tail: bool,
     /// Until when lines gather after a first one; `None` while none has come.
     gathers_until: Option<Instant>,
@@ -93,35 +116,44 @@ pub struct Reader {
 
 impl Reader {
     /// Opens a log at a position; lines with a larger seq follow (docs/protocol.md, "Position").
-    pub fn open(log: Arc<dyn DeploymentLog>, position: Position) -> Result<Self, OpenError> {
-        let info = log.info();
-        let (id, epoch) = (info.id, info.next.epoch);
+    /// It shares the framed batches in `frames` with the other readers of the server.
+    pub fn open(
+        log: Arc<dyn DeploymentLog>,
+        position: Position,
+        frames: Arc<Frames>,
+    ) -> Result<Self, OpenError> {
+        let epoch = log.epoch();
         let head = log.head();
         let now = *head.borrow();
         let after = match position {
             Position::Start => now.first,
             Position::Now => now.last,
             // "<epoch>.0" means the first kept line, for clients that compose cursors.
-            Position::After(Cursor { epoch: asked, after: 0 }) if asked == epoch => now.first,
+            Position::After(Cursor { epoch: asked, after: 0 }) if asked == *epoch => now.first,
             Position::After(Cursor { epoch: asked, after })
-                if asked == epoch && (now.first..=now.last).contains(&after) =>
+                if asked == *epoch && (now.first..=now.last).contains(&after) =>
             {
                 after
             }
-            Position::After(asked) => return Err(OpenError::Gone { gap: gap(&epoch, now), asked }),
+            Position::After(asked) => return Err(OpenError::Gone { gap: gap(epoch, now), asked }),
         };
         let is_at_tail = after == now.last;
-        Ok(Self { log, id, epoch, after, head, is_at_tail, gathers_until: None })
+        Ok(Self { log, frames, after, head, is_at_tail, gathers_until: None })
+    }
+
+    /// Shares no bytes with other readers from now on: each batch is read from the log itself.
+    pub fn apart(self) -> Self {
+        Self { frames: Arc::default(), ..self }
     }
 
     /// Returns the id of the deployment that is read.
     pub fn id(&self) -> &DeploymentId {
-        &self.id
+        self.log.id()
     }
 
     /// Returns the cursor of this reader: the last line that it has read.
     pub fn cursor(&self) -> Cursor {
-        Cursor { epoch: self.epoch.clone(), after: self.after }
+        self.cursor_at(self.after)
     }
 
     /// Returns how the log ended, if it has ended and this reader has read all of it.
@@ -136,23 +168,62 @@ impl Reader {
     }
 
     /// Reads the lines after the cursor, at most `limit`, and moves the cursor behind them. Never waits for lines.
-    pub async fn read(&mut self, limit: ReadLimit) -> Result<EncodedBatch, ReadError> {
+    pub async fn read<F: LineFraming>(&mut self, limit: ReadLimit) -> Result<FramedBatch, ReadError> {
         // The head is taken before the read: all lines up to it are readable, so fewer lines mean that the batch was
         // cut.
         let head = *self.head.borrow_and_update();
         if head.deleted {
-            return Err(ReadError::Deleted(self.id.clone()));
+            return Err(ReadError::Deleted(self.id().clone()));
         }
+        if self.after < head.first {
+            self.frames.forget_before(self.id(), head.first);
+            return Err(ReadError::Gap(gap(self.log.epoch(), head)));
+        }
+        let frame = if self.after < head.last {
+            let key = FrameKey { log: self.id().clone(), after: self.after, limit, framing: F::NAME };
+            match self.frames.get(&key, head) {
+                Some(frame) => frame,
+                None => {
+                    let frame = self.make::<F>(head, limit).await?;
+                    if frame.line_count > 0 {
+                        self.frames.keep(key, &frame);
+                    }
+                    frame
+                }
+            }
+        } else {
+            self.framed::<F>(head, Vec::new())
+        };
+        let Frame { bytes, line_count, last, is_full, finished: _ } = frame;
+        self.after = last;
+        // Lines that came after a shared frame was made are new to this reader: they may gather.
+        self.is_at_tail = !is_full;
+        self.gathers_until = None;
+        let finished = head.ended.filter(|_| last == head.last);
+        Ok(FramedBatch { bytes, line_count, next: self.cursor(), is_full, finished })
+    }
+
+    /// Reads the lines after the cursor from the log, and frames them.
+    async fn make<F: LineFraming>(&self, head: Head, limit: ReadLimit) -> Result<Frame, ReadError> {
         let lines = self.log.read_after(self.after, limit).await.map_err(|error| match error {
-            StoreError::Trimmed { .. } => ReadError::Gap(gap(&self.epoch, *self.head.borrow())),
+            StoreError::Trimmed { .. } => ReadError::Gap(gap(self.log.epoch(), *self.head.borrow())),
             StoreError::NotFound(id) => ReadError::Deleted(id),
             error => ReadError::Store(error),
         })?;
-        self.after = lines.last().map_or(self.after, |line| line.seq);
-        self.is_at_tail = self.after >= head.last;
-        self.gathers_until = None;
-        let finished = head.ended.filter(|_| self.after == head.last);
-        Ok(EncodedBatch { lines, next: self.cursor(), more: !self.is_at_tail, finished })
+        Ok(self.framed::<F>(head, lines))
+    }
+
+    /// Frames lines that were read when the log's head was `head`.
+    fn framed<F: LineFraming>(&self, head: Head, lines: Vec<Arc<EncodedLine>>) -> Frame {
+        let last = lines.last().map_or(self.after, |line| line.seq);
+        let (is_full, finished) = (last < head.last, head.ended.filter(|_| last == head.last));
+        let batch = EncodedBatch { lines, next: self.cursor_at(last), more: is_full, finished };
+        let bytes = F::frame(self.id(), &batch);
+        Frame { bytes, line_count: batch.lines.len(), last, is_full, finished }
+    }
+
+    fn cursor_at(&self, after: Seq) -> Cursor {
+        Cursor { epoch: self.log.epoch().clone(), after }
     }
 
     /// Waits until there is a line after the cursor, or the log has ended or was deleted. Cancel-safe.
@@ -200,6 +271,10 @@ mod tests {
         MemoryStore::new(0).create("test".to_owned(), None).await.unwrap()
     }
 
+    fn open(log: &Arc<dyn DeploymentLog>) -> Reader {
+        Reader::open(log.clone(), Position::Start, Arc::default()).unwrap()
+    }
+
     async fn append(log: &Arc<dyn DeploymentLog>) {
         log.append(AppendRequest::new(vec![NewLine::plain("x")], None)).await.unwrap();
     }
@@ -209,8 +284,8 @@ mod tests {
     async fn an_append_between_check_and_park_is_not_missed() {
         for turns in 0..4 {
             let log = log().await;
-            let mut reader = Reader::open(log.clone(), Position::Start).unwrap();
-            assert!(reader.read(BATCH_LIMIT).await.unwrap().lines.is_empty());
+            let mut reader = open(&log);
+            assert!(reader.read::<Json>(BATCH_LIMIT).await.unwrap().line_count == 0);
             let writer = async {
                 for _ in 0..turns {
                     tokio::task::yield_now().await;
@@ -221,7 +296,7 @@ mod tests {
                 tokio::join!(reader.wait(), writer);
             });
             waited.await.expect("the append was missed");
-            assert_eq!(reader.read(BATCH_LIMIT).await.unwrap().lines.len(), 1);
+            assert_eq!(reader.read::<Json>(BATCH_LIMIT).await.unwrap().line_count, 1);
         }
     }
 
@@ -232,11 +307,11 @@ mod tests {
             append(&log).await;
         }
         log.finish(Status::Failed).await.unwrap();
-        let mut reader = Reader::open(log, Position::Start).unwrap();
+        let mut reader = open(&log);
         for shape in [(BATCH_LINES_MAX, true, None), (1, false, Some(Status::Failed))] {
             reader.wait().await;
-            let batch = reader.read(BATCH_LIMIT).await.unwrap();
-            assert_eq!((batch.lines.len(), batch.more, batch.finished), shape);
+            let batch = reader.read::<Json>(BATCH_LIMIT).await.unwrap();
+            assert_eq!((batch.line_count, batch.is_full, batch.finished), shape);
         }
     }
 }

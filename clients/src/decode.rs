@@ -2,7 +2,8 @@
 //!
 //! Lines come by the million, and a general decoder looks for every member in any order. wirelab's server writes the
 //! members of a line in one order and without spaces. Such a line is read from left to right here. Anything else, with
-//! any error in it, is left to serde, so that both decode the same: a property test compares them.
+//! any error in it, is left to serde, so that both decode the same: a property test compares them. Public for
+//! `benches/micro` alone.
 
 use serde_json::Result;
 
@@ -13,7 +14,7 @@ use crate::wire::{Batch, DeploymentId, Line, NdjsonRecord, NewLine, Stream};
 const DIGITS_MAX: usize = 19;
 
 /// Decodes one line: the data of an event without a name.
-pub(crate) fn line(json: &str) -> Result<Line> {
+pub fn line(json: &str) -> Result<Line> {
     match plain_line(json) {
         Some((line, "")) => Ok(line),
         Some(_) | None => serde_json::from_str(json),
@@ -21,7 +22,7 @@ pub(crate) fn line(json: &str) -> Result<Line> {
 }
 
 /// Decodes one record of an NDJSON stream.
-pub(crate) fn ndjson_record(json: &[u8]) -> Result<NdjsonRecord> {
+pub fn ndjson_record(json: &[u8]) -> Result<NdjsonRecord> {
     match str::from_utf8(json).ok().and_then(plain_line) {
         Some((line, "")) => Ok(NdjsonRecord::Line(line)),
         Some(_) | None => serde_json::from_slice(json),
@@ -29,7 +30,7 @@ pub(crate) fn ndjson_record(json: &[u8]) -> Result<NdjsonRecord> {
 }
 
 /// Decodes the answer to a poll.
-pub(crate) fn batch(json: &[u8]) -> Result<Batch> {
+pub fn batch(json: &[u8]) -> Result<Batch> {
     match str::from_utf8(json).ok().and_then(plain_batch) {
         Some(batch) => Ok(batch),
         None => serde_json::from_slice(json),
@@ -38,18 +39,18 @@ pub(crate) fn batch(json: &[u8]) -> Result<Batch> {
 
 /// Beginning and end of the frames that bring the lines of one room.
 #[derive(Debug)]
-pub(crate) struct LineFrame {
+pub struct LineFrame {
     head: String,
 }
 
 impl LineFrame {
     /// Prepares for the frames of this deployment.
-    pub(crate) fn of(deployment: &DeploymentId) -> Self {
+    pub fn of(deployment: &DeploymentId) -> Self {
         Self { head: format!(r#"{{"type":"line","deployment":"{deployment}","line":"#) }
     }
 
     /// Decodes a frame with a line of the room. `None`: it is another frame, or it is written in another way.
-    pub(crate) fn line(&self, json: &str) -> Option<Line> {
+    pub fn line(&self, json: &str) -> Option<Line> {
         match plain_line(json.strip_prefix(&self.head)?)? {
             (line, "}") => Some(line),
             _ => None,

@@ -22,7 +22,8 @@ mod advice;
 pub mod api;
 pub mod backoff;
 pub mod data_files;
-mod decode;
+#[doc(hidden)]
+pub mod decode;
 pub mod delay_line;
 mod deployment_url;
 pub mod event_stream;

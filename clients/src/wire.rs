@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use arrayvec::ArrayString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::lanes::{LaneLedger, LedgerCommand, LedgerFrame, NetworkState};
@@ -82,9 +83,9 @@ macro_rules! string_on_the_wire {
     };
 }
 
-/// A deployment's id, made by the server: `[a-z0-9]{8,26}`.
+/// A deployment's id, made by the server: `[a-z0-9]{8,26}`. Kept in place, so that a copy allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeploymentId(String);
+pub struct DeploymentId(ArrayString<26>);
 
 impl DeploymentId {
     /// Returns the id as text.
@@ -96,10 +97,11 @@ impl DeploymentId {
 impl FromStr for DeploymentId {
     type Err = InvalidToken;
     fn from_str(text: &str) -> Result<Self, InvalidToken> {
-        if (8..=26).contains(&text.len()) && is_plain(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidToken::new("deployment id", text, "8 to 26 characters of a-z and 0-9"))
+        match ArrayString::from(text) {
+            Ok(id) if id.len() >= 8 && is_plain(&id) => Ok(Self(id)),
+            Ok(_) | Err(_) => {
+                Err(InvalidToken::new("deployment id", text, "8 to 26 characters of a-z and 0-9"))
+            }
         }
     }
 }
@@ -112,17 +114,17 @@ impl fmt::Display for DeploymentId {
 
 string_on_the_wire!(DeploymentId);
 
-/// One life of a log, named at random: `[a-z0-9]{1,16}`. Another epoch means that seqs restarted.
+/// One life of a log, named at random: `[a-z0-9]{1,16}`. Another epoch means that seqs restarted. Kept in place, so that
+/// a copy allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Epoch(String);
+pub struct Epoch(ArrayString<16>);
 
 impl FromStr for Epoch {
     type Err = InvalidToken;
     fn from_str(text: &str) -> Result<Self, InvalidToken> {
-        if (1..=16).contains(&text.len()) && is_plain(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidToken::new("epoch", text, "1 to 16 characters of a-z and 0-9"))
+        match ArrayString::from(text) {
+            Ok(epoch) if !epoch.is_empty() && is_plain(&epoch) => Ok(Self(epoch)),
+            Ok(_) | Err(_) => Err(InvalidToken::new("epoch", text, "1 to 16 characters of a-z and 0-9")),
         }
     }
 }

@@ -4,11 +4,12 @@
 //! must not take one of them. It is a streaming body, so a page that reads slowly gets fewer frames and costs no more
 //! memory. It takes no command that changes anything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::ws::{CloseCode, OpCode, Parser};
-use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::BytesMut;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -16,6 +17,7 @@ use wirelab_clients::wire::{LaneLedger, LedgerCommand, LedgerFrame, NetworkState
 
 use crate::clock::now_us;
 use crate::context::Context;
+use crate::exchange::arriving::Share;
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::resource;
 use crate::exchange::upgrade::{
@@ -43,9 +45,11 @@ async fn answer(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
     let page = tag::parse_page(request.match_info().query("page"))?;
-    let mut response = upgrade::accept(&request)?;
+    let mut response = upgrade::accept(request.head())?;
     let watched = context.lanes.watch(page, std::time::Instant::now())?;
-    Ok(response.streaming(upgrade::body(Ledgers::greet(&request, watched, payload, context))))
+    let share = request.extensions().get::<Arc<Share>>().cloned();
+    let share = share.expect("the server gives every upgrade its connection's share");
+    Ok(response.streaming(upgrade::body(Ledgers::greet(payload, share, watched, context))))
 }
 
 /// One socket of ledgers: polled when TCP can take more.
@@ -66,9 +70,9 @@ struct Ledgers {
 
 impl Ledgers {
     fn greet(
-        request: &HttpRequest,
-        watched: Watched,
         payload: web::Payload,
+        share: Arc<Share>,
+        watched: Watched,
         context: web::Data<Context>,
     ) -> Self {
         let now = Instant::now();
@@ -79,7 +83,7 @@ impl Ledgers {
             network_changed: context.connections.network().changed(),
             told: Told::default(),
             told_at: now,
-            inbox: Inbox::of(request, payload, COMMAND, context.options.turn_requests),
+            inbox: Inbox::of(payload.into_inner(), share, COMMAND, context.options.turn_requests),
             control: Control::default(),
             out: BytesMut::new(),
             silent_since: now,
@@ -174,9 +178,9 @@ impl Ledgers {
 }
 
 impl Driven for Ledgers {
-    fn take_output(&mut self) -> BytesMut {
+    fn take_output(&mut self) -> Bytes {
         // The buffer is taken whole: the rest of a split would keep the memory of the longest frame.
-        std::mem::take(&mut self.out)
+        std::mem::take(&mut self.out).freeze()
     }
 
     fn phase(&self) -> Phase {

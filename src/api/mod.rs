@@ -5,28 +5,37 @@
 mod lanes;
 pub(crate) mod theory;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderValue, LOCATION, RETRY_AFTER};
+use std::borrow::Cow;
+
+use actix_web::dev::RequestHead;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::{
-    Finish, IDEMPOTENCY_KEY_BYTES_MAX, LIST_MAX, NAME_CHARS_MAX, NewDeployment, TransportInfo,
+    DeploymentId, Finish, IDEMPOTENCY_KEY_BYTES_MAX, InvalidToken, LIST_MAX, NAME_CHARS_MAX, NewDeployment,
+    TransportInfo,
 };
 
 use crate::context::Context;
 use crate::deployments::sources::SourceError;
 use crate::deployments::{CreateError, CreateRequest, Listing, State};
+use crate::exchange::asked::{Asked, gets, not_allowed};
 use crate::exchange::compression::Coding;
 use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
-use crate::exchange::request::{self, deployment_id, one_header, parameter};
+use crate::exchange::request::{self, deployment_id, no_such_deployment, one_header, parameter};
 use crate::exchange::route::{get, json_body, no_store, parsed, resource};
+use crate::reader::Json;
 use crate::store::IdempotencyKey;
 
 /// Content type of `/metrics`.
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Header whose value makes a repeated write harmless.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// `Retry-After` of a creation while as much runs as may, s. A deployment ends within minutes rather than seconds.
 const FULL_RETRY_AFTER_S: u64 = 10;
@@ -47,7 +56,7 @@ pub(crate) struct Ready {
     durable: bool,
 }
 
-/// Mounts every path with its methods.
+/// Mounts every path with its methods, but for that of [`lines`].
 pub fn mount(config: &mut web::ServiceConfig) {
     config
         .service(
@@ -59,11 +68,6 @@ pub fn mount(config: &mut web::ServiceConfig) {
             resource("/api/deployments/{id}", "GET, HEAD, DELETE")
                 .route(get().to(show))
                 .route(web::delete().to(delete)),
-        )
-        .service(
-            resource("/api/deployments/{id}/lines", "GET, HEAD, POST")
-                .route(get().to(lines))
-                .route(web::post().to(append)),
         )
         .service(resource("/api/deployments/{id}/finish", "POST").route(web::post().to(finish)))
         .service(resource("/api/transports", "GET, HEAD").route(get().to(list_transports)))
@@ -81,8 +85,8 @@ async fn create(
     payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
-    let key = idempotency_key(&request)?;
-    let body = request::body(payload).await?;
+    let key = idempotency_key(request.head())?;
+    let body = request::body(payload.into_inner()).await?;
     let new: NewDeployment = parsed(&body, r#"{"name":"web 42"}"#)?;
     let chars = new.name.chars().count();
     if !(1..=NAME_CHARS_MAX).contains(&chars) {
@@ -106,14 +110,16 @@ async fn create(
 }
 
 async fn list(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let limit = match parameter(&request, "limit")? {
+    let limit = match parameter(request.head(), "limit")? {
         None => LIST_MAX,
         Some(limit) => request::count(&limit, "limit")?.min(LIST_MAX),
     };
     let listing = Listing {
-        name: parameter(&request, "name")?,
-        state: parameter(&request, "status")?.map(|status| state(&status)).transpose()?,
-        before: parameter(&request, "before")?.map(|id| request::parse_deployment_id(&id)).transpose()?,
+        name: parameter(request.head(), "name")?.map(Cow::into_owned),
+        state: parameter(request.head(), "status")?.map(|status| state(&status)).transpose()?,
+        before: parameter(request.head(), "before")?
+            .map(|id| request::parse_deployment_id(&id))
+            .transpose()?,
     };
     Ok(no_store(HttpResponse::Ok()).json(context.deployments.list(&listing, limit).await?))
 }
@@ -135,43 +141,86 @@ async fn delete(request: HttpRequest, context: web::Data<Context>) -> Result<Htt
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Answers a request on the lines of a deployment: reads or appends some.
+pub(crate) async fn lines(
+    asked: Asked,
+    id: Result<DeploymentId, InvalidToken>,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, Refusal> {
+    match &asked.head().method {
+        method if gets(method) => first_lines(asked, id.map_err(no_such_deployment)?, context).await,
+        &Method::POST => append(asked, id.map_err(no_such_deployment)?, context).await,
+        _ => Err(not_allowed(asked.head(), "GET, HEAD, POST")),
+    }
+}
+
 /// Answers with the first batch of a log, which a page loads before it opens a stream at `next`.
-async fn lines(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let (id, limit) = (deployment_id(&request)?, request::limit(&request)?);
-    let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
-    let batch = reader.read(limit).await?;
-    let coding = Coding::agreed(&request, context.options.compression);
+async fn first_lines(
+    asked: Asked,
+    id: DeploymentId,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, Refusal> {
+    let limit = request::limit(asked.head())?;
+    let reader = context.deployments.reader(&id, request::position(asked.head())?).await?;
+    // What a transport sent can be compared with this answer only if both were read from the log.
+    let mut reader = reader.apart();
+    let batch = reader.read::<Json>(limit).await?;
+    let coding = Coding::agreed(asked.request(), context.options.compression);
     let mut response = no_store(HttpResponse::Ok());
     coding.vary(&mut response);
-    Ok(coding.whole(response.content_type("application/json"), batch.json()))
+    Ok(coding.whole(response.content_type("application/json"), batch.bytes))
 }
 
 async fn append(
-    request: HttpRequest,
-    payload: web::Payload,
+    asked: Asked,
+    id: DeploymentId,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, Refusal> {
-    let id = deployment_id(&request)?;
-    let key = idempotency_key(&request)?;
-    let kind = one_header(request.headers(), "content-type")?.unwrap_or_default().to_owned();
-    let media_type = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let split = match media_type.as_str() {
-        "text/plain" => new_lines::of_bytes,
-        "application/x-ndjson" => new_lines::of_ndjson,
-        _ => {
-            return Err(Refusal::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                format!("content type {kind:?} is not supported; send text/plain or application/x-ndjson"),
-            ));
-        }
-    };
+    let key = idempotency_key(asked.head())?;
+    let kind = Kind::of(one_header(&asked.head().headers, &CONTENT_TYPE)?.unwrap_or_default())?;
+    let (payload, _) = asked.into_payload();
     let body = request::body(payload).await?;
     let key = key.map(|key| {
-        let digest = Sha256::new().chain_update(media_type.as_bytes()).chain_update([0]).chain_update(&body);
+        let digest = Sha256::new().chain_update(kind.media_type()).chain_update([0]).chain_update(&body);
         IdempotencyKey { key, digest: digest.finalize().into() }
     });
-    let appended = context.deployments.append(&id, body, split, key).await?;
+    let appended = match kind {
+        Kind::Text => context.deployments.append(&id, body, new_lines::of_bytes, key).await?,
+        Kind::Ndjson => context.deployments.append(&id, body, new_lines::of_ndjson, key).await?,
+    };
     Ok(no_store(HttpResponse::Created()).json(appended))
+}
+
+/// How the lines of a body are written.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Ndjson,
+}
+
+impl Kind {
+    /// Every kind.
+    const ALL: [Self; 2] = [Self::Text, Self::Ndjson];
+
+    /// Parses a content type. Its parameters are not looked at.
+    fn of(content_type: &str) -> Result<Self, Refusal> {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        Self::ALL.into_iter().find(|kind| media_type.eq_ignore_ascii_case(kind.media_type())).ok_or_else(|| {
+            Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!(
+                    "content type {content_type:?} is not supported; send text/plain or application/x-ndjson"
+                ),
+            )
+        })
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
 }
 
 async fn finish(
@@ -223,8 +272,8 @@ async fn describe(context: web::Data<Context>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(context.description.clone())
 }
 
-fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Refusal> {
-    let Some(key) = one_header(request.headers(), "idempotency-key")? else { return Ok(None) };
+fn idempotency_key(head: &RequestHead) -> Result<Option<String>, Refusal> {
+    let Some(key) = one_header(&head.headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
     if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(Some(key.to_owned()));
     }

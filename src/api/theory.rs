@@ -45,7 +45,7 @@ impl Number {
     /// Returns the number if it was given; refuses one that is out of range.
     fn given(&self, request: &HttpRequest) -> Result<Option<f64>, Refusal> {
         let Self { name, min, max, .. } = self;
-        let Some(text) = parameter(request, name)? else { return Ok(None) };
+        let Some(text) = parameter(request.head(), name)? else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (*min..=*max).contains(number));
         number.map(Some).ok_or_else(|| {
             Refusal::bad_request(format!("{name} {text:?} is not valid; give a number from {min} to {max}"))
@@ -122,7 +122,7 @@ impl TheoryLatency {
 
 /// Answers `/api/theory` with the formulas of one transport.
 pub(crate) async fn predict(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Refusal> {
-    let transport = parameter(&request, "transport")?.ok_or_else(|| {
+    let transport = parameter(request.head(), "transport")?.ok_or_else(|| {
         Refusal::bad_request("parameter transport is missing; GET /api/transports lists the names")
     })?;
     let transport: Transport =

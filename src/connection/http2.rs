@@ -18,8 +18,6 @@ use std::time::{Duration, SystemTime};
 use actix_http::body::{BodySize, BoxBody, MessageBody};
 use actix_http::error::PayloadError;
 use actix_http::{BoxedPayloadStream, ConnectionType, Payload, Request, Response, ResponseHead};
-use actix_service::Service;
-use actix_web::HttpMessage;
 use actix_web::http::header::{
     CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderName, HeaderValue, HttpDate, TRANSFER_ENCODING,
     TryIntoHeaderValue, UPGRADE,
@@ -32,7 +30,7 @@ use h2::{Reason, RecvStream, SendStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::MeteredStream;
+use crate::connection::{Answers, MeteredStream, Terms};
 
 /// Open requests of one connection; RFC 9113 §6.5.2 advises at least this many. The crate refuses one more.
 const REQUESTS_MAX: u32 = 100;
@@ -52,32 +50,13 @@ const FRAME_BYTES_MAX: usize = 16 << 10;
 /// Time for the client to acknowledge a goodbye before the connection is closed.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
-/// Time limits of one connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Terms {
-    /// Time for the first bytes of a connection, and again for its first request.
-    pub(crate) head_timeout: Duration,
-    /// Time without an open request after which the connection ends.
-    pub(crate) keep_alive: Duration,
-    /// Time without any window from the client after which an answer is reset.
-    pub(crate) write_timeout: Duration,
-    /// Cancelled when the server stops.
-    pub(crate) shutdown: CancellationToken,
-}
-
 /// Serves one connection until it ends. An error says why it was cut.
-pub(crate) async fn serve<S, B>(
+pub(crate) async fn serve(
     stream: MeteredStream,
     peer: Option<SocketAddr>,
-    app: Rc<S>,
-    terms: Terms,
-) -> Result<(), h2::Error>
-where
-    S: Service<Request> + 'static,
-    S::Response: Into<Response<B>>,
-    S::Error: Into<Response<BoxBody>>,
-    B: MessageBody + 'static,
-{
+    app: Rc<impl Answers>,
+    terms: &Terms,
+) -> Result<(), h2::Error> {
     let ledger = stream.ledger();
     let mut settings = Builder::new();
     settings
@@ -110,11 +89,11 @@ where
                     }
                     let answered = Answered { is_head: request.method() == Method::HEAD, respond };
                     let request = request_of(request, peer);
-                    request.extensions_mut().insert(ledger.clone());
-                    let (app, leaving) = (app.clone(), leaving.clone());
+                    let (app, ledger, leaving) = (app.clone(), ledger.clone(), leaving.clone());
                     let (opened, write_timeout) = (open.clone().enter(), terms.write_timeout);
                     actix_rt::spawn(async move {
-                        answered.by(app, request, leaving, write_timeout).await;
+                        let answer = app.answer(request, ledger);
+                        answered.by(answer, leaving, write_timeout).await;
                         drop(opened);
                     });
                 }
@@ -220,29 +199,15 @@ struct Answered {
 
 impl Answered {
     /// Answers the request. Ends early when the client resets the stream or is gone.
-    async fn by<S, B>(
+    async fn by(
         mut self,
-        app: Rc<S>,
-        request: Request,
+        answer: impl Future<Output = Response<BoxBody>>,
         leaving: CancellationToken,
         write_timeout: Duration,
-    ) where
-        S: Service<Request>,
-        S::Response: Into<Response<B>>,
-        S::Error: Into<Response<BoxBody>>,
-        B: MessageBody + 'static,
-    {
-        let answer = async {
-            poll_fn(|cx| app.poll_ready(cx)).await?;
-            app.call(request).await
-        };
+    ) {
         let answer = tokio::select! {
             answer = answer => answer,
             _ = poll_fn(|cx| self.respond.poll_reset(cx)) => return,
-        };
-        let answer = match answer {
-            Ok(answer) => answer.into().map_into_boxed_body(),
-            Err(error) => error.into(),
         };
         let (answer, body) = answer.into_parts();
         let size = body_size(answer.status(), body.size());

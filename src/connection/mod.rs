@@ -6,41 +6,55 @@
 //! a part of a page that shows one transport.)
 
 mod connections;
+pub(crate) mod http1;
 pub(crate) mod http2;
 mod linked;
 mod network;
-mod offered;
-mod patience;
 pub(crate) mod protocol;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use actix_http::body::BoxBody;
+use actix_http::{Request, Response};
 use actix_rt::net::TcpStream;
-use actix_web::{HttpMessage, HttpRequest};
 use futures_util::future::{AbortHandle, AbortRegistration};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::connections::Connections;
 use self::connections::Entered;
 use self::linked::LinkedSocket;
 pub(crate) use self::linked::Opening;
 pub(crate) use self::network::Network;
-pub(crate) use self::patience::REFUSED_TIME_MAX;
-use self::patience::{Awaited, Patience};
 use crate::exchange::arriving::Share;
-use crate::exchange::turns::others_first;
 use crate::lanes::Lane;
 use crate::metrics::{Caller, Metrics};
 
 /// Number of lanes that a connection remembers it has carried. A connection that carries more may be counted again for
 /// the oldest of them. Browsers share a connection among the lanes of a page, which shows far fewer at once.
 const LANES_REMEMBERED_MAX: usize = 64;
+
+/// Time limits of one connection, and what it may do in one turn.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// Time for the first bytes of a connection, and again for its first request.
+    pub(crate) head_timeout: Duration,
+    /// Time without an open request after which the connection ends.
+    pub(crate) keep_alive: Duration,
+    /// Time without any progress of an answer after which it is cut.
+    pub(crate) write_timeout: Duration,
+    /// Requests of HTTP/1.1 in a row that are answered before other connections get a turn.
+    pub(crate) turn_requests: usize,
+    /// Cancelled when the server stops.
+    pub(crate) shutdown: CancellationToken,
+}
 
 /// The account of one connection: its last user, and the bytes that belong to no request yet.
 pub(crate) struct Ledger {
@@ -60,16 +74,20 @@ pub(crate) struct Ledger {
     /// Requests of HTTP/1.1 that have begun, and those whose answer is over.
     begun_count: AtomicU64,
     answered_count: AtomicU64,
-    /// Whether the last request's body is unfinished after its answer.
-    drops_the_rest: AtomicBool,
-    /// Whether the upgraded connection is over.
-    hangs_up: AtomicBool,
-    /// Requests since the connection last read, or gave way.
-    in_a_row: AtomicUsize,
 }
 
-/// A request whose answer is not over.
-pub(crate) struct Answering(Arc<Ledger>);
+/// What answers the requests of all connections of a thread, whatever their protocol.
+pub(crate) trait Answers: 'static {
+    /// Answers a request that came on the connection of `ledger`.
+    fn answer(
+        self: Rc<Self>,
+        request: Request,
+        ledger: Arc<Ledger>,
+    ) -> impl Future<Output = Response<BoxBody>> + 'static;
+}
+
+/// A request of HTTP/1.1 whose answer is not complete.
+struct Answering(Arc<Ledger>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -116,7 +134,10 @@ impl User {
 }
 
 impl Ledger {
-    fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> (Arc<Self>, AbortRegistration) {
+    pub(crate) fn open(
+        metrics: Arc<Metrics>,
+        connections: Arc<Connections>,
+    ) -> (Arc<Self>, AbortRegistration) {
         let Entered { key, beyond, cut, registration } = connections.enter();
         let share = Arc::new(connections.share());
         let ledger = Self {
@@ -131,9 +152,6 @@ impl Ledger {
             share,
             begun_count: AtomicU64::new(0),
             answered_count: AtomicU64::new(0),
-            drops_the_rest: AtomicBool::new(false),
-            hangs_up: AtomicBool::new(false),
-            in_a_row: AtomicUsize::new(0),
         };
         (Arc::new(ledger), registration)
     }
@@ -157,52 +175,15 @@ impl Ledger {
         self.book(caller, user.lane.as_deref());
     }
 
-    /// Returns the ledger of the connection that carries `request`, over HTTP/1.1 or HTTP/2.
-    pub(crate) fn of(request: &HttpRequest) -> Arc<Self> {
-        let of_http1 = request.conn_data::<Arc<Self>>().cloned();
-        of_http1.or_else(|| request.extensions().get::<Arc<Self>>().cloned()).expect("both protocols set it")
-    }
-
     /// Returns what this connection may hold of bodies and messages that have not ended.
     pub(crate) fn share(&self) -> Arc<Share> {
         self.share.clone()
     }
 
     /// Notes that a request of HTTP/1.1 begins. It lasts until the returned value is dropped.
-    pub(crate) fn begin(self: &Arc<Self>) -> Answering {
+    fn begin(self: &Arc<Self>) -> Answering {
         self.begun_count.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
-    }
-
-    /// Notes that the last request's body is unfinished after its answer: the rest is read and dropped for a while.
-    pub(crate) fn drop_the_rest(&self) {
-        self.drops_the_rest.store(true, Ordering::Relaxed);
-    }
-
-    /// Notes that the upgraded connection is over: nothing more is read, so the server closes TCP first.
-    pub(crate) fn hang_up(&self) {
-        self.hangs_up.store(true, Ordering::Relaxed);
-    }
-
-    /// Gives way to other connections after `most` requests that came in a row: those of one read.
-    pub(crate) async fn take_turns(&self, most: usize) {
-        if self.in_a_row.fetch_add(1, Ordering::Relaxed) >= most {
-            self.in_a_row.store(0, Ordering::Relaxed);
-            others_first().await;
-        }
-    }
-
-    fn awaited(&self) -> Awaited {
-        let answered = self.answered_count.load(Ordering::Relaxed);
-        if self.hangs_up.load(Ordering::Relaxed) {
-            Awaited::Nothing
-        } else if self.drops_the_rest.load(Ordering::Relaxed) {
-            Awaited::RefusedRest
-        } else if answered > 0 && answered == self.begun_count.load(Ordering::Relaxed) {
-            Awaited::NextAfter(answered)
-        } else {
-            Awaited::Anything
-        }
     }
 
     /// Tells whether this connection is beyond the bound.
@@ -258,14 +239,10 @@ impl Drop for Ledger {
     }
 }
 
-/// A socket that counts its bytes in a ledger. It fails when a write makes no progress for too long, and ends when too
-/// little comes.
+/// A socket that counts its bytes in a ledger. It fails when a write makes no progress for too long.
 pub(crate) struct MeteredStream {
     socket: LinkedSocket,
     ledger: Arc<Ledger>,
-    patience: Patience,
-    /// Whether something was read.
-    has_begun: bool,
     write_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -277,12 +254,10 @@ impl MeteredStream {
         metrics: Arc<Metrics>,
         connections: Arc<Connections>,
         write_timeout: Duration,
-        next_request: Duration,
     ) -> (Self, AbortRegistration) {
         let (ledger, cut) = Ledger::open(metrics, connections);
-        let patience = Patience::new(next_request);
         let socket = LinkedSocket::new(socket, ledger.connections.line(), ledger.clone());
-        (Self { socket, ledger, patience, has_begun: false, write_timeout, stalled: None }, cut)
+        (Self { socket, ledger, write_timeout, stalled: None }, cut)
     }
 
     /// Returns the socket for a look at it. Bytes that are read from it directly are not counted.
@@ -312,9 +287,6 @@ impl MeteredStream {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)));
         }
         self.stalled = None;
-        if let Poll::Ready(Ok(bytes)) = &wrote {
-            self.patience.answered(*bytes);
-        }
         wrote
     }
 }
@@ -325,22 +297,10 @@ impl AsyncRead for MeteredStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.ledger.in_a_row.store(0, Ordering::Relaxed);
         let before = buf.filled().len();
-        let awaited = self.ledger.awaited();
-        let Poll::Ready(read) = self.socket.poll_read(cx, buf) else {
-            // Without a byte this is the end of what the client sends.
-            return self.patience.poll(awaited, cx).map(Ok);
-        };
-        read?;
+        ready!(self.socket.poll_read(cx, buf))?;
         let bytes = buf.filled().len() - before;
         self.ledger.unclaimed_up.fetch_add(bytes as u64, Ordering::Relaxed);
-        if !std::mem::replace(&mut self.has_begun, true) {
-            offered::single_out_websocket(&mut buf.filled_mut()[before..]);
-        }
-        if self.patience.heard(awaited, bytes) {
-            buf.set_filled(before);
-        }
         Poll::Ready(Ok(()))
     }
 }

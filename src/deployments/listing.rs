@@ -45,6 +45,12 @@ impl State {
 }
 
 impl Listing {
+    /// Tells whether the newest deployments are chosen whatever they are.
+    pub(super) fn is_everything(&self) -> bool {
+        let Self { name, state, before } = self;
+        name.is_none() && state.is_none() && before.is_none()
+    }
+
     /// Chooses from all logs, newest first, at most `limit`. An unknown `before` is [`StoreError::NotFound`].
     pub(super) fn of(
         &self,

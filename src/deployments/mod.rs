@@ -28,7 +28,7 @@ pub use self::listing::{Listing, State};
 use self::places::Places;
 pub use self::places::{Full, RUNNING_MAX_DEFAULT, SOURCES_MAX};
 use self::sources::{Feed, SourceError};
-use crate::reader::{OpenError, Reader};
+use crate::reader::{Frames, OpenError, Reader};
 use crate::store::{AppendRequest, DeploymentLog, IdempotencyKey, LogStore, StoreError};
 
 /// Time that a start waits until deployments that are no longer fed are cancelled. A disk that works needs less.
@@ -43,6 +43,8 @@ pub struct Deployments {
     feeders: Feeders,
     keys: Arc<CreationKeys>,
     places: Arc<Places>,
+    /// Framed batches that the readers of all logs share.
+    frames: Arc<Frames>,
 }
 
 type Feeders = Arc<Mutex<HashMap<DeploymentId, AbortHandle>>>;
@@ -107,6 +109,7 @@ impl Deployments {
             feeders: Feeders::default(),
             keys: Arc::new(keys),
             places,
+            frames: Arc::default(),
         })
     }
 
@@ -159,7 +162,7 @@ impl Deployments {
 
     /// Opens a reader on a deployment's log.
     pub async fn reader(&self, id: &DeploymentId, position: Position) -> Result<Reader, OpenError> {
-        Reader::open(self.log(id).await.map_err(OpenError::Store)?, position)
+        Reader::open(self.log(id).await.map_err(OpenError::Store)?, position, self.frames.clone())
     }
 
     /// Appends the lines of a publisher's body. `split` parses it once there is room for what becomes of it.
@@ -197,13 +200,15 @@ impl Deployments {
 
     /// Returns the newest deployments that `listing` chooses, newest first, at most `limit`.
     pub async fn list(&self, listing: &Listing, limit: usize) -> Result<Vec<Deployment>, StoreError> {
-        listing.of(&self.store.list(usize::MAX).await?, limit)
+        let looked_at = if listing.is_everything() { limit } else { usize::MAX };
+        listing.of(&self.store.list(looked_at).await?, limit)
     }
 
     /// Deletes a deployment. Its feeder stops; its readers see the deletion. Its idempotency key is free again.
     pub async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
         let key = self.log(id).await?.creation_key();
         self.store.delete(id).await?;
+        self.frames.forget(id);
         if let Some(key) = key {
             self.keys.forget(&key.key, id);
         }

@@ -8,7 +8,7 @@
 use std::io::Write;
 
 use actix_web::http::header::{AcceptEncoding, CONTENT_ENCODING, Encoding, Header, HeaderValue, VARY};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpMessage, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use clap::ValueEnum;
 use flate2::Compression as Level;
@@ -43,7 +43,7 @@ pub(crate) enum Coding {
 
 impl Coding {
     /// Chooses the coding by `Accept-Encoding` (RFC 9110 §12.5.3). A header that cannot be parsed accepts no coding.
-    pub(crate) fn agreed(request: &HttpRequest, offered: Compression) -> Self {
+    pub(crate) fn agreed(request: &impl HttpMessage, offered: Compression) -> Self {
         match offered {
             Compression::Identity => Self::Never,
             Compression::Gzip => {

@@ -5,22 +5,22 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use actix_web::HttpRequest;
+use actix_web::dev::RequestHead;
 use actix_web::http::Version;
 use actix_web::http::header::HOST;
 
 /// Returns the names by which a request calls the server, each perhaps with a port: `Host`, and the target if it is in
 /// absolute form (RFC 9112 §3.2.2). Over HTTP/1.0 there may be none. An error says what is wrong with them.
-pub(crate) fn names(request: &HttpRequest) -> Result<Vec<&str>, String> {
-    let mut hosts = request.headers().get_all(HOST).map(|host| host.to_str().unwrap_or("\u{fffd}"));
+pub(crate) fn names(head: &RequestHead) -> Result<Vec<&str>, String> {
+    let mut hosts = head.headers.get_all(HOST).map(|host| host.to_str().unwrap_or("\u{fffd}"));
     let (host, another) = (hosts.next(), hosts.next());
     if another.is_some() {
         return Err("the Host field is given twice; give it once".to_owned());
     }
-    if host.is_none() && request.version() > Version::HTTP_10 {
+    if host.is_none() && head.version > Version::HTTP_10 {
         return Err("there is no Host field; give one with the name of the server".to_owned());
     }
-    let target = request.uri().authority().map(|authority| authority.as_str());
+    let target = head.uri.authority().map(|authority| authority.as_str());
     let names: Vec<_> = [host, target].into_iter().flatten().collect();
     match names.iter().find(|name| parts(name).is_none()) {
         Some(name) => Err(format!(

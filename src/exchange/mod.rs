@@ -3,6 +3,7 @@
 //! Every handler needs these parts, whatever it answers. They depend neither on the server's state nor on a log.
 
 pub mod arriving;
+pub(crate) mod asked;
 pub mod compression;
 pub(crate) mod host;
 pub(crate) mod incoming;

@@ -3,29 +3,25 @@
 //! Everything that is mounted uses it: calls, transports, lanes, the lab, the page. It depends on no state of the
 //! server.
 
-use actix_web::guard::{self, Guard};
-use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
+use actix_web::guard;
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, Route, web};
 use serde::de::DeserializeOwned;
 
+use super::asked::{gets, not_allowed};
 use super::problem::Refusal;
 use super::request;
 
 /// Makes a resource that answers 405 with `Allow` to methods other than those in `allowed`.
 pub(crate) fn resource(path: &str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
-        let detail = format!("{} does not allow {}; use {allowed}", request.path(), request.method());
-        Err::<HttpResponse, _>(
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-                .with_header(ALLOW, HeaderValue::from_static(allowed)),
-        )
+        Err::<HttpResponse, _>(not_allowed(request.head(), allowed))
     }))
 }
 
 /// Makes a route for GET and for HEAD, which is GET without the body.
 pub(crate) fn get() -> Route {
-    web::route().guard(guard::fn_guard(|context| guard::Get().check(context) || guard::Head().check(context)))
+    web::route().guard(guard::fn_guard(|context| gets(&context.head().method)))
 }
 
 /// Parses the body as the JSON object of a call; a refusal shows `example`.
@@ -33,7 +29,7 @@ pub(crate) async fn json_body<T: DeserializeOwned>(
     payload: web::Payload,
     example: &str,
 ) -> Result<T, Refusal> {
-    parsed(&request::body(payload).await?, example)
+    parsed(&request::body(payload.into_inner()).await?, example)
 }
 
 /// Parses a body that has arrived as the JSON object of a call; a refusal shows `example`.

@@ -1,6 +1,6 @@
 //! Turns between connections of one thread: one that always has more to answer gives way to the others.
 //!
-//! The server asks for each request of HTTP/1.1, and the inbox of a WebSocket for each message. Nothing is read or
+//! A connection of HTTP/1.1 asks for each request, and the inbox of a WebSocket for each message. Nothing is read or
 //! answered here.
 
 use std::pin::Pin;
@@ -9,20 +9,13 @@ use std::task::{Context, Poll, ready};
 use actix_rt::task::JoinHandle;
 use tokio::task::yield_now;
 
-/// Waits until the other tasks and sockets of this thread have had their turn.
-///
-/// A task of its own yields. A connection wakes itself while it has unread bytes, so a yield of its own would be over
-/// before any other socket was looked at.
-pub(crate) async fn others_first() {
-    // An error means that the thread stops.
-    let _ = actix_rt::spawn(yield_now()).await;
-}
-
-/// Turns of one inbox.
+/// Turns of one connection or inbox.
 #[derive(Debug)]
 pub(crate) struct Turns {
     most: usize,
     in_a_row: usize,
+    /// A task of its own, which yields. A connection wakes itself while it has unread bytes, so a yield of its own would
+    /// be over before any other socket was looked at.
     others: Option<JoinHandle<()>>,
 }
 

@@ -75,7 +75,7 @@ fn check(request: &HttpRequest) -> Result<(), String> {
 
 /// Returns the name in `Host` if there is one and every name of the request is one of the loopback.
 fn of_this_machine(request: &HttpRequest) -> Result<&str, String> {
-    let names = host::names(request)?;
+    let names = host::names(request.head())?;
     match names.iter().find(|name| !host::is_loopback(name)) {
         Some(name) => {
             Err(format!("this request calls the server {name:?}, which is not a name of the loopback"))

@@ -3,6 +3,7 @@
 //! The page asks for it to show what distance costs each transport. The server's connections do the delaying, and
 //! requests of the lab pass beside it. It ends with the page that set it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -103,7 +104,7 @@ async fn set(
     let asked: NewNetwork = json_body(payload, EXAMPLE).await?;
     asked.check()?;
     let gone = context.until_page_is_gone(&request)?;
-    let page = parameter(&request, "page")?;
+    let page = parameter(request.head(), "page")?.map(Cow::into_owned);
     let NewNetwork { delay_ms, jitter_ms, link_kbit_s, silence_s } = asked;
     let replaced = context.connections.network().set_link(delay_ms, jitter_ms, link_kbit_s, page);
     let network = context.connections.network().clone();
@@ -138,7 +139,7 @@ async fn set(
 
 /// Takes the network away. With `?page=PAGE` only if that page has set it.
 async fn take_away(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let page = parameter(&request, "page")?;
+    let page = parameter(request.head(), "page")?;
     context.connections.network().take_away(page.as_deref());
     Ok(no_store(HttpResponse::Ok()).json(context.connections.network().state()))
 }

@@ -1,17 +1,13 @@
-//! Who may ask: the name by which a request calls the server, the origin of the page that sends it, and what scripts of
-//! listed origins may send and read.
+//! Who may ask: the name by which a request calls the server, and the origin of the page that sends it.
 //!
 //! `server` applies these rules to every request; what is mounted knows nothing of them. The lab has a guard of its own
 //! behind them.
 
-use actix_cors::Cors;
-use actix_web::http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderName,
-    IF_NONE_MATCH, LOCATION, ORIGIN, RETRY_AFTER, UPGRADE,
-};
+use std::net::SocketAddr;
+
+use actix_web::dev::RequestHead;
+use actix_web::http::header::{HOST, ORIGIN, UPGRADE};
 use actix_web::http::{Method, StatusCode, Uri};
-use actix_web::{HttpRequest, HttpResponse};
 
 use crate::context::Context;
 use crate::exchange::host;
@@ -22,8 +18,11 @@ use crate::lab;
 ///
 /// A server that listens on the loopback alone is not meant for other names. A page of any server can be given the
 /// loopback's address later (DNS rebinding). Its browser then takes this server for the page's own.
-pub(super) fn check_host(request: &HttpRequest, context: &Context) -> Result<(), Refusal> {
-    let names = host::names(request).map_err(Refusal::bad_request)?;
+pub(super) fn check_host(head: &RequestHead, context: &Context) -> Result<(), Refusal> {
+    if calls_by_address(head, context.address) {
+        return Ok(());
+    }
+    let names = host::names(head).map_err(Refusal::bad_request)?;
     if !context.address.ip().to_canonical().is_loopback() {
         return Ok(());
     }
@@ -47,19 +46,30 @@ pub(super) fn check_host(request: &HttpRequest, context: &Context) -> Result<(),
     }
 }
 
+/// Tells whether a request calls the server by its own address on the loopback and by nothing else, as most programs do.
+fn calls_by_address(head: &RequestHead, address: SocketAddr) -> bool {
+    let mut hosts = head.headers.get_all(HOST);
+    let (host, another) = (hosts.next(), hosts.next());
+    let called = host.and_then(|host| host.to_str().ok()?.parse().ok());
+    address.ip().is_loopback()
+        && another.is_none()
+        && head.uri.authority().is_none()
+        && called == Some(address)
+}
+
 /// Checks that writes and WebSocket upgrades come from the server's own pages, from listed origins, or from programs.
-pub(super) fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
-    let upgrade = request.headers().contains_key(UPGRADE);
-    let reads_only = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };
+pub(super) fn check_origin(head: &RequestHead, allowed: &[String]) -> Result<(), Refusal> {
+    let upgrade = head.headers.contains_key(UPGRADE);
+    let reads_only = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let Some(origin) = head.headers.get(ORIGIN) else { return Ok(()) };
     if reads_only && !upgrade {
         return Ok(());
     }
     let origin = origin.to_str().unwrap_or_default();
-    if allowed.iter().any(|allowed| allowed == origin) || is_same_origin(request, origin) {
+    if allowed.iter().any(|allowed| allowed == origin) || is_same_origin(head, origin) {
         return Ok(());
     }
-    let remedy = match request.path().starts_with(lab::PREFIX) {
+    let remedy = match head.uri.path().starts_with(lab::PREFIX) {
         // The lab's guard allows no origin but the server's own, so no option of the server helps.
         true => "open the page that this server serves".to_owned(),
         false => format!("start the server with --allow-origin {origin} to allow it"),
@@ -69,8 +79,8 @@ pub(super) fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<
 
 /// Tells whether `origin` is the server's own. Host and port must agree; the scheme may differ, since a proxy may have
 /// ended TLS.
-fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+fn is_same_origin(head: &RequestHead, origin: &str) -> bool {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let Ok(origin) = origin.parse::<Uri>() else { return false };
     let port = match origin.scheme_str() {
         Some("http") => 80,
@@ -84,44 +94,4 @@ fn is_same_origin(request: &HttpRequest, origin: &str) -> bool {
         (Some(origin), Some(host)) => with_port(origin) == with_port(&host),
         _ => false,
     }
-}
-
-/// Takes back what the library says to callers that are not listed, and returns the refusal of a preflight that it has
-/// refused without a word.
-pub(super) fn after_cors(request: &HttpRequest, response: &mut HttpResponse) -> Option<Refusal> {
-    if !response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
-        response.headers_mut().remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
-        response.headers_mut().remove(ACCESS_CONTROL_EXPOSE_HEADERS);
-    }
-    let is_preflight = *request.method() == Method::OPTIONS
-        && request.headers().contains_key(ORIGIN)
-        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    (is_preflight && response.status() == StatusCode::BAD_REQUEST).then(|| {
-        Refusal::bad_request(
-            "the preflight asks for an origin, a method or a header that is not allowed; list the origin with \
-             --allow-origin, and send the headers that docs/protocol.md names",
-        )
-    })
-}
-
-/// Sets CORS headers for the listed origins only: what scripts of their pages may send and read.
-///
-/// Credentials are let through, since helpers around `EventSource` and `fetch` ask with them. The server sets no cookie
-/// and reads none, so nothing is given away. A proxy that knows people by cookies must list such origins itself.
-pub(super) fn cors(origins: &[String]) -> Cors {
-    let cors = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
-    cors.allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-        .allowed_headers([
-            ACCEPT,
-            AUTHORIZATION,
-            CACHE_CONTROL,
-            CONTENT_TYPE,
-            IF_NONE_MATCH,
-            HeaderName::from_static("last-event-id"),
-            HeaderName::from_static("idempotency-key"),
-            HeaderName::from_static("prefer"),
-        ])
-        .expose_headers([ETAG, LOCATION, RETRY_AFTER, HeaderName::from_static("preference-applied")])
-        .supports_credentials()
-        .max_age(600)
 }

@@ -48,7 +48,7 @@ async fn answer(name: Cow<'static, str>, request: HttpRequest) -> Result<HttpRes
     };
     let digest: String = metadata.sha256_hash().iter().map(|byte| format!("{byte:02x}")).collect();
     let tag = format!("\"{digest}\"");
-    let is_known = request::knows(&request, &tag);
+    let is_known = request::knows(request.head(), &tag);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((ETAG, tag))

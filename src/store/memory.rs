@@ -3,7 +3,7 @@
 //! It is the default of experiments, because an append costs only a copy. An acknowledged line can be read but is not
 //! durable.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use async_trait::async_trait;
@@ -27,7 +27,17 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Logs {
     by_id: HashMap<DeploymentId, Arc<MemoryLog>>,
+    /// The same logs by their place among all that were created, so that a list need not sort them.
+    by_age: BTreeMap<u64, Arc<MemoryLog>>,
     created_count: u64,
+}
+
+impl Logs {
+    fn remove(&mut self, id: &DeploymentId) -> Result<Arc<MemoryLog>, StoreError> {
+        let log = self.by_id.remove(id).ok_or_else(|| StoreError::NotFound(id.clone()))?;
+        self.by_age.remove(&log.order);
+        Ok(log)
+    }
 }
 
 impl MemoryStore {
@@ -62,6 +72,7 @@ impl LogStore for MemoryStore {
             tally: self.tally.clone(),
         });
         logs.by_id.insert(log.id.clone(), log.clone());
+        logs.by_age.insert(log.order, log.clone());
         self.tally.began();
         Ok(log)
     }
@@ -74,14 +85,13 @@ impl LogStore for MemoryStore {
     }
 
     async fn list(&self, limit: usize) -> Result<Vec<Arc<dyn DeploymentLog>>, StoreError> {
-        let mut logs: Vec<_> = self.logs.read().expect("no holder panics").by_id.values().cloned().collect();
-        logs.sort_unstable_by_key(|log| std::cmp::Reverse(log.order));
-        Ok(logs.into_iter().take(limit).map(|log| log as Arc<dyn DeploymentLog>).collect())
+        let logs = self.logs.read().expect("no holder panics");
+        let newest_first = logs.by_age.values().rev().take(limit);
+        Ok(newest_first.map(|log| log.clone() as Arc<dyn DeploymentLog>).collect())
     }
 
     async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
-        let removed = self.logs.write().expect("no holder panics").by_id.remove(id);
-        let log = removed.ok_or_else(|| StoreError::NotFound(id.clone()))?;
+        let log = self.logs.write().expect("no holder panics").remove(id)?;
         // The deletion is announced under the log's lock, so that no append can succeed after it.
         let _kept = log.lock();
         log.head.send_modify(|head| head.deleted = true);
@@ -160,12 +170,8 @@ impl DeploymentLog for MemoryLog {
             return Err(StoreError::Ended { id: self.id.clone(), status });
         }
         let at_us = kept.clock.now_us();
-        let first = head.last + 1;
-        let mut last = head.last;
-        for line in &request.lines {
-            last += 1;
-            kept.lines.push_back(Arc::new(EncodedLine::new(last, at_us, line)));
-        }
+        let (first, last) = (head.last + 1, head.last + request.lines.len() as u64);
+        kept.lines.extend(EncodedLine::of_append(first, at_us, &request.lines));
         if let Some(key) = request.key {
             kept.keys.insert(key, first, last);
         }
@@ -218,6 +224,10 @@ impl DeploymentLog for MemoryLog {
 
     fn id(&self) -> &DeploymentId {
         &self.id
+    }
+
+    fn epoch(&self) -> &Epoch {
+        &self.epoch
     }
 
     fn info(&self) -> Deployment {

@@ -4,6 +4,7 @@
 //! does not know which store it runs on. A store depends on no HTTP and no transport.
 
 pub mod disk;
+mod encoded_line;
 mod error;
 mod idempotency;
 mod log_clock;
@@ -17,14 +18,13 @@ mod conformance;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use rand::RngExt;
-use serde::Serialize;
 use tokio::sync::watch;
-use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Epoch, Line, NewLine, Seq, Source, Status};
+use wirelab_clients::wire::{Appended, Deployment, DeploymentId, Epoch, NewLine, Seq, Source, Status};
 
 use crate::clock::now_us;
 
+pub use encoded_line::EncodedLine;
 pub use error::{Shortage, StoreError, Unwritten};
 pub use idempotency::{IdempotencyKey, IdempotencyKeys, KEYS_MAX};
 pub use reservation::Reservation;
@@ -97,6 +97,9 @@ pub trait DeploymentLog: Send + Sync {
     /// Returns the deployment's id.
     fn id(&self) -> &DeploymentId;
 
+    /// Returns the epoch of the log, which stays the same as long as this value lives.
+    fn epoch(&self) -> &Epoch;
+
     /// Returns the deployment as it is now.
     fn info(&self) -> Deployment;
 
@@ -167,47 +170,12 @@ impl Stored {
 }
 
 /// Bound on one read. At least one line is returned if there is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReadLimit {
     /// Largest number of lines, ≥ 1.
     pub lines: usize,
     /// Largest number of bytes of JSON; a first line that is larger is returned alone.
     pub bytes: usize,
-}
-
-/// A line with its JSON, encoded once at append and shared by every reader.
-#[derive(Debug, PartialEq, Eq)]
-pub struct EncodedLine {
-    /// Position of the line in its log.
-    pub seq: Seq,
-    /// JSON object of the line on the wire, without line end. Contains no raw CR or LF.
-    pub json: Bytes,
-}
-
-impl EncodedLine {
-    /// Encodes `line` as the wire has it: `{"seq":42,"at_us":…,"text":"…"}`.
-    pub fn new(seq: Seq, at_us: u64, line: &NewLine) -> Self {
-        // The wire's `Line` owns its text; this struct borrows it, with members in the same order.
-        #[derive(Serialize)]
-        struct Borrowed<'a> {
-            seq: Seq,
-            at_us: u64,
-            #[serde(flatten)]
-            line: &'a NewLine,
-        }
-        /// Room for the members around a plain text, so that most lines are encoded without growing the buffer.
-        const FRAME_BYTES: usize = 72;
-        let mut json = Vec::with_capacity(FRAME_BYTES + line.text.len());
-        serde_json::to_writer(&mut json, &Borrowed { seq, at_us, line })
-            .expect("a line has no key that JSON refuses");
-        // Spare room at the end would stay as long as the line does: the tail of a log would take twice its bound.
-        Self { seq, json: json.into_boxed_slice().into() }
-    }
-
-    /// Decodes the line.
-    pub fn decode(&self) -> Line {
-        serde_json::from_slice(&self.json).expect("encoded by EncodedLine::new or checked at open")
-    }
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

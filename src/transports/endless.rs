@@ -6,31 +6,29 @@
 //! nothing is queued for it.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::pin::Pin;
 
 use actix_web::web::{self, Bytes};
-use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
-use tokio::time::timeout;
-use wirelab_clients::wire::{Cursor, Finished, Gap, Hello, Outcome, Transport};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use wirelab_clients::wire::{Finished, Gap, Hello, Outcome, Transport};
 
-use super::counted;
+use super::silence::Silence;
 use crate::context::Context;
-use crate::exchange::compression::Coding;
+use crate::exchange::asked::{Answer, Asked};
+use crate::exchange::compression::{Coding, Encoder};
 use crate::exchange::route;
 use crate::metrics::Waiting;
-use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
+use crate::reader::{BATCH_LIMIT, LineFraming, ReadError, Reader};
 use crate::terminal::complain;
 
-/// How a stream encodes what it sends. Each returned value is flushed as one piece.
-pub(super) trait Framing: 'static {
+/// How a stream encodes what it sends, beside its lines. Each returned value is flushed as one piece.
+pub(super) trait Framing: LineFraming + 'static {
     const TRANSPORT: Transport;
     const CONTENT_TYPE: &'static str;
 
     /// Encodes the first bytes, which are sent at once even on a silent log.
     fn hello(&self, hello: &Hello) -> Bytes;
-    /// Encodes a batch: one event or record per line.
-    fn batch(&self, batch: &EncodedBatch) -> Bytes;
     /// Encodes the end of the log, after its last line was sent.
     fn finished(&self, finished: &Finished) -> Bytes;
     /// Encodes a gap: lines after the reader's cursor are no longer kept.
@@ -45,34 +43,46 @@ pub(super) trait Framing: 'static {
 
 /// Answers with the lines after the reader's cursor, until the log ends.
 pub(super) fn respond<F: Framing>(
-    request: &HttpRequest,
+    asked: &Asked,
     reader: Reader,
     framing: F,
     context: web::Data<Context>,
-) -> HttpResponse {
+) -> Answer {
     let waiting = context.metrics.wait(F::TRANSPORT, reader.cursor().after, reader.head());
-    let heartbeat = context.options.heartbeat;
-    let coding = Coding::agreed(request, context.options.compression);
-    let endless = Endless { reader, framing, context, waiting, heartbeat, next: Next::Hello };
+    let (silence, stopping) =
+        (Silence::begin(context.options.heartbeat), Box::pin(context.shutdown.clone().cancelled_owned()));
+    let coding = Coding::agreed(asked.request(), context.options.compression);
     let mut response = route::endless(F::CONTENT_TYPE);
     coding.vary(&mut response);
     let encoder = coding.start(&mut response);
-    let body = stream::unfold((endless, encoder), |(mut endless, mut encoder)| async {
-        let bytes = match endless.next().await {
-            Some(bytes) => encoder.piece(bytes),
-            None => encoder.end()?,
-        };
-        Some((Ok::<_, Infallible>(bytes), (endless, encoder)))
+    // In a box: the stream moves its state in and out for each piece.
+    let endless = Box::new(Endless {
+        reader,
+        framing,
+        context,
+        waiting,
+        silence,
+        stopping,
+        encoder,
+        next: Next::Hello,
     });
-    counted(response.streaming(body), Outcome::Data)
+    let body = stream::unfold(endless, |mut endless| async {
+        let bytes = endless.piece().await?;
+        Some((Ok::<_, Infallible>(bytes), endless))
+    });
+    Answer { response: response.streaming(body), outcome: Outcome::Data }
 }
 
+/// The state of one stream. Its timer and its wait for the shutdown last as long as the stream: they are not made anew
+/// for each batch.
 struct Endless<F> {
     reader: Reader,
     framing: F,
     context: web::Data<Context>,
     waiting: Waiting,
-    heartbeat: Duration,
+    silence: Silence,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    encoder: Encoder,
     next: Next,
 }
 
@@ -84,7 +94,15 @@ enum Next {
 }
 
 impl<F: Framing> Endless<F> {
-    /// Returns the next bytes to flush; `None` ends the body.
+    /// Returns the next bytes to flush, coded; `None` ends the body.
+    async fn piece(&mut self) -> Option<Bytes> {
+        match self.next().await {
+            Some(bytes) => Some(self.encoder.piece(bytes)),
+            None => self.encoder.end(),
+        }
+    }
+
+    /// Returns the next bytes before their coding; `None` after the last.
     async fn next(&mut self) -> Option<Bytes> {
         match std::mem::replace(&mut self.next, Next::Lines) {
             Next::Hello => Some(self.framing.hello(&Hello { cursor: self.reader.cursor() })),
@@ -101,34 +119,34 @@ impl<F: Framing> Endless<F> {
     }
 
     async fn lines(&mut self) -> Bytes {
-        let (shutdown, linger) = (self.context.shutdown.clone(), self.context.options.linger);
-        let waited = tokio::select! {
-            waited = timeout(self.heartbeat, self.reader.wait_and_gather(linger)) => waited,
-            () = shutdown.cancelled() => {
+        self.silence.broken();
+        let linger = self.context.options.linger;
+        tokio::select! {
+            biased;
+            () = &mut self.stopping => {
                 self.next = Next::End;
                 return self.framing.goodbye();
             }
-        };
-        if waited.is_err() {
-            return self.framing.heartbeat();
+            () = self.reader.wait_and_gather(linger) => {}
+            () = self.silence.lasts() => return self.framing.heartbeat(),
         }
-        match self.reader.read(BATCH_LIMIT).await {
+        match self.reader.read::<F>(BATCH_LIMIT).await {
             Ok(batch) => {
-                self.waiting.delivered(batch.next.after, batch.lines.len());
-                if batch.more {
+                self.waiting.delivered(batch.next.after, batch.line_count);
+                if batch.is_full {
                     // A reader that catches up always has a batch ready; other streams of this thread get a turn
                     // between two batches.
                     tokio::task::yield_now().await;
                 }
                 let finished = batch.finished.map(|status| Finished { cursor: batch.next.clone(), status });
                 match finished {
-                    Some(finished) if batch.lines.is_empty() => {
+                    Some(finished) if batch.line_count == 0 => {
                         self.next = Next::End;
                         self.framing.finished(&finished)
                     }
                     finished => {
                         self.next = finished.map_or(Next::Lines, Next::Finished);
-                        self.framing.batch(&batch)
+                        batch.bytes
                     }
                 }
             }
@@ -146,9 +164,4 @@ impl<F: Framing> Endless<F> {
             }
         }
     }
-}
-
-/// Returns the cursor after the line `seq` of a batch, which is the id of its event.
-pub(super) fn cursor_at(batch: &EncodedBatch, seq: u64) -> Cursor {
-    Cursor { epoch: batch.next.epoch.clone(), after: seq }
 }

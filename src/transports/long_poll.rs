@@ -7,26 +7,37 @@
 
 use std::time::Duration;
 
+use actix_web::dev::RequestHead;
 use actix_web::http::header::HeaderName;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use tokio::time::timeout;
-use wirelab_clients::wire::{Outcome, Transport, WAIT_S_DEFAULT};
+use wirelab_clients::wire::{DeploymentId, Outcome, Transport, WAIT_S_DEFAULT, entity_tag};
 
-use super::{batch_answer, counted, tagged};
+use super::{batch_answer, tagged};
 use crate::context::Context;
+use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::compression::Coding;
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::{self, parameter};
+use crate::reader::Json;
 
 /// No cache may keep an answer: it is valid only at the moment it is given.
 const CACHE_CONTROL: &str = "no-store";
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Answers `GET …/long-poll?from=&wait=&limit=`: 200 with a batch, or 204 when the hold has expired.
-pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let (id, limit) = (request::deployment_id(&request)?, request::limit(&request)?);
-    let wait = Wait::asked(&request, context.options.hold_max)?;
-    let mut reader = context.deployments.reader(&id, request::position(&request)?).await?;
+pub(super) async fn answer(
+    asked: Asked,
+    id: DeploymentId,
+    context: web::Data<Context>,
+) -> Result<Answer, Refusal> {
+    let limit = request::limit(asked.head())?;
+    let wait = Wait::asked(asked.head(), context.options.hold_max)?;
+    let coding = Coding::agreed(asked.request(), context.options.compression);
+    let mut reader = context.deployments.reader(&id, request::position(asked.head())?).await?;
+    // Nothing of the request is needed while it is held.
+    drop(asked);
 
     let waiting = context.metrics.wait(Transport::LongPoll, reader.cursor().after, reader.head());
     tokio::select! {
@@ -35,18 +46,17 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
         // What can be read afterwards shows whether a line or the hold ended the wait.
         _ = timeout(wait.hold, reader.wait_and_gather(context.options.linger)) => {}
     }
-    let batch = reader.read(limit).await?;
-    waiting.delivered(batch.next.after, batch.lines.len());
+    let batch = reader.read::<Json>(limit).await?;
+    waiting.delivered(batch.next.after, batch.line_count);
 
-    let mut response = if batch.lines.is_empty() && batch.finished.is_none() {
-        counted(
-            tagged(HttpResponse::NoContent(), &batch, CACHE_CONTROL, Coding::Never).finish(),
-            Outcome::Timeout,
-        )
+    let tag = entity_tag(&batch.next, batch.finished.is_some());
+    let mut answer = if batch.line_count == 0 && batch.finished.is_none() {
+        let response = tagged(HttpResponse::NoContent(), tag, CACHE_CONTROL, Coding::Never).finish();
+        Answer { response, outcome: Outcome::Timeout }
     } else {
-        let coding = Coding::agreed(&request, context.options.compression);
-        batch_answer(&batch, CACHE_CONTROL, coding)
+        batch_answer(batch, tag, CACHE_CONTROL, coding)
     };
+    let response = &mut answer.response;
     if wait.preferred {
         let applied = format!("wait={}", wait.hold.as_secs()).parse().expect("digits are a header value");
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
@@ -54,7 +64,7 @@ pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result
     if context.shutdown.is_cancelled() {
         response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
     }
-    Ok(response)
+    Ok(answer)
 }
 
 /// The hold of one request, and whether the answer must confirm it: the client asked for it by `Prefer`.
@@ -67,11 +77,11 @@ struct Wait {
 impl Wait {
     /// Returns the smaller of `wait` (400 if invalid) and `Prefer: wait` (RFC 7240 §4.3; ignored if invalid), at most
     /// `hold_max`.
-    fn asked(request: &HttpRequest, hold_max: Duration) -> Result<Self, Refusal> {
-        let parameter = parameter(request, "wait")?.map(|wait| decimal_seconds(&wait)).transpose()?;
-        let preference = request
-            .headers()
-            .get_all("prefer")
+    fn asked(head: &RequestHead, hold_max: Duration) -> Result<Self, Refusal> {
+        let parameter = parameter(head, "wait")?.map(|wait| decimal_seconds(&wait)).transpose()?;
+        let preference = head
+            .headers
+            .get_all(PREFER)
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split([',', ';']))
             .filter_map(|preference| preference.split_once('='))
@@ -115,7 +125,7 @@ mod tests {
         if let Some(prefer) = prefer {
             request = request.insert_header(("prefer", prefer));
         }
-        Wait::asked(&request.to_http_request(), Duration::from_secs(55))
+        Wait::asked(request.to_request().head(), Duration::from_secs(55))
             .map(|wait| (wait.hold.as_secs_f64(), wait.preferred))
             .map_err(|refusal| refusal.problem().status)
     }

@@ -4,34 +4,33 @@
 //! the stream ended. A blank line is a sign of life. A body that ends without such a last record was cut: the client
 //! reconnects from its cursor.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::web;
 use bytes::{BufMut, Bytes, BytesMut};
-use wirelab_clients::wire::{Finished, Gap, Hello, NdjsonControl, Transport};
+use wirelab_clients::wire::{DeploymentId, Finished, Gap, Hello, NdjsonControl, Transport};
 
 use super::endless::{self, Framing};
 use crate::context::Context;
+use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
-use crate::reader::EncodedBatch;
+use crate::reader::{EncodedBatch, FramingName, LineFraming};
 
 /// Answers `GET …/ndjson?from=` with a stream.
-pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let id = request::deployment_id(&request)?;
-    let reader = context.deployments.reader(&id, request::position(&request)?).await?;
-    Ok(endless::respond(&request, reader, Ndjson, context))
+pub(super) async fn answer(
+    asked: Asked,
+    id: DeploymentId,
+    context: web::Data<Context>,
+) -> Result<Answer, Refusal> {
+    let reader = context.deployments.reader(&id, request::position(asked.head())?).await?;
+    Ok(endless::respond(&asked, reader, Ndjson, context))
 }
 
-struct Ndjson;
+pub(super) struct Ndjson;
 
-impl Framing for Ndjson {
-    const TRANSPORT: Transport = Transport::Ndjson;
-    const CONTENT_TYPE: &'static str = "application/x-ndjson";
+impl LineFraming for Ndjson {
+    const NAME: FramingName = FramingName::Ndjson;
 
-    fn hello(&self, hello: &Hello) -> Bytes {
-        record(&NdjsonControl::Hello(hello.clone()))
-    }
-
-    fn batch(&self, batch: &EncodedBatch) -> Bytes {
+    fn frame(_: &DeploymentId, batch: &EncodedBatch) -> Bytes {
         let bytes = batch.lines.iter().map(|line| line.json.len() + 1).sum();
         let mut records = BytesMut::with_capacity(bytes);
         for line in &batch.lines {
@@ -39,6 +38,15 @@ impl Framing for Ndjson {
             records.put_u8(b'\n');
         }
         records.freeze()
+    }
+}
+
+impl Framing for Ndjson {
+    const TRANSPORT: Transport = Transport::Ndjson;
+    const CONTENT_TYPE: &'static str = "application/x-ndjson";
+
+    fn hello(&self, hello: &Hello) -> Bytes {
+        record(&NdjsonControl::Hello(hello.clone()))
     }
 
     fn finished(&self, finished: &Finished) -> Bytes {

@@ -6,21 +6,24 @@
 
 use std::fmt::Display;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::dev::RequestHead;
+use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use rand::RngExt;
 use serde::Serialize;
-use wirelab_clients::wire::{Finished, Gap, Hello, Outcome, Transport};
+use wirelab_clients::wire::{DeploymentId, Finished, Gap, Hello, Outcome, Transport};
 
-use super::counted;
-use super::endless::{self, Framing, cursor_at};
+use super::endless::{self, Framing};
 use crate::context::Context;
+use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request;
 use crate::exchange::route::no_store;
-use crate::reader::EncodedBatch;
+use crate::reader::{EncodedBatch, FramingName, LineFraming};
 
 const CONTENT_TYPE: &str = "text/event-stream";
+/// Bytes that an event adds to the JSON of its line: the names of two fields, a cursor of 33 bytes and three line ends.
+const EVENT_BYTES_MAX: usize = 48;
 /// Range of the reconnection time of a healthy stream, ms. It is random: otherwise all clients of a restarted server
 /// would return at once.
 const RETRY_MS: std::ops::Range<u64> = 500..1_500;
@@ -28,17 +31,22 @@ const RETRY_MS: std::ops::Range<u64> = 500..1_500;
 const RETRY_LATER_MS: std::ops::Range<u64> = 1_000..5_000;
 
 /// Answers `GET …/sse?from=` with a stream; browsers send `Last-Event-ID`.
-pub async fn answer(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
-    let (id, heartbeat) = (request::deployment_id(&request)?, Heartbeat::asked(&request)?);
-    let reader = context.deployments.reader(&id, request::position(&request)?).await?;
+pub(super) async fn answer(
+    asked: Asked,
+    id: DeploymentId,
+    context: web::Data<Context>,
+) -> Result<Answer, Refusal> {
+    let heartbeat = Heartbeat::asked(asked.head())?;
+    let reader = context.deployments.reader(&id, request::position(asked.head())?).await?;
     if reader.finished().is_some() {
-        return Ok(counted(no_store(HttpResponse::NoContent()).finish(), Outcome::Empty));
+        let response = no_store(HttpResponse::NoContent()).finish();
+        return Ok(Answer { response, outcome: Outcome::Empty });
     }
-    Ok(endless::respond(&request, reader, Sse { heartbeat }, context))
+    Ok(endless::respond(&asked, reader, Sse { heartbeat }, context))
 }
 
 /// Makes the answer of an overloaded server: a stream that only says when to come back.
-pub fn overloaded() -> HttpResponse {
+pub(crate) fn overloaded() -> HttpResponse {
     no_store(HttpResponse::Ok()).content_type(CONTENT_TYPE).body(retry(RETRY_LATER_MS))
 }
 
@@ -53,8 +61,8 @@ enum Heartbeat {
 
 impl Heartbeat {
     /// Returns what `heartbeat` asks for; 400 if it is neither absent nor `event`.
-    fn asked(request: &HttpRequest) -> Result<Self, Refusal> {
-        match request::parameter(request, "heartbeat")?.as_deref() {
+    fn asked(head: &RequestHead) -> Result<Self, Refusal> {
+        match request::parameter(head, "heartbeat")?.as_deref() {
             None => Ok(Self::Comment),
             Some("event") => Ok(Self::Event),
             Some(other) => Err(Refusal::bad_request(format!(
@@ -64,8 +72,24 @@ impl Heartbeat {
     }
 }
 
-struct Sse {
+pub(super) struct Sse {
     heartbeat: Heartbeat,
+}
+
+impl LineFraming for Sse {
+    const NAME: FramingName = FramingName::Sse;
+
+    fn frame(_: &DeploymentId, batch: &EncodedBatch) -> Bytes {
+        let bytes = batch.lines.iter().map(|line| line.json.len() + EVENT_BYTES_MAX).sum();
+        let mut text = String::with_capacity(bytes);
+        let mut cursor = batch.next.clone();
+        for line in &batch.lines {
+            let json = std::str::from_utf8(&line.json).expect("JSON of the store is UTF-8");
+            cursor.after = line.seq;
+            event(&mut text, None, Some(&cursor), json);
+        }
+        text.into()
+    }
 }
 
 impl Framing for Sse {
@@ -76,16 +100,6 @@ impl Framing for Sse {
         // One block: parsers that hand over a block without data would make an event of a reconnection time alone.
         let mut text = format!(": connected\n{}", retry(RETRY_MS));
         event(&mut text, Some("hello"), Some(&hello.cursor), &json(hello));
-        text.into()
-    }
-
-    fn batch(&self, batch: &EncodedBatch) -> Bytes {
-        let bytes = batch.lines.iter().map(|line| line.json.len() + 48).sum();
-        let mut text = String::with_capacity(bytes);
-        for line in &batch.lines {
-            let json = std::str::from_utf8(&line.json).expect("JSON of the store is UTF-8");
-            event(&mut text, None, Some(&cursor_at(batch, line.seq)), json);
-        }
         text.into()
     }
 

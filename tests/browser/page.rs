@@ -10,9 +10,9 @@ use wirelab_clients::wire::{DeploymentId, TransportInfo};
 use crate::browser::{Browser, Engine};
 use crate::http::{Api, SOON};
 
-/// How often a condition is looked at. Each look goes through two processes of the browser, which share the
-/// machine with what is waited for.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Shortest and longest time between two looks at a condition, an eighth of the wait so far. Each look goes through two
+/// processes of the browser, which share the machine with what is waited for.
+const LOOK_INTERVAL: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
 
 /// Waits until `condition` holds; says `what` when it does not within [`SOON`].
 #[track_caller]
@@ -31,12 +31,13 @@ fn holds(condition: impl FnMut() -> bool) -> bool {
 }
 
 fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
+    let began = Instant::now();
+    let [shortest, longest] = LOOK_INTERVAL;
     while !condition() {
-        if Instant::now() > deadline {
+        if began.elapsed() > limit {
             return false;
         }
-        thread::sleep(LOOK_INTERVAL);
+        thread::sleep((began.elapsed() / 8).clamp(shortest, longest));
     }
     true
 }

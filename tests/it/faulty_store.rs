@@ -10,7 +10,9 @@ use wirelab::store::{
     AppendRequest, DeploymentLog, EncodedLine, Head, IdempotencyKey, LogStore, ReadLimit, Reservation,
     StoreError, Stored, Tally,
 };
-use wirelab_clients::wire::{Deployment, DeploymentId, LINE_BYTES_MAX, Line, NewLine, Seq, Source, Status};
+use wirelab_clients::wire::{
+    Deployment, DeploymentId, Epoch, LINE_BYTES_MAX, Line, NewLine, Seq, Source, Status,
+};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +221,10 @@ impl DeploymentLog for FaultyLog {
 
     fn id(&self) -> &DeploymentId {
         self.log.id()
+    }
+
+    fn epoch(&self) -> &Epoch {
+        self.log.epoch()
     }
 
     fn info(&self) -> Deployment {

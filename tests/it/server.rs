@@ -243,14 +243,18 @@ pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
 
 /// Whether `condition` holds before `limit` has passed. Asked every few milliseconds.
 pub(crate) fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
+    /// Shortest and longest time between two looks, an eighth of the wait so far: a look often asks the server under test,
+    /// which shares the machine with what is waited for.
+    const LOOK_INTERVAL: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(20)];
+    let began = Instant::now();
+    let [shortest, longest] = LOOK_INTERVAL;
     loop {
         if condition() {
             return true;
         }
-        if Instant::now() > deadline {
+        if began.elapsed() > limit {
             return false;
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep((began.elapsed() / 8).clamp(shortest, longest));
     }
 }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use tokio::time::timeout;
 
@@ -16,7 +16,7 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A socket that [`body`] drives.
 pub(crate) trait Driven {
     /// Returns the frames that go out now.
-    fn take_output(&mut self) -> BytesMut;
+    fn take_output(&mut self) -> Bytes;
 
     /// Returns the phase of the socket.
     fn phase(&self) -> Phase;
@@ -30,7 +30,8 @@ pub(crate) trait Driven {
 
 /// Drives `socket` until it is closed, the server's side first.
 pub(crate) fn body(socket: impl Driven) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold(socket, |mut socket| async { Some((Ok(next(&mut socket).await?), socket)) })
+    // In a box: the stream moves its state in and out for each piece.
+    stream::unfold(Box::new(socket), |mut socket| async { Some((Ok(next(&mut *socket).await?), socket)) })
 }
 
 /// Returns the next bytes to flush; `None` ends the connection.
@@ -38,7 +39,7 @@ async fn next(socket: &mut impl Driven) -> Option<Bytes> {
     loop {
         let out = socket.take_output();
         if !out.is_empty() {
-            return Some(out.freeze());
+            return Some(out);
         }
         match socket.phase() {
             Phase::Open => socket.turn().await,

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 
 use actix_http::ws::{self, HandshakeError};
+use actix_web::dev::{Payload, RequestHead};
 use actix_web::http::header::{
     HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use actix_web::http::{StatusCode, Version};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream::{Stream, StreamExt};
 
 pub(crate) use self::body::{CLOSE_TIMEOUT, Driven, body};
@@ -31,9 +32,9 @@ use crate::exchange::route::no_store;
 use crate::exchange::turns::Turns;
 
 /// Checks the handshake and starts the 101 answer, or refuses it with plain HTTP.
-pub(crate) fn accept(request: &HttpRequest) -> Result<HttpResponseBuilder, Refusal> {
-    check_handshake(request)?;
-    let key = request.headers().get(SEC_WEBSOCKET_KEY).expect("checked with the handshake");
+pub(crate) fn accept(head: &RequestHead) -> Result<HttpResponseBuilder, Refusal> {
+    check_handshake(head)?;
+    let key = head.headers.get(SEC_WEBSOCKET_KEY).expect("checked with the handshake");
     let accept = HeaderValue::from_bytes(&ws::hash_key(key.as_bytes())).expect("base64 is a header value");
     let mut response = no_store(HttpResponse::SwitchingProtocols());
     response.upgrade("websocket").insert_header((SEC_WEBSOCKET_ACCEPT, accept));
@@ -41,24 +42,24 @@ pub(crate) fn accept(request: &HttpRequest) -> Result<HttpResponseBuilder, Refus
 }
 
 /// Checks the handshake (RFC 6455 §4.2.1): HTTP/1.1, the upgrade headers, a key of 16 bytes, version 13.
-fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
-    if request.version() != Version::HTTP_11 {
+fn check_handshake(head: &RequestHead) -> Result<(), Refusal> {
+    if head.version != Version::HTTP_11 {
         return Err(Refusal::bad_request("a WebSocket needs a request in HTTP/1.1; send it in that version"));
     }
     // The library hands over what follows if one field offers a WebSocket alone; it checks the first. The connection has
     // reduced a list to that word. A list that was cut between two reads would be accepted and then never answered.
     let websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
-    let mut offered = request.headers().get_all(UPGRADE).peekable();
+    let mut offered = head.headers.get_all(UPGRADE).peekable();
     if offered.peek().is_some() && !offered.any(websocket) {
         return Err(Refusal::bad_request(
             "the Upgrade header does not offer websocket by itself; send `Upgrade: websocket`",
         ));
     }
-    let mut head = request.head().clone();
-    if head.headers().contains_key(UPGRADE) {
-        head.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let mut checked = head.clone();
+    if checked.headers().contains_key(UPGRADE) {
+        checked.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
-    ws::verify_handshake(&head).map_err(|error| match error {
+    ws::verify_handshake(&checked).map_err(|error| match error {
         HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => Refusal::new(
             StatusCode::UPGRADE_REQUIRED,
             "only Sec-WebSocket-Version 13 is supported; send that version",
@@ -67,7 +68,7 @@ fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
         .with_header(UPGRADE, HeaderValue::from_static("websocket")),
         HandshakeError::NoWebsocketUpgrade => Refusal::bad_request(format!(
             "{} is a WebSocket; send `Upgrade: websocket`, as a browser's WebSocket does",
-            request.path()
+            head.uri.path()
         )),
         error => Refusal::bad_request(format!(
             "the WebSocket handshake is not valid: {error}; follow RFC 6455 §4.1"
@@ -77,7 +78,7 @@ fn check_handshake(request: &HttpRequest) -> Result<(), Refusal> {
 
 /// A stream of the client's messages. It ends when the connection has ended.
 pub(crate) struct Inbox {
-    payload: web::Payload,
+    payload: Payload,
     messages: Messages,
     /// What has come of the next message.
     arriving: Option<Arriving>,
@@ -89,20 +90,14 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Reads messages from what follows an accepted handshake; no message may be longer than `longest`. After
+    /// Reads messages from what follows an accepted handshake, on the connection of `share`; no message may be longer than `longest`. After
     /// `turn_messages` in a row others get a turn.
-    pub(crate) fn of(
-        request: &HttpRequest,
-        payload: web::Payload,
-        longest: Longest,
-        turn_messages: usize,
-    ) -> Self {
-        let share = request.extensions().get::<Arc<Share>>().cloned();
+    pub(crate) fn of(payload: Payload, share: Arc<Share>, longest: Longest, turn_messages: usize) -> Self {
         Self {
             payload,
             messages: Messages::new(longest),
             arriving: None,
-            share: share.expect("the server gives every request its connection's share"),
+            share,
             turns: Turns::new(turn_messages),
             is_broken: false,
         }

@@ -14,6 +14,9 @@ use crate::store::{IdempotencyKey, StoreError};
 /// Name of the file in a deployment's folder.
 const FILE_NAME: &str = "deployment.json";
 
+/// Order of creation, time of creation, id: what "newest" goes by.
+pub(super) type Age = (u64, u64, DeploymentId);
+
 /// The part of a deployment that never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct DeploymentManifest {
@@ -42,8 +45,8 @@ impl DeploymentManifest {
     }
 
     /// Returns what "newest" goes by.
-    pub(super) fn age(&self) -> (u64, u64, &DeploymentId) {
-        (self.order, self.created_us, &self.id)
+    pub(super) fn age(&self) -> Age {
+        (self.order, self.created_us, self.id.clone())
     }
 
     /// Returns the idempotency key of the creation.

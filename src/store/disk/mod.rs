@@ -23,6 +23,7 @@
 
 mod carried_keys;
 mod files;
+mod gathering;
 mod health;
 mod index;
 mod joint;
@@ -31,6 +32,7 @@ mod manifest;
 mod mark;
 mod queue;
 mod read;
+mod readers;
 mod records;
 mod segments;
 mod tail;
@@ -40,7 +42,7 @@ mod write_files;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,7 +60,8 @@ use files::{LockedFolder, at, sync_folder};
 use health::Health;
 use joint::Joint;
 use log::{DiskLog, Home};
-use manifest::DeploymentManifest;
+use manifest::{Age, DeploymentManifest};
+use readers::Readers;
 use warmth::{WARM_BYTES_MAX, Warmth};
 use write_files::WriteFiles;
 
@@ -113,11 +116,32 @@ struct Shared {
     folder: PathBuf,
     retain_lines: u64,
     segment_bytes: u64,
-    logs: RwLock<HashMap<DeploymentId, Arc<DiskLog>>>,
+    logs: RwLock<Logs>,
     /// Logs that were ever created here.
     created_count: AtomicU64,
     lock: Arc<LockedFolder>,
     joint: Arc<Joint>,
+}
+
+#[derive(Default)]
+struct Logs {
+    by_id: HashMap<DeploymentId, Arc<DiskLog>>,
+    /// The same logs in the order of their creation, so that a list need not sort them.
+    by_age: BTreeMap<Age, Arc<DiskLog>>,
+}
+
+impl Logs {
+    fn insert(&mut self, log: &Arc<DiskLog>) {
+        let manifest = log.manifest();
+        self.by_id.insert(manifest.id.clone(), log.clone());
+        self.by_age.insert(manifest.age(), log.clone());
+    }
+
+    fn remove(&mut self, log: &DiskLog) {
+        let manifest = log.manifest();
+        self.by_id.remove(&manifest.id);
+        self.by_age.remove(&manifest.age());
+    }
 }
 
 impl DiskStore {
@@ -165,11 +189,9 @@ impl DiskStore {
         let (logs, created_count) = (RwLock::default(), AtomicU64::new(0));
         let shared =
             Arc::new(Shared { folder, retain_lines, segment_bytes, logs, created_count, lock, joint });
-        for id in shared.ids_after_clean_up()? {
-            let folder = shared.folder.join(id.as_str());
-            let manifest = DeploymentManifest::read(&folder, &id)?;
-            shared.created_count.fetch_max(manifest.order, Ordering::Relaxed);
-            shared.insert(DiskLog::load(shared.home(manifest, folder))?);
+        let (ids, readers) = (shared.ids_after_clean_up()?, Readers::of_machine());
+        for loaded in readers.each(&ids, |id| shared.load(id, &readers)) {
+            shared.insert(loaded?);
         }
         Ok(Self { shared })
     }
@@ -204,9 +226,9 @@ impl LogStore for DiskStore {
     }
 
     async fn list(&self, limit: usize) -> Result<Vec<Arc<dyn DeploymentLog>>, StoreError> {
-        let mut logs: Vec<_> = self.shared.logs.read().expect("no holder panics").values().cloned().collect();
-        logs.sort_unstable_by(|a, b| b.manifest().age().cmp(&a.manifest().age()));
-        Ok(logs.into_iter().take(limit).map(|log| log as Arc<dyn DeploymentLog>).collect())
+        let logs = self.shared.logs.read().expect("no holder panics");
+        let newest_first = logs.by_age.values().rev().take(limit);
+        Ok(newest_first.map(|log| log.clone() as Arc<dyn DeploymentLog>).collect())
     }
 
     async fn delete(&self, id: &DeploymentId) -> Result<(), StoreError> {
@@ -228,7 +250,7 @@ impl LogStore for DiskStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.shared.logs.read().expect("no holder panics").values().try_for_each(|log| log.check())?;
+        self.shared.logs.read().expect("no holder panics").by_id.values().try_for_each(|log| log.check())?;
         if !self.shared.joint.health.is_in_trouble() {
             return Ok(());
         }
@@ -240,14 +262,21 @@ impl LogStore for DiskStore {
 impl Shared {
     fn find(&self, id: &DeploymentId) -> Result<Arc<DiskLog>, StoreError> {
         let logs = self.logs.read().expect("no holder panics");
-        logs.get(id).cloned().ok_or_else(|| StoreError::NotFound(id.clone()))
+        logs.by_id.get(id).cloned().ok_or_else(|| StoreError::NotFound(id.clone()))
     }
 
     fn insert(&self, log: DiskLog) -> Arc<DiskLog> {
         let log = Arc::new(log);
-        let id = log.manifest().id.clone();
-        self.logs.write().expect("no holder panics").insert(id, log.clone());
+        self.logs.write().expect("no holder panics").insert(&log);
         log
+    }
+
+    /// Reads and checks the log of the deployment `id`.
+    fn load(&self, id: &DeploymentId, readers: &Readers) -> Result<DiskLog, StoreError> {
+        let folder = self.folder.join(id.as_str());
+        let manifest = DeploymentManifest::read(&folder, id)?;
+        self.created_count.fetch_max(manifest.order, Ordering::Relaxed);
+        DiskLog::load(self.home(manifest, folder), readers)
     }
 
     fn home(&self, manifest: DeploymentManifest, folder: PathBuf) -> Home {
@@ -292,10 +321,12 @@ impl Shared {
 
     fn make(&self, folder: &Path, manifest: &DeploymentManifest) -> Result<(), StoreError> {
         fs::create_dir(folder).map_err(at(folder))?;
-        manifest.write(folder)?;
-        // The first segment is made now, so that its absence is always damage.
+        // The first segment is made now, so that its absence is always damage. Both files are there before one is flushed:
+        // a file system with a journal then makes them durable with one commit.
         let segment = segments::segment_path(folder, 1);
-        File::create_new(&segment).and_then(|file| file.sync_all()).map_err(at(&segment))?;
+        File::create_new(&segment).map_err(at(&segment))?;
+        manifest.write(folder)?;
+        File::open(&segment).and_then(|file| file.sync_all()).map_err(at(&segment))?;
         sync_folder(folder)
     }
 
@@ -304,7 +335,7 @@ impl Shared {
         let grave = self.folder.join(format!("{DELETED}{id}"));
         let buried = log.bury(&grave);
         if log.is_deleted() {
-            self.logs.write().expect("no holder panics").remove(id);
+            self.logs.write().expect("no holder panics").remove(log);
         }
         buried?;
         // The deployment is deleted even if its space is not free yet: the next start removes what stays.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use wirelab_clients::wire::{DeploymentId, Seq, Status};
 
+use super::gathering::Gathering;
 use super::records::{self, ControlRecord};
 use crate::store::log_clock::LogClock;
 use crate::store::{
@@ -66,7 +67,7 @@ pub(super) struct QueuedBatch {
     pub(super) finished: Option<(Status, u64)>,
     keys: Vec<(IdempotencyKey, Seq, Seq)>,
     outcome: watch::Sender<Option<Fate>>,
-    /// Room of its appends, given back with the batch.
+    /// Room of its appends, given back with the batch. One for each append.
     reservations: Vec<Reservation>,
 }
 
@@ -81,6 +82,11 @@ impl QueuedBatch {
             reservations: Vec::new(),
         }
     }
+
+    /// Returns how many appends the batch holds.
+    pub(super) fn append_count(&self) -> usize {
+        self.reservations.len()
+    }
 }
 
 /// The appenders' side of a log.
@@ -91,6 +97,9 @@ pub(super) struct Queue {
     pending: Option<QueuedBatch>,
     /// Whether the writer runs and will take what is pending.
     committing: bool,
+    pub(super) gathering: Gathering,
+    /// While the writer waits for more appends: how many must be pending to end the wait.
+    pub(super) awaited: Option<usize>,
     /// Keys whose append is not durable yet, by name.
     in_flight: HashMap<String, InFlight>,
     keys: IdempotencyKeys,
@@ -118,6 +127,8 @@ impl Queue {
             next: last + 1,
             pending: None,
             committing: false,
+            gathering: Gathering::default(),
+            awaited: None,
             in_flight: HashMap::new(),
             keys,
             keys_are_cold: false,
@@ -148,10 +159,10 @@ impl Queue {
             let key = request.key.as_ref().map(Into::into);
             records::push_control(&mut batch.records, &ControlRecord::Append { first, last, key });
         }
-        for (seq, line) in (first..).zip(&request.lines) {
-            let line = Arc::new(EncodedLine::new(seq, at_us, line));
-            batch.lines.push((batch.records.len() as u64, line.clone()));
+        for line in EncodedLine::of_append(first, at_us, &request.lines) {
+            let offset = batch.records.len() as u64;
             records::push_record(&mut batch.records, &line.json);
+            batch.lines.push((offset, line));
         }
         self.next = last + 1;
         let committed = batch.outcome.subscribe();
@@ -251,6 +262,19 @@ impl Queue {
         let batch = self.pending.take();
         self.committing = batch.is_some();
         Some((batch?, self.failed.clone()))
+    }
+
+    /// Returns how many appends are pending.
+    pub(super) fn pending_append_count(&self) -> usize {
+        self.pending.as_ref().map_or(0, QueuedBatch::append_count)
+    }
+
+    /// Ends the writer's wait for more appends if they have come, or if none can come any more. Returns whether there was
+    /// such a wait.
+    pub(super) fn all_came(&mut self) -> bool {
+        let pending = self.pending_append_count();
+        let is_end = self.pending.as_ref().is_some_and(|batch| batch.finished.is_some());
+        self.awaited.take_if(|awaited| is_end || pending >= *awaited).is_some()
     }
 
     #[cfg(test)]

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 
 use wirelab_clients::wire::{Seq, Status};
 
+use super::carried_keys;
 use super::files::{self, at, sync_folder, unusable};
 use super::index::{Place, SparseIndex};
 use super::mark::Mark;
-use super::{carried_keys, records};
+use super::readers::Readers;
+use super::records::{self, Scan};
 use crate::store::{IdempotencyKeys, StoreError};
 use crate::terminal::complain;
 
@@ -52,9 +54,9 @@ impl Segments {
         Self { folder, list: VecDeque::from([first]), next: 1 }
     }
 
-    /// Reads and checks all segments in `folder`. A torn end is cut off. Any other damage is refused, and nothing is
-    /// changed.
-    pub(super) fn load(folder: PathBuf) -> Result<Loaded, StoreError> {
+    /// Reads and checks all segments in `folder`, some of them side by side if there are `readers` for it. A torn end is
+    /// cut off. Any other damage is refused, and nothing is changed.
+    pub(super) fn load(folder: PathBuf, readers: &Readers) -> Result<Loaded, StoreError> {
         let firsts = segment_firsts(&folder)?;
         let mark = Mark::read(&folder)?;
         let (&oldest, &newest) = firsts.first().zip(firsts.last()).ok_or_else(|| {
@@ -67,9 +69,14 @@ impl Segments {
         carried_keys::read(&folder, &mut keys)?;
         let segments = Self { folder, list: VecDeque::new(), next: oldest };
         let mut loaded = Loaded { segments, keys, finished: None, torn: false };
-        for first in firsts {
-            let acknowledged = mark.filter(|mark| mark.segment == first).map_or(0, |mark| mark.bytes);
-            loaded.take(first, first == newest, acknowledged)?;
+        // What a scan found, its keys above all, takes memory until it is taken: so not all at once.
+        for firsts in firsts.chunks(readers.at_once()) {
+            let folder = &loaded.segments.folder;
+            let scanned = readers.each(firsts, |&first| Scanned::read(&segment_path(folder, first), first));
+            for (&first, scanned) in firsts.iter().zip(scanned) {
+                let acknowledged = mark.filter(|mark| mark.segment == first).map_or(0, |mark| mark.bytes);
+                loaded.take(first, first == newest, acknowledged, scanned)?;
+            }
         }
         Ok(loaded)
     }
@@ -149,9 +156,28 @@ impl Segments {
     }
 }
 
+/// A segment file that was read and scanned, and is not yet taken for a part of its log.
+struct Scanned {
+    file_bytes: u64,
+    scan: Scan,
+}
+
+impl Scanned {
+    fn read(path: &Path, first: Seq) -> Result<Self, StoreError> {
+        let bytes = files::read(path)?;
+        Ok(Self { file_bytes: bytes.len() as u64, scan: records::scan(&bytes, first) })
+    }
+}
+
 impl Loaded {
-    /// Reads and checks the segment that begins with `first`, of which so many bytes are known to be acknowledged.
-    fn take(&mut self, first: Seq, is_newest: bool, acknowledged: u64) -> Result<(), StoreError> {
+    /// Takes the segment that begins with `first`, of which so many bytes are known to be acknowledged.
+    fn take(
+        &mut self,
+        first: Seq,
+        is_newest: bool,
+        acknowledged: u64,
+        scanned: Result<Scanned, StoreError>,
+    ) -> Result<(), StoreError> {
         let segments = &mut self.segments;
         let path = segment_path(&segments.folder, first);
         let corrupt = |path, offset, what| Err(StoreError::Corrupt { path, offset, what });
@@ -166,8 +192,7 @@ impl Loaded {
         if self.finished.is_some() {
             return corrupt(path, 0, "a segment after the end of the log".to_owned());
         }
-        let bytes = files::read(&path)?;
-        let scan = records::scan(&bytes, first);
+        let Scanned { file_bytes, scan } = scanned?;
         if let Some(damage) = scan.damage {
             if damage.followed || !is_newest || scan.whole_bytes < acknowledged {
                 return corrupt(path, damage.offset, damage.what);
@@ -178,7 +203,7 @@ impl Loaded {
                 "{}: {} {} bytes of an append that was never acknowledged, from byte {} on ({})",
                 path.display(),
                 cut.map_or_else(|error| format!("cannot cut yet ({error})"), |()| "cut".to_owned()),
-                bytes.len() as u64 - scan.whole_bytes,
+                file_bytes - scan.whole_bytes,
                 scan.whole_bytes,
                 damage.what,
             ));

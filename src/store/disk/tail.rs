@@ -21,7 +21,8 @@ pub(super) const TAIL_RUNNING: TailBound = TailBound { lines: 4_096, bytes: 4 <<
 pub(super) const TAIL_ENDED: TailBound = TailBound { lines: 512, bytes: 256 << 10 };
 
 /// Bytes of memory that a line takes besides its JSON: the shared line with its counts (64), the shared JSON's counts
-/// once a reader has it (32), the allocator's own bytes and the place in the queue (24).
+/// once a reader has it (32), the allocator's own bytes and the place in the queue (24). Lines of one append share those
+/// of their JSON. What they save pays for the buffer that the oldest line may keep alive beyond itself.
 const LINE_OVERHEAD_BYTES: usize = 120;
 
 /// The last lines of a log without a gap; empty after a restart and when the log is cold.

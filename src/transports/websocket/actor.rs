@@ -4,27 +4,30 @@
 //! experiment: *an actor per connection* against *a cursor per connection*, which the plan `websocket-engines` runs.
 //! For work, use the engine `cursor`.
 //!
-//! Session, rooms and message parsing are shared with that engine, so only the code that drives them differs. Here it
-//! is an actor's context. It wraps every frame into a message of its own, and encodes all queued messages whenever
-//! TCP asks for bytes. A usual actor is sent each line through its mailbox, which has no bound. This actor pulls one
-//! batch, then lets TCP have its turn, so a stalled reader costs it one batch, too.
+//! Session, rooms, frames and message parsing are shared with that engine, so only the code that drives them differs.
+//! Here it is an actor's context, which queues what the actor writes and hands it over whenever TCP asks for bytes. A
+//! usual actor is sent each line through its mailbox, which has no bound. This actor pulls one batch, then lets TCP have
+//! its turn, so a stalled reader costs it one batch, too.
+//!
+//! The context is the library's for HTTP: its context for WebSockets takes messages only, so that each line would be
+//! framed anew for each socket. Its inbox reads everything there is before it looks at one frame, accepts lengths that
+//! are not minimal, and does not reassemble fragments.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context as Task, Poll};
 
-use actix::{Actor, ActorContext, ActorFuture, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
-use actix_web::error::PayloadError;
+use actix::{Actor, ActorContext, ActorFuture, ActorFutureExt, AsyncContext, WrapFuture};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
-use actix_web_actors::ws::{self, Message, ProtocolError, WebsocketContext};
-use bytes::Bytes;
-use futures_util::stream;
+use actix_web_actors::HttpContext;
+use futures_util::stream::StreamExt;
 use tokio::time::Instant;
 
-use super::line_head;
-use super::session::Outgoing;
+use super::encoded;
 use super::socket::{Event, Socket};
 use crate::context::Context;
-use crate::exchange::upgrade::{CLOSE_TIMEOUT, ControlFrame, Phase};
+use crate::exchange::upgrade::{CLOSE_TIMEOUT, Phase};
 
 /// Returns the answer whose body runs the socket.
 pub(super) fn run(
@@ -32,11 +35,15 @@ pub(super) fn run(
     socket: Socket,
     context: web::Data<Context>,
 ) -> HttpResponse {
-    let actor = SocketActor { socket, silent_since: Instant::now(), is_closing: false, context };
-    // Received bytes go through the socket's own inbox. The library's inbox reads everything there is before it looks
-    // at one frame, accepts lengths that are not minimal, and does not reassemble fragments.
-    let nothing = stream::pending::<Result<Bytes, PayloadError>>();
-    response.streaming(WebsocketContext::create(actor, nothing))
+    let queued = Rc::new(Cell::new(0));
+    let actor = SocketActor {
+        socket,
+        silent_since: Instant::now(),
+        is_closing: false,
+        queued: queued.clone(),
+        context,
+    };
+    response.streaming(HttpContext::create(actor).inspect(move |_| queued.set(queued.get() - 1)))
 }
 
 /// Actor of one connection.
@@ -46,11 +53,13 @@ struct SocketActor {
     silent_since: Instant,
     /// Whether the close frame is out and its time runs.
     is_closing: bool,
+    /// Pieces that the context holds until TCP asks for them, one by one.
+    queued: Rc<Cell<usize>>,
     context: web::Data<Context>,
 }
 
 impl Actor for SocketActor {
-    type Context = WebsocketContext<Self>;
+    type Context = HttpContext<Self>;
 
     fn started(&mut self, actor: &mut Self::Context) {
         self.flush(actor);
@@ -65,13 +74,8 @@ impl Actor for SocketActor {
     }
 }
 
-/// Handler of the library's own frames, which the library insists on; no such frame ever comes.
-impl StreamHandler<Result<Message, ProtocolError>> for SocketActor {
-    fn handle(&mut self, _: Result<Message, ProtocolError>, _: &mut Self::Context) {}
-}
-
 /// Work of the actor: one event, then Pending with a wake-up of its own, so that its frames are sent before the next
-/// event. The context polls it only when TCP can take more.
+/// event. The context polls it only when TCP can take more. While the context still holds a piece, no event is handled.
 struct Turns;
 
 impl ActorFuture<SocketActor> for Turns {
@@ -80,9 +84,13 @@ impl ActorFuture<SocketActor> for Turns {
     fn poll(
         self: Pin<&mut Self>,
         this: &mut SocketActor,
-        actor: &mut WebsocketContext<SocketActor>,
+        actor: &mut HttpContext<SocketActor>,
         task: &mut Task<'_>,
     ) -> Poll<()> {
+        if this.queued.get() > 0 {
+            // TCP asks again after it has taken that piece.
+            return Poll::Pending;
+        }
         if let Poll::Ready(event) = this.socket.poll_event(task) {
             this.turn(event, actor);
             task.waker().wake_by_ref();
@@ -92,7 +100,7 @@ impl ActorFuture<SocketActor> for Turns {
 }
 
 impl SocketActor {
-    fn turn(&mut self, event: Event, actor: &mut WebsocketContext<Self>) {
+    fn turn(&mut self, event: Event, actor: &mut HttpContext<Self>) {
         if let Some(ask) = self.socket.handle(event) {
             let context = self.context.clone();
             let done = async move { ask.carry_out(&context).await }.into_actor(self);
@@ -106,10 +114,12 @@ impl SocketActor {
     }
 
     /// Queues the session's frames, and ends the actor when the session is over.
-    fn flush(&mut self, actor: &mut WebsocketContext<Self>) {
-        for outgoing in self.socket.session.take_output() {
+    fn flush(&mut self, actor: &mut HttpContext<Self>) {
+        let out = encoded(self.socket.session.take_output());
+        if !out.is_empty() {
             self.silent_since = Instant::now();
-            queue(outgoing, actor);
+            self.queued.set(self.queued.get() + 1);
+            actor.write(out);
         }
         match self.socket.session.phase() {
             Phase::Open => {}
@@ -125,7 +135,7 @@ impl SocketActor {
     }
 
     /// Sends a sign of life a heartbeat after the last frame, again and again.
-    fn watch_silence(&self, actor: &mut WebsocketContext<Self>) {
+    fn watch_silence(&self, actor: &mut HttpContext<Self>) {
         let due = self.silent_since + self.context.options.heartbeat;
         actor.run_later(due.saturating_duration_since(Instant::now()), |this, actor| {
             if this.silent_since.elapsed() >= this.context.options.heartbeat {
@@ -136,23 +146,5 @@ impl SocketActor {
                 this.watch_silence(actor);
             }
         });
-    }
-}
-
-fn queue(outgoing: Outgoing, actor: &mut WebsocketContext<SocketActor>) {
-    match outgoing {
-        Outgoing::Frame(json) => {
-            actor.text(serde_json::to_string(&json).expect("a frame has no key that JSON refuses"));
-        }
-        Outgoing::Lines(deployment, batch) => {
-            let head = line_head(&deployment);
-            for line in &batch.lines {
-                let json = std::str::from_utf8(&line.json).expect("JSON is UTF-8");
-                actor.text(format!("{head}{json}}}"));
-            }
-        }
-        Outgoing::Control(ControlFrame::Ping) => actor.ping(b""),
-        Outgoing::Control(ControlFrame::Pong(payload)) => actor.write_raw(ws::Message::Pong(payload)),
-        Outgoing::Control(ControlFrame::Close(reason)) => actor.close(reason),
     }
 }

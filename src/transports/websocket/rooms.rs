@@ -9,28 +9,35 @@ use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::StreamMap;
 use wirelab_clients::wire::{DeploymentId, Transport};
 
+use super::LineFrames;
 use crate::metrics::{Metrics, Waiting};
-use crate::reader::{BATCH_LIMIT, EncodedBatch, ReadError, Reader};
+use crate::reader::{BATCH_LIMIT, FramedBatch, ReadError, Reader};
 
 /// Result of a room's read: a batch, or the reason why no more will come.
-type Read = Result<EncodedBatch, ReadError>;
+type Read = Result<FramedBatch, ReadError>;
 
 /// The live rooms. As a stream, it yields the next batch of any room; every room gets its turn.
 pub(super) struct Rooms {
     streams: StreamMap<DeploymentId, BoxStream<'static, Read>>,
-    paused: watch::Sender<bool>,
+    pace: Pace,
     metrics: Arc<Metrics>,
     linger: Duration,
+}
+
+/// Whether rooms may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Live,
+    Paused,
 }
 
 /// The state of one room.
 struct Room {
     reader: Reader,
-    paused: watch::Receiver<bool>,
     waiting: Waiting,
     linger: Duration,
     /// Permit from the server's bound on rooms; the room of the path needs none.
@@ -39,16 +46,15 @@ struct Room {
 
 impl Rooms {
     pub(super) fn new(metrics: Arc<Metrics>, linger: Duration) -> Self {
-        Self { streams: StreamMap::new(), paused: watch::Sender::new(false), metrics, linger }
+        Self { streams: StreamMap::new(), pace: Pace::Live, metrics, linger }
     }
 
     /// Starts to follow a log.
     pub(super) fn enter(&mut self, reader: Reader, permit: Option<OwnedSemaphorePermit>) {
         let id = reader.id().clone();
         let waiting = self.metrics.wait(Transport::Websocket, reader.cursor().after, reader.head());
-        let (paused, linger) = (self.paused.subscribe(), self.linger);
-        let room = Room { reader, paused, waiting, linger, _permit: permit };
-        self.streams.insert(id, stream::unfold(Some(room), Room::next).boxed());
+        let room = Room { reader, waiting, linger: self.linger, _permit: permit };
+        self.streams.insert(id, stream::unfold(Some(Box::new(room)), Room::next).boxed());
     }
 
     /// Stops following a log.
@@ -61,52 +67,48 @@ impl Rooms {
         self.streams.clear();
     }
 
-    /// Stops all rooms from reading. A room that is reading keeps its batch until [`Self::resume`].
+    /// Stops all rooms: none is polled until [`Self::resume`], and one that is reading keeps its batch so long.
     pub(super) fn pause(&mut self) {
-        self.paused.send_replace(true);
+        self.pace = Pace::Paused;
     }
 
     /// Lets all rooms go on where [`Self::pause`] stopped them.
     pub(super) fn resume(&mut self) {
-        self.paused.send_replace(false);
+        self.pace = Pace::Live;
     }
 }
 
 impl Stream for Rooms {
     type Item = (DeploymentId, Read);
 
-    /// Polls the rooms; `None` if there is no room now.
+    /// Polls the rooms; `None` if there is no room now. While they are paused nothing comes: the caller, which resumes
+    /// them, polls again after it.
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
-        self.streams.poll_next_unpin(task)
+        match self.pace {
+            Pace::Live => self.streams.poll_next_unpin(task),
+            Pace::Paused => Poll::Pending,
+        }
     }
 }
 
 impl Room {
     /// Reads the next batch of a room; `None` after the end or an error.
-    async fn next(room: Option<Self>) -> Option<(Read, Option<Self>)> {
+    async fn next(room: Option<Box<Self>>) -> Option<(Read, Option<Box<Self>>)> {
         let mut room = room?;
-        room.unpaused().await;
         room.reader.wait_and_gather(room.linger).await;
-        let read = room.reader.read(BATCH_LIMIT).await;
-        if read.as_ref().is_ok_and(|batch| batch.more) {
+        let read = room.reader.read::<LineFrames>(BATCH_LIMIT).await;
+        if read.as_ref().is_ok_and(|batch| batch.is_full) {
             // A room that catches up always has a batch ready; other streams of this thread get a turn between two
             // batches.
             tokio::task::yield_now().await;
         }
-        // A pause may have begun meanwhile; after it no line may be sent.
-        room.unpaused().await;
         let over = match &read {
             Ok(batch) => {
-                room.waiting.delivered(batch.next.after, batch.lines.len());
+                room.waiting.delivered(batch.next.after, batch.line_count);
                 batch.finished.is_some()
             }
             Err(_) => true,
         };
         Some((read, (!over).then_some(room)))
-    }
-
-    async fn unpaused(&mut self) {
-        // An error means that all rooms are gone, with this one.
-        let _ = self.paused.wait_for(|paused| !paused).await;
     }
 }

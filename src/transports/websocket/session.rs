@@ -5,6 +5,7 @@
 //! rooms (the deployments that the socket follows), the cursor of each, and when the socket is over.
 
 use std::time::Duration;
+use std::vec::Drain;
 
 use actix_http::ws::CloseCode;
 use actix_web::http::StatusCode;
@@ -17,7 +18,7 @@ use crate::exchange::request;
 use crate::exchange::upgrade::{
     self, Control, ControlFrame, Heard, Message, Phase, REPEATED_CHARS_MAX, Violation,
 };
-use crate::reader::{EncodedBatch, ReadError};
+use crate::reader::{FramedBatch, ReadError};
 
 /// Largest number of rooms of one socket. Each may hold one batch while the socket is paused: 8 MiB in total.
 pub(super) const ROOMS_MAX: usize = 32;
@@ -25,9 +26,9 @@ pub(super) const ROOMS_MAX: usize = 32;
 #[derive(Debug, Clone)]
 pub(crate) enum Outgoing {
     /// A JSON text frame.
-    Frame(ServerFrame),
-    /// One text frame per line, encoded already.
-    Lines(DeploymentId, EncodedBatch),
+    Frame(Box<ServerFrame>),
+    /// One text frame per line, framed already.
+    Lines(FramedBatch),
     /// A ping, a pong or a close frame.
     Control(ControlFrame),
 }
@@ -90,7 +91,7 @@ impl Session {
             rooms: Vec::new(),
             a_room_is_over: false,
             control: Control::default(),
-            output: vec![Outgoing::Frame(hello)],
+            output: vec![Outgoing::Frame(Box::new(hello))],
         };
         session.enter(deployment, cursor, None);
         session
@@ -102,8 +103,8 @@ impl Session {
     }
 
     /// Returns what is to be sent now, in order.
-    pub(crate) fn take_output(&mut self) -> Vec<Outgoing> {
-        std::mem::take(&mut self.output)
+    pub(crate) fn take_output(&mut self) -> Drain<'_, Outgoing> {
+        self.output.drain(..)
     }
 
     /// Handles a message of the client.
@@ -148,14 +149,14 @@ impl Session {
     }
 
     /// Handles what the reader of a live room has read.
-    pub(super) fn deliver(&mut self, deployment: DeploymentId, read: Result<EncodedBatch, ReadError>) {
+    pub(super) fn deliver(&mut self, deployment: DeploymentId, read: Result<FramedBatch, ReadError>) {
         let Some(index) = self.rooms.iter().position(|room| room.deployment == deployment) else { return };
         let over = match read {
             Ok(batch) => {
                 let (cursor, finished) = (batch.next.clone(), batch.finished);
                 self.rooms[index].cursor = cursor.clone();
-                if !batch.lines.is_empty() {
-                    self.output.push(Outgoing::Lines(deployment.clone(), batch));
+                if batch.line_count > 0 {
+                    self.output.push(Outgoing::Lines(batch));
                 }
                 let Some(status) = finished else { return };
                 ServerFrame::Finished { deployment, cursor, status }
@@ -272,7 +273,7 @@ impl Session {
     }
 
     fn frame(&mut self, frame: ServerFrame) {
-        self.output.push(Outgoing::Frame(frame));
+        self.output.push(Outgoing::Frame(Box::new(frame)));
     }
 
     /// Sends the close frame and ends all rooms.

@@ -5,7 +5,6 @@
 
 use std::task::{Context as Task, Poll};
 
-use actix_web::{HttpRequest, web};
 use futures_util::stream::StreamExt;
 use wirelab_clients::wire::DeploymentId;
 
@@ -13,10 +12,11 @@ use super::rooms::Rooms;
 use super::session::{Answer, Ask, Effect, Session};
 use crate::clock::now_us;
 use crate::context::Context;
+use crate::exchange::asked::Asked;
 use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
 use crate::exchange::upgrade::{Inbox, Longest, Message, Violation};
-use crate::reader::{EncodedBatch, ReadError, Reader};
+use crate::reader::{FramedBatch, ReadError, Reader};
 use crate::terminal::complain;
 
 /// The socket that an engine runs.
@@ -35,21 +35,17 @@ pub(crate) enum Event {
     /// Every command is answered, and every room is over.
     Over,
     /// A room has read a batch, or failed.
-    Read(DeploymentId, Result<EncodedBatch, ReadError>),
+    Read(DeploymentId, Result<FramedBatch, ReadError>),
 }
 
 impl Socket {
     /// Creates a socket whose path named the deployment of `reader`.
-    pub(super) fn new(
-        request: &HttpRequest,
-        reader: Reader,
-        payload: web::Payload,
-        context: &Context,
-    ) -> Self {
+    pub(super) fn new(asked: Asked, reader: Reader, context: &Context) -> Self {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
         let mut rooms = Rooms::new(context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
-        let inbox = Inbox::of(request, payload, Longest::BODY, context.options.turn_requests);
+        let (payload, share) = asked.into_payload();
+        let inbox = Inbox::of(payload, share, Longest::BODY, context.options.turn_requests);
         Self { session, rooms, inbox, was_quiet: false }
     }
 

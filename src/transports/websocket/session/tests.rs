@@ -1,14 +1,12 @@
 //! Tests of the session's rules as data: what a client sends and what follows, without a socket.
 
-use std::sync::Arc;
-
 use actix_http::ws::CloseReason;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use wirelab_clients::wire::{Gap, Status};
 
 use super::*;
-use crate::store::{EncodedLine, StoreError};
+use crate::store::StoreError;
 
 const ONE: &str = "01k3aaaaaa";
 const TWO: &str = "01k3bbbbbb";
@@ -38,13 +36,13 @@ fn told(session: &mut Session, command: Value) -> (Vec<Value>, Option<Effect>) {
 fn said(session: &mut Session) -> Vec<Value> {
     let word = |outgoing| match outgoing {
         Outgoing::Frame(frame) => serde_json::to_value(frame).unwrap(),
-        Outgoing::Lines(room, batch) => json!({"lines": batch.lines.len(), "of": room}),
+        Outgoing::Lines(batch) => json!({"lines": batch.line_count}),
         Outgoing::Control(ControlFrame::Ping) => json!("ping"),
         Outgoing::Control(ControlFrame::Pong(payload)) => json!({"pong": &payload[..]}),
         Outgoing::Control(ControlFrame::Close(None)) => json!("close"),
         Outgoing::Control(ControlFrame::Close(Some(reason))) => json!({"close": u16::from(reason.code)}),
     };
-    session.take_output().into_iter().map(word).collect()
+    session.take_output().map(word).collect()
 }
 
 fn status_of(frame: &Value) -> u64 {
@@ -68,9 +66,8 @@ fn subscribed_at(after: u64) -> impl FnOnce(Ask) -> Answer {
     }
 }
 
-fn batch(up_to: u64, lines: usize, finished: Option<Status>) -> Result<EncodedBatch, ReadError> {
-    let line = Arc::new(EncodedLine { seq: up_to, json: Bytes::from_static(b"{}") });
-    Ok(EncodedBatch { lines: vec![line; lines], next: cursor(up_to), more: false, finished })
+fn batch(up_to: u64, line_count: usize, finished: Option<Status>) -> Result<FramedBatch, ReadError> {
+    Ok(FramedBatch { bytes: Bytes::new(), line_count, next: cursor(up_to), is_full: false, finished })
 }
 
 #[test]
@@ -82,7 +79,7 @@ fn the_path_s_room_is_live_at_once() {
     ];
     assert_eq!(said(&mut session), greeting);
     session.deliver(id(ONE), batch(42, 1, None));
-    assert_eq!(said(&mut session), [json!({"lines": 1, "of": ONE})]);
+    assert_eq!(said(&mut session), [json!({"lines": 1})]);
 }
 
 #[test]
@@ -105,7 +102,7 @@ fn a_room_is_entered_and_left_and_the_answers_carry_the_ref() {
     assert_eq!(told(&mut session, unsubscribe.clone()), (vec![left], Some(Effect::Leave(id(TWO)))));
     // Lines that were read before are no longer sent.
     session.deliver(id(TWO), batch(10, 1, None));
-    assert!(session.take_output().is_empty());
+    assert_eq!(session.take_output().len(), 0);
     assert_eq!(status_of(&told(&mut session, unsubscribe).0[0]), 404, "it is not followed any more");
 }
 
@@ -206,7 +203,7 @@ fn pings_pause_and_resume_are_passed_on() {
 
 #[test]
 fn a_socket_ends_when_a_room_is_over_and_none_is_live() {
-    type Over = fn() -> Result<EncodedBatch, ReadError>;
+    type Over = fn() -> Result<FramedBatch, ReadError>;
     let overs: [(Over, &str); 4] = [
         (|| batch(1, 1, Some(Status::Succeeded)), "finished"),
         (|| batch(0, 0, Some(Status::Failed)), "finished"),

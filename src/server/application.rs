@@ -1,0 +1,195 @@
+//! What holds for every request, and who answers it.
+//!
+//! Both protocols call [`Application::answer`]. It counts the request, checks who asks, and adds the headers of every
+//! answer. The calls on the lines of a deployment, which are asked most, are found by a look at the path;
+//! all others by the router of actix-web.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_http::{HttpMessage, Request, Response};
+use actix_service::boxed::{self, BoxService};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, RequestHead, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderValue, RETRY_AFTER, UPGRADE, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::{StatusCode, Version};
+use actix_web::{App, Error, ResponseError, web};
+use wirelab_clients::wire::{Outcome, Transport};
+
+use super::callers;
+use super::cors::Cors;
+use super::page;
+use super::place::Place;
+use crate::connection::{Answers, Ledger};
+use crate::context::{Context, no_such_path};
+use crate::exchange::asked::{Answer, Asked};
+use crate::exchange::incoming::Incoming;
+use crate::exchange::problem::Refusal;
+use crate::lab::Children;
+use crate::lanes::Lane;
+use crate::metrics::{Caller, Metrics};
+use crate::{api, lab, transports};
+
+/// `Retry-After` of an overloaded server, s.
+const RETRY_AFTER_S: u64 = 5;
+
+/// The application of one thread.
+pub(super) struct Application {
+    context: web::Data<Context>,
+    cors: Option<Cors>,
+    calls: BoxService<Request, ServiceResponse<BoxBody>, Error>,
+}
+
+impl Application {
+    /// Makes the application, with its routes.
+    pub(super) async fn new(context: web::Data<Context>, children: Option<Children>) -> Result<Self, ()> {
+        let calls = map_config(calls(context.clone(), children).into_factory(), |()| AppConfig::default());
+        let calls = boxed::service(calls.new_service(()).await?);
+        Ok(Self { cors: Cors::of(&context.options.allow_origins), calls, context })
+    }
+
+    /// Finds what a request asks for, and the lane that it belongs to.
+    fn place_and_lane(&self, head: &RequestHead) -> (Place, Result<Option<Arc<Lane>>, Refusal>) {
+        let path = super::place::path(&head.uri);
+        let lane = self.context.lanes.of(&path, head.uri.query().unwrap_or_default());
+        (Place::of(&path), lane)
+    }
+
+    /// Refuses a request beyond the bound on connections, with an invalid lane, with an unfit host, or of an origin that
+    /// is not allowed.
+    fn refusal(
+        &self,
+        head: &RequestHead,
+        caller: Caller,
+        unknown_lane: Option<Refusal>,
+        ledger: &Ledger,
+    ) -> Option<Answer> {
+        if ledger.is_refused() {
+            return Some(overloaded(caller));
+        }
+        let refused = match unknown_lane {
+            Some(refusal) => Err(refusal),
+            None => callers::check_host(head, &self.context)
+                .and_then(|()| callers::check_origin(head, &self.context.options.allow_origins)),
+        };
+        refused.err().map(|refusal| Answer::from(&refusal))
+    }
+
+    async fn carry_out(&self, request: Request, place: Place, ledger: &Ledger) -> Answer {
+        let context = &self.context;
+        let answered = match place {
+            Place::Transport(transport, id) if context.options.transports.contains(&transport) => {
+                let asked = Asked::new(request, ledger.share());
+                transports::answer(transport, asked, id, context.clone()).await
+            }
+            Place::Lines(id) => {
+                let asked = Asked::new(request, ledger.share());
+                api::lines(asked, id, context.clone()).await.map(Answer::by_status)
+            }
+            Place::Transport(..) | Place::Elsewhere => return self.call(request, ledger).await,
+        };
+        answered.unwrap_or_else(|refusal| Answer::from(&refusal))
+    }
+
+    /// Answers by a handler of actix-web.
+    async fn call(&self, request: Request, ledger: &Ledger) -> Answer {
+        if request.headers().contains_key(UPGRADE) {
+            // For the messages of a WebSocket, which bounds them one by one.
+            request.extensions_mut().insert(ledger.share());
+        }
+        let answered = self.calls.call(request).await;
+        Answer::by_status(match answered {
+            Ok(answered) => answered.into_parts().1,
+            Err(error) => error.error_response(),
+        })
+    }
+}
+
+impl Answers for Application {
+    async fn answer(self: Rc<Self>, mut request: Request, ledger: Arc<Ledger>) -> Response<BoxBody> {
+        let context = &self.context;
+        let (place, lane) = self.place_and_lane(request.head());
+        let caller = place.caller();
+        let (lane, unknown_lane) = lane.map_or_else(|refusal| (None, Some(refusal)), |lane| (lane, None));
+        if let Some(lane) = &lane {
+            lane.asked();
+        }
+        ledger.claim(caller, lane.clone());
+        // HTTP/1.0 has no chunks: a body without a length ends with its connection (RFC 9112 §6.1, §6.3).
+        let knows_chunks = request.version() >= Version::HTTP_11;
+        let mut counted = Counted { metrics: &context.metrics, caller, lane, outcome: Outcome::Error };
+        Incoming::guard(&mut request, &ledger.share());
+        let allowed = self.cors.as_ref().and_then(|cors| cors.allowed(request.head()));
+        let preflight = self.cors.as_ref().and_then(|cors| cors.preflight(request.head()));
+        let answer = match (preflight, self.refusal(request.head(), caller, unknown_lane, &ledger)) {
+            (Some(preflight), _) => preflight,
+            (None, Some(refused)) => refused,
+            (None, None) => self.carry_out(request, place, &ledger).await,
+        };
+        counted.outcome = answer.outcome;
+        let mut response: Response<BoxBody> = answer.response.into();
+        if let Some(cors) = &self.cors {
+            cors.tell(allowed, response.headers_mut());
+        }
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if !knows_chunks {
+            response.head_mut().no_chunking(true);
+            response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+        }
+        response
+    }
+}
+
+/// Makes the routes of all calls that are not found by a look at the path.
+fn calls(
+    context: web::Data<Context>,
+    children: Option<Children>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(context)
+        .configure(api::mount)
+        .configure(|config| lab::mount(config, children.clone()))
+        .configure(page::mount)
+        .default_service(web::to(no_such_path))
+}
+
+/// Counts a request when it is dropped, even if its client has gone before the answer.
+struct Counted<'a> {
+    metrics: &'a Metrics,
+    caller: Caller,
+    lane: Option<Arc<Lane>>,
+    outcome: Outcome,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.metrics.of(self.caller).count(self.outcome);
+        if let Some(lane) = &self.lane {
+            lane.answered(self.outcome);
+        }
+    }
+}
+
+/// Answers 503, except on `/sse`: a browser gives up an EventSource for good after any status but 200.
+fn overloaded(caller: Caller) -> Answer {
+    let mut response = match caller.transport() {
+        Some(Transport::Sse) => transports::sse::overloaded(),
+        _ => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the server has as many connections as it allows; try again in {RETRY_AFTER_S} s"),
+        )
+        .with_header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))
+        .error_response(),
+    };
+    response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+    Answer { response, outcome: Outcome::Refused }
+}
