@@ -6,6 +6,7 @@
 
 mod frames;
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -51,13 +52,9 @@ impl LineFraming for Json {
             }
             json.put_slice(&line.json);
         }
-        let end = format!(
-            "],\"next\":\"{}\",\"more\":{},\"finished\":{}}}",
-            batch.next,
-            batch.more,
-            batch.finished.is_some()
-        );
-        json.put_slice(end.as_bytes());
+        let (more, finished) = (batch.more, batch.finished.is_some());
+        let ends = write!(json, "],\"next\":\"{}\",\"more\":{more},\"finished\":{finished}}}", batch.next);
+        ends.expect("a buffer grows as it must");
         json.freeze()
     }
 }

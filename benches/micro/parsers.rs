@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use wirelab_clients::event_stream::{EventRef, EventStreamParser};
 use wirelab_clients::decode::{self, LineFrame};
+use wirelab_clients::event_stream::{EventRef, EventStreamParser};
 
 use crate::logs::LINE_BYTES;
 
