@@ -165,15 +165,16 @@ mod tests {
     use crate::wire::{Hello, NdjsonControl, ServerFrame};
     use proptest::prelude::*;
 
+    /// Largest number of [`DIGITS_MAX`] digits.
+    const PLAIN_MAX: u64 = 9_999_999_999_999_999_999;
+
     /// Any line, with many characters that JSON escapes.
     fn any_line() -> impl Strategy<Value = Line> {
         let text = prop_oneof![any::<String>(), "[\\x00-\\x7f]{0,40}", "[\"\\\\/u0-9a-f\u{e9}]{0,20}"];
         let stream = proptest::option::of(prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)]);
         let level = proptest::option::of("\\PC{0,9}");
-        (any::<u64>(), any::<u64>(), text, stream, level).prop_map(|(seq, at_us, text, stream, level)| Line {
-            seq,
-            at_us,
-            line: NewLine { text, stream, level },
+        (0..=PLAIN_MAX, 0..=PLAIN_MAX, text, stream, level).prop_map(|(seq, at_us, text, stream, level)| {
+            Line { seq, at_us, line: NewLine { text, stream, level } }
         })
     }
 
@@ -235,6 +236,8 @@ mod tests {
     fn members_in_another_order_and_other_records_are_read_too() {
         let spaced = r#" {"level":null, "text":"a","x":[1],"at_us":1,"seq":2} "#;
         assert_eq!(line(spaced).unwrap(), Line { seq: 2, at_us: 1, line: NewLine::plain("a") });
+        let large = Line { seq: u64::MAX, at_us: PLAIN_MAX + 1, line: NewLine::plain("a") };
+        assert_eq!(line(&json(&large)).unwrap(), large);
         let hello = NdjsonRecord::Control(NdjsonControl::Hello(Hello { cursor: "k.0".parse().unwrap() }));
         assert_eq!(ndjson_record(json(&hello).as_bytes()).unwrap(), hello);
         for wrong in
@@ -242,7 +245,8 @@ mod tests {
         {
             assert!(line(wrong).is_err() && serde_json::from_str::<Line>(wrong).is_err(), "{wrong}");
         }
-        let frame = ServerFrame::Line { deployment: "other".parse().unwrap(), line: line(spaced).unwrap() };
+        let frame =
+            ServerFrame::Line { deployment: "01k3bbbb".parse().unwrap(), line: line(spaced).unwrap() };
         assert_eq!(LineFrame::of(&room()).line(&json(&frame)), None, "another room");
     }
 

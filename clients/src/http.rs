@@ -194,7 +194,8 @@ impl Http {
     ) -> Result<Response<Body>, CutShort> {
         let mut connection = match self.connection.take() {
             Some(connection) if connection.is_open() => connection,
-            _ => self.connect().await?,
+            // In a box of its own, which is gone while an answer is waited for.
+            _ => Box::pin(self.connect()).await?,
         };
         let request = self.request(path, headers, afterwards)?;
         let Connection { sender, driver } = &mut connection;

@@ -211,7 +211,8 @@ impl Subscriber for Sse {
             }
             if self.stream.is_none() {
                 // A log that has ended and was read to its end has nothing to stream.
-                if let Some(received) = self.open().await? {
+                // In a box of its own, which is gone while the stream is read: there may be thousands of subscribers.
+                if let Some(received) = Box::pin(self.open()).await? {
                     self.ended = end_of(&received);
                     return Ok(received);
                 }

@@ -231,7 +231,8 @@ impl Subscriber for Websocket {
                 return Ok(ended.clone());
             }
             if self.socket.is_none() && self.held_back.is_none() {
-                self.open().await?;
+                // In a box of its own, which is gone while the stream is read: there may be thousands of subscribers.
+                Box::pin(self.open()).await?;
                 continue;
             }
             if let Some(received) = self.read().await? {
