@@ -18,7 +18,7 @@ use wirelab_clients::harness::recorder::Recorder;
 use wirelab_clients::harness::server_process::{ServerCommand, ServerProcess};
 use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{NewLine, Position, Status, Transport};
-use wirelab_clients::{Options, Polling, ServerUrl, Target, connect, os};
+use wirelab_clients::{Options, Polling, ServerUrl, Target, connect, os, spare};
 
 /// Number of appends, each of 5,000 lines.
 const APPENDS: usize = 20;
@@ -75,7 +75,8 @@ async fn null(target: &Target) -> Result<Duration, Box<dyn Error>> {
     let before = os::own_cpu().ok_or("no CPU clock")?;
     let mut socket = TcpStream::connect(target.server.authority()).await?;
     let path = Transport::Ndjson.path().replace("{id}", target.deployment.as_str());
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let host = target.server.authority();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await?;
     let mut bytes = vec![0; 4_096];
     let mut read = 0;
@@ -100,6 +101,7 @@ async fn follow(transport: Transport, target: &Target) -> Result<Duration, Box<d
     loop {
         let received = subscriber.next_batch().await?;
         recorder.record(received.batch.lines.iter().map(|line| line.seq), received.at);
+        spare::give_back(received.batch.lines);
         if received.batch.finished {
             break;
         }

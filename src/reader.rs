@@ -6,6 +6,7 @@
 
 mod frames;
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -51,13 +52,9 @@ impl LineFraming for Json {
             }
             json.put_slice(&line.json);
         }
-        let end = format!(
-            "],\"next\":\"{}\",\"more\":{},\"finished\":{}}}",
-            batch.next,
-            batch.more,
-            batch.finished.is_some()
-        );
-        json.put_slice(end.as_bytes());
+        let (more, finished) = (batch.more, batch.finished.is_some());
+        let ends = write!(json, "],\"next\":\"{}\",\"more\":{more},\"finished\":{finished}}}", batch.next);
+        ends.expect("a buffer grows as it must");
         json.freeze()
     }
 }
@@ -108,7 +105,7 @@ pub struct Reader {
     frames: Arc<Frames>,
     after: Seq,
     head: watch::Receiver<Head>,
-    /// Whether the last read reached the end of the log as it was at that moment.
+    /// Whether the last read reached the end of the log as it was when its bytes were made.
     is_at_tail: bool,
     /// Until when lines gather after a first one; `None` while none has come.
     gathers_until: Option<Instant>,
@@ -139,6 +136,11 @@ impl Reader {
         };
         let is_at_tail = after == now.last;
         Ok(Self { log, frames, after, head, is_at_tail, gathers_until: None })
+    }
+
+    /// Shares no bytes with other readers from now on: each batch is read from the log itself.
+    pub fn apart(self) -> Self {
+        Self { frames: Arc::default(), ..self }
     }
 
     /// Returns the id of the deployment that is read.
@@ -191,7 +193,8 @@ impl Reader {
         };
         let Frame { bytes, line_count, last, is_full, finished: _ } = frame;
         self.after = last;
-        self.is_at_tail = last >= head.last;
+        // Lines that came after a shared frame was made are new to this reader: they may gather.
+        self.is_at_tail = !is_full;
         self.gathers_until = None;
         let finished = head.ended.filter(|_| last == head.last);
         Ok(FramedBatch { bytes, line_count, next: self.cursor(), is_full, finished })

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{self, http1};
 use hyper::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, LOCATION, USER_AGENT,
@@ -35,6 +35,13 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// First back-off ceiling of transports that have no rule of their own.
 pub(crate) const FIRST_CEILING: Duration = Duration::from_millis(500);
+/// Most bytes that one read of an HTTP/1.1 connection takes, and most bytes of the head of an answer: the least that hyper
+/// allows. Left alone it grows to 400 KiB, for each of thousands of subscribers; 8 KiB hold fifty lines, among which the
+/// cost of a read is small.
+const READ_BUFFER_BYTES: usize = 8 << 10;
+/// Bytes for which a body's memory is taken at once, if the answer says that it is that long: a batch of 512 lines of 100
+/// bytes.
+const BODY_BYTES_AT_ONCE: usize = 128 << 10;
 const USER_AGENT_VALUE: &str = concat!("wirelab/", env!("CARGO_PKG_VERSION"));
 
 /// Error of a request or stream that ended before it was whole, with the reason.
@@ -258,7 +265,8 @@ impl Http {
 
     async fn read_all(&mut self, response: Response<Body>) -> Result<Answer, CutShort> {
         let (head, mut incoming) = response.into_parts();
-        let mut body = BytesMut::new();
+        let announced = incoming.incoming.size_hint().lower().try_into().unwrap_or(usize::MAX);
+        let mut body = BytesMut::with_capacity(announced.min(BODY_BYTES_AT_ONCE));
         while let Some((chunk, _)) = self.chunk(&mut incoming).await? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
                 return Err(CutShort(format!("the answer has more than {BODY_BYTES_MAX} bytes")));
@@ -358,7 +366,9 @@ impl Http {
         let failed = |error: hyper::Error| CutShort(error.to_string());
         let (sender, driver): (_, Driver) = match self.version {
             HttpVersion::Http1 => {
-                let (sender, driver) = http1::handshake(TokioIo::new(socket)).await.map_err(failed)?;
+                let mut connection = http1::Builder::new();
+                connection.max_buf_size(READ_BUFFER_BYTES);
+                let (sender, driver) = connection.handshake(TokioIo::new(socket)).await.map_err(failed)?;
                 // The caller that waits for an answer learns how the connection ended; between requests there is none.
                 let driver = Box::pin(async { drop(driver.await) });
                 (Sender::Http1(sender), driver)

@@ -10,6 +10,7 @@
 //!   took
 //! - [`data_files`]: plans, recordings and profiles, in a folder and in the binary
 //! - [`recording`]: logs of real deployments with their timing
+//! - [`spare`]: gives the memory of lines back, for readers of very many
 //! - [`targets`]: servers other than wirelab's, described by profiles
 //! - [`harness`]: plans, schedules, the open-loop publisher, subscribers, recorders, results
 //! - [`os`]: what only the operating system knows
@@ -21,6 +22,8 @@ mod advice;
 pub mod api;
 pub mod backoff;
 pub mod data_files;
+#[doc(hidden)]
+pub mod decode;
 pub mod delay_line;
 mod deployment_url;
 pub mod event_stream;
@@ -38,6 +41,7 @@ mod poll_schedule;
 pub mod recording;
 pub mod route;
 mod silence;
+pub mod spare;
 pub mod targets;
 pub mod timing;
 mod toml_place;

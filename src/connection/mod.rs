@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use actix_http::body::BoxBody;
 use actix_http::{Request, Response};
 use actix_rt::net::TcpStream;
-use actix_web::body::BoxBody;
 use futures_util::future::{AbortHandle, AbortRegistration};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -134,7 +134,10 @@ impl User {
 }
 
 impl Ledger {
-    fn open(metrics: Arc<Metrics>, connections: Arc<Connections>) -> (Arc<Self>, AbortRegistration) {
+    pub(crate) fn open(
+        metrics: Arc<Metrics>,
+        connections: Arc<Connections>,
+    ) -> (Arc<Self>, AbortRegistration) {
         let Entered { key, beyond, cut, registration } = connections.enter();
         let share = Arc::new(connections.share());
         let ledger = Self {
@@ -225,7 +228,7 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         let User { caller, lane, .. } = std::mem::take(self.user.get_mut().expect("no holder panics"));
         // Bytes are booked before the gauges fall: when a connection is no longer counted, all of its bytes are.
-        self.book(caller.unwrap_or(Caller::API), lane.as_deref());
+        self.book(caller.unwrap_or(Caller::of_path("")), lane.as_deref());
         if let Some(caller) = caller {
             self.metrics.of(caller).connections.dec();
         }

@@ -22,26 +22,26 @@ use super::arriving::{Arriving, Hindrance, Share};
 /// The body of one request.
 pub(crate) struct Incoming {
     payload: Payload,
-    /// `None` for the messages of a WebSocket, which are bounded one by one.
+    /// `None` when it has ended.
     arriving: Option<Arriving>,
     /// Whether the announced length is above the bound.
     is_too_long: bool,
 }
 
 impl Incoming {
-    /// Puts itself before the body of a request, if it has one.
+    /// Puts itself before the body of a request, if it has one. The messages of a WebSocket are bounded one by one.
     pub(crate) fn guard(request: &mut Request, share: &Arc<Share>) {
-        let payload = std::mem::replace(request.payload(), Payload::None);
-        if matches!(payload, Payload::None) {
-            return;
-        }
         let headers = &request.head().headers;
+        let is_upgrade = request.method() == Method::GET && headers.contains_key(UPGRADE);
         let announced =
             headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        let is_upgrade = request.method() == Method::GET && headers.contains_key(UPGRADE);
+        let payload = request.payload();
+        if is_upgrade || matches!(payload, Payload::None) {
+            return;
+        }
         let incoming = Self {
-            payload,
-            arriving: (!is_upgrade).then(|| Arriving::begin(share.clone())),
+            payload: payload.take(),
+            arriving: Some(Arriving::begin(share.clone())),
             is_too_long: announced.is_some_and(|length| length > BODY_BYTES_MAX as u64),
         };
         *request.payload() = Payload::Stream { payload: Box::pin(incoming) };

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use wirelab_clients::wire::{DeploymentId, Seq, Status};
 
 use super::EncodedBatch;
@@ -93,7 +94,7 @@ pub struct Frames(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    frames: HashMap<FrameKey, Frame>,
+    frames: HashMap<FrameKey, Frame, RandomState>,
     /// The keys of `frames`, oldest first.
     order: VecDeque<FrameKey>,
     bytes: usize,

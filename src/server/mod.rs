@@ -5,6 +5,8 @@
 //! than two seconds, even with open streams.
 
 mod application;
+#[doc(hidden)]
+pub mod bench;
 mod callers;
 mod cors;
 pub mod openapi;
@@ -12,7 +14,7 @@ mod page;
 mod place;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +56,6 @@ pub fn start(
     options: ServerOptions,
     shutdown: CancellationToken,
 ) -> io::Result<Server> {
-    let metrics = Metrics::new(deployments.lines_appended());
-    let connections = Connections::new(options.connections_max, options.sockets_max, options.arriving);
     let stopping = shutdown.clone();
     // actix counts connections per worker and chooses the worker by itself, so each worker may have all of them.
     let accepted_max = options.connections_max + REFUSED_CONNECTIONS_MAX;
@@ -64,22 +64,9 @@ pub fn start(
         .max_concurrent_connections(accepted_max)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_S_MAX);
-    let rooms = Arc::new(Semaphore::new(options.connections_max));
-    let description = openapi::json(&options);
-    let address = listener.local_addr()?;
-    let context = Context {
-        deployments,
-        metrics: metrics.clone(),
-        options,
-        rooms,
-        shutdown: shutdown.clone(),
-        lanes: Lanes::new(),
-        connections: connections.clone(),
-        description,
-        address,
-    };
+    let context = context(deployments, options, listener.local_addr()?, shutdown.clone());
+    let (metrics, connections) = (context.metrics.clone(), context.connections.clone());
     let children = context.options.lab.is_some().then(|| Children::new(shutdown));
-    let context = web::Data::new(context);
     let server = builder
         .listen("wirelab", listener, move || {
             let (context, connections) = (context.clone(), connections.clone());
@@ -104,7 +91,8 @@ pub fn start(
                             terms.write_timeout,
                         );
                         let (app, config, terms) = (app.clone(), config.clone(), terms.clone());
-                        let served = Abortable::new(serve(stream, app, config, terms), cut);
+                        // In a box: each of the futures around it would keep room for it twice.
+                        let served = Box::pin(Abortable::new(serve(stream, app, config, terms), cut));
                         // A connection that was cut ends without an error.
                         async move { served.await.unwrap_or(Ok(())) }
                     }))
@@ -118,6 +106,26 @@ pub fn start(
         handle.stop(true).await;
     });
     Ok(server)
+}
+
+/// Makes what every handler receives.
+fn context(
+    deployments: Deployments,
+    options: ServerOptions,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+) -> web::Data<Context> {
+    web::Data::new(Context {
+        metrics: Metrics::new(deployments.lines_appended()),
+        deployments,
+        rooms: Arc::new(Semaphore::new(options.connections_max)),
+        shutdown,
+        lanes: Lanes::new(),
+        connections: Connections::new(options.connections_max, options.sockets_max, options.arriving),
+        description: openapi::json(&options),
+        address,
+        options,
+    })
 }
 
 /// Serves one connection until it ends, in the protocol of its first bytes.

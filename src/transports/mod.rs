@@ -3,6 +3,8 @@
 //! Transports differ in one question: who waits for the next line? Each is one file; its client half has the same stem
 //! in `clients/src/transports/`. A transport uses nothing of the store but a [`Reader`](crate::reader::Reader).
 
+#[doc(hidden)]
+pub mod bench;
 mod endless;
 pub mod long_poll;
 pub mod ndjson;

@@ -5,6 +5,7 @@
 //! The code that drives a connection is the server's choice: the engine `cursor` or `actor`, with equal frames.
 
 mod actor;
+pub(super) mod bench;
 mod cursor;
 mod rooms;
 mod session;

@@ -8,6 +8,7 @@ mod compression;
 mod creations;
 mod event_blocks;
 mod hosts;
+mod http1;
 mod http2;
 mod lab;
 mod lanes;

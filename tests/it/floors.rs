@@ -74,18 +74,18 @@ const HOUSES: &[House] = &[
             ),
             floor(&["http"], "one connection at a time, with reconnects"),
             floor(
-                &["backoff", "http2", "meter", "poll_schedule"],
-                "waits; HTTP/2; counts and stamps; when to poll",
+                &["backoff", "http2", "meter", "poll_schedule", "silence"],
+                "waits; HTTP/2; counts and stamps; when to poll; a dead stream",
             ),
             floor(&["route"], "the way of a connection to its server"),
             floor(&["delay_line"], "a socket whose bytes take their time"),
             floor(
-                &["advice", "event_stream", "gzip", "timing", "traffic"],
+                &["advice", "decode", "event_stream", "gzip", "timing", "traffic"],
                 "parsers and counters without a socket",
             ),
             floor(
-                &["latency", "link", "options", "os", "recording", "toml_place"],
-                "values, also of a link; calls of the system; recordings",
+                &["latency", "link", "options", "os", "recording", "spare", "toml_place"],
+                "values, also of a link; calls of the system; recordings; memory of lines",
             ),
             floor(&["wire", "wire_schemas"], "everything that crosses the network"),
             floor(&["data_files"], "plans, recordings and profiles, in a folder and in the binary"),

@@ -265,6 +265,7 @@ fn a_long_line_byte_by_byte_is_read_and_its_memory_given_back() {
     }
     assert!(events == [message(&data, "")], "the data differs");
     assert!(parser.unfinished_line.capacity() <= KEPT_BYTES_MAX);
+    assert!(parser.block.data.value.capacity() <= KEPT_BYTES_MAX);
 }
 
 /// Reads a whole stream by the standard's rules in the standard's words: decode, split, then the three buffers. Slow

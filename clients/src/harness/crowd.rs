@@ -18,6 +18,7 @@ use self::lateness::Lateness;
 pub use self::sequence::{Seen, Sequence};
 use crate::latency::LatencyHistogram;
 use crate::meter::Meter;
+use crate::spare;
 use crate::wire::{Line, Seq};
 use crate::{Received, SubscribeError, Subscriber};
 
@@ -208,6 +209,7 @@ async fn follow(
         }
         drop(latency);
         notes.add(sequence.end_at(batch.next.after));
+        spare::give_back(batch.lines);
         if batch.finished {
             return Ok(());
         }

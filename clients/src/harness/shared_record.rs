@@ -25,8 +25,9 @@ const HISTOGRAMS_COUNT: usize = 16;
 #[derive(Debug)]
 pub struct SharedRecord {
     cohort: Range<Seq>,
-    /// Latencies of the cohort; each recorder adds to one of the histograms.
-    latencies: [Mutex<LatencyHistogram>; HISTOGRAMS_COUNT],
+    /// Latencies of the cohort; each recorder adds to one of the histograms. Made with the first latency: there may be
+    /// thousands of logs with one recorder each.
+    latencies: [Mutex<Option<LatencyHistogram>>; HISTOGRAMS_COUNT],
     recorders_count: AtomicUsize,
     /// Receipts of each line of the cohort.
     spreads: Vec<LineReceipts>,
@@ -40,7 +41,7 @@ pub(super) struct Part(usize);
 /// The lines of one read, while they are noted.
 pub(super) struct Noting<'a> {
     shared: &'a SharedRecord,
-    latencies: MutexGuard<'a, LatencyHistogram>,
+    latencies: MutexGuard<'a, Option<LatencyHistogram>>,
     /// Deliveries of lines that were due in one bin, which are added to it together.
     bin: usize,
     sum: Bin,
@@ -95,7 +96,9 @@ impl SharedRecord {
     /// Returns the latencies of the cohort so far, over all recorders.
     pub fn latency(&self) -> LatencyHistogram {
         let mut all = LatencyHistogram::default();
-        self.latencies.iter().for_each(|part| all.merge(&part.lock().expect("no holder panics")));
+        for part in &self.latencies {
+            part.lock().expect("no holder panics").iter().for_each(|part| all.merge(part));
+        }
         all
     }
 
@@ -127,7 +130,7 @@ impl Noting<'_> {
     pub(super) fn note(&mut self, seq: Seq, due: Duration, received: Duration) {
         let latency = received.saturating_sub(due);
         if self.shared.cohort.contains(&seq) {
-            self.latencies.record(latency);
+            self.latencies.get_or_insert_default().record(latency);
             self.shared.spreads[(seq - self.shared.cohort.start) as usize].note(received);
         }
         let bin = bin_of(due);

@@ -18,6 +18,7 @@ use super::shared_record::{SharedRecord, Timeline};
 use crate::latency::LatencyHistogram;
 use crate::meter::Meter;
 use crate::route::Route;
+use crate::spare;
 use crate::timing::{SharedTiming, Timing};
 use crate::traffic::{Packets, Traffic};
 use crate::wire::{Line, NewLine, Seq};
@@ -314,6 +315,7 @@ async fn follow(
         if let Some(told) = told.get() {
             followed.note(&batch.lines, at, told, &counts, began);
         }
+        spare::give_back(batch.lines);
         followed.cursor_after = batch.next.after;
         if batch.finished {
             return Followed { finished: true, ..followed };

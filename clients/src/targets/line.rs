@@ -3,6 +3,8 @@
 //! Some servers send only the text. Others send JSON, or JSON after a prefix (Socket.IO: `42["log",{"text":"…"}]`),
 //! with other messages in between. Pure.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// Place of a line's text.
@@ -18,19 +20,19 @@ pub struct LineAt {
 
 /// Line that was found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct Found<'a> {
     /// Text of the line, with its number.
-    pub text: String,
+    pub text: Cow<'a, str>,
     /// JSON that held the line, if a pointer was followed.
     pub json: Option<Value>,
 }
 
 impl LineAt {
     /// Finds the line in `data`; `None`: there is none. The error says what should be there and is not.
-    pub fn find(&self, data: &str) -> Result<Option<Found>, String> {
+    pub fn find<'a>(&self, data: &'a str) -> Result<Option<Found<'a>>, String> {
         let Some(data) = data.strip_prefix(&self.prefix) else { return Ok(None) };
         if self.only.is_empty() && self.text.is_none() {
-            return Ok(Some(Found { text: data.to_owned(), json: None }));
+            return Ok(Some(Found { text: data.into(), json: None }));
         }
         let json: Value = serde_json::from_str(data)
             .map_err(|error| format!("the server sent data that is not JSON: {error}: {data:.80}"))?;
@@ -41,9 +43,9 @@ impl LineAt {
             return Ok(None);
         }
         let text = match &self.text {
-            None => data.to_owned(),
+            None => data.into(),
             Some(pointer) => match json.pointer(pointer).and_then(Value::as_str) {
-                Some(text) => text.to_owned(),
+                Some(text) => text.to_owned().into(),
                 None => {
                     return Err(format!("the server sent data without a string at {pointer:?}: {data:.80}"));
                 }
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     fn text(at: &LineAt, data: &str) -> Result<Option<String>, String> {
-        at.find(data).map(|found| found.map(|found| found.text))
+        at.find(data).map(|found| found.map(|found| found.text.into_owned()))
     }
 
     #[test]

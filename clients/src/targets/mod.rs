@@ -21,6 +21,7 @@ use hyper::header::HeaderMap;
 use serde_json::Value;
 
 use crate::meter::Meter;
+use crate::spare;
 use crate::wire::{Batch, Cursor, Line, NewLine, Seq};
 use crate::{Options, Received, ServerUrl, SubscribeError, Subscriber};
 use line::Found;
@@ -70,7 +71,7 @@ pub fn subscribe(target: ProfileTarget, options: &Options, meter: Arc<Meter>) ->
 
 /// Position of a subscriber in a log: the lines that it has, and what to send back for the rest.
 struct Resumption {
-    subscribe: Subscribe,
+    profile: Arc<Profile>,
     deployment: String,
     cursor: Cursor,
     /// Value for each entry of the profile's `resume`, once one was seen.
@@ -81,16 +82,20 @@ struct Resumption {
 
 impl Resumption {
     fn new(target: &ProfileTarget) -> Self {
-        let subscribe = target.profile.subscribe.clone();
+        let profile = target.profile.clone();
         let epoch = "numbered".parse().expect("8 plain characters are an epoch");
-        let taken = vec![None; subscribe.resume.len()];
+        let taken = vec![None; profile.subscribe.resume.len()];
         let (deployment, unmatched) = (target.deployment.clone(), target.unmatched.clone());
-        Self { subscribe, deployment, cursor: Cursor { epoch, after: 0 }, taken, ended: None, unmatched }
+        Self { profile, deployment, cursor: Cursor { epoch, after: 0 }, taken, ended: None, unmatched }
+    }
+
+    fn subscribe(&self) -> &Subscribe {
+        &self.profile.subscribe
     }
 
     /// Returns the path to request, with resume values in its query.
     fn path(&self) -> String {
-        let mut path = self.subscribe.path.fill(&self.deployment, "");
+        let mut path = self.subscribe().path.fill(&self.deployment, "");
         for (name, value) in self.sent_back(|send| match send {
             SendBack::Query(name) => Some(name.as_str()),
             SendBack::Header(_) => None,
@@ -105,7 +110,7 @@ impl Resumption {
 
     /// Returns the profile's headers, and the resume values that are sent as headers.
     fn headers(&self) -> Vec<(&str, String)> {
-        let fixed = self.subscribe.headers.iter();
+        let fixed = self.subscribe().headers.iter();
         let fixed = fixed.map(|(name, value)| (name.as_str(), value.fill(&self.deployment, "")));
         let resumed = self.sent_back(|send| match send {
             SendBack::Header(name) => Some(name.as_str()),
@@ -115,20 +120,20 @@ impl Resumption {
     }
 
     fn sent_back<'a>(&'a self, place: impl Fn(&'a SendBack) -> Option<&'a str>) -> Vec<(&'a str, &'a str)> {
-        let entries = self.subscribe.resume.iter().zip(&self.taken);
+        let entries = self.subscribe().resume.iter().zip(&self.taken);
         entries.filter_map(|(resume, taken)| Some((place(&resume.send)?, taken.as_deref()?))).collect()
     }
 
     /// Returns the id of the last event, for the parser of the next stream.
     fn event_id(&self) -> &str {
-        let mut entries = self.subscribe.resume.iter().zip(&self.taken);
+        let mut entries = self.subscribe().resume.iter().zip(&self.taken);
         let taken = entries.find(|(resume, _)| resume.take == Take::EventId);
         taken.and_then(|(_, taken)| taken.as_deref()).unwrap_or_default()
     }
 
     /// Adds the line in one text from the wire to `news`.
     fn read(&mut self, data: &str, source: TextSource<'_>, news: &mut News) -> Result<(), SubscribeError> {
-        let found = self.subscribe.line.find(data).map_err(SubscribeError::Contract)?;
+        let found = self.subscribe().line.find(data).map_err(SubscribeError::Contract)?;
         let Some(Found { text, json }) = found else {
             self.pass_over(source, data);
             return Ok(());
@@ -142,7 +147,7 @@ impl Resumption {
             // No publisher sent such a text: the recorder counts it as unpublished.
             Numbered::Unnumbered => news.push(0, &text),
         }
-        for (resume, taken) in self.subscribe.resume.iter().zip(&mut self.taken) {
+        for (resume, taken) in self.profile.subscribe.resume.iter().zip(&mut self.taken) {
             let value = match &resume.take {
                 Take::EventId => source.event_id().filter(|id| !id.is_empty()).map(str::to_owned),
                 Take::Header(name) => source.header(name).map(str::to_owned),
@@ -169,18 +174,18 @@ impl Resumption {
 
     /// Turns the news into a batch for the caller; `None`: there were none.
     fn received(&mut self, news: News, at: Instant) -> Option<Received> {
-        let News { lines, finished } = news;
-        if lines.is_empty() && !finished {
+        if news.is_empty() {
             return None;
         }
+        let News { lines, finished } = news;
         if !finished {
             let newest = lines.iter().map(|line| line.seq).max().unwrap_or_default();
             self.cursor.after = self.cursor.after.max(newest);
         }
         let batch = Batch { lines, next: self.cursor.clone(), more: false, finished };
         if finished {
-            let batch = Batch { lines: Vec::new(), ..batch.clone() };
-            self.ended = Some(Received { batch, at });
+            let end = Batch { lines: Vec::new(), next: batch.next.clone(), more: false, finished };
+            self.ended = Some(Received { batch: end, at });
         }
         Some(Received { batch, at })
     }
@@ -221,9 +226,13 @@ struct News {
 }
 
 impl News {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && !self.finished
+    }
+
     fn push(&mut self, seq: Seq, text: &str) {
         // Only a server of the contract says when a line was appended.
-        self.lines.push(Line { seq, at_us: 0, line: NewLine::plain(text) });
+        self.lines.push(Line { seq, at_us: 0, line: NewLine::plain(spare::text(text)) });
     }
 }
 

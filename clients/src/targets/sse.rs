@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hyper::StatusCode;
-use tokio::time::timeout;
 
 use super::resuming::Follow;
 use super::{News, PROFILE_SILENCE_MAX, Resumption, TextSource};
 use crate::event_stream::EventStreamParser;
 use crate::http::{Body, Http, NoLines, check_type, refused};
 use crate::meter::Meter;
+use crate::silence::Silence;
 use crate::wire::Outcome;
 use crate::{Options, Received, ServerUrl, SubscribeError};
 
@@ -22,11 +22,18 @@ use crate::{Options, Received, ServerUrl, SubscribeError};
 pub(super) struct Sse {
     /// Type of events that carry lines.
     event: String,
-    stream: Option<(Body, EventStreamParser)>,
+    stream: Option<Stream>,
     /// Reconnection time that the server asked for last, in whichever stream: it holds until another one is asked for.
     retry: Option<Duration>,
     http: Http,
     meter: Arc<Meter>,
+}
+
+/// A body, the parser that reads it, and the watch over it.
+struct Stream {
+    body: Body,
+    parser: EventStreamParser,
+    silence: Silence,
 }
 
 impl Sse {
@@ -35,7 +42,7 @@ impl Sse {
         Self { event, stream: None, retry: None, http, meter }
     }
 
-    async fn open(&mut self, position: &Resumption) -> Result<(Body, EventStreamParser), NoLines> {
+    async fn open(&mut self, position: &Resumption) -> Result<Stream, NoLines> {
         let response = self.http.open(&position.path(), &position.headers(), PROFILE_SILENCE_MAX).await?;
         if response.status() != StatusCode::OK {
             let answer = self.http.refusal(response).await;
@@ -44,7 +51,8 @@ impl Sse {
         check_type(response.headers(), "text/event-stream")?;
         self.meter.count(Outcome::Data);
         self.http.greeted();
-        Ok((response.into_body(), EventStreamParser::new(position.event_id())))
+        let parser = EventStreamParser::new(position.event_id());
+        Ok(Stream { body: response.into_body(), parser, silence: Silence::new(PROFILE_SILENCE_MAX) })
     }
 }
 
@@ -54,23 +62,25 @@ impl Follow for Sse {
         if self.stream.is_none() {
             self.stream = Some(self.open(position).await?);
         }
-        let Some((body, parser)) = &mut self.stream else { return Ok(None) };
-        let Ok(Ok(Some((chunk, at)))) = timeout(PROFILE_SILENCE_MAX, self.http.chunk(body)).await else {
+        let Some(Stream { body, parser, silence }) = &mut self.stream else { return Ok(None) };
+        let next = silence.limit(&self.meter, self.http.chunk(body)).await;
+        let Some(Ok(Some((chunk, at)))) = next else {
             self.stream = None;
             self.http.disconnect();
             return Err(NoLines::Later { why: "the stream was cut".to_owned(), advised: None });
         };
-        let mut events = Vec::new();
-        parser.push(&chunk, &mut events).map_err(|error| SubscribeError::Contract(error.to_string()))?;
-        self.retry = parser.retry().or(self.retry);
-        let mut news = News::default();
-        for event in &events {
-            let source = TextSource::Event { name: &event.event, id: &event.id };
+        let (mut news, mut understood) = (News::default(), Ok(()));
+        let parsed = parser.push_each(&chunk, |event| {
+            let source = TextSource::Event { name: event.event, id: event.id };
             match event.event == self.event {
-                true => position.read(&event.data, source, &mut news)?,
-                false => position.pass_over(source, &event.data),
+                true if understood.is_ok() => understood = position.read(event.data, source, &mut news),
+                true => {}
+                false => position.pass_over(source, event.data),
             }
-        }
+        });
+        parsed.map_err(|error| SubscribeError::Contract(error.to_string()))?;
+        self.retry = parser.retry().or(self.retry);
+        understood?;
         let received = position.received(news, at);
         if received.is_some() {
             self.http.delivered();

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
-use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::profile::Speech;
 use super::resuming::Follow;
@@ -19,8 +18,10 @@ use super::{News, PROFILE_SILENCE_MAX, Resumption, TextSource};
 use crate::backoff::Backoff;
 use crate::http::NoLines;
 use crate::meter::{Meter, MeteredSocket};
+use crate::silence::Silence;
 use crate::transports::WEBSOCKET_FIRST_CEILING;
 use crate::upgrade::{opened, upgrade};
+use crate::wire::BATCH_LINES_MAX;
 use crate::{Options, Received, ServerUrl, SubscribeError};
 
 /// Follower by WebSocket frames.
@@ -28,6 +29,10 @@ pub(super) struct Websocket {
     server: ServerUrl,
     speech: Speech,
     socket: Option<WebSocketStream<MeteredSocket>>,
+    /// Watch over the socket.
+    silence: Silence,
+    /// What came with a later read than the lines before it: a frame, or the end of the socket.
+    held_back: Option<Option<(Utf8Bytes, Instant)>>,
     backoff: Backoff,
     meter: Arc<Meter>,
 }
@@ -35,7 +40,8 @@ pub(super) struct Websocket {
 impl Websocket {
     pub(super) fn new(server: ServerUrl, speech: Speech, options: &Options, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::new(WEBSOCKET_FIRST_CEILING, options);
-        Self { server, speech, socket: None, backoff, meter }
+        let silence = Silence::new(PROFILE_SILENCE_MAX);
+        Self { server, speech, socket: None, silence, held_back: None, backoff, meter }
     }
 
     /// Upgrades, then sends the frames that the profile lists first.
@@ -55,12 +61,15 @@ impl Websocket {
     }
 
     /// Returns the next text frame and when it was read; `None`: the socket is closed or cut. Cancel-safe.
-    async fn frame(&mut self) -> Option<(String, Instant)> {
+    async fn frame(&mut self) -> Option<(Utf8Bytes, Instant)> {
+        if let Some(held_back) = self.held_back.take() {
+            return held_back;
+        }
         let socket = self.socket.as_mut()?;
         loop {
-            let message = timeout(PROFILE_SILENCE_MAX, socket.next()).await.ok()??.ok()?;
+            let message = self.silence.limit(&self.meter, socket.next()).await??.ok()?;
             match message {
-                Message::Text(text) => return Some((text.to_string(), self.meter.last_read())),
+                Message::Text(text) => return Some((text, self.meter.last_read())),
                 Message::Close(_) => return None,
                 Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
             }
@@ -82,6 +91,7 @@ impl Follow for Websocket {
     async fn read(&mut self, position: &mut Resumption) -> Result<Option<Received>, NoLines> {
         if self.socket.is_none() {
             self.socket = Some(opened(self.handshake(position), &self.meter).await?);
+            (self.silence, self.held_back) = (Silence::new(PROFILE_SILENCE_MAX), None);
             self.backoff.greeted();
             self.meter.succeeded();
         }
@@ -91,12 +101,31 @@ impl Follow for Websocket {
         };
         let mut news = News::default();
         position.read(&frame, TextSource::Frame, &mut news)?;
-        let received = position.received(news, at);
-        match received {
-            Some(_) => self.backoff.succeeded(),
-            None => self.answer(&frame, &position.deployment).await,
+        if news.is_empty() {
+            self.answer(&frame, &position.deployment).await;
+            return Ok(None);
         }
-        Ok(received)
+        self.backoff.succeeded();
+        // The lines that the same read brought belong to the same moment; later ones are not waited for.
+        while !news.finished && news.lines.len() < BATCH_LINES_MAX {
+            match self.frame().now_or_never() {
+                Some(Some((frame, read))) if read == at => {
+                    let before = news.lines.len();
+                    let understood = position.read(&frame, TextSource::Frame, &mut news);
+                    if understood.is_err() || news.lines.len() == before && !news.finished {
+                        // Not a line: it is answered, or refused, after these lines.
+                        self.held_back = Some(Some((frame, read)));
+                        break;
+                    }
+                }
+                Some(later) => {
+                    self.held_back = Some(later);
+                    break;
+                }
+                None => break,
+            }
+        }
+        Ok(position.received(news, at))
     }
 
     async fn back_off(&mut self, why: &str, advised: Option<Duration>) -> Result<(), SubscribeError> {

@@ -13,11 +13,12 @@ use hyper::header::ETAG;
 
 use super::{PollRequest, end_of, path};
 use crate::backoff::Backoff;
+use crate::decode;
 use crate::http::{Answer, CutShort, FIRST_CEILING, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::timing::Question;
 use crate::traffic::Traffic;
-use crate::wire::{Outcome, Position, Transport, cursor_of_entity_tag, decode};
+use crate::wire::{Outcome, Position, Transport, cursor_of_entity_tag};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// Time that the client waits beyond the hold. The server must be the side that ends the hold, or its answer would

@@ -77,6 +77,7 @@ fn received(
 
 /// Returns the batch that a subscriber returns from now on, if `received` was the end.
 fn end_of(received: &Received) -> Option<Received> {
-    let batch = Batch { lines: Vec::new(), ..received.batch.clone() };
-    received.batch.finished.then_some(Received { batch, at: received.at })
+    let Batch { lines: _, next, more, finished } = &received.batch;
+    let end = || Batch { lines: Vec::new(), next: next.clone(), more: *more, finished: true };
+    finished.then(|| Received { batch: end(), at: received.at })
 }

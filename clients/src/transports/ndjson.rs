@@ -10,14 +10,14 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 
 use super::{SILENCE_MAX, end_of, path, received};
+use crate::decode;
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Body, CutShort, Http, NoLines, check_type, refused};
 use crate::meter::Meter;
 use crate::silence::Silence;
+use crate::spare;
 use crate::traffic::Traffic;
-use crate::wire::{
-    BODY_BYTES_MAX, Cursor, Line, NdjsonControl, NdjsonRecord, Outcome, Position, Transport, decode,
-};
+use crate::wire::{BODY_BYTES_MAX, Cursor, Line, NdjsonControl, NdjsonRecord, Outcome, Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of newline-delimited JSON.
@@ -109,7 +109,7 @@ impl Ndjson {
     /// Takes every record that is whole with this chunk. The cursor moves with the batch that is returned.
     fn take_records(&mut self, chunk: &[u8], at: Instant) -> Result<Option<Received>, SubscribeError> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
-        let mut news = News::default();
+        let mut news = News { lines: spare::list(), ..News::default() };
         let mut rest = chunk;
         // Only new bytes are searched for the end of a record.
         while let Some(end) = memchr::memchr(b'\n', rest) {

@@ -14,13 +14,14 @@ use hyper::header::ETAG;
 
 use super::{PollRequest, end_of, path};
 use crate::advice::retry_after;
+use crate::decode;
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{CutShort, Http, NoLines, refused};
 use crate::meter::Meter;
 use crate::poll_schedule::{Brought, Poll, Timetable};
 use crate::timing::Question;
 use crate::traffic::Traffic;
-use crate::wire::{Outcome, Position, Transport, decode};
+use crate::wire::{Outcome, Position, Transport};
 use crate::{Condition, Options, Received, SubscribeError, Subscriber, Target};
 
 /// Instant that aligned polls of all clients of this process count from.

@@ -11,13 +11,15 @@ use async_trait::async_trait;
 use hyper::StatusCode;
 
 use super::{SILENCE_MAX, end_of, path, received};
+use crate::decode;
 use crate::event_stream::{EventRef, EventStreamParser};
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Body, CutShort, Http, NoLines, check_type, refused};
 use crate::meter::Meter;
 use crate::silence::Silence;
+use crate::spare;
 use crate::traffic::Traffic;
-use crate::wire::{Batch, Cursor, Finished, Gap, Hello, Line, Outcome, Position, Transport, decode};
+use crate::wire::{Batch, Cursor, Finished, Gap, Hello, Line, Outcome, Position, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
 /// A subscriber of server-sent events.
@@ -140,7 +142,7 @@ impl Sse {
                     return Ok(None);
                 }
             };
-            let (mut heard, mut understood) = (Heard::default(), Ok(()));
+            let (mut heard, mut understood) = (Heard { lines: spare::list(), ..Heard::default() }, Ok(()));
             let parsed = parser.push_each(&chunk, |event| {
                 if understood.is_ok() {
                     understood = heard.hears(event);

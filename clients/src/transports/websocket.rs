@@ -4,23 +4,26 @@
 //! log is one text frame. The protocol does not reconnect by itself and no frame carries an id. So the client keeps its
 //! position, its back-off and its watchdog.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::backoff::Backoff;
+use crate::decode::LineFrame;
 use crate::http::NoLines;
 use crate::meter::{Meter, MeteredSocket};
 use crate::silence::Silence;
+use crate::spare;
 use crate::traffic::Traffic;
 use crate::upgrade::{opened, upgrade};
-use crate::wire::decode::LineFrame;
 use crate::wire::{BATCH_LINES_MAX, Cursor, Gap, Line, Position, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
@@ -98,23 +101,9 @@ impl Websocket {
             return held_back.map(Some);
         }
         let Some(socket) = &mut self.socket else { return Ok(None) };
-        loop {
-            // Pings are answered inside `next`; a server that is silent for so long is gone.
-            let message = match self.silence.limit(&self.meter, socket.next()).await {
-                Some(Some(Ok(message))) => message,
-                Some(Some(Err(_)) | None) | None => return Ok(None),
-            };
-            match message {
-                Message::Text(text) => {
-                    let frame = Frame::decode(&text, &self.frames).map_err(|error| {
-                        SubscribeError::Contract(format!("the server sent an invalid frame: {error}"))
-                    })?;
-                    return Ok(Some((frame, self.meter.last_read())));
-                }
-                Message::Close(_) => return Ok(None),
-                Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
-            }
-        }
+        // A server that is silent for so long is gone.
+        let next = poll_fn(|cx| poll_frame(socket, &self.frames, &self.meter, cx));
+        self.silence.limit(&self.meter, next).await.unwrap_or(Ok(None))
     }
 
     /// Reads until there is something to return. `None`: the socket is gone, and the client must come back later.
@@ -124,7 +113,7 @@ impl Websocket {
             let frame = match frame {
                 Frame::Line(line) => {
                     self.backoff.succeeded();
-                    return self.lines_of_one_read(line, at).map(Some);
+                    return self.lines_of_one_read(line, at).await.map(Some);
                 }
                 Frame::Control(frame) => frame,
             };
@@ -156,22 +145,25 @@ impl Websocket {
 
     /// Returns a batch of this line and those that the same read brought. They belong to the same moment; later ones are
     /// not waited for.
-    fn lines_of_one_read(&mut self, first: Line, at: Instant) -> Result<Received, SubscribeError> {
-        let mut lines = vec![first];
-        while lines.len() < BATCH_LINES_MAX {
-            match self.frame().now_or_never() {
-                Some(Ok(Some((Frame::Line(line), read)))) if read == at => lines.push(line),
-                // A later read, another frame or an error is kept for the next call.
-                Some(Ok(Some(later))) => {
-                    self.held_back = Some(Ok(later));
-                    break;
+    async fn lines_of_one_read(&mut self, first: Line, at: Instant) -> Result<Received, SubscribeError> {
+        let mut lines = spare::list();
+        lines.push(first);
+        if self.held_back.is_none()
+            && let Some(socket) = &mut self.socket
+        {
+            self.held_back = poll_fn(|cx| {
+                while lines.len() < BATCH_LINES_MAX {
+                    match poll_frame(socket, &self.frames, &self.meter, cx) {
+                        Poll::Ready(Ok(Some((Frame::Line(line), read)))) if read == at => lines.push(line),
+                        // A later read, another frame or an error is kept for the next call.
+                        Poll::Ready(Ok(Some(later))) => return Poll::Ready(Some(Ok(later))),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                        Poll::Ready(Ok(None)) | Poll::Pending => break,
+                    }
                 }
-                Some(Err(error)) => {
-                    self.held_back = Some(Err(error));
-                    break;
-                }
-                Some(Ok(None)) | None => break,
-            }
+                Poll::Ready(None)
+            })
+            .await;
         }
         received(&mut self.cursor, lines, false, at)
     }
@@ -189,6 +181,29 @@ impl Websocket {
         let delay = self.backoff.after(why, advised, &self.target.server, &self.meter)?;
         tokio::time::sleep(delay).await;
         Ok(())
+    }
+}
+
+/// Takes the next frame and when it was read. `None`: the socket is closed or cut. Pings are answered inside.
+fn poll_frame(
+    socket: &mut WebSocketStream<MeteredSocket>,
+    frames: &LineFrame,
+    meter: &Meter,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<(Frame, Instant)>, SubscribeError>> {
+    loop {
+        return Poll::Ready(match ready!(socket.poll_next_unpin(cx)) {
+            Some(Ok(Message::Text(text))) => match Frame::decode(&text, frames) {
+                Ok(frame) => Ok(Some((frame, meter.last_read()))),
+                Err(error) => {
+                    Err(SubscribeError::Contract(format!("the server sent an invalid frame: {error}")))
+                }
+            },
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Ok(None),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_))) => {
+                continue;
+            }
+        });
     }
 }
 

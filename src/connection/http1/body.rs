@@ -33,10 +33,19 @@ struct Shared {
 }
 
 impl Shared {
-    fn wake_reader(&mut self) {
+    fn end(&mut self, end: Result<(), PayloadError>) {
+        self.end = Some(end);
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+    }
+}
+
+/// Wakes the other end, unless it belongs to the same task: the connection polls its application after each read, and
+/// reads after each poll.
+fn wake(other: &mut Option<Waker>, task: &Context<'_>) {
+    if let Some(other) = other.take_if(|other| !other.will_wake(task.waker())) {
+        other.wake();
     }
 }
 
@@ -56,20 +65,18 @@ pub(super) enum Wanted {
 
 impl Feed {
     /// Hands a piece over; a body that was dropped drops it.
-    pub(super) fn push(&self, piece: Bytes) {
+    pub(super) fn push(&self, piece: Bytes, task: &Context<'_>) {
         let Some(shared) = self.0.upgrade() else { return };
         let mut shared = shared.borrow_mut();
         shared.waiting_bytes += piece.len();
         shared.pieces.push_back(piece);
-        shared.wake_reader();
+        wake(&mut shared.reader, task);
     }
 
     /// Ends the body, as a whole or with an error.
     pub(super) fn end(self, end: Result<(), PayloadError>) {
         let Some(shared) = self.0.upgrade() else { return };
-        let mut shared = shared.borrow_mut();
-        shared.end = Some(end);
-        shared.wake_reader();
+        shared.borrow_mut().end(end);
     }
 
     /// Returns what the handler wants. The task is woken when it wants more.
@@ -89,8 +96,7 @@ impl Drop for Feed {
         let Some(shared) = self.0.upgrade() else { return };
         let mut shared = shared.borrow_mut();
         if shared.end.is_none() {
-            shared.end = Some(Err(PayloadError::Incomplete(None)));
-            shared.wake_reader();
+            shared.end(Err(PayloadError::Incomplete(None)));
         }
     }
 }
@@ -105,15 +111,15 @@ impl Stream for Body {
         let mut shared = self.0.borrow_mut();
         if let Some(piece) = shared.pieces.pop_front() {
             shared.waiting_bytes -= piece.len();
-            if let Some(feeder) = shared.feeder.take() {
-                feeder.wake();
-            }
+            wake(&mut shared.feeder, task);
             return Poll::Ready(Some(Ok(piece)));
         }
         match &mut shared.end {
             Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).err().map(Err)),
             None => {
-                shared.reader = Some(task.waker().clone());
+                if !shared.reader.as_ref().is_some_and(|reader| reader.will_wake(task.waker())) {
+                    shared.reader = Some(task.waker().clone());
+                }
                 Poll::Pending
             }
         }
@@ -132,23 +138,27 @@ mod tests {
         feed.wanted(&Context::from_waker(Waker::noop()))
     }
 
+    fn push(feed: &Feed) {
+        feed.push(PIECE, &Context::from_waker(Waker::noop()));
+    }
+
     #[test]
     fn a_handler_that_does_not_read_stops_the_connection_and_one_that_is_gone_wants_nothing() {
         let (feed, mut body) = body();
         assert_eq!(wanted(&feed), Wanted::More);
-        feed.push(PIECE);
+        push(&feed);
         assert_eq!(wanted(&feed), Wanted::Nothing);
         assert_eq!(body.next().now_or_never().flatten().expect("a piece").expect("no error"), PIECE);
         assert_eq!(wanted(&feed), Wanted::More);
         drop(body);
         assert_eq!(wanted(&feed), Wanted::Never);
-        feed.push(PIECE);
+        push(&feed);
     }
 
     #[test]
     fn a_body_ends_as_a_whole_or_with_an_error_and_only_once() {
         let (feed, mut whole) = body();
-        feed.push(PIECE);
+        push(&feed);
         feed.end(Ok(()));
         assert!(whole.next().now_or_never().flatten().expect("a piece").is_ok());
         assert!(whole.next().now_or_never().expect("the end").is_none());

@@ -52,22 +52,25 @@ pub(crate) fn config(terms: &Terms) -> ServiceConfig {
 }
 
 /// Serves one connection until it ends. An error says why it was cut.
-pub(crate) async fn serve(
+pub(crate) fn serve<A: Answers>(
     stream: MeteredStream,
     peer: Option<SocketAddr>,
-    app: Rc<impl Answers>,
+    app: Rc<A>,
     config: ServiceConfig,
     terms: &Terms,
-) -> Result<(), DispatchError> {
+) -> impl Future<Output = Result<(), DispatchError>> {
+    // Made before the future, which would otherwise keep room for its parts and for the whole.
     let mut connection = Connection::new(stream, peer, app, Codec::new(config), terms);
-    let mut stopping = pin!(terms.shutdown.cancelled());
-    poll_fn(|task| {
-        if !connection.is_stopping {
-            connection.is_stopping = stopping.as_mut().poll(task).is_ready();
-        }
-        connection.poll(task)
-    })
-    .await
+    async move {
+        let mut stopping = pin!(terms.shutdown.cancelled());
+        poll_fn(|task| {
+            if !connection.is_stopping {
+                connection.is_stopping = stopping.as_mut().poll(task).is_ready();
+            }
+            connection.poll(task)
+        })
+        .await
+    }
 }
 
 /// One connection, between its socket and the application.
@@ -217,7 +220,7 @@ impl<'a, A: Answers> Connection<'a, A> {
             self.has_heard_all = true;
             self.feed = None;
         }
-        self.feed_body();
+        self.feed_body(task);
         Ok(Poll::Ready(()))
     }
 
@@ -238,10 +241,10 @@ impl<'a, A: Answers> Connection<'a, A> {
     }
 
     /// Hands over what has come of the request's body.
-    fn feed_body(&mut self) {
+    fn feed_body(&mut self, task: &Context<'_>) {
         while let Some(feed) = &self.feed {
             match self.codec.decode(&mut self.received) {
-                Ok(Some(Message::Chunk(Some(piece)))) => feed.push(piece),
+                Ok(Some(Message::Chunk(Some(piece)))) => feed.push(piece, task),
                 Ok(Some(Message::Chunk(None))) => self.end_body(Ok(())),
                 Ok(Some(Message::Item(_))) => {
                     unreachable!("the codec parses a head after the end of the body")
@@ -272,7 +275,7 @@ impl<'a, A: Answers> Connection<'a, A> {
                 // A client that does not read its answers gets no more of them.
                 Stage::Waits | Stage::Answers(_) if flushed.is_pending() => return Ok(Pause::Waits),
                 Stage::Waits => {
-                    if self.turns.poll_next(task).is_pending() || !self.take_request()? {
+                    if self.turns.poll_next(task).is_pending() || !self.take_request(task)? {
                         return Ok(Pause::Waits);
                     }
                 }
@@ -295,7 +298,7 @@ impl<'a, A: Answers> Connection<'a, A> {
     }
 
     /// Begins the next request, if its head is there. Returns whether one began, or was refused.
-    fn take_request(&mut self) -> Result<bool, DispatchError> {
+    fn take_request(&mut self, task: &Context<'_>) -> Result<bool, DispatchError> {
         if self.received.is_empty() {
             return Ok(false);
         }
@@ -303,7 +306,7 @@ impl<'a, A: Answers> Connection<'a, A> {
             offered::single_out_websocket(&mut self.received);
         }
         match self.codec.decode(&mut self.received) {
-            Ok(Some(Message::Item(request))) => self.begin(request),
+            Ok(Some(Message::Item(request))) => self.begin(request, task),
             Ok(Some(Message::Chunk(_))) => unreachable!("the body before has ended"),
             Ok(None) => return Ok(false),
             Err(ParseError::Io(error)) => return Err(DispatchError::Io(error)),
@@ -313,7 +316,7 @@ impl<'a, A: Answers> Connection<'a, A> {
         Ok(true)
     }
 
-    fn begin(&mut self, mut request: Request) {
+    fn begin(&mut self, mut request: Request, task: &Context<'_>) {
         (self.was_asked, self.waits_since) = (true, None);
         self.turns.handled();
         self.answering = Some(self.ledger.begin());
@@ -330,7 +333,7 @@ impl<'a, A: Answers> Connection<'a, A> {
                 self.feed = Some(feed);
             }
         }
-        self.feed_body();
+        self.feed_body(task);
         self.stage = Stage::Called(Box::pin(self.app.clone().answer(request, self.ledger.clone())));
     }
 

@@ -47,15 +47,17 @@ pub(super) fn poll_read(
 pub(super) struct Unsent {
     bytes: BytesMut,
     written_bytes: usize,
+    /// Whether `bytes` is the room of the thread.
+    is_room: bool,
 }
 
 impl Unsent {
-    /// Takes the room of this thread, until [`Self::give_back`].
+    /// Takes the room of this thread, until [`Self::give_back`]. What has not left before stays where it is.
     pub(super) fn take_room(&mut self) {
         if !self.bytes.is_empty() {
             return;
         }
-        self.bytes = WRITE.take();
+        (self.bytes, self.is_room) = (WRITE.take(), true);
         if self.bytes.capacity() == 0 {
             self.bytes.reserve(KEPT_BYTES_MAX);
         }
@@ -63,6 +65,12 @@ impl Unsent {
 
     /// Gives the room back, and keeps what has not left.
     pub(super) fn give_back(&mut self) {
+        if !std::mem::replace(&mut self.is_room, false) {
+            if self.bytes.is_empty() {
+                self.bytes = BytesMut::new();
+            }
+            return;
+        }
         let rest = BytesMut::from(&self.bytes[self.written_bytes..]);
         let mut room = std::mem::replace(&mut self.bytes, rest);
         self.written_bytes = 0;

@@ -30,7 +30,8 @@ pub(crate) trait Driven {
 
 /// Drives `socket` until it is closed, the server's side first.
 pub(crate) fn body(socket: impl Driven) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold(socket, |mut socket| async { Some((Ok(next(&mut socket).await?), socket)) })
+    // In a box: the stream moves its state in and out for each piece.
+    stream::unfold(Box::new(socket), |mut socket| async { Some((Ok(next(&mut *socket).await?), socket)) })
 }
 
 /// Returns the next bytes to flush; `None` ends the connection.

@@ -321,10 +321,12 @@ impl Shared {
 
     fn make(&self, folder: &Path, manifest: &DeploymentManifest) -> Result<(), StoreError> {
         fs::create_dir(folder).map_err(at(folder))?;
-        manifest.write(folder)?;
-        // The first segment is made now, so that its absence is always damage.
+        // The first segment is made now, so that its absence is always damage. Both files are there before one is flushed:
+        // a file system with a journal then makes them durable with one commit.
         let segment = segments::segment_path(folder, 1);
-        File::create_new(&segment).and_then(|file| file.sync_all()).map_err(at(&segment))?;
+        File::create_new(&segment).map_err(at(&segment))?;
+        manifest.write(folder)?;
+        File::open(&segment).and_then(|file| file.sync_all()).map_err(at(&segment))?;
         sync_folder(folder)
     }
 

@@ -13,12 +13,15 @@
 //! framed anew for each socket. Its inbox reads everything there is before it looks at one frame, accepts lengths that
 //! are not minimal, and does not reassemble fragments.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context as Task, Poll};
 
 use actix::{Actor, ActorContext, ActorFuture, ActorFutureExt, AsyncContext, WrapFuture};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use actix_web_actors::HttpContext;
+use futures_util::stream::StreamExt;
 use tokio::time::Instant;
 
 use super::encoded;
@@ -32,8 +35,15 @@ pub(super) fn run(
     socket: Socket,
     context: web::Data<Context>,
 ) -> HttpResponse {
-    let actor = SocketActor { socket, silent_since: Instant::now(), is_closing: false, context };
-    response.streaming(HttpContext::create(actor))
+    let queued = Rc::new(Cell::new(0));
+    let actor = SocketActor {
+        socket,
+        silent_since: Instant::now(),
+        is_closing: false,
+        queued: queued.clone(),
+        context,
+    };
+    response.streaming(HttpContext::create(actor).inspect(move |_| queued.set(queued.get() - 1)))
 }
 
 /// Actor of one connection.
@@ -43,6 +53,8 @@ struct SocketActor {
     silent_since: Instant,
     /// Whether the close frame is out and its time runs.
     is_closing: bool,
+    /// Pieces that the context holds until TCP asks for them, one by one.
+    queued: Rc<Cell<usize>>,
     context: web::Data<Context>,
 }
 
@@ -63,7 +75,7 @@ impl Actor for SocketActor {
 }
 
 /// Work of the actor: one event, then Pending with a wake-up of its own, so that its frames are sent before the next
-/// event. The context polls it only when TCP can take more.
+/// event. The context polls it only when TCP can take more. While the context still holds a piece, no event is handled.
 struct Turns;
 
 impl ActorFuture<SocketActor> for Turns {
@@ -75,6 +87,10 @@ impl ActorFuture<SocketActor> for Turns {
         actor: &mut HttpContext<SocketActor>,
         task: &mut Task<'_>,
     ) -> Poll<()> {
+        if this.queued.get() > 0 {
+            // TCP asks again after it has taken that piece.
+            return Poll::Pending;
+        }
         if let Poll::Ready(event) = this.socket.poll_event(task) {
             this.turn(event, actor);
             task.waker().wake_by_ref();
@@ -102,6 +118,7 @@ impl SocketActor {
         let out = encoded(self.socket.session.take_output());
         if !out.is_empty() {
             self.silent_since = Instant::now();
+            self.queued.set(self.queued.get() + 1);
             actor.write(out);
         }
         match self.socket.session.phase() {

@@ -54,7 +54,7 @@ impl Rooms {
         let id = reader.id().clone();
         let waiting = self.metrics.wait(Transport::Websocket, reader.cursor().after, reader.head());
         let room = Room { reader, waiting, linger: self.linger, _permit: permit };
-        self.streams.insert(id, stream::unfold(Some(room), Room::next).boxed());
+        self.streams.insert(id, stream::unfold(Some(Box::new(room)), Room::next).boxed());
     }
 
     /// Stops following a log.
@@ -93,7 +93,7 @@ impl Stream for Rooms {
 
 impl Room {
     /// Reads the next batch of a room; `None` after the end or an error.
-    async fn next(room: Option<Self>) -> Option<(Read, Option<Self>)> {
+    async fn next(room: Option<Box<Self>>) -> Option<(Read, Option<Box<Self>>)> {
         let mut room = room?;
         room.reader.wait_and_gather(room.linger).await;
         let read = room.reader.read::<LineFrames>(BATCH_LIMIT).await;
