@@ -21,8 +21,10 @@ const EVENTS: usize = 1024;
 const READ_BYTES: usize = 256 << 10;
 /// Longest time for all subscribers to be let in.
 const OPENING_MAX: Duration = Duration::from_secs(30);
-/// Time that a held poll is given to reach the server, which says nothing then.
-const POLLS_SETTLE: Duration = Duration::from_millis(500);
+/// Subscribers that ask before the others do: fewer than servers let wait to be accepted, beyond which each waits a second.
+const OPENED_AT_ONCE: usize = 250;
+/// Time that so many held polls are given to reach the server, which says nothing then.
+const POLLS_SETTLE: Duration = Duration::from_millis(100);
 /// From the last subscriber to the first line.
 const HEAD_START: Duration = Duration::from_millis(50);
 /// Longest sleep, so that the end is not missed.
@@ -82,32 +84,48 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     pub(crate) fn open(address: SocketAddr, count: usize, asking: &Asking) -> Result<Self, Box<dyn Error>> {
-        let poll = Poll::new()?;
-        let mut subscribers = Vec::with_capacity(count);
-        for index in 0..count {
-            let mut socket = connect(address)?;
-            poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
-            let mut subscriber = Subscriber::new(socket);
-            subscriber.ask(asking)?;
-            subscribers.push(subscriber);
+        let crowd = Self { poll: Poll::new()?, subscribers: Vec::new(), buffer: vec![0; READ_BYTES] };
+        crowd.filled(address, count, asking)
+    }
+
+    fn filled(mut self, address: SocketAddr, count: usize, asking: &Asking) -> Result<Self, Box<dyn Error>> {
+        let until = Instant::now() + OPENING_MAX;
+        while self.subscribers.len() < count {
+            for _ in 0..OPENED_AT_ONCE.min(count - self.subscribers.len()) {
+                let mut socket = connect(address)?;
+                let token = Token(self.subscribers.len());
+                self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
+                let mut subscriber = Subscriber::new(socket);
+                subscriber.ask(asking)?;
+                self.subscribers.push(subscriber);
+            }
+            self.settle(asking, until)?;
         }
-        let mut crowd = Self { poll, subscribers, buffer: vec![0; READ_BYTES] };
-        let wait = if asking.wire == Wire::LongPoll { POLLS_SETTLE } else { OPENING_MAX };
-        let until = Instant::now() + wait;
+        Ok(self)
+    }
+
+    /// Waits until the server has let in who asked so far. It says nothing to a held poll: that one is given time.
+    fn settle(&mut self, asking: &Asking, until: Instant) -> Result<(), Box<dyn Error>> {
+        let until = match asking.wire {
+            Wire::LongPoll => until.min(Instant::now() + POLLS_SETTLE),
+            Wire::Stream | Wire::Websocket => until,
+        };
         let mut events = Events::with_capacity(EVENTS);
-        while Instant::now() < until && crowd.subscribers.iter().any(|subscriber| !subscriber.is_open) {
-            turn(&mut crowd.poll, &mut events, TURN_MAX)?;
+        loop {
+            let waiting = self.subscribers.iter().filter(|subscriber| !subscriber.is_open).count();
+            if waiting == 0 || Instant::now() >= until {
+                return match asking.wire {
+                    Wire::Stream | Wire::Websocket if waiting > 0 => {
+                        Err(format!("{waiting} subscribers were not let in within {OPENING_MAX:?}").into())
+                    }
+                    Wire::Stream | Wire::Websocket | Wire::LongPoll => Ok(()),
+                };
+            }
+            turn(&mut self.poll, &mut events, until.saturating_duration_since(Instant::now()))?;
             for event in &events {
-                crowd.subscribers[event.token().0].read(asking, &mut crowd.buffer, |_| {})?;
+                self.subscribers[event.token().0].read(asking, &mut self.buffer, |_| {})?;
             }
         }
-        let waiting = crowd.subscribers.iter().filter(|subscriber| !subscriber.is_open).count();
-        if asking.wire != Wire::LongPoll && waiting > 0 {
-            return Err(
-                format!("{waiting} of {count} subscribers were not let in within {OPENING_MAX:?}").into()
-            );
-        }
-        Ok(crowd)
     }
 }
 
