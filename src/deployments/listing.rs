@@ -64,11 +64,9 @@ impl Listing {
                 &newest_first[place.ok_or_else(|| StoreError::NotFound(before.clone()))? + 1..]
             }
         };
-        let shown = older.iter().filter(|log| self.is_in_state(&***log)).map(|log| log.info());
-        Ok(shown
-            .filter(|info| self.name.as_ref().is_none_or(|name| info.name == *name))
-            .take(limit)
-            .collect())
+        let named = older.iter().filter(|log| self.name.as_ref().is_none_or(|name| log.is_named(name)));
+        let shown = named.filter(|log| self.is_in_state(&***log)).take(limit);
+        Ok(shown.map(|log| log.info()).collect())
     }
 
     fn is_in_state(&self, log: &dyn DeploymentLog) -> bool {

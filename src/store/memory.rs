@@ -247,6 +247,10 @@ impl DeploymentLog for MemoryLog {
         }
     }
 
+    fn is_named(&self, name: &str) -> bool {
+        self.name == name
+    }
+
     fn source(&self) -> Option<Source> {
         self.source.clone()
     }

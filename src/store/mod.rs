@@ -103,6 +103,12 @@ pub trait DeploymentLog: Send + Sync {
     /// Returns the deployment as it is now.
     fn info(&self) -> Deployment;
 
+    /// Tells whether the deployment has this name. Stores need not describe the whole deployment for it: a list asks it
+    /// of every log.
+    fn is_named(&self, name: &str) -> bool {
+        self.info().name == name
+    }
+
     /// Returns the source that feeds the log; `None` if publishers append to it.
     fn source(&self) -> Option<Source>;
 

@@ -269,6 +269,10 @@ impl DeploymentLog for DiskLog {
         }
     }
 
+    fn is_named(&self, name: &str) -> bool {
+        self.manifest().name == name
+    }
+
     fn source(&self) -> Option<Source> {
         self.manifest().source.clone()
     }
