@@ -83,7 +83,7 @@ def load(server, transport, subscribers, rate_hz, lengths_ms, drain_ms=600, core
                "--warm-up-ms", str(warm_up_ms), "--duration-ms", str(measured_ms), "--drain-ms", str(drain_ms),
                "--server-pid", ",".join(map(str, server.pids()))]
     # Beyond its own end it may wait for subscribers to be let in.
-    most_s = (warm_up_ms + measured_ms + drain_ms) / 1000 + 40
+    most_s = (warm_up_ms + measured_ms + drain_ms) / 1000 + 80
     others = Others(server)
     try:
         done = subprocess.run(on_core(core, command), capture_output=True, text=True, timeout=most_s)

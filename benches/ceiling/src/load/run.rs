@@ -20,7 +20,7 @@ const EVENTS: usize = 1024;
 /// What is read at once. A stream that is behind is read in few calls, as fast clients do.
 const READ_BYTES: usize = 256 << 10;
 /// Longest time for all subscribers to be let in.
-const OPENING_MAX: Duration = Duration::from_secs(30);
+const OPENING_MAX: Duration = Duration::from_secs(60);
 /// Subscribers that ask before the others do: fewer than servers let wait to be accepted, beyond which each waits a second.
 const OPENED_AT_ONCE: usize = 250;
 /// Time that so many held polls are given to reach the server, which says nothing then.
