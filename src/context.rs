@@ -103,9 +103,9 @@ pub(crate) const POLL_ADVICE_MAX: Duration = Duration::from_secs(300);
 /// which would then come before any line.
 pub const LINGER_MAX: Duration = Duration::from_secs(10);
 
-/// Default of [`ServerOptions::turn_requests`]. Sixteen requests take about a millisecond; giving way takes a
+/// Default of [`ServerOptions::turn_requests`]. Sixty-four requests take about a millisecond; giving way takes a
 /// microsecond.
-const TURN_REQUESTS: usize = 16;
+const TURN_REQUESTS: usize = 64;
 
 impl Default for ServerOptions {
     fn default() -> Self {

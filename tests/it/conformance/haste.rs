@@ -24,7 +24,7 @@ const BURSTS: usize = 5;
 const SERVED_MIN: usize = 3;
 /// Looks at a flood that does not end. The fewest requests between two of them tell, since this client may be slow too.
 const LOOKS: usize = 20;
-/// Requests that may be answered between two answers to another client: some turns of 16. What the server reads at once
+/// Requests that may be answered between two answers to another client: some turns of 64. What the server reads at once
 /// holds thousands.
 const BETWEEN_MAX: i64 = 200;
 /// Pings in one piece.

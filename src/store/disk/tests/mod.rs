@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use wirelab_clients::wire::{NewLine, Source, Status};
 
 use super::super::conformance::{StoreUnderTest, promises_of};
+use super::mark::Mark;
 use super::segments::segment_path;
 use super::*;
 use crate::store::{AppendRequest, EncodedLine, IdempotencyKey, ReadLimit, Shortage, Stored};
@@ -77,7 +78,22 @@ async fn closed_log(segment_bytes: u64, appends: &[AppendRequest]) -> (TempDir, 
         log.append(append.clone()).await.unwrap();
     }
     let folder = data.path().join(log.info().id.as_str());
+    // The mark is written after an append was answered.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !appends.is_empty() && !is_marked(&folder) {
+        assert!(Instant::now() < deadline, "the last append is not marked");
+        std::thread::yield_now();
+    }
     (data, folder)
+}
+
+/// Tells whether the mark stands at the end of the newest segment.
+fn is_marked(folder: &Path) -> bool {
+    let newest = segment_names(folder).pop().expect("a log has a segment");
+    let bytes = fs::metadata(folder.join(&newest)).unwrap().len();
+    let is_there =
+        |mark: Mark| mark.bytes == bytes && segment_path(folder, mark.segment) == folder.join(&newest);
+    Mark::read(folder).unwrap().is_some_and(is_there)
 }
 
 fn segment_names(folder: &Path) -> Vec<String> {
