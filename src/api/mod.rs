@@ -56,7 +56,7 @@ pub(crate) struct Ready {
     durable: bool,
 }
 
-/// Mounts every path with its methods, but for that of [`lines`].
+/// Mounts every path with its methods, but for that of `lines`.
 pub fn mount(config: &mut web::ServiceConfig) {
     config
         .service(
