@@ -65,7 +65,7 @@ class Lengths:
         self.warm_up_ms = 200 if quick else 300
         self.paced_ms = 600 if quick else 3_000
         self.paced_warm_up_ms = 300 if quick else 1_000
-        # More than a search needs: up by at most five strides, then four halvings.
+        # More than a search needs: at most five strides, then four halvings.
         self.steps = 2 if quick else 20
         self.wrk_s = 1 if quick else 3
         self.idle = 200 if quick else 2_000
@@ -301,7 +301,7 @@ def fan_out(name, lengths):
         value = seen["server_cpu_s"] * 1e6 / (seen["deliveries"] / count)
         points.append((count, value))
         yield figure("fan-out", name, round(value, 1), seen, **row)
-    # Below a hundred, what a line costs whoever hears it is most of it.
+    # Below a hundred, the fixed cost of a line is most of it.
     points = [point for point in points if point[0] >= 100]
     if len(points) > 1:
         yield figure("exponent", name, round(exponent(points), 3))

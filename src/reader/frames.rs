@@ -95,7 +95,7 @@ pub struct Frames(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     frames: HashMap<FrameKey, Frame, RandomState>,
-    /// The keys of `frames`, oldest first.
+    /// The keys of `frames`, in the order in which they first came.
     order: VecDeque<FrameKey>,
     bytes: usize,
 }
@@ -106,7 +106,7 @@ impl Frames {
         self.kept().frames.get(key).filter(|frame| frame.suits(key.framing, head)).cloned()
     }
 
-    /// Keeps a frame in place of an older one with that key. The oldest frames leave when there are too many.
+    /// Keeps a frame in place of an older one with that key. Those whose keys came first leave when there are too many.
     pub(super) fn keep(&self, key: FrameKey, frame: &Frame) {
         let mut kept = self.kept();
         kept.bytes += frame.bytes.len();

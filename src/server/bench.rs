@@ -38,7 +38,7 @@ impl Bench {
             shutdown: shutdown.clone(),
         };
         let context = super::context(deployments, options, address, shutdown);
-        // Nobody cuts this connection.
+        // This connection is never cut.
         let (ledger, _) = Ledger::open(context.metrics.clone(), context.connections.clone());
         let app = Application::new(context, None).await.expect("the routes are sound");
         Self { app: Rc::new(app), ledger, codec: Codec::new(http1::config(&terms)) }

@@ -1,6 +1,6 @@
 //! What scripts of listed origins may send and read (WHATWG Fetch, "CORS protocol"). Pure.
 //!
-//! The application asks for each request, whoever answers it, so that a page can read refusals, too.
+//! The application asks for each request, also for those that it refuses, so that a page can read refusals, too.
 //!
 //! Credentials are let through, since helpers around `EventSource` and `fetch` ask with them. The server sets no cookie
 //! and reads none, so nothing is given away. A proxy that knows people by cookies must list such origins itself.

@@ -1,8 +1,7 @@
 //! The HTTP server: makes a running service from a listener, the deployments, the options and a shutdown token.
 //!
-//! Depends on no single transport except for the overload answer of SSE. Here is what holds for every request:
-//! counting, turns, hosts, origins, overload, the rest of bodies, and the headers of every answer. A shutdown takes less
-//! than two seconds, even with open streams.
+//! What holds for every request is in `application`. Here are the time limits of connections, the choice of the protocol
+//! by the first bytes, and the shutdown: it takes less than two seconds, even with open streams.
 
 mod application;
 #[doc(hidden)]

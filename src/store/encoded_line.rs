@@ -10,7 +10,7 @@ use serde::Serialize;
 use wirelab_clients::wire::{Line, NewLine, Seq, Stream};
 
 /// Size at which a buffer that several lines of one append share takes no further line. A line that is kept keeps its
-/// buffer alive, so this bounds what it costs beside its own bytes.
+/// buffer alive, so this bounds what it costs beside its own bytes: 16 KiB of text, up to six times that as JSON.
 const SHARED_BYTES: usize = 16 << 10;
 /// Largest text that is put into a shared buffer. A larger one has its own, so that a short line never keeps a large one
 /// alive.

@@ -182,7 +182,7 @@ fn every_mounted_path_is_described() {
     }
     mounted.retain(|path| !PAGE.contains(&path.as_str()));
     assert_eq!(mounted, described);
-    // `resource` itself and what it is made of; whoever adds another looks here.
+    // `resource` itself and what it is made of; another one is added here.
     by_variable.retain(|use_| !use_.contains("(&path, ") && !use_.contains("scope(PREFIX)"));
     // Threads of tests.
     by_variable.retain(|use_| !use_.contains("scope(|scope|"));

@@ -428,7 +428,11 @@ text = "/1/text"
         assert!(matches!(find("example").unwrap().server, ServerOf::Start(script) if script.is_absolute()));
         for unknown in ["exmple", "../targets/example"] {
             let said = find(unknown).unwrap_err().to_string();
-            assert!(said.contains("one of wirelab, http://host:port, example, flask-socketio"), "{said}");
+            assert!(
+                said.contains("one of wirelab, http://host:port, axum-long-poll, ")
+                    && said.contains(" example, "),
+                "{said}"
+            );
         }
         let said = find("socketio").unwrap_err().to_string();
         assert!(said.contains("are in its repository only"), "{said}");

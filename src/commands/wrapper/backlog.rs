@@ -217,12 +217,14 @@ mod tests {
         let begun = Instant::now();
         backlog.push(piece(BYTES_MAX));
         assert!(begun.elapsed() < held_up_max, "held up with room left");
+        // Made before: filling it takes time, too.
+        let large = piece(BYTES_MAX);
         thread::scope(|scope| {
             scope.spawn(|| {
                 thread::sleep(held_up_max / 2);
                 assert!(matches!(backlog.take(), Next::Piece(_)));
             });
-            backlog.push(piece(BYTES_MAX));
+            backlog.push(large);
         });
         backlog.progressed();
         // Half of the time is used up, and progress gives none back.
@@ -230,8 +232,9 @@ mod tests {
         backlog.push(piece(1));
         assert!(begun.elapsed() < held_up_max * 3 / 4, "{:?}", begun.elapsed());
         assert!(matches!(backlog.take(), Next::GivenUp));
+        let late: Vec<_> = (0..9).map(|_| piece(BYTES_MAX)).collect();
         let begun = Instant::now();
-        (0..9).for_each(|_| backlog.push(piece(BYTES_MAX)));
+        late.into_iter().for_each(|piece| backlog.push(piece));
         assert!(begun.elapsed() < held_up_max, "held up after it had given up");
         assert_eq!(backlog.lock().bytes, 0);
     }

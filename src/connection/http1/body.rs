@@ -16,6 +16,8 @@ use futures_util::stream::Stream;
 /// Bytes of a body that wait for their handler before the connection stops reading. Half a socket buffer: a handler that
 /// reads never waits for the next read.
 const WAITING_BYTES_MAX: usize = 32 << 10;
+/// Bytes that a piece takes beside its own: its place in the queue and its allocation.
+const PIECE_BYTES: usize = 64;
 
 /// Makes both ends of a body.
 pub(super) fn body() -> (Feed, Body) {
@@ -68,7 +70,7 @@ impl Feed {
     pub(super) fn push(&self, piece: Bytes, task: &Context<'_>) {
         let Some(shared) = self.0.upgrade() else { return };
         let mut shared = shared.borrow_mut();
-        shared.waiting_bytes += piece.len();
+        shared.waiting_bytes += piece.len() + PIECE_BYTES;
         shared.pieces.push_back(piece);
         wake(&mut shared.reader, task);
     }
@@ -110,7 +112,7 @@ impl Stream for Body {
     fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut shared = self.0.borrow_mut();
         if let Some(piece) = shared.pieces.pop_front() {
-            shared.waiting_bytes -= piece.len();
+            shared.waiting_bytes -= piece.len() + PIECE_BYTES;
             wake(&mut shared.feeder, task);
             return Poll::Ready(Some(Ok(piece)));
         }

@@ -97,6 +97,8 @@ struct Connection<'a, A> {
     is_head: bool,
     is_upgraded: bool,
     is_stopping: bool,
+    /// Whether the body of the request could not be understood: nothing behind it can.
+    is_garbled: bool,
     /// Whether the client sends nothing more, or nothing that could be understood.
     has_heard_all: bool,
 }
@@ -151,6 +153,7 @@ impl<'a, A: Answers> Connection<'a, A> {
             is_head: false,
             is_upgraded: false,
             is_stopping: false,
+            is_garbled: false,
             has_heard_all: false,
         }
     }
@@ -252,7 +255,7 @@ impl<'a, A: Answers> Connection<'a, A> {
                 Ok(None) => break,
                 Err(_) => {
                     self.end_body(Err(PayloadError::EncodingCorrupted));
-                    self.has_heard_all = true;
+                    self.is_garbled = true;
                 }
             }
         }
@@ -339,7 +342,9 @@ impl<'a, A: Answers> Connection<'a, A> {
 
     fn begin_answer(&mut self, answer: Response<BoxBody>) -> Result<(), DispatchError> {
         let (mut head, body) = answer.into_parts();
-        if !head.upgrade() && (self.feed.is_some() || self.is_stopping || self.has_heard_all) {
+        let is_over = self.feed.is_some() || self.is_garbled || self.is_stopping || self.has_heard_all;
+        // A client that offers another upgrade, as curl offers HTTP/2, does not ask to close, and is not kept either.
+        if !head.upgrade() && (is_over || !self.codec.keep_alive()) {
             head.head_mut().set_connection_type(ConnectionType::Close);
         }
         self.is_upgraded = head.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -364,7 +369,7 @@ impl<'a, A: Answers> Connection<'a, A> {
         self.answering = None;
         self.stage = if self.is_upgraded {
             Stage::Drops(Rest::nothing_more(Instant::now()))
-        } else if self.feed.take().is_some() {
+        } else if self.feed.take().is_some() || self.is_garbled {
             Stage::Drops(Rest::of_body(Instant::now()))
         } else if self.codec.keep_alive() {
             Stage::Waits

@@ -1,7 +1,7 @@
 //! The upgrades that a client offers on a new connection: a list that has a WebSocket in it is reduced to that.
 //!
 //! A server may take any protocol of the list (RFC 9110 §7.8). actix hands the bytes of an upgraded connection over only
-//! if the word stands alone, so the stream changes the bytes of the first head before actix sees them. Pure.
+//! if the word stands alone, so the connection changes the bytes of the first head before the codec sees them. Pure.
 
 /// Blanks the other protocols of an `Upgrade` field in the first bytes of a connection. Changes no length, and nothing
 /// but such a field. A head that is not there as a whole is changed as far as it is there.

@@ -82,13 +82,16 @@ fn a_connection_that_waits_has_given_its_buffers_back() {
         let terms = terms();
         let app = Always(|| ready(with_body("x".repeat(1 << 20))));
         let (mut connection, mut client) = connected(app, &terms);
-        for _ in 0..2 {
+        for answered in 1..=2 {
             client.write_all(GET).unwrap();
             let reader = std::thread::spawn({
                 let mut client = client.try_clone().unwrap();
                 move || client.read_exact(&mut vec![0; 1 << 20]).unwrap()
             });
-            until(&mut connection, |waits| waits.was_asked && waits.waits_since.is_some()).await;
+            until(&mut connection, |waits| {
+                waits.ledger.between_requests() == Some(answered) && waits.waits_since.is_some()
+            })
+            .await;
             reader.join().unwrap();
             assert_eq!((connection.received.capacity(), connection.unsent.held_bytes()), (0, 0));
             client.set_nonblocking(true).unwrap();

@@ -47,7 +47,7 @@ fn check_handshake(head: &RequestHead) -> Result<(), Refusal> {
         return Err(Refusal::bad_request("a WebSocket needs a request in HTTP/1.1; send it in that version"));
     }
     // The library hands over what follows if one field offers a WebSocket alone; it checks the first. The connection has
-    // reduced a list to that word. A list that was cut between two reads would be accepted and then never answered.
+    // reduced the list of its first request to that word. A list of a later one would be accepted and never answered.
     let websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
     let mut offered = head.headers.get_all(UPGRADE).peekable();
     if offered.peek().is_some() && !offered.any(websocket) {
@@ -90,8 +90,8 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Reads messages from what follows an accepted handshake, on the connection of `share`; no message may be longer than `longest`. After
-    /// `turn_messages` in a row others get a turn.
+    /// Reads messages from what follows an accepted handshake, on the connection of `share`. No message may be longer
+    /// than `longest`. After `turn_messages` in a row others get a turn.
     pub(crate) fn of(payload: Payload, share: Arc<Share>, longest: Longest, turn_messages: usize) -> Self {
         Self {
             payload,

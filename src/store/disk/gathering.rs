@@ -3,7 +3,7 @@
 //! Publishers that send one append after the other fall into two halves by themselves: one half is flushed while the
 //! other is answered, and each flush carries half of what it could. So after a batch the writer waits until as many
 //! appends have come as it has just answered, for a part of the time that the flush took. Where they do not come, as
-//! from publishers far away or by a timetable, it stops waiting. Pure: `log` waits.
+//! from publishers far away or by a timetable, it stops waiting. Pure: the log's writer waits.
 
 use std::time::Duration;
 

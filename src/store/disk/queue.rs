@@ -1,6 +1,6 @@
 //! The queue of one log: appends gather in a batch, which is written and answered as one.
 //!
-//! Pure bookkeeping under the log's queue lock; `log` writes the batch.
+//! Pure bookkeeping under the log's queue lock; the log's writer writes the batch.
 
 use std::collections::HashMap;
 use std::sync::Arc;

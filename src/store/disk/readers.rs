@@ -1,4 +1,4 @@
-//! The threads that read and check logs at a start: as many as the machine has cores, shared by all logs.
+//! The threads that read and check logs at a start: one for each core, at most eight, shared by all logs.
 //!
 //! Ten thousand short logs are read side by side, and so are the segments of one long log. The threads end with the
 //! work: a running server has none of them. Knows no file.
@@ -28,7 +28,7 @@ impl Drop for Place<'_> {
 }
 
 impl Readers {
-    /// Allows one thread for each core.
+    /// Allows one thread for each core, at most [`READERS_MAX`].
     pub(super) fn of_machine() -> Self {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         Self { free: AtomicUsize::new(cores.min(READERS_MAX) - 1), at_once: READERS_MAX }

@@ -30,8 +30,8 @@ const POLL_LINES: u64 = 3;
 const RECEIVE_BYTES: u32 = 4 << 10;
 /// Stalled subscribers of one log.
 const READERS: usize = 4;
-/// What one of them may cost the server: 16 batches of 256 KiB. A stream holds one batch, twice while it is
-/// framed; of a connection that asks ahead, actix reads up to 16 requests.
+/// What one of them may cost the server: 16 batches of 256 KiB. A stream holds one batch, twice while it is framed; a
+/// connection that asks ahead holds one answer and a bounded number of bytes of requests.
 pub(super) const STALLED_BYTES_MAX: u64 = 4 << 20;
 /// Without a line for so long, another subscriber is delayed.
 const PROGRESS_MAX: Duration = SOON;

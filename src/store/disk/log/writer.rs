@@ -85,7 +85,7 @@ impl Log {
             }
             // Not held during the wait: a deletion takes it.
             drop(writer);
-            if is_durable {
+            if is_durable && !is_end {
                 self.gather(answered, pending, took);
             }
         }
@@ -97,6 +97,8 @@ impl Log {
         let mut queue = self.queue();
         let Some(wait) = queue.gathering.wait(answered, pending, took) else { return };
         queue.awaited = Some(pending + answered);
+        // Some may have come since `pending` was counted, before they could be awaited.
+        queue.all_came();
         let (mut queue, _) = self
             .gathered
             .wait_timeout_while(queue, wait, |queue| queue.awaited.is_some())
