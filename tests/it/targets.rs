@@ -459,7 +459,7 @@ fn a_target_that_cannot_be_measured_is_named_with_the_remedy() {
         (
             vec!["--target", "flask-see"],
             2,
-            "unknown target \"flask-see\"; one of wirelab, http://host:port, flask-socketio",
+            "unknown target \"flask-see\"; one of wirelab, http://host:port, axum-long-poll",
         ),
         (vec!["--target", "wirelab,wirelab"], 2, "targets is a list with wirelab twice"),
         (vec!["--target", nobody, "--store", "memory"], 2, "--store applies only to wirelab's own server"),
