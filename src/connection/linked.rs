@@ -6,8 +6,9 @@
 //! Some requests pass beside the link, so that the page which sets it can still be used: those of the lab, and the
 //! socket of a page's ledgers, whose clock must stay exact. Browsers send the requests of all tabs over the same six
 //! connections of HTTP/1.1, so a whole connection cannot be exempt: its next request may be a poll. So the bytes that
-//! begin a request decide, while they are still in the kernel's buffer. They hold until the next request begins. A
-//! WebSocket is a connection of its own, and its only request decides for good. Over HTTP/2 requests share their
+//! begin a request decide, while they are still in the kernel's buffer. They hold until the next request begins. They are
+//! not looked at while there is no link, so the request says it again when it has been read: a link may be set while it
+//! lasts. A WebSocket is a connection of its own, and its only request decides for good. Over HTTP/2 requests share their
 //! connection at the same time, and none passes beside the link.
 
 use std::future::poll_fn;
@@ -43,8 +44,6 @@ pub(super) struct LinkedSocket {
     line: Arc<Line>,
     /// When the connection was accepted, if the link was there: a connection pays for its opening then.
     accepted: Option<Instant>,
-    /// Whether the last request passes beside the link.
-    is_beside: bool,
     /// Number of the request whose first bytes were looked at last.
     looked_at: Option<u64>,
     ledger: Arc<Ledger>,
@@ -71,7 +70,7 @@ enum Way {
 impl LinkedSocket {
     pub(super) fn new(socket: TcpStream, line: Arc<Line>, ledger: Arc<Ledger>) -> Self {
         let accepted = line.is_active().then(Instant::now);
-        Self { way: Way::Plain(socket), line, accepted, is_beside: false, looked_at: None, ledger }
+        Self { way: Way::Plain(socket), line, accepted, looked_at: None, ledger }
     }
 
     /// Returns the socket for a look at it.
@@ -90,7 +89,7 @@ impl LinkedSocket {
             return Opening::Open;
         }
         poll_fn(|cx| self.poll_look(cx, 0)).await;
-        if self.is_beside {
+        if self.ledger.passes_beside() {
             return Opening::Open;
         }
         let mut opens = self.accepted;
@@ -109,18 +108,23 @@ impl LinkedSocket {
         Opening::Open
     }
 
-    /// Enters the link, if there is one and the last request passes it.
+    /// Enters the link, or goes beside it, as the last request does. Does nothing while there is none.
     fn enter(&mut self) {
-        if self.is_beside || !self.line.is_active() || matches!(self.way, Way::Delayed(_)) {
+        if !self.line.is_active() {
             return;
         }
+        let is_beside = self.ledger.passes_beside();
         self.way = match std::mem::replace(&mut self.way, Way::Gone) {
-            Way::Plain(socket) => {
+            Way::Plain(socket) if !is_beside => {
                 let ledger = self.ledger.clone();
                 let wrote = move |bytes| ledger.wrote(bytes);
                 Way::Delayed(DelayedSocket::new(socket, self.line.clone(), End::Server, wrote).into())
             }
-            way @ (Way::Delayed(_) | Way::Gone) => way,
+            Way::Delayed(mut socket) => {
+                socket.follow(if is_beside { &BESIDE } else { &self.line });
+                Way::Delayed(socket)
+            }
+            way @ (Way::Plain(_) | Way::Gone) => way,
         };
     }
 
@@ -131,10 +135,7 @@ impl LinkedSocket {
         // An error or the end is found again by the read that follows.
         let _ = ready!(self.socket().poll_peek(cx, &mut first));
         self.looked_at = Some(number);
-        self.is_beside = passes_beside(first.filled());
-        if let Way::Delayed(socket) = &mut self.way {
-            socket.follow(if self.is_beside { &BESIDE } else { &self.line });
-        }
+        self.ledger.goes_beside(begins_beside(first.filled()));
         Poll::Ready(())
     }
 
@@ -241,11 +242,17 @@ async fn ended(socket: &TcpStream) {
 }
 
 /// Tells whether a request that begins with these bytes passes beside the link.
-fn passes_beside(first: &[u8]) -> bool {
+fn begins_beside(first: &[u8]) -> bool {
     let Some(space) = first.iter().position(|byte| *byte == b' ') else { return false };
-    let path = &first[space + 1..];
-    let is_of_the_lab =
-        path.strip_prefix(LAB).is_some_and(|rest| matches!(rest.first(), Some(b'/' | b'?' | b' ')));
+    let rest = &first[space + 1..];
+    let end = rest.iter().position(|byte| matches!(byte, b' ' | b'?'));
+    // More of a path that is not over may follow.
+    passes_beside(&rest[..end.unwrap_or(rest.len())]) && (end.is_some() || rest != LAB)
+}
+
+/// Tells whether a request of this path passes beside the link.
+pub(super) fn passes_beside(path: &[u8]) -> bool {
+    let is_of_the_lab = path.strip_prefix(LAB).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')));
     is_of_the_lab || path.starts_with(LEDGERS)
 }
 
@@ -258,12 +265,12 @@ mod tests {
         for beside in
             ["GET /api/lab HTTP/1.1", "DELETE /api/lab/network?page=x", "PUT /api/lab?", "GET /api/lanes/a"]
         {
-            assert!(passes_beside(&beside.as_bytes()[..beside.len().min(LOOKED_AT_BYTES)]), "{beside}");
+            assert!(begins_beside(&beside.as_bytes()[..beside.len().min(LOOKED_AT_BYTES)]), "{beside}");
         }
         for through in
             ["GET / HTTP/1.1", "GET /api/laboratory", "GET /api/lab", "PRI * HTTP/2.0", "", "/api/lab/"]
         {
-            assert!(!passes_beside(through.as_bytes()), "{through}");
+            assert!(!begins_beside(through.as_bytes()), "{through}");
         }
     }
 }

@@ -74,6 +74,8 @@ pub(crate) struct Ledger {
     /// Requests of HTTP/1.1 that have begun, and those whose answer is over.
     begun_count: AtomicU64,
     answered_count: AtomicU64,
+    /// Whether the last request of HTTP/1.1 passes beside the server's link.
+    is_beside: AtomicBool,
 }
 
 /// What answers the requests of all connections of a thread, whatever their protocol.
@@ -152,6 +154,7 @@ impl Ledger {
             share,
             begun_count: AtomicU64::new(0),
             answered_count: AtomicU64::new(0),
+            is_beside: AtomicBool::new(false),
         };
         (Arc::new(ledger), registration)
     }
@@ -180,8 +183,9 @@ impl Ledger {
         self.share.clone()
     }
 
-    /// Notes that a request of HTTP/1.1 begins. It lasts until the returned value is dropped.
-    fn begin(self: &Arc<Self>) -> Answering {
+    /// Notes that a request of HTTP/1.1 for this path begins. It lasts until the returned value is dropped.
+    fn begin(self: &Arc<Self>, path: &str) -> Answering {
+        self.goes_beside(linked::passes_beside(path.as_bytes()));
         self.begun_count.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
     }
@@ -195,6 +199,16 @@ impl Ledger {
     fn between_requests(&self) -> Option<u64> {
         let answered = self.answered_count.load(Ordering::Relaxed);
         (answered == self.begun_count.load(Ordering::Relaxed)).then_some(answered)
+    }
+
+    /// Notes whether what is read and written from now on passes beside the server's link.
+    fn goes_beside(&self, is_beside: bool) {
+        self.is_beside.store(is_beside, Ordering::Relaxed);
+    }
+
+    /// Tells whether the last request passes beside the server's link.
+    fn passes_beside(&self) -> bool {
+        self.is_beside.load(Ordering::Relaxed)
     }
 
     /// Tells whether the connection was cut.

@@ -322,7 +322,7 @@ impl<'a, A: Answers> Connection<'a, A> {
     fn begin(&mut self, mut request: Request, task: &Context<'_>) {
         (self.was_asked, self.waits_since) = (true, None);
         self.turns.handled();
-        self.answering = Some(self.ledger.begin());
+        self.answering = Some(self.ledger.begin(request.path()));
         self.is_head = request.method() == Method::HEAD;
         request.head_mut().peer_addr = self.peer;
         if request.head().expect() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use wirelab_clients::wire::{Deployment, Transport};
 
-use crate::http::{Answer, Api, Connection, SOON, path};
+use crate::http::{Answer, Api, Connection, SOON, Socket, path};
 use crate::http2::Http2;
 use crate::server::{Server, Setup, wait_until};
 
@@ -62,6 +62,25 @@ fn exchange(connection: &mut Connection, path: &str) -> Duration {
 /// The quickest of some: a busy machine makes some of them late, and a delay makes all of them late.
 fn quickest(connection: &mut Connection, path: &str) -> Duration {
     (0..5).map(|_| exchange(connection, path)).min().unwrap()
+}
+
+/// How long ago the first line of this text was appended.
+fn since_append(text: &str) -> Duration {
+    let at_us = text.split_once("\"at_us\":").unwrap().1.split_once(',').unwrap().0;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    now - Duration::from_micros(at_us.parse().unwrap())
+}
+
+/// How long the server takes to tell its clock over the socket of a page's ledgers: the quickest of some.
+fn clock(ledgers: &mut Socket) -> Duration {
+    let ask = |_| {
+        let asked = Instant::now();
+        ledgers.send(1, br#"{"type":"clock","ref":1}"#).unwrap();
+        let told: Value = serde_json::from_slice(&ledgers.frame().unwrap().1).unwrap();
+        assert_eq!(told["type"], "clock");
+        asked.elapsed()
+    };
+    (0..5).map(ask).min().unwrap()
 }
 
 #[test]
@@ -150,17 +169,9 @@ fn a_line_of_a_stream_comes_one_delay_later_and_that_of_a_poll_two() {
     let mut publisher = server.connection();
     let lines = format!("/api/deployments/{id}/lines");
     publisher.ask("POST", &lines, &TEXT, b"late").unwrap();
-    let appended = |text: &str| {
-        let at_us = text.split_once("\"at_us\":").unwrap().1.split_once(',').unwrap().0;
-        Duration::from_micros(at_us.parse().unwrap())
-    };
-    let since = |text: &str| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        now - appended(text)
-    };
     for stream in [&mut events, &mut records] {
         let text = stream.until("late").unwrap().to_owned();
-        assert!(since(&text) >= DELAY, "{text}");
+        assert!(since_append(&text) >= DELAY, "{text}");
     }
     let held = poll.answer("GET").unwrap();
     assert!(held.text().contains("late"), "{}", held.text());
@@ -170,7 +181,7 @@ fn a_line_of_a_stream_comes_one_delay_later_and_that_of_a_poll_two() {
         let text = format!("number {number}");
         publisher.ask("POST", &lines, &TEXT, text.as_bytes()).unwrap();
         let all = events.until(&text).unwrap();
-        since(&all[all.rfind("data: ").unwrap()..])
+        since_append(&all[all.rfind("data: ").unwrap()..])
     });
     let least = late.min().unwrap();
     assert!(least >= DELAY && least < 2 * DELAY, "{least:?}");
@@ -199,14 +210,7 @@ fn requests_of_the_lab_and_ledgers_pass_beside_it_and_the_next_request_does_not(
     assert!(took < 2 * DELAY, "the ledgers are delayed: {took:?}");
     let [(_, ledgers, [hello, _, network]), ..] = &mut opened;
     assert!(hello.starts_with(b"{\"type\":\"hello\""));
-    let mut clock = || {
-        let asked = Instant::now();
-        ledgers.send(1, br#"{"type":"clock","ref":1}"#).unwrap();
-        let told: Value = serde_json::from_slice(&ledgers.frame().unwrap().1).unwrap();
-        assert_eq!(told["type"], "clock");
-        asked.elapsed()
-    };
-    let took = (0..5).map(|_| clock()).min().unwrap();
+    let took = clock(ledgers);
     assert!(took < PROMPT, "the clock is delayed: {took:?}");
     // It is told to every page, and whenever it changes.
     let told: Value = serde_json::from_slice(network).unwrap();
@@ -214,6 +218,39 @@ fn requests_of_the_lab_and_ledgers_pass_beside_it_and_the_next_request_does_not(
     server.ask("DELETE", NETWORK, &[], b"");
     let told: Value = serde_json::from_slice(&ledgers.frame().unwrap().1).unwrap();
     assert_eq!((&told["type"], &told["delay_ms"]), (&json!("network"), &json!(0.0)));
+}
+
+#[test]
+fn a_connection_passes_as_its_last_request_says_although_that_came_before_the_link() {
+    let server = Server::start();
+    let id = server.create().id;
+    // A connection of the lab, which carries a poll next, and one that is in the link, which carries the lab next.
+    delays(&server);
+    let mut connection = server.connection();
+    assert!(quickest(&mut connection, NETWORK) < PROMPT);
+    let mut of_lab = server.connection();
+    assert!(quickest(&mut of_lab, "/healthz") >= 2 * DELAY);
+    server.ask("DELETE", NETWORK, &[], b"");
+    exchange(&mut of_lab, NETWORK);
+    connection.send("GET", &path(Transport::LongPoll, &id, "?from=now&wait=20"), &[], b"").unwrap();
+    wait_until("the poll is held", || server.waiters(Transport::LongPoll) == 1);
+    let mut ledgers = server.websocket("/api/lanes/abcdefgh1", &[]).unwrap();
+    for kind in ["hello", "ledgers"] {
+        let told: Value = serde_json::from_slice(&ledgers.frame().unwrap().1).unwrap();
+        assert_eq!(told["type"], kind);
+    }
+    delays(&server);
+    let told: Value = serde_json::from_slice(&ledgers.frame().unwrap().1).unwrap();
+    assert_eq!(told["type"], "network");
+
+    let mut publisher = server.connection();
+    publisher.send("POST", &format!("/api/deployments/{id}/lines"), &TEXT, b"late").unwrap();
+    let held = connection.answer("GET").unwrap();
+    let late = since_append(&held.text());
+    assert!(late >= DELAY, "the poll passes beside the link: {late:?}");
+    assert!(quickest(&mut of_lab, NETWORK) < PROMPT, "the lab is delayed");
+    let took = clock(&mut ledgers);
+    assert!(took < PROMPT, "the clock is delayed: {took:?}");
 }
 
 #[test]
@@ -322,10 +359,18 @@ fn a_client_that_leaves_in_a_silence_gives_its_place_back() {
             connection
         })
         .collect();
-    wait_until("both places are taken", || server.get(NETWORK).status == 503);
+    let mut answer = server.get(NETWORK);
+    wait_until("both places are taken", || {
+        answer = server.get(NETWORK);
+        answer.status == 503
+    });
     drop(waiting);
-    wait_until("a place is free", || server.get(NETWORK).status == 200);
-    assert!(shown(&server)["silence_s"].as_f64().unwrap() > 0.0, "it became free when the silence was over");
+    wait_until("a place is free", || {
+        answer = server.get(NETWORK);
+        answer.status == 200
+    });
+    let shown: Value = answer.json();
+    assert!(shown["silence_s"].as_f64().unwrap() > 0.0, "it became free when the silence was over");
 }
 
 #[test]
