@@ -1,11 +1,13 @@
 //! Clocks that jump: no latency is negative or an hour long, nothing is recorded that was not measured, and the page
 //! recovers by itself.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use wirelab_clients::wire::DeploymentId;
 
 use crate::browser::{Engine, in_every_browser};
-use crate::page::{Page, number, wait_until};
+use crate::page::{Page, number, wait_until, wait_within};
 use crate::server::Binary;
 
 in_every_browser! {
@@ -18,6 +20,10 @@ in_every_browser! {
 const LATENCY_MS_MAX: f64 = 60_000.0;
 /// Lines that are appended after each jump, one after the other: enough for a p50.
 const LINES: usize = 12;
+
+/// Longest time until the page knows how far the server's clock is ahead. It asks until an answer was quick enough to tell,
+/// and on a busy machine most of them are not.
+const CLOCK_KNOWN_MAX: Duration = Duration::from_secs(120);
 
 /// Lets a test set the browser's clock, ms: the time of day, the clock that never runs backwards, and the clock of the
 /// server in all that it says.
@@ -89,7 +95,7 @@ impl Followed {
     fn measures(&self, scale: &str) {
         let lanes = self.page.lanes();
         let is_on_scale = || lanes.iter().all(|lane| self.page.of_lane(lane, "scale").starts_with(scale));
-        wait_until(&format!("the scale is {scale:?}"), || {
+        wait_within(CLOCK_KNOWN_MAX, &format!("the scale is {scale:?}"), || {
             self.server.append(&self.id, &["between"]);
             self.is_possible();
             is_on_scale()
