@@ -27,6 +27,7 @@ pub mod decode;
 pub mod delay_line;
 mod deployment_url;
 pub mod event_stream;
+mod frame_socket;
 mod gzip;
 pub mod harness;
 mod http;

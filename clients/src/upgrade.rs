@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
@@ -13,14 +14,17 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::SubscribeError;
+use crate::frame_socket::FrameSocket;
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Answer, CONNECT_TIMEOUT, NoLines, content_type, refused};
 use crate::meter::{Meter, MeteredSocket};
 use crate::wire::{BODY_BYTES_MAX, Outcome};
 
-/// Size of the read buffer. It holds fifty lines, among which the cost of a read is small. With the defaults
-/// of the library a connection takes 135 KiB.
+/// Size of the library's read buffer where it reads from the socket. It holds fifty lines, among which the cost of a read
+/// is small. With the defaults of the library a connection takes 135 KiB.
 const READ_BUFFER_BYTES: usize = 8192;
+/// The same behind a [`FrameSocket`], which reads: what is left to the library is short, or rare.
+const PASSED_BUFFER_BYTES: usize = 512;
 
 /// Upgrades a new connection: GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames. An
 /// answer other than 101 is [`Error::Http`].
@@ -31,8 +35,28 @@ pub(crate) async fn upgrade(
     meter: Arc<Meter>,
 ) -> Result<WebSocketStream<MeteredSocket>, Error> {
     let socket = MeteredSocket::connect(authority, meter).await?;
+    over(socket, READ_BUFFER_BYTES, authority, path, headers).await
+}
+
+/// Like [`upgrade`], for an owner that takes frames itself.
+pub(crate) async fn upgrade_for_frames(
+    authority: &str,
+    path: &str,
+    meter: Arc<Meter>,
+) -> Result<WebSocketStream<FrameSocket<MeteredSocket>>, Error> {
+    let socket = FrameSocket::new(MeteredSocket::connect(authority, meter).await?);
+    over(socket, PASSED_BUFFER_BYTES, authority, path, Vec::new()).await
+}
+
+async fn over<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: S,
+    buffer_bytes: usize,
+    authority: &str,
+    path: &str,
+    headers: Vec<(HeaderName, HeaderValue)>,
+) -> Result<WebSocketStream<S>, Error> {
     let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
+        .read_buffer_size(buffer_bytes)
         .write_buffer_size(0)
         .max_message_size(Some(BODY_BYTES_MAX))
         .max_frame_size(Some(BODY_BYTES_MAX));
@@ -43,10 +67,10 @@ pub(crate) async fn upgrade(
 }
 
 /// Returns the socket that `handshake` opens, or the meaning of its failure. Counts the request.
-pub(crate) async fn opened(
-    handshake: impl Future<Output = Result<WebSocketStream<MeteredSocket>, Error>>,
+pub(crate) async fn opened<S>(
+    handshake: impl Future<Output = Result<WebSocketStream<S>, Error>>,
     meter: &Meter,
-) -> Result<WebSocketStream<MeteredSocket>, NoLines> {
+) -> Result<WebSocketStream<S>, NoLines> {
     let opened_before = meter.traffic().connections_opened;
     let later = |why| Err(NoLines::Later { why, advised: None });
     let failure = match timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT, handshake).await {

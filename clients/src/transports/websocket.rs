@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,12 +18,13 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::backoff::Backoff;
 use crate::decode::LineFrame;
+use crate::frame_socket::FrameSocket;
 use crate::http::NoLines;
 use crate::meter::{Meter, MeteredSocket};
 use crate::silence::Silence;
 use crate::spare;
 use crate::traffic::Traffic;
-use crate::upgrade::{opened, upgrade};
+use crate::upgrade::{opened, upgrade_for_frames};
 use crate::wire::{BATCH_LINES_MAX, Cursor, Gap, Line, Position, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
@@ -36,7 +37,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A WebSocket subscriber.
 pub struct Websocket {
     target: Target,
-    socket: Option<WebSocketStream<MeteredSocket>>,
+    socket: Option<WebSocketStream<FrameSocket<MeteredSocket>>>,
     /// Watch over the socket.
     silence: Silence,
     /// How a frame with a line is written.
@@ -90,9 +91,9 @@ impl Websocket {
     }
 
     /// Opens the socket: GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames.
-    async fn handshake(&self) -> Result<WebSocketStream<MeteredSocket>, Error> {
+    async fn handshake(&self) -> Result<WebSocketStream<FrameSocket<MeteredSocket>>, Error> {
         let path = path(Transport::Websocket, &self.target, &[]);
-        upgrade(self.target.server.authority(), &path, Vec::new(), self.meter.clone()).await
+        upgrade_for_frames(self.target.server.authority(), &path, self.meter.clone()).await
     }
 
     /// Returns the next frame and when it was read. `None`: the socket is closed or cut. Cancel-safe.
@@ -186,14 +187,23 @@ impl Websocket {
 
 /// Takes the next frame and when it was read. `None`: the socket is closed or cut. Pings are answered inside.
 fn poll_frame(
-    socket: &mut WebSocketStream<MeteredSocket>,
+    socket: &mut WebSocketStream<FrameSocket<MeteredSocket>>,
     frames: &LineFrame,
     meter: &Meter,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Option<(Frame, Instant)>, SubscribeError>> {
     loop {
-        return Poll::Ready(match ready!(socket.poll_next_unpin(cx)) {
-            Some(Ok(Message::Text(text))) => match Frame::decode(&text, frames) {
+        if let Some(line) = socket.get_mut().take_text(|text| frames.line(str::from_utf8(text).ok()?)) {
+            return Poll::Ready(Ok(Some((Frame::Line(line), meter.last_read()))));
+        }
+        let Poll::Ready(message) = socket.poll_next_unpin(cx) else {
+            if socket.get_ref().offers() {
+                continue;
+            }
+            return Poll::Pending;
+        };
+        return Poll::Ready(match message {
+            Some(Ok(Message::Text(text))) => match Frame::decode(&text) {
                 Ok(frame) => Ok(Some((frame, meter.last_read()))),
                 Err(error) => {
                     Err(SubscribeError::Contract(format!("the server sent an invalid frame: {error}")))
@@ -208,18 +218,9 @@ fn poll_frame(
 }
 
 impl Frame {
-    fn decode(text: &str, frames: &LineFrame) -> serde_json::Result<Self> {
-        match frames.line(text) {
-            Some(line) => Ok(Self::Line(line)),
-            None => {
-                let frame = serde_json::from_str(text)?;
-                Ok(if let ServerFrame::Line { line, .. } = frame {
-                    Self::Line(line)
-                } else {
-                    Self::Control(frame)
-                })
-            }
-        }
+    fn decode(text: &str) -> serde_json::Result<Self> {
+        let frame = serde_json::from_str(text)?;
+        Ok(if let ServerFrame::Line { line, .. } = frame { Self::Line(line) } else { Self::Control(frame) })
     }
 }
 
