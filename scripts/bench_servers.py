@@ -36,6 +36,7 @@ COMMANDS = {
     "wirelab-disk": [*WIRELAB, "--store", "disk", "--data", "FOLDER/deployments"],
     "ceiling": ["target/release/ceiling"],
     "ceiling-one-write": ["target/release/ceiling", "--writes", "one-write"],
+    "ceiling-same-bytes": ["target/release/ceiling", "--envelope", "wirelab"],
     "nchan": ["scripts/peers/nchan/start", "FOLDER"],
     "bun": ["scripts/peers/bun/start", "FOLDER"],
     "ws": ["scripts/peers/ws/start", "FOLDER"],
@@ -90,7 +91,7 @@ class Server:
 
     def __init__(self, name, core=SERVER_CORE):
         self.name = name
-        self.base = name.removesuffix("-one-write").removesuffix("-actor").removesuffix("-disk").removesuffix("-beside")
+        self.base = name.split("-")[0]
         SCRATCH.mkdir(parents=True, exist_ok=True)
         self.folder = tempfile.mkdtemp(prefix=f"{name}-", dir=SCRATCH)
         command = [part.replace("FOLDER", self.folder) for part in COMMANDS[name]]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import pathlib
 import platform
@@ -12,7 +13,7 @@ import tomllib
 
 from bench_servers import COMMANDS, PEERS, ROOT
 
-COLUMNS = ("row", "unit", "better", "server", "value", "ratio_to_ceiling", "ratio_to_best_peer", "p99_ms", "lost_count",
+COLUMNS = ("row", "unit", "better", "server", "value", "rounds", "ratio_to_ceiling", "ratio_to_best_peer", "p99_ms", "lost_count",
            "duplicated_count", "line_rate_hz", "server_cpu_ratio", "client_cpu_ratio", "others_cpu_ratio", "limited_by",
            "client", "note")
 
@@ -22,6 +23,22 @@ def ratio(figure, other):
     if not figure.get("value") or not other or not figure["better"]:
         return None
     return figure["value"] / other if figure["better"] == "higher" else other / figure["value"]
+
+
+def medians(figures):
+    """One figure of each server and row: the median of its rounds. A round without a value is the worst one."""
+    by_place = {}
+    for figure in figures:
+        by_place.setdefault((figure["row"], figure["server"]), []).append(figure)
+
+    def worst_first(figure):
+        value = figure.get("value")
+        if value is None:
+            return -math.inf
+        return value if figure["better"] == "higher" else -value
+
+    return [sorted(found, key=worst_first)[(len(found) - 1) // 2] | {"rounds": len(found)}
+            for found in by_place.values()]
 
 
 def with_ratios(figures):

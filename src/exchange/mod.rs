@@ -11,5 +11,6 @@ pub(crate) mod new_lines;
 pub mod problem;
 pub(crate) mod request;
 pub(crate) mod route;
+pub(crate) mod stopping;
 pub(crate) mod turns;
 pub(crate) mod upgrade;

@@ -6,11 +6,9 @@
 //! nothing is queued for it.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 
 use actix_web::web::{self, Bytes};
 use futures_util::stream;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use wirelab_clients::wire::{Finished, Gap, Hello, Outcome, Transport};
 
 use super::silence::Silence;
@@ -18,6 +16,7 @@ use crate::context::Context;
 use crate::exchange::asked::{Answer, Asked};
 use crate::exchange::compression::{Coding, Encoder};
 use crate::exchange::route;
+use crate::exchange::stopping::Stopping;
 use crate::metrics::Waiting;
 use crate::reader::{BATCH_LIMIT, LineFraming, ReadError, Reader};
 use crate::terminal::complain;
@@ -49,8 +48,7 @@ pub(super) fn respond<F: Framing>(
     context: web::Data<Context>,
 ) -> Answer {
     let waiting = context.metrics.wait(F::TRANSPORT, reader.cursor().after, reader.head());
-    let (silence, stopping) =
-        (Silence::begin(context.options.heartbeat), Box::pin(context.shutdown.clone().cancelled_owned()));
+    let (silence, stopping) = (Silence::begin(context.options.heartbeat), Stopping::of(&context.shutdown));
     let coding = Coding::agreed(asked.request(), context.options.compression);
     let mut response = route::endless(F::CONTENT_TYPE);
     coding.vary(&mut response);
@@ -81,7 +79,7 @@ struct Endless<F> {
     context: web::Data<Context>,
     waiting: Waiting,
     silence: Silence,
-    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    stopping: Stopping,
     encoder: Encoder,
     next: Next,
 }

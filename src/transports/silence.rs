@@ -3,10 +3,12 @@
 //! Streams that the server keeps open use it to send a sign of life. The timer is not moved whenever something is sent:
 //! it fires once a heartbeat, and only then is looked whether the stream was silent. Nothing is sent from here.
 
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The silence of one stream.
 pub(super) struct Silence {
@@ -15,12 +17,18 @@ pub(super) struct Silence {
     since: Instant,
     /// Fires a heartbeat after some bytes were sent, but not always the last ones.
     alarm: Pin<Box<Sleep>>,
+    /// When the alarm fires next, and the task that it wakes. They are beside it: on a stream with many lines it is
+    /// seldom touched.
+    fires: Instant,
+    woken: Option<Waker>,
 }
 
 impl Silence {
     /// Begins a silence now, which is over after `heartbeat`.
     pub(super) fn begin(heartbeat: Duration) -> Self {
-        Self { heartbeat, since: Instant::now(), alarm: Box::pin(sleep(heartbeat)) }
+        let since = Instant::now();
+        let fires = since + heartbeat;
+        Self { heartbeat, since, alarm: Box::pin(sleep_until(fires)), fires, woken: None }
     }
 
     /// Notes that bytes are sent: the silence begins again.
@@ -30,13 +38,32 @@ impl Silence {
 
     /// Waits until nothing was sent for a heartbeat. Cancel-safe.
     pub(super) async fn lasts(&mut self) {
+        let mut is_first = true;
+        poll_fn(|task| {
+            // When it fires after the last bytes, it will wake this task, which then asks again.
+            let is_armed = self.since < self.fires
+                && self.woken.as_ref().is_some_and(|woken| woken.will_wake(task.waker()));
+            if std::mem::take(&mut is_first) && is_armed {
+                return Poll::Pending;
+            }
+            self.poll_alarm(task)
+        })
+        .await;
+    }
+
+    fn poll_alarm(&mut self, task: &mut Context<'_>) -> Poll<()> {
         loop {
-            self.alarm.as_mut().await;
+            self.woken = None;
+            if self.alarm.as_mut().poll(task).is_pending() {
+                self.woken = Some(task.waker().clone());
+                return Poll::Pending;
+            }
             let due = self.since + self.heartbeat;
             if due <= Instant::now() {
-                return;
+                return Poll::Ready(());
             }
             self.alarm.as_mut().reset(due);
+            self.fires = due;
         }
     }
 }

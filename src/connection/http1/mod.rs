@@ -35,6 +35,7 @@ use self::body::{Feed, Wanted, body};
 use self::patience::{Rest, Timer};
 use self::room::Unsent;
 use super::{Answering, Answers, Ledger, MeteredStream, Terms};
+use crate::exchange::stopping::Stopping;
 use crate::exchange::turns::Turns;
 
 /// Bytes of requests that come before the answer to an earlier one is complete. Sixty-four usual appends; a client that
@@ -62,7 +63,7 @@ pub(crate) fn serve<A: Answers>(
     // Made before the future, which would otherwise keep room for its parts and for the whole.
     let mut connection = Connection::new(stream, peer, app, Codec::new(config), terms);
     async move {
-        let mut stopping = pin!(terms.shutdown.cancelled());
+        let mut stopping = pin!(Stopping::of(&terms.shutdown));
         poll_fn(|task| {
             if !connection.is_stopping {
                 connection.is_stopping = stopping.as_mut().poll(task).is_ready();

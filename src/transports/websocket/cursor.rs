@@ -4,15 +4,14 @@
 //! no other client. The frames of a batch are shared with the other sockets that follow the log.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::encoded;
 use super::socket::Socket;
 use crate::context::Context;
+use crate::exchange::stopping::Stopping;
 use crate::exchange::upgrade::{self, Driven, Phase};
 use crate::transports::silence::Silence;
 
@@ -25,7 +24,7 @@ pub(super) fn run(
     let connection = Connection {
         socket,
         silence: Silence::begin(context.options.heartbeat),
-        stopping: Box::pin(context.shutdown.clone().cancelled_owned()),
+        stopping: Stopping::of(&context.shutdown),
         context,
     };
     response.streaming(upgrade::body(connection))
@@ -35,7 +34,7 @@ pub(super) fn run(
 struct Connection {
     socket: Socket,
     silence: Silence,
-    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    stopping: Stopping,
     context: web::Data<Context>,
 }
 

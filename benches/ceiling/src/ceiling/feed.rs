@@ -3,7 +3,10 @@
 
 use std::collections::VecDeque;
 
-/// Bytes that a feed keeps, and drops half of beyond them: a minute of the fastest row, and not a machine's memory.
+use clap::ValueEnum;
+
+/// Bytes that a feed keeps, and drops half of beyond them: more than the fastest row sends while it is measured, and not
+/// a machine's memory.
 const BYTES_MAX: usize = 256 << 20;
 /// Longest payload whose length a WebSocket frame says in its second byte.
 const SHORT_FRAME_MAX: usize = 125;
@@ -17,7 +20,43 @@ pub(crate) enum Framing {
     Poll,
 }
 
+/// How much is around the text of a line on a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum Envelope {
+    /// No more than the framing asks for.
+    #[default]
+    Bare,
+    /// What wirelab's protocol has: a position, a time, and the deployment in a frame.
+    Wirelab,
+}
+
 impl Framing {
+    /// Frames line number `seq` as wirelab does. Cursor, time and deployment have the usual lengths and mean nothing.
+    fn frame_as_wirelab(self, text: &[u8], seq: u64, into: &mut Vec<u8>) {
+        let mut line = format!(r#"{{"seq":{seq},"at_us":1700000000000000,"text":""#).into_bytes();
+        line.extend_from_slice(text);
+        line.extend_from_slice(br#""}"#);
+        match self {
+            Self::Sse => {
+                into.extend_from_slice(format!("id: aaaaaaaa.{seq}\ndata: ").as_bytes());
+                into.extend_from_slice(&line);
+                into.extend_from_slice(b"\n\n");
+            }
+            Self::Ndjson => {
+                into.extend_from_slice(&line);
+                into.push(b'\n');
+            }
+            Self::WebSocket => {
+                const HEAD: &[u8] = br#"{"type":"line","deployment":"01aaaaaaaaaaaaaaaaaaaaaaaa","line":"#;
+                frame_head(HEAD.len() + line.len() + 1, into);
+                into.extend_from_slice(HEAD);
+                into.extend_from_slice(&line);
+                into.push(b'}');
+            }
+            Self::Poll => self.frame(text, into),
+        }
+    }
+
     fn frame(self, text: &[u8], into: &mut Vec<u8>) {
         match self {
             Self::Sse => into.extend_from_slice(b"data: "),
@@ -76,8 +115,11 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn append(&mut self, framing: Framing, text: &[u8]) {
-        framing.frame(text, &mut self.bytes);
+    pub(crate) fn append(&mut self, framing: Framing, envelope: Envelope, text: &[u8]) {
+        match envelope {
+            Envelope::Bare => framing.frame(text, &mut self.bytes),
+            Envelope::Wirelab => framing.frame_as_wirelab(text, self.lines() + 1, &mut self.bytes),
+        }
         self.ends.push_back(self.end().offset);
         if self.bytes.len() > BYTES_MAX {
             self.drop_half();
@@ -119,7 +161,7 @@ impl Feed {
         rest.get(..usize::try_from(end - cursor.offset).ok()?)
     }
 
-    /// `cursor` after `written` bytes of any lines. Its lines are counted no more: whoever gathers does not need them.
+    /// `cursor` after `written` bytes of any lines. Its lines are counted no more: gathered writes do not need them.
     pub(crate) fn moved_by_bytes(&self, cursor: Cursor, written: usize) -> Cursor {
         Cursor { offset: cursor.offset + written as u64, ..cursor }
     }
@@ -152,7 +194,7 @@ mod tests {
         let mut feed = Feed::default();
         let start = feed.end();
         for text in ["a", "bc"] {
-            feed.append(Framing::Sse, text.as_bytes());
+            feed.append(Framing::Sse, Envelope::Bare, text.as_bytes());
         }
         assert_eq!(feed.after(start).unwrap(), b"data: a\n\ndata: bc\n\n");
         assert_eq!(feed.line_after(start).unwrap(), b"data: a\n\n");
@@ -163,5 +205,21 @@ mod tests {
         assert_eq!(feed.lines_after(1).unwrap(), b"data: bc\n\n");
         assert_eq!(feed.lines_after(2).unwrap(), b"");
         assert!(feed.lines_after(3).is_none());
+    }
+
+    #[test]
+    fn lines_have_what_wirelab_puts_around_them() {
+        let framed = |framing| {
+            let mut feed = Feed::default();
+            let start = feed.end();
+            feed.append(framing, Envelope::Wirelab, b"a");
+            String::from_utf8_lossy(feed.after(start).unwrap()).into_owned()
+        };
+        let line = r#"{"seq":1,"at_us":1700000000000000,"text":"a"}"#;
+        assert_eq!(framed(Framing::Sse), format!("id: aaaaaaaa.1\ndata: {line}\n\n"));
+        assert_eq!(framed(Framing::Ndjson), format!("{line}\n"));
+        let frame = format!(r#"{{"type":"line","deployment":"01aaaaaaaaaaaaaaaaaaaaaaaa","line":{line}}}"#);
+        assert!(framed(Framing::WebSocket).ends_with(&frame));
+        assert_eq!(framed(Framing::Poll), "a\n");
     }
 }

@@ -1,15 +1,16 @@
 //! The one log of the ceiling server: a feed per framing, and the answer that polls at one place share. The connections
 //! append and read. Knows no socket.
 
-use crate::feed::{Cursor, Feed, Framing};
+use crate::feed::{Cursor, Envelope, Feed, Framing};
 
 #[derive(Default)]
 pub(crate) struct Log {
+    envelope: Envelope,
     sse: Feed,
     ndjson: Feed,
     websocket: Feed,
     poll: Feed,
-    /// Framings that somebody follows; others are not framed.
+    /// Framings that a subscriber follows; others are not framed.
     followed: Vec<Framing>,
     /// The last answer to a poll, with the lines before and after it: most polls stand where the last one stood.
     answer: Vec<u8>,
@@ -17,10 +18,15 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    pub(crate) fn new(envelope: Envelope) -> Self {
+        Self { envelope, ..Self::default() }
+    }
+
     pub(crate) fn append(&mut self, text: &[u8]) {
-        self.poll.append(Framing::Poll, text);
+        let envelope = self.envelope;
+        self.poll.append(Framing::Poll, envelope, text);
         for framing in self.followed.clone() {
-            self.feed_mut(framing).append(framing, text);
+            self.feed_mut(framing).append(framing, envelope, text);
         }
     }
 

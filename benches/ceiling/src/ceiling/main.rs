@@ -2,7 +2,8 @@
 //! scripts/bench measures it beside wirelab, as the most that one core can reach. It keeps no promise of wirelab's: no
 //! store, no bound of a request's time, no heartbeat, no resumption after its window.
 //!
-//! `ceiling --writes coalesced|one-write` listens on a free port of 127.0.0.1, prints it, and ends with its stdin.
+//! `ceiling [--writes one-write] [--envelope wirelab]` listens on a free port of 127.0.0.1, prints it, and ends with its
+//! stdin.
 
 mod connection;
 mod feed;
@@ -15,6 +16,7 @@ use std::{io, process, thread};
 
 use clap::Parser;
 use connection::{Connection, Fate, Writes};
+use feed::Envelope;
 use log::Log;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
@@ -33,10 +35,13 @@ struct Options {
     /// How pending lines are written to a stream
     #[arg(long, value_enum, default_value = "coalesced")]
     writes: Writes,
+    /// What is around each line of a stream
+    #[arg(long, value_enum, default_value = "bare")]
+    envelope: Envelope,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Options { writes } = Options::parse();
+    let Options { writes, envelope } = Options::parse();
     let mut listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
     println!("listening on http://{}", listener.local_addr()?);
     thread::spawn(|| {
@@ -46,7 +51,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    Server { listener, poll, writes, connections: Vec::new(), free: Vec::new(), log: Log::default() }.run()
+    Server { listener, poll, writes, connections: Vec::new(), free: Vec::new(), log: Log::new(envelope) }
+        .run()
 }
 
 struct Server {

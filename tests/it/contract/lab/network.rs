@@ -246,7 +246,7 @@ fn a_connection_passes_as_its_last_request_says_although_that_came_before_the_li
     let mut publisher = server.connection();
     publisher.send("POST", &format!("/api/deployments/{id}/lines"), &TEXT, b"late").unwrap();
     let held = connection.answer("GET").unwrap();
-    let late = since_append(&held.text());
+    let late = since_append(held.text());
     assert!(late >= DELAY, "the poll passes beside the link: {late:?}");
     assert!(quickest(&mut of_lab, NETWORK) < PROMPT, "the lab is delayed");
     let took = clock(&mut ledgers);
