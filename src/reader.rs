@@ -102,7 +102,8 @@ pub enum ReadError {
 /// A cursor on one log.
 pub struct Reader {
     log: Arc<dyn DeploymentLog>,
-    frames: Arc<Frames>,
+    /// Framed batches that are shared with the other readers; `None`: this one shares nothing.
+    frames: Option<Arc<Frames>>,
     after: Seq,
     head: watch::Receiver<Head>,
     /// Whether the last read reached the end of the log as it was when its bytes were made.
@@ -135,12 +136,12 @@ impl Reader {
             Position::After(asked) => return Err(OpenError::Gone { gap: gap(epoch, now), asked }),
         };
         let is_at_tail = after == now.last;
-        Ok(Self { log, frames, after, head, is_at_tail, gathers_until: None })
+        Ok(Self { log, frames: Some(frames), after, head, is_at_tail, gathers_until: None })
     }
 
     /// Shares no bytes with other readers from now on: each batch is read from the log itself.
     pub fn apart(self) -> Self {
-        Self { frames: Arc::default(), ..self }
+        Self { frames: None, ..self }
     }
 
     /// Returns the id of the deployment that is read.
@@ -173,17 +174,19 @@ impl Reader {
             return Err(ReadError::Deleted(self.id().clone()));
         }
         if self.after < head.first {
-            self.frames.forget_before(self.id(), head.first);
+            if let Some(frames) = &self.frames {
+                frames.forget_before(self.id(), head.first);
+            }
             return Err(ReadError::Gap(gap(self.log.epoch(), head)));
         }
         let frame = if self.after < head.last {
             let key = FrameKey { log: self.id().clone(), after: self.after, limit, framing: F::NAME };
-            match self.frames.get(&key, head) {
+            match self.frames.as_ref().and_then(|frames| frames.get(&key, head)) {
                 Some(frame) => frame,
                 None => {
                     let frame = self.make::<F>(head, limit).await?;
-                    if frame.line_count > 0 {
-                        self.frames.keep(key, &frame);
+                    if let Some(frames) = self.frames.as_ref().filter(|_| frame.line_count > 0) {
+                        frames.keep(key, &frame);
                     }
                     frame
                 }

@@ -6,7 +6,8 @@
 //!
 //! A head is parsed only when the answer before it is complete: the codec remembers one request. What comes meanwhile
 //! waits unparsed, up to a bound. The end of what a client sends ends its request, or a held poll would outlive its
-//! client. An upgraded connection hands all that follows to its handler as the body of the request.
+//! client. Behind unparsed bytes up to that bound the end is not seen: such a poll lives until its answer is over. An
+//! upgraded connection hands all that follows to its handler as the body of the request.
 
 mod body;
 mod offered;
@@ -382,7 +383,8 @@ impl<'a, A: Answers> Connection<'a, A> {
         }
     }
 
-    /// Answers a head that no request can be made of, and leaves.
+    /// Answers a head that no request can be made of, or one that is late, and leaves. There is no request, so there is no
+    /// problem document either: the status says all.
     fn refuse(&mut self, status: StatusCode) -> Result<(), DispatchError> {
         let mut head = Response::with_body(status, ());
         head.head_mut().set_connection_type(ConnectionType::Close);

@@ -1,5 +1,5 @@
-//! A log on axum, as one would write it: a broadcast channel per subscriber for streams, a watch for held polls. One
-//! thread, since scripts/bench gives every server one core. It keeps the last lines in memory, for polls.
+//! A log on axum, as small as its examples: a broadcast channel for streams, a watch for held polls. It has one thread,
+//! since scripts/bench gives every server one core, and keeps the last lines in memory, for polls.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
