@@ -61,19 +61,19 @@ class Lengths:
     """How long and how many: a whole run, or one that shows in a minute that everything works."""
 
     def __init__(self, quick):
-        self.measured_ms = 400 if quick else 1_200
+        self.measured_ms = 400 if quick else 1_000
         self.warm_up_ms = 200 if quick else 300
         self.rounds = 1 if quick else 3
-        self.paced_ms = 600 if quick else 2_000
+        self.paced_ms = 600 if quick else 1_500
         self.paced_warm_up_ms = 300 if quick else 500
         # More than a search needs: at most five strides, then four halvings.
         self.steps = 2 if quick else 20
         self.wrk_s = 1 if quick else 2
         self.idle = 200 if quick else 2_000
         self.held = 1_000 if quick else 19_000
-        self.held_ms = 2_000 if quick else 8_000
+        self.held_ms = 2_000 if quick else 6_000
         self.fan_out = (10, 100, 1_000) if quick else (10, 100, 1_000, 10_000)
-        self.fan_out_ms = 600 if quick else 3_000
+        self.fan_out_ms = 600 if quick else 2_000
 
 
 def load(server, transport, subscribers, rate_hz, lengths_ms, drain_ms=600, core=CLIENT_CORE):
