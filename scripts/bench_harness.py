@@ -43,7 +43,7 @@ def paced(transport, name, lengths):
                               timeout=RUN_S_MAX)
         tables = list((folder / "results").rglob("runs.csv"))
         if done.returncode not in ANSWERS or not tables:
-            raise Failed(f"wirelab run: {done.stderr.strip()[-300:]}")
+            raise Failed(f"wirelab run: exit code {done.returncode}: {(done.stdout + done.stderr).strip()[-300:]}")
         with open(tables[0], newline="") as file:
             run = next(csv.DictReader(file))
     # As its verdict says: latencies of an invalid run are not to be used, its losses are.

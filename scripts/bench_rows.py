@@ -66,7 +66,7 @@ class Lengths:
         self.rounds = 1 if quick else 3
         self.paced_ms = 600 if quick else 1_500
         self.paced_warm_up_ms = 300 if quick else 500
-        # More than a search needs: at most five strides, then four halvings.
+        # More than a search needs: at most four strides, then four halvings.
         self.steps = 2 if quick else 20
         self.wrk_s = 1 if quick else 2
         self.idle = 200 if quick else 2_000

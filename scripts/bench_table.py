@@ -13,9 +13,9 @@ import tomllib
 
 from bench_servers import COMMANDS, PEERS, ROOT
 
-COLUMNS = ("row", "unit", "better", "server", "value", "rounds", "ratio_to_ceiling", "ratio_to_best_peer", "p99_ms", "lost_count",
+COLUMNS = ("row", "unit", "better", "server", "value", "ratio_to_ceiling", "ratio_to_best_peer", "p99_ms", "lost_count",
            "duplicated_count", "line_rate_hz", "server_cpu_ratio", "client_cpu_ratio", "others_cpu_ratio", "limited_by",
-           "client", "note")
+           "client", "note", "round_count")
 
 
 def ratio(figure, other):
@@ -37,7 +37,7 @@ def medians(figures):
             return -math.inf
         return value if figure["better"] == "higher" else -value
 
-    return [sorted(found, key=worst_first)[(len(found) - 1) // 2] | {"rounds": len(found)}
+    return [sorted(found, key=worst_first)[(len(found) - 1) // 2] | {"round_count": len(found)}
             for found in by_place.values()]
 
 

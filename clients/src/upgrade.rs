@@ -20,10 +20,11 @@ use crate::http::{Answer, CONNECT_TIMEOUT, NoLines, content_type, refused};
 use crate::meter::{Meter, MeteredSocket};
 use crate::wire::{BODY_BYTES_MAX, Outcome};
 
-/// Size of the library's read buffer where it reads from the socket. It holds fifty lines, among which the cost of a read
-/// is small. With the defaults of the library a connection takes 135 KiB.
+/// Size of the library's read buffer where it reads from the socket. It holds fifty lines, among which the cost of a
+/// read is small. With the defaults of the library a connection takes 135 KiB.
 const READ_BUFFER_BYTES: usize = 8192;
-/// The same behind a [`FrameSocket`], which reads: what is left to the library is short, or rare.
+/// Size of the library's read buffer behind a [`FrameSocket`], which reads the socket itself: what it leaves to the
+/// library is short or rare.
 const PASSED_BUFFER_BYTES: usize = 512;
 
 /// Upgrades a new connection: GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames. An
@@ -35,7 +36,7 @@ pub(crate) async fn upgrade(
     meter: Arc<Meter>,
 ) -> Result<WebSocketStream<MeteredSocket>, Error> {
     let socket = MeteredSocket::connect(authority, meter).await?;
-    over(socket, READ_BUFFER_BYTES, authority, path, headers).await
+    upgrade_over(socket, READ_BUFFER_BYTES, authority, path, headers).await
 }
 
 /// Like [`upgrade`], for an owner that takes frames itself.
@@ -45,10 +46,11 @@ pub(crate) async fn upgrade_for_frames(
     meter: Arc<Meter>,
 ) -> Result<WebSocketStream<FrameSocket<MeteredSocket>>, Error> {
     let socket = FrameSocket::new(MeteredSocket::connect(authority, meter).await?);
-    over(socket, PASSED_BUFFER_BYTES, authority, path, Vec::new()).await
+    upgrade_over(socket, PASSED_BUFFER_BYTES, authority, path, Vec::new()).await
 }
 
-async fn over<S: AsyncRead + AsyncWrite + Unpin>(
+/// Upgrades the connection of `socket`, with a read buffer of the library of this size.
+async fn upgrade_over<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
     buffer_bytes: usize,
     authority: &str,

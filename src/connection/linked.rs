@@ -6,10 +6,11 @@
 //! Some requests pass beside the link, so that the page which sets it can still be used: those of the lab, and the
 //! socket of a page's ledgers, whose clock must stay exact. Browsers send the requests of all tabs over the same six
 //! connections of HTTP/1.1, so a whole connection cannot be exempt: its next request may be a poll. So the bytes that
-//! begin a request decide, while they are still in the kernel's buffer. They hold until the next request begins. They are
-//! not looked at while there is no link, so the request says it again when it has been read: a link may be set while it
-//! lasts. A WebSocket is a connection of its own, and its only request decides for good. Over HTTP/2 requests share their
-//! connection at the same time, and none passes beside the link.
+//! begin a request decide, while they are still in the kernel's buffer. They hold until the next request begins. They
+//! are not looked at while there is no link, so the request says it again when it has been read: a link may be set while
+//! it lasts. A client that sends a request before it has the last answer, as browsers do not, moves the rest of that
+//! answer, too. A WebSocket is a connection of its own, and its only request decides for good. Over HTTP/2 requests
+//! share their connection at the same time, and none passes beside the link.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -135,7 +136,7 @@ impl LinkedSocket {
         // An error or the end is found again by the read that follows.
         let _ = ready!(self.socket().poll_peek(cx, &mut first));
         self.looked_at = Some(number);
-        self.ledger.goes_beside(begins_beside(first.filled()));
+        self.ledger.set_beside(begins_beside(first.filled()));
         Poll::Ready(())
     }
 

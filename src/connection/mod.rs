@@ -185,7 +185,7 @@ impl Ledger {
 
     /// Notes that a request of HTTP/1.1 for this path begins. It lasts until the returned value is dropped.
     fn begin(self: &Arc<Self>, path: &str) -> Answering {
-        self.goes_beside(linked::passes_beside(path.as_bytes()));
+        self.set_beside(linked::passes_beside(path.as_bytes()));
         self.begun_count.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
     }
@@ -202,7 +202,7 @@ impl Ledger {
     }
 
     /// Notes whether what is read and written from now on passes beside the server's link.
-    fn goes_beside(&self, is_beside: bool) {
+    fn set_beside(&self, is_beside: bool) {
         self.is_beside.store(is_beside, Ordering::Relaxed);
     }
 

@@ -1,8 +1,7 @@
 //! The wait for the server's stop, as a task waits for it that is woken thousands of times a second for other reasons.
 //!
-//! The token's own future takes a lock and looks at its place among all that wait, whenever it is polled. Here the place
-//! is left alone while the task stays the same: the token alone says whether the server stops. Connections and streams
-//! use it.
+//! The token's own future takes two locks and looks at its place among all that wait, whenever it is polled. Here one lock
+//! is left: the place is looked at only when the task changes. Connections and streams use it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -32,7 +31,7 @@ impl Future for Stopping {
             return Poll::Ready(());
         }
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(task.waker())) {
-            // A stop in between makes it ready at once: the next look at the token finds it.
+            // If the server stops between the two looks, `wait` is ready at once.
             if self.wait.as_mut().poll(task).is_ready() {
                 return Poll::Ready(());
             }

@@ -17,8 +17,8 @@ pub(super) struct Silence {
     since: Instant,
     /// Fires a heartbeat after some bytes were sent, but not always the last ones.
     alarm: Pin<Box<Sleep>>,
-    /// When the alarm fires next, and the task that it wakes. They are beside it: on a stream with many lines it is
-    /// seldom touched.
+    /// When the alarm fires next, and the task that it wakes: kept outside of the timer, which is seldom touched while
+    /// lines come.
     fires: Instant,
     woken: Option<Waker>,
 }
@@ -38,15 +38,11 @@ impl Silence {
 
     /// Waits until nothing was sent for a heartbeat. Cancel-safe.
     pub(super) async fn lasts(&mut self) {
-        let mut is_first = true;
         poll_fn(|task| {
-            // When it fires after the last bytes, it will wake this task, which then asks again.
-            let is_armed = self.since < self.fires
-                && self.woken.as_ref().is_some_and(|woken| woken.will_wake(task.waker()));
-            if std::mem::take(&mut is_first) && is_armed {
-                return Poll::Pending;
-            }
-            self.poll_alarm(task)
+            // A timer never fires early, so it will still wake this task.
+            let is_armed = self.woken.as_ref().is_some_and(|woken| woken.will_wake(task.waker()))
+                && Instant::now() < self.fires;
+            if is_armed { Poll::Pending } else { self.poll_alarm(task) }
         })
         .await;
     }
@@ -70,6 +66,8 @@ impl Silence {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -87,9 +85,36 @@ mod tests {
         assert_eq!(started.elapsed().as_secs(), 45);
         // A wait that was given up begins no new silence.
         silence.broken();
-        let given_up = tokio::time::timeout(Duration::from_secs(14), silence.lasts()).await;
+        let given_up = timeout(Duration::from_secs(14), silence.lasts()).await;
         assert!(given_up.is_err());
         silence.lasts().await;
         assert_eq!(started.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_that_fired_while_nothing_waited_for_it_is_heard_afterwards() {
+        let mut silence = Silence::begin(HEARTBEAT);
+        for broken_first in [true, false] {
+            assert!(timeout(Duration::from_secs(1), silence.lasts()).await.is_err());
+            // It fires meanwhile, and wakes a wait that is over.
+            if broken_first {
+                silence.broken();
+            }
+            tokio::time::sleep(HEARTBEAT).await;
+            timeout(Duration::from_millis(10), silence.lasts()).await.expect("the silence is not heard");
+            silence.broken();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_task_that_waited_last_is_woken() {
+        let mut silence = Silence::begin(HEARTBEAT);
+        {
+            let mut first = Box::pin(silence.lasts());
+            let mut task = Context::from_waker(Waker::noop());
+            assert!(first.as_mut().poll(&mut task).is_pending());
+            assert!(first.as_mut().poll(&mut task).is_pending());
+        }
+        timeout(2 * HEARTBEAT, silence.lasts()).await.expect("another task was woken");
     }
 }

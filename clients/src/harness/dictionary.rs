@@ -15,8 +15,8 @@ const HEAD: &str = "\
 Generated from the rows' types (`clients/src/harness/rows/`); do not edit it here.
 
 `wirelab run` writes one folder, `results/<plan>/<UTC>-<commit>/`. It writes the folder again after each run, so that an \
-interrupted experiment keeps what it measured. `results/sample/` is a committed example, and `results/performance/` is made by `scripts/bench` and described in \
-`docs/performance.md`; git ignores all others.
+interrupted experiment keeps what it measured. `results/sample/` is a committed example, and `results/performance/` is made \
+by `scripts/bench` and `scripts/scale`, and described in `docs/performance.md`; git ignores all others.
 
 | file | holds |
 |---|---|

@@ -172,6 +172,7 @@ impl Websocket {
     /// Closes the socket with the closing handshake: each side sends a close frame, then the server closes TCP.
     async fn close(&mut self) {
         if let Some(mut socket) = self.socket.take() {
+            socket.get_mut().stop_offering();
             // Reading answers the server's close frame with ours. However this ends, the client has the whole log.
             let closing = async { while let Some(Ok(_)) = socket.next().await {} };
             let _ = timeout(CLOSE_TIMEOUT, closing).await;
@@ -202,6 +203,10 @@ fn poll_frame(
             }
             return Poll::Pending;
         };
+        if matches!(message, Some(Ok(Message::Close(_)) | Err(_)) | None) {
+            // A line behind the end must not be taken for the next one.
+            socket.get_mut().stop_offering();
+        }
         return Poll::Ready(match message {
             Some(Ok(Message::Text(text))) => match Frame::decode(&text) {
                 Ok(frame) => Ok(Some((frame, meter.last_read()))),
@@ -252,7 +257,41 @@ impl Subscriber for Websocket {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::SinkExt;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_async;
+
     use super::*;
+
+    /// A line behind a frame that breaks the protocol may follow lines that never came.
+    #[tokio::test]
+    async fn no_line_is_taken_behind_a_frame_that_fails() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let target = Target { server, deployment: "01k3aaaa".parse().unwrap(), from: Position::Start };
+        let mut client = Websocket::new(target, &Options::default(), Meter::new());
+        let line = |seq: u64| {
+            let line = format!(r#"{{"seq":{seq},"at_us":1,"text":"line"}}"#);
+            let json = format!(r#"{{"type":"line","deployment":"01k3aaaa","line":{line}}}"#);
+            [&[0x81, json.len() as u8], json.as_bytes()].concat()
+        };
+        let subscribed = r#"{"type":"subscribed","deployment":"01k3aaaa","cursor":"k3x9.0"}"#;
+        let reserved_bit = vec![0xc1, 0];
+        let sending = async {
+            let mut socket = accept_async(listener.accept().await.unwrap().0).await.unwrap();
+            socket.send(Message::text(subscribed)).await.unwrap();
+            let bytes = [line(1), reserved_bit, line(3)].concat();
+            socket.get_mut().write_all(&bytes).await.unwrap();
+            socket
+        };
+        let (received, _socket) = tokio::join!(client.next_batch(), sending);
+        let seqs: Vec<_> = received.unwrap().batch.lines.iter().map(|line| line.seq).collect();
+        assert_eq!(seqs, [1]);
+        let next = timeout(Duration::from_millis(300), client.next_batch()).await;
+        assert!(next.is_err(), "{next:?}");
+        assert!(client.socket.is_none(), "the client stays on the connection");
+    }
 
     /// W13: the first reconnect comes after a random delay, as RFC 6455 §7.2.3 asks.
     #[test]

@@ -6,8 +6,8 @@
 //!
 //! A head is parsed only when the answer before it is complete: the codec remembers one request. What comes meanwhile
 //! waits unparsed, up to a bound. The end of what a client sends ends its request, or a held poll would outlive its
-//! client. Behind unparsed bytes up to that bound the end is not seen: such a poll lives until its answer is over. An
-//! upgraded connection hands all that follows to its handler as the body of the request.
+//! client. Once unparsed bytes fill that bound, nothing more is read and the end is not seen: such a poll lives until
+//! its answer is over. An upgraded connection hands all that follows to its handler as the body of the request.
 
 mod body;
 mod offered;

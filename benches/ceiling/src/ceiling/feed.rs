@@ -47,7 +47,7 @@ impl Framing {
                 into.push(b'\n');
             }
             Self::WebSocket => {
-                const HEAD: &[u8] = br#"{"type":"line","deployment":"01aaaaaaaaaaaaaaaaaaaaaaaa","line":"#;
+                const HEAD: &[u8] = br#"{"type":"line","deployment":"01aaaaaaaaaaaaaaaa","line":"#;
                 frame_head(HEAD.len() + line.len() + 1, into);
                 into.extend_from_slice(HEAD);
                 into.extend_from_slice(&line);
@@ -218,7 +218,7 @@ mod tests {
         let line = r#"{"seq":1,"at_us":1700000000000000,"text":"a"}"#;
         assert_eq!(framed(Framing::Sse), format!("id: aaaaaaaa.1\ndata: {line}\n\n"));
         assert_eq!(framed(Framing::Ndjson), format!("{line}\n"));
-        let frame = format!(r#"{{"type":"line","deployment":"01aaaaaaaaaaaaaaaaaaaaaaaa","line":{line}}}"#);
+        let frame = format!(r#"{{"type":"line","deployment":"01aaaaaaaaaaaaaaaa","line":{line}}}"#);
         assert!(framed(Framing::WebSocket).ends_with(&frame));
         assert_eq!(framed(Framing::Poll), "a\n");
     }
