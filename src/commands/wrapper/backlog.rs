@@ -206,22 +206,24 @@ mod tests {
 
     use super::*;
 
+    /// Half of it is longer than a busy machine keeps a thread from its core.
+    const HELD_UP_MAX: Duration = Duration::from_millis(600);
+
     fn piece(length: usize) -> Piece {
         Piece { at: Instant::now(), stream: None, bytes: vec![b'x'; length].into() }
     }
 
     #[test]
     fn a_full_backlog_holds_up_for_its_time_in_total_and_then_takes_nothing_more() {
-        let held_up_max = Duration::from_millis(60);
-        let backlog = Backlog::new(HoldUp::InTotal(held_up_max));
+        let backlog = Backlog::new(HoldUp::InTotal(HELD_UP_MAX));
         let begun = Instant::now();
         backlog.push(piece(BYTES_MAX));
-        assert!(begun.elapsed() < held_up_max, "held up with room left");
+        assert!(begun.elapsed() < HELD_UP_MAX, "held up with room left");
         // Made before: filling it takes time, too.
         let large = piece(BYTES_MAX);
         thread::scope(|scope| {
             scope.spawn(|| {
-                thread::sleep(held_up_max / 2);
+                thread::sleep(HELD_UP_MAX / 2);
                 assert!(matches!(backlog.take(), Next::Piece(_)));
             });
             backlog.push(large);
@@ -230,24 +232,23 @@ mod tests {
         // Half of the time is used up, and progress gives none back.
         let begun = Instant::now();
         backlog.push(piece(1));
-        assert!(begun.elapsed() < held_up_max * 3 / 4, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < HELD_UP_MAX * 3 / 4, "{:?}", begun.elapsed());
         assert!(matches!(backlog.take(), Next::GivenUp));
         let late: Vec<_> = (0..9).map(|_| piece(BYTES_MAX)).collect();
         let begun = Instant::now();
         late.into_iter().for_each(|piece| backlog.push(piece));
-        assert!(begun.elapsed() < held_up_max, "held up after it had given up");
+        assert!(begun.elapsed() < HELD_UP_MAX, "held up after it had given up");
         assert_eq!(backlog.lock().bytes, 0);
     }
 
     #[test]
     fn without_a_command_progress_gives_the_time_back() {
-        let held_up_max = Duration::from_millis(60);
-        let backlog = Backlog::new(HoldUp::WithoutProgress(held_up_max));
+        let backlog = Backlog::new(HoldUp::WithoutProgress(HELD_UP_MAX));
         backlog.push(piece(BYTES_MAX));
         thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..4 {
-                    thread::sleep(held_up_max / 2);
+                    thread::sleep(HELD_UP_MAX / 2);
                     backlog.progressed();
                     assert!(matches!(backlog.take(), Next::Piece(_)));
                 }
