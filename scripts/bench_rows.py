@@ -76,7 +76,7 @@ class Lengths:
         self.fan_out_ms = 600 if quick else 2_000
 
 
-def load(server, transport, subscribers, rate_hz, lengths_ms, drain_ms=600, core=CLIENT_CORE):
+def load(server, transport, subscribers, rate_hz, lengths_ms, drain_ms=400, core=CLIENT_CORE):
     """One run of the load client."""
     warm_up_ms, measured_ms = lengths_ms
     command = [str(BINARIES / "load"), "deliver", "--address", server.address, "--subscribers", str(subscribers),
