@@ -95,14 +95,18 @@ async fn unfinished_bodies_have_one_budget_with_a_part_for_each_connection() {
     assert_eq!(http2.get("/healthz").await.status, 200, "the connection goes on");
 
     // Over all connections: a large one more is refused, a small one is taken.
-    let held: Vec<_> =
-        (0..2).map(|_| begin(&server, &lines(&id), BODY_BYTES_MAX, &vec![b'x'; PART * 2 / 3])).collect();
     let refused = || {
         let answer = server.post(&lines(&id), "text/plain", vec![b'x'; PART * 2 / 3]);
         (answer.status == 503).then_some(answer)
     };
-    let mut answer = None;
+    let (mut held, mut answer, mut patience) = (Vec::new(), None, Duration::from_millis(20));
     wait_until("the budget is used", || {
+        // One that is asked too early takes the room of a held one, which is refused in its place.
+        held.clear();
+        let begun = || begin(&server, &lines(&id), BODY_BYTES_MAX, &vec![b'x'; PART * 2 / 3]);
+        held.extend([begun(), begun()]);
+        std::thread::sleep(patience);
+        patience *= 2;
         answer = refused();
         answer.is_some()
     });

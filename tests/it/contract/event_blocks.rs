@@ -9,7 +9,7 @@ use wirelab_clients::wire::{Status, Transport};
 
 use super::websocket::server_with;
 use crate::http::path;
-use crate::server::Server;
+use crate::server::{Server, wait_until};
 
 /// Data of each block of a body, by the name of its event. What follows the last blank line is no block.
 fn blocks(body: &str) -> Vec<(String, String)> {
@@ -58,8 +58,17 @@ fn every_block_of_a_stream_is_an_event_with_data() {
 fn goodbye_and_overload_are_no_events() {
     let server = server_with(|options| options.connections_max = 2);
     let id = server.create().id;
-    let stream = server.stream(&path(Transport::Sse, &id, ""), &[]).unwrap();
-    let _other = server.stream(&path(Transport::Ndjson, &id, ""), &[]).unwrap();
+    // The connection that created the deployment may not be gone yet.
+    let follow = |transport| {
+        let mut stream = None;
+        wait_until("a place is free", || {
+            stream = server.stream(&path(transport, &id, ""), &[]).ok();
+            stream.is_some()
+        });
+        stream.unwrap()
+    };
+    let stream = follow(Transport::Sse);
+    let _other = follow(Transport::Ndjson);
     let overload = server.get(&path(Transport::Sse, &id, ""));
     assert!(overload.text().starts_with("retry: "), "{}", overload.text());
     assert!(blocks(overload.text()).is_empty());
