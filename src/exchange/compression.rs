@@ -90,7 +90,7 @@ impl Coding {
             Self::Never | Self::NotAccepted => Encoder::Identity,
             Self::Gzip => {
                 response.insert_header((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
-                Encoder::Gzip(GzEncoder::new(Vec::new(), LEVEL))
+                Encoder::Gzip(GzEncoder::new(Vec::new(), LEVEL).into())
             }
         }
     }
@@ -101,7 +101,7 @@ pub(crate) enum Encoder {
     /// Returns each piece as it is.
     Identity,
     /// Codes all pieces as one gzip member, until its end was taken.
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
     /// Has returned the end: no piece follows.
     Ended,
 }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn each_piece_can_be_read_before_the_next_and_all_are_one_member() {
-        let mut encoder = Encoder::Gzip(GzEncoder::new(Vec::new(), LEVEL));
+        let mut encoder = Encoder::Gzip(GzEncoder::new(Vec::new(), LEVEL).into());
         let mut sent = Vec::new();
         let pieces = ["a", "", "b\n\n", "long ".repeat(50_000).leak()];
         for (count, piece) in (1..).zip(pieces) {
