@@ -23,6 +23,7 @@ use crate::exchange::problem::Refusal;
 use crate::exchange::request::parameter;
 use crate::lanes::{Lanes, tag};
 use crate::metrics::{Caller, Metrics};
+use crate::tls::ServerTls;
 
 /// The bounds of one server. Each is an option of `wirelab serve`, except `workers`, `sockets_max`, `arriving` and
 /// `turn_requests`.
@@ -43,6 +44,8 @@ pub struct ServerOptions {
     pub keep_alive: Duration,
     /// Other origins whose pages may use this server, such as `https://lab.example`.
     pub allow_origins: Vec<String>,
+    /// Certificate of a server that speaks TLS; `None`: it speaks HTTP without TLS.
+    pub tls: Option<Arc<ServerTls>>,
     /// Names by which a server on the loopback may be called beside the loopback's own, without a port.
     pub hosts: Vec<String>,
     /// Number of worker threads.
@@ -63,6 +66,16 @@ pub struct ServerOptions {
     pub poll_advice: Option<Duration>,
     /// Folders and program of the lab; `None`: there is no lab.
     pub lab: Option<Lab>,
+}
+
+impl ServerOptions {
+    /// Returns the scheme of this server's URLs.
+    pub const fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
 }
 
 /// The code that drives one WebSocket. The frames are the same.
@@ -117,6 +130,7 @@ impl Default for ServerOptions {
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             allow_origins: Vec::new(),
+            tls: None,
             hosts: Vec::new(),
             workers: std::thread::available_parallelism().map_or(1, Into::into),
             arriving: ArrivingBounds::default(),
