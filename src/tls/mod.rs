@@ -194,7 +194,9 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn unreadable(what: &'static str, path: &Path, error: pem::Error) -> TlsError {
     let why = match error {
-        pem::Error::Io(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        pem::Error::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+            "there is no such file".to_owned()
+        }
         pem::Error::Io(error) => error.to_string(),
         pem::Error::NoItemsFound => format!("there is no {what} in it"),
         error => error.to_string(),
@@ -209,7 +211,9 @@ fn check_time(certificate: &CertificateDer<'_>, path: &Path) -> Result<(), TlsEr
     let validity = parsed.validity();
     let when = match now_s() {
         now if now > validity.not_after.timestamp() => format!("expired on {}", validity.not_after),
-        now if now < validity.not_before.timestamp() => format!("is not valid before {}", validity.not_before),
+        now if now < validity.not_before.timestamp() => {
+            format!("is not valid before {}", validity.not_before)
+        }
         _ => return Ok(()),
     };
     Err(TlsError::NotValidNow { path: path.to_owned(), when })

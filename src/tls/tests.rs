@@ -62,7 +62,8 @@ fn a_key_of_another_certificate_and_what_is_no_pem_are_refused_by_file() {
     let other = refused(source.clone());
     assert!(other.contains("key.pem is not that of the certificate in"), "{other}");
 
-    for (content, why) in [("no PEM", "there is no private key in it"), ("", "there is no private key in it")] {
+    for (content, why) in [("no PEM", "there is no private key in it"), ("", "there is no private key in it")]
+    {
         fs::write(&key, content).unwrap();
         let refused = refused(source.clone());
         assert!(refused.contains(why) && refused.contains("key.pem"), "{refused}");

@@ -25,7 +25,8 @@ const RUNS_CSV: &str = "
     server_cpu_us,server_cpu_per_line_us,server_run_delay_us,server_context_switches_count,server_pss_anon_bytes,server_pss_anon_per_connection_bytes,kernel_slab_bytes,kernel_socket_bytes,
     harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99,
     l7_per_line_bytes,connections_cut_count,waiters_count_mean,warm_up_defects_count,engine,
-    app_per_line_bytes,ip_per_line_bytes,raw_receipts_count,raw_left_out_count";
+    app_per_line_bytes,ip_per_line_bytes,raw_receipts_count,raw_left_out_count,
+    tls,certificates,tls_up_bytes,tls_down_bytes";
 
 #[test]
 fn the_columns_are_the_contract_of_runs_csv() {
