@@ -17,6 +17,7 @@ mod results_folder;
 pub mod run;
 pub mod serve;
 pub mod tail;
+pub mod token;
 mod wanted;
 mod wrapper;
 

@@ -1,7 +1,10 @@
 //! `wirelab serve`: opens a store and a listener, and runs the server until a signal.
 
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use wirelab_clients::os;
 
 use super::{Exit, Failure, StdinEnd, StopRequest, descriptors, remark, say};
+use crate::access::addresses::AddressBounds;
+use crate::access::{ACCESS_VARIABLE, Access};
 use crate::commands::cli::{self, ServeArguments};
 use crate::context::Lab;
 use crate::context::ServerOptions;
@@ -28,6 +33,7 @@ const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
 
 /// Serves until Ctrl-C, SIGTERM or, with `--stop-at-stdin-end`, the end of stdin.
 pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
+    let access = access(&arguments)?;
     let mut options = ServerOptions {
         connections_max: arguments.connections_max,
         heartbeat: arguments.heartbeat,
@@ -35,6 +41,13 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
         write_timeout: arguments.write_timeout,
         keep_alive: arguments.keep_alive,
         allow_origins: arguments.allow_origin,
+        allow_credentials: arguments.allow_credentials,
+        access,
+        address: AddressBounds {
+            connections_max: arguments.address_connections_max,
+            requests_max: arguments.address_requests_max,
+            creations_max: arguments.address_creations_max,
+        },
         hosts: arguments.host,
         websocket_engine: arguments.websocket_engine,
         compression: arguments.compression,
@@ -98,6 +111,58 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
     });
     server.await.map_err(Failure::environment)?;
     Ok(Exit::Ok)
+}
+
+/// What `--access` names the environment by.
+const ACCESS_OF_ENVIRONMENT: &str = "env";
+/// Bits of a file's mode by which others than its owner may read or change it.
+const OF_OTHERS: u32 = 0o077;
+
+/// Reads who may do what. A server that more than this machine can reach is not opened to everybody by a forgotten flag.
+fn access(arguments: &ServeArguments) -> Result<Access, Failure> {
+    let Some(source) = &arguments.access else {
+        let is_local = arguments.bind.ip().to_canonical().is_loopback();
+        if is_local || arguments.open {
+            return Ok(Access::Everybody);
+        }
+        return Err(Failure::usage(format!(
+            "without tokens everybody who reaches {} could delete every log and use the lab; give --access FILE with \
+             tokens (`wirelab token owner > FILE` makes one), or --open if everybody may",
+            arguments.bind
+        )));
+    };
+    let (text, name) = match source.to_str() {
+        Some(ACCESS_OF_ENVIRONMENT) => {
+            let text = std::env::var(ACCESS_VARIABLE).map_err(|_| {
+                Failure::usage(format!(
+                    "--access env reads tokens from the variable {ACCESS_VARIABLE}, which is not set or is not text; set \
+                     it, or name a file"
+                ))
+            })?;
+            (text, ACCESS_VARIABLE.to_owned())
+        }
+        _ => (token_file(source)?, source.display().to_string()),
+    };
+    Access::of_text(&text, &name).map_err(Failure::usage)
+}
+
+/// Reads a file of tokens, and says so if others may read it, too.
+fn token_file(path: &Path) -> Result<String, Failure> {
+    let failed = |error: io::Error| {
+        let path = path.display();
+        Failure::usage(format!(
+            "cannot read the tokens in {path}: {error}; name a file with lines that `wirelab token ROLE` prints"
+        ))
+    };
+    let text = fs::read_to_string(path).map_err(failed)?;
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & OF_OTHERS != 0 {
+        let path = path.display();
+        remark(&format!(
+            "other accounts of this machine may use the tokens in {path}; run `chmod 600 {path}`"
+        ));
+    }
+    Ok(text)
 }
 
 /// Gives sockets and logs their own descriptors. If the limit is too low for `--connections-max`, the server says so and

@@ -42,6 +42,18 @@ const OUTPUT_LINE_BYTES_MAX: u64 = 4 << 10;
 /// First characters of the server's first line, before its address.
 const LISTENING: &str = "listening on http://";
 
+/// Further flags of a server on another address than the loopback: that of a network which only this program reaches. All
+/// of its clients are one address, which is not to be bounded.
+const BEYOND_LOOPBACK: [&str; 7] = [
+    "--open",
+    "--address-connections-max",
+    "0",
+    "--address-requests-max",
+    "0",
+    "--address-creations-max",
+    "0",
+];
+
 /// Command that starts a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerCommand {
@@ -74,14 +86,21 @@ impl ServerCommand {
         let mut command = Command::new(self.program());
         match self {
             // The path may be that of this program in /proc; lists of processes show this name instead.
-            Self::Wirelab { program: _, store, arguments } => command
-                .arg0("wirelab")
-                .args(["serve", "--bind", &bind.to_string(), "--store", store.name(), "--data"])
-                .arg(folder)
-                .args(arguments)
-                .args(["--no-lab", "--stop-at-stdin-end"]),
-            Self::Script { path: _ } => command.arg(folder),
-        };
+            Self::Wirelab { program: _, store, arguments } => {
+                command
+                    .arg0("wirelab")
+                    .args(["serve", "--bind", &bind.to_string(), "--store", store.name(), "--data"])
+                    .arg(folder)
+                    .args(arguments)
+                    .args(["--no-lab", "--stop-at-stdin-end"]);
+                if !bind.ip().is_loopback() {
+                    command.args(BEYOND_LOOPBACK);
+                }
+            }
+            Self::Script { path: _ } => {
+                command.arg(folder);
+            }
+        }
         command
     }
 }

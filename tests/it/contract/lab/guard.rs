@@ -169,7 +169,7 @@ fn whoever_comes_over_the_network_is_refused_whatever_they_call_the_server() {
     let Some(address) = own_address() else {
         return println!("this machine has no address but its loopback");
     };
-    let server = Binary::serve("0.0.0.0:0", &["--store", "memory"]);
+    let server = Binary::serve("0.0.0.0:0", &["--store", "memory", "--open"]);
     let port = port(&server);
     let asked_at = |address: IpAddr, host: &str, path: &str| {
         let socket = TcpStream::connect(format!("{address}:{port}")).unwrap();
