@@ -94,7 +94,7 @@ fn a_line_that_is_wrong_is_named_without_its_token() {
     for empty in ["", "\n# reader x\n"] {
         assert!(Access::of_text(empty, "my tokens").unwrap_err().to_string().contains("no token"));
     }
-    let many: String = (0..1_001).map(|n| format!("reader wl_0123456789_{n}\n")).collect();
+    let many: String = (0..1_001).map(|n| format!("reader wl_0123456789abcdef_{n}\n")).collect();
     assert!(Access::of_text(&many, "my tokens").unwrap_err().to_string().contains("1000"));
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wirelab_clients::wire::{Transport, Wire};
 
-use crate::http::{Answer, Headers};
+use crate::http::{Answer, Api, Headers};
 use crate::server::{Server, Setup, lab};
 use wirelab::context::Lab;
 use wirelab::context::ServerOptions;
@@ -44,16 +44,16 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OP
 /// silence; and a foreign name, which is refused before any call is looked at. Those of a client have tests of their own.
 const NOT_AT_WILL: [&str; 8] = ["303", "401", "408", "421", "429", "500", "503", "507"];
 
-struct Document(Value);
+pub(crate) struct Document(pub(crate) Value);
 
 impl Document {
-    fn of(server: &Server) -> Self {
+    pub(crate) fn of(server: &Api) -> Self {
         let answer = server.get("/openapi.json");
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
         Self(answer.json())
     }
 
-    fn paths(&self) -> impl Iterator<Item = (&String, BTreeSet<String>)> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (&String, BTreeSet<String>)> {
         let methods = |item: &Value| item.as_object().unwrap().keys().map(|m| m.to_uppercase()).collect();
         self.0["paths"].as_object().unwrap().iter().map(move |(path, item)| (path, methods(item)))
     }
@@ -64,7 +64,7 @@ impl Document {
     }
 
     /// What is wrong with a value by a schema of the document; members that it does not name are wrong, too.
-    fn faults(&self, schema: &Value, value: &Value) -> Vec<String> {
+    pub(crate) fn faults(&self, schema: &Value, value: &Value) -> Vec<String> {
         let schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "allOf": [schema],
@@ -77,7 +77,7 @@ impl Document {
 
     /// Holds an answer against its description.
     #[track_caller]
-    fn check(&self, method: &str, template: &str, answer: &Answer) {
+    pub(crate) fn check(&self, method: &str, template: &str, answer: &Answer) {
         let place = format!("{method} {template} {}", answer.status);
         let described = self.answers(method, template).get(&answer.status.to_string());
         let described = described.unwrap_or_else(|| panic!("{place} is not described: {answer:?}"));
