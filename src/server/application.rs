@@ -22,6 +22,7 @@ use super::page;
 use super::place::Place;
 use super::{admission, callers, login};
 use crate::access::Role;
+use crate::access::addresses::Standing;
 use crate::connection::{Answers, Ledger};
 use crate::context::{Context, no_such_path};
 use crate::exchange::asked::{Answer, Asked};
@@ -154,7 +155,7 @@ impl Answers for Application {
         // One who may not create anything is refused for that alone.
         let creates = admitted.as_ref().map_or(Creates::Nothing, |_| creates);
         let answer = match (within_bounds(&ledger, creates), preflight) {
-            (Err(refusal), _) => overloaded(caller, &refusal),
+            (Err(refusal), _) => overloaded(caller, &refusal, &ledger),
             (Ok(()), Some(preflight)) => preflight,
             (Ok(()), None) => match self.check(request.head(), unknown_lane, admitted) {
                 Err(refusal) => Answer::from(&refusal),
@@ -232,13 +233,16 @@ fn within_bounds(ledger: &Ledger, creates: Creates) -> Result<(), Refusal> {
     }
 }
 
-/// Answers with a refusal that passes by itself, and closes the connection. On `/sse` it is an empty stream: a browser
-/// gives up an EventSource for good after any status but 200.
-fn overloaded(caller: Caller, refusal: &Refusal) -> Answer {
+/// Answers with a refusal that passes by itself, and closes a connection beyond a bound. On `/sse` it is an empty stream: a
+/// browser gives up an EventSource for good after any status but 200.
+fn overloaded(caller: Caller, refusal: &Refusal, ledger: &Ledger) -> Answer {
     let mut response = match caller.transport() {
         Some(Transport::Sse) => transports::sse::overloaded(),
         _ => refusal.error_response(),
     };
-    response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+    // One that is only hasty keeps its connection: a new one would cost more than its next request.
+    if ledger.is_refused() || ledger.visit().standing() != Standing::Within {
+        response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+    }
     Answer { response, outcome: Outcome::Refused }
 }

@@ -77,6 +77,9 @@ fn one_address_sends_so_many_requests_per_second() {
     assert!(!beyond.is_empty(), "40 requests took less than 6 s");
     beyond.iter().for_each(|answer| refused(answer, "--address-requests-max"));
     assert!((0..40).all(|_| ask(&inside).status == 200));
+    let mut connection = outside.connection();
+    let hasty = (0..40).map(|_| connection.ask("GET", "/healthz", &[], b"").unwrap().status);
+    assert!(hasty.collect::<Vec<_>>().contains(&429), "one connection is not more than many");
     wait_until("after a while it may again", || ask(&outside).status == 200);
 }
 

@@ -6,6 +6,7 @@ use wirelab_clients::wire::{ServerFrame, Transport};
 
 use super::*;
 use crate::http::{TEXT, UPGRADE};
+use crate::http2::Http2;
 use crate::openapi::Document;
 
 /// Who asks, and what that counts for.
@@ -98,6 +99,24 @@ fn every_call_lets_through_exactly_the_roles_that_suffice() {
         }
     }
     assert!(walked >= OPERATIONS_MIN, "only {walked} operations");
+}
+
+/// Both protocols ask one function; a change that parts them is seen here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn roles_hold_over_http_2_as_well() {
+    let server = server();
+    let id = created(&server);
+    let path = format!("/api/deployments/{id}");
+    let mut http2 = Http2::open(&server.authority).await;
+    assert_eq!(http2.get(&path).await.problem().unwrap().status, 401);
+    for (token, read, deleted) in
+        [(UNKNOWN, 401, 401), (READER, 200, 403), (PUBLISHER, 200, 403), (OWNER, 200, 204)]
+    {
+        let bearer = bearer(token);
+        let by_token: Headers = &[("authorization", &bearer)];
+        assert_eq!(http2.ask("GET", &path, by_token, b"").await.status, read, "{token}");
+        assert_eq!(http2.ask("DELETE", &path, by_token, b"").await.status, deleted, "{token}");
+    }
 }
 
 /// Written beside the table on purpose: a change of what a role may do is seen here.
