@@ -25,6 +25,7 @@ use crate::exchange::problem::Refusal;
 use crate::exchange::request::parameter;
 use crate::lanes::{Lanes, tag};
 use crate::metrics::{Caller, Metrics};
+use crate::tls::ServerTls;
 
 /// The bounds of one server. Each is an option of `wirelab serve`, except `workers`, `sockets_max`, `arriving` and
 /// `turn_requests`.
@@ -47,6 +48,8 @@ pub struct ServerOptions {
     pub allow_origins: Vec<String>,
     /// Other origins whose pages may also send the cookie of a login.
     pub allow_credentials: Vec<String>,
+    /// Certificate of a server that speaks TLS; `None`: it speaks HTTP without TLS.
+    pub tls: Option<Arc<ServerTls>>,
     /// Names by which a server on the loopback may be called beside the loopback's own, without a port.
     pub hosts: Vec<String>,
     /// Who may do what.
@@ -77,6 +80,14 @@ impl ServerOptions {
     /// Tells whether the pages of this other origin may use the server.
     pub(crate) fn lists(&self, origin: &str) -> bool {
         self.allow_origins.iter().chain(&self.allow_credentials).any(|listed| listed == origin)
+    }
+
+    /// Returns the scheme of this server's URLs.
+    pub const fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
     }
 }
 
@@ -133,6 +144,7 @@ impl Default for ServerOptions {
             keep_alive: Duration::from_secs(75),
             allow_origins: Vec::new(),
             allow_credentials: Vec::new(),
+            tls: None,
             hosts: Vec::new(),
             access: Access::Everybody,
             address: AddressBounds::default(),

@@ -90,6 +90,13 @@ pub enum Store {
     Memory,
 }
 
+/// Certificates that a server makes for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TlsArgument {
+    /// Signed by its own key.
+    SelfSigned,
+}
+
 /// Arguments of `wirelab serve`.
 #[derive(Debug, Args)]
 pub struct ServeArguments {
@@ -178,6 +185,20 @@ pub struct ServeArguments {
     /// Deployments that one address may create per minute; one more is answered 429. 0 turns this bound off.
     #[arg(long, value_name = "COUNT", default_value_t = AddressBounds::default().creations_max)]
     pub address_creations_max: u32,
+    /// Speak HTTPS with a certificate that the server makes for itself and keeps in --tls-folder. Browsers ask before they
+    /// trust it; its fingerprint is printed.
+    #[arg(long, value_enum, conflicts_with = "tls_cert")]
+    pub tls: Option<TlsArgument>,
+    /// Folder of the certificate that the server makes for itself.
+    #[arg(long, default_value = "data/tls")]
+    pub tls_folder: PathBuf,
+    /// Speak HTTPS with this certificate: a file in PEM, with the certificates between it and its authority behind it.
+    /// SIGHUP reads it again; open connections stay.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of --tls-cert: a file in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Folder of the results that the page's lab shows.
     #[arg(long, default_value = "results")]
     pub results: PathBuf,

@@ -18,6 +18,7 @@ pub mod run;
 pub mod serve;
 pub mod tail;
 pub mod token;
+mod tokens;
 mod wanted;
 mod wrapper;
 
@@ -137,12 +138,16 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     pub(crate) fn listen() -> Self {
+        Self::of(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])
+    }
+
+    fn of(signals: &[Signal]) -> Self {
         let ends = [
             (Signal::SIGINT, SignalKind::interrupt()),
             (Signal::SIGTERM, SignalKind::terminate()),
             (Signal::SIGHUP, SignalKind::hangup()),
         ];
-        let caught = ends.into_iter().filter(|(named, _)| !is_ignored(*named));
+        let caught = ends.into_iter().filter(|(named, _)| signals.contains(named) && !is_ignored(*named));
         let on = |kind| signal::unix::signal(kind).expect("signal handlers can be installed");
         Self { caught: caught.map(|(_, kind)| on(kind)).collect() }
     }
@@ -154,6 +159,20 @@ impl Interrupts {
             if is_caught { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+/// Catches SIGHUP where it does not end a command but asks for something.
+pub(crate) struct Hangups(signal::unix::Signal);
+
+impl Hangups {
+    pub(crate) fn listen() -> Self {
+        Self(signal::unix::signal(SignalKind::hangup()).expect("signal handlers can be installed"))
+    }
+
+    /// Waits for the next one. Cancel-safe.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }
 
@@ -181,6 +200,15 @@ pub(crate) struct StopRequest {
 impl StopRequest {
     /// Starts to listen. Must be called inside a tokio runtime.
     pub(crate) fn listen(stdin: StdinEnd) -> Self {
+        Self::of(Interrupts::listen(), stdin)
+    }
+
+    /// Starts to listen to all but SIGHUP, which means something else to the command.
+    pub(crate) fn listen_but_for_hangups(stdin: StdinEnd) -> Self {
+        Self::of(Interrupts::of(&[Signal::SIGINT, Signal::SIGTERM]), stdin)
+    }
+
+    fn of(interrupts: Interrupts, stdin: StdinEnd) -> Self {
         let stdin_ended = CancellationToken::new();
         match stdin {
             StdinEnd::Ignored => {}
@@ -195,7 +223,7 @@ impl StopRequest {
                 });
             }
         }
-        Self { interrupts: Interrupts::listen(), stdin_ended }
+        Self { interrupts, stdin_ended }
     }
 
     /// Waits for a request to stop. Cancel-safe.

@@ -33,15 +33,16 @@ pub(super) async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let has_tokens =
-        request.app_data::<web::Data<Context>>().is_some_and(|c| c.options.access.tokens().is_some());
-    let checked = match has_tokens {
-        true => check_page(request.request())
+    let context =
+        request.app_data::<web::Data<Context>>().expect("the server gives every handler its context");
+    let scheme = context.options.scheme();
+    let checked = match context.options.access.tokens() {
+        Some(_) => check_page(request.request())
             .map_err(|rule| format!("the lab answers only to the page of this server, and {rule}; open that page")),
-        false => check(request.request()).map_err(|rule| {
+        None => check(request.request(), scheme).map_err(|rule| {
             format!(
                 "the lab answers only at the machine that the server runs on, and {rule}; open the page there at \
-                 http://localhost, without a proxy in between"
+                 {scheme}://localhost, without a proxy in between"
             )
         }),
     };
@@ -74,7 +75,7 @@ fn check_site(headers: &HeaderMap) -> Result<(), String> {
 }
 
 /// Checks the rules of a server without tokens; the error says in words which one is broken.
-fn check(request: &HttpRequest) -> Result<(), String> {
+fn check(request: &HttpRequest, scheme: &str) -> Result<(), String> {
     let headers = request.headers();
     match request.peer_addr().map(|peer| peer.ip().to_canonical()) {
         Some(peer) if peer.is_loopback() => {}
@@ -88,7 +89,7 @@ fn check(request: &HttpRequest) -> Result<(), String> {
     if let Some(name) = headers.keys().find(|name| is_of_a_proxy(name)) {
         return Err(format!("this request came through a proxy: it has the field {name}"));
     }
-    let own = format!("http://{host}");
+    let own = format!("{scheme}://{host}");
     if let Some(origin) =
         origin::values(headers, ORIGIN.as_str()).find(|origin| !origin.eq_ignore_ascii_case(&own))
     {
@@ -126,13 +127,13 @@ mod tests {
     #[test]
     fn only_the_loopback_is_this_machine_however_its_address_is_written() {
         for peer in ["127.0.0.1:5000", "127.9.9.9:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
-            assert_eq!(check(&request(peer).to_http_request()), Ok(()), "{peer}");
+            assert_eq!(check(&request(peer).to_http_request(), "http"), Ok(()), "{peer}");
         }
         for peer in ["192.0.2.2:5000", "[fd00::2]:5000", "[::ffff:192.0.2.2]:5000", "0.0.0.0:5000"] {
-            let refused = check(&request(peer).to_http_request()).unwrap_err();
+            let refused = check(&request(peer).to_http_request(), "http").unwrap_err();
             assert!(refused.contains("comes from"), "{peer}: {refused}");
         }
         let unknown = TestRequest::get().insert_header((HOST, "localhost")).to_http_request();
-        assert!(check(&unknown).is_err());
+        assert!(check(&unknown, "http").is_err());
     }
 }

@@ -68,7 +68,7 @@ async fn log_in(
     match tokens.log_in(token.trim(), admission::now()) {
         Some((value, _)) => {
             let lasts_s = LOGIN_LASTS.as_secs();
-            Ok(seen_elsewhere("/", cookie(&context, request.head(), &value, lasts_s)))
+            Ok(seen_elsewhere("/", cookie(&context, &value, lasts_s)))
         }
         None if wants_page(request.head()) => page::login(StatusCode::UNAUTHORIZED).map(|mut response| {
             let challenge = actix_web::http::header::HeaderValue::from_static("Bearer");
@@ -80,8 +80,8 @@ async fn log_in(
 }
 
 /// Deletes the cookie. The token stays good: it is the owner of the server who takes it from the file.
-async fn log_out(request: HttpRequest, context: web::Data<Context>) -> HttpResponse {
-    seen_elsewhere("/login", cookie(&context, request.head(), "", 0))
+async fn log_out(context: web::Data<Context>) -> HttpResponse {
+    seen_elsewhere("/login", cookie(&context, "", 0))
 }
 
 async fn standing(request: HttpRequest, context: web::Data<Context>) -> Result<HttpResponse, Refusal> {
@@ -105,17 +105,18 @@ fn seen_elsewhere(path: &'static str, cookie: String) -> HttpResponse {
         .finish()
 }
 
-/// Writes the cookie: scripts cannot read it, no page of another site makes the browser send it, and under TLS it never
-/// travels in plain text (RFC 6265bis §4.1.2).
-fn cookie(context: &Context, head: &RequestHead, value: &str, lasts_s: u64) -> String {
-    let secure = if is_over_tls(head) { "; Secure" } else { "" };
+/// Writes the cookie: scripts cannot read it, no page of another site makes the browser send it, and on a server that
+/// speaks TLS it never travels in plain text (RFC 6265bis §4.1.2).
+///
+/// What a proxy says of TLS counts for nothing: any client could say it, too. A proxy that ends TLS adds `Secure` itself
+/// (docs/operations.md).
+fn cookie(context: &Context, value: &str, lasts_s: u64) -> String {
+    // A server with a certificate refuses everything that does not come over TLS.
+    let secure = match context.options.tls {
+        Some(_) => "; Secure",
+        None => "",
+    };
     format!("{}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Strict{secure}", context.cookie)
-}
-
-/// Tells whether a request came over TLS of this server. What a proxy says of it counts for nothing: any client could say
-/// it, too. A proxy that ends TLS adds `Secure` itself (docs/operations.md).
-fn is_over_tls(_head: &RequestHead) -> bool {
-    false
 }
 
 /// Tells whether a browser waits for a page and not a program for a problem document.
