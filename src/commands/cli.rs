@@ -15,6 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 use wirelab_clients::wire::{Position, Transport};
 
+use crate::access::Role;
+use crate::access::addresses::AddressBounds;
 use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN, WebsocketEngine};
 use crate::deployments::RUNNING_MAX_DEFAULT;
 use crate::exchange::compression::Compression;
@@ -51,6 +53,8 @@ pub enum Command {
     Run(RunArguments),
     /// Serve deployment logs over every transport.
     Serve(ServeArguments),
+    /// Make a token, which gives a role on a server that is started with --access.
+    Token(TokenArguments),
     /// Stream a command's output, or stdin, into a deployment while still showing it.
     Publish(PublishArguments),
     /// Follow a deployment in the terminal.
@@ -154,11 +158,33 @@ pub struct ServeArguments {
     /// Another origin whose pages may use this server, such as `https://lab.example`; may be repeated.
     #[arg(long, value_parser = origin)]
     pub allow_origin: Vec<String>,
+    /// Another origin as by --allow-origin, whose pages may also send the cookie of a login, and so act in the name of the
+    /// person who visits them; may be repeated.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub allow_credentials: Vec<String>,
     /// Another name by which clients may call a server that listens on the loopback, such as the name of a proxy before
     /// it; may be repeated. Other names than those of the loopback are refused, since any page could be given such a
     /// name. A server that listens elsewhere takes every name.
     #[arg(long, value_name = "NAME", value_parser = host_name)]
     pub host: Vec<String>,
+    /// File with the tokens of those who may use this server, one line each: `ROLE TOKEN [NAME]`, the role being reader,
+    /// publisher or owner; `env` reads these lines from the variable WIRELAB_ACCESS. `wirelab token` makes a line. Without
+    /// this flag everybody is owner.
+    #[arg(long, value_name = "FILE")]
+    pub access: Option<PathBuf>,
+    /// Let everybody who reaches this server do everything, although it listens on more than the loopback.
+    #[arg(long, conflicts_with = "access")]
+    pub open: bool,
+    /// Largest number of open connections of one address; a request on one more is answered 429. 0 turns this bound off.
+    /// The loopback is not bounded, and an IPv6 network of 64 bits is one address.
+    #[arg(long, value_name = "COUNT", default_value_t = AddressBounds::default().connections_max)]
+    pub address_connections_max: usize,
+    /// Requests per second of one address, twice as many at once; one more is answered 429. 0 turns this bound off.
+    #[arg(long, value_name = "COUNT", default_value_t = AddressBounds::default().requests_max)]
+    pub address_requests_max: u32,
+    /// Deployments that one address may create per minute; one more is answered 429. 0 turns this bound off.
+    #[arg(long, value_name = "COUNT", default_value_t = AddressBounds::default().creations_max)]
+    pub address_creations_max: u32,
     /// Speak HTTPS with a certificate that the server makes for itself and keeps in --tls-folder. Browsers ask before they
     /// trust it; its fingerprint is printed.
     #[arg(long, value_enum, conflicts_with = "tls_cert")]
@@ -180,11 +206,33 @@ pub struct ServeArguments {
     /// wirelab itself.
     #[arg(long, default_value = DATA_DEFAULT, value_parser = data_folder(DATA_DEFAULT))]
     pub lab_data: PathBuf,
-    /// Serve no lab: the calls below /api/lab, which cut connections, start runs and read results. The lab admits
-    /// requests from this machine only, but of every local account. Give this flag behind any proxy on this machine:
-    /// the proxy's clients may look local.
+    /// Serve no lab: the calls below /api/lab, which cut connections, start runs and read results. With --access the lab is
+    /// for owners. Without it the lab admits requests from this machine only, but of every local account: then give this
+    /// flag behind any proxy on this machine, since the proxy's clients may look local.
     #[arg(long)]
     pub no_lab: bool,
+}
+
+const TOKEN_EXAMPLE: &str = "\
+Prints one line for the file of `wirelab serve --access FILE`:
+  wirelab token owner --name 'the teacher' >> tokens
+  wirelab token reader --name 'class 7b' >> tokens
+  chmod 600 tokens
+  wirelab serve --access tokens
+
+The second word of a line is the token. Give it to its holder, who sets WIRELAB_TOKEN for the commands of wirelab, sends
+`Authorization: Bearer TOKEN`, or logs in with a browser at /login. One token may be given to many.";
+
+/// Arguments of `wirelab token`.
+#[derive(Debug, Args)]
+#[command(after_help = TOKEN_EXAMPLE)]
+pub struct TokenArguments {
+    /// What its holder may do: reader follows and lists, publisher also creates, appends and finishes, owner also deletes and
+    /// uses the lab.
+    pub role: Role,
+    /// Who holds it, for people who read the file.
+    #[arg(long, value_parser = holder)]
+    pub name: Option<String>,
 }
 
 const PUBLISH_CODES: &str = "\
@@ -486,6 +534,15 @@ fn origin(text: &str) -> Result<String, String> {
         text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).ok_or_else(wrong)?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
     if authority.is_empty() || !authority.chars().all(plain) { Err(wrong()) } else { Ok(text.to_owned()) }
+}
+
+/// Parses the name of the holder of a token, which ends a line of a file.
+fn holder(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    match name.is_empty() || name.chars().any(char::is_control) {
+        false => Ok(name.to_owned()),
+        true => Err("write a name of one line, such as 'class 7b'".to_owned()),
+    }
 }
 
 fn host_name(text: &str) -> Result<String, String> {

@@ -18,6 +18,8 @@ mod results_folder;
 pub mod run;
 pub mod serve;
 pub mod tail;
+pub mod token;
+mod tokens;
 mod wanted;
 mod wrapper;
 

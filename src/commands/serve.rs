@@ -11,7 +11,9 @@ use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::os;
 
+use super::tokens::access;
 use super::{Exit, Failure, Hangups, StdinEnd, StopRequest, descriptors, remark, say};
+use crate::access::addresses::AddressBounds;
 use crate::commands::cli::{self, ServeArguments, TlsArgument};
 use crate::context::Lab;
 use crate::context::ServerOptions;
@@ -32,6 +34,7 @@ const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
 
 /// Serves until Ctrl-C, SIGTERM or, with `--stop-at-stdin-end`, the end of stdin.
 pub async fn run(mut arguments: ServeArguments) -> Result<Exit, Failure> {
+    let access = access(&arguments)?;
     let mut options = ServerOptions {
         connections_max: arguments.connections_max,
         heartbeat: arguments.heartbeat,
@@ -39,6 +42,13 @@ pub async fn run(mut arguments: ServeArguments) -> Result<Exit, Failure> {
         write_timeout: arguments.write_timeout,
         keep_alive: arguments.keep_alive,
         allow_origins: std::mem::take(&mut arguments.allow_origin),
+        allow_credentials: std::mem::take(&mut arguments.allow_credentials),
+        access,
+        address: AddressBounds {
+            connections_max: arguments.address_connections_max,
+            requests_max: arguments.address_requests_max,
+            creations_max: arguments.address_creations_max,
+        },
         hosts: arguments.host.clone(),
         websocket_engine: arguments.websocket_engine,
         compression: arguments.compression,

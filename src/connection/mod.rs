@@ -14,6 +14,7 @@ pub(crate) mod protocol;
 mod socket;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +38,7 @@ use self::linked::LinkedSocket;
 pub(crate) use self::linked::Opening;
 pub(crate) use self::network::Network;
 use self::socket::CountedSocket;
+use crate::access::addresses::Visit;
 use crate::exchange::arriving::Share;
 use crate::lanes::Lane;
 use crate::metrics::{Caller, Metrics};
@@ -78,6 +80,8 @@ pub(crate) struct Ledger {
     is_tls: AtomicBool,
     /// Whether the connection is beyond the bound: then every request on it is refused.
     refused: AtomicBool,
+    /// This connection among those of its address.
+    visit: Visit,
     /// What this connection holds of bodies and messages that have not ended.
     share: Arc<Share>,
     /// Requests of HTTP/1.1 that have begun, and those whose answer is over.
@@ -162,8 +166,9 @@ impl Ledger {
     pub(crate) fn open(
         metrics: Arc<Metrics>,
         connections: Arc<Connections>,
+        peer: Option<IpAddr>,
     ) -> (Arc<Self>, AbortRegistration) {
-        let Entered { key, beyond, cut, registration } = connections.enter();
+        let Entered { key, beyond, visit, cut, registration } = connections.enter(peer);
         let share = Arc::new(connections.share());
         let ledger = Self {
             metrics,
@@ -175,6 +180,7 @@ impl Ledger {
             unclaimed_tls: Unclaimed::default(),
             is_tls: AtomicBool::new(false),
             refused: beyond.into(),
+            visit,
             share,
             begun_count: AtomicU64::new(0),
             answered_count: AtomicU64::new(0),
@@ -217,6 +223,11 @@ impl Ledger {
     /// Tells whether this connection is beyond the bound.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Returns this connection among those of its address.
+    pub(crate) fn visit(&self) -> &Visit {
+        &self.visit
     }
 
     /// Returns the number of the next request of HTTP/1.1 while none is under way.
@@ -328,7 +339,8 @@ impl MeteredStream {
         connections: Arc<Connections>,
         write_timeout: Duration,
     ) -> (Self, AbortRegistration) {
-        let (ledger, cut) = Ledger::open(metrics, connections);
+        let peer = socket.peer_addr().ok().map(|peer| peer.ip());
+        let (ledger, cut) = Ledger::open(metrics, connections, peer);
         let linked = LinkedSocket::new(socket, ledger.connections.line(), ledger.clone());
         (Self::Plain(CountedSocket::new(linked, ledger, write_timeout)), cut)
     }

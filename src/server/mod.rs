@@ -3,11 +3,13 @@
 //! What holds for every request is in `application`. Here are the time limits of connections, the choice of the protocol
 //! by the first bytes, and the shutdown: it takes less than two seconds, even with open streams.
 
+mod admission;
 mod application;
 #[doc(hidden)]
 pub mod bench;
 mod callers;
 mod cors;
+mod login;
 pub mod openapi;
 mod page;
 mod place;
@@ -128,14 +130,21 @@ fn context(
     address: SocketAddr,
     shutdown: CancellationToken,
 ) -> web::Data<Context> {
+    let cookie = format!("wirelab_{}", address.port());
     web::Data::new(Context {
         metrics: Metrics::new(deployments.lines_appended()),
         deployments,
         rooms: Arc::new(Semaphore::new(options.connections_max)),
         shutdown,
         lanes: Lanes::new(),
-        connections: Connections::new(options.connections_max, options.sockets_max, options.arriving),
-        description: openapi::json(&options),
+        connections: Connections::new(
+            options.connections_max,
+            options.sockets_max,
+            options.arriving,
+            options.address,
+        ),
+        description: openapi::json(&options, &cookie),
+        cookie,
         address,
         options,
     })

@@ -47,6 +47,18 @@ const LISTENING: &str = "listening on ";
 const TLS_FOLDER: &str = "tls";
 const CERTIFICATE: &str = "certificate.pem";
 
+/// Further flags of a server on another address than the loopback: that of a network which only this program reaches. All
+/// of its clients are one address, which is not to be bounded.
+const BEYOND_LOOPBACK: [&str; 7] = [
+    "--open",
+    "--address-connections-max",
+    "0",
+    "--address-requests-max",
+    "0",
+    "--address-creations-max",
+    "0",
+];
+
 /// Command that starts a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerCommand {
@@ -88,15 +100,20 @@ impl ServerCommand {
                     .arg(folder.join("data"))
                     .args(arguments)
                     .args(["--no-lab", "--stop-at-stdin-end"]);
+                if !bind.ip().is_loopback() {
+                    command.args(BEYOND_LOOPBACK);
+                }
                 match tls {
-                    Tls::None => &mut command,
+                    Tls::None => {}
                     Tls::FullHandshake | Tls::Resumption => {
-                        command.args(["--tls", "self-signed", "--tls-folder"]).arg(folder.join(TLS_FOLDER))
+                        command.args(["--tls", "self-signed", "--tls-folder"]).arg(folder.join(TLS_FOLDER));
                     }
                 }
             }
-            Self::Script { path: _ } => command.arg(folder),
-        };
+            Self::Script { path: _ } => {
+                command.arg(folder);
+            }
+        }
         command
     }
 }

@@ -10,6 +10,7 @@ use wirelab_clients::wire::DeploymentId;
 
 use super::rooms::Rooms;
 use super::session::{Answer, Ask, Effect, Session};
+use crate::access::{Denied, Role};
 use crate::clock::now_us;
 use crate::context::Context;
 use crate::exchange::asked::Asked;
@@ -26,6 +27,8 @@ pub(crate) struct Socket {
     inbox: Inbox,
     /// Whether the inbox was empty at the last look, and the connection has had a turn to fill it since.
     was_quiet: bool,
+    /// What the client may do: reading a log does not allow to write it.
+    role: Role,
 }
 
 /// Event that a socket must handle next.
@@ -44,9 +47,10 @@ impl Socket {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
         let mut rooms = Rooms::new(context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
+        let role = asked.role();
         let (payload, share) = asked.into_payload();
         let inbox = Inbox::of(payload, share, Longest::BODY, context.options.turn_requests);
-        Self { session, rooms, inbox, was_quiet: false }
+        Self { session, rooms, inbox, was_quiet: false, role }
     }
 
     /// Polls for the next event. Received messages come first: a command is answered before later lines, and before the
@@ -79,6 +83,11 @@ impl Socket {
     pub(crate) fn handle(&mut self, event: Event) -> Option<Ask> {
         match event {
             Event::Received(Some(Ok(message))) => match self.session.receive(message, now_us())? {
+                Effect::Ask(Ask::Publish(deployment, _, reference)) if self.role < Role::Publisher => {
+                    let denied = Denied::Insufficient { needed: Role::Publisher, has: self.role };
+                    let problem = Refusal::from(denied).problem().clone();
+                    self.session.answer(Answer::Published(deployment, Err(problem), reference));
+                }
                 Effect::Ask(ask) => return Some(ask),
                 Effect::Leave(deployment) => self.rooms.leave(&deployment),
                 Effect::Pause => self.rooms.pause(),
