@@ -37,6 +37,7 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
         allow_origins: arguments.allow_origin,
         hosts: arguments.host,
         websocket_engine: arguments.websocket_engine,
+        websocket_compression: arguments.websocket_compression,
         compression: arguments.compression,
         linger: arguments.linger,
         poll_advice: arguments.poll_advice,

@@ -330,6 +330,7 @@ fn a_store_knows_no_http() {
 #[test]
 fn pure_modules_read_no_clock_no_file_and_no_socket() {
     let pure = [
+        "deflate",
         "gzip",
         "harness/connection_memory",
         "harness/gates",

@@ -7,6 +7,7 @@ use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser, ProtocolError};
 use bytes::{Bytes, BytesMut};
 use wirelab_clients::wire::BODY_BYTES_MAX;
 
+use super::deflate::{RSV1, Undeflated, inflate};
 use crate::exchange::arriving::Hindrance;
 
 /// Bytes that the buffer keeps after a longer message. Usual commands are shorter.
@@ -47,6 +48,15 @@ impl Violation {
         Self { code: CloseCode::Invalid, reason: "text must be UTF-8" }
     }
 
+    fn undeflated(reason: Undeflated, longest: Longest) -> Self {
+        match reason {
+            Undeflated::Garbage => {
+                Self { code: CloseCode::Invalid, reason: "a compressed message cannot be decompressed" }
+            }
+            Undeflated::TooLong => Self::too_big(longest),
+        }
+    }
+
     /// An unfinished message of which no more is taken.
     pub(super) const fn hindered(hindrance: Hindrance) -> Self {
         match hindrance {
@@ -78,10 +88,20 @@ impl Longest {
     pub(crate) const BODY: Self = Self { bytes: BODY_BYTES_MAX, reason: "a message has at most 8 MiB" };
 }
 
+/// Whether messages may be compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inflating {
+    /// Nothing was agreed on: the bit that marks a compressed message is a violation.
+    Never,
+    /// A message may be compressed by itself (RFC 7692).
+    EachMessage,
+}
+
 /// Reassembles messages from bytes. After a [`Violation`] the rest of the bytes has no meaning.
 #[derive(Debug)]
 pub(super) struct Messages {
     longest: Longest,
+    inflating: Inflating,
     received: BytesMut,
     /// Largest length of `received` since it was allocated: its memory is at least as large, whatever is left in it.
     received_bytes_max: usize,
@@ -92,12 +112,20 @@ pub(super) struct Messages {
 #[derive(Debug)]
 struct Fragments {
     opcode: OpCode,
+    coding: Coding,
     bytes: BytesMut,
 }
 
+/// How the bytes of a message stand for its payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Plain,
+    Deflated,
+}
+
 impl Messages {
-    pub(super) fn new(longest: Longest) -> Self {
-        Self { longest, received: BytesMut::new(), received_bytes_max: 0, fragments: None }
+    pub(super) fn new(longest: Longest, inflating: Inflating) -> Self {
+        Self { longest, inflating, received: BytesMut::new(), received_bytes_max: 0, fragments: None }
     }
 
     /// Adds the bytes of one read, which may end anywhere in a frame.
@@ -108,7 +136,7 @@ impl Messages {
 
     /// Drops what has come, which will not be read.
     pub(super) fn forget(&mut self) {
-        *self = Self::new(self.longest);
+        *self = Self::new(self.longest, self.inflating);
     }
 
     /// Returns how many bytes wait for the rest of their message. Gives back the memory of a long message that is over.
@@ -124,16 +152,50 @@ impl Messages {
     pub(super) fn next(&mut self) -> Result<Option<Message>, Violation> {
         loop {
             check_head(&self.received, self.longest)?;
+            let coding = self.take_coding();
             let parsed = Parser::parse(&mut self.received, true, self.longest.bytes);
-            let Some((last, opcode, payload)) = parsed.map_err(violation)? else { return Ok(None) };
-            if let Some(message) = self.frame(last, opcode, payload.unwrap_or_default())? {
+            let Some((last, opcode, payload)) = parsed.map_err(violation)? else {
+                self.put_back(coding);
+                return Ok(None);
+            };
+            if let Some(message) = self.frame(last, opcode, coding, payload.unwrap_or_default())? {
                 return Ok(Some(message));
             }
         }
     }
 
+    /// Takes the bit off a frame's head that marks a compressed message, if that was agreed on. Only the first frame of
+    /// a message may have it (RFC 7692 §6). On every other the library finds it, as it finds any reserved bit.
+    fn take_coding(&mut self) -> Coding {
+        const TEXT: u8 = 0x1;
+        const BINARY: u8 = 0x2;
+        match (self.inflating, self.received.first_mut()) {
+            (Inflating::EachMessage, Some(first))
+                if *first & RSV1 != 0 && matches!(*first & 0x0f, TEXT | BINARY) =>
+            {
+                *first &= !RSV1;
+                Coding::Deflated
+            }
+            (Inflating::EachMessage | Inflating::Never, _) => Coding::Plain,
+        }
+    }
+
+    /// Gives the bit back to a frame that is not whole yet.
+    fn put_back(&mut self, coding: Coding) {
+        match (coding, self.received.first_mut()) {
+            (Coding::Deflated, Some(first)) => *first |= RSV1,
+            (Coding::Deflated | Coding::Plain, _) => {}
+        }
+    }
+
     /// Adds one frame. Returns the message if the frame is its last or a control frame.
-    fn frame(&mut self, last: bool, opcode: OpCode, payload: BytesMut) -> Result<Option<Message>, Violation> {
+    fn frame(
+        &mut self,
+        last: bool,
+        opcode: OpCode,
+        coding: Coding,
+        payload: BytesMut,
+    ) -> Result<Option<Message>, Violation> {
         match (opcode, &mut self.fragments) {
             (OpCode::Ping, _) => return Ok(Some(Message::Ping(payload.freeze()))),
             (OpCode::Pong, _) => return Ok(Some(Message::Pong)),
@@ -150,12 +212,17 @@ impl Messages {
             (_, Some(_)) => {
                 return Err(Violation::protocol("a new message before the last fragment of another"));
             }
-            (opcode, fragments) => *fragments = Some(Fragments { opcode, bytes: payload }),
+            (opcode, fragments) => *fragments = Some(Fragments { opcode, coding, bytes: payload }),
         }
         match self.fragments.take_if(|_| last) {
             None => Ok(None),
-            Some(Fragments { opcode: OpCode::Text, bytes }) => {
-                let text = String::from_utf8(bytes.into()).map_err(|_| Violation::not_utf8())?;
+            Some(Fragments { opcode: OpCode::Text, coding, bytes }) => {
+                let bytes = match coding {
+                    Coding::Plain => bytes.into(),
+                    Coding::Deflated => inflate(&bytes, self.longest.bytes)
+                        .map_err(|reason| Violation::undeflated(reason, self.longest))?,
+                };
+                let text = String::from_utf8(bytes).map_err(|_| Violation::not_utf8())?;
                 Ok(Some(Message::Text(text)))
             }
             Some(_) => Ok(Some(Message::Binary)),
@@ -242,11 +309,16 @@ mod tests {
 
     /// Returns the messages of `bytes` that arrive in pieces of `size`.
     fn messages(bytes: &[u8], size: usize) -> Result<Vec<Message>, Violation> {
-        messages_of(Longest::BODY, bytes, size)
+        messages_of(Longest::BODY, Inflating::Never, bytes, size)
     }
 
-    fn messages_of(longest: Longest, bytes: &[u8], size: usize) -> Result<Vec<Message>, Violation> {
-        let mut messages = Messages::new(longest);
+    fn messages_of(
+        longest: Longest,
+        inflating: Inflating,
+        bytes: &[u8],
+        size: usize,
+    ) -> Result<Vec<Message>, Violation> {
+        let mut messages = Messages::new(longest, inflating);
         let mut got = Vec::new();
         for piece in bytes.chunks(size) {
             messages.push(piece);
@@ -335,6 +407,51 @@ mod tests {
         }
     }
 
+    /// Two messages of RFC 7692 §7.2.3, one of them in two fragments.
+    #[test]
+    fn compressed_messages_are_whole_however_they_are_cut() {
+        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        let bytes = [
+            frame(0xc1, &hello),
+            frame(0x81, b"plain"),
+            frame(0x41, &hello[..3]),
+            frame(0x89, b"ping"),
+            frame(0x80, &hello[3..]),
+            frame(0xc2, &hello),
+        ]
+        .concat();
+        let ping = Message::Ping(Bytes::from_static(b"ping"));
+        let expected = [text("Hello"), text("plain"), ping, text("Hello"), Message::Binary];
+        for size in [1, 2, 3, 7, bytes.len()] {
+            let got = messages_of(Longest::BODY, Inflating::EachMessage, &bytes, size).unwrap();
+            assert_eq!(got, expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_rules_of_compression_fails_the_connection_with_its_code() {
+        let longest = Longest { bytes: 200, reason: "200 bytes" };
+        let bomb = {
+            let mut frames = BytesMut::new();
+            crate::exchange::upgrade::write_text_alone(&[b'x'; 201], &mut frames);
+            frame(frames[0], &frames[2..])
+        };
+        for (what, bytes, code) in [
+            ("a compressed ping", frame(0xc9, b""), 1002),
+            ("a compressed close", frame(0xc8, b""), 1002),
+            ("a compressed continuation", [frame(0x41, b"x"), frame(0xc0, b"y")].concat(), 1002),
+            ("an unknown opcode", frame(0xc3, b"x"), 1002),
+            ("RSV2", frame(0xe1, b"x"), 1002),
+            ("RSV3", frame(0xd1, b"x"), 1002),
+            ("garbage", frame(0xc1, &[0xff; 20]), 1007),
+            ("text that is not UTF-8", frame(0xc1, &[0x00, 0x01, 0x00, 0xfe, 0xff, 0xff, 0x00]), 1007),
+            ("a bomb", bomb, 1009),
+        ] {
+            let violation = messages_of(longest, Inflating::EachMessage, &bytes, 3).expect_err(what);
+            assert_eq!(u16::from(violation.code), code, "{what}: {}", violation.reason);
+        }
+    }
+
     #[test]
     fn the_largest_message_is_taken() {
         let whole = vec![b'x'; BODY_BYTES_MAX];
@@ -345,10 +462,10 @@ mod tests {
     fn a_socket_may_take_less() {
         let longest = Longest { bytes: 200, reason: "200 bytes" };
         let whole = frame(0x81, &[b'x'; 200]);
-        assert_eq!(messages_of(longest, &whole, 7).unwrap(), [text(&"x".repeat(200))]);
+        assert_eq!(messages_of(longest, Inflating::Never, &whole, 7).unwrap(), [text(&"x".repeat(200))]);
         let parts = [frame(0x01, &[b'x'; 100]), frame(0x80, &[b'x'; 101])].concat();
         for longer in [frame_with_length(0x81, 2, 201, b""), parts] {
-            let violation = messages_of(longest, &longer, 7).unwrap_err();
+            let violation = messages_of(longest, Inflating::Never, &longer, 7).unwrap_err();
             assert_eq!((violation.code, violation.reason), (CloseCode::Size, "200 bytes"));
         }
     }

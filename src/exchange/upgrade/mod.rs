@@ -6,6 +6,8 @@
 mod body;
 mod command;
 mod control;
+mod deflate;
+mod extension;
 mod messages;
 
 use std::pin::Pin;
@@ -24,8 +26,10 @@ use futures_util::stream::{Stream, StreamExt};
 pub(crate) use self::body::{CLOSE_TIMEOUT, Driven, body};
 pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
 pub(crate) use self::control::{Control, ControlFrame, Heard, Phase};
+pub(crate) use self::deflate::{Deflater, shares, write_text_alone};
+pub(crate) use self::extension::Deflate;
 use self::messages::Messages;
-pub(crate) use self::messages::{Longest, Message, Violation};
+pub(crate) use self::messages::{Inflating, Longest, Message, Violation};
 use crate::exchange::arriving::{Arriving, Share};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::no_store;
@@ -91,11 +95,17 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Reads messages from what follows an accepted handshake, on the connection of `share`. No message may be longer
-    /// than `longest`. After `turn_messages` in a row others get a turn.
-    pub(crate) fn of(payload: Payload, share: Arc<Share>, longest: Longest, turn_messages: usize) -> Self {
+    /// than `longest`, compressed ones included. After `turn_messages` in a row others get a turn.
+    pub(crate) fn of(
+        payload: Payload,
+        share: Arc<Share>,
+        longest: Longest,
+        inflating: Inflating,
+        turn_messages: usize,
+    ) -> Self {
         Self {
             payload,
-            messages: Messages::new(longest),
+            messages: Messages::new(longest, inflating),
             arriving: None,
             share,
             turns: Turns::new(turn_messages),
