@@ -39,6 +39,7 @@ mod compare;
 mod conformance;
 mod contract;
 mod crowds;
+mod deflate;
 mod descriptors;
 mod distance;
 mod documents;
