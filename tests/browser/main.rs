@@ -23,6 +23,7 @@
 mod bidi;
 mod browser;
 mod clocks;
+mod deflate;
 mod drivers;
 mod figures;
 mod follow;
