@@ -21,10 +21,14 @@ const EMPTY: u8 = 0x00;
 pub(super) const RSV1: u8 = 0x40;
 /// First room for a text that is decompressed. It grows with what comes.
 const TEXT_BYTES_MIN: usize = 4 << 10;
+/// Bytes of a compressed message that a thread keeps room for. Longer lines are rare.
+const KEPT_BYTES: usize = 64 << 10;
 
 thread_local! {
     /// Compresses messages of all connections of a thread that are compressed each by itself.
     static ALONE: RefCell<Deflater> = RefCell::new(Deflater::new(ALONE_AGREED));
+    /// Room for one compressed message, so that no connection holds any.
+    static COMPRESSED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// Decompresses the messages of all connections of a thread: clients compress each by itself.
     static INFLATE: RefCell<Decompress> = RefCell::new(Decompress::new(false));
 }
@@ -36,15 +40,13 @@ const ALONE_AGREED: Deflate = Deflate { takeover: Takeover::None, window_bits: W
 pub(crate) struct Deflater {
     compress: Compress,
     takeover: Takeover,
-    /// The compressed bytes of the last message: memory that is used again.
-    compressed: Vec<u8>,
 }
 
 impl Deflater {
     /// Starts without context.
     pub(crate) fn new(agreed: Deflate) -> Self {
         let compress = Compress::new_with_window_bits(LEVEL, false, agreed.window_bits);
-        Self { compress, takeover: agreed.takeover, compressed: Vec::new() }
+        Self { compress, takeover: agreed.takeover }
     }
 
     /// Appends a text message to `out`, in one frame.
@@ -52,21 +54,26 @@ impl Deflater {
     /// A message that would not get shorter goes out as it is (RFC 7692 §6 lets the sender choose). With a context it
     /// is compressed in any case, because later messages may refer to it.
     pub(crate) fn write_text(&mut self, text: &[u8], out: &mut BytesMut) {
-        self.compress(text);
-        let at = out.len();
-        match self.takeover {
-            Takeover::None if self.compressed.len() >= text.len() => {
-                Parser::write_message(out, text, OpCode::Text, true, false);
+        COMPRESSED.with_borrow_mut(|compressed| {
+            self.compress(text, compressed);
+            let at = out.len();
+            match self.takeover {
+                Takeover::None if compressed.len() >= text.len() => {
+                    Parser::write_message(out, text, OpCode::Text, true, false);
+                }
+                Takeover::None | Takeover::Context => {
+                    Parser::write_message(out, &compressed, OpCode::Text, true, false);
+                    out[at] |= RSV1;
+                }
             }
-            Takeover::None | Takeover::Context => {
-                Parser::write_message(out, &self.compressed, OpCode::Text, true, false);
-                out[at] |= RSV1;
-            }
-        }
+            compressed.clear();
+            compressed.shrink_to(KEPT_BYTES);
+        });
     }
 
-    fn compress(&mut self, text: &[u8]) {
-        let Self { compress, takeover, compressed } = self;
+    /// Compresses a message to `compressed`, in place of what is there.
+    fn compress(&mut self, text: &[u8], compressed: &mut Vec<u8>) {
+        let Self { compress, takeover } = self;
         match takeover {
             Takeover::None => compress.reset(),
             Takeover::Context => {}
@@ -227,8 +234,9 @@ mod tests {
         for (length, result) in
             [(1_000, Ok(1_000)), (1_001, Err(Undeflated::TooLong)), (8 << 20, Err(Undeflated::TooLong))]
         {
-            deflater.compress(&vec![b'x'; length]);
-            let text = inflate(&deflater.compressed, 1_000);
+            let mut message = Vec::new();
+            deflater.compress(&vec![b'x'; length], &mut message);
+            let text = inflate(&message, 1_000);
             assert_eq!(text.as_ref().map(Vec::len).map_err(|error| *error), result, "{length}");
             assert!(text.is_err() || text.unwrap().capacity() <= 1_001);
         }
@@ -244,11 +252,11 @@ mod tests {
                 let mut deflater = Deflater::new(Deflate { takeover, window_bits });
                 let mut decompress = Decompress::new_with_window_bits(false, window_bits);
                 for text in &texts {
-                    deflater.compress(text.as_bytes());
-                    let mut read = Vec::new();
+                    let (mut message, mut read) = (Vec::new(), Vec::new());
+                    deflater.compress(text.as_bytes(), &mut message);
                     match takeover {
-                        Takeover::None => read = inflate(&deflater.compressed, text.len()).unwrap(),
-                        Takeover::Context => for part in [&deflater.compressed[..], &TAIL] {
+                        Takeover::None => read = inflate(&message, text.len()).unwrap(),
+                        Takeover::Context => for part in [&message[..], &TAIL] {
                             inflate_part(&mut decompress, part, &mut read, text.len()).unwrap();
                         },
                     }
