@@ -112,7 +112,8 @@ impl Document {
 }
 
 /// Only on some of the answers with that status.
-const OPTIONAL_HEADERS: [&str; 4] = ["Retry-After", "Preference-Applied", "Vary", "Content-Encoding"];
+const OPTIONAL_HEADERS: [&str; 5] =
+    ["Retry-After", "Preference-Applied", "Vary", "Content-Encoding", "Sec-WebSocket-Extensions"];
 
 fn typed(value: &str, schema: &Value) -> Value {
     if schema["type"] == "integer" { json!(value.parse::<u64>().unwrap()) } else { json!(value) }

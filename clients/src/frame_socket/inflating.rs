@@ -182,3 +182,146 @@ impl Inflating {
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compress, Compression as Level, FlushCompress};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: u8 = 0x1;
+    const PING: u8 = 0x9;
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match payload.len() {
+            length @ 0..126 => bytes.push(length as u8),
+            length @ 126..=0xffff => {
+                bytes.push(126);
+                bytes.extend((length as u16).to_be_bytes());
+            }
+            length => {
+                bytes.push(127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn compressed(compress: &mut Compress, text: &str) -> Vec<u8> {
+        let mut message = Vec::with_capacity(text.len() + 100);
+        compress.compress_vec(text.as_bytes(), &mut message, FlushCompress::Sync).unwrap();
+        message.truncate(message.len() - 4);
+        message
+    }
+
+    fn context() -> Takeover {
+        Takeover::Context { window_bits: 15 }
+    }
+
+    /// Moves on all that can be.
+    fn plain(inflating: &mut Inflating) -> io::Result<BytesMut> {
+        let mut plain = BytesMut::new();
+        while inflating.move_on(&mut plain)? == Moved::Some {}
+        Ok(plain)
+    }
+
+    proptest! {
+        #[test]
+        fn compressed_messages_become_plain_frames_and_all_else_stays_however_it_is_cut(
+            texts in proptest::collection::vec("[a-z ]{1,40}.{0,300}", 1..12),
+            is_compressed in proptest::collection::vec(any::<bool>(), 12),
+            fragment in 1..200_usize,
+            piece in 1..300_usize,
+        ) {
+            let mut compress = Compress::new(Level::fast(), false);
+            let (mut sent, mut expected) = (Vec::new(), Vec::<u8>::new());
+            for (text, is_compressed) in texts.iter().zip(is_compressed) {
+                let as_plain = frame(FIN | TEXT, text.as_bytes());
+                if !is_compressed {
+                    sent.extend(&as_plain);
+                    expected.extend(&as_plain);
+                    continue;
+                }
+                let message = compressed(&mut compress, text);
+                let parts: Vec<_> = message.chunks(fragment).collect();
+                for (at, part) in parts.iter().enumerate() {
+                    let fin = if at + 1 == parts.len() { FIN } else { 0 };
+                    let first = if at == 0 { RSV1 | TEXT } else { CONTINUATION };
+                    sent.extend(frame(fin | first, part));
+                    if fin == 0 {
+                        // A control frame may stand between fragments, and is not kept back.
+                        let ping = frame(FIN | PING, b"p");
+                        sent.extend(&ping);
+                        expected.extend(&ping);
+                    }
+                }
+                expected.extend(&as_plain);
+            }
+            let mut inflating = Inflating::new(context(), BytesMut::new());
+            let mut got = Vec::new();
+            for bytes in sent.chunks(piece) {
+                inflating.push(bytes);
+                got.extend(plain(&mut inflating).unwrap());
+            }
+            prop_assert_eq!(got, expected);
+            prop_assert_eq!(inflating.received.capacity(), 0, "what waits holds a buffer");
+        }
+    }
+
+    #[test]
+    fn one_message_is_decompressed_at_a_time() {
+        let mut compress = Compress::new(Level::best(), false);
+        let long = "x".repeat(1 << 20);
+        let bytes = [(); 8].map(|()| frame(FIN | RSV1 | TEXT, &compressed(&mut compress, &long))).concat();
+        assert!(bytes.len() < 64 << 10);
+        let mut inflating = Inflating::new(context(), BytesMut::from(&bytes[..]));
+        for _ in 0..8 {
+            let mut plain = BytesMut::new();
+            assert_eq!(inflating.move_on(&mut plain).unwrap(), Moved::Some);
+            assert_eq!(plain.len(), long.len() + 10);
+        }
+        assert_eq!(inflating.move_on(&mut BytesMut::new()).unwrap(), Moved::Nothing);
+    }
+
+    #[test]
+    fn what_breaks_a_rule_of_framing_is_passed_on_as_it_came() {
+        let masked = [&[FIN | RSV1 | TEXT, MASKED | 1, 1, 2, 3, 4][..], b"x"].concat();
+        for bytes in [
+            frame(FIN | RSV1 | PING, b"x"),
+            frame(FIN | RSV1 | CONTINUATION, b"x"),
+            frame(FIN | 0x20 | TEXT, b"x"),
+            frame(FIN | RSV1 | 0x20 | TEXT, b"x"),
+            masked,
+        ] {
+            let mut inflating = Inflating::new(context(), BytesMut::from(&bytes[..]));
+            assert_eq!(plain(&mut inflating).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_none_or_too_long_is_an_error() {
+        let mut compress = Compress::new(Level::best(), false);
+        let begun = frame(RSV1 | TEXT, b"x");
+        let too_long = [&[FIN | RSV1 | TEXT, 127][..], &(BODY_BYTES_MAX as u64 + 1).to_be_bytes()].concat();
+        let half = frame(RSV1 | TEXT, &vec![0; BODY_BYTES_MAX / 2 + 1]);
+        let rest = frame(FIN | CONTINUATION, &vec![0; BODY_BYTES_MAX / 2 + 1]);
+        for (bytes, said) in [
+            (frame(FIN | RSV1 | TEXT, &[0xff; 30]), "cannot be decompressed"),
+            (
+                frame(FIN | RSV1 | TEXT, &compressed(&mut compress, &" ".repeat(BODY_BYTES_MAX + 1))),
+                "more than",
+            ),
+            ([begun.clone(), frame(FIN | TEXT, b"x")].concat(), "before the end of another"),
+            ([begun.clone(), begun].concat(), "before the end of another"),
+            (too_long, "too long"),
+            ([half, rest].concat(), "too long"),
+        ] {
+            let mut inflating = Inflating::new(context(), BytesMut::from(&bytes[..]));
+            let error = plain(&mut inflating).unwrap_err().to_string();
+            assert!(error.contains(said), "{error} instead of {said}");
+        }
+    }
+}
