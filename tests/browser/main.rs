@@ -25,6 +25,7 @@ mod access;
 mod bidi;
 mod browser;
 mod clocks;
+mod deflate;
 mod drivers;
 mod figures;
 mod follow;

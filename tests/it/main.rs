@@ -41,6 +41,7 @@ mod compare;
 mod conformance;
 mod contract;
 mod crowds;
+mod deflate;
 mod descriptors;
 mod distance;
 mod documents;
