@@ -124,8 +124,8 @@ function shared(during, buttonWaited, connections) {
         `${buttonWaited ? "waited" : "was answered at once"}.`,
       connections === null
         ? "The server did not say how many connections it has."
-        : `The server counts ${connections} open connections in all: one of HTTP/2 for every stream and button, and one for ` +
-          "each WebSocket, that of this lane and that of the page's ledgers.",
+        : `The server counts ${connections} open connections in all. One is of HTTP/2 and carries every stream and button; the ` +
+          "others are WebSockets, that of the lane and those by which the page hears from the server.",
     ],
   };
 }

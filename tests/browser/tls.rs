@@ -50,8 +50,8 @@ fn seven_of_seven_streams_show_lines_over_one_connection(engine: Engine) {
     assert_eq!(compared(&page), expected.map(|(said, was)| (said.to_owned(), was.to_owned())));
     let told = page.text("#lesson-result");
     assert!(told.contains("7 streams showed lines at the same time"), "{told}");
-    // One of HTTP/2, and the WebSockets of the lane and of the ledgers.
-    assert!(told.contains("The server counts 3 open connections in all"), "{told}");
+    // One of HTTP/2, and the WebSockets of the lane, of the ledgers and of the page's presence.
+    assert!(told.contains("The server counts 4 open connections in all"), "{told}");
     assert_eq!(page.text("#held"), "7 of 100");
     if engine == Engine::Chromium {
         look(&page, "lesson-4-https");
