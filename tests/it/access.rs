@@ -2,6 +2,7 @@
 
 mod bounds;
 mod browsers;
+mod documents;
 mod lab;
 mod roles;
 mod secrets;
