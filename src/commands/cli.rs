@@ -253,12 +253,28 @@ pub struct PublishArguments {
     /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
     /// Leave the deployment running at the end.
     #[arg(long)]
     pub keep_open: bool,
     /// Command to run; without one, stdin is published.
     #[arg(last = true)]
     pub command: Vec<OsString>,
+}
+
+/// Options of every command that calls a server by HTTPS. A token for the server is taken from the variable WIRELAB_TOKEN.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct TrustArguments {
+    /// Trust the certificates of the authorities in this file (PEM) instead of those that this machine trusts; a
+    /// certificate that a server made for itself is its own authority. For https:// only.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Trust any certificate, whoever shows it. Whoever stands between may read and change everything; for https://
+    /// only.
+    #[arg(long, conflicts_with = "ca")]
+    pub insecure: bool,
 }
 
 /// Arguments of `wirelab tail`.
@@ -270,6 +286,9 @@ pub struct TailArguments {
     /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
     /// How lines reach this terminal [default: the transport of the URL, else sse]
     #[arg(long, value_parser = transport())]
     pub transport: Option<Transport>,
@@ -298,6 +317,9 @@ pub struct CrowdArguments {
     /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
     /// How lines reach them [default: the transport of the URL, else sse]
     #[arg(long, value_parser = transport())]
     pub transport: Option<Transport>,

@@ -10,6 +10,7 @@ mod descriptors;
 pub mod man;
 pub mod plans;
 pub mod publish;
+mod reach;
 pub mod record;
 pub mod report;
 pub mod reproduce;
