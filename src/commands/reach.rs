@@ -6,10 +6,8 @@ use wirelab_clients::tls::{ClientTls, Trust};
 use wirelab_clients::{ServerUrl, Token};
 
 use super::Failure;
+use crate::access::TOKEN_VARIABLE;
 use crate::commands::cli::TrustArguments;
-
-/// Variable with the token. On a command line every account of the machine could read it.
-pub(crate) const TOKEN_VARIABLE: &str = "WIRELAB_TOKEN";
 
 /// What a command shows to servers, and whom it trusts.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod browsers;
+mod commands;
 mod documents;
 mod lab;
 mod roles;
