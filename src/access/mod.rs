@@ -24,7 +24,8 @@ use self::token_file::{Entry, entries};
 
 /// Name of the variable from which `wirelab serve --access env` reads its tokens.
 pub const ACCESS_VARIABLE: &str = "WIRELAB_ACCESS";
-/// Name of the variable from which the commands of wirelab read the token that they send.
+/// Name of the variable from which the commands of wirelab read the token that they send. On a command line every account
+/// of the machine could read it.
 pub const TOKEN_VARIABLE: &str = "WIRELAB_TOKEN";
 
 /// Path of the page on which a person gives a token.

@@ -2,6 +2,8 @@
 
 mod bounds;
 mod browsers;
+mod commands;
+mod documents;
 mod lab;
 mod roles;
 mod secrets;

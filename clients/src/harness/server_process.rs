@@ -47,6 +47,8 @@ const LISTENING: &str = "listening on ";
 const TLS_FOLDER: &str = "tls";
 const CERTIFICATE: &str = "certificate.pem";
 
+/// Variables with tokens. They are for other servers, and this one may be another's program.
+const SECRETS: [&str; 2] = ["WIRELAB_TOKEN", "WIRELAB_ACCESS"];
 /// Further flags of a server on another address than the loopback: that of a network which only this program reaches. All
 /// of its clients are one address, which is not to be bounded.
 const BEYOND_LOOPBACK: [&str; 7] = [
@@ -91,6 +93,9 @@ impl ServerCommand {
 
     fn command(&self, folder: &Path, bind: SocketAddr) -> Command {
         let mut command = Command::new(self.program());
+        for secret in SECRETS {
+            command.env_remove(secret);
+        }
         match self {
             // The path may be that of this program in /proc; lists of processes show this name instead.
             Self::Wirelab { program: _, store, tls, arguments } => {

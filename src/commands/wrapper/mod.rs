@@ -32,6 +32,7 @@ pub(crate) use self::backlog::{Backlog, HoldUp};
 use self::relay::{Relayed, ShownOn, Source, relay};
 pub(crate) use self::signals::{Signals, is_end, outlive_file_limit};
 use super::{Exit, Failure, ended_as};
+use crate::access::TOKEN_VARIABLE;
 use crate::terminal::complain;
 
 /// How long a full [`Backlog`] may hold up a command, in total: long enough for a server to restart on the same machine.
@@ -71,6 +72,8 @@ impl Wrapped {
         };
         let mut child = Command::new(program)
             .args(arguments)
+            // A command that prints its environment would publish the token in its log.
+            .env_remove(TOKEN_VARIABLE)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
