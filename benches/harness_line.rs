@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::cell::StoreKind;
+use wirelab_clients::harness::cell::{StoreKind, Tls};
 use wirelab_clients::harness::due_table::DueTable;
 use wirelab_clients::harness::recorder::Recorder;
 use wirelab_clients::harness::server_process::{ServerCommand, ServerProcess};
@@ -33,10 +33,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let command = ServerCommand::Wirelab {
         program: env!("CARGO_BIN_EXE_wirelab").into(),
         store: StoreKind::Memory,
+        tls: Tls::None,
         arguments: Vec::new(),
     };
     let server = ServerProcess::spawn(&command).await?;
-    let url: ServerUrl = format!("http://{}", server.addr()).parse()?;
+    let url: ServerUrl = server.url().clone();
     let mut api = Api::new(url.clone());
     let deployment = api.create("harness", None).await?.id;
     let lines = vec![NewLine::plain("x".repeat(LINE_BYTES)); LINES];

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use wirelab_clients::ServerUrl;
 use wirelab_clients::api::Api;
-use wirelab_clients::harness::cell::{Engine, StoreKind};
+use wirelab_clients::harness::cell::{Engine, StoreKind, Tls};
 use wirelab_clients::harness::process_sampler::ProcessSample;
 use wirelab_clients::harness::server_process::{ServerCommand, ServerProcess};
 use wirelab_clients::wire::{DeploymentId, NewLine, Transport};
@@ -39,10 +39,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let command = ServerCommand::Wirelab {
             program: env!("CARGO_BIN_EXE_wirelab").into(),
             store: StoreKind::Memory,
+            tls: Tls::None,
             arguments: vec!["--websocket-engine".to_owned(), engine.to_string()],
         };
         let server = ServerProcess::spawn(&command).await?;
-        let url: ServerUrl = format!("http://{}", server.addr()).parse()?;
+        let url: ServerUrl = server.url().clone();
         let mut api = Api::new(url);
         let id = api.create("stalled", None).await?.id;
         append(&mut api, &id, APPENDS).await?;

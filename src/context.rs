@@ -15,6 +15,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::wire::Transport;
 
+use crate::access::Access;
+use crate::access::addresses::AddressBounds;
 use crate::connection::Connections;
 use crate::deployments::Deployments;
 use crate::exchange::arriving::ArrivingBounds;
@@ -23,6 +25,7 @@ use crate::exchange::problem::Refusal;
 use crate::exchange::request::parameter;
 use crate::lanes::{Lanes, tag};
 use crate::metrics::{Caller, Metrics};
+use crate::tls::ServerTls;
 
 /// The bounds of one server. Each is an option of `wirelab serve`, except `workers`, `sockets_max`, `arriving` and
 /// `turn_requests`.
@@ -43,8 +46,16 @@ pub struct ServerOptions {
     pub keep_alive: Duration,
     /// Other origins whose pages may use this server, such as `https://lab.example`.
     pub allow_origins: Vec<String>,
+    /// Other origins whose pages may also send the cookie of a login.
+    pub allow_credentials: Vec<String>,
+    /// Certificate of a server that speaks TLS; `None`: it speaks HTTP without TLS.
+    pub tls: Option<Arc<ServerTls>>,
     /// Names by which a server on the loopback may be called beside the loopback's own, without a port.
     pub hosts: Vec<String>,
+    /// Who may do what.
+    pub access: Access,
+    /// Bounds of one address.
+    pub address: AddressBounds,
     /// Number of worker threads.
     pub workers: usize,
     /// Bounds on request bodies and WebSocket messages that have begun and not ended.
@@ -65,6 +76,21 @@ pub struct ServerOptions {
     pub poll_advice: Option<Duration>,
     /// Folders and program of the lab; `None`: there is no lab.
     pub lab: Option<Lab>,
+}
+
+impl ServerOptions {
+    /// Tells whether the pages of this other origin may use the server.
+    pub(crate) fn lists(&self, origin: &str) -> bool {
+        self.allow_origins.iter().chain(&self.allow_credentials).any(|listed| listed == origin)
+    }
+
+    /// Returns the scheme of this server's URLs.
+    pub const fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
 }
 
 /// The code that drives one WebSocket. The frames are the same.
@@ -119,7 +145,11 @@ impl Default for ServerOptions {
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             allow_origins: Vec::new(),
+            allow_credentials: Vec::new(),
+            tls: None,
             hosts: Vec::new(),
+            access: Access::Everybody,
+            address: AddressBounds::default(),
             workers: std::thread::available_parallelism().map_or(1, Into::into),
             arriving: ArrivingBounds::default(),
             turn_requests: TURN_REQUESTS,
@@ -155,6 +185,8 @@ pub struct Context {
     pub(crate) description: String,
     /// The address on which the server listens.
     pub(crate) address: SocketAddr,
+    /// Name of the cookie of a login. A browser keeps one set of cookies for all ports of a machine.
+    pub(crate) cookie: String,
 }
 
 impl Context {

@@ -12,13 +12,14 @@
 //! - [`deployments`]: create, read, append, finish, delete, and the sources that feed a deployment; [`reader`]: a
 //!   cursor on a log, all that a transport may use
 //! - `lanes`: the server's counts for each lane of a page, where a lane shows one transport; `connection`: HTTP/1.1 and
-//!   HTTP/2 on one port, with bytes counted; [`metrics`]: the counters for Prometheus
+//!   HTTP/2 on one port, with bytes counted; [`tls`]: the certificate; [`metrics`]: the counters for Prometheus
 //! - [`exchange`]: what a request says, how a request is refused, how an answer is coded
-//! - [`store`]: where logs live; `clock`: the time of day, for people; [`terminal`]: what is said to people
+//! - [`access`]: roles, tokens and the bounds of one address; [`store`]: where logs live; `clock`: the time of day, for people; [`terminal`]: what is said to people
 //! - [`report`]: results in, bytes out
 
 #![cfg_attr(not(test), warn(clippy::print_stderr))]
 
+pub mod access;
 pub mod api;
 mod clock;
 pub mod commands;
@@ -34,4 +35,5 @@ pub mod report;
 pub mod server;
 pub mod store;
 pub mod terminal;
+pub mod tls;
 pub mod transports;

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         match cli.command.unwrap_or_else(default_command) {
             Command::Run(arguments) => commands::run::run(arguments).await,
             Command::Serve(arguments) => commands::serve::run(arguments).await,
+            Command::Token(arguments) => commands::token::run(&arguments),
             Command::Publish(arguments) => commands::publish::run(arguments).await,
             Command::Tail(arguments) => commands::tail::run(arguments).await,
             Command::Crowd(arguments) => commands::crowd::run(arguments).await,

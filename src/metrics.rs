@@ -75,10 +75,14 @@ pub struct CallerMetrics {
     waiters: Gauge,
     /// Lines handed to the socket.
     pub lines_delivered: Counter,
-    /// Bytes read from sockets.
+    /// Bytes of HTTP read.
     pub bytes_up: Counter,
-    /// Bytes written to sockets.
+    /// Bytes of HTTP written.
     pub bytes_down: Counter,
+    /// Bytes of TLS read from sockets.
+    pub tls_bytes_up: Counter,
+    /// Bytes of TLS written to sockets.
+    pub tls_bytes_down: Counter,
     lag_lines: Gauge,
 }
 
@@ -119,7 +123,9 @@ impl Metrics {
         let waiters = family::<Gauge>(&mut registry, "wirelab_waiters", "Held polls and open streams");
         let delivered =
             family::<Counter>(&mut registry, "wirelab_lines_delivered", "Lines written to subscribers");
-        let bytes = family::<Counter>(&mut registry, "wirelab_bytes", "Bytes through the sockets");
+        let bytes = family::<Counter>(&mut registry, "wirelab_bytes", "Bytes of HTTP");
+        let tls_bytes =
+            family::<Counter>(&mut registry, "wirelab_tls_bytes", "Bytes of TLS through the sockets");
         let lag = family::<Gauge>(
             &mut registry,
             "wirelab_subscriber_lag_lines",
@@ -138,6 +144,8 @@ impl Metrics {
                 lines_delivered: cell(&delivered, vec![transport]),
                 bytes_up: cell(&bytes, with("direction", "up")),
                 bytes_down: cell(&bytes, with("direction", "down")),
+                tls_bytes_up: cell(&tls_bytes, with("direction", "up")),
+                tls_bytes_down: cell(&tls_bytes, with("direction", "down")),
                 lag_lines: cell(&lag, vec![transport]),
             }
         });

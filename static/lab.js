@@ -5,6 +5,7 @@
 // every other client. The server names its transports; this file lists none. The browser half of a transport is the
 // module of its name in `transports/`.
 
+import { admitted } from "./access.js";
 import { Backoff, sleep } from "./backoff.js";
 import { call } from "./call.js";
 import { DeploymentView } from "./deployment.js";
@@ -46,6 +47,8 @@ async function loadHalf(name) {
 }
 
 async function start() {
+  await admitted(fail);
+  fail("");
   resume();
   const [transports, source, held] = [await loadTransports(), new Source(), new Held()];
   const deployment = new DeploymentView(transports, source, held);

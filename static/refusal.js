@@ -7,8 +7,14 @@ import { passes } from "./backoff.js";
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
+const unauthorized = new EventTarget();
+
+/** Calls `listener` whenever the server wants a login, whichever call it refuses for that. */
+export const onUnauthorized = (listener) => unauthorized.addEventListener("refused", listener);
+
 /** Reads the problem document of an answer. Without one, its detail is the status. */
 export async function problemOf(response) {
+  if (response.status === 401) unauthorized.dispatchEvent(new Event("refused"));
   const problem = await response.json().catch(() => null);
   return problem?.detail ? problem : { status: response.status, detail: `the server answered ${response.status}` };
 }

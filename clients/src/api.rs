@@ -10,21 +10,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST, SERVER, VIA};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, SERVER, VIA};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rand::RngExt;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
-use crate::ServerUrl;
 use crate::advice::retry_after;
 use crate::backoff::passes;
 use crate::route::Route;
+use crate::tls::{mistrust, server_name};
 use crate::wire::{
     Appended, BODY_BYTES_MAX, Deployment, DeploymentId, Finish, NewDeployment, NewLine, Problem, Source,
     Status, TransportInfo,
 };
+use crate::{HttpVersion, ServerUrl};
 
 /// Longest time for one call: an append waits for a disk.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,6 +53,14 @@ pub enum ApiError {
         /// Server that was called.
         server: ServerUrl,
         /// Reason, in the words of the operating system or of the HTTP library.
+        why: String,
+    },
+    /// The server cannot be trusted, or does not speak TLS where it should.
+    #[error("{server} is not spoken to: {why}")]
+    Mistrusted {
+        /// Server that was to be called.
+        server: ServerUrl,
+        /// Reason, with the remedy.
         why: String,
     },
     /// The server refused the call.
@@ -96,7 +107,7 @@ impl ApiError {
             Self::Unreachable { .. } => true,
             Self::Refused { problem, .. } => passes(problem.status),
             Self::Unexplained { status, .. } => passes(status.as_u16()),
-            Self::Contract { .. } => false,
+            Self::Mistrusted { .. } | Self::Contract { .. } => false,
         }
     }
 
@@ -106,7 +117,7 @@ impl ApiError {
         let status = match self {
             Self::Refused { problem, .. } => problem.status,
             Self::Unexplained { status, .. } => status.as_u16(),
-            Self::Unreachable { .. } | Self::Contract { .. } => return false,
+            Self::Unreachable { .. } | Self::Mistrusted { .. } | Self::Contract { .. } => return false,
         };
         !matches!(status, 500 | 502 | 504)
     }
@@ -115,7 +126,7 @@ impl ApiError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } | Self::Unexplained { retry_after, .. } => *retry_after,
-            Self::Unreachable { .. } | Self::Contract { .. } => None,
+            Self::Unreachable { .. } | Self::Mistrusted { .. } | Self::Contract { .. } => None,
         }
     }
 }
@@ -235,7 +246,7 @@ impl Api {
     /// Returns the text of `GET /metrics`.
     pub async fn metrics(&mut self) -> Result<String, ApiError> {
         let answer = self.exchange(&Method::GET, "/metrics", &[], &Bytes::new()).await;
-        let answer = answer.map_err(|why| ApiError::Unreachable { server: self.server.clone(), why })?;
+        let answer = answer.map_err(|none| none.of(&self.server))?;
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
@@ -293,10 +304,10 @@ impl Api {
         &self,
         method: &Method,
         path: &str,
-        answer: Result<Answer, String>,
+        answer: Result<Answer, NoAnswer>,
     ) -> Result<T, ApiError> {
         let server = || self.server.clone();
-        let answer = answer.map_err(|why| ApiError::Unreachable { server: server(), why })?;
+        let answer = answer.map_err(|none| none.of(&self.server))?;
         let Answer { status, retry_after, body } = answer;
         if !status.is_success() {
             return Err(match serde_json::from_slice(&body) {
@@ -321,12 +332,16 @@ impl Api {
         path: &str,
         headers: &[(&str, &str)],
         body: &Bytes,
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer, NoAnswer> {
         let mut request = Request::builder().method(method).uri(path).header(HOST, self.server.authority());
+        if let Some(authorization) = self.server.authorization() {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body.clone())).map_err(|error| error.to_string())?;
+        let passing = |error: &dyn std::fmt::Display| NoAnswer::Passing(error.to_string());
+        let request = request.body(Full::new(body.clone())).map_err(|error| passing(&error))?;
         // Put back after a whole answer only: an exchange that failed or was dropped may have left half of one.
         let kept = self.connection.take().filter(|connection| !connection.is_closed());
         let exchanged = async {
@@ -334,8 +349,8 @@ impl Api {
                 Some(connection) => connection,
                 None => connect(&self.route, &self.server).await?,
             };
-            connection.ready().await.map_err(|error| error.to_string())?;
-            let response = connection.send_request(request).await.map_err(|error| error.to_string())?;
+            connection.ready().await.map_err(|error| passing(&error))?;
+            let response = connection.send_request(request).await.map_err(|error| passing(&error))?;
             let status = response.status();
             let retry_after = retry_after(response.headers());
             let named = [VIA, SERVER].iter().find_map(|name| response.headers().get(name));
@@ -343,13 +358,13 @@ impl Api {
             self.proxy = self.proxy.take().or(named);
             // A listing of 1,000 deployments with long names stays below a megabyte.
             let body = Limited::new(response.into_body(), BODY_BYTES_MAX);
-            let body = body.collect().await.map_err(|error| error.to_string())?;
+            let body = body.collect().await.map_err(|error| passing(&error))?;
             self.connection = Some(connection);
             Ok(Answer { status, retry_after, body: body.to_bytes() })
         };
         timeout(CALL_TIMEOUT, exchanged)
             .await
-            .unwrap_or_else(|_| Err(format!("no answer within {CALL_TIMEOUT:?}")))
+            .unwrap_or_else(|_| Err(NoAnswer::Passing(format!("no answer within {CALL_TIMEOUT:?}"))))
     }
 }
 
@@ -360,10 +375,42 @@ struct Answer {
     body: Bytes,
 }
 
-async fn connect(route: &Route, server: &ServerUrl) -> Result<http1::SendRequest<Full<Bytes>>, String> {
-    let socket = route.connect(server.authority()).await.map_err(|error| error.to_string())?;
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
+/// Why a call has no answer.
+enum NoAnswer {
+    Passing(String),
+    Mistrusted(String),
+}
+
+impl NoAnswer {
+    fn of(self, server: &ServerUrl) -> ApiError {
+        let server = server.clone();
+        match self {
+            Self::Passing(why) => ApiError::Unreachable { server, why },
+            Self::Mistrusted(why) => ApiError::Mistrusted { server, why },
+        }
+    }
+}
+
+async fn connect(route: &Route, server: &ServerUrl) -> Result<http1::SendRequest<Full<Bytes>>, NoAnswer> {
+    let passing = |error: std::io::Error| NoAnswer::Passing(error.to_string());
+    let socket = route.connect(server.authority()).await.map_err(passing)?;
+    let Some(tls) = server.tls() else { return speak(socket).await };
+    let connector = TlsConnector::from(tls.config(HttpVersion::Http1, tls.own_sessions()));
+    let name = server_name(server.authority()).map_err(passing)?;
+    let secured = connector.connect(name, socket).await;
+    speak(secured.map_err(|error| match mistrust(&error) {
+        Some(why) => NoAnswer::Mistrusted(why),
+        None => passing(error),
+    })?)
+    .await
+}
+
+/// Begins HTTP/1.1 on a connection.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<http1::SendRequest<Full<Bytes>>, NoAnswer> {
+    let begun = http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = begun.map_err(|error| NoAnswer::Passing(error.to_string()))?;
     // How the connection ends is seen by the call that waits on it.
     tokio::spawn(connection);
     Ok(sender)

@@ -8,9 +8,9 @@ use std::str::FromStr;
 use crate::ServerUrl;
 use crate::wire::{DeploymentId, Position, Transport};
 
-/// Schemes that name HTTP, and those that would need TLS.
+/// Schemes that name HTTP, and those that name it inside of TLS.
 const PLAIN: [&str; 2] = ["http", "ws"];
-const WITH_TLS: [&str; 2] = ["https", "wss"];
+const SECURE: [&str; 2] = ["https", "wss"];
 /// Path of the deployments, as a URL without scheme shows that it is one.
 const DEPLOYMENTS: &str = "api/deployments/";
 /// Where the page's part of a URL begins, behind the server.
@@ -48,9 +48,6 @@ pub struct DeploymentUrl {
 /// Error of a text that is not the URL of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDeploymentUrl {
-    /// The URL needs TLS.
-    #[error("{0:?} needs TLS, which wirelab's clients do not speak; write it with http://")]
-    Tls(String),
     /// The text has another form.
     #[error(
         "{0:?} is not the URL of a deployment; write http://host:port/api/deployments/ID, as `wirelab publish` prints it"
@@ -108,14 +105,15 @@ impl FromStr for DeploymentUrl {
         let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (server, path) = match rest.split_once("://") {
-            Some((scheme, _)) if is_one_of(scheme, &WITH_TLS) => {
-                return Err(InvalidDeploymentUrl::Tls(text.to_owned()));
-            }
-            Some((scheme, rest)) if is_one_of(scheme, &PLAIN) => {
+            Some((scheme, rest)) => {
+                let http = match scheme {
+                    plain if is_one_of(plain, &PLAIN) => "http",
+                    secure if is_one_of(secure, &SECURE) => "https",
+                    _ => return Err(invalid()),
+                };
                 let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-                (format!("http://{authority}"), path)
+                (format!("{http}://{authority}"), path)
             }
-            Some(_) => return Err(invalid()),
             None => {
                 let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
                 (authority.to_owned(), path)
@@ -225,11 +223,8 @@ mod tests {
         }
         for text in ["https://h/api/deployments/01k3aaaa", "WSS://h/#/01k3aaaa"] {
             assert!(DeploymentUrl::is_meant(text), "{text}");
-            assert_eq!(
-                text.parse::<DeploymentUrl>(),
-                Err(InvalidDeploymentUrl::Tls(text.to_owned())),
-                "{text}"
-            );
+            let url: DeploymentUrl = text.parse().unwrap();
+            assert_eq!(url.server.to_string(), "https://h:443", "{text}");
         }
         let error = "http://h:1/#/01k3aaaa?from=7".parse::<DeploymentUrl>();
         assert!(matches!(error, Err(InvalidDeploymentUrl::Form(_))), "{error:?}");

@@ -15,7 +15,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{self, http1};
 use hyper::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, LOCATION, USER_AGENT,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, LOCATION,
+    USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -25,7 +26,8 @@ use crate::advice::retry_after;
 use crate::backoff::{self, Backoff};
 use crate::gzip::Gunzip;
 use crate::http2;
-use crate::meter::{Meter, MeteredSocket};
+use crate::meter::Meter;
+use crate::stream::{NotConnected, Stream};
 use crate::wire::{BODY_BYTES_MAX, Gap, Outcome, Problem};
 use crate::{Compression, HttpVersion, Options, PollConnections, ServerUrl, SubscribeError};
 
@@ -164,13 +166,15 @@ pub(crate) struct Http {
     connections: PollConnections,
     compression: Compression,
     connection: Option<Connection>,
+    /// Why the server is not trusted, if it is not.
+    mistrusted: Option<String>,
 }
 
 impl Http {
     pub(crate) fn new(server: ServerUrl, meter: Arc<Meter>, options: &Options) -> Self {
         let Options { http: version, connections, compression, .. } = *options;
         let backoff = Backoff::new(FIRST_CEILING, options);
-        Self { server, meter, backoff, version, connections, compression, connection: None }
+        Self { server, meter, backoff, version, connections, compression, connection: None, mistrusted: None }
     }
 
     /// Sends a GET and waits for the head of its answer, on the open connection if there is one.
@@ -223,9 +227,12 @@ impl Http {
             // HTTP/1.1 sends the path alone, and the host in a header (RFC 9112 §3.2.1).
             HttpVersion::Http1 => Request::get(path).header(HOST, authority),
             // HTTP/2 sends scheme, authority and path as fields before the headers (RFC 9113 §8.3.1).
-            HttpVersion::Http2 => Request::get(format!("http://{authority}{path}")),
+            HttpVersion::Http2 => Request::get(format!("{}{path}", self.server)),
         };
         request = request.header(USER_AGENT, USER_AGENT_VALUE);
+        if let Some(authorization) = self.server.authorization() {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         match (afterwards, self.version) {
             // The server then closes the connection too, after its answer (RFC 9112 §9.6).
             (PollConnections::PerRequest, HttpVersion::Http1) => {
@@ -347,22 +354,31 @@ impl Http {
     }
 
     /// Waits for a while after a failure, at least as long as the server advised. Returns an error when there were too many
-    /// failures in a row.
+    /// failures in a row, or the server cannot be trusted.
     pub(crate) async fn back_off(
         &mut self,
         why: &str,
         advised: Option<Duration>,
     ) -> Result<(), SubscribeError> {
+        if let Some(why) = self.mistrusted.take() {
+            return Err(SubscribeError::Mistrusted { server: self.server.to_string(), why });
+        }
         let delay = self.backoff.after(why, advised, &self.server, &self.meter)?;
         self.sleep_until(Instant::now() + delay).await;
         Ok(())
     }
 
     async fn connect(&mut self) -> Result<Connection, CutShort> {
-        let connecting = MeteredSocket::connect(self.server.authority(), self.meter.clone());
+        let connecting = Stream::connect(&self.server, self.version, &self.meter);
         let socket = match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => return Err(CutShort(format!("cannot connect: {error}"))),
+            Ok(Err(NotConnected::Mistrusted(why))) => {
+                self.mistrusted = Some(why.clone());
+                return Err(CutShort(why));
+            }
+            Ok(Err(NotConnected::Passing(error))) => {
+                return Err(CutShort(format!("cannot connect: {error}")));
+            }
             Err(_) => return Err(CutShort(format!("no connection within {CONNECT_TIMEOUT:?}"))),
         };
         let failed = |error: hyper::Error| CutShort(error.to_string());

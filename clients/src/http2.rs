@@ -17,17 +17,15 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::meter::MeteredSocket;
+use crate::stream::Stream;
 
 /// Bytes read at once of a server's goodbye, which is a few frames of 17 bytes.
 const GOODBYE_BYTES: usize = 256;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Begins HTTP/2 by prior knowledge (RFC 9113 §3.3): no upgrade, no TLS, the preface is sent at once.
-pub(crate) async fn handshake(
-    socket: MeteredSocket,
-) -> Result<(SendRequest<Empty<Bytes>>, Driver), hyper::Error> {
+/// Begins HTTP/2 by prior knowledge (RFC 9113 §3.3), or as ALPN has agreed: no upgrade, the preface is sent at once.
+pub(crate) async fn handshake(socket: Stream) -> Result<(SendRequest<Empty<Bytes>>, Driver), hyper::Error> {
     let (tasks, turn) = (Tasks::default(), Turn::default());
     let socket = OneReadATurn { socket, turn: turn.clone() };
     let (sender, connection) = http2::Builder::new(tasks.clone()).handshake(TokioIo::new(socket)).await?;
@@ -95,7 +93,7 @@ impl Turn {
 /// Left alone, h2 reads for as long as there is something to read. Frames of earlier reads would then carry the time
 /// stamp of the last one. With one read a turn, the waiting task sees what a read brought before the next read.
 struct OneReadATurn {
-    socket: MeteredSocket,
+    socket: Stream,
     turn: Turn,
 }
 
@@ -143,7 +141,7 @@ impl AsyncWrite for OneReadATurn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::Meter;
+    use crate::meter::{Layer, Meter, MeteredSocket};
     use std::task::Wake;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -152,7 +150,8 @@ mod tests {
     async fn a_turn_is_one_read_and_the_rest_is_not_forgotten() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = listener.local_addr().unwrap().to_string();
-        let socket = MeteredSocket::connect(&authority, Meter::new()).await.unwrap();
+        let socket =
+            Stream::Plain(MeteredSocket::connect(&authority, Layer::Http, Meter::new()).await.unwrap());
         let (mut server, _) = listener.accept().await.unwrap();
         let turn = Turn::default();
         let mut socket = OneReadATurn { socket, turn: turn.clone() };

@@ -154,7 +154,7 @@ impl Subscriber for Ladder {
 /// Returns whether the error may be the transport's fault, so that another transport could succeed.
 fn may_be_the_rung(error: &SubscribeError) -> bool {
     match error {
-        SubscribeError::Gap(_) | SubscribeError::Deleted => false,
+        SubscribeError::Gap(_) | SubscribeError::Deleted | SubscribeError::Mistrusted { .. } => false,
         SubscribeError::Refused { status, detail: _ } => *status != 410,
         SubscribeError::Unreachable { .. }
         | SubscribeError::OtherAnswer { .. }

@@ -44,8 +44,11 @@ pub mod recording;
 pub mod route;
 mod silence;
 pub mod spare;
+mod stream;
 pub mod targets;
 pub mod timing;
+pub mod tls;
+mod token;
 mod toml_place;
 pub mod traffic;
 pub mod transports;
@@ -60,6 +63,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use hyper::header::HeaderValue;
 
 pub use crate::deployment_url::{DeploymentUrl, InvalidDeploymentUrl};
 pub use crate::ladder::{Ladder, connect_ladder};
@@ -68,6 +72,8 @@ pub use crate::options::{
     Adaptation, Compression, Condition, HttpVersion, Options, PollConnections, PollPhase, PollSchedule,
     Polling,
 };
+use crate::tls::ClientTls;
+pub use crate::token::{InvalidToken, Token};
 use crate::traffic::Traffic;
 use crate::transports::{LongPoll, Ndjson, ShortPoll, Sse, Websocket};
 use crate::wire::{Batch, DeploymentId, Gap, Position, Transport};
@@ -165,6 +171,14 @@ pub fn connect(
 /// Reason why a subscriber gave up.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SubscribeError {
+    /// The server cannot be trusted, or does not speak TLS where it should.
+    #[error("{server} is not spoken to: {why}")]
+    Mistrusted {
+        /// Server.
+        server: String,
+        /// Reason, with the remedy.
+        why: String,
+    },
     /// The server refused, and would refuse again.
     #[error("the server refused with {status}: {detail}")]
     Refused {
@@ -203,10 +217,13 @@ pub enum SubscribeError {
     Contract(String),
 }
 
-/// Address of a server: `http://host:port`.
+/// Address of a server, `http://host:port` or `https://host:port`, with what a client needs beside it: whom it trusts, and
+/// the token that it shows. The latter two are not part of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     authority: String,
+    tls: Option<ClientTls>,
+    token: Option<Token>,
 }
 
 impl ServerUrl {
@@ -214,11 +231,36 @@ impl ServerUrl {
     pub fn authority(&self) -> &str {
         &self.authority
     }
+
+    /// Returns `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Returns how TLS is spoken; `None`: it is not.
+    pub fn tls(&self) -> Option<&ClientTls> {
+        self.tls.as_ref()
+    }
+
+    /// Speaks TLS in this way, if the URL says that TLS is spoken.
+    pub fn secured_by(self, tls: ClientTls) -> Self {
+        Self { tls: self.tls.map(|_| tls), ..self }
+    }
+
+    /// Shows this token with each request.
+    pub fn with_token(self, token: Token) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    /// Returns the value of `Authorization`, if a token is shown.
+    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
+        self.token.as_ref().map(Token::header)
+    }
 }
 
 /// Error of a server URL that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not a server URL; write http://host:port, without a path (there is no TLS)")]
+#[error("{given:?} is not a server URL; write http://host:port or https://host:port, without a path")]
 pub struct InvalidServerUrl {
     given: String,
 }
@@ -229,10 +271,13 @@ impl FromStr for ServerUrl {
         let invalid = || InvalidServerUrl { given: text.to_owned() };
         // What follows `#` is the page's and never sent to a server (RFC 3986 §3.5).
         let url = text.split_once('#').map_or(text, |(url, _)| url);
-        let (authority, has_scheme) = match url.split_once("://") {
-            Some((scheme, authority)) if scheme.eq_ignore_ascii_case("http") => (authority, true),
+        let (authority, default_port, tls) = match url.split_once("://") {
+            Some((scheme, authority)) if scheme.eq_ignore_ascii_case("http") => (authority, Some(80), None),
+            Some((scheme, authority)) if scheme.eq_ignore_ascii_case("https") => {
+                (authority, Some(443), Some(ClientTls::machine()))
+            }
             Some(_) => return Err(invalid()),
-            None => (url, false),
+            None => (url, None, None),
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let parsed: hyper::http::uri::Authority = authority.parse().map_err(|_| invalid())?;
@@ -242,17 +287,14 @@ impl FromStr for ServerUrl {
         // An invalid port is refused, not replaced by a default. Without a scheme nothing but the port tells an address
         // from a name.
         let has_port = !authority.ends_with(parsed.host());
-        if !has_port && !has_scheme {
-            return Err(invalid());
-        }
-        let port = if has_port { parsed.port_u16().ok_or_else(invalid)? } else { 80 };
-        Ok(Self { authority: format!("{}:{port}", parsed.host()) })
+        let port = if has_port { parsed.port_u16() } else { default_port }.ok_or_else(invalid)?;
+        Ok(Self { authority: format!("{}:{port}", parsed.host()), tls, token: None })
     }
 }
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
+        write!(f, "{}://{}", self.scheme(), self.authority)
     }
 }
 
@@ -284,7 +326,7 @@ mod tests {
         for usage in ["", "a b c"] {
             assert_eq!(told(usage).unwrap_err(), InvalidTarget::Usage("sse".to_owned()));
         }
-        for url in ["http://h:1", "https://h:1/api/deployments/01k3aaaa", "01k3aaaa"] {
+        for url in ["http://h:1", "ftp://h:1/api/deployments/01k3aaaa", "01k3aaaa"] {
             assert!(matches!(told(url), Err(InvalidTarget::Url(_))), "{url}");
         }
         let both = told("http://h:1/api/deployments/01k3aaaa?from=now k.7").unwrap();
@@ -300,6 +342,8 @@ mod tests {
             ("HTTP://localhost:8080", "localhost:8080"),
             ("http://[::1]:8080", "[::1]:8080"),
             ("http://example.org", "example.org:80"),
+            ("https://example.org", "example.org:443"),
+            ("HTTPS://x:1", "x:1"),
             ("http://localhost:8080/#/lessons", "localhost:8080"),
             ("127.0.0.1:8080", "127.0.0.1:8080"),
             ("localhost:8080/", "localhost:8080"),
@@ -317,8 +361,9 @@ mod tests {
             "localhost:1/path",
             "http://x:1//",
             "http://x:1?from=now",
-            "https://x",
-            "HTTPS://x:1",
+            "https://",
+            "https://x:1/path",
+            "wss://x:1",
             "http://",
             "http://x:99999",
             "http://x:",

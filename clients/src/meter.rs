@@ -7,10 +7,11 @@ mod socket;
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
+use rustls::client::Resumption;
 use tokio::sync::watch;
 
 pub(crate) use self::socket::MeteredSocket;
@@ -18,6 +19,7 @@ pub(crate) use self::socket::MeteredSocket;
 use crate::os::{self, TcpInfo};
 use crate::route::Route;
 use crate::timing::{Exchange, Question, SharedTiming};
+use crate::tls::ClientTls;
 use crate::traffic::{Packets, Requests, Traffic};
 use crate::wire::Outcome;
 
@@ -29,8 +31,10 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 pub struct Meter {
     outcomes: [AtomicU64; Outcome::ALL.len()],
     connections_opened: AtomicU64,
-    up_bytes: AtomicU64,
-    down_bytes: AtomicU64,
+    http: Bytes,
+    tls: Bytes,
+    /// Sessions of TLS that the subscriber may resume.
+    sessions: OnceLock<Resumption>,
     /// Bytes of open connections that came out of the socket and are still in a delay line.
     delayed_bytes: AtomicU64,
     /// Way of the connections to the server.
@@ -52,6 +56,22 @@ pub struct Meter {
     asking: AtomicBool,
     exchange: Mutex<Exchange>,
     timing: Option<Arc<SharedTiming>>,
+}
+
+/// What bytes are counted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// Bytes of HTTP.
+    Http,
+    /// Bytes of TLS, which carry those of HTTP.
+    Tls,
+}
+
+/// Bytes of one layer.
+#[derive(Debug, Default)]
+struct Bytes {
+    up: AtomicU64,
+    down: AtomicU64,
 }
 
 /// Connections that the kernel is asked about, and the sum of those that have ended.
@@ -163,8 +183,10 @@ impl Meter {
             },
             connections_opened,
             reconnects: connections_opened.saturating_sub(1),
-            up_bytes: read(&self.up_bytes),
-            down_bytes: read(&self.down_bytes),
+            up_bytes: read(&self.http.up),
+            down_bytes: read(&self.http.down),
+            tls_up_bytes: read(&self.tls.up),
+            tls_down_bytes: read(&self.tls.down),
         }
     }
 
@@ -232,6 +254,41 @@ impl Meter {
     pub(crate) fn asks(&self, question: Question) {
         self.time(|exchange, _| exchange.asks(question));
         self.asking.store(self.timing.is_some(), Ordering::Relaxed);
+    }
+
+    /// Returns the sessions that this subscriber may resume.
+    pub(crate) fn sessions(&self, tls: &ClientTls) -> Resumption {
+        self.sessions.get_or_init(|| tls.own_sessions()).clone()
+    }
+
+    fn bytes(&self, layer: Layer) -> &Bytes {
+        match layer {
+            Layer::Http => &self.http,
+            Layer::Tls => &self.tls,
+        }
+    }
+
+    /// Counts bytes that were read.
+    pub(crate) fn read(&self, layer: Layer, bytes: usize) {
+        self.bytes(layer).down.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that were written.
+    pub(crate) fn wrote(&self, layer: Layer, bytes: usize) {
+        self.bytes(layer).up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that bytes of HTTP are about to be written. The first ones of a question are its request.
+    pub(crate) fn writes(&self) {
+        if self.asking.swap(false, Ordering::Relaxed) {
+            // Stamped on entry into the write: the kernel's time for it is part of the request.
+            self.time(|exchange, timing| exchange.writes(Instant::now(), timing));
+        }
+    }
+
+    /// Notes that a connection is there, its handshakes done.
+    pub(crate) fn connected(&self, at: Instant) {
+        self.time(|exchange, timing| exchange.connected(at, timing));
     }
 
     /// Notes that the head of an answer is there: a stream is open.

@@ -51,7 +51,7 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::MeteredSocket;
+    use crate::meter::{Layer, MeteredSocket};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -61,7 +61,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = listener.local_addr().unwrap().to_string();
         let meter = Meter::new();
-        let mut socket = MeteredSocket::connect(&authority, meter.clone()).await.unwrap();
+        let mut socket = MeteredSocket::connect(&authority, Layer::Http, meter.clone()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         let mut silence = Silence::new(LONGEST);
         let mut last = std::time::Instant::now();

@@ -111,7 +111,7 @@ impl Exchange {
         self.connecting = Some(at);
     }
 
-    /// Notes that TCP is connected. A poll's handshake ends here; a stream's ends with the head of its answer.
+    /// Notes that TCP, and TLS if it is spoken, is connected. A poll's handshake ends here; a stream's ends with the head of its answer.
     pub(crate) fn connected(&mut self, at: Instant, shared: &SharedTiming) {
         if self.question.is_some() {
             self.opened(at, shared);

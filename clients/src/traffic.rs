@@ -37,10 +37,16 @@ pub struct Traffic {
     pub connections_opened: u64,
     /// Connections opened because an earlier one ended before the log did.
     pub reconnects: u64,
-    /// Bytes written to the socket: requests and client frames.
+    /// Bytes of HTTP written: requests and client frames.
     pub up_bytes: u64,
-    /// Bytes read from the socket.
+    /// Bytes of HTTP read.
     pub down_bytes: u64,
+    /// Bytes of TLS written to the socket, which carry those of HTTP; 0 without TLS.
+    #[serde(default)]
+    pub tls_up_bytes: u64,
+    /// Bytes of TLS read from the socket; 0 without TLS.
+    #[serde(default)]
+    pub tls_down_bytes: u64,
 }
 
 /// Packets of one subscriber, or of many together, as the kernel counted them (`TCP_INFO`).
@@ -57,9 +63,9 @@ pub struct Packets {
     pub segments_down: u64,
     /// Segments that this side sent again. What the other side sent again is not known here.
     pub retransmits: u64,
-    /// Payload written to the sockets: equals [`Traffic::up_bytes`].
+    /// Payload written to the sockets: equals [`Traffic::socket_up_bytes`].
     pub bytes_up: u64,
-    /// Payload read from the sockets: equals [`Traffic::down_bytes`].
+    /// Payload read from the sockets: equals [`Traffic::socket_down_bytes`].
     pub bytes_down: u64,
     /// Payload that was sent again, in addition to `bytes_up`.
     pub retransmitted_bytes: u64,
@@ -133,15 +139,33 @@ impl IpTraffic {
 }
 
 impl Traffic {
+    /// Returns the bytes written to the socket: those of TLS, or of HTTP where there is no TLS.
+    pub fn socket_up_bytes(&self) -> u64 {
+        if self.has_tls() { self.tls_up_bytes } else { self.up_bytes }
+    }
+
+    /// Returns the bytes read from the socket.
+    pub fn socket_down_bytes(&self) -> u64 {
+        if self.has_tls() { self.tls_down_bytes } else { self.down_bytes }
+    }
+
+    /// Tells whether anything was sent inside of TLS. A subscriber speaks TLS always or never.
+    pub fn has_tls(&self) -> bool {
+        self.tls_up_bytes + self.tls_down_bytes > 0
+    }
+
     /// Returns the traffic since an earlier reading of the same counters. `None` where a counter went back, because its
     /// process was started anew.
     pub fn since(self, earlier: Self) -> Option<Self> {
         let fields = |traffic: &Self| {
             let Requests { data, empty, timeout, refused, error } = traffic.requests;
-            let Self { requests: _, connections_opened, reconnects, up_bytes, down_bytes } = *traffic;
-            [data, empty, timeout, refused, error, connections_opened, reconnects, up_bytes, down_bytes]
+            let Self { connections_opened, reconnects, up_bytes, down_bytes, .. } = *traffic;
+            let Self { tls_up_bytes, tls_down_bytes, .. } = *traffic;
+            let bytes = [up_bytes, down_bytes, tls_up_bytes, tls_down_bytes];
+            let counts = [data, empty, timeout, refused, error, connections_opened, reconnects];
+            counts.into_iter().chain(bytes)
         };
-        let grown = fields(&self).iter().zip(fields(&earlier)).all(|(now, then)| *now >= then);
+        let grown = fields(&self).zip(fields(&earlier)).all(|(now, then)| now >= then);
         grown.then(|| self - earlier)
     }
 }
@@ -158,6 +182,8 @@ mod tests {
             reconnects: 7 * n,
             up_bytes: 8 * n,
             down_bytes: 9 * n,
+            tls_up_bytes: 10 * n,
+            tls_down_bytes: 11 * n,
         }
     }
 
@@ -196,6 +222,7 @@ mod tests {
         assert_eq!(numbered(11).since(numbered(1)), Some(numbered(10)));
         assert_eq!(numbered(1).since(numbered(11)), None);
         assert_eq!(Traffic { down_bytes: 0, ..numbered(11) }.since(numbered(1)), None);
+        assert_eq!(Traffic { tls_down_bytes: 0, ..numbered(11) }.since(numbered(1)), None);
     }
 
     #[test]

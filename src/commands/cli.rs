@@ -15,6 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirelab_clients::harness::crowd::SUBSCRIBERS_MAX;
 use wirelab_clients::wire::{Position, Transport};
 
+use crate::access::Role;
+use crate::access::addresses::AddressBounds;
 use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN, WebsocketEngine};
 use crate::deployments::RUNNING_MAX_DEFAULT;
 use crate::exchange::compression::{Compression, WebsocketCompression};
@@ -51,6 +53,8 @@ pub enum Command {
     Run(RunArguments),
     /// Serve deployment logs over every transport.
     Serve(ServeArguments),
+    /// Make a token, which gives a role on a server that is started with --access.
+    Token(TokenArguments),
     /// Stream a command's output, or stdin, into a deployment while still showing it.
     Publish(PublishArguments),
     /// Follow a deployment in the terminal.
@@ -84,6 +88,13 @@ pub enum Store {
     Disk,
     /// Memory; all lines are lost when the process ends.
     Memory,
+}
+
+/// Certificates that a server makes for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TlsArgument {
+    /// Signed by its own key.
+    SelfSigned,
 }
 
 /// Arguments of `wirelab serve`.
@@ -151,11 +162,47 @@ pub struct ServeArguments {
     /// Another origin whose pages may use this server, such as `https://lab.example`; may be repeated.
     #[arg(long, value_parser = origin)]
     pub allow_origin: Vec<String>,
+    /// Another origin as by --allow-origin, whose pages may also send the cookie of a login, and so act in the name of the
+    /// person who visits them; may be repeated.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub allow_credentials: Vec<String>,
     /// Another name by which clients may call a server that listens on the loopback, such as the name of a proxy before
     /// it; may be repeated. Other names than those of the loopback are refused, since any page could be given such a
     /// name. A server that listens elsewhere takes every name.
     #[arg(long, value_name = "NAME", value_parser = host_name)]
     pub host: Vec<String>,
+    /// File with the tokens of those who may use this server, one line each: `ROLE TOKEN [NAME]`, the role being reader,
+    /// publisher or owner; `env` reads these lines from the variable WIRELAB_ACCESS. `wirelab token` makes a line. Without
+    /// this flag everybody is owner.
+    #[arg(long, value_name = "FILE")]
+    pub access: Option<PathBuf>,
+    /// Let everybody who reaches this server do everything, although it listens on more than the loopback.
+    #[arg(long, conflicts_with = "access")]
+    pub open: bool,
+    /// Largest number of open connections of one address; a request on one more is answered 429. 0 turns this bound off.
+    /// The loopback is not bounded, and an IPv6 network of 64 bits is one address.
+    #[arg(long, value_name = "COUNT", default_value_t = AddressBounds::default().connections_max)]
+    pub address_connections_max: usize,
+    /// Requests per second of one address, twice as many at once; one more is answered 429. 0 turns this bound off.
+    #[arg(long, value_name = "COUNT", default_value_t = AddressBounds::default().requests_max)]
+    pub address_requests_max: u32,
+    /// Deployments that one address may create per minute; one more is answered 429. 0 turns this bound off.
+    #[arg(long, value_name = "COUNT", default_value_t = AddressBounds::default().creations_max)]
+    pub address_creations_max: u32,
+    /// Speak HTTPS with a certificate that the server makes for itself and keeps in --tls-folder. Browsers ask before they
+    /// trust it; its fingerprint is printed.
+    #[arg(long, value_enum, conflicts_with = "tls_cert")]
+    pub tls: Option<TlsArgument>,
+    /// Folder of the certificate that the server makes for itself.
+    #[arg(long, default_value = "data/tls")]
+    pub tls_folder: PathBuf,
+    /// Speak HTTPS with this certificate: a file in PEM, with the certificates between it and its authority behind it.
+    /// SIGHUP reads it again; open connections stay.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of --tls-cert: a file in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Folder of the results that the page's lab shows.
     #[arg(long, default_value = "results")]
     pub results: PathBuf,
@@ -163,11 +210,33 @@ pub struct ServeArguments {
     /// wirelab itself.
     #[arg(long, default_value = DATA_DEFAULT, value_parser = data_folder(DATA_DEFAULT))]
     pub lab_data: PathBuf,
-    /// Serve no lab: the calls below /api/lab, which cut connections, start runs and read results. The lab admits
-    /// requests from this machine only, but of every local account. Give this flag behind any proxy on this machine:
-    /// the proxy's clients may look local.
+    /// Serve no lab: the calls below /api/lab, which cut connections, start runs and read results. With --access the lab is
+    /// for owners. Without it the lab admits requests from this machine only, but of every local account: then give this
+    /// flag behind any proxy on this machine, since the proxy's clients may look local.
     #[arg(long)]
     pub no_lab: bool,
+}
+
+const TOKEN_EXAMPLE: &str = "\
+Prints one line for the file of `wirelab serve --access FILE`:
+  wirelab token owner --name 'the teacher' >> tokens
+  wirelab token reader --name 'class 7b' >> tokens
+  chmod 600 tokens
+  wirelab serve --access tokens
+
+The second word of a line is the token. Give it to its holder, who sets WIRELAB_TOKEN for the commands of wirelab, sends
+`Authorization: Bearer TOKEN`, or logs in with a browser at /login. One token may be given to many.";
+
+/// Arguments of `wirelab token`.
+#[derive(Debug, Args)]
+#[command(after_help = TOKEN_EXAMPLE)]
+pub struct TokenArguments {
+    /// What its holder may do: reader follows and lists, publisher also creates, appends and finishes, owner also deletes and
+    /// uses the lab.
+    pub role: Role,
+    /// Who holds it, for people who read the file.
+    #[arg(long, value_parser = holder)]
+    pub name: Option<String>,
 }
 
 const PUBLISH_CODES: &str = "\
@@ -188,12 +257,28 @@ pub struct PublishArguments {
     /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
     /// Leave the deployment running at the end.
     #[arg(long)]
     pub keep_open: bool,
     /// Command to run; without one, stdin is published.
     #[arg(last = true)]
     pub command: Vec<OsString>,
+}
+
+/// Options of every command that calls a server by HTTPS. A token for the server is taken from the variable WIRELAB_TOKEN.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct TrustArguments {
+    /// Trust the certificates of the authorities in this file (PEM) instead of those that this machine trusts; a
+    /// certificate that a server made for itself is its own authority. For https:// only.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Trust any certificate, whoever shows it. Whoever stands between may read and change everything; for https://
+    /// only.
+    #[arg(long, conflicts_with = "ca")]
+    pub insecure: bool,
 }
 
 /// Arguments of `wirelab tail`.
@@ -205,6 +290,9 @@ pub struct TailArguments {
     /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
     /// How lines reach this terminal [default: the transport of the URL, else sse]
     #[arg(long, value_parser = transport())]
     pub transport: Option<Transport>,
@@ -233,6 +321,9 @@ pub struct CrowdArguments {
     /// URL of the server, unless the deployment is given by its URL.
     #[arg(long, default_value = SERVER_DEFAULT)]
     pub server: String,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
     /// How lines reach them [default: the transport of the URL, else sse]
     #[arg(long, value_parser = transport())]
     pub transport: Option<Transport>,
@@ -447,6 +538,15 @@ fn origin(text: &str) -> Result<String, String> {
         text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).ok_or_else(wrong)?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
     if authority.is_empty() || !authority.chars().all(plain) { Err(wrong()) } else { Ok(text.to_owned()) }
+}
+
+/// Parses the name of the holder of a token, which ends a line of a file.
+fn holder(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    match name.is_empty() || name.chars().any(char::is_control) {
+        false => Ok(name.to_owned()),
+        true => Err("write a name of one line, such as 'class 7b'".to_owned()),
+    }
 }
 
 fn host_name(text: &str) -> Result<String, String> {

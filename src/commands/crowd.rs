@@ -8,6 +8,7 @@ use wirelab_clients::harness::crowd::{Figures, RunningCrowd};
 use wirelab_clients::wire::Position;
 use wirelab_clients::{Options, Polling, SubscribeError, Target, connect, os};
 
+use super::reach::Reach;
 use super::wanted::Wanted;
 use super::{Exit, Failure, StdinEnd, StdoutReader, StopRequest, say};
 use crate::commands::cli;
@@ -21,7 +22,7 @@ const OTHER_DESCRIPTORS: u64 = 64;
 /// exit code says whether every line arrived once.
 pub async fn run(arguments: cli::CrowdArguments) -> Result<Exit, Failure> {
     let mut stop = StopRequest::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
-    let wanted = Wanted::parse(&arguments.deployment, &arguments.server)?;
+    let wanted = Wanted::parse(&arguments.deployment, &arguments.server, &Reach::of(&arguments.trust)?)?;
     check_descriptors(arguments.subscribers)?;
     let mut api = Api::new(wanted.server.clone());
     let deployment = tokio::select! {

@@ -10,6 +10,7 @@ mod descriptors;
 pub mod man;
 pub mod plans;
 pub mod publish;
+mod reach;
 pub mod record;
 pub mod report;
 pub mod reproduce;
@@ -17,6 +18,8 @@ mod results_folder;
 pub mod run;
 pub mod serve;
 pub mod tail;
+pub mod token;
+mod tokens;
 mod wanted;
 mod wrapper;
 
@@ -136,12 +139,16 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     pub(crate) fn listen() -> Self {
+        Self::of(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])
+    }
+
+    fn of(signals: &[Signal]) -> Self {
         let ends = [
             (Signal::SIGINT, SignalKind::interrupt()),
             (Signal::SIGTERM, SignalKind::terminate()),
             (Signal::SIGHUP, SignalKind::hangup()),
         ];
-        let caught = ends.into_iter().filter(|(named, _)| !is_ignored(*named));
+        let caught = ends.into_iter().filter(|(named, _)| signals.contains(named) && !is_ignored(*named));
         let on = |kind| signal::unix::signal(kind).expect("signal handlers can be installed");
         Self { caught: caught.map(|(_, kind)| on(kind)).collect() }
     }
@@ -153,6 +160,20 @@ impl Interrupts {
             if is_caught { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+/// Catches SIGHUP where it does not end a command but asks for something.
+pub(crate) struct Hangups(signal::unix::Signal);
+
+impl Hangups {
+    pub(crate) fn listen() -> Self {
+        Self(signal::unix::signal(SignalKind::hangup()).expect("signal handlers can be installed"))
+    }
+
+    /// Waits for the next one. Cancel-safe.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }
 
@@ -180,6 +201,15 @@ pub(crate) struct StopRequest {
 impl StopRequest {
     /// Starts to listen. Must be called inside a tokio runtime.
     pub(crate) fn listen(stdin: StdinEnd) -> Self {
+        Self::of(Interrupts::listen(), stdin)
+    }
+
+    /// Starts to listen to all but SIGHUP, which means something else to the command.
+    pub(crate) fn listen_but_for_hangups(stdin: StdinEnd) -> Self {
+        Self::of(Interrupts::of(&[Signal::SIGINT, Signal::SIGTERM]), stdin)
+    }
+
+    fn of(interrupts: Interrupts, stdin: StdinEnd) -> Self {
         let stdin_ended = CancellationToken::new();
         match stdin {
             StdinEnd::Ignored => {}
@@ -194,7 +224,7 @@ impl StopRequest {
                 });
             }
         }
-        Self { interrupts: Interrupts::listen(), stdin_ended }
+        Self { interrupts, stdin_ended }
     }
 
     /// Waits for a request to stop. Cancel-safe.

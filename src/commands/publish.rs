@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use wirelab_clients::api::Api;
 use wirelab_clients::wire::NAME_CHARS_MAX;
 
+use super::reach::Reach;
 use super::wanted::Wanted;
 use super::wrapper::publisher::{AtEnd, OutputEnd, Published, Publisher};
 use super::wrapper::{
@@ -25,7 +26,7 @@ const START_WAIT_MAX: Duration = Duration::from_millis(300);
 
 /// Publishes until the command or stdin ends. Then finishes the deployment, unless it is to stay open.
 pub async fn run(arguments: PublishArguments) -> Result<Exit, Failure> {
-    let wanted = Wanted::parse(&arguments.deployment, &arguments.server)?;
+    let wanted = Wanted::parse(&arguments.deployment, &arguments.server, &Reach::of(&arguments.trust)?)?;
     if let Ok(name) = wanted.name_of_a_new_one() {
         check_name(name)?;
     }

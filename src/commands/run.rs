@@ -23,6 +23,7 @@ use wirelab_clients::harness::run_error::RunError;
 use wirelab_clients::harness::{theory, thresholds};
 use wirelab_clients::os;
 
+use super::reach::Reach;
 use super::{Exit, Failure, StdinEnd, StopRequest, remark};
 use crate::commands::cli::{ProgressFormat, RunArguments};
 use experiment::Experiment;
@@ -62,7 +63,8 @@ async fn begin(arguments: RunArguments) -> Result<Experiment, Failure> {
     let keeps = if arguments.raw { Keeps::Receipts } else { Keeps::Figures };
     match &arguments.resume {
         Some(folder) => {
-            let experiment = Experiment::resume(folder, &arguments.data, keeps)?;
+            let experiment =
+                Experiment::resume(folder, &arguments.data, keeps, &Reach::of(&arguments.trust)?)?;
             check_descriptors(&experiment.results.plan)?;
             check_networks(&experiment.results.plan)?;
             Ok(experiment)

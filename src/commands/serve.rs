@@ -1,16 +1,20 @@
-//! `wirelab serve`: opens a store and a listener, and runs the server until a signal.
+//! `wirelab serve`: reads a certificate, opens a store and a listener, and runs the server until a signal.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::gethostname;
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 use wirelab_clients::os;
 
-use super::{Exit, Failure, StdinEnd, StopRequest, descriptors, remark, say};
-use crate::commands::cli::{self, ServeArguments};
+use super::tokens::access;
+use super::{Exit, Failure, Hangups, StdinEnd, StopRequest, descriptors, remark, say};
+use crate::access::addresses::AddressBounds;
+use crate::commands::cli::{self, ServeArguments, TlsArgument};
 use crate::context::Lab;
 use crate::context::ServerOptions;
 use crate::deployments::Deployments;
@@ -18,6 +22,8 @@ use crate::server;
 use crate::store::LogStore;
 use crate::store::disk::{DescriptorBudget, DiskStore};
 use crate::store::memory::MemoryStore;
+use crate::terminal::complain;
+use crate::tls::{CertificateSource, SelfSigned, ServerTls};
 
 /// Connections that the kernel completes before they are accepted. A reconnect storm of thousands must not lose its
 /// SYNs, which would show as latencies of a second. The kernel's own limit (somaxconn) may be lower.
@@ -27,23 +33,31 @@ const BACKLOG: u32 = 4_096;
 const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
 
 /// Serves until Ctrl-C, SIGTERM or, with `--stop-at-stdin-end`, the end of stdin.
-pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
+pub async fn run(mut arguments: ServeArguments) -> Result<Exit, Failure> {
+    let access = access(&arguments)?;
     let mut options = ServerOptions {
         connections_max: arguments.connections_max,
         heartbeat: arguments.heartbeat,
         hold_max: arguments.hold_max,
         write_timeout: arguments.write_timeout,
         keep_alive: arguments.keep_alive,
-        allow_origins: arguments.allow_origin,
-        hosts: arguments.host,
+        allow_origins: std::mem::take(&mut arguments.allow_origin),
+        allow_credentials: std::mem::take(&mut arguments.allow_credentials),
+        access,
+        address: AddressBounds {
+            connections_max: arguments.address_connections_max,
+            requests_max: arguments.address_requests_max,
+            creations_max: arguments.address_creations_max,
+        },
+        hosts: arguments.host.clone(),
         websocket_engine: arguments.websocket_engine,
         websocket_compression: arguments.websocket_compression,
         compression: arguments.compression,
         linger: arguments.linger,
         poll_advice: arguments.poll_advice,
         lab: (!arguments.no_lab).then(|| Lab {
-            results: arguments.results,
-            data: arguments.lab_data,
+            results: arguments.results.clone(),
+            data: arguments.lab_data.clone(),
             ..Lab::default()
         }),
         ..ServerOptions::default()
@@ -67,6 +81,7 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
             KEEP_ALIVE_MIN.as_secs()
         )));
     }
+    options.tls = certificate(&arguments)?.map(ServerTls::new).transpose().map_err(Failure::usage)?;
     let budget = share_descriptors(&mut options);
 
     let listener = listen(arguments.bind).map_err(|error| {
@@ -88,17 +103,75 @@ pub async fn run(arguments: ServeArguments) -> Result<Exit, Failure> {
         .map_err(Failure::environment)?
         .running_at_most(arguments.running_max);
     let shutdown = CancellationToken::new();
+    let (tls, scheme) = (options.tls.clone(), options.scheme());
     let server =
         server::start(listener, deployments, options, shutdown.clone()).map_err(Failure::environment)?;
     // Signals are caught before the address is said: a program that reads it may send one.
-    let mut stop = StopRequest::listen(StdinEnd::of_flag(arguments.stop_at_stdin_end));
-    say(&format!("listening on http://{address}\n"))?;
+    let stdin_end = StdinEnd::of_flag(arguments.stop_at_stdin_end);
+    let mut stop = match tls {
+        Some(tls) => {
+            remark(&format!(
+                "the certificate in {} has the SHA-256 fingerprint {}",
+                tls.certificate().display(),
+                tls.fingerprint()
+            ));
+            tokio::spawn(read_again(Hangups::listen(), tls));
+            StopRequest::listen_but_for_hangups(stdin_end)
+        }
+        None => StopRequest::listen(stdin_end),
+    };
+    say(&format!("listening on {scheme}://{address}\n"))?;
     tokio::spawn(async move {
         stop.asked().await;
         shutdown.cancel();
     });
     server.await.map_err(Failure::environment)?;
     Ok(Exit::Ok)
+}
+
+/// Returns where the certificate comes from, if the server is to speak TLS.
+fn certificate(arguments: &ServeArguments) -> Result<Option<CertificateSource>, Failure> {
+    match (arguments.tls, &arguments.tls_cert, &arguments.tls_key) {
+        (Some(TlsArgument::SelfSigned), ..) => {
+            let names = own_names(arguments);
+            Ok(Some(CertificateSource::SelfSigned(SelfSigned::new(arguments.tls_folder.clone(), names))))
+        }
+        (None, Some(certificate), Some(key)) => {
+            Ok(Some(CertificateSource::Files { certificate: certificate.clone(), key: key.clone() }))
+        }
+        (None, None, None) => Ok(None),
+        (None, Some(_), None) | (None, None, Some(_)) => {
+            Err(Failure::usage("--tls-cert and --tls-key belong together; give both"))
+        }
+    }
+}
+
+/// Returns the names and addresses by which clients call this server, as far as it can know them.
+fn own_names(arguments: &ServeArguments) -> Vec<String> {
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    let address = arguments.bind.ip();
+    if !address.is_unspecified() {
+        names.push(address.to_string());
+    }
+    // A host without a name, or with one that is no text, is called by the others.
+    names.extend(gethostname().ok().and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty()));
+    names.extend(arguments.host.iter().cloned());
+    let mut known = HashSet::new();
+    names.retain(|name| known.insert(name.clone()));
+    names
+}
+
+/// Reads the certificate again at each hangup.
+async fn read_again(mut hangups: Hangups, tls: Arc<ServerTls>) {
+    loop {
+        hangups.next().await;
+        match tls.reload() {
+            Ok(()) => {
+                remark(&format!("read the certificate again; its fingerprint is {}", tls.fingerprint()));
+            }
+            Err(error) => complain(format!("the last certificate stays in use: {error}")),
+        }
+    }
 }
 
 /// Gives sockets and logs their own descriptors. If the limit is too low for `--connections-max`, the server says so and

@@ -5,13 +5,14 @@ use wirelab_clients::meter::Meter;
 use wirelab_clients::wire::{DeploymentId, Position, Status};
 use wirelab_clients::{Options, Polling, Target, connect};
 
+use super::reach::Reach;
 use super::wanted::Wanted;
 use super::{Exit, Failure, Interrupts, StdoutReader, remark, say};
 use crate::commands::cli::{TRANSPORT_DEFAULT, TailArguments};
 
 /// Prints lines until the deployment ends. Exits with 0 if it succeeded and with 1 otherwise.
 pub async fn run(arguments: TailArguments) -> Result<Exit, Failure> {
-    let wanted = Wanted::parse(&arguments.deployment, &arguments.server)?;
+    let wanted = Wanted::parse(&arguments.deployment, &arguments.server, &Reach::of(&arguments.trust)?)?;
     let mut api = Api::new(wanted.server.clone());
     let deployment = wanted.find(&mut api).await?;
     let from = arguments.from.or(wanted.from).unwrap_or(Position::Start);

@@ -7,6 +7,7 @@ use wirelab_clients::wire::{Deployment, DeploymentId, Position, Transport};
 use wirelab_clients::{DeploymentUrl, ServerUrl};
 
 use super::Failure;
+use super::reach::Reach;
 
 /// A deployment as the command line names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +32,14 @@ enum Named {
 impl Wanted {
     /// Parses the values of `--deployment` and `--server`. A deployment's URL names its server too, so `server` is then
     /// ignored.
-    pub(super) fn parse(deployment: &str, server: &str) -> Result<Self, Failure> {
+    pub(super) fn parse(deployment: &str, server: &str, reach: &Reach) -> Result<Self, Failure> {
         if DeploymentUrl::is_meant(deployment) {
             let url: DeploymentUrl = deployment.parse().map_err(Failure::usage)?;
             let DeploymentUrl { server, id, transport, from } = url;
+            let server = reach.to(server)?;
             return Ok(Self { server, transport, from, deployment: Named::Url(id) });
         }
-        let server = server.parse().map_err(Failure::usage)?;
+        let server = reach.to(server.parse().map_err(Failure::usage)?)?;
         Ok(Self { server, transport: None, from: None, deployment: Named::IdOrName(deployment.to_owned()) })
     }
 
@@ -91,11 +93,15 @@ async fn by_id(api: &mut Api, id: &DeploymentId) -> Result<Option<Deployment>, A
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::cli::SERVER_DEFAULT;
+    use crate::commands::cli::{SERVER_DEFAULT, TrustArguments};
+
+    fn reach() -> Reach {
+        Reach::of(&TrustArguments::default()).unwrap()
+    }
 
     #[test]
     fn a_url_is_one_deployment_and_everything_else_is_a_name() {
-        let wanted = |deployment: &str| Wanted::parse(deployment, SERVER_DEFAULT).unwrap();
+        let wanted = |deployment: &str| Wanted::parse(deployment, SERVER_DEFAULT, &reach()).unwrap();
         let url = wanted("http://h:1/api/deployments/01k3aaaa/long-poll?from=now");
         assert_eq!(url.server.to_string(), "http://h:1");
         assert_eq!((url.transport, url.from.clone()), (Some(Transport::LongPoll), Some(Position::Now)));
@@ -112,7 +118,7 @@ mod tests {
             ("web", "https://h", "is not a server URL"),
             ("web", "localhost", "is not a server URL"),
         ] {
-            let refused = Wanted::parse(deployment, server).unwrap_err();
+            let refused = Wanted::parse(deployment, server, &reach()).unwrap_err();
             assert!(refused.message.contains(why), "{deployment} on {server}: {}", refused.message);
         }
     }

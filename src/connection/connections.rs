@@ -5,13 +5,16 @@
 //! running connection checks nothing, and no protocol or transport has to know of outages.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 
 use wirelab_clients::delay_line::Line;
 
 use super::Network;
+use crate::access::addresses::{AddressBounds, Addresses, Standing, Visit};
 use crate::exchange::arriving::{ArrivingBounds, Pool, Share};
 
 /// The open connections of one server, with their bound. Locked only when a connection opens or ends.
@@ -21,6 +24,7 @@ pub(crate) struct Connections {
     /// Open sockets, those of refused connections included.
     sockets_max: usize,
     arriving: Arc<Pool>,
+    addresses: Addresses,
     network: Arc<Network>,
 }
 
@@ -42,13 +46,19 @@ enum OutageStage {
 }
 
 impl Connections {
-    pub(crate) fn new(max: usize, sockets_max: usize, arriving: ArrivingBounds) -> Arc<Self> {
+    pub(crate) fn new(
+        max: usize,
+        sockets_max: usize,
+        arriving: ArrivingBounds,
+        address: AddressBounds,
+    ) -> Arc<Self> {
         let open = Open { cuts: HashMap::new(), opened_count: 0, outage: OutageStage::None };
         Arc::new(Self {
             open: Mutex::new(open),
             max,
             sockets_max,
             arriving: Pool::new(arriving),
+            addresses: Addresses::new(address),
             network: Network::new(),
         })
     }
@@ -71,17 +81,22 @@ impl Connections {
         })
     }
 
-    /// Enters a connection that opens. During an outage it is cut at once, and so is one beyond the bound on sockets.
-    pub(crate) fn enter(&self) -> Entered {
+    /// Enters a connection from `peer` that opens. During an outage it is cut at once, and so is one beyond the bound on
+    /// sockets or far beyond that of its address.
+    pub(crate) fn enter(&self, peer: Option<IpAddr>) -> Entered {
         let (cut, registration) = AbortHandle::new_pair();
+        let visit = self.addresses.visit(peer, Instant::now());
         let mut open = self.open.lock().expect("no holder panics");
-        if open.outage == OutageStage::Refusing || open.cuts.len() >= self.sockets_max {
+        if open.outage == OutageStage::Refusing
+            || open.cuts.len() >= self.sockets_max
+            || visit.standing() == Standing::FarBeyond
+        {
             cut.abort();
         }
         open.opened_count += 1;
         let key = open.opened_count;
         open.cuts.insert(key, cut.clone());
-        Entered { key, beyond: open.cuts.len() > self.max, cut, registration }
+        Entered { key, beyond: open.cuts.len() > self.max, visit, cut, registration }
     }
 
     /// Returns what a new connection may hold of bodies and messages that have not ended.
@@ -100,6 +115,8 @@ pub(crate) struct Entered {
     pub(crate) key: u64,
     /// Whether the connection is beyond the bound.
     pub(crate) beyond: bool,
+    /// The connection among those of its address.
+    pub(crate) visit: Visit,
     /// Handle that cuts the connection.
     pub(crate) cut: AbortHandle,
     /// Registration for the future that serves the connection: it ends when the connection is cut.

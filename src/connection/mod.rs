@@ -3,7 +3,7 @@
 //! actix does not show the bytes of a socket, so the server is built on a counting stream. Bytes read belong to the
 //! request that follows them: they are kept until that request is known, or until its answer is written. All bytes are
 //! booked on the metrics of the request's transport, and on the ledger of the request's lane if it has one. (A lane is
-//! a part of a page that shows one transport.)
+//! a part of a page that shows one transport.) Inside of TLS the bytes of HTTP are counted, and those of TLS beside them.
 
 mod connections;
 pub(crate) mod http1;
@@ -11,8 +11,10 @@ pub(crate) mod http2;
 mod linked;
 mod network;
 pub(crate) mod protocol;
+mod socket;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,8 +26,10 @@ use actix_http::body::BoxBody;
 use actix_http::{Request, Response};
 use actix_rt::net::TcpStream;
 use futures_util::future::{AbortHandle, AbortRegistration};
+use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::connections::Connections;
@@ -33,10 +37,15 @@ use self::connections::Entered;
 use self::linked::LinkedSocket;
 pub(crate) use self::linked::Opening;
 pub(crate) use self::network::Network;
+use self::socket::CountedSocket;
+use crate::access::addresses::Visit;
 use crate::exchange::arriving::Share;
 use crate::lanes::Lane;
 use crate::metrics::{Caller, Metrics};
+use crate::tls::HTTP_2;
 
+/// Bytes of TLS that wait for a socket which takes nothing. One record is longer only by its frame (RFC 8446 §5.1).
+const UNSENT_TLS_BYTES_MAX: usize = 16 << 10;
 /// Number of lanes that a connection remembers it has carried. A connection that carries more may be counted again for
 /// the oldest of them. Browsers share a connection among the lanes of a page, which shows far fewer at once.
 const LANES_REMEMBERED_MAX: usize = 64;
@@ -64,11 +73,15 @@ pub(crate) struct Ledger {
     key: u64,
     cut: AbortHandle,
     user: Mutex<User>,
-    unclaimed_up: AtomicU64,
-    /// Bytes written before the first request: HTTP/2 sends its settings unasked.
-    unclaimed_down: AtomicU64,
+    /// Bytes of HTTP. Some are written before the first request: HTTP/2 sends its settings unasked.
+    unclaimed: Unclaimed,
+    /// Bytes of TLS. The handshake belongs to the first request.
+    unclaimed_tls: Unclaimed,
+    is_tls: AtomicBool,
     /// Whether the connection is beyond the bound: then every request on it is refused.
     refused: AtomicBool,
+    /// This connection among those of its address.
+    visit: Visit,
     /// What this connection holds of bodies and messages that have not ended.
     share: Arc<Share>,
     /// Requests of HTTP/1.1 that have begun, and those whose answer is over.
@@ -76,6 +89,20 @@ pub(crate) struct Ledger {
     answered_count: AtomicU64,
     /// Whether the last request of HTTP/1.1 passes beside the server's link.
     is_beside: AtomicBool,
+}
+
+/// Bytes that belong to no request yet.
+#[derive(Default)]
+struct Unclaimed {
+    up: AtomicU64,
+    down: AtomicU64,
+}
+
+impl Unclaimed {
+    /// Returns the bytes up and down, which belong to a request now.
+    fn take(&self) -> (u64, u64) {
+        (self.up.swap(0, Ordering::Relaxed), self.down.swap(0, Ordering::Relaxed))
+    }
 }
 
 /// What answers the requests of all connections of a thread, whatever their protocol.
@@ -139,8 +166,9 @@ impl Ledger {
     pub(crate) fn open(
         metrics: Arc<Metrics>,
         connections: Arc<Connections>,
+        peer: Option<IpAddr>,
     ) -> (Arc<Self>, AbortRegistration) {
-        let Entered { key, beyond, cut, registration } = connections.enter();
+        let Entered { key, beyond, visit, cut, registration } = connections.enter(peer);
         let share = Arc::new(connections.share());
         let ledger = Self {
             metrics,
@@ -148,9 +176,11 @@ impl Ledger {
             key,
             cut,
             user: Mutex::default(),
-            unclaimed_up: AtomicU64::new(0),
-            unclaimed_down: AtomicU64::new(0),
+            unclaimed: Unclaimed::default(),
+            unclaimed_tls: Unclaimed::default(),
+            is_tls: AtomicBool::new(false),
             refused: beyond.into(),
+            visit,
             share,
             begun_count: AtomicU64::new(0),
             answered_count: AtomicU64::new(0),
@@ -195,6 +225,11 @@ impl Ledger {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// Returns this connection among those of its address.
+    pub(crate) fn visit(&self) -> &Visit {
+        &self.visit
+    }
+
     /// Returns the number of the next request of HTTP/1.1 while none is under way.
     fn between_requests(&self) -> Option<u64> {
         let answered = self.answered_count.load(Ordering::Relaxed);
@@ -216,8 +251,33 @@ impl Ledger {
         self.cut.is_aborted()
     }
 
+    /// Counts bytes that came out of the socket.
+    fn read(&self, bytes: usize) {
+        self.of_socket().up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that went into the socket.
     fn wrote(&self, bytes: usize) {
-        self.unclaimed_down.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.of_socket().down.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.book_on_user();
+    }
+
+    /// Counts bytes of HTTP that came out of TLS.
+    fn deciphered(&self, bytes: usize) {
+        self.unclaimed.up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of HTTP that went into TLS.
+    fn enciphered(&self, bytes: usize) {
+        self.unclaimed.down.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.book_on_user();
+    }
+
+    fn of_socket(&self) -> &Unclaimed {
+        if self.is_tls.load(Ordering::Relaxed) { &self.unclaimed_tls } else { &self.unclaimed }
+    }
+
+    fn book_on_user(&self) {
         let user = self.user.lock().expect("no holder panics");
         if let Some(caller) = user.caller {
             self.book(caller, user.lane.as_deref());
@@ -225,9 +285,13 @@ impl Ledger {
     }
 
     fn book(&self, caller: Caller, lane: Option<&Lane>) {
-        let up = self.unclaimed_up.swap(0, Ordering::Relaxed);
-        let down = self.unclaimed_down.swap(0, Ordering::Relaxed);
         let metrics = self.metrics.of(caller);
+        if self.is_tls.load(Ordering::Relaxed) {
+            let (up, down) = self.unclaimed_tls.take();
+            metrics.tls_bytes_up.inc_by(up);
+            metrics.tls_bytes_down.inc_by(down);
+        }
+        let (up, down) = self.unclaimed.take();
         metrics.bytes_up.inc_by(up);
         metrics.bytes_down.inc_by(down);
         if let Some(lane) = lane
@@ -253,12 +317,18 @@ impl Drop for Ledger {
     }
 }
 
-/// A socket that counts its bytes in a ledger. It fails when a write makes no progress for too long.
-pub(crate) struct MeteredStream {
-    socket: LinkedSocket,
+/// The stream of one connection: HTTP, perhaps inside of TLS.
+pub(crate) enum MeteredStream {
+    /// Without TLS. The socket counts.
+    Plain(CountedSocket),
+    /// Inside of TLS.
+    Secure(Box<Secure>),
+}
+
+/// A stream inside of TLS, whose bytes of HTTP are counted here.
+pub(crate) struct Secure {
+    session: TlsStream<CountedSocket>,
     ledger: Arc<Ledger>,
-    write_timeout: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl MeteredStream {
@@ -269,80 +339,114 @@ impl MeteredStream {
         connections: Arc<Connections>,
         write_timeout: Duration,
     ) -> (Self, AbortRegistration) {
-        let (ledger, cut) = Ledger::open(metrics, connections);
-        let socket = LinkedSocket::new(socket, ledger.connections.line(), ledger.clone());
-        (Self { socket, ledger, write_timeout, stalled: None }, cut)
+        let peer = socket.peer_addr().ok().map(|peer| peer.ip());
+        let (ledger, cut) = Ledger::open(metrics, connections, peer);
+        let linked = LinkedSocket::new(socket, ledger.connections.line(), ledger.clone());
+        (Self::Plain(CountedSocket::new(linked, ledger, write_timeout)), cut)
+    }
+
+    /// Does the handshake of TLS. From now on the ledger counts what passes through the socket as bytes of TLS.
+    pub(crate) async fn secure(self, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let Self::Plain(socket) = self else { return Ok(self) };
+        let ledger = socket.ledger();
+        ledger.is_tls.store(true, Ordering::Relaxed);
+        let bound = |session: &mut ServerConnection| session.set_buffer_limit(Some(UNSENT_TLS_BYTES_MAX));
+        let session = TlsAcceptor::from(config).accept_with(socket, bound).await?;
+        Ok(Self::Secure(Box::new(Secure { session, ledger })))
+    }
+
+    /// Tells whether client and server have agreed on HTTP/2 by ALPN. Without TLS nothing is agreed on.
+    pub(crate) fn agreed_on_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Secure(secure) => secure.session.get_ref().1.alpn_protocol() == Some(HTTP_2),
+        }
+    }
+
+    fn counted(&self) -> &CountedSocket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Secure(secure) => secure.session.get_ref().0,
+        }
     }
 
     /// Returns the socket for a look at it. Bytes that are read from it directly are not counted.
     pub(crate) fn socket(&self) -> &TcpStream {
-        self.socket.socket()
+        self.counted().linked.socket()
     }
 
     /// Opens the connection over the server's link, if there is one. The first bytes must be there.
     pub(crate) async fn open(&mut self) -> Opening {
-        self.socket.open().await
+        match self {
+            Self::Plain(socket) => socket.linked.open().await,
+            Self::Secure(_) => Opening::Open,
+        }
     }
 
     pub(crate) fn ledger(&self) -> Arc<Ledger> {
-        self.ledger.clone()
-    }
-
-    fn after_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        wrote: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if wrote.is_pending() {
-            let timeout = self.write_timeout;
-            let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
-            ready!(stalled.as_mut().poll(cx));
-            let what = format!("a write made no progress for {timeout:?}");
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)));
-        }
-        self.stalled = None;
-        wrote
+        self.counted().ledger()
     }
 }
 
 impl AsyncRead for MeteredStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(self.socket.poll_read(cx, buf))?;
-        let bytes = buf.filled().len() - before;
-        self.ledger.unclaimed_up.fetch_add(bytes as u64, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Secure(secure) => {
+                let before = buf.filled().len();
+                ready!(Pin::new(&mut secure.session).poll_read(cx, buf))?;
+                secure.ledger.deciphered(buf.filled().len() - before);
+                Poll::Ready(Ok(()))
+            }
+        }
     }
 }
 
 impl AsyncWrite for MeteredStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = self.socket.poll_write(cx, buf);
-        self.after_write(cx, wrote)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Secure(secure) => {
+                let wrote = ready!(Pin::new(&mut secure.session).poll_write(cx, buf))?;
+                secure.ledger.enciphered(wrote);
+                Poll::Ready(Ok(wrote))
+            }
+        }
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = self.socket.poll_write_vectored(cx, bufs);
-        self.after_write(cx, wrote)
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Secure(secure) => {
+                let wrote = ready!(Pin::new(&mut secure.session).poll_write_vectored(cx, bufs))?;
+                secure.ledger.enciphered(wrote);
+                Poll::Ready(Ok(wrote))
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        match self {
+            Self::Plain(socket) => socket.is_write_vectored(),
+            Self::Secure(secure) => secure.session.is_write_vectored(),
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Secure(secure) => Pin::new(&mut secure.session).poll_flush(cx),
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Secure(secure) => Pin::new(&mut secure.session).poll_shutdown(cx),
+        }
     }
 }

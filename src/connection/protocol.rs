@@ -1,6 +1,6 @@
-//! Finds the protocol of a new connection: HTTP/1.1, or HTTP/2 with prior knowledge.
+//! Finds the protocol of a new connection: TLS, HTTP/1.1, or HTTP/2 with prior knowledge.
 //!
-//! Both share one port without TLS: a client that knows that the server speaks HTTP/2 begins with the preface (RFC 9113
+//! The latter share one port without TLS: a client that knows that the server speaks HTTP/2 begins with the preface (RFC 9113
 //! §3.3). The first bytes are looked at in the kernel's buffer and stay there, so that the protocol's own code reads
 //! and counts all of them. Nothing is answered here.
 
@@ -16,6 +16,9 @@ use tokio::time::timeout;
 /// Preface of HTTP/2 (RFC 9113 §3.4). No method of HTTP/1.1 begins with `PRI `.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// First byte of a handshake of TLS (RFC 8446 §5.1). No method begins with it.
+const TLS_HANDSHAKE: u8 = 22;
+
 /// The protocol that the first bytes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spoken {
@@ -23,6 +26,8 @@ pub(crate) enum Spoken {
     Http1,
     /// HTTP/2: the whole preface is there.
     Http2,
+    /// TLS: its handshake has begun.
+    Tls,
     /// Too few bytes came in time.
     Nothing,
 }
@@ -58,6 +63,8 @@ async fn told(socket: &TcpStream) -> io::Result<Spoken> {
 fn recognised(first: &[u8]) -> Option<Spoken> {
     if first == PREFACE {
         Some(Spoken::Http2)
+    } else if first.first() == Some(&TLS_HANDSHAKE) {
+        Some(Spoken::Tls)
     } else if first.is_empty() || !PREFACE.starts_with(first) {
         Some(Spoken::Http1)
     } else {
@@ -75,6 +82,7 @@ mod tests {
             assert_eq!(recognised(&PREFACE[..count]), None, "{count}");
         }
         assert_eq!(recognised(PREFACE), Some(Spoken::Http2));
+        assert_eq!(recognised(&[22, 3, 1]), Some(Spoken::Tls));
         for other in ["", "G", "PO", "PUT", "PROPFIND", "PRI * HTTP/1.1", "PRI * HTTP/2.0\r\nhost"] {
             assert_eq!(recognised(other.as_bytes()), Some(Spoken::Http1), "{other}");
         }

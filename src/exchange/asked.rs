@@ -14,17 +14,19 @@ use wirelab_clients::wire::Outcome;
 
 use super::arriving::Share;
 use super::problem::Refusal;
+use crate::access::Role;
 
 /// A request, with what its connection may hold of bodies and messages that have not ended.
 pub(crate) struct Asked {
     request: Request,
     share: Arc<Share>,
+    role: Role,
 }
 
 impl Asked {
-    /// Wraps a request of the connection that owns `share`.
-    pub(crate) fn new(request: Request, share: Arc<Share>) -> Self {
-        Self { request, share }
+    /// Wraps a request of the connection that owns `share`, from one who has this role.
+    pub(crate) fn new(request: Request, share: Arc<Share>, role: Role) -> Self {
+        Self { request, share, role }
     }
 
     /// Returns the request.
@@ -35,6 +37,11 @@ impl Asked {
     /// Returns the method, the target and the headers.
     pub(crate) fn head(&self) -> &RequestHead {
         self.request.head()
+    }
+
+    /// Returns the role of the one who asks.
+    pub(crate) fn role(&self) -> Role {
+        self.role
     }
 
     /// Returns the body, or what follows the handshake of a WebSocket, with the connection's share. The head is given

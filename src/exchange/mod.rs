@@ -8,6 +8,7 @@ pub mod compression;
 pub(crate) mod host;
 pub(crate) mod incoming;
 pub(crate) mod new_lines;
+pub(crate) mod origin;
 pub mod problem;
 pub(crate) mod request;
 pub(crate) mod route;

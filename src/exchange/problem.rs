@@ -7,11 +7,13 @@ use std::error::Error;
 use std::{fmt, io};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use wirelab_clients::recording::RecordingError;
 use wirelab_clients::wire::{Gap, InvalidToken, Problem};
 
+use crate::access::Denied;
+use crate::access::addresses::Bounded;
 use crate::deployments::AppendError;
 use crate::reader::{OpenError, ReadError};
 use crate::store::{Shortage, StoreError, Unwritten};
@@ -96,6 +98,26 @@ impl ResponseError for Refusal {
         }
         let json = serde_json::to_vec(&self.problem).expect("a problem has no key that JSON refuses");
         response.content_type("application/problem+json").body(json)
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        // RFC 6750 §3: a challenge says that a token is wanted, and whether the one that was sent is wrong.
+        let challenge = match denied {
+            Denied::Insufficient { .. } => return Self::new(StatusCode::FORBIDDEN, denied.to_string()),
+            Denied::Missing { .. } | Denied::UnknownLogin => "Bearer",
+            Denied::UnknownToken | Denied::Unreadable => "Bearer error=\"invalid_token\"",
+        };
+        Self::new(StatusCode::UNAUTHORIZED, denied.to_string())
+            .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+}
+
+impl From<Bounded> for Refusal {
+    fn from(bounded: Bounded) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, bounded.to_string())
+            .with_header(RETRY_AFTER, HeaderValue::from(bounded.retry_s()))
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{ACCESS_VARIABLE, TOKEN_VARIABLE, Token};
 use crate::exchange::problem::Refusal;
 use wirelab_clients::os::exit_code;
 
@@ -26,11 +27,17 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 /// Delay of a timer that must not fire.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
-/// Starts `program` with `arguments`. Must be called inside a tokio runtime.
-pub(super) fn start(program: &Path, arguments: &[OsString]) -> Result<Child, Refusal> {
+/// Starts `program` with `arguments`, and with the token by which it calls this server, if it does. Must be called inside a
+/// tokio runtime.
+///
+/// A token goes into the environment of the child, since everybody on the machine can read its arguments. The server's own
+/// variables are not for children.
+pub(super) fn start(program: &Path, arguments: &[OsString], token: Option<&Token>) -> Result<Child, Refusal> {
     let mut command = Command::new(program);
     // The path may be that of this program in /proc; lists of processes show this name instead.
     command.arg0("wirelab").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.env_remove(ACCESS_VARIABLE).env_remove(TOKEN_VARIABLE);
+    command.envs(token.map(|token| (TOKEN_VARIABLE, token.secret())));
     command.spawn().map_err(|error| {
         let detail =
             format!("cannot start {}: {error}; check that the file is still there", program.display());
@@ -98,7 +105,7 @@ mod tests {
     /// Returns what a shell script prints, and its exit code.
     async fn watched(script: &str, stop: CancellationToken) -> (Vec<String>, u8) {
         let arguments = ["-c", script].map(OsString::from);
-        let child = start(Path::new("sh"), &arguments).unwrap();
+        let child = start(Path::new("sh"), &arguments, None).unwrap();
         let mut heard = Vec::new();
         let exit = watch(child, stop, NEVER, |line| heard.push(line.to_owned())).await;
         (heard, exit)
@@ -130,7 +137,8 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_is_told_to_stop_and_does_not_is_killed() {
         let stop = CancellationToken::new();
-        let child = start(Path::new("sh"), &["-c", "echo ready; exec sleep 60"].map(OsString::from)).unwrap();
+        let child =
+            start(Path::new("sh"), &["-c", "echo ready; exec sleep 60"].map(OsString::from), None).unwrap();
         let said = |line: &str| {
             assert_eq!(line, "ready");
             stop.cancel();
@@ -141,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
-        let refusal = start(Path::new("/nowhere/wirelab"), &[]).unwrap_err();
+        let refusal = start(Path::new("/nowhere/wirelab"), &[], None).unwrap_err();
         assert!(refusal.problem().detail.starts_with("cannot start /nowhere/wirelab: "), "{refusal}");
     }
 }

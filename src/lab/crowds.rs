@@ -98,16 +98,16 @@ impl Crowds {
         Self { runtime, shutdown, listed: Mutex::default() }
     }
 
-    /// Starts a crowd that follows the server at `address`; crowds may take half of its `connections_max`. The crowd is
-    /// stopped when `until` is over.
+    /// Starts a crowd that follows the server of `context`; crowds may take half of its connections. The crowd is stopped
+    /// when `until` is over.
     fn start(
         &self,
+        context: &Context,
         lab: &Lab,
-        address: SocketAddr,
         what: NewCrowd,
-        connections_max: usize,
         until: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Crowd, Refusal> {
+        let (address, connections_max) = (context.address, context.options.connections_max);
         let mut listing = self.listing();
         let running = || listing.crowds.iter().filter(|crowd| crowd.runs());
         let conflict = |detail| Err(Refusal::new(StatusCode::CONFLICT, detail));
@@ -127,16 +127,21 @@ impl Crowds {
                  fewer subscribers, or start the server with a larger --connections-max"
             ));
         }
-        let arguments = [
+        let mut arguments = vec![
             "crowd".to_owned(),
-            format!("--server=http://{}", reachable(address)),
+            format!("--server={}://{}", context.options.scheme(), reachable(address)),
             format!("--deployment={}", what.deployment),
             format!("--transport={}", what.transport),
             format!("--subscribers={}", what.subscribers),
             "--stop-at-stdin-end".to_owned(),
         ];
+        if context.options.tls.is_some() {
+            // It calls this very server by an address of this machine, and the certificate may be for another name.
+            arguments.push("--insecure".to_owned());
+        }
+        let arguments: Vec<_> = arguments.into_iter().map(OsString::from).collect();
         let _in_runtime = self.runtime.enter();
-        let process = child::start(&lab.program, &arguments.map(OsString::from))?;
+        let process = child::start(&lab.program, &arguments, context.options.access.of_children())?;
         listing.last_id += 1;
         let first = Figures { subscribers: what.subscribers.into(), ..Figures::default() };
         let (latest, figures) = watch::channel(first);
@@ -256,9 +261,8 @@ async fn start(
         ));
     }
     let lab = context.options.lab.as_ref().expect("the lab is mounted");
-    let connections_max = context.options.connections_max;
     let until = context.until_page_is_gone(&request)?;
-    let crowd = crowds.start(lab, context.address, what, connections_max, until)?;
+    let crowd = crowds.start(&context, lab, what, until)?;
     Ok(no_store(HttpResponse::Created())
         .insert_header((LOCATION, format!("{PREFIX}/crowds/{}", crowd.id)))
         .json(crowd))

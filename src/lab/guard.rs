@@ -1,8 +1,9 @@
 //! The guard of the lab: it admits only requests from this machine, from a page of this server, without a proxy in
-//! between.
+//! between. On a server with tokens, it admits the owner from anywhere, but no page of another server.
 //!
 //! It wraps every path of the lab and nothing else. It checks the connection and those headers of a browser that a page
-//! cannot change. It never asks for a password: a lab that is reachable from elsewhere is a mistake, not a feature.
+//! cannot change. It asks for no token: the server does so before, and lets none but an owner come here. Without tokens a
+//! lab that is reachable from elsewhere is a mistake, not a feature.
 //!
 //! Each rule closes one way in:
 //!
@@ -17,27 +18,35 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, ResponseError};
+use actix_web::{Error, HttpRequest, ResponseError, web};
 
-use crate::exchange::host;
+use crate::context::Context;
 use crate::exchange::problem::Refusal;
+use crate::exchange::{host, origin};
 
 /// Header fields that only proxies add, apart from those that begin with [`FORWARDED_PREFIX`].
 const FORWARDED: [&str; 3] = ["forwarded", "via", "x-real-ip"];
 const FORWARDED_PREFIX: &str = "x-forwarded-";
-/// Allowed values of `Sec-Fetch-Site`: a page of this server, or a person who typed the address.
-const FETCH_SITES: [&str; 2] = ["same-origin", "none"];
 
 /// Lets a request through, or answers 403 with the rule that it breaks.
 pub(super) async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Err(rule) = check(request.request()) {
-        let detail = format!(
-            "the lab answers only at the machine that the server runs on, and {rule}; open the page there at \
-             http://localhost, without a proxy in between"
-        );
+    let context =
+        request.app_data::<web::Data<Context>>().expect("the server gives every handler its context");
+    let scheme = context.options.scheme();
+    let checked = match context.options.access.tokens() {
+        Some(_) => check_page(request.request())
+            .map_err(|rule| format!("the lab answers only to the page of this server, and {rule}; open that page")),
+        None => check(request.request(), scheme).map_err(|rule| {
+            format!(
+                "the lab answers only at the machine that the server runs on, and {rule}; open the page there at \
+                 {scheme}://localhost, without a proxy in between"
+            )
+        }),
+    };
+    if let Err(detail) = checked {
         return Ok(request.into_response(Refusal::new(StatusCode::FORBIDDEN, detail).error_response()));
     }
     let mut response = next.call(request).await?.map_into_boxed_body();
@@ -47,8 +56,26 @@ pub(super) async fn admit(
     Ok(response)
 }
 
-/// Checks the rules; the error says in words which one is broken.
-fn check(request: &HttpRequest) -> Result<(), String> {
+/// Checks the rules against pages of other servers, whatever their browser holds.
+fn check_page(request: &HttpRequest) -> Result<(), String> {
+    let headers = request.headers();
+    if let Some(origin) =
+        origin::values(headers, ORIGIN.as_str()).find(|origin| !origin::is_own(request.head(), origin))
+    {
+        return Err(format!("the page that asks has the origin {origin:?}"));
+    }
+    check_site(headers)
+}
+
+fn check_site(headers: &HeaderMap) -> Result<(), String> {
+    match origin::foreign_site(headers) {
+        None => Ok(()),
+        Some(site) => Err(format!("the page that asks belongs to another site: Sec-Fetch-Site is {site:?}")),
+    }
+}
+
+/// Checks the rules of a server without tokens; the error says in words which one is broken.
+fn check(request: &HttpRequest, scheme: &str) -> Result<(), String> {
     let headers = request.headers();
     match request.peer_addr().map(|peer| peer.ip().to_canonical()) {
         Some(peer) if peer.is_loopback() => {}
@@ -62,15 +89,13 @@ fn check(request: &HttpRequest) -> Result<(), String> {
     if let Some(name) = headers.keys().find(|name| is_of_a_proxy(name)) {
         return Err(format!("this request came through a proxy: it has the field {name}"));
     }
-    let own = format!("http://{host}");
-    if let Some(origin) = values(headers, ORIGIN.as_str()).find(|origin| !origin.eq_ignore_ascii_case(&own)) {
+    let own = format!("{scheme}://{host}");
+    if let Some(origin) =
+        origin::values(headers, ORIGIN.as_str()).find(|origin| !origin.eq_ignore_ascii_case(&own))
+    {
         return Err(format!("the page that asks has the origin {origin:?} instead of {own:?}"));
     }
-    let mut sites = values(headers, "sec-fetch-site");
-    if let Some(site) = sites.find(|site| !FETCH_SITES.contains(site)) {
-        return Err(format!("the page that asks belongs to another site: Sec-Fetch-Site is {site:?}"));
-    }
-    Ok(())
+    check_site(headers)
 }
 
 /// Returns the name in `Host` if there is one and every name of the request is one of the loopback.
@@ -88,11 +113,6 @@ fn is_of_a_proxy(name: &HeaderName) -> bool {
     FORWARDED.contains(&name.as_str()) || name.as_str().starts_with(FORWARDED_PREFIX)
 }
 
-/// Returns the values of all fields with this name. Bytes that are not text become a value that no rule allows.
-fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
-    headers.get_all(name).map(|value| value.to_str().unwrap_or("\u{fffd}"))
-}
-
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::HOST;
@@ -107,13 +127,13 @@ mod tests {
     #[test]
     fn only_the_loopback_is_this_machine_however_its_address_is_written() {
         for peer in ["127.0.0.1:5000", "127.9.9.9:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
-            assert_eq!(check(&request(peer).to_http_request()), Ok(()), "{peer}");
+            assert_eq!(check(&request(peer).to_http_request(), "http"), Ok(()), "{peer}");
         }
         for peer in ["192.0.2.2:5000", "[fd00::2]:5000", "[::ffff:192.0.2.2]:5000", "0.0.0.0:5000"] {
-            let refused = check(&request(peer).to_http_request()).unwrap_err();
+            let refused = check(&request(peer).to_http_request(), "http").unwrap_err();
             assert!(refused.contains("comes from"), "{peer}: {refused}");
         }
         let unknown = TestRequest::get().insert_header((HOST, "localhost")).to_http_request();
-        assert!(check(&unknown).is_err());
+        assert!(check(&unknown, "http").is_err());
     }
 }

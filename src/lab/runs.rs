@@ -142,7 +142,8 @@ impl Runs {
             plan.name.clone().into(),
         ];
         let _in_runtime = self.runtime.enter();
-        let process = child::start(&lab.program, &arguments)?;
+        // A run starts servers of its own and never calls this one.
+        let process = child::start(&lab.program, &arguments, None)?;
         let first = RunProgress {
             plan: plan.name.clone(),
             run_id: String::new(),

@@ -289,12 +289,13 @@ pub(super) fn words_of(run: &RunRow) -> Vec<(&'static str, String)> {
 }
 
 /// Columns of factors that are words; with the transport they tell the series of a sweep apart.
-const WORDS: [&str; 11] = [
+const WORDS: [&str; 12] = [
     "line_process",
     "poll_schedule",
     "poll_phase",
     "conditional",
     "http_version",
+    "tls",
     "keep_alive",
     "compression",
     "store",

@@ -7,6 +7,7 @@
 mod catalogue;
 mod cometd_batching;
 mod figure;
+mod first_byte;
 mod fleet_polling;
 mod lubbers2010;
 mod point;

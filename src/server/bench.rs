@@ -39,7 +39,7 @@ impl Bench {
         };
         let context = super::context(deployments, options, address, shutdown);
         // This connection is never cut.
-        let (ledger, _) = Ledger::open(context.metrics.clone(), context.connections.clone());
+        let (ledger, _) = Ledger::open(context.metrics.clone(), context.connections.clone(), None);
         let app = Application::new(context, None).await.expect("the routes are sound");
         Self { app: Rc::new(app), ledger, codec: Codec::new(http1::config(&terms)) }
     }

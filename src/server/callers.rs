@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 
 use actix_web::dev::RequestHead;
 use actix_web::http::header::{HOST, ORIGIN, UPGRADE};
-use actix_web::http::{Method, StatusCode, Uri};
+use actix_web::http::{Method, StatusCode};
 
-use crate::context::Context;
-use crate::exchange::host;
+use crate::context::{Context, ServerOptions};
 use crate::exchange::problem::Refusal;
+use crate::exchange::{host, origin};
 use crate::lab;
 
 /// Checks the name by which the request calls the server. Over HTTP/1.1 it must be one name.
@@ -58,15 +58,13 @@ fn calls_by_address(head: &RequestHead, address: SocketAddr) -> bool {
 }
 
 /// Checks that writes and WebSocket upgrades come from the server's own pages, from listed origins, or from programs.
-pub(super) fn check_origin(head: &RequestHead, allowed: &[String]) -> Result<(), Refusal> {
-    let upgrade = head.headers.contains_key(UPGRADE);
-    let reads_only = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+pub(super) fn check_origin(head: &RequestHead, options: &ServerOptions) -> Result<(), Refusal> {
     let Some(origin) = head.headers.get(ORIGIN) else { return Ok(()) };
-    if reads_only && !upgrade {
+    if only_reads(head) {
         return Ok(());
     }
     let origin = origin.to_str().unwrap_or_default();
-    if allowed.iter().any(|allowed| allowed == origin) || is_same_origin(head, origin) {
+    if options.lists(origin) || origin::is_own(head, origin) {
         return Ok(());
     }
     let remedy = match head.uri.path().starts_with(lab::PREFIX) {
@@ -77,21 +75,34 @@ pub(super) fn check_origin(head: &RequestHead, allowed: &[String]) -> Result<(),
     Err(Refusal::new(StatusCode::FORBIDDEN, format!("origin {origin:?} is not allowed to do this; {remedy}")))
 }
 
-/// Tells whether `origin` is the server's own. Host and port must agree; the scheme may differ, since a proxy may have
-/// ended TLS.
-fn is_same_origin(head: &RequestHead, origin: &str) -> bool {
-    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let Ok(origin) = origin.parse::<Uri>() else { return false };
-    let port = match origin.scheme_str() {
-        Some("http") => 80,
-        Some("https") => 443,
-        _ => return false,
-    };
-    let with_port = |authority: &actix_web::http::uri::Authority| {
-        (authority.host().to_ascii_lowercase(), authority.port_u16().unwrap_or(port))
-    };
-    match (origin.authority(), host.and_then(|host| host.parse().ok())) {
-        (Some(origin), Some(host)) => with_port(origin) == with_port(&host),
-        _ => false,
+/// Checks that a write or an upgrade which is admitted by a cookie comes from a page that may use it.
+///
+/// A browser adds the cookie to whatever a page of the same site makes it send, also one of another port. So the browser
+/// must say that the page is this server's own, or one whose origin is listed for credentials. A request without any such
+/// word has no claim to a person's cookie: programs send a token.
+pub(super) fn check_use_of_cookie(head: &RequestHead, options: &ServerOptions) -> Result<(), Refusal> {
+    if only_reads(head) {
+        return Ok(());
     }
+    let origin = head.headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+    let is_listed =
+        origin.is_some_and(|origin| options.allow_credentials.iter().any(|listed| listed == origin));
+    let has_site = head.headers.contains_key("sec-fetch-site");
+    let is_own = match origin {
+        Some(origin) => origin::is_own(head, origin),
+        None => has_site,
+    };
+    if is_listed || (is_own && origin::foreign_site(&head.headers).is_none()) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::FORBIDDEN,
+        "the cookie of a login counts for this call only if the page of this server asks, and the browser says so by \
+         Origin or Sec-Fetch-Site; open that page, or send a token as `Authorization: Bearer TOKEN`",
+    ))
+}
+
+/// Tells whether a request changes nothing and opens no WebSocket.
+fn only_reads(head: &RequestHead) -> bool {
+    matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !head.headers.contains_key(UPGRADE)
 }

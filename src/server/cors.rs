@@ -2,8 +2,8 @@
 //!
 //! The application asks for each request, also for those that it refuses, so that a page can read refusals, too.
 //!
-//! Credentials are let through, since helpers around `EventSource` and `fetch` ask with them. The server sets no cookie
-//! and reads none, so nothing is given away. A proxy that knows people by cookies must list such origins itself.
+//! Credentials are let through for those origins alone that are listed for it: a page that may send the cookie of a login
+//! acts in the name of the person.
 
 use actix_web::HttpResponse;
 use actix_web::dev::RequestHead;
@@ -41,12 +41,15 @@ const VARIES_BY: [HeaderName; 3] = [ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ACCES
 /// The listed origins, at least one.
 pub(super) struct Cors {
     origins: Vec<String>,
+    /// Those whose pages may send credentials.
+    with_credentials: Vec<String>,
 }
 
 impl Cors {
-    /// Takes the listed origins; `None` if there is none.
-    pub(super) fn of(origins: &[String]) -> Option<Self> {
-        (!origins.is_empty()).then(|| Self { origins: origins.to_vec() })
+    /// Takes the listed origins, and those that may also send credentials; `None` if there is none.
+    pub(super) fn of(plain: &[String], with_credentials: &[String]) -> Option<Self> {
+        let origins = [plain, with_credentials].concat();
+        (!origins.is_empty()).then(|| Self { origins, with_credentials: with_credentials.to_vec() })
     }
 
     /// Returns the origin of a request if it is listed.
@@ -86,8 +89,10 @@ impl Cors {
     /// are not listed are told nothing; caches are told what the answer depends on.
     pub(super) fn tell(&self, allowed: Option<HeaderValue>, headers: &mut HeaderMap) {
         if let Some(origin) = allowed {
+            if self.with_credentials.iter().any(|listed| listed.as_bytes() == origin.as_bytes()) {
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            }
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, READ);
         }
         for name in VARIES_BY {

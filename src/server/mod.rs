@@ -3,11 +3,13 @@
 //! What holds for every request is in `application`. Here are the time limits of connections, the choice of the protocol
 //! by the first bytes, and the shutdown: it takes less than two seconds, even with open streams.
 
+mod admission;
 mod application;
 #[doc(hidden)]
 pub mod bench;
 mod callers;
 mod cors;
+mod login;
 pub mod openapi;
 mod page;
 mod place;
@@ -25,8 +27,9 @@ use actix_server::Server;
 use actix_service::{fn_factory, fn_service};
 use actix_web::web;
 use futures_util::future::Abortable;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::application::Application;
@@ -37,6 +40,7 @@ use crate::deployments::Deployments;
 use crate::lab::Children;
 use crate::lanes::Lanes;
 use crate::metrics::Metrics;
+use crate::tls::ServerTls;
 
 /// Connections that are accepted beyond the bound, only to be answered 503. Without them an overloaded server would
 /// look like one that hangs.
@@ -45,8 +49,18 @@ pub(crate) const REFUSED_CONNECTIONS_MAX: usize = 256;
 const SHUTDOWN_S_MAX: u64 = 1;
 /// Time for a client to send a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Answer to a client that speaks HTTP without TLS to a server that speaks TLS. Its request is not read.
+const NEEDS_TLS: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    content-length: 70\r\n\r\nThis port speaks HTTPS; write the address with https:// (wss:// too).\n";
+/// Answer to a client that speaks TLS to a server that does not: the fatal alert "handshake failure" (RFC 8446 §6).
+const NO_TLS: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
 /// Answer to a client whose first bytes, for [`HEAD_TIMEOUT`], do not tell its protocol.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Bytes of a client that is not understood which are dropped before its connection is closed, and the time for that.
+const UNREAD_BYTES_MAX: u64 = 64 << 10;
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Starts serving on `listener`. The returned future ends when `shutdown` is cancelled and all connections are closed.
 pub fn start(
@@ -80,6 +94,7 @@ pub fn start(
                     shutdown: context.shutdown.clone(),
                 });
                 let (connections, metrics) = (connections.clone(), metrics.clone());
+                let tls = context.options.tls.clone();
                 async move {
                     let (app, config) = (Rc::new(app.await?), http1::config(&terms));
                     Ok::<_, ()>(fn_service(move |socket: TcpStream| {
@@ -90,8 +105,9 @@ pub fn start(
                             terms.write_timeout,
                         );
                         let (app, config, terms) = (app.clone(), config.clone(), terms.clone());
+                        let served = serve(stream, app, config, terms, tls.clone());
                         // In a box: each of the futures around it would keep room for it twice.
-                        let served = Box::pin(Abortable::new(serve(stream, app, config, terms), cut));
+                        let served = Box::pin(Abortable::new(served, cut));
                         // A connection that was cut ends without an error.
                         async move { served.await.unwrap_or(Ok(())) }
                     }))
@@ -114,14 +130,21 @@ fn context(
     address: SocketAddr,
     shutdown: CancellationToken,
 ) -> web::Data<Context> {
+    let cookie = format!("wirelab_{}", address.port());
     web::Data::new(Context {
         metrics: Metrics::new(deployments.lines_appended()),
         deployments,
         rooms: Arc::new(Semaphore::new(options.connections_max)),
         shutdown,
         lanes: Lanes::new(),
-        connections: Connections::new(options.connections_max, options.sockets_max, options.arriving),
-        description: openapi::json(&options),
+        connections: Connections::new(
+            options.connections_max,
+            options.sockets_max,
+            options.arriving,
+            options.address,
+        ),
+        description: openapi::json(&options, &cookie),
+        cookie,
         address,
         options,
     })
@@ -133,6 +156,7 @@ async fn serve(
     app: Rc<Application>,
     config: ServiceConfig,
     terms: Rc<Terms>,
+    tls: Option<Arc<ServerTls>>,
 ) -> Result<(), DispatchError> {
     // Each line leaves at once: the reader decides about batches, not the kernel.
     stream.socket().set_nodelay(true)?;
@@ -153,14 +177,39 @@ async fn serve(
             () = terms.shutdown.cancelled() => {}
         }
     }
-    match spoken {
-        Spoken::Http1 => http1::serve(stream, peer, app, config, &terms).await?,
-        Spoken::Http2 => {
-            // In a box: every other connection would keep room for it.
-            let served = Box::pin(http2::serve(stream, peer, app, &terms));
-            served.await.map_err(DispatchError::H2)?;
+    let is_http2 = match (spoken, tls) {
+        (Spoken::Nothing, _) => return Ok(stream.write_all(TOO_SLOW).await?),
+        (Spoken::Http1 | Spoken::Http2, Some(_)) => return Ok(part(stream, NEEDS_TLS).await?),
+        (Spoken::Tls, None) => return Ok(part(stream, NO_TLS).await?),
+        (Spoken::Http1, None) => false,
+        (Spoken::Http2, None) => true,
+        (Spoken::Tls, Some(tls)) => {
+            // In a box, like HTTP/2 below: every other connection would keep room for it.
+            let handshake = Box::pin(stream.secure(tls.config()));
+            stream = tokio::select! {
+                secured = timeout(terms.head_timeout, handshake) => match secured {
+                    Ok(secured) => secured?,
+                    Err(_) => return Ok(()),
+                },
+                () = terms.shutdown.cancelled() => return Ok(()),
+            };
+            stream.agreed_on_http2()
         }
-        Spoken::Nothing => stream.write_all(TOO_SLOW).await?,
+    };
+    if is_http2 {
+        let served = Box::pin(http2::serve(stream, peer, app, &terms));
+        served.await.map_err(DispatchError::H2)
+    } else {
+        http1::serve(stream, peer, app, config, &terms).await
     }
+}
+
+/// Says one thing to a client that is not understood, and drops what it sends: a socket that is closed with unread bytes
+/// may take the answer back (RFC 9112 §9.6).
+async fn part(mut stream: MeteredStream, last: &[u8]) -> io::Result<()> {
+    stream.write_all(last).await?;
+    stream.shutdown().await?;
+    let rest = (&mut stream).take(UNREAD_BYTES_MAX);
+    let _ = timeout(PARTING, tokio::io::copy(&mut { rest }, &mut tokio::io::sink())).await;
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! API as every client. This module depends on no deployment.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG};
@@ -21,6 +23,15 @@ use crate::exchange::route::{get, resource};
 struct Files;
 
 const INDEX: &str = "index.html";
+/// The page of the login, which has a path and a policy of its own.
+const LOGIN: &str = "login.html";
+/// What hides the sentence on a refused token in [`LOGIN`].
+const REFUSED_HIDDEN: &str = "id=\"refused\" hidden";
+const REFUSED_SHOWN: &str = "id=\"refused\"";
+
+/// Paths of the files, as they were at the start.
+static PATHS: LazyLock<HashSet<String>> =
+    LazyLock::new(|| Files::iter().filter(|name| name != LOGIN).map(|name| path_of(&name)).collect());
 
 /// Content security policy of the page: it may load its own files and call its own server, WebSockets included. Inline
 /// scripts and styles, other hosts and frames around the page are forbidden. With trusted types a browser refuses every
@@ -28,10 +39,46 @@ const INDEX: &str = "index.html";
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// Content security policy of the login: as that of the page, but it sends a form and runs no script.
+const LOGIN_POLICY: &str = "default-src 'self'; script-src 'none'; base-uri 'none'; form-action 'self'; \
+                            frame-ancestors 'none'; object-src 'none'";
+
+/// Tells whether the page has a file at this path.
+pub(super) fn has(path: &str) -> bool {
+    PATHS.contains(path)
+}
+
+fn path_of(name: &str) -> String {
+    if name == INDEX { "/".to_owned() } else { format!("/{name}") }
+}
+
+/// Answers with the page of the login; with any status but 200 it says that the token was refused.
+pub(super) fn login(status: StatusCode) -> Result<HttpResponse, Refusal> {
+    let data = Files::get(LOGIN).ok_or_else(|| gone(LOGIN))?.data;
+    let text = String::from_utf8_lossy(&data);
+    let text = match status {
+        StatusCode::OK => text.into_owned(),
+        _ => text.replacen(REFUSED_HIDDEN, REFUSED_SHOWN, 1),
+    };
+    Ok(HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((CONTENT_SECURITY_POLICY, LOGIN_POLICY))
+        .insert_header(("cross-origin-resource-policy", "same-origin"))
+        .content_type(content_type(LOGIN))
+        .body(text))
+}
+
+fn gone(name: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        format!("static/{name} is gone; restore the file or restart the server"),
+    )
+}
+
 /// Mounts every file at its path, and the index at `/`.
 pub(crate) fn mount(config: &mut web::ServiceConfig) {
-    for name in Files::iter() {
-        let path = if name == INDEX { "/".to_owned() } else { format!("/{name}") };
+    for name in Files::iter().filter(|name| name != LOGIN) {
+        let path = path_of(&name);
         config.service(
             resource(&path, "GET, HEAD").route(get().to(move |request| answer(name.clone(), request))),
         );
@@ -41,10 +88,7 @@ pub(crate) fn mount(config: &mut web::ServiceConfig) {
 async fn answer(name: Cow<'static, str>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
     // Only a debug build can fail here: the file was deleted after the start.
     let Some(EmbeddedFile { data, metadata }) = Files::get(&name) else {
-        return Err(Refusal::new(
-            StatusCode::NOT_FOUND,
-            format!("static/{name} is gone; restore the file or restart the server"),
-        ));
+        return Err(gone(&name));
     };
     let digest: String = metadata.sha256_hash().iter().map(|byte| format!("{byte:02x}")).collect();
     let tag = format!("\"{digest}\"");
@@ -80,9 +124,11 @@ mod tests {
 
     #[test]
     fn every_file_has_a_known_kind_and_a_path_that_no_call_has() {
-        let calls = ["api", "healthz", "readyz", "metrics", "openapi.json"];
+        let calls = ["api", "healthz", "readyz", "metrics", "openapi.json", "login", "logout"];
         let names: Vec<_> = Files::iter().collect();
         assert!(names.iter().any(|name| name == INDEX), "{names:?}");
+        let login = Files::get(LOGIN).expect("the login has a page").data;
+        assert!(String::from_utf8_lossy(&login).contains(REFUSED_HIDDEN));
         for name in names {
             assert_ne!(content_type(&name), "application/octet-stream", "{name}");
             let first = name.split('/').next().unwrap();

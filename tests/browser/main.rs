@@ -1,6 +1,7 @@
 //! The page in real browsers, against the real binary.
 //!
 //! - `follow`: every transport that the page can speak, from the first line to the end, through cuts and kills
+//! - `access`: the login, and what the page offers to each role
 //! - `lanes`: all of them side by side, with what the server counted for each
 //! - `clocks`: clocks that jump, in the page and in the server
 //! - `terminal`: colours and progress bars in lines
@@ -20,6 +21,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
+mod access;
 mod bidi;
 mod browser;
 mod clocks;

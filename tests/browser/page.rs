@@ -92,6 +92,29 @@ impl Page {
         page
     }
 
+    /// The login of a server with tokens, to which its overview leads.
+    #[track_caller]
+    pub(crate) fn before_login(engine: Engine, server: &Api) -> Self {
+        let page = Self { browser: Browser::start(engine), origin: format!("http://{}", server.authority) };
+        page.goto(&format!("{}/", page.origin));
+        wait_until("the login is shown", || page.is_at("/login"));
+        page
+    }
+
+    /// Gives a token to the login, which is shown.
+    #[track_caller]
+    pub(crate) fn give(&self, token: &str) {
+        self.fill("#token", token);
+        self.click("#login button");
+    }
+
+    /// Whether the browser is at this path of the server.
+    #[track_caller]
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        let is_loaded = "return document.readyState === 'complete' && location.pathname === arguments[0]";
+        self.run(is_loaded, &[path.into()])
+    }
+
     #[track_caller]
     pub(crate) fn overview(&self) {
         self.goto(&format!("{}/#/", self.origin));

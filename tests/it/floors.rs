@@ -56,7 +56,7 @@ const HOUSES: &[House] = &[
                 "the verbs of a deployment and its sources; results in, bytes out",
             ),
             floor(&["metrics", "reader"], "the counters; a cursor on a log"),
-            floor(&["store"], "where logs live"),
+            floor(&["access", "store"], "who may do what, from how many connections; where logs live"),
             floor(&["clock", "terminal"], "the time of day; what is said to people"),
         ],
     },

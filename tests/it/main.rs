@@ -3,6 +3,7 @@
 //! - `conformance`: every promise of the contract, on every transport; `broken`: each promise, against a server that
 //!   breaks it
 //! - `contract`: every call of the API, byte by byte
+//! - `access`: tokens, roles and the login, over every call; bounds per address; a server that is open to all
 //! - `wrapper`: what `publish` and `record` do to the command that they wrap
 //! - `cli`, `commands`, `tail`, `wanted`, `folders`, `terminal`, `shell`, `run_progress`: the real binary; `examples`: the
 //!   clients' example programs
@@ -26,6 +27,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it stands")]
 
+mod access;
 mod advice;
 mod anywhere;
 mod between;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wirelab_clients::wire::{Transport, Wire};
 
-use crate::http::{Answer, Headers};
+use crate::http::{Answer, Api, Headers};
 use crate::server::{Server, Setup, lab};
 use wirelab::context::Lab;
 use wirelab::context::ServerOptions;
@@ -26,6 +26,9 @@ const CROWD: &str = "/api/lab/crowds/{id}";
 const PLANS: &str = "/api/lab/plans";
 const RUNS: &str = "/api/lab/runs";
 const PROGRESS: &str = "/api/lab/runs/progress";
+const LOGIN: &str = "/login";
+const LOGOUT: &str = "/logout";
+const ACCESS: &str = "/api/access";
 const THEORY: &str = "/api/theory";
 /// A file at each depth, as the tests' folder of results has them.
 const RESULT_FILES: [(&str, &str); 3] = [
@@ -36,20 +39,21 @@ const RESULT_FILES: [(&str, &str); 3] = [
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
-/// Statuses that no request can provoke at will: a failing disk, one connection too many, ten seconds of silence; and a
-/// foreign name, which is refused before any call is looked at. Those of a client have tests of their own.
-const NOT_AT_WILL: [&str; 5] = ["408", "421", "500", "503", "507"];
+/// Statuses that no request can provoke at will on a server at the loopback without tokens. Those of tokens and of the
+/// bounds of an address are tested in `access`. The others come from a failing disk, one connection too many, ten seconds of
+/// silence; and a foreign name, which is refused before any call is looked at. Those of a client have tests of their own.
+const NOT_AT_WILL: [&str; 8] = ["303", "401", "408", "421", "429", "500", "503", "507"];
 
-struct Document(Value);
+pub(crate) struct Document(pub(crate) Value);
 
 impl Document {
-    fn of(server: &Server) -> Self {
+    pub(crate) fn of(server: &Api) -> Self {
         let answer = server.get("/openapi.json");
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
         Self(answer.json())
     }
 
-    fn paths(&self) -> impl Iterator<Item = (&String, BTreeSet<String>)> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (&String, BTreeSet<String>)> {
         let methods = |item: &Value| item.as_object().unwrap().keys().map(|m| m.to_uppercase()).collect();
         self.0["paths"].as_object().unwrap().iter().map(move |(path, item)| (path, methods(item)))
     }
@@ -60,7 +64,7 @@ impl Document {
     }
 
     /// What is wrong with a value by a schema of the document; members that it does not name are wrong, too.
-    fn faults(&self, schema: &Value, value: &Value) -> Vec<String> {
+    pub(crate) fn faults(&self, schema: &Value, value: &Value) -> Vec<String> {
         let schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "allOf": [schema],
@@ -73,7 +77,7 @@ impl Document {
 
     /// Holds an answer against its description.
     #[track_caller]
-    fn check(&self, method: &str, template: &str, answer: &Answer) {
+    pub(crate) fn check(&self, method: &str, template: &str, answer: &Answer) {
         let place = format!("{method} {template} {}", answer.status);
         let described = self.answers(method, template).get(&answer.status.to_string());
         let described = described.unwrap_or_else(|| panic!("{place} is not described: {answer:?}"));
@@ -276,6 +280,20 @@ fn every_promised_answer_is_given_as_promised() {
     {
         cases.push(("GET", template, template.into(), &[], vec![], 200));
     }
+    let form: Headers = &[("content-type", "application/x-www-form-urlencoded")];
+    let foreign_form: Headers =
+        &[("content-type", "application/x-www-form-urlencoded"), ("origin", "http://elsewhere.example")];
+    cases.extend([
+        ("GET", LOGIN, LOGIN.into(), &[] as Headers, vec![], 200),
+        ("POST", LOGIN, LOGIN.into(), form, b"token=x".into(), 409),
+        ("POST", LOGIN, LOGIN.into(), form, b"name=x".into(), 400),
+        ("POST", LOGIN, LOGIN.into(), json_type, b"{}".into(), 415),
+        ("POST", LOGIN, LOGIN.into(), form, vec![b' '; (8 << 20) + 1], 413),
+        ("POST", LOGIN, LOGIN.into(), foreign_form, b"token=x".into(), 403),
+        ("POST", LOGOUT, LOGOUT.into(), &[], vec![], 303),
+        ("POST", LOGOUT, LOGOUT.into(), foreign_form, vec![], 403),
+        ("GET", ACCESS, ACCESS.into(), &[], vec![], 200),
+    ]);
     let by_a_proxy: Headers = &[("via", "1.1 proxy.example")];
     cases.extend([
         ("GET", LAB, LAB.into(), &[] as Headers, vec![], 200),

@@ -3,7 +3,7 @@
 //! It stops when dropped. No test sleeps for a fixed time: [`wait_until`] waits for a condition.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -257,4 +257,11 @@ pub(crate) fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool)
         }
         thread::sleep((began.elapsed() / 8).clamp(shortest, longest));
     }
+}
+
+/// An address of this machine that is not its loopback, if it has one. Nothing is sent.
+pub(crate) fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_loopback())
 }

@@ -128,7 +128,7 @@ pub async fn calibrate(
         };
         let url = match (&cell.server, &process) {
             (Server::Running(running), _) => running.url.clone(),
-            (_, Some(process)) => url_of(process.addr()),
+            (_, Some(process)) => process.url().clone(),
             (Server::Wirelab | Server::Profile(_), None) => continue,
         };
         let mut bench = Bench::of(url, laid, cell.network.clone()).await?;
@@ -190,11 +190,8 @@ async fn start(laid: &Laid, program: PathBuf, cell: &Cell) -> Result<ServerProce
     let ServeOptions { store, compression, .. } = &cell.serve;
     let flag = compression_flag(*compression);
     let arguments = flag.map_or_else(Vec::new, |(flag, value)| vec![flag.to_owned(), value.to_owned()]);
-    ServerProcess::spawn_on(laid, &ServerCommand::Wirelab { program, store: *store, arguments }).await
-}
-
-fn url_of(addr: SocketAddr) -> ServerUrl {
-    format!("http://{addr}").parse().expect("a socket address is host and port")
+    let (store, tls) = (*store, cell.tls);
+    ServerProcess::spawn_on(laid, &ServerCommand::Wirelab { program, store, tls, arguments }).await
 }
 
 /// Server that is being calibrated.
@@ -219,13 +216,15 @@ impl Bench {
         Ok(Self { api, url, addr, laid, network, round_trip, deployments: Vec::new() })
     }
 
-    /// Measures over a route how long connecting to the server takes, and how long a round trip to its place, s. Each takes
-    /// about `each`. There is no echo on another machine, but opening a connection takes one round trip.
+    /// Measures over a route how long connecting to the server takes, TLS included, and how long a round trip to its place,
+    /// s. Each takes about `each`. There is no echo on another machine, but opening a TCP connection takes one round trip.
     async fn round_trips(&self, route: &Route, each: Duration) -> Result<[Spread; 2], CalibrationError> {
-        let connects_s = connects_s(&self.addr.to_string(), route, CONNECTS.count(each)).await?;
-        let connect_s = Spread::of(connects_s).expect("there is one");
+        let count = CONNECTS.count(each);
+        let connect_s = Spread::of(connects_s(&self.url, route, count).await?).expect("there is one");
         if !self.addr.ip().is_loopback() && self.network.kind != NetworkKind::Tun {
-            return Ok([connect_s.clone(), connect_s]);
+            let there = self.addr.to_string().parse().expect("a socket address is host and port");
+            let round_trip_s = connects_s(&there, route, count).await?;
+            return Ok([connect_s, Spread::of(round_trip_s).expect("there is one")]);
         }
         let echoes_s = Echo::start(&self.laid)?.echoes_s(route, ECHOES.count(each)).await?;
         Ok([connect_s, Spread::of(echoes_s).expect("there is one")])

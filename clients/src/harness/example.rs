@@ -85,7 +85,7 @@ fn run(cell: Cell) -> RunResult {
     let latency =
         |seq: u64| Duration::from_micros(if polled { 1_000 + seq % 200 * 1_000 } else { 900 + seq });
     let (delivery, shared) = delivery(cell.subscribers, latency);
-    let traffic = Traffic { requests, connections_opened: 2, reconnects: 0, up_bytes, down_bytes };
+    let traffic = Traffic { requests, connections_opened: 2, up_bytes, down_bytes, ..Traffic::default() };
     let mut run = RunResult {
         plan: "ad-hoc".to_owned(),
         verdict: Verdict::Ok,

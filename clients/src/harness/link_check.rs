@@ -17,8 +17,10 @@ use super::network::laid::Laid;
 use super::network::link_figures::{
     ECHO_BYTES, LinkFigures, LinkOff, LinkSamples, connect_time, echo_time, samples_over_loss,
 };
-use crate::meter::{Meter, MeteredSocket};
+use crate::meter::{Layer, Meter, MeteredSocket};
 use crate::route::Route;
+use crate::stream::{NotConnected, Stream};
+use crate::{HttpVersion, ServerUrl};
 
 /// Measurements of a link that is off, before it is refused: a machine that was busy for a moment is no broken link.
 const ATTEMPTS: u32 = 5;
@@ -131,18 +133,27 @@ async fn measured(network: &Network, laid: &Laid, effort: Effort) -> io::Result<
     let connects = effort.connects().over(network).count(connect_time(network));
     let echoes = effort.echoes().over(network).count(echo_time(network));
     let samples = LinkSamples {
-        connects_s: connects_s(&echo.authority, &laid.subscribers, connects).await?,
+        connects_s: connects_s(
+            &echo.authority.parse().map_err(io::Error::other)?,
+            &laid.subscribers,
+            connects,
+        )
+        .await?,
         echoes_s: echo.echoes_s(&laid.subscribers, echoes).await?,
     };
     Ok(LinkFigures::of(network, samples).expect("every effort takes samples"))
 }
 
-/// Times the opening of TCP connections over a route, s.
-pub(super) async fn connects_s(authority: &str, route: &Route, count: usize) -> io::Result<Vec<f64>> {
+/// Times the opening of connections to a server over a route, with the full handshake where there is TLS, s.
+pub(super) async fn connects_s(server: &ServerUrl, route: &Route, count: usize) -> io::Result<Vec<f64>> {
     let mut samples_s = Vec::with_capacity(count);
     for _ in 0..count {
         let asked = Instant::now();
-        MeteredSocket::connect(authority, Meter::over(route.clone())).await?;
+        let connected = Stream::connect(server, HttpVersion::Http1, &Meter::over(route.clone())).await;
+        connected.map_err(|error| match error {
+            NotConnected::Passing(error) => error,
+            NotConnected::Mistrusted(why) => io::Error::other(why),
+        })?;
         samples_s.push(asked.elapsed().as_secs_f64());
     }
     Ok(samples_s)
@@ -180,7 +191,8 @@ impl Echo {
 
     /// Times echoes over one connection of the clients' kind, s. The first one is not counted: it finds caches cold.
     pub(super) async fn echoes_s(&self, route: &Route, count: usize) -> io::Result<Vec<f64>> {
-        let mut socket = MeteredSocket::connect(&self.authority, Meter::over(route.clone())).await?;
+        let mut socket =
+            MeteredSocket::connect(&self.authority, Layer::Http, Meter::over(route.clone())).await?;
         let mut bytes = [0; ECHO_BYTES];
         let mut samples_s = Vec::with_capacity(count + 1);
         for _ in 0..=count {

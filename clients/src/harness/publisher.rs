@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 
 mod answer;
 mod connection;
+mod stream;
 
 use connection::{Answers, Connection, Post, encode};
 
 use super::process_sampler::ThreadCost;
+use crate::ServerUrl;
 use crate::latency::LatencyHistogram;
 use crate::os;
 use crate::route::Route;
@@ -51,8 +53,8 @@ pub struct PublisherTarget {
     pub addr: SocketAddr,
     /// Way to the server. A delay line adds nothing to it.
     pub route: Route,
-    /// Value of the `Host` header.
-    pub host: String,
+    /// The server: its name, its TLS, and the token that it asks for.
+    pub server: ServerUrl,
     /// Form of an append on that server.
     pub append: Append,
 }

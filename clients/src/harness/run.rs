@@ -292,7 +292,7 @@ async fn connected(followers: &[Followers], limit: Duration) -> Result<(), RunEr
 /// server's losses.
 fn misspoken(outcome: &SubscribersOutcome) -> Option<String> {
     outcome.errors.iter().find_map(|error| match error {
-        SubscribeError::OtherAnswer { .. } => Some(error.to_string()),
+        SubscribeError::OtherAnswer { .. } | SubscribeError::Mistrusted { .. } => Some(error.to_string()),
         SubscribeError::Refused { .. }
         | SubscribeError::Contract(_)
         | SubscribeError::Gap(_)

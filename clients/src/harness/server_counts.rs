@@ -64,6 +64,8 @@ fn traffic(text: &str, transport: Transport) -> Option<Traffic> {
         value(text, "wirelab_requests_total", transport, Some(("outcome", outcome.name())))
     };
     let bytes = |direction| value(text, "wirelab_bytes_total", transport, Some(("direction", direction)));
+    // A server that does not speak of TLS speaks none.
+    let tls = |direction| value(text, "wirelab_tls_bytes_total", transport, Some(("direction", direction)));
     Some(Traffic {
         requests: Requests {
             data: requests(Outcome::Data)?,
@@ -74,6 +76,8 @@ fn traffic(text: &str, transport: Transport) -> Option<Traffic> {
         },
         up_bytes: bytes("up")?,
         down_bytes: bytes("down")?,
+        tls_up_bytes: tls("up").unwrap_or_default(),
+        tls_down_bytes: tls("down").unwrap_or_default(),
         ..Traffic::default()
     })
 }

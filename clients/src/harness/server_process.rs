@@ -24,9 +24,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::cell::StoreKind;
+use super::cell::{StoreKind, Tls};
 use super::network::laid::Laid;
+use crate::ServerUrl;
 use crate::os;
+use crate::tls::{ClientTls, InvalidAuthorities, Trust};
 
 /// Longest time from start to the line with the address: opening an empty store takes milliseconds.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -39,8 +41,23 @@ const STDERR_LINES_MAX: usize = 20;
 /// Most bytes of one line of output; the rest becomes lines of its own.
 const OUTPUT_LINE_BYTES_MAX: u64 = 4 << 10;
 
-/// First characters of the server's first line, before its address.
-const LISTENING: &str = "listening on http://";
+/// First characters of the server's first line, before its URL.
+const LISTENING: &str = "listening on ";
+/// Folder in that of the server, and the file in it, of the certificate that wirelab's server makes for itself.
+const TLS_FOLDER: &str = "tls";
+const CERTIFICATE: &str = "certificate.pem";
+
+/// Further flags of a server on another address than the loopback: that of a network which only this program reaches. All
+/// of its clients are one address, which is not to be bounded.
+const BEYOND_LOOPBACK: [&str; 7] = [
+    "--open",
+    "--address-connections-max",
+    "0",
+    "--address-requests-max",
+    "0",
+    "--address-creations-max",
+    "0",
+];
 
 /// Command that starts a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +68,8 @@ pub enum ServerCommand {
         program: PathBuf,
         /// Store of the server's logs.
         store: StoreKind,
+        /// Whether it speaks TLS, with a certificate of its own.
+        tls: Tls,
         /// Further flags of `serve`.
         arguments: Vec<String>,
     },
@@ -74,14 +93,27 @@ impl ServerCommand {
         let mut command = Command::new(self.program());
         match self {
             // The path may be that of this program in /proc; lists of processes show this name instead.
-            Self::Wirelab { program: _, store, arguments } => command
-                .arg0("wirelab")
-                .args(["serve", "--bind", &bind.to_string(), "--store", store.name(), "--data"])
-                .arg(folder)
-                .args(arguments)
-                .args(["--no-lab", "--stop-at-stdin-end"]),
-            Self::Script { path: _ } => command.arg(folder),
-        };
+            Self::Wirelab { program: _, store, tls, arguments } => {
+                command
+                    .arg0("wirelab")
+                    .args(["serve", "--bind", &bind.to_string(), "--store", store.name(), "--data"])
+                    .arg(folder.join("data"))
+                    .args(arguments)
+                    .args(["--no-lab", "--stop-at-stdin-end"]);
+                if !bind.ip().is_loopback() {
+                    command.args(BEYOND_LOOPBACK);
+                }
+                match tls {
+                    Tls::None => {}
+                    Tls::FullHandshake | Tls::Resumption => {
+                        command.args(["--tls", "self-signed", "--tls-folder"]).arg(folder.join(TLS_FOLDER));
+                    }
+                }
+            }
+            Self::Script { path: _ } => {
+                command.arg(folder);
+            }
+        }
         command
     }
 }
@@ -91,10 +123,11 @@ impl ServerCommand {
 pub struct ServerProcess {
     child: Child,
     addr: SocketAddr,
+    url: ServerUrl,
     pid: u32,
     stderr: LastLines,
     // The folder is removed when the server is gone.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Error of a server that did not start.
@@ -118,11 +151,14 @@ pub enum ServerProcessError {
         said: Said,
     },
     /// The server did not print its address in time.
-    #[error("the server did not print \"{LISTENING}ADDRESS\" within {} s{said}", START_MAX.as_secs())]
+    #[error("the server did not print \"{LISTENING}http://ADDRESS\" within {} s{said}", START_MAX.as_secs())]
     Silent {
         /// Last lines of the server's stderr.
         said: Said,
     },
+    /// The certificate that the server made cannot be read.
+    #[error("the server's own certificate cannot be used: {0}")]
+    Certificate(#[source] InvalidAuthorities),
     /// The server's monotonic clock is shifted against ours: it runs in another time namespace.
     #[error(
         "the server reads another clock ({theirs}, this program {ours}); start both in the same time namespace"
@@ -134,7 +170,7 @@ pub enum ServerProcessError {
         ours: String,
     },
     /// The server's first line is not its address.
-    #[error("the server's first line is {line:?} instead of \"{LISTENING}ADDRESS\"{said}")]
+    #[error("the server's first line is {line:?} instead of \"{LISTENING}http://ADDRESS\"{said}")]
     Unclear {
         /// First line that the server printed.
         line: String,
@@ -154,6 +190,20 @@ impl std::fmt::Display for Said {
         }
         write!(f, "; its last lines:\n{}", self.0.join("\n"))
     }
+}
+
+/// Takes the first line of a server apart: its scheme and its address.
+fn listening(line: &str) -> Option<(&'static str, SocketAddr)> {
+    let url = line.strip_prefix(LISTENING)?.trim();
+    let (scheme, addr) = match url.strip_prefix("http://") {
+        Some(addr) => ("http", addr),
+        None => ("https", url.strip_prefix("https://")?),
+    };
+    Some((scheme, addr.parse().ok()?))
+}
+
+fn url_of(scheme: &str, addr: SocketAddr) -> ServerUrl {
+    format!("{scheme}://{addr}").parse().expect("a socket address is host and port")
 }
 
 impl ServerProcess {
@@ -191,11 +241,16 @@ impl ServerProcess {
         let drained = tokio::spawn(drain(errors, move |line| keep.push(line)));
         // From here on, dropping the value ends the whole group.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { child, addr: nowhere, pid, stderr, _folder: folder };
+        let mut server = Self { child, addr: nowhere, url: url_of("http", nowhere), pid, stderr, folder };
         match timeout(START_MAX, first_line).await {
-            Ok(Ok(line)) => match line.strip_prefix(LISTENING).and_then(|addr| addr.trim().parse().ok()) {
-                Some(addr) => {
-                    server.addr = addr;
+            Ok(Ok(line)) => match listening(&line) {
+                Some((scheme, addr)) => {
+                    (server.addr, server.url) = (addr, url_of(scheme, addr));
+                    if server.url.tls().is_some() {
+                        let own = Trust::File(server.folder.path().join(TLS_FOLDER).join(CERTIFICATE));
+                        let tls = ClientTls::new(own).map_err(ServerProcessError::Certificate)?;
+                        server.url = server.url.clone().secured_by(tls);
+                    }
                     one_clock(os::monotonic_clock(std::process::id()), os::monotonic_clock(pid))?;
                     Ok(server)
                 }
@@ -212,6 +267,11 @@ impl ServerProcess {
             }
             Err(_) => Err(ServerProcessError::Silent { said: server.said() }),
         }
+    }
+
+    /// Returns the server's URL, whose certificate is trusted if it is its own.
+    pub fn url(&self) -> &ServerUrl {
+        &self.url
     }
 
     /// Returns the address on which the server listens.
@@ -366,7 +426,12 @@ mod tests {
 
     fn script(name: &str) -> ServerCommand {
         let arguments = vec!["--hold-max".to_owned(), "9s".to_owned()];
-        ServerCommand::Wirelab { program: script_path(name), store: StoreKind::Disk, arguments }
+        ServerCommand::Wirelab {
+            program: script_path(name),
+            store: StoreKind::Disk,
+            tls: Tls::None,
+            arguments,
+        }
     }
 
     fn is_alive(pid: u32) -> bool {
@@ -386,7 +451,7 @@ mod tests {
     #[tokio::test]
     async fn it_gets_a_free_port_an_empty_folder_and_the_flags() {
         let server = ServerProcess::spawn(&script("arguments")).await.unwrap();
-        let data = server._folder.path().to_owned();
+        let data = server.folder.path().to_owned();
         while server.said().0.len() < 2 {
             tokio::task::yield_now().await;
         }

@@ -96,9 +96,10 @@ impl ServerUnderTest {
         match &cell.server {
             Server::Wirelab => {
                 let arguments = serve_arguments(cell);
-                let command = ServerCommand::Wirelab { program, store: cell.serve.store, arguments };
+                let (store, tls) = (cell.serve.store, cell.tls);
+                let command = ServerCommand::Wirelab { program, store, tls, arguments };
                 let process = ServerProcess::spawn_on(&network, &command).await?;
-                let url = url_of(process.addr());
+                let url = process.url().clone();
                 Self::with_contract(network, Some(process), url, plan, cell, Others::None).await
             }
             Server::Running(Running { url, .. }) => {
@@ -116,6 +117,7 @@ impl ServerUnderTest {
         cell: &Cell,
         others: Others,
     ) -> Result<Self, RunError> {
+        let url = cell.tls.applied_to(url);
         let mut api = Api::over(network.beside.clone(), url.clone());
         let offered: Vec<_> = api.transports().await?.into_iter().map(|transport| transport.name).collect();
         let proxy = api.proxy().map(str::to_owned).or(match &cell.server {
@@ -145,7 +147,7 @@ impl ServerUnderTest {
         let (process, url) = match &profile.server {
             ServerOf::Start(script) => {
                 let process = ServerProcess::spawn(&ServerCommand::Script { path: script.clone() }).await?;
-                let url = url_of(process.addr());
+                let url = process.url().clone();
                 (Some(process), url)
             }
             ServerOf::Running(url) => (None, url.clone()),
@@ -208,7 +210,7 @@ impl ServerUnderTest {
             },
         };
         let (addr, route) = self.publisher.clone();
-        PublisherTarget { addr, route, host: self.url.authority().to_owned(), append }
+        PublisherTarget { addr, route, server: self.url.clone(), append }
     }
 
     /// Turns the lines of a schedule into those that this server takes and those that it must deliver.
@@ -426,10 +428,6 @@ pub(in crate::harness) fn compression_flag(compression: Compression) -> Option<(
         Compression::Deflate => Some(("--websocket-compression", "context-takeover")),
         Compression::DeflateNoContextTakeover => Some(("--websocket-compression", "no-context-takeover")),
     }
-}
-
-fn url_of(addr: SocketAddr) -> ServerUrl {
-    format!("http://{addr}").parse().expect("a socket address is host and port")
 }
 
 async fn resolve(url: &ServerUrl) -> Result<SocketAddr, RunError> {

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::cell::StoreKind;
+use super::cell::{StoreKind, Tls};
 use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
 use crate::ServerUrl;
 use crate::api::{Api, ApiError};
@@ -64,17 +64,17 @@ pub enum TwoWayError {
 
 /// Starts a server of `program`, which has the command `serve`, and tries commands over SSE and over WebSocket.
 pub async fn find_out(program: PathBuf) -> Result<Vec<TwoWay>, TwoWayError> {
-    let command = ServerCommand::Wirelab { program, store: StoreKind::Memory, arguments: Vec::new() };
+    let command =
+        ServerCommand::Wirelab { program, store: StoreKind::Memory, tls: Tls::None, arguments: Vec::new() };
     let server = ServerProcess::spawn(&command).await?;
-    let url: ServerUrl =
-        format!("http://{}", server.addr()).parse().expect("an address and a port are a server's URL");
+    let url = server.url().clone();
     let mut api = Api::new(url.clone());
     let mut found = Vec::new();
     for transport in [Transport::Sse, Transport::Websocket] {
         let deployment = api.create("two-way", None).await?.id;
         let answered = async {
             match transport {
-                Transport::Websocket => over_websocket(url.authority(), &deployment).await,
+                Transport::Websocket => over_websocket(&url, &deployment).await,
                 _ => over_sse(url.authority(), &deployment, &mut api).await,
             }
         };
@@ -90,10 +90,10 @@ pub async fn find_out(program: PathBuf) -> Result<Vec<TwoWay>, TwoWayError> {
 }
 
 /// Sends the commands over a WebSocket and counts the `published` that come back.
-async fn over_websocket(authority: &str, deployment: &DeploymentId) -> Result<u32, String> {
+async fn over_websocket(server: &ServerUrl, deployment: &DeploymentId) -> Result<u32, String> {
     let path = Transport::Websocket.path().replace("{id}", deployment.as_str());
     let mut socket =
-        upgrade(authority, &path, Vec::new(), Meter::new()).await.map_err(|error| error.to_string())?;
+        upgrade(server, &path, Vec::new(), Meter::new()).await.map_err(|error| error.to_string())?;
     for n in 1..=COMMANDS {
         let publish =
             ClientFrame::Publish { deployment: deployment.to_string(), text: format!("said here {n}") };

@@ -11,7 +11,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::{Meter, ORIGIN, last_packets_of};
+use super::{Layer, Meter, ORIGIN, last_packets_of};
 use crate::delay_line::{DelayedSocket, End};
 use crate::route::Route;
 
@@ -20,6 +20,8 @@ pub(crate) struct MeteredSocket {
     /// The TCP socket; `None` once it is cut.
     socket: Option<Carrier>,
     meter: Arc<Meter>,
+    /// What its bytes count as.
+    layer: Layer,
     /// The meter's cuts when the socket was connected.
     cuts_before: u64,
     read_bytes: u64,
@@ -50,22 +52,21 @@ impl Carrier {
 }
 
 impl MeteredSocket {
-    /// Connects to `host:port`, without Nagle's delay.
-    pub(crate) async fn connect(authority: &str, meter: Arc<Meter>) -> io::Result<Self> {
+    /// Connects to `host:port`, without Nagle's delay. What passes through counts as bytes of `layer`.
+    pub(crate) async fn connect(authority: &str, layer: Layer, meter: Arc<Meter>) -> io::Result<Self> {
         let began = Instant::now();
         meter.time(|exchange, _| exchange.connects(began));
         let socket = meter.route.connect(authority).await?;
         socket.set_nodelay(true)?;
         // Counted before it has crossed a delay line: the server counts it now, too, whatever becomes of this future.
-        let socket = Self::counted(socket, meter);
+        let socket = Self::counted(socket, layer, meter);
         if let Route::Line(line) = &socket.meter.route {
             line.connects().await;
         }
-        socket.meter.time(|exchange, timing| exchange.connected(Instant::now(), timing));
         Ok(socket)
     }
 
-    fn counted(socket: TcpStream, meter: Arc<Meter>) -> Self {
+    fn counted(socket: TcpStream, layer: Layer, meter: Arc<Meter>) -> Self {
         meter.connections_opened.fetch_add(1, Ordering::Relaxed);
         let cuts_before = meter.cuts.load(Ordering::Acquire);
         meter.connections().open.push(socket.as_raw_fd());
@@ -74,13 +75,11 @@ impl MeteredSocket {
             Route::Line(line) => {
                 let counting = meter.clone();
                 // Counted where the server will count them: when they enter the socket.
-                let wrote = move |bytes: usize| {
-                    counting.up_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-                };
+                let wrote = move |bytes: usize| counting.wrote(layer, bytes);
                 Carrier::Delayed(Box::new(DelayedSocket::new(socket, line.clone(), End::Client, wrote)))
             }
         };
-        Self { socket: Some(carrier), meter, cuts_before, read_bytes: 0, delayed_bytes: 0 }
+        Self { socket: Some(carrier), meter, layer, cuts_before, read_bytes: 0, delayed_bytes: 0 }
     }
 
     /// Closes the socket, after a last look at what TCP did. Returns whether there was one.
@@ -92,7 +91,7 @@ impl MeteredSocket {
             socket.close();
         }
         let mut connections = self.meter.connections();
-        self.meter.down_bytes.fetch_add(delayed_bytes, Ordering::Relaxed);
+        self.meter.bytes(self.layer).down.fetch_add(delayed_bytes, Ordering::Relaxed);
         self.meter.delayed_bytes.fetch_sub(self.delayed_bytes, Ordering::Relaxed);
         self.read_bytes += delayed_bytes;
         // Unlisted before it is closed: afterwards the descriptor's number may belong to another file.
@@ -167,7 +166,7 @@ impl AsyncRead for MeteredSocket {
         let at = ORIGIN.elapsed();
         self.meter.last_read_ns.store(at.as_nanos() as u64, Ordering::Relaxed);
         let read = buf.filled().len() - before;
-        self.meter.down_bytes.fetch_add(read as u64, Ordering::Relaxed);
+        self.meter.read(self.layer, read);
         self.read_bytes += read as u64;
         Poll::Ready(Ok(()))
     }
@@ -176,14 +175,15 @@ impl AsyncRead for MeteredSocket {
 impl AsyncWrite for MeteredSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.meter.writer.register(cx.waker());
-        if self.meter.asking.swap(false, Ordering::Relaxed) {
-            // Stamped on entry into the write: the kernel's time for it is part of the request.
-            self.meter.time(|exchange, timing| exchange.writes(Instant::now(), timing));
+        match self.layer {
+            Layer::Http => self.meter.writes(),
+            // A handshake is no request.
+            Layer::Tls => {}
         }
         match self.socket()? {
             Carrier::Direct(socket) => {
                 let wrote = ready!(Pin::new(socket).poll_write(cx, buf))?;
-                self.meter.up_bytes.fetch_add(wrote as u64, Ordering::Relaxed);
+                self.meter.wrote(self.layer, wrote);
                 Poll::Ready(Ok(wrote))
             }
             Carrier::Delayed(socket) => Pin::new(socket.as_mut()).poll_write(cx, buf),

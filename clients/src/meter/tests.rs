@@ -24,7 +24,7 @@ fn far() -> Arc<Meter> {
 async fn connected(meter: &Arc<Meter>) -> (MeteredSocket, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = listener.local_addr().unwrap().to_string();
-    let socket = MeteredSocket::connect(&authority, meter.clone()).await.unwrap();
+    let socket = MeteredSocket::connect(&authority, Layer::Http, meter.clone()).await.unwrap();
     (socket, listener.accept().await.unwrap().0)
 }
 
@@ -228,7 +228,7 @@ async fn a_connection_that_is_given_up_on_its_way_is_counted_as_the_server_count
     let authority = listener.local_addr().unwrap().to_string();
     let meter = delayed(Duration::from_secs(600));
     {
-        let mut connecting = std::pin::pin!(MeteredSocket::connect(&authority, meter.clone()));
+        let mut connecting = std::pin::pin!(MeteredSocket::connect(&authority, Layer::Http, meter.clone()));
         tokio::select! {
             _ = &mut connecting => panic!("it takes twenty minutes"),
             accepted = listener.accept() => drop(accepted.unwrap()),
@@ -245,7 +245,7 @@ async fn a_connection_that_is_given_up_on_its_way_is_counted_as_the_server_count
 async fn a_cut_ends_a_goodbye_that_is_on_its_way() {
     let (meter, listener) = (delayed(MS), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let authority = listener.local_addr().unwrap().to_string();
-    let mut socket = MeteredSocket::connect(&authority, meter.clone()).await.unwrap();
+    let mut socket = MeteredSocket::connect(&authority, Layer::Http, meter.clone()).await.unwrap();
     // Nothing reads at the other side: the kernel takes a part, and the rest waits in the line.
     while let Some(wrote) = socket.write(&[0; 65_536]).now_or_never() {
         wrote.unwrap();
@@ -408,7 +408,9 @@ async fn the_time_to_connect_over_a_line_is_the_machines_and_the_links() {
     let _first = TcpStream::connect(address).await.unwrap();
     let (began, authority) = (Instant::now(), address.to_string());
     let connecting =
-        tokio::spawn(async move { MeteredSocket::connect(&authority, delayed(far)).await.map(drop) });
+        tokio::spawn(
+            async move { MeteredSocket::connect(&authority, Layer::Http, delayed(far)).await.map(drop) },
+        );
     tokio::time::sleep(300 * MS).await;
     assert!(!connecting.is_finished(), "there was room");
     let _accepted = listener.accept().await.unwrap();

@@ -357,7 +357,7 @@ text = "/1/text"
             ),
             (with(SSE, "start = ", "# "), "start is \"\"; give the path of a script"),
             (with(SSE, "[publish]", "url = \"http://x\"\n[publish]"), "there is a url too"),
-            (with(WEBSOCKET, "http://", "https://"), "url is \"https://127.0.0.1:8080\";"),
+            (with(WEBSOCKET, "http://", "wss://"), "url is \"wss://127.0.0.1:8080\";"),
             (
                 with(SSE, "{json}", "{jsn}"),
                 "publish.body is \"{\\\"text\\\":{jsn}}\"; {jsn} is not a placeholder here",

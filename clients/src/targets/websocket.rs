@@ -17,10 +17,11 @@ use super::resuming::Follow;
 use super::{News, PROFILE_SILENCE_MAX, Resumption, TextSource};
 use crate::backoff::Backoff;
 use crate::http::NoLines;
-use crate::meter::{Meter, MeteredSocket};
+use crate::meter::Meter;
 use crate::silence::Silence;
+use crate::stream::Stream;
 use crate::transports::WEBSOCKET_FIRST_CEILING;
-use crate::upgrade::{opened, upgrade};
+use crate::upgrade::{NotUpgraded, opened, upgrade};
 use crate::wire::BATCH_LINES_MAX;
 use crate::{Options, Received, ServerUrl, SubscribeError};
 
@@ -28,7 +29,7 @@ use crate::{Options, Received, ServerUrl, SubscribeError};
 pub(super) struct Websocket {
     server: ServerUrl,
     speech: Speech,
-    socket: Option<WebSocketStream<MeteredSocket>>,
+    socket: Option<WebSocketStream<Stream>>,
     /// Watch over the socket.
     silence: Silence,
     /// What came with a later read than the lines before it: a frame, or the end of the socket.
@@ -45,15 +46,15 @@ impl Websocket {
     }
 
     /// Upgrades, then sends the frames that the profile lists first.
-    async fn handshake(&self, position: &Resumption) -> Result<WebSocketStream<MeteredSocket>, Error> {
+    async fn handshake(&self, position: &Resumption) -> Result<WebSocketStream<Stream>, NotUpgraded> {
         let value = |text: &str| HeaderValue::from_str(text).expect("the profile's headers were checked");
         let mut headers = Vec::new();
         for (name, text) in position.headers() {
-            headers.push((HeaderName::from_bytes(name.as_bytes())?, value(&text)));
+            headers.push((HeaderName::from_bytes(name.as_bytes()).map_err(Error::from)?, value(&text)));
         }
         headers.extend(self.speech.protocol.iter().map(|text| (SEC_WEBSOCKET_PROTOCOL, value(text))));
         let path = position.path();
-        let mut socket = upgrade(self.server.authority(), &path, headers, self.meter.clone()).await?;
+        let mut socket = upgrade(&self.server, &path, headers, self.meter.clone()).await?;
         for frame in &self.speech.send {
             socket.send(Message::text(frame.fill(&position.deployment, ""))).await?;
         }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::backoff::Backoff;
@@ -21,11 +21,12 @@ use crate::decode::LineFrame;
 use crate::deflate::Offer;
 use crate::frame_socket::FrameSocket;
 use crate::http::NoLines;
-use crate::meter::{Meter, MeteredSocket};
+use crate::meter::Meter;
 use crate::silence::Silence;
 use crate::spare;
+use crate::stream::Stream;
 use crate::traffic::Traffic;
-use crate::upgrade::{opened, upgrade_for_frames};
+use crate::upgrade::{NotUpgraded, opened, upgrade_for_frames};
 use crate::wire::{BATCH_LINES_MAX, Cursor, Gap, Line, Position, ServerFrame, Transport};
 use crate::{Options, Received, SubscribeError, Subscriber, Target};
 
@@ -40,7 +41,7 @@ pub struct Websocket {
     target: Target,
     /// Compression that the handshake offers.
     offer: Offer,
-    socket: Option<WebSocketStream<FrameSocket<MeteredSocket>>>,
+    socket: Option<WebSocketStream<FrameSocket<Stream>>>,
     /// Watch over the socket.
     silence: Silence,
     /// How a frame with a line is written.
@@ -96,9 +97,9 @@ impl Websocket {
 
     /// Opens the socket: GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames. An offer
     /// to compress them stands in the request, and the answer says what was taken of it.
-    async fn handshake(&self) -> Result<WebSocketStream<FrameSocket<MeteredSocket>>, Error> {
+    async fn handshake(&self) -> Result<WebSocketStream<FrameSocket<Stream>>, NotUpgraded> {
         let path = path(Transport::Websocket, &self.target, &[]);
-        upgrade_for_frames(self.target.server.authority(), &path, self.offer, self.meter.clone()).await
+        upgrade_for_frames(&self.target.server, &path, self.offer, self.meter.clone()).await
     }
 
     /// Returns the next frame and when it was read. `None`: the socket is closed or cut. Cancel-safe.
@@ -193,7 +194,7 @@ impl Websocket {
 
 /// Takes the next frame and when it was read. `None`: the socket is closed or cut. Pings are answered inside.
 fn poll_frame(
-    socket: &mut WebSocketStream<FrameSocket<MeteredSocket>>,
+    socket: &mut WebSocketStream<FrameSocket<Stream>>,
     frames: &LineFrame,
     meter: &Meter,
     cx: &mut Context<'_>,

@@ -8,12 +8,13 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use wirelab_clients::Compression;
+use wirelab_clients::harness::cell::Tls;
 use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::harness::network::emulated::NetworkKind;
 use wirelab_clients::harness::plan::NetworkFlags;
 use wirelab_clients::wire::Transport;
 
-use super::{DATA_DEFAULT, Store, data_folder, transport};
+use super::{DATA_DEFAULT, Store, TrustArguments, data_folder, transport};
 use crate::commands::Exit;
 
 const RUN_HELP: &str = "\
@@ -50,9 +51,12 @@ pub struct RunArguments {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "size", "target", "through_proxy", "repetitions", "NetworkArguments", "AdHocArguments"])]
     pub resume: Option<PathBuf>,
     /// Servers to measure instead of the plan's, separated by commas: wirelab (its own, started fresh),
-    /// http://host:port (one that is already running), or profiles of data/targets [default: wirelab]
+    /// http://host:port or https://host:port (one that is already running), or profiles of data/targets [default: wirelab]
     #[arg(long, value_delimiter = ',', value_name = "TARGET")]
     pub target: Vec<String>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArguments,
     /// Say that the URLs of --target are those of a proxy, which writes heads of its own: bytes are then not compared
     /// with the server's count. A proxy that adds Via or Server to answers is noticed without it.
     #[arg(long, requires = "target")]
@@ -123,6 +127,13 @@ fn network_kind() -> impl TypedValueParser<Value = NetworkKind> {
     })
 }
 
+fn tls() -> impl TypedValueParser<Value = Tls> {
+    PossibleValuesParser::new(Tls::ALL.map(Tls::name)).map(|name| {
+        let tls = Tls::ALL.into_iter().find(|tls| tls.name() == name);
+        tls.expect("the parser admits names of values only")
+    })
+}
+
 /// Options of `wirelab run` that make a plan. `wirelab plans --keys` explains the keys that they set.
 #[derive(Debug, Default, PartialEq, Args)]
 pub struct AdHocArguments {
@@ -159,6 +170,9 @@ pub struct AdHocArguments {
     /// Version of HTTP that is asked over. WebSocket has 1.1 only [default: 1.1]
     #[arg(long, value_name = "VERSION")]
     pub http: Option<HttpArgument>,
+    /// TLS between the subscribers and the server; a target with https:// has it anyway [default: none]
+    #[arg(long, value_name = "TLS", value_parser = tls())]
+    pub tls: Option<Tls>,
     /// Compression that the clients ask for and the server offers: gzip over HTTP, deflate on a WebSocket, where a line
     /// refers to earlier ones or is compressed without their context [default: identity]
     #[arg(long, value_parser = compression())]
@@ -181,7 +195,7 @@ pub enum HttpArgument {
     /// HTTP/1.1.
     #[value(name = "1.1")]
     Http1,
-    /// HTTP/2 without TLS, by prior knowledge.
+    /// HTTP/2, by prior knowledge, or by ALPN inside of TLS.
     #[value(name = "2")]
     Http2,
 }

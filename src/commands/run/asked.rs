@@ -10,6 +10,7 @@ use wirelab_clients::harness::schedule;
 use wirelab_clients::{HttpVersion, Options, Polling};
 
 use super::super::Failure;
+use super::super::reach::Reach;
 use crate::commands::cli::{self, AdHocArguments, HttpArgument, RunArguments};
 use wirelab_clients::harness::plan_files;
 
@@ -28,10 +29,31 @@ const DEFAULT_PLAN: &str = "quick";
 /// Returns the named plan, or the plan made of options, on the named targets, over the given network and as often as asked.
 pub(super) fn plan(arguments: &RunArguments) -> Result<Plan, Failure> {
     let plan = on_targets(arguments)?.over(&(&arguments.network).into()).map_err(Failure::usage)?;
+    let plan = reached(plan, &Reach::of(&arguments.trust)?)?;
     match arguments.repetitions {
         Some(repetitions) => plan.repeated(repetitions).map_err(Failure::usage),
         None => Ok(plan),
     }
+}
+
+/// Returns the plan with its running targets as this command reaches them.
+pub(super) fn reached(mut plan: Plan, reach: &Reach) -> Result<Plan, Failure> {
+    let mut is_running = false;
+    for target in &mut plan.targets {
+        match target {
+            Server::Running(Running { url, .. }) => {
+                *url = reach.to(url.clone())?;
+                is_running = true;
+            }
+            Server::Wirelab | Server::Profile(_) => {}
+        }
+    }
+    if reach.says_whom_to_trust() && !is_running {
+        return Err(Failure::usage(
+            "--ca and --insecure are about a --target https://host:port; name one, or leave them out",
+        ));
+    }
+    Ok(plan)
 }
 
 /// Returns the plan on the named targets, over its own network.
@@ -83,6 +105,7 @@ fn factors(arguments: &AdHocArguments) -> Given {
         poll_interval,
         hold,
         http,
+        tls,
         compression,
         store,
     } = arguments;
@@ -128,6 +151,7 @@ fn factors(arguments: &AdHocArguments) -> Given {
         fault: (!cut_at.is_empty()).then(|| Fault::Cut(Cut { at: cut_at.clone() })),
         options: Some(options),
         serve: Some(serve),
+        tls: *tls,
         lines,
         ..Given::default()
     }

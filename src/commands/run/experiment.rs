@@ -21,8 +21,10 @@ use wirelab_clients::harness::run_result::RunResult;
 use wirelab_clients::harness::schedule::Schedule;
 use wirelab_clients::recording::Recording;
 
+use super::super::reach::Reach;
 use super::super::results_folder::{Claimed, Unclaimed};
 use super::super::{Exit, Failure, closing, remark, results_folder, say};
+use super::asked;
 use super::build::this_build;
 use crate::report::{self, Folder, foretold, terminal};
 use wirelab_clients::harness::plan_files;
@@ -66,7 +68,7 @@ impl Experiment {
     }
 
     /// Continues the experiment in `folder`; the runs that are left keep what `keeps` says. Executable and machine must be the same: runs of two are not one experiment.
-    pub(super) fn resume(folder: &Path, data: &Path, keeps: Keeps) -> Result<Self, Failure> {
+    pub(super) fn resume(folder: &Path, data: &Path, keeps: Keeps, reach: &Reach) -> Result<Self, Failure> {
         let unreadable = |error: results_folder::Refused| {
             Failure::usage(format!("{error}; name the folder of an interrupted `wirelab run`"))
         };
@@ -95,6 +97,7 @@ impl Experiment {
             plan_files::profile(name, data)
         })
         .map_err(|error| Failure::usage(in_folder(&error)))?;
+        let plan = asked::reached(plan, reach)?;
         let mut cells = plan.cells();
         cells.retain(|cell| manifest.order.contains(&cell.run_id));
         same_build_and_machine(&manifest, &cells).map_err(|why| Failure::usage(in_folder(&why)))?;

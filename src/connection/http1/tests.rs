@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::room::READ_BYTES_MAX;
 use super::*;
+use crate::access::addresses::AddressBounds;
 use crate::connection::Connections;
 use crate::exchange::arriving::ArrivingBounds;
 use crate::metrics::Metrics;
@@ -53,7 +54,7 @@ fn connected<A: Answers>(app: A, terms: &Terms) -> (Connection<'_, A>, TcpStream
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (socket, _) = listener.accept().unwrap();
     socket.set_nonblocking(true).unwrap();
-    let connections = Connections::new(1, 1, ArrivingBounds::default());
+    let connections = Connections::new(1, 1, ArrivingBounds::default(), AddressBounds::NONE);
     let metrics = Metrics::new(Counter::default());
     let socket = actix_rt::net::TcpStream::from_std(socket).unwrap();
     let (stream, _) = MeteredStream::new(socket, metrics, connections, MINUTE);

@@ -3,7 +3,7 @@
 //! To add one: a plan in `data/plans/`, a file in this folder, and a line in [`Reproduction::ALL`].
 
 use super::reproduction::Reproduction;
-use super::{cometd_batching, fleet_polling, lubbers2010, rfc6202, vandevyvere2020, wrk2_freeze};
+use super::{cometd_batching, first_byte, fleet_polling, lubbers2010, rfc6202, vandevyvere2020, wrk2_freeze};
 
 /// Names that an error offers to a caller who misspelt one.
 const NEAREST_MAX: usize = 3;
@@ -22,13 +22,14 @@ pub struct UnknownReproduction {
 
 impl Reproduction {
     /// Every reproduction, in the order of the list.
-    pub const ALL: [&'static Self; 6] = [
+    pub const ALL: [&'static Self; 7] = [
         &lubbers2010::REPRODUCTION,
         &rfc6202::REPRODUCTION,
         &wrk2_freeze::REPRODUCTION,
         &vandevyvere2020::REPRODUCTION,
         &cometd_batching::REPRODUCTION,
         &fleet_polling::REPRODUCTION,
+        &first_byte::REPRODUCTION,
     ];
 
     /// Finds a reproduction by its name.

@@ -255,6 +255,23 @@ fn fleet(world: World) -> Vec<MadeUp> {
     ]
 }
 
+fn first_byte(world: World) -> Vec<MadeUp> {
+    // The other constant is that of another round trip, under the same law.
+    let rtt_ms = by(world, [200.0, 100.0, 200.0]);
+    let polls = |arm, round_trips: f64| {
+        let answered_us = (1.0 + by(world, [round_trips, round_trips, 0.0])) * rtt_ms * 1e3;
+        cell(arm, ShortPoll, &[("rtt_ms", rtt_ms)]).quantile("request_response", 0.5, answered_us)
+    };
+    vec![
+        polls("reused", 0.0),
+        polls("new", 2.0),
+        polls("reused-http2", 0.0),
+        polls("new-http2", 2.0),
+        polls("reused-plain", 0.0),
+        polls("new-plain", 1.0),
+    ]
+}
+
 fn cells(name: &str, world: World) -> Vec<MadeUp> {
     match name {
         "lubbers2010" => lubbers(world),
@@ -263,6 +280,7 @@ fn cells(name: &str, world: World) -> Vec<MadeUp> {
         "vandevyvere2020" => vandevyvere(world),
         "cometd-batching" => cometd(world),
         "fleet-polling" => fleet(world),
+        "first-byte" => first_byte(world),
         other => panic!("{other} has no made-up runs"),
     }
 }
@@ -305,7 +323,7 @@ fn cannot_be_shown(name: &str) {
 
 /// Reproductions whose printed numbers their plans are made from: ours would equal them whatever the law is, so no
 /// constant decides.
-const CONSTANTS_ARE_THE_PLAN_S: [&str; 2] = ["cometd-batching", "fleet-polling"];
+const CONSTANTS_ARE_THE_PLAN_S: [&str; 3] = ["cometd-batching", "fleet-polling", "first-byte"];
 
 /// Returns what a rule says where the law holds and a number is not the printed one.
 fn under_another_constant(name: &str) -> Verdict {
@@ -355,6 +373,7 @@ rules! {
     vandevyvere2020_rule: "vandevyvere2020",
     cometd_batching_rule: "cometd-batching",
     fleet_polling_rule: "fleet-polling",
+    first_byte_rule: "first-byte",
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Descriptions of the lab's calls, which only a page at the server's own machine may use.
+//! Descriptions of the lab's calls, which an owner may use, or on a server without tokens a page at its own machine.
 
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::{Content, Required, ResponseBuilder};
@@ -44,8 +44,9 @@ fn at(path: &str) -> Described {
 fn call(id: &str, summary: &str) -> Call {
     Call::new(id, LAB, summary).refused(
         403,
-        "The request comes from another machine, through a proxy or from a page of another origin, or its `Host` is \
-         not a name of the loopback; `detail` says which.",
+        "On a server without tokens: the request comes from another machine, through a proxy or from a page of another \
+         origin, or its `Host` is not a name of the loopback. With tokens: the role of the one who asks is not owner, or \
+         the page has another origin. `detail` says which.",
     )
 }
 

@@ -1,12 +1,14 @@
 //! `/openapi.json`: every call described for programs, in OpenAPI 3.1.
 //!
 //! The schemas are the types of the wire. The calls are in `calls` (deployments, lines and the server), `transports`
-//! (one call each), `lanes` and `lab`, in the order of the document. A test asks a real server for every path and
+//! (one call each), `login`, `lanes` and `lab`; `roles` says of each which role it needs, in the order of the document. A test asks a real server for every path and
 //! method and compares. The page at `/` and its files are not calls and are left out.
 
 mod calls;
 mod lab;
 mod lanes;
+mod login;
+mod roles;
 mod transports;
 
 use utoipa::ToSchema;
@@ -31,19 +33,25 @@ path does not allow is answered 405 with `Allow`, a path that is not listed 404.
 members are ignored.\n\n\
 A *cursor* is `<epoch>.<seq>`: it names the last line seen and is the same on every transport. Reading starts after it.";
 
-/// Returns the document of a server with these options.
-pub fn json(options: &ServerOptions) -> String {
-    document(options).to_pretty_json().expect("a document has no key that JSON refuses")
+/// Returns the document of a server with these options, whose login sets a cookie of this name.
+pub fn json(options: &ServerOptions, cookie: &str) -> String {
+    document(options, cookie).to_pretty_json().expect("a document has no key that JSON refuses")
 }
 
-fn document(options: &ServerOptions) -> OpenApi {
+fn document(options: &ServerOptions, cookie: &str) -> OpenApi {
     let mut paths = Paths::new();
     let lab = options.lab.as_ref().map(|_| lab::paths());
-    let paths_of =
-        [calls::paths(), transports::paths(&options.transports), lanes::paths(), lab.unwrap_or_default()];
+    let paths_of = [
+        login::paths(),
+        calls::paths(),
+        transports::paths(&options.transports),
+        lanes::paths(),
+        lab.unwrap_or_default(),
+    ];
     for path in paths_of.into_iter().flatten() {
         let Described { path, calls } = path;
         for (method, operation) in calls {
+            let operation = roles::with_role(operation, &method, &path);
             paths.add_path_operation(&path, vec![method], operation);
         }
     }
@@ -57,7 +65,7 @@ fn document(options: &ServerOptions) -> OpenApi {
         )
         .servers(Some([ServerBuilder::new().url("/").build()]))
         .paths(paths)
-        .components(Some(components()))
+        .components(Some(components(cookie)))
         .build()
 }
 
@@ -67,7 +75,7 @@ fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
     schemas.push((T::name().into_owned(), T::schema()));
 }
 
-fn components() -> Components {
+fn components(cookie: &str) -> Components {
     let mut schemas = Vec::new();
     for add in [
         add::<wire::Deployment>,
@@ -80,6 +88,7 @@ fn components() -> Components {
         add::<wire::TransportInfo>,
         add::<wire::RecordingInfo>,
         add::<Problem>,
+        add::<super::login::Standing>,
         add::<crate::api::Health>,
         add::<crate::api::Ready>,
         add::<crate::lab::LabBounds>,
@@ -98,7 +107,7 @@ fn components() -> Components {
     ] {
         add(&mut schemas);
     }
-    ComponentsBuilder::new().schemas_from_iter(schemas).build()
+    roles::add_schemes(ComponentsBuilder::new().schemas_from_iter(schemas), cookie).build()
 }
 
 /// A path with its calls.
@@ -168,6 +177,11 @@ impl Call {
                 421,
                 "A server on the loopback was called by another name, which `--host` does not name either.",
             )
+            .refused(
+                429,
+                "The client's address has as many connections as one may have, or sends too many requests, or creates too \
+                 many deployments.",
+            )
             .refused(503, "The server has as many connections as it allows, or is stopping.")
     }
 
@@ -189,7 +203,7 @@ impl Call {
         let response = ResponseBuilder::new().description(when);
         let response = response.content(PROBLEM, Content::new(Some(reference::<Problem>())));
         let response = match status {
-            503 | 507 => response.header(
+            429 | 503 | 507 => response.header(
                 "Retry-After",
                 HeaderBuilder::new()
                     .schema(Some(count_from_1()))
@@ -249,7 +263,11 @@ fn of_page(call: Call) -> Call {
 
 /// Adds the refusal of calls that change something: pages of other origins may not.
 fn of_writer(call: Call) -> Call {
-    call.refused(403, "The page that asks has an origin that `--allow-origin` does not list.")
+    call.refused(
+        403,
+        "The page that asks has an origin that `--allow-origin` does not list, or may not use the cookie of a login; or the \
+         role of the one who asks does not suffice.",
+    )
 }
 
 /// Returns the answer of an upgrade to a WebSocket.

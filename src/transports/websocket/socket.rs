@@ -12,6 +12,7 @@ use wirelab_clients::wire::DeploymentId;
 use super::frames::LineCoding;
 use super::rooms::Rooms;
 use super::session::{Answer, Ask, Effect, Session};
+use crate::access::{Denied, Role};
 use crate::clock::now_us;
 use crate::context::Context;
 use crate::exchange::asked::Asked;
@@ -29,6 +30,8 @@ pub(crate) struct Socket {
     inbox: Inbox,
     /// Whether the inbox was empty at the last look, and the connection has had a turn to fill it since.
     was_quiet: bool,
+    /// What the client may do: reading a log does not allow to write it.
+    role: Role,
 }
 
 /// Event that a socket must handle next.
@@ -48,10 +51,11 @@ impl Socket {
         let lines = LineCoding::of(agreed);
         let mut rooms = Rooms::new(lines.room_frames(), context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
+        let role = asked.role();
         let (payload, share) = asked.into_payload();
         let inflating = agreed.map_or(Inflating::Never, |_| Inflating::EachMessage);
         let inbox = Inbox::of(payload, share, Longest::BODY, inflating, context.options.turn_requests);
-        Self { session, lines, rooms, inbox, was_quiet: false }
+        Self { session, lines, rooms, inbox, was_quiet: false, role }
     }
 
     /// Returns the frames that go out now.
@@ -89,6 +93,11 @@ impl Socket {
     pub(crate) fn handle(&mut self, event: Event) -> Option<Ask> {
         match event {
             Event::Received(Some(Ok(message))) => match self.session.receive(message, now_us())? {
+                Effect::Ask(Ask::Publish(deployment, _, reference)) if self.role < Role::Publisher => {
+                    let denied = Denied::Insufficient { needed: Role::Publisher, has: self.role };
+                    let problem = Refusal::from(denied).problem().clone();
+                    self.session.answer(Answer::Published(deployment, Err(problem), reference));
+                }
                 Effect::Ask(ask) => return Some(ask),
                 Effect::Leave(deployment) => self.rooms.leave(&deployment),
                 Effect::Pause => self.rooms.pause(),

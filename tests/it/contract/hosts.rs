@@ -71,7 +71,7 @@ fn a_server_is_called_by_the_names_of_the_loopback_and_those_that_it_is_told() {
         assert_eq!(got(&server, host, "/healthz").status, 421, "{host}");
     }
     // HTTP/1.0 knows requests without a name.
-    let elsewhere = Binary::serve("0.0.0.0:0", &["--store", "memory"]);
+    let elsewhere = Binary::serve("0.0.0.0:0", &["--store", "memory", "--open"]);
     let (_, port) = elsewhere.authority.rsplit_once(':').unwrap();
     let elsewhere = Api::new(format!("127.0.0.1:{port}"));
     assert_eq!(got(&elsewhere, "lab.example", "/healthz").status, 200, "a server elsewhere has any name");

@@ -124,10 +124,25 @@ fn a_listed_origin_may_read_the_headers_that_clients_need() {
     assert!(answer.text().contains("--allow-origin"), "{}", answer.text());
 }
 
+/// Credentials are the login of a person: a listed origin gets them only where that was asked for.
+#[test]
+fn a_listed_origin_may_not_ask_with_credentials_unless_it_is_listed_for_that() {
+    let server = listing_server();
+    let answer = server.ask("GET", "/api/deployments", &[("origin", LISTED), ("cookie", "a=b")], b"");
+    assert_eq!(answer.header("access-control-allow-origin"), Some(LISTED));
+    assert_eq!(answer.header("access-control-allow-credentials"), None);
+    let preflight: Headers = &[("origin", LISTED), ("access-control-request-method", "POST")];
+    let answer = server.ask("OPTIONS", "/api/deployments", preflight, b"");
+    assert_eq!((answer.status, answer.header("access-control-allow-credentials")), (200, None));
+}
+
 /// Packages around `EventSource` and `fetch` send these, and ask with credentials.
 #[test]
-fn a_listed_origin_may_send_what_event_source_helpers_send() {
-    let server = listing_server();
+fn an_origin_listed_for_credentials_may_send_what_event_source_helpers_send() {
+    let mut setup = Setup::default();
+    setup.options = ServerOptions { allow_credentials: vec![LISTED.to_owned()], ..setup.options };
+    let server = setup.start();
+    assert_eq!(statuses(&server, LISTED), DONE, "it may do all that a listed origin may");
     let sse = path(Transport::Sse, &server.create().id, "");
     let asked = ["cache-control", "accept", "authorization", "last-event-id"];
     for headers in

@@ -58,9 +58,9 @@ impl Bench {
         let due = lines.iter().map(|(due, _)| *due).collect();
         let table = Arc::new(DueTable::new(start, due, warm_up));
         subscribers.expect(Arc::new(Expected { table, lines: lines.clone() }));
-        let host = self.url.authority().to_owned();
+        let server = self.url.clone();
         let (addr, route) = (self.addr, self.laid.beside.clone());
-        let publisher = PublisherTarget { addr, route, host, append: Append::Contract { path } };
+        let publisher = PublisherTarget { addr, route, server, append: Append::Contract { path } };
         let publisher = Publisher::start(publisher, Publication { lines, start, warm_up })?;
         while !publisher.is_finished() {
             tokio::time::sleep(LOOK).await;

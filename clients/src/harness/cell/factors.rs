@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Tls;
 use crate::harness::network::Fault;
 use crate::harness::network::emulated::Network;
 use crate::harness::schedule::Generated;
@@ -50,6 +51,8 @@ pub struct Factors {
     pub options: Options,
     /// Options that wirelab's own server is started with.
     pub serve: ServeOptions,
+    /// TLS between the subscribers and the server.
+    pub tls: Tls,
     /// Warm-up: lines due earlier are sent, but are not in the cohort, the lines that are measured.
     pub warm_up: Duration,
     /// Longest wait for the last lines.
@@ -196,6 +199,8 @@ pub struct Given {
     pub serve: Option<ServeOptions>,
     /// Options of the clients; default: [`Options::default`], but short polls every 200 ms.
     pub options: Option<Options>,
+    /// TLS; default: none.
+    pub tls: Option<Tls>,
     /// Warm-up; default: 1 s, but at most a quarter of the time of generated lines.
     pub warm_up: Option<Duration>,
     /// Longest wait for the last lines; default: 10 s, but at least two intervals of the short poll.
@@ -226,6 +231,7 @@ impl Given {
             deployments: self.deployments.unwrap_or(1),
             warm_up: self.warm_up.unwrap_or_else(|| warm_up_default(&lines)),
             drain: self.drain.unwrap_or(drain),
+            tls: self.tls.unwrap_or_default(),
             fault: self.fault,
             stalled: self.stalled,
             late: self.late,

@@ -5,6 +5,7 @@
 
 mod factors;
 mod server;
+pub(in crate::harness) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use factors::{AD_HOC_LINES, Engine, Extra, Factors, Given, LineProcess, Serv
 pub(in crate::harness) use factors::{DRAIN_INTERVALS_MIN, PAYLOAD_BYTES_DEFAULT, longest_poll_interval};
 pub use server::{InvalidServer, Running, Server, Way};
 pub(in crate::harness) use server::{measured, run_id};
+pub use tls::Tls;
 
 /// Descriptors that a process needs besides its subscribers' connections: publisher, files, pipes, event loops.
 const DESCRIPTORS_BESIDES: u64 = 64;
@@ -67,6 +69,8 @@ pub struct Cell {
     pub options: Options,
     /// Options that wirelab's own server is started with.
     pub serve: ServeOptions,
+    /// TLS between the subscribers and the server.
+    pub tls: Tls,
     /// Warm-up: lines due earlier are not in the cohort, the lines that are measured.
     pub warm_up: Duration,
     /// Longest wait for the last lines.

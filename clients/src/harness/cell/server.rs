@@ -201,7 +201,7 @@ lines = { process = "poisson", rate_hz = 50, duration = "4s" }
                 "\"pear\"]",
                 "a list with \"pear\"; unknown target \"pear\"; one of wirelab, http://host:port, peer",
             ),
-            ("http://127.0.0.1:2", "https://x", "\"https://x\" is not a server URL"),
+            ("http://127.0.0.1:2", "wss://x", "\"wss://x\" is not a server URL"),
             ("\"peer\"]", "\"wirelab\"]", "targets is a list with wirelab twice"),
             ("[\"wirelab\", \"http://127.0.0.1:2\", \"peer\"]", "[]", "targets is empty; a list of wirelab"),
             ("\"1s\", ", "\"1001ms\", ", "cut_at is 3s; must be 2s or more after the one before, 1s 1ms"),

@@ -1,6 +1,6 @@
 //! Layers: what carries bytes has at least as many bytes as what it carries.
 //!
-//! The text of lines lies in the bytes of the sockets, those lie in IP packets, and those in Ethernet frames. A run in
+//! The text of lines lies in the bytes of HTTP, those perhaps in TLS, then in IP packets, and those in Ethernet frames. A run in
 //! which a layer is smaller than the one inside it has counted them over different times, or wrongly.
 
 use super::{Found, Gate};
@@ -10,7 +10,7 @@ use crate::options::Compression;
 pub(super) const GATES: &[Gate] = &[Gate {
     name: "layers",
     unit: "bytes",
-    definition: "Bytes of the cohort's window, up and down: text of lines ≤ in the sockets (l7) ≤ in IP packets ≤ in \
+    definition: "Bytes of the cohort's window, up and down: text of lines ≤ in HTTP (l7) ≤ in TLS, where it is spoken (tls) ≤ in IP packets ≤ in \
                  Ethernet frames (wire). Left and right: the first layer that is larger than the next one, and the \
                  next one; else the smallest and the largest. The text of lines is not compared where the transport \
                  may compress it. Layers that the kernel does not tell are left out.",
@@ -26,6 +26,10 @@ fn layers(run: &RunResult) -> Found {
     let layers = [
         ("text of lines", text),
         ("l7", Some(steady.l7_bytes())),
+        (
+            "tls",
+            steady.traffic.has_tls().then(|| steady.traffic.tls_up_bytes + steady.traffic.tls_down_bytes),
+        ),
         ("ip", steady.ip_bytes()),
         ("wire", steady.wire_bytes()),
     ];

@@ -154,6 +154,18 @@ const STOPPED: &[(&str, Break, CheckVerdict, &str)] = &[
         "clients counted 220000 bytes down, the server 219999",
     ),
     (
+        "tls-up",
+        |run| server_counts(run, |seen| seen.tls_up_bytes += 1),
+        CheckVerdict::Fail,
+        "clients counted 0 bytes of TLS up, the server 1",
+    ),
+    (
+        "tls-down",
+        |run| server_counts(run, |seen| seen.tls_down_bytes += 1 + 24 * seen.connections_opened.max(2)),
+        CheckVerdict::Fail,
+        "clients counted 0 bytes of TLS down, the server 49",
+    ),
+    (
         "send-lateness",
         |run| run.send_lateness.record_n(Duration::from_secs(1), 500),
         CheckVerdict::Fail,

@@ -84,6 +84,7 @@ impl Plan {
             deployments: factors.deployments,
             options: factors.options.clone(),
             serve: factors.serve.clone(),
+            tls: factors.tls,
             warm_up: factors.warm_up,
             drain: factors.drain,
             fault: factors.fault.clone(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Plan;
 use crate::harness::cell::{DRAIN_INTERVALS_MIN, longest_poll_interval};
-use crate::harness::cell::{Engine, Factors, LineProcess, ServeOptions, Server};
+use crate::harness::cell::{Engine, Factors, LineProcess, Running, ServeOptions, Server, Tls};
 use crate::harness::network::Fault;
 use crate::harness::network::emulated::NetworkKind;
 use crate::harness::schedule::Generated;
@@ -164,6 +164,17 @@ impl Plan {
         let Some(other) = self.targets.iter().find(|target| **target != Server::Wirelab) else {
             return Ok(());
         };
+        let plain = |target: &&Server| match target {
+            Server::Running(Running { url, .. }) => url.tls().is_none(),
+            Server::Profile(_) => true,
+            Server::Wirelab => false,
+        };
+        if factors.tls != Tls::None
+            && let Some(plain) = self.targets.iter().find(plain)
+        {
+            let must = format!("{} does not speak it; name a target with https://", plain.name());
+            return Err(refusals.refused("tls", format!("{:?}", factors.tls.name()), must));
+        }
         let ours = ServeOptions { store: factors.serve.store, ..ServeOptions::default() };
         let refused = |key: &str, given: &str| {
             let must = format!("only wirelab's own server takes that, and {} is measured too", other.name());

@@ -15,7 +15,9 @@ use super::check::{
 use super::network::{FileNetwork, FileWay};
 use super::{Announces, Arm, NoiseFloor, Plan, PlanError, SEED_DEFAULT, Size};
 use crate::harness::cell::PAYLOAD_BYTES_DEFAULT;
-use crate::harness::cell::{Engine, Extra, Factors, Given, LineProcess, ServeOptions, Server, StoreKind};
+use crate::harness::cell::{
+    Engine, Extra, Factors, Given, LineProcess, ServeOptions, Server, StoreKind, Tls,
+};
 use crate::harness::network::Fault;
 use crate::harness::network::cut::Cut;
 use crate::harness::network::emulated::{Network, NetworkKind, PublisherPlace};
@@ -60,6 +62,7 @@ struct FilePlan {
     hold: Option<String>,
     turn: Option<String>,
     http: Option<HttpVersion>,
+    tls: Option<Tls>,
     keep_alive: Option<bool>,
     compression: Option<Compression>,
     linger: Option<String>,
@@ -360,6 +363,7 @@ impl FilePlan {
             hold: Some(text_of(*hold)),
             turn: Some(text_of(*turn)),
             http: Some(*http),
+            tls: Some(factors.tls),
             keep_alive: Some(*connections == PollConnections::KeepAlive),
             compression: Some(*compression),
             linger: Some(text_of(*linger)),
@@ -478,6 +482,7 @@ impl FilePlan {
                 .map(|given| refusals.small("deployments", given, &DEPLOYMENTS))
                 .transpose()?,
             serve: Some(serve),
+            tls: self.tls,
             options: Some(options),
             warm_up: duration("warm_up", self.warm_up)?,
             drain: duration("drain", self.drain)?,

@@ -428,7 +428,14 @@ fn clients() -> Section {
                 Text,
                 Default,
                 words(&["1.1", "2"]),
-                "version of HTTP; `2` is by prior knowledge and not for websocket",
+                "version of HTTP; `2` is by prior knowledge, or by ALPN with `tls`, and not for websocket",
+            ),
+            key(
+                "tls",
+                Text,
+                Default,
+                words(&["none", "full-handshake", "resumption"]),
+                "make connections inside of TLS, each with the full handshake, or resuming the last session",
             ),
             key("keep_alive", Boolean, Default, any(), "keep the connection of a poll for the next one"),
             key(

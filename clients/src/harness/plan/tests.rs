@@ -72,6 +72,7 @@ conditional = true
 hold = "25s"
 turn = "0s"
 http = "1.1"
+tls = "none"
 keep_alive = true
 compression = "identity"
 linger = "0s"

@@ -4,14 +4,16 @@
 //! the seqs that the publisher expected.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use hyper::header::HeaderValue;
+
 use super::answer::{self, ANSWER_BYTES_MAX, Answer};
+use super::stream::Stream;
 use super::{Append, PublisherTarget};
 use crate::harness::process_sampler::ThreadCost;
 use crate::latency::LatencyHistogram;
@@ -49,7 +51,7 @@ pub(super) struct Answers {
 /// A connection that sends and counts.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     posts: mpsc::Sender<Post>,
     posts_sent: u64,
     shared: Arc<Shared>,
@@ -77,11 +79,13 @@ impl Connection {
     /// connect, whenever that began: the server makes a new connection necessary, but does not delay it.
     pub(super) fn open_after(target: &PublisherTarget, before: Option<Instant>) -> io::Result<Self> {
         let began = Instant::now();
-        let stream = target.route.connect_blocking(target.addr, CONNECT_MAX)?;
+        let socket = target.route.connect_blocking(target.addr, CONNECT_MAX)?;
+        socket.set_nodelay(true)?;
+        socket.set_write_timeout(Some(WRITE_MAX))?;
+        socket.set_read_timeout(Some(CONNECT_MAX))?;
+        let stream = Stream::open(socket, &target.server)?;
         let free_since = before.map(|before| before + began.elapsed());
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(WRITE_MAX))?;
-        stream.set_read_timeout(Some(LOOK_EVERY))?;
+        stream.socket().set_read_timeout(Some(LOOK_EVERY))?;
         let (posts, unanswered) = mpsc::channel();
         let shared = Arc::new(Shared { free_since: Mutex::new(free_since), ..Shared::default() });
         let reading = Reading {
@@ -142,7 +146,7 @@ impl Connection {
         let _ = self.shared.give_up.set(Instant::now() + patience);
         let mut answers = self.reader.join().expect("the reading thread has no panic");
         // An error means that the server has closed already.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.stream.shutdown();
         let unanswered = self.posts_sent - self.shared.answered.load(Ordering::Acquire);
         if unanswered > 0 {
             // A request was sent in the moment in which the server closed an idle connection.
@@ -171,16 +175,20 @@ pub(super) fn encode<'a>(target: &PublisherTarget, lines: impl Iterator<Item = &
         }
     };
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-        target.host,
+        "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
+        target.server.authority(),
         body.len()
     );
-    [head.into_bytes(), body].concat()
+    let shown = target.server.authorization().map(HeaderValue::as_bytes);
+    let token = shown
+        .map(|token| [b"Authorization: ".as_slice(), token, b"\r\n".as_slice()].concat())
+        .unwrap_or_default();
+    [head.as_bytes(), &token, b"\r\n".as_slice(), &body].concat()
 }
 
 /// Work of the reading thread.
 struct Reading {
-    stream: TcpStream,
+    stream: Stream,
     append: Append,
     posts: mpsc::Receiver<Post>,
     unanswered: VecDeque<Post>,

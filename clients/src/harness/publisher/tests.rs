@@ -47,7 +47,7 @@ fn server(serve: impl Fn(BufReader<TcpStream>) + Send + 'static) -> PublisherTar
     PublisherTarget {
         addr,
         route: Route::Direct,
-        host: addr.to_string(),
+        server: addr.to_string().parse().unwrap(),
         append: Append::Contract { path: "/api/deployments/abcdefgh/lines".into() },
     }
 }
@@ -214,7 +214,7 @@ fn a_server_that_is_not_there_is_an_error_at_once() {
     let target = PublisherTarget {
         addr,
         route: Route::Direct,
-        host: "x".into(),
+        server: "x:1".parse().unwrap(),
         append: Append::Contract { path: "/".into() },
     };
     assert!(Publisher::start(target, due_at(&[0])).is_err());

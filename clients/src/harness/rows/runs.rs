@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::{Field, Kind, SCHEMA_VERSION, row};
-use crate::harness::cell::{ServeOptions, Server};
+use crate::harness::cell::tls::trusted;
+use crate::harness::cell::{ServeOptions, Server, Tls};
 use crate::harness::distributions::{
     delivery_quantile_us, mean_us, published_quantile_us, sampled_quantile_us,
 };
@@ -14,6 +15,7 @@ use crate::harness::network::emulated::NetworkKind;
 use crate::harness::run_result::{RunResult, Verdict};
 use crate::link::Link;
 use crate::options::{Condition, PollConnections, Polling};
+use crate::traffic::Traffic;
 use crate::wire::{Transport, Waits};
 
 row! {
@@ -77,7 +79,7 @@ row! {
         };
         /// Time for which wirelab's own server collects lines before it answers; empty for other servers.
         linger_ms: Option<f64> ["ms"] = |run| ours(run, |serve| ms(serve.linger));
-        /// Version of HTTP: `1.1`, or `2` without TLS.
+        /// Version of HTTP: `1.1` or `2`.
         http_version: String [""] = |run| run.cell.options.http.to_string();
         /// Whether polls reuse their connection: `true` or `false`; empty for streams.
         keep_alive: Option<bool> [""] =
@@ -278,7 +280,23 @@ row! {
         /// Receipts that are not in the run's file in `raw/`, because it had reached its bound; empty without
         /// `run --raw`.
         raw_left_out_count: Option<u64> ["count"] = |run| Some(run.receipts.as_ref()?.left_out_count);
+        /// TLS of the subscribers' connections: `none`, with the `full-handshake` each, or with `resumption` of the last
+        /// session.
+        tls: String [""] = |run| run.cell.tls.on(&run.cell.server).to_string();
+        /// Which certificates the subscribers trusted: those of the `machine`'s authorities, of a `file`, of the `own`
+        /// server of the run, or `any`: then the server was not checked; empty without TLS.
+        certificates: Option<String> [""] = |run| text(trusted(run.cell.tls, &run.cell.server)?);
+        /// Bytes of TLS that the subscribers wrote to their sockets in the cohort's window: `l7_up_bytes`, and what TLS
+        /// adds, handshakes included; empty without TLS.
+        tls_up_bytes: Option<u64> ["bytes"] = |run| tls_bytes(run, |traffic| traffic.tls_up_bytes);
+        /// Bytes of TLS that the subscribers read from their sockets in the cohort's window; empty without TLS.
+        tls_down_bytes: Option<u64> ["bytes"] = |run| tls_bytes(run, |traffic| traffic.tls_down_bytes);
     }
+}
+
+fn tls_bytes(run: &RunResult, count_of: fn(&Traffic) -> u64) -> Option<u64> {
+    let traffic = run.steady().traffic;
+    if run.cell.tls.on(&run.cell.server) == Tls::None { None } else { count(count_of(&traffic)) }
 }
 
 /// Whether a run repeats another cell of its block, to show what equal runs differ by.

@@ -25,7 +25,8 @@ const RUNS_CSV: &str = "
     server_cpu_us,server_cpu_per_line_us,server_run_delay_us,server_context_switches_count,server_pss_anon_bytes,server_pss_anon_per_connection_bytes,kernel_slab_bytes,kernel_socket_bytes,
     harness_cpu_ratio,harness_run_delay_us,hiccup_us_p99,send_lateness_us_p99,append_us_p50,append_us_p99,
     l7_per_line_bytes,connections_cut_count,waiters_count_mean,warm_up_defects_count,engine,
-    app_per_line_bytes,ip_per_line_bytes,raw_receipts_count,raw_left_out_count";
+    app_per_line_bytes,ip_per_line_bytes,raw_receipts_count,raw_left_out_count,
+    tls,certificates,tls_up_bytes,tls_down_bytes";
 
 #[test]
 fn the_columns_are_the_contract_of_runs_csv() {
@@ -148,12 +149,12 @@ const SHORT_POLL: &str = "3,ad-hoc,short-poll-1,1,2,1,1,short-poll,,false,ok,,2,
     fixed,random,true,,0,1.1,true,identity,,memory,,,,,,,\
     10,500,500,1000,1000,0,0,0,0,200,110,90,0,0,0,0.181818,0.45,2,0,100703.848,101055,175103,\
     198015,,200063,113.25,220,11.007,149,,,110000,33000,220000,53816,240816,59416,246416,400,400,0,278.029091,\
-    44000,40,700,1234,3145728,,13312,8192,0.05,900,59,29,449,694,230,,0,0,,100,267.847273,,";
+    44000,40,700,1234,3145728,,13312,8192,0.05,900,59,29,449,694,230,,0,0,,100,267.847273,,,none,,,";
 const SSE: &str = "3,ad-hoc,sse-1,1,1,1,1,sse,,false,ok,,2,1,50,periodic,100,,,,,,0,1.1,,\
     identity,15000,memory,,,,,,,10,500,500,1000,\
     1000,0,0,0,0,2,2,0,0,0,0,0.001818,0,2,0,1200.5,1200,1400,1445,,1450,11.2005,21.45,0.91,149,,,\
     110000,400,165000,57928,222528,73412,238012,1106,1106,0,283.112727,11000,10,700,1234,3145728,,\
-    13312,8192,0.05,900,59,29,449,694,150.363636,,2,0,,100,254.96,,";
+    13312,8192,0.05,900,59,29,449,694,150.363636,,2,0,,100,254.96,,,none,,,";
 
 #[test]
 fn reasons_with_commas_stay_one_cell() {

@@ -1,13 +1,13 @@
 //! Who is let in: each rule, over HTTP/1.1 and HTTP/2, by requests as browsers, proxies and strangers send them.
 
 use std::io::Read;
-use std::net::{IpAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, TcpStream};
 
 use super::calls;
 use crate::http::{Answer, Api, Connection, Headers, SOON};
 use crate::http2::Http2;
 use crate::nginx::{Nginx, documented_locations};
-use crate::server::{Binary, Server, Setup};
+use crate::server::{Binary, Server, Setup, own_address};
 
 const LISTED: &str = "https://lab.example";
 
@@ -156,20 +156,13 @@ fn nothing_of_the_lab_is_outside_its_guard() {
     }
 }
 
-/// An address of this machine that is not its loopback, if it has one. Nothing is sent.
-fn own_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_loopback())
-}
-
 /// Without another address than the loopback, the guard's own tests are what is left.
 #[test]
 fn whoever_comes_over_the_network_is_refused_whatever_they_call_the_server() {
     let Some(address) = own_address() else {
         return println!("this machine has no address but its loopback");
     };
-    let server = Binary::serve("0.0.0.0:0", &["--store", "memory"]);
+    let server = Binary::serve("0.0.0.0:0", &["--store", "memory", "--open"]);
     let port = port(&server);
     let asked_at = |address: IpAddr, host: &str, path: &str| {
         let socket = TcpStream::connect(format!("{address}:{port}")).unwrap();

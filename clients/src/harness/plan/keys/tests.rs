@@ -160,9 +160,17 @@ fn the_allowed_words_are_the_parsers() {
         let key = described().into_iter().find(|key| key.path == path).expect("it is described");
         key.allowed.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>()
     };
-    for key in
-        ["store", "poll_schedule", "poll_phase", "poll_adaptation", "http", "compression", "engine", "size"]
-    {
+    for key in [
+        "store",
+        "poll_schedule",
+        "poll_phase",
+        "poll_adaptation",
+        "http",
+        "tls",
+        "compression",
+        "engine",
+        "size",
+    ] {
         let said = error(&FULL.replace("# plan", &format!("{key} = \"no such word\"")));
         assert_eq!(words_of(key), expected(&said), "{key}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::cell::{Cell, LineProcess, Server};
+use crate::harness::cell::{Cell, LineProcess, Server, Tls};
 use crate::harness::distributions;
 use crate::harness::network::Fault;
 use crate::harness::network::emulated::{Network, NetworkKind};
@@ -159,7 +159,12 @@ pub fn server_name(cell: &Cell) -> String {
             format!(", network {}", network_name(&cell.network))
         }
     };
-    format!("{server}, store {}, compression {}{network}", cell.serve.store, cell.serve.compression)
+    let tls = match cell.tls.on(&cell.server) {
+        Tls::None => "",
+        // Opening a connection is measured with the full handshake.
+        Tls::FullHandshake | Tls::Resumption => ", tls",
+    };
+    format!("{server}, store {}, compression {}{tls}{network}", cell.serve.store, cell.serve.compression)
 }
 
 impl Reading {

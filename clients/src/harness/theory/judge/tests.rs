@@ -101,6 +101,7 @@ fn reading(setting: &Setting, seen: &Seen) -> Reading {
         down_bytes: head + lines * (LINE + PAYLOAD_BYTES),
         connections_opened: 1,
         reconnects: 0,
+        ..Traffic::default()
     };
     Reading {
         invalid: None,
