@@ -144,7 +144,7 @@ pub struct ServeArguments {
     /// compressed once for all sockets. With a context it is compressed once per socket, which holds some 200 KiB.
     #[arg(long, value_enum, value_name = "COMPRESSION", default_value_t = WebsocketCompression::Off)]
     pub websocket_compression: WebsocketCompression,
-    /// Coding of bodies that carry lines, for clients that accept it. gzip holds some 200 KiB per open stream and
+    /// Coding of bodies that carry lines, for clients that accept it. gzip holds some 320 KiB per open stream and
     /// compresses each line once per subscriber.
     #[arg(long, value_enum, default_value_t = Compression::Identity)]
     pub compression: Compression,
