@@ -20,7 +20,7 @@ use crate::access::addresses::AddressBounds;
 use crate::connection::Connections;
 use crate::deployments::Deployments;
 use crate::exchange::arriving::ArrivingBounds;
-use crate::exchange::compression::Compression;
+use crate::exchange::compression::{Compression, WebsocketCompression};
 use crate::exchange::problem::Refusal;
 use crate::exchange::request::parameter;
 use crate::lanes::{Lanes, tag};
@@ -66,6 +66,8 @@ pub struct ServerOptions {
     pub transports: Vec<Transport>,
     /// What drives a WebSocket.
     pub websocket_engine: WebsocketEngine,
+    /// Compression of the lines of a WebSocket.
+    pub websocket_compression: WebsocketCompression,
     /// Coding of bodies that carry lines.
     pub compression: Compression,
     /// Time for which a waiting answer gathers more lines after a first one; at most [`LINGER_MAX`].
@@ -153,6 +155,7 @@ impl Default for ServerOptions {
             turn_requests: TURN_REQUESTS,
             transports: Transport::ALL.to_vec(),
             websocket_engine: WebsocketEngine::Cursor,
+            websocket_compression: WebsocketCompression::Off,
             compression: Compression::Identity,
             linger: Duration::ZERO,
             poll_advice: None,

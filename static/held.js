@@ -3,15 +3,24 @@
 // Over HTTP/1.1 a browser opens six connections to an origin, and all tabs share them. A held poll or an open stream
 // keeps one. When all six are kept, every further request waits in the browser, also that of a button. So the page
 // counts them and leaves the last one free. WebSockets are not among the six.
+//
+// Over HTTP/2 all requests share one connection, and the server allows a hundred at a time. Browsers speak it inside of
+// TLS alone.
 
 import { sleep } from "./backoff.js";
 
 /** Connections that current browsers open to one origin over HTTP/1.1. */
 export const CONNECTIONS_MAX = 6;
+/** Whether this page came over HTTP/2. Its requests go the same way. */
+export const IS_MULTIPLEXED = performance.getEntriesByType("navigation")[0]?.nextHopProtocol === "h2";
+/** Requests that the server answers at a time on one connection of HTTP/2. */
+const STREAMS_MAX = 100;
+/** Requests that this browser sends to the server at a time. */
+export const REQUESTS_MAX = IS_MULTIPLEXED ? STREAMS_MAX : CONNECTIONS_MAX;
 /** From here on the page warns. */
-export const HELD_WARN = 4;
-/** The page keeps no more; the last connection is for short polls and buttons. */
-const HELD_MAX = CONNECTIONS_MAX - 1;
+export const HELD_WARN = REQUESTS_MAX - 2;
+/** The page keeps no more; the last one is for short polls and buttons. */
+const HELD_MAX = REQUESTS_MAX - 1;
 /** A tab says once a minute what it holds: browsers may wake hidden tabs only that often. A silent tab is forgotten,
  *  because a tab that crashed says no goodbye. */
 const REPEAT_MS = 60_000;

@@ -10,11 +10,12 @@ use crate::logs;
 
 /// Lines of a batch: a paced line, and many that gathered.
 const LINES: [usize; 2] = [1, 500];
-const FRAMINGS: [(&str, FramingName); 4] = [
+const FRAMINGS: [(&str, FramingName); 5] = [
     ("JSON batch", FramingName::Json),
     ("sse", FramingName::Sse),
     ("ndjson", FramingName::Ndjson),
     ("websocket", FramingName::Websocket),
+    ("websocket deflated", FramingName::WebsocketDeflated),
 ];
 
 pub(crate) fn frame(criterion: &mut Criterion) {

@@ -6,6 +6,11 @@
 //! 6455 §5), and every text frame that the owner leaves to it. The library gets no byte beyond the frame that it reads,
 //! so it holds no part of the next one. Once the owner closes the socket or the library fails, nothing is offered any
 //! more.
+//!
+//! Where the handshake agreed on compression, messages are decompressed before all of this (`inflating`): owner and
+//! library see plain frames.
+
+mod inflating;
 
 use std::cell::RefCell;
 use std::io;
@@ -14,6 +19,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use self::inflating::{Inflating, Moved};
+use crate::deflate::Takeover;
 
 /// Bytes of one read: all that a socket buffer usually has.
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -46,6 +54,10 @@ pub(crate) struct FrameSocket<S> {
     has_ended: bool,
     /// Whether everything goes to the library from now on.
     is_closing: bool,
+    /// Where bytes are before they are received, if messages are compressed.
+    inflating: Option<Box<Inflating>>,
+    /// Why nothing more is decompressed, until the library has got it.
+    failed: Option<io::Error>,
 }
 
 /// What the received bytes begin with.
@@ -69,7 +81,15 @@ impl<S> FrameSocket<S> {
             is_fragmented: false,
             has_ended: false,
             is_closing: false,
+            inflating: None,
+            failed: None,
         }
+    }
+
+    /// Decompresses the messages of the server from here on: behind the answer to the handshake.
+    pub(crate) fn inflate_messages(&mut self, takeover: Takeover) {
+        let received = std::mem::take(&mut self.received);
+        self.inflating = Some(Box::new(Inflating::new(takeover, received)));
     }
 
     /// Tells whether a text frame has come that is offered to the owner.
@@ -79,6 +99,7 @@ impl<S> FrameSocket<S> {
 
     /// Offers `take` the text of the frame that has come, if one has. The library gets a frame that it does not take.
     pub(crate) fn take_text<T>(&mut self, take: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
+        self.refill();
         let Next::Offered { head_bytes, text_bytes } = self.next() else { return None };
         let frame_bytes = head_bytes + text_bytes;
         let taken = take(&self.received[head_bytes..frame_bytes]);
@@ -159,6 +180,18 @@ impl<S> FrameSocket<S> {
         }
     }
 
+    /// Decompresses until there is a frame to look at, or more must be read.
+    fn refill(&mut self) {
+        while self.failed.is_none() && (self.received.is_empty() || matches!(self.next(), Next::Unknown)) {
+            let Some(inflating) = &mut self.inflating else { return };
+            match inflating.move_on(&mut self.received) {
+                Ok(Moved::Some) => {}
+                Ok(Moved::Nothing) => return,
+                Err(error) => self.failed = Some(error),
+            }
+        }
+    }
+
     /// Gives the buffer back when all of it was used.
     fn give_back(&mut self) {
         if self.received.is_empty() {
@@ -173,7 +206,10 @@ impl<S: AsyncRead + Unpin> FrameSocket<S> {
         ROOM.with_borrow_mut(|room| {
             let mut read = ReadBuf::new(room);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
-            self.received.extend_from_slice(read.filled());
+            match &mut self.inflating {
+                None => self.received.extend_from_slice(read.filled()),
+                Some(inflating) => inflating.push(read.filled()),
+            }
             self.has_ended = read.filled().is_empty();
             Poll::Ready(Ok(()))
         })
@@ -188,6 +224,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for FrameSocket<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
+            self.refill();
             match self.next() {
                 Next::Offered { .. } => return Poll::Pending,
                 Next::Passed(bytes) if !self.received.is_empty() => {
@@ -200,6 +237,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for FrameSocket<S> {
                     self.passing_bytes -= count as u64;
                     self.give_back();
                     return Poll::Ready(Ok(()));
+                }
+                Next::Passed(_) | Next::Unknown if self.failed.is_some() => {
+                    self.has_ended = true;
+                    return Poll::Ready(Err(self.failed.take().expect("it is some")));
                 }
                 // What is cut off in its middle is the library's to judge.
                 Next::Unknown if self.has_ended && !self.received.is_empty() => self.pass(u64::MAX),

@@ -243,7 +243,8 @@ impl Http {
         }
         match self.compression {
             Compression::Gzip => request = request.header(ACCEPT_ENCODING, Compression::Gzip.name()),
-            Compression::Identity => {}
+            // Messages of a WebSocket are deflated, no bodies.
+            Compression::Identity | Compression::Deflate | Compression::DeflateNoContextTakeover => {}
         }
         for (name, value) in headers {
             request = request.header(*name, value);

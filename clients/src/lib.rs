@@ -24,6 +24,7 @@ pub mod backoff;
 pub mod data_files;
 #[doc(hidden)]
 pub mod decode;
+mod deflate;
 pub mod delay_line;
 mod deployment_url;
 pub mod event_stream;

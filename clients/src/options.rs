@@ -30,8 +30,8 @@ pub struct Options {
     pub http: HttpVersion,
     /// Whether a poll's connection is kept or closed after its answer.
     pub connections: PollConnections,
-    /// How answers of polls and plain streams may be encoded. Frames of a WebSocket never are, so a plan refuses
-    /// compression for it.
+    /// How answers may be compressed: gzip is for polls and plain streams, deflate for the messages of a WebSocket. So a
+    /// plan refuses each for the other.
     pub compression: Compression,
     /// Longest wait before a reconnect that the client adds of its own: a server that is back and advised nothing is
     /// found within this time. An advice comes on top, however long it is: it is a lower bound.
@@ -175,6 +175,10 @@ pub enum Compression {
     Identity,
     /// The body is encoded with gzip, if the server offers it (RFC 9110 §12.5.3).
     Gzip,
+    /// Messages of a WebSocket are deflated, if the server takes the offer (RFC 7692). One may refer to earlier ones.
+    Deflate,
+    /// Messages of a WebSocket are deflated, each by itself.
+    DeflateNoContextTakeover,
 }
 
 impl PollSchedule {
@@ -239,11 +243,16 @@ impl PollConnections {
 }
 
 impl Compression {
-    /// Returns the name in plans and CSV files, which is that of the content coding.
+    /// Every value.
+    pub const ALL: [Self; 4] = [Self::Identity, Self::Gzip, Self::Deflate, Self::DeflateNoContextTakeover];
+
+    /// Returns the name in plans and CSV files. For HTTP it is that of the content coding.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
             Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::DeflateNoContextTakeover => "deflate-no-context-takeover",
         }
     }
 }
@@ -284,7 +293,9 @@ mod tests {
             PollConnections::KeepAlive,
             PollConnections::PerRequest,
             Compression::Identity,
-            Compression::Gzip
+            Compression::Gzip,
+            Compression::Deflate,
+            Compression::DeflateNoContextTakeover
         );
         let interval_max = Duration::from_secs(60);
         same!(Adaptation::None, Adaptation::Idle { interval_max }, Adaptation::Server);

@@ -2,10 +2,11 @@
 //!
 //! Used by every client that speaks WebSocket: one GET is upgraded (RFC 6455 §4), then there are frames.
 
+use std::io;
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -13,6 +14,7 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use crate::deflate::{Offer, Takeover};
 use crate::frame_socket::FrameSocket;
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Answer, CONNECT_TIMEOUT, NoLines, content_type, refused};
@@ -53,17 +55,26 @@ pub(crate) async fn upgrade(
     meter: Arc<Meter>,
 ) -> Result<WebSocketStream<Stream>, NotUpgraded> {
     let socket = connected(server, &meter).await?;
-    upgrade_over(socket, READ_BUFFER_BYTES, server, path, headers).await
+    let (socket, answer) = upgrade_over(socket, READ_BUFFER_BYTES, server, path, headers).await?;
+    accepted(Offer::Nothing, &answer)?;
+    Ok(socket)
 }
 
-/// Like [`upgrade`], for an owner that takes frames itself.
+/// Like [`upgrade`], for an owner that takes frames itself, and with an offer to compress the server's messages.
 pub(crate) async fn upgrade_for_frames(
     server: &ServerUrl,
     path: &str,
+    offer: Offer,
     meter: Arc<Meter>,
 ) -> Result<WebSocketStream<FrameSocket<Stream>>, NotUpgraded> {
     let socket = FrameSocket::new(connected(server, &meter).await?);
-    upgrade_over(socket, PASSED_BUFFER_BYTES, server, path, Vec::new()).await
+    let offered = offer.header().map(|value| (SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(value)));
+    let headers = offered.into_iter().collect();
+    let (mut socket, answer) = upgrade_over(socket, PASSED_BUFFER_BYTES, server, path, headers).await?;
+    if let Some(takeover) = accepted(offer, &answer)? {
+        socket.get_mut().inflate_messages(takeover);
+    }
+    Ok(socket)
 }
 
 async fn connected(server: &ServerUrl, meter: &Arc<Meter>) -> Result<Stream, NotUpgraded> {
@@ -74,14 +85,24 @@ async fn connected(server: &ServerUrl, meter: &Arc<Meter>) -> Result<Stream, Not
     })
 }
 
-/// Upgrades the connection of `socket`, with a read buffer of the library of this size.
+/// Returns what the answer says of compression. A client fails the connection where the answer does not fit its offer
+/// (RFC 6455 §4.1, RFC 7692 §7.1); the library does not look.
+fn accepted(offer: Offer, answer: &HeaderMap) -> Result<Option<Takeover>, Error> {
+    let invalid = |error: String| Error::Io(io::Error::new(io::ErrorKind::InvalidData, error));
+    let fields: Result<Vec<_>, _> =
+        answer.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().map(HeaderValue::to_str).collect();
+    let fields = fields.map_err(|error| invalid(format!("Sec-WebSocket-Extensions: {error}")))?;
+    offer.accepted(fields.into_iter()).map_err(invalid)
+}
+
+/// Upgrades the connection of `socket`, with a read buffer of the library of this size. Returns the answer's headers too.
 async fn upgrade_over<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
     buffer_bytes: usize,
     server: &ServerUrl,
     path: &str,
     headers: Vec<(HeaderName, HeaderValue)>,
-) -> Result<WebSocketStream<S>, NotUpgraded> {
+) -> Result<(WebSocketStream<S>, HeaderMap), NotUpgraded> {
     let config = WebSocketConfig::default()
         .read_buffer_size(buffer_bytes)
         .write_buffer_size(0)
@@ -93,8 +114,8 @@ async fn upgrade_over<S: AsyncRead + AsyncWrite + Unpin>(
     if let Some(authorization) = server.authorization() {
         request.headers_mut().insert(AUTHORIZATION, authorization.clone());
     }
-    let (socket, _) = tokio_tungstenite::client_async_with_config(request, socket, Some(config)).await?;
-    Ok(socket)
+    let (socket, answer) = tokio_tungstenite::client_async_with_config(request, socket, Some(config)).await?;
+    Ok((socket, answer.into_parts().0.headers))
 }
 
 /// Returns the socket that `handshake` opens, or the meaning of its failure. Counts the request.

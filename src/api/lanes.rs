@@ -21,7 +21,7 @@ use crate::exchange::arriving::Share;
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::resource;
 use crate::exchange::upgrade::{
-    self, Control, ControlFrame, Driven, Heard, Inbox, Longest, Message, Phase, Violation,
+    self, Control, ControlFrame, Driven, Heard, Inbox, Inflating, Longest, Message, Phase, Violation,
 };
 use crate::lanes::{Told, Watched, tag};
 
@@ -83,7 +83,13 @@ impl Ledgers {
             network_changed: context.connections.network().changed(),
             told: Told::default(),
             told_at: now,
-            inbox: Inbox::of(payload.into_inner(), share, COMMAND, context.options.turn_requests),
+            inbox: Inbox::of(
+                payload.into_inner(),
+                share,
+                COMMAND,
+                Inflating::Never,
+                context.options.turn_requests,
+            ),
             control: Control::default(),
             out: BytesMut::new(),
             silent_since: now,

@@ -19,7 +19,7 @@ use crate::access::Role;
 use crate::access::addresses::AddressBounds;
 use crate::context::{LINGER_MAX, POLL_ADVICE_MAX, POLL_ADVICE_MIN, WebsocketEngine};
 use crate::deployments::RUNNING_MAX_DEFAULT;
-use crate::exchange::compression::Compression;
+use crate::exchange::compression::{Compression, WebsocketCompression};
 use crate::exchange::host;
 use crate::report::changes::Tolerated;
 
@@ -140,8 +140,12 @@ pub struct ServeArguments {
     /// What drives a WebSocket. The frames are the same.
     #[arg(long, value_enum, value_name = "ENGINE", default_value_t = WebsocketEngine::Cursor)]
     pub websocket_engine: WebsocketEngine,
-    /// Coding of bodies that carry lines, for clients that accept it. gzip holds some 200 KiB per open stream and
-    /// compresses each line once per subscriber. WebSocket frames are never coded.
+    /// Compression of the lines of a WebSocket (permessage-deflate), for clients that offer it. A line by itself is
+    /// compressed once for all sockets. With a context it is compressed once per socket, which holds some 200 KiB.
+    #[arg(long, value_enum, value_name = "COMPRESSION", default_value_t = WebsocketCompression::Off)]
+    pub websocket_compression: WebsocketCompression,
+    /// Coding of bodies that carry lines, for clients that accept it. gzip holds some 320 KiB per open stream and
+    /// compresses each line once per subscriber.
     #[arg(long, value_enum, default_value_t = Compression::Identity)]
     pub compression: Compression,
     /// Time for which a waiting answer gathers more lines after a first one, at most 10s. It does not delay lines that

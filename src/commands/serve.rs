@@ -51,6 +51,7 @@ pub async fn run(mut arguments: ServeArguments) -> Result<Exit, Failure> {
         },
         hosts: arguments.host.clone(),
         websocket_engine: arguments.websocket_engine,
+        websocket_compression: arguments.websocket_compression,
         compression: arguments.compression,
         linger: arguments.linger,
         poll_advice: arguments.poll_advice,

@@ -2,9 +2,10 @@
 //!
 //! All answers that carry lines use it: both polls, the snapshot, SSE and NDJSON. Each piece of a stream is flushed, so
 //! that an event leaves at once. The middleware of actix-web is not used: it hands pieces over 1 KiB to another thread.
-//! It also sends neither `Vary` with an answer that is not coded nor a weak entity tag with one that is. WebSocket
-//! frames are never coded.
+//! It also sends neither `Vary` with an answer that is not coded nor a weak entity tag with one that is. Messages of a
+//! WebSocket are compressed elsewhere; what a server may offer for them stands here too.
 
+use std::fmt;
 use std::io::Write;
 
 use actix_web::http::header::{AcceptEncoding, CONTENT_ENCODING, Encoding, Header, HeaderValue, VARY};
@@ -22,12 +23,44 @@ const TO_MEMORY: &str = "writing to memory does not fail";
 /// The coding that a server offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Compression {
-    /// Bodies as they are; WebSocket frames never change. Short lines sent one by one hardly shrink.
+    /// Bodies as they are. Short lines sent one by one hardly shrink.
     #[default]
     Identity,
-    /// gzip for clients that accept it, each event flushed. An open stream takes some 200 KiB; each line is compressed
+    /// gzip for clients that accept it, each event flushed. An open stream takes some 320 KiB; each line is compressed
     /// once per subscriber.
     Gzip,
+}
+
+/// The compression that a server offers for the lines of a WebSocket (RFC 7692, permessage-deflate).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum WebsocketCompression {
+    /// No extension is accepted.
+    #[default]
+    Off,
+    /// Each line is compressed by itself, once for all sockets: no memory per socket.
+    NoContextTakeover,
+    /// Each line may refer to earlier ones: it is compressed once per socket, which takes some 200 KiB.
+    ContextTakeover,
+}
+
+impl WebsocketCompression {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Off, Self::NoContextTakeover, Self::ContextTakeover];
+
+    /// Returns the name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::NoContextTakeover => "no-context-takeover",
+            Self::ContextTakeover => "context-takeover",
+        }
+    }
+}
+
+impl fmt::Display for WebsocketCompression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// The coding of one answer's body.

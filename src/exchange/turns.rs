@@ -51,4 +51,9 @@ impl Turns {
     pub(crate) fn handled(&mut self) {
         self.in_a_row += 1;
     }
+
+    /// Counts one that took as long as many: others go first before the next.
+    pub(crate) fn handled_a_long_one(&mut self) {
+        self.in_a_row = self.most;
+    }
 }

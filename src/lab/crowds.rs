@@ -127,17 +127,21 @@ impl Crowds {
                  fewer subscribers, or start the server with a larger --connections-max"
             ));
         }
-        let arguments = [
+        let mut arguments = vec![
             "crowd".to_owned(),
-            format!("--server=http://{}", reachable(address)),
+            format!("--server={}://{}", context.options.scheme(), reachable(address)),
             format!("--deployment={}", what.deployment),
             format!("--transport={}", what.transport),
             format!("--subscribers={}", what.subscribers),
             "--stop-at-stdin-end".to_owned(),
         ];
+        if context.options.tls.is_some() {
+            // It calls this very server by an address of this machine, and the certificate may be for another name.
+            arguments.push("--insecure".to_owned());
+        }
+        let arguments: Vec<_> = arguments.into_iter().map(OsString::from).collect();
         let _in_runtime = self.runtime.enter();
-        let process =
-            child::start(&lab.program, &arguments.map(OsString::from), context.options.access.of_children())?;
+        let process = child::start(&lab.program, &arguments, context.options.access.of_children())?;
         listing.last_id += 1;
         let first = Figures { subscribers: what.subscribers.into(), ..Figures::default() };
         let (latest, figures) = watch::channel(first);

@@ -31,6 +31,8 @@ pub enum FramingName {
     Ndjson,
     /// A text frame per line.
     Websocket,
+    /// A text frame per line, compressed by itself.
+    WebsocketDeflated,
 }
 
 /// A way to write the lines of a batch.
@@ -81,7 +83,10 @@ impl Frame {
                 self.is_full == (self.last < head.last)
                     && self.finished == head.ended.filter(|_| self.last == head.last)
             }
-            FramingName::Sse | FramingName::Ndjson | FramingName::Websocket => {
+            FramingName::Sse
+            | FramingName::Ndjson
+            | FramingName::Websocket
+            | FramingName::WebsocketDeflated => {
                 self.is_full || head.last.saturating_sub(self.last) <= self.line_count as u64
             }
         }

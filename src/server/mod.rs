@@ -50,9 +50,9 @@ const SHUTDOWN_S_MAX: u64 = 1;
 /// Time for a client to send a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answer to a client that speaks HTTP without TLS to a server that speaks TLS. Its request is not read.
-const NEEDS_TLS: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    content-length: 70\r\n\r\nThis port speaks HTTPS; write the address with https:// (wss:// too).\n";
+const NEEDS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/problem+json\r\n\
+    content-length: 137\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"this port speaks HTTPS; \
+    write the address with https:// (or wss://)\"}\n";
 /// Answer to a client that speaks TLS to a server that does not: the fatal alert "handshake failure" (RFC 8446 §6).
 const NO_TLS: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
 /// Answer to a client whose first bytes, for [`HEAD_TIMEOUT`], do not tell its protocol.

@@ -5,8 +5,8 @@ use wirelab_clients::wire::DeploymentId;
 
 use super::ndjson::Ndjson;
 use super::sse::Sse;
-use super::websocket::LineFrames;
 pub use super::websocket::bench::Bench as WebsocketSession;
+use super::websocket::{DeflatedLineFrames, LineFrames};
 use crate::reader::{EncodedBatch, FramingName, Json, LineFraming};
 
 /// Writes the lines of a batch.
@@ -16,5 +16,6 @@ pub fn framed(framing: FramingName, deployment: &DeploymentId, batch: &EncodedBa
         FramingName::Sse => Sse::frame(deployment, batch),
         FramingName::Ndjson => Ndjson::frame(deployment, batch),
         FramingName::Websocket => LineFrames::frame(deployment, batch),
+        FramingName::WebsocketDeflated => DeflatedLineFrames::frame(deployment, batch),
     }
 }

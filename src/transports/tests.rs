@@ -7,7 +7,7 @@ use wirelab_clients::wire::{NewLine, Position, Status};
 
 use super::ndjson::Ndjson;
 use super::sse::Sse;
-use super::websocket::LineFrames;
+use super::websocket::{DeflatedLineFrames, LineFrames};
 use crate::reader::{BATCH_LIMIT, FramingName, Json, LineFraming, Reader};
 use crate::store::memory::MemoryStore;
 use crate::store::{DeploymentLog, LogStore, ReadLimit};
@@ -58,9 +58,10 @@ async fn shared_as_alone<F: LineFraming>(steps: Vec<Step>) {
                 // Lines alone may be some that another reader has framed a little earlier.
                 let lines = match F::NAME {
                     FramingName::Json => lines,
-                    FramingName::Sse | FramingName::Ndjson | FramingName::Websocket => {
-                        shared.line_count.max(1)
-                    }
+                    FramingName::Sse
+                    | FramingName::Ndjson
+                    | FramingName::Websocket
+                    | FramingName::WebsocketDeflated => shared.line_count.max(1),
                 };
                 let limit = ReadLimit { lines, ..BATCH_LIMIT };
                 let position = Position::After(before);
@@ -82,7 +83,8 @@ proptest! {
             shared_as_alone::<Json>(steps.clone()).await;
             shared_as_alone::<Sse>(steps.clone()).await;
             shared_as_alone::<Ndjson>(steps.clone()).await;
-            shared_as_alone::<LineFrames>(steps).await;
+            shared_as_alone::<LineFrames>(steps.clone()).await;
+            shared_as_alone::<DeflatedLineFrames>(steps).await;
         });
     }
 }

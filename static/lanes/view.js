@@ -6,7 +6,7 @@
 import { Backoff, sleep } from "../backoff.js";
 import { look, onJump } from "../clock.js";
 import { SETTINGS } from "../follower.js";
-import { CONNECTIONS_MAX, HELD_WARN } from "../held.js";
+import { HELD_WARN, IS_MULTIPLEXED, REQUESTS_MAX } from "../held.js";
 import { showStatus } from "../overview.js";
 import { visible } from "../terminal.js";
 import { Clocks } from "./clocks.js";
@@ -297,15 +297,17 @@ export class LanesView {
   #heldChanged() {
     const { own, all } = this.held;
     const others = all > own ? ` (${all - own} by other tabs)` : "";
-    const waiting = all > CONNECTIONS_MAX ? `, ${all - CONNECTIONS_MAX} waits` : "";
-    this.#write("held", `${Math.min(all, CONNECTIONS_MAX)} of ${CONNECTIONS_MAX}${waiting}${others}`);
+    const waiting = all > REQUESTS_MAX ? `, ${all - REQUESTS_MAX} waits` : "";
+    this.#write("held", `${Math.min(all, REQUESTS_MAX)} of ${REQUESTS_MAX}${waiting}${others}`);
     const queued = this.lanes.filter((lane) => lane.state === "queued");
     element("held").classList.toggle("wrong", all >= HELD_WARN);
     this.#write(
       "held-note",
       all < HELD_WARN && queued.length === 0
         ? ""
-        : "Over HTTP/1.1 a browser opens six connections to a server. Every held poll and open stream keeps one." +
+        : (IS_MULTIPLEXED
+            ? `Over HTTP/2 the server answers ${REQUESTS_MAX} requests of a browser at a time. Every held poll and open stream is one.`
+            : "Over HTTP/1.1 a browser opens six connections to a server. Every held poll and open stream keeps one.") +
             (queued.length === 0 ? "" : " The last one is for buttons and short polls, so some lanes wait."),
     );
   }

@@ -1,6 +1,7 @@
-// Lesson 4, six connections: what the limit of a browser does to the seventh stream, and to every button.
+// Lesson 4, six connections: what the limit of a browser does to the seventh stream, and to every button. By HTTPS the
+// browser speaks HTTP/2, and the same page shows the cure.
 
-import { CONNECTIONS_MAX } from "../held.js";
+import { CONNECTIONS_MAX, IS_MULTIPLEXED } from "../held.js";
 import { exactly } from "./verdict.js";
 
 const RATE_HZ = 2;
@@ -21,8 +22,12 @@ export const lesson = {
   text: [
     `A WebSocket opens first. Then ${CONNECTIONS_MAX} lanes each keep a stream open, and one more lane asks for a stream. Usually ` +
       "this page leaves the last connection free. In this lesson it does not.",
-    "The limit is the browser's. It holds per origin, and all tabs share it. HTTP/2 has no such limit, so a proxy that " +
-      "speaks HTTP/2 to the browser removes it. This server speaks HTTP/2 without TLS, which browsers do not use.",
+    IS_MULTIPLEXED
+      ? "This page came over HTTP/2. All of its requests share one connection there, and each stream of lines is one stream " +
+        "of that connection. Only the WebSockets have connections of their own. Open the page of a server without TLS to see " +
+        "the limit of HTTP/1.1."
+      : "The limit is the browser's. It holds per origin, and all tabs share it. HTTP/2 has no such limit, but browsers speak " +
+        "it inside of TLS alone. Start the server with --tls self-signed and open this lesson by https:// to see the cure.",
   ],
   needs: ["sse", "ndjson", "websocket"],
   predictions: [
@@ -61,13 +66,14 @@ async function play(stage) {
   seventh.connect();
   const button = { answered: null, isMeant: true };
   press(button);
-  await stage.seconds(STALL_S, "Six streams are open, a seventh waits:");
+  await stage.seconds(STALL_S, `Six streams are open, a seventh ${IS_MULTIPLEXED ? "joins them" : "waits"}:`);
   const during = [socket, ...streams, seventh].map((lane) => ({
     lane,
     live: lane.counts.live,
     state: lane.state,
   }));
   const buttonWaited = button.answered === null;
+  if (IS_MULTIPLEXED) return shared(during, buttonWaited, await openConnections());
   stage.say("The page closed one of the six.");
   streams[0].disconnect();
   const freed = performance.now();
@@ -75,6 +81,20 @@ async function play(stage) {
   button.isMeant = false;
   const waited_s = ((freed - asked) / 1_000).toFixed(1);
   const after_s = ((performance.now() - freed) / 1_000).toFixed(1);
+  return {
+    ...measured(during, buttonWaited),
+    conclusion: [
+      `The seventh stream waited ${waited_s} s inside the browser. Meanwhile the server did not see its request. ` +
+        (came ? `After the page closed one of the six, the first line came within ${after_s} s.` : "It still waits."),
+      `A request like that of a button ${buttonWaited ? "waited as well" : "was answered at once"}. The WebSocket showed ` +
+        `${during[0].live} lines by then, because browsers count WebSockets separately.`,
+      "The lanes still hold all six connections, so buttons that send a request wait. Disconnect a lane, or leave the lesson.",
+    ],
+  };
+}
+
+/** Returns the table of the lanes, and what the predictions stand beside. */
+function measured(during, buttonWaited) {
   return {
     caption: `The lanes while ${CONNECTIONS_MAX} streams were open, and the lanes now`,
     columns: ["lane", `lines after ${STALL_S} s`, "state then", "lines now", "state now"],
@@ -91,12 +111,29 @@ async function play(stage) {
       socket: exactly(during[0].live > 0 ? "shows lines" : "waits too"),
       button: exactly(buttonWaited ? "waits too" : "is answered"),
     },
+  };
+}
+
+/** Returns the measurement of a page over HTTP/2, where nothing is given back. */
+function shared(during, buttonWaited, connections) {
+  const streams = during.slice(1).filter(({ live }) => live > 0).length;
+  return {
+    ...measured(during, buttonWaited),
     conclusion: [
-      `The seventh stream waited ${waited_s} s inside the browser. Meanwhile the server did not see its request. ` +
-        (came ? `After the page closed one of the six, the first line came within ${after_s} s.` : "It still waits."),
-      `A request like that of a button ${buttonWaited ? "waited as well" : "was answered at once"}. The WebSocket showed ` +
-        `${during[0].live} lines by then, because browsers count WebSockets separately.`,
-      "The lanes still hold all six connections, so buttons that send a request wait. Disconnect a lane, or leave the lesson.",
+      `${streams} streams showed lines at the same time, and a request like that of a button ` +
+        `${buttonWaited ? "waited" : "was answered at once"}.`,
+      connections === null
+        ? "The server did not say how many connections it has."
+        : `The server counts ${connections} open connections in all. One is of HTTP/2 and carries every stream and button; the ` +
+          "others are WebSockets, that of the lane and those by which the page hears from the server.",
     ],
   };
+}
+
+/** Asks the server how many connections are open, of all pages and programs; null if it does not say. */
+async function openConnections() {
+  const answer = await fetch("/metrics", { cache: "no-store" }).catch(() => null);
+  if (!answer?.ok) return null;
+  const counts = [...(await answer.text()).matchAll(/^wirelab_connections\{[^}]*\} (\d+)$/gm)];
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
 }

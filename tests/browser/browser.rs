@@ -76,6 +76,8 @@ impl Engine {
                 }
                 wanted.add_arg(&format!("--user-data-dir={}", profile.display()))?;
                 wanted.set_browser_log_level(LoggingPrefsLogLevel::All)?;
+                // Nobody is there to accept the certificate that a server made for itself.
+                wanted.accept_insecure_certs(true)?;
                 wanted.into()
             }
             Self::Firefox => {
@@ -85,6 +87,7 @@ impl Engine {
                     wanted.add_arg(flag)?;
                 }
                 wanted.enable_bidi()?;
+                wanted.accept_insecure_certs(true)?;
                 wanted.into()
             }
         })

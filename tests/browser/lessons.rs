@@ -142,7 +142,7 @@ pub(crate) fn timeline_is_on_the_screen(page: &Page) {
 }
 
 /// What a student predicted and what came of it, by question.
-fn compared(page: &Page) -> Vec<(String, String)> {
+pub(crate) fn compared(page: &Page) -> Vec<(String, String)> {
     let rows = rows(page, "#lesson-result .conclusion table");
     rows.into_iter().map(|row| (row[1].clone(), row[2].clone())).collect()
 }

@@ -4,6 +4,7 @@
 //! - `access`: the login, and what the page offers to each role
 //! - `lanes`: all of them side by side, with what the server counted for each
 //! - `clocks`: clocks that jump, in the page and in the server
+//! - `tls`: the page by HTTPS, and what HTTP/2 changes there
 //! - `terminal`: colours and progress bars in lines
 //! - `words`: hostile lines, and what a person is told when something is wrong
 //! - `timeline`: who waits, from wire events to pixels
@@ -25,6 +26,7 @@ mod access;
 mod bidi;
 mod browser;
 mod clocks;
+mod deflate;
 mod drivers;
 mod figures;
 mod follow;
@@ -44,8 +46,12 @@ mod printed;
 mod proxy;
 mod reports;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
+#[path = "../it/secure.rs"]
+mod secure;
+#[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/server.rs"]
 mod server;
 mod terminal;
 mod timeline;
+mod tls;
 mod words;

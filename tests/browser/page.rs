@@ -115,6 +115,14 @@ impl Page {
         self.run(is_loaded, &[path.into()])
     }
 
+    /// The overview of a server that speaks HTTPS.
+    #[track_caller]
+    pub(crate) fn secure(engine: Engine, server: &Api) -> Self {
+        let page = Self { browser: Browser::start(engine), origin: format!("https://{}", server.authority) };
+        page.overview();
+        page
+    }
+
     #[track_caller]
     pub(crate) fn overview(&self) {
         self.goto(&format!("{}/#/", self.origin));

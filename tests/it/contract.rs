@@ -6,6 +6,7 @@ mod bounds;
 mod calls;
 mod compression;
 mod creations;
+mod deflate;
 mod event_blocks;
 mod hosts;
 mod http1;

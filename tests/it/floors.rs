@@ -80,7 +80,7 @@ const HOUSES: &[House] = &[
             floor(&["route"], "the way of a connection to its server"),
             floor(&["delay_line"], "a socket whose bytes take their time"),
             floor(
-                &["advice", "decode", "event_stream", "frame_socket", "gzip", "timing", "traffic"],
+                &["advice", "decode", "deflate", "event_stream", "frame_socket", "gzip", "timing", "traffic"],
                 "parsers and counters without a socket",
             ),
             floor(

@@ -271,6 +271,12 @@ pub(crate) struct Socket {
 impl Socket {
     /// The next frame: opcode and payload.
     pub(crate) fn frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let (first, payload) = self.marked_frame()?;
+        Ok((first & 0x0f, payload))
+    }
+
+    /// The next frame: its first byte, with the reserved bits, and its payload.
+    pub(crate) fn marked_frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let head = self.connection.take(2)?;
         assert!(head[0] & 0x80 != 0 && head[1] & 0x80 == 0, "the server sends whole, unmasked frames");
         let length = match head[1] {
@@ -278,7 +284,7 @@ impl Socket {
             127 => u64::from_be_bytes(self.connection.take(8)?.try_into().expect("eight bytes")),
             length => length.into(),
         };
-        Ok((head[0] & 0x0f, self.connection.take(length as usize)?))
+        Ok((head[0], self.connection.take(length as usize)?))
     }
 
     /// The next text frame as the contract has it; a ping before it is passed over.

@@ -116,7 +116,8 @@ impl Document {
 }
 
 /// Only on some of the answers with that status.
-const OPTIONAL_HEADERS: [&str; 4] = ["Retry-After", "Preference-Applied", "Vary", "Content-Encoding"];
+const OPTIONAL_HEADERS: [&str; 5] =
+    ["Retry-After", "Preference-Applied", "Vary", "Content-Encoding", "Sec-WebSocket-Extensions"];
 
 fn typed(value: &str, schema: &Value) -> Value {
     if schema["type"] == "integer" { json!(value.parse::<u64>().unwrap()) } else { json!(value) }
@@ -475,10 +476,19 @@ fn every_promised_answer_is_given_as_promised() {
 fn what_a_server_is_started_to_say_in_heads_is_described() {
     let mut setup = Setup::default();
     setup.options.compression = wirelab::exchange::compression::Compression::Gzip;
+    setup.options.websocket_compression =
+        wirelab::exchange::compression::WebsocketCompression::ContextTakeover;
     setup.options.poll_advice = Some(std::time::Duration::from_secs(5));
     let server = setup.start();
     let document = Document::of(&server);
     let id = server.create().id;
+    let template = Transport::Websocket.path();
+    let offer: Headers = &[("sec-websocket-extensions", "permessage-deflate")];
+    let upgraded = server.websocket(&at(&template, id.as_str()), offer).unwrap().head;
+    document.check("GET", &template, &upgraded);
+    assert!(upgraded.header("sec-websocket-extensions").is_some());
+    let described = &document.answers("GET", &template)["101"]["headers"]["Sec-WebSocket-Extensions"];
+    assert!(!described.is_null());
     let (template, described) = (Transport::ShortPoll.path(), |answer: &Answer, headers: &[&str]| {
         let (status, template) = (answer.status.to_string(), Transport::ShortPoll.path());
         let described = &document.answers("HEAD", &template)[&status]["headers"];

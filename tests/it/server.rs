@@ -166,7 +166,8 @@ impl Binary {
         let mut said = String::new();
         while stdout.read_line(&mut said).expect("stdout can be read") > 0 {
             let line = said.lines().next_back().unwrap_or_default();
-            if let Some((_, authority)) = line.split_once("listening on http://") {
+            let url = line.split_once("listening on ").and_then(|(_, url)| url.split_once("://"));
+            if let Some(("http" | "https", authority)) = url {
                 return Self { api: Api::new(authority.to_owned()), child, _stdout: stdout };
             }
         }

@@ -330,6 +330,7 @@ fn a_store_knows_no_http() {
 #[test]
 fn pure_modules_read_no_clock_no_file_and_no_socket() {
     let pure = [
+        "deflate",
         "gzip",
         "harness/connection_memory",
         "harness/gates",
@@ -541,8 +542,16 @@ fn peers_are_pinned() {
     let requirements = read("scripts/peers/requirements.txt");
     let loose: Vec<_> = requirements.lines().filter(|line| !line.contains("==")).collect();
     assert!(loose.is_empty(), "{loose:?}");
-    let lock: serde_json::Value =
-        serde_json::from_str(&read("scripts/peers/package-lock.json")).expect("it is JSON");
+    for folder in ["scripts", "scripts/peers"] {
+        packages_are_pinned(folder);
+    }
+}
+
+fn packages_are_pinned(folder: &str) {
+    let json = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&read(&format!("{folder}/{name}"))).expect("it is JSON")
+    };
+    let lock = json("package-lock.json");
     let packages = lock["packages"].as_object().expect("a lock file has packages");
     let offences = packages.iter().filter_map(|(name, package)| {
         let resolved = package["resolved"].as_str()?;
@@ -550,8 +559,7 @@ fn peers_are_pinned() {
         elsewhere.then(|| format!("{name} comes from {resolved}"))
     });
     none(offences.collect());
-    let package: serde_json::Value =
-        serde_json::from_str(&read("scripts/peers/package.json")).expect("it is JSON");
+    let package = json("package.json");
     let wanted = package["dependencies"].as_object().expect("it has dependencies");
     let exact = |version: &serde_json::Value| {
         version.as_str().is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))

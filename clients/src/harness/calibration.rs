@@ -26,12 +26,12 @@ use super::network::laid::Laid;
 use super::network::link_figures::{LinkFigures, echo_time, mean_delays_s, network_name};
 use super::reachable;
 use super::server_process::{ServerCommand, ServerProcess, ServerProcessError};
+use super::server_under_test::compression_flag;
 use super::theory::calibration::{CalibratedArm, CalibratedLink, Calibration};
 use super::theory::spread::Spread;
 use super::theory::{Setting, server_name};
 use crate::api::{Api, ApiError};
 use crate::link::{Link, Loss};
-use crate::options::Compression;
 use crate::route::Route;
 use crate::wire::{DeploymentId, Position, Transport, Waits};
 use crate::{Options, ServerUrl, Target};
@@ -188,10 +188,8 @@ fn limit(cells: &[&Cell]) -> Duration {
 /// transports, and with the default engine: frames weigh the same with both engines.
 async fn start(laid: &Laid, program: PathBuf, cell: &Cell) -> Result<ServerProcess, ServerProcessError> {
     let ServeOptions { store, compression, .. } = &cell.serve;
-    let arguments = match compression {
-        Compression::Identity => Vec::new(),
-        Compression::Gzip => vec!["--compression".to_owned(), compression.to_string()],
-    };
+    let flag = compression_flag(*compression);
+    let arguments = flag.map_or_else(Vec::new, |(flag, value)| vec![flag.to_owned(), value.to_owned()]);
     let (store, tls) = (*store, cell.tls);
     ServerProcess::spawn_on(laid, &ServerCommand::Wirelab { program, store, tls, arguments }).await
 }

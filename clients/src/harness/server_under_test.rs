@@ -24,6 +24,7 @@ use super::waiters::WaitersProbe;
 use crate::api::Api;
 use crate::ladder::connect_ladder;
 use crate::meter::Meter;
+use crate::options::Compression;
 use crate::route::Route;
 use crate::targets::profile::{Profile, ServerOf};
 use crate::targets::{ProfileTarget, numbered, subscribe};
@@ -411,12 +412,22 @@ fn serve_arguments(cell: &Cell) -> Vec<String> {
         Some(("--connections-max", (cell.connections() + OTHER_CONNECTIONS).to_string())),
         (*linger != defaults.linger).then(|| ("--linger", text(*linger))),
         (*heartbeat != defaults.heartbeat).then(|| ("--heartbeat", text(*heartbeat))),
-        (*compression != defaults.compression).then(|| ("--compression", compression.to_string())),
+        compression_flag(*compression).map(|(flag, value)| (flag, value.to_owned())),
         poll_advice.map(|advice| ("--poll-advice", text(advice))),
         (!without.is_empty()).then(|| ("--transports", served.join(","))),
         (*engine != defaults.engine).then(|| ("--websocket-engine", engine.to_string())),
     ];
     flags.into_iter().flatten().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+}
+
+/// Returns the flag by which `wirelab serve` offers a compression; `None` for none.
+pub(in crate::harness) fn compression_flag(compression: Compression) -> Option<(&'static str, &'static str)> {
+    match compression {
+        Compression::Identity => None,
+        Compression::Gzip => Some(("--compression", compression.name())),
+        Compression::Deflate => Some(("--websocket-compression", "context-takeover")),
+        Compression::DeflateNoContextTakeover => Some(("--websocket-compression", "no-context-takeover")),
+    }
 }
 
 async fn resolve(url: &ServerUrl) -> Result<SocketAddr, RunError> {

@@ -1,7 +1,7 @@
 //! WebSocket: the server waits for ever, on a connection that both sides may write to.
 //!
 //! The client upgrades one HTTP request (RFC 6455). From then on there are no requests and no headers: each line of the
-//! log is one text frame. The protocol does not reconnect by itself and no frame carries an id. So the client keeps its
+//! log is one text frame, compressed if the client offers that and the server takes it up (RFC 7692). The protocol does not reconnect by itself and no frame carries an id. So the client keeps its
 //! position, its back-off and its watchdog.
 
 use std::future::poll_fn;
@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::{SILENCE_MAX, end_of, path, received};
 use crate::backoff::Backoff;
 use crate::decode::LineFrame;
+use crate::deflate::Offer;
 use crate::frame_socket::FrameSocket;
 use crate::http::NoLines;
 use crate::meter::Meter;
@@ -38,6 +39,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A WebSocket subscriber.
 pub struct Websocket {
     target: Target,
+    /// Compression that the handshake offers.
+    offer: Offer,
     socket: Option<WebSocketStream<FrameSocket<Stream>>>,
     /// Watch over the socket.
     silence: Silence,
@@ -65,6 +68,7 @@ impl Websocket {
         let silence = Silence::new(SILENCE_MAX);
         Self {
             target,
+            offer: Offer::of(options.compression),
             socket: None,
             silence,
             frames,
@@ -91,10 +95,11 @@ impl Websocket {
         }
     }
 
-    /// Opens the socket: GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames.
+    /// Opens the socket: GET with `Upgrade: websocket` and a random key; 101 with the key's hash; then frames. An offer
+    /// to compress them stands in the request, and the answer says what was taken of it.
     async fn handshake(&self) -> Result<WebSocketStream<FrameSocket<Stream>>, NotUpgraded> {
         let path = path(Transport::Websocket, &self.target, &[]);
-        upgrade_for_frames(&self.target.server, &path, self.meter.clone()).await
+        upgrade_for_frames(&self.target.server, &path, self.offer, self.meter.clone()).await
     }
 
     /// Returns the next frame and when it was read. `None`: the socket is closed or cut. Cancel-safe.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use wirelab_clients::Compression;
 use wirelab_clients::harness::cell::Tls;
 use wirelab_clients::harness::ending::Ending;
 use wirelab_clients::harness::network::emulated::NetworkKind;
@@ -15,7 +16,6 @@ use wirelab_clients::wire::Transport;
 
 use super::{DATA_DEFAULT, Store, TrustArguments, data_folder, transport};
 use crate::commands::Exit;
-use crate::exchange::compression::Compression;
 
 const RUN_HELP: &str = "\
 Without a plan and without options, the plan quick is run. With options, a plan is made of them. --repetitions and the
@@ -173,13 +173,20 @@ pub struct AdHocArguments {
     /// TLS between the subscribers and the server; a target with https:// has it anyway [default: none]
     #[arg(long, value_name = "TLS", value_parser = tls())]
     pub tls: Option<Tls>,
-    /// Coding of answers that the clients ask for and the server offers. WebSocket has identity only [default:
-    /// identity]
-    #[arg(long, value_enum)]
+    /// Compression that the clients ask for and the server offers: gzip over HTTP, deflate on a WebSocket, where a line
+    /// refers to earlier ones or is compressed without their context [default: identity]
+    #[arg(long, value_parser = compression())]
     pub compression: Option<Compression>,
     /// Where the measured server keeps its logs [default: memory]
     #[arg(long)]
     pub store: Option<Store>,
+}
+
+fn compression() -> impl TypedValueParser<Value = Compression> {
+    PossibleValuesParser::new(Compression::ALL.map(Compression::name)).map(|name| {
+        let compression = Compression::ALL.into_iter().find(|compression| compression.name() == name);
+        compression.expect("the parser admits names only")
+    })
 }
 
 /// A version of HTTP.

@@ -7,12 +7,11 @@ use wirelab_clients::harness::network::Fault;
 use wirelab_clients::harness::network::cut::Cut;
 use wirelab_clients::harness::plan::{AdHoc, Plan, Size};
 use wirelab_clients::harness::schedule;
-use wirelab_clients::{Compression, HttpVersion, Options, Polling};
+use wirelab_clients::{HttpVersion, Options, Polling};
 
 use super::super::Failure;
 use super::super::reach::Reach;
 use crate::commands::cli::{self, AdHocArguments, HttpArgument, RunArguments};
-use crate::exchange::compression::Compression as Coding;
 use wirelab_clients::harness::plan_files;
 
 impl From<cli::SizeArgument> for Size {
@@ -133,10 +132,7 @@ fn factors(arguments: &AdHocArguments) -> Given {
             HttpArgument::Http1 => HttpVersion::Http1,
             HttpArgument::Http2 => HttpVersion::Http2,
         }),
-        compression: compression.map_or(defaults.compression, |coding| match coding {
-            Coding::Identity => Compression::Identity,
-            Coding::Gzip => Compression::Gzip,
-        }),
+        compression: compression.unwrap_or(defaults.compression),
         ..defaults
     };
     let defaults = ServeOptions::default();

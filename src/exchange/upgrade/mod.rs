@@ -6,6 +6,8 @@
 mod body;
 mod command;
 mod control;
+mod deflate;
+mod extension;
 mod messages;
 
 use std::pin::Pin;
@@ -24,12 +26,18 @@ use futures_util::stream::{Stream, StreamExt};
 pub(crate) use self::body::{CLOSE_TIMEOUT, Driven, body};
 pub(crate) use self::command::{REPEATED_CHARS_MAX, command};
 pub(crate) use self::control::{Control, ControlFrame, Heard, Phase};
+pub(crate) use self::deflate::{Deflater, shares, write_text_alone};
+pub(crate) use self::extension::Deflate;
 use self::messages::Messages;
-pub(crate) use self::messages::{Longest, Message, Violation};
+pub(crate) use self::messages::{Inflating, Longest, Message, Violation};
 use crate::exchange::arriving::{Arriving, Share};
 use crate::exchange::problem::Refusal;
 use crate::exchange::route::no_store;
 use crate::exchange::turns::Turns;
+
+/// Text of a message that counts as a turn. It takes about as long as a turn of short messages, and a compressed one
+/// may be a thousandth of that on the wire.
+const LONG_BYTES: usize = 64 << 10;
 
 /// Checks the handshake and starts the 101 answer, or refuses it with plain HTTP.
 pub(crate) fn accept(head: &RequestHead) -> Result<HttpResponseBuilder, Refusal> {
@@ -91,11 +99,17 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Reads messages from what follows an accepted handshake, on the connection of `share`. No message may be longer
-    /// than `longest`. After `turn_messages` in a row others get a turn.
-    pub(crate) fn of(payload: Payload, share: Arc<Share>, longest: Longest, turn_messages: usize) -> Self {
+    /// than `longest`, compressed ones included. After `turn_messages` in a row others get a turn.
+    pub(crate) fn of(
+        payload: Payload,
+        share: Arc<Share>,
+        longest: Longest,
+        inflating: Inflating,
+        turn_messages: usize,
+    ) -> Self {
         Self {
             payload,
-            messages: Messages::new(longest),
+            messages: Messages::new(longest, inflating),
             arriving: None,
             share,
             turns: Turns::new(turn_messages),
@@ -145,7 +159,10 @@ impl Stream for Inbox {
             if !this.is_broken
                 && let Some(message) = this.next_message().transpose()
             {
-                this.turns.handled();
+                match &message {
+                    Ok(Message::Text(text)) if text.len() > LONG_BYTES => this.turns.handled_a_long_one(),
+                    Ok(_) | Err(_) => this.turns.handled(),
+                }
                 return Poll::Ready(Some(message.map_err(|violation| this.break_off(violation))));
             }
             match this.payload.poll_next_unpin(task) {
@@ -161,5 +178,42 @@ impl Stream for Inbox {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::ws::{OpCode, Parser};
+    use bytes::BytesMut;
+    use futures_util::{poll, stream};
+
+    use super::*;
+    use crate::exchange::arriving::{ArrivingBounds, Pool};
+
+    /// Polls an inbox for two messages of this length, which come compressed in one piece.
+    async fn second_of_two(length: usize) -> Poll<Option<Result<Message, Violation>>> {
+        let mut bytes = BytesMut::new();
+        for _ in 0..2 {
+            let mut frame = BytesMut::new();
+            write_text_alone(&vec![b'x'; length], &mut frame);
+            let at = bytes.len();
+            let payload = &frame[if frame[1] < 126 { 2 } else { 4 }..];
+            Parser::write_message(&mut bytes, payload, OpCode::Text, true, true);
+            bytes[at] = frame[0];
+        }
+        let payload: actix_http::BoxedPayloadStream = Box::pin(stream::iter([Ok(bytes.freeze())]));
+        let share = Arc::new(Pool::new(ArrivingBounds::default()).share());
+        let mut inbox = Inbox::of(Payload::from(payload), share, Longest::BODY, Inflating::EachMessage, 64);
+        let first = inbox.next().await.unwrap().unwrap();
+        assert!(matches!(first, Message::Text(text) if text.len() == length));
+        let second = poll!(inbox.next());
+        assert_eq!(inbox.is_giving_way(), second.is_pending());
+        second
+    }
+
+    #[actix_rt::test]
+    async fn a_message_that_is_long_once_decompressed_gives_way_to_others() {
+        assert!(second_of_two(LONG_BYTES).await.is_ready());
+        assert!(second_of_two(LONG_BYTES + 1).await.is_pending());
     }
 }

@@ -3,7 +3,7 @@
 use utoipa::openapi::Required;
 use utoipa::openapi::path::ParameterIn;
 
-use super::{Call, Described, Head, PAGE, of_upgrade, parameter, text};
+use super::{Call, Described, Head, PAGE, of_upgrade, parameter, text, upgraded};
 
 pub(super) fn paths() -> Vec<Described> {
     vec![Described::new("/api/lanes/{page}").get(Head::Refused, ledgers())]
@@ -11,7 +11,7 @@ pub(super) fn paths() -> Vec<Described> {
 
 fn ledgers() -> Call {
     let page = "The page's random id: what it sends before the dot in `lane`.";
-    of_upgrade(Call::new("follow_ledgers", "lanes", "What the server counts for the lanes of a page"))
+    of_upgrade(Call::new("follow_ledgers", "lanes", "What the server counts for the lanes of a page"), upgraded())
         .about(
             "The handshake of RFC 6455, over HTTP/1.1. A *ledger* holds the server's counts for one lane of a page: \
              requests by outcome, connections, bytes. The server sends `hello`, then `ledgers` with every lane, then \

@@ -270,14 +270,18 @@ fn of_writer(call: Call) -> Call {
     )
 }
 
-/// Adds what every upgrade to a WebSocket has; pages of other origins may not upgrade.
-fn of_upgrade(call: Call) -> Call {
-    let version = with_header(
+/// Returns the answer of an upgrade to a WebSocket.
+fn upgraded() -> ResponseBuilder {
+    with_header(
         nothing("The protocol changes to WebSocket: JSON text frames, each with a `type`."),
         "Upgrade",
         text("^websocket$"),
         "The new protocol.",
-    );
+    )
+}
+
+/// Adds what every upgrade to a WebSocket has; pages of other origins may not upgrade.
+fn of_upgrade(call: Call, upgraded: ResponseBuilder) -> Call {
     let header = |name: &str, about: &str| {
         parameter(name, ParameterIn::Header, about).required(Required::True).schema(Some(text(ANY)))
     };
@@ -285,7 +289,7 @@ fn of_upgrade(call: Call) -> Call {
         .parameter(header("Upgrade", "`websocket`."))
         .parameter(header("Sec-WebSocket-Version", "`13`."))
         .parameter(header("Sec-WebSocket-Key", "16 random bytes in base64."))
-        .answer(101, version)
+        .answer(101, upgraded)
         .refused(400, "The WebSocket handshake or a parameter is not valid.")
         .refused(426, "The version is not 13; `Sec-WebSocket-Version` names the supported one.")
 }

@@ -7,10 +7,11 @@ use wirelab_clients::wire::{BATCH_LINES_MAX, Batch, NdjsonRecord, Transport, WAI
 
 use super::{
     ANY, Call, Described, Head, coded, count_from_1, json_of, limit, nothing, of_position, of_upgrade,
-    parameter, reference, text, text_of, varied, with_header,
+    parameter, reference, text, text_of, upgraded, varied, with_header,
 };
 
 const TAG: &str = "transports";
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 const ETAG: &str = "^(W/)?\"[a-z0-9]{1,16}\\.[0-9]{1,16}(\\.end)?\"$";
 const ETAG_ABOUT: &str = "The cursor for the next request, in quotes; with `.end` when the log is finished there. Weak if the body is coded.";
 
@@ -105,8 +106,16 @@ fn ndjson(call: Call) -> Call {
 }
 
 fn websocket(call: Call) -> Call {
-    of_upgrade(call).about(
-        "The handshake of RFC 6455, over HTTP/1.1. The server sends `hello`, `subscribed`, then one `line` frame per \
-         line, and last `finished`, `gap` or `deleted`.",
-    )
+    let answer = "What was taken of the offer, if the server was started to compress; else absent.";
+    let upgraded = with_header(upgraded(), EXTENSIONS, text("^permessage-deflate;"), answer);
+    of_upgrade(call, upgraded)
+        .about(
+            "The handshake of RFC 6455, over HTTP/1.1. The server sends `hello`, `subscribed`, then one `line` frame \
+             per line, and last `finished`, `gap` or `deleted`. Messages may be compressed (RFC 7692) if the server \
+             was started to.",
+        )
+        .parameter(
+            parameter(EXTENSIONS, ParameterIn::Header, "Offers, such as `permessage-deflate`.")
+                .schema(Some(text(ANY))),
+        )
 }

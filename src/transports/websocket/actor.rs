@@ -24,7 +24,6 @@ use actix_web_actors::HttpContext;
 use futures_util::stream::StreamExt;
 use tokio::time::Instant;
 
-use super::encoded;
 use super::socket::{Event, Socket};
 use crate::context::Context;
 use crate::exchange::upgrade::{CLOSE_TIMEOUT, Phase};
@@ -115,7 +114,7 @@ impl SocketActor {
 
     /// Queues the session's frames, and ends the actor when the session is over.
     fn flush(&mut self, actor: &mut HttpContext<Self>) {
-        let out = encoded(self.socket.session.take_output());
+        let out = self.socket.take_output();
         if !out.is_empty() {
             self.silent_since = Instant::now();
             self.queued.set(self.queued.get() + 1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wirelab_clients::wire::{Cursor, DeploymentId};
 
-use super::encoded;
+use super::frames::LineCoding;
 use super::session::Session;
 use crate::exchange::upgrade::Message;
 use crate::reader::FramedBatch;
@@ -36,6 +36,6 @@ impl Bench {
 
     /// Returns the frames that are to be sent now.
     pub fn frames(&mut self) -> Bytes {
-        encoded(self.session.take_output())
+        LineCoding::Plain.encoded(self.session.take_output())
     }
 }

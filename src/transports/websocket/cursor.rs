@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
 
-use super::encoded;
 use super::socket::Socket;
 use crate::context::Context;
 use crate::exchange::stopping::Stopping;
@@ -40,7 +39,7 @@ struct Connection {
 
 impl Driven for Connection {
     fn take_output(&mut self) -> Bytes {
-        let out = encoded(self.socket.session.take_output());
+        let out = self.socket.take_output();
         if !out.is_empty() {
             self.silence.broken();
         }

@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::StreamMap;
 use wirelab_clients::wire::{DeploymentId, Transport};
 
-use super::LineFrames;
+use super::frames::{DeflatedLineFrames, LineFrames, RoomFrames};
 use crate::metrics::{Metrics, Waiting};
 use crate::reader::{BATCH_LIMIT, FramedBatch, ReadError, Reader};
 
@@ -24,6 +24,7 @@ type Read = Result<FramedBatch, ReadError>;
 pub(super) struct Rooms {
     streams: StreamMap<DeploymentId, BoxStream<'static, Read>>,
     pace: Pace,
+    frames: RoomFrames,
     metrics: Arc<Metrics>,
     linger: Duration,
 }
@@ -39,21 +40,22 @@ enum Pace {
 struct Room {
     reader: Reader,
     waiting: Waiting,
+    frames: RoomFrames,
     linger: Duration,
     /// Permit from the server's bound on rooms; the room of the path needs none.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Rooms {
-    pub(super) fn new(metrics: Arc<Metrics>, linger: Duration) -> Self {
-        Self { streams: StreamMap::new(), pace: Pace::Live, metrics, linger }
+    pub(super) fn new(frames: RoomFrames, metrics: Arc<Metrics>, linger: Duration) -> Self {
+        Self { streams: StreamMap::new(), pace: Pace::Live, frames, metrics, linger }
     }
 
     /// Starts to follow a log.
     pub(super) fn enter(&mut self, reader: Reader, permit: Option<OwnedSemaphorePermit>) {
         let id = reader.id().clone();
         let waiting = self.metrics.wait(Transport::Websocket, reader.cursor().after, reader.head());
-        let room = Room { reader, waiting, linger: self.linger, _permit: permit };
+        let room = Room { reader, waiting, frames: self.frames, linger: self.linger, _permit: permit };
         self.streams.insert(id, stream::unfold(Some(Box::new(room)), Room::next).boxed());
     }
 
@@ -96,7 +98,10 @@ impl Room {
     async fn next(room: Option<Box<Self>>) -> Option<(Read, Option<Box<Self>>)> {
         let mut room = room?;
         room.reader.wait_and_gather(room.linger).await;
-        let read = room.reader.read::<LineFrames>(BATCH_LIMIT).await;
+        let read = match room.frames {
+            RoomFrames::Plain => room.reader.read::<LineFrames>(BATCH_LIMIT).await,
+            RoomFrames::Deflated => room.reader.read::<DeflatedLineFrames>(BATCH_LIMIT).await,
+        };
         if read.as_ref().is_ok_and(|batch| batch.is_full) {
             // A room that catches up always has a batch ready; other streams of this thread get a turn between two
             // batches.

@@ -5,9 +5,11 @@
 
 use std::task::{Context as Task, Poll};
 
+use bytes::Bytes;
 use futures_util::stream::StreamExt;
 use wirelab_clients::wire::DeploymentId;
 
+use super::frames::LineCoding;
 use super::rooms::Rooms;
 use super::session::{Answer, Ask, Effect, Session};
 use crate::access::{Denied, Role};
@@ -16,13 +18,14 @@ use crate::context::Context;
 use crate::exchange::asked::Asked;
 use crate::exchange::new_lines;
 use crate::exchange::problem::Refusal;
-use crate::exchange::upgrade::{Inbox, Longest, Message, Violation};
+use crate::exchange::upgrade::{Deflate, Inbox, Inflating, Longest, Message, Violation};
 use crate::reader::{FramedBatch, ReadError, Reader};
 use crate::terminal::complain;
 
 /// The socket that an engine runs.
 pub(crate) struct Socket {
     pub(crate) session: Session,
+    lines: LineCoding,
     rooms: Rooms,
     inbox: Inbox,
     /// Whether the inbox was empty at the last look, and the connection has had a turn to fill it since.
@@ -42,15 +45,22 @@ pub(crate) enum Event {
 }
 
 impl Socket {
-    /// Creates a socket whose path named the deployment of `reader`.
-    pub(super) fn new(asked: Asked, reader: Reader, context: &Context) -> Self {
+    /// Creates a socket whose path named the deployment of `reader`, and whose messages may be compressed as `agreed`.
+    pub(super) fn new(asked: Asked, reader: Reader, agreed: Option<Deflate>, context: &Context) -> Self {
         let session = Session::greet(reader.id().clone(), reader.cursor(), context.options.heartbeat);
-        let mut rooms = Rooms::new(context.metrics.clone(), context.options.linger);
+        let lines = LineCoding::of(agreed);
+        let mut rooms = Rooms::new(lines.room_frames(), context.metrics.clone(), context.options.linger);
         rooms.enter(reader, None);
         let role = asked.role();
         let (payload, share) = asked.into_payload();
-        let inbox = Inbox::of(payload, share, Longest::BODY, context.options.turn_requests);
-        Self { session, rooms, inbox, was_quiet: false, role }
+        let inflating = agreed.map_or(Inflating::Never, |_| Inflating::EachMessage);
+        let inbox = Inbox::of(payload, share, Longest::BODY, inflating, context.options.turn_requests);
+        Self { session, lines, rooms, inbox, was_quiet: false, role }
+    }
+
+    /// Returns the frames that go out now.
+    pub(crate) fn take_output(&mut self) -> Bytes {
+        self.lines.encoded(self.session.take_output())
     }
 
     /// Polls for the next event. Received messages come first: a command is answered before later lines, and before the

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use wirelab::exchange::compression::Compression as Offered;
+use wirelab::context::WebsocketEngine;
+use wirelab::exchange::compression::{Compression as Offered, WebsocketCompression};
 use wirelab_clients::route::Route;
 use wirelab_clients::wire::Transport;
 use wirelab_clients::{
@@ -29,6 +30,14 @@ fn with_gzip() -> Options {
 
 fn over_http_2_with_gzip() -> Options {
     Options { compression: Compression::Gzip, ..over_http_2() }
+}
+
+fn with_deflate() -> Options {
+    Options { compression: Compression::Deflate, ..quick() }
+}
+
+fn with_deflate_without_context() -> Options {
+    Options { compression: Compression::DeflateNoContextTakeover, ..quick() }
 }
 
 fn with_a_connection_per_poll() -> Options {
@@ -59,8 +68,13 @@ fn pausing() -> Options {
 
 /// Plain servers offer what is asked for here.
 fn setup() -> Setup {
-    let mut setup = Setup::default();
+    offering(WebsocketEngine::Cursor)
+}
+
+fn offering(engine: WebsocketEngine) -> Setup {
+    let mut setup = Setup::driven_by(engine);
     setup.options.compression = Offered::Gzip;
+    setup.options.websocket_compression = WebsocketCompression::ContextTakeover;
     setup
 }
 
@@ -99,8 +113,23 @@ strategies! {
     over_http_2: short_poll ShortPoll, long_poll LongPoll, sse Sse, ndjson Ndjson;
     with_gzip: short_poll ShortPoll, long_poll LongPoll, sse Sse, ndjson Ndjson;
     over_http_2_with_gzip: short_poll ShortPoll, long_poll LongPoll, sse Sse, ndjson Ndjson;
+    with_deflate: websocket Websocket;
+    with_deflate_without_context: websocket Websocket;
     with_a_connection_per_poll: short_poll ShortPoll, long_poll LongPoll;
     over_http_2_with_a_connection_per_poll: short_poll ShortPoll, long_poll LongPoll;
     taking_turns: long_poll LongPoll;
     pausing: short_poll ShortPoll;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn deflated_sockets_of_the_actor_keep_the_promises_too() {
+    for options in [with_deflate(), with_deflate_without_context()] {
+        let setup = || offering(WebsocketEngine::Actor);
+        let websocket = Transport::Websocket;
+        a_log_is_read_as_posted(&options, websocket, &setup().start(), 2_000).await.unwrap();
+        cuts_lose_and_repeat_nothing(&options, Route::Direct, websocket, &setup().start(), CUTS)
+            .await
+            .unwrap();
+        x12_clients_and_server_count_the_same(websocket, &Counted::of(setup(), options)).await.unwrap();
+    }
 }

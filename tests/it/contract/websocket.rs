@@ -22,7 +22,12 @@ pub(super) fn server_with(change: impl FnOnce(&mut ServerOptions)) -> Server {
 
 /// A socket in the room of a deployment, its greeting read.
 pub(super) fn enter(api: &Api, id: &DeploymentId, query: &str) -> Socket {
-    let mut socket = api.websocket(&path(Transport::Websocket, id, query), &[]).unwrap();
+    enter_with(api, id, query, &[])
+}
+
+/// The same, its handshake with these headers.
+pub(super) fn enter_with(api: &Api, id: &DeploymentId, query: &str, headers: Headers) -> Socket {
+    let mut socket = api.websocket(&path(Transport::Websocket, id, query), headers).unwrap();
     assert!(matches!(socket.told(), Ok(ServerFrame::Hello { .. })));
     assert!(matches!(socket.told(), Ok(ServerFrame::Subscribed { deployment, .. }) if deployment == *id));
     socket

@@ -21,7 +21,7 @@ fn layers(run: &RunResult) -> Found {
     let steady = run.steady();
     let text = match run.cell.options.compression {
         Compression::Identity => Some(steady.app_bytes),
-        Compression::Gzip => None,
+        Compression::Gzip | Compression::Deflate | Compression::DeflateNoContextTakeover => None,
     };
     let layers = [
         ("text of lines", text),

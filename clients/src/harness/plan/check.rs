@@ -308,9 +308,20 @@ impl Factors {
             HttpVersion::Http1 => {}
             HttpVersion::Http2 => http_only("http", "\"2\"")?,
         }
+        let given = format!("\"{compression}\"");
         match compression {
             Compression::Identity => Ok(()),
-            Compression::Gzip => http_only("compression", "\"gzip\""),
+            Compression::Gzip => http_only("compression", &given),
+            Compression::Deflate | Compression::DeflateNoContextTakeover => {
+                let mut http =
+                    self.transports.iter().chain(&self.fallback).filter(|transport| !transport.is_upgraded());
+                http.next().map_or(Ok(()), |http| {
+                    let must = format!(
+                        "{http} does not support that: it compresses messages of a WebSocket; list websocket alone"
+                    );
+                    Err(refusals.refused("compression", &given, must))
+                })
+            }
         }
     }
 

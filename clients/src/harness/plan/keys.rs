@@ -17,6 +17,7 @@ use super::check::{
     PAYLOAD_BYTES, POLL_ADVICE, POLL_INTERVAL, RATE_HZ, REPETITIONS, SPEED, STOP, SUBSCRIBERS, TURN, WARM_UP,
     text_of,
 };
+use crate::options::Compression;
 use crate::wire::Transport;
 
 /// A key of a plan file.
@@ -365,7 +366,7 @@ fn before_the_end() -> String {
 fn clients() -> Section {
     use Absent::{Default, Means};
     use Kind::{Boolean, Duration, Number, Text};
-    let encodings = words(&["identity", "gzip"]);
+    let encodings = words(&Compression::ALL.map(Compression::name));
     Section {
         title: "The clients",
         about: "What a subscriber decides by itself. `poll_…` and `conditional` are about short polls.",
@@ -442,7 +443,7 @@ fn clients() -> Section {
                 Text,
                 Default,
                 encodings,
-                "coding of answers that clients ask for and the server offers; `gzip` is not for websocket",
+                "compression that clients ask for and the server offers; `gzip` is not for websocket, the others are for it alone",
             ),
         ],
     }

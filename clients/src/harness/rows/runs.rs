@@ -84,7 +84,8 @@ row! {
         /// Whether polls reuse their connection: `true` or `false`; empty for streams.
         keep_alive: Option<bool> [""] =
             |run| polls(run).then(|| Some(run.cell.options.connections == PollConnections::KeepAlive)).flatten();
-        /// Content coding of the answers: `identity` or `gzip`.
+        /// Compression that the clients asked for and the server offered: `identity`, `gzip` for bodies of HTTP, or
+        /// for messages of a WebSocket `deflate`, where one may refer to earlier ones, or `deflate-no-context-takeover`.
         compression: String [""] = |run| run.cell.options.compression.to_string();
         /// Silence after which wirelab's own server sends a sign of life on a stream; empty for polls and other
         /// servers.

@@ -170,10 +170,10 @@ impl Case<'_> {
 
     /// Lists the broken assumptions of formulas of bytes.
     fn weight_changes(&self) -> impl Iterator<Item = String> + use<> {
-        let compressed = self.setting.options.compression == Compression::Gzip;
+        let compressed = self.setting.options.compression != Compression::Identity;
         let http2 = self.setting.options.http == HttpVersion::Http2 && !self.setting.transport.is_upgraded();
         [
-            compressed.then(|| "answers are compressed".to_owned()),
+            compressed.then(|| "what the server sends is compressed".to_owned()),
             http2.then(|| "HTTP/2 shortens headers by what it sent before".to_owned()),
         ]
         .into_iter()

@@ -257,7 +257,7 @@ fn twice_the_requests_fail_all_rows_that_count_them() {
 #[test]
 fn what_a_run_breaks_names_itself_and_never_fails() {
     type Change = fn(&mut Setting, &mut Reading);
-    let broken: [(Transport, Change, &str); 12] = [
+    let broken: [(Transport, Change, &str); 14] = [
         (Transport::ShortPoll, |set, _| set.options.polling.jitter_ratio = 0.5, "jittered"),
         (Transport::ShortPoll, |set, _| set.options.polling.adaptation = Adaptation::Server, "adaptive"),
         (Transport::ShortPoll, |set, _| set.options.polling.phase = PollPhase::Aligned, "aligned"),
@@ -274,6 +274,12 @@ fn what_a_run_breaks_names_itself_and_never_fails() {
         (Transport::LongPoll, |set, _| set.disturbance = Disturbance::Cut, "connections were cut"),
         (Transport::Sse, |_, read| read.traffic.requests.error = 3, "3 requests failed"),
         (Transport::Sse, |set, _| set.options.compression = Compression::Gzip, "compressed"),
+        (Transport::Websocket, |set, _| set.options.compression = Compression::Deflate, "compressed"),
+        (
+            Transport::Websocket,
+            |set, _| set.options.compression = Compression::DeflateNoContextTakeover,
+            "compressed",
+        ),
     ];
     for (transport, change, said) in broken {
         let rows = judged_after(transport, POISSON, |setting, reading| {
@@ -287,7 +293,8 @@ fn what_a_run_breaks_names_itself_and_never_fails() {
             assert_eq!(row.verdict, TheoryVerdict::AssumptionBroken);
         }
         let failed: Vec<_> = rows.iter().filter(|row| row.verdict == TheoryVerdict::Fail).collect();
-        assert!(failed.is_empty() || transport == Transport::Sse, "{said}: {failed:#?}");
+        let is_stream = matches!(transport, Transport::Sse | Transport::Websocket);
+        assert!(failed.is_empty() || is_stream, "{said}: {failed:#?}");
     }
 }
 
