@@ -146,7 +146,7 @@ fn a_login_that_ends_is_said_to_be_over() {
 #[test]
 fn the_login_and_the_page_of_a_reader_fit_their_windows() {
     let server = serve();
-    created(&server, &["one"]);
+    let id = created(&server, &["one"]);
     let page = Page::before_login(Engine::Chromium, &server);
     page.give("wl_not_a_token_of_anybody");
     wait_until("the refusal is shown", || page.is_at("/login") && page.is_shown("#refused"));
@@ -154,4 +154,8 @@ fn the_login_and_the_page_of_a_reader_fit_their_windows() {
     page.give(READER);
     wait_until("the list is shown", || page.is_at("/") && page.is_shown("#list-table"));
     look(&page, "reader");
+    page.beside(&id);
+    page.wait_for_lanes("live");
+    assert!(!page.is_shown(".lane [data-part='publish']"), "no line is published by a reader");
+    look(&page, "reader-lanes");
 }

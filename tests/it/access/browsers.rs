@@ -1,12 +1,15 @@
 //! The login and its cookie, and what pages of other origins can do with it: nothing.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
 use wirelab::context::ServerOptions;
 use wirelab_clients::wire::Transport;
 
 use super::*;
 use crate::http::{Connection, SOON, UPGRADE};
+use crate::server::wirelab;
 
 const LISTED: &str = "https://lab.example";
 const TRUSTED: &str = "https://board.example";
@@ -190,4 +193,36 @@ fn everybody_can_ask_who_they_are() {
     let open = Server::start();
     let told = open.get("/api/access").json::<serde_json::Value>();
     assert_eq!(told, serde_json::json!({ "has_tokens": false, "role": "owner" }));
+}
+
+/// By curl, which speaks TLS as a browser does: with `Secure` the cookie is never sent without it.
+#[test]
+fn over_tls_the_cookie_is_secure() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut serve = wirelab();
+    serve.args(["serve", "--bind", "127.0.0.1:0", "--store", "memory", "--access", "env"]);
+    serve.args(["--tls", "self-signed", "--stop-at-stdin-end", "--tls-folder"]).arg(folder.path());
+    serve.env("WIRELAB_ACCESS", token_lines()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = serve.stderr(Stdio::null()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let url = first.trim().strip_prefix("listening on ").unwrap();
+    let curl = |arguments: &[&str]| {
+        let output = Command::new("curl").args(["-sk", "-i"]).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let form = format!("token={READER}");
+    let answer = curl(&["--data", &form, &format!("{url}/login")]);
+    let set = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    assert!(set.ends_with("; HttpOnly; SameSite=Strict; Secure"), "{set}");
+    let cookie = format!("cookie: {}", set.split(';').next().unwrap());
+    let listed = curl(&["--header", &cookie, &format!("{url}/api/deployments")]);
+    assert!(listed.contains(" 200 ") && listed.trim_end().ends_with("[]"), "{listed}");
+    // The page's own origin has another scheme now.
+    let own = format!("origin: {url}");
+    let ledgers = format!("{url}/api/deployments/x/finish");
+    let refused = curl(&["--header", &cookie, "--header", &own, "--request", "POST", &ledgers]);
+    assert!(refused.contains("needs the role publisher"), "{refused}");
+    drop(server.stdin.take());
+    assert!(server.wait().unwrap().success());
 }
