@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use wirelab_clients::harness::cell::ANY_CERTIFICATE;
 use wirelab_clients::harness::plan::{Size, Weight};
+use wirelab_clients::harness::rows::RunRow;
 
 use super::aggregate::Aggregate;
 use super::figures::Figure;
@@ -60,6 +62,7 @@ impl<'a> Summary<'a> {
             ("runs", Some(self.runs())),
             ("subscribers", self.subscribers()),
             ("network", self.network()),
+            ("certificates", unchecked(self.folder).map(str::to_owned)),
             ("commit", manifest.commit.clone()),
             ("seed", Some(manifest.seed.to_string())),
             ("machine", Some(machine.into_iter().flatten().collect::<Vec<_>>().join(", "))),
@@ -108,6 +111,14 @@ impl<'a> Summary<'a> {
         let argv = &self.folder.manifest.argv;
         (!argv.is_empty()).then(|| argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
     }
+}
+
+/// Says that the server of some run was not checked, if that is so.
+pub(super) fn unchecked(folder: &Folder) -> Option<&'static str> {
+    let is_unchecked = |run: &RunRow| run.certificates.as_deref() == Some(ANY_CERTIFICATE);
+    folder.rows.runs.iter().any(is_unchecked).then_some(
+        "not checked (--insecure): another server may have answered, or somebody in between may have changed what was sent",
+    )
 }
 
 /// Quotes a word for a shell.

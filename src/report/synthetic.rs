@@ -107,6 +107,7 @@ fn default(column: &str) -> String {
         "line_process" => "poisson",
         "http_version" => "1.1",
         "compression" => "identity",
+        "tls" => "none",
         "subscribers_count" => "10",
         "block" | "position" | "repetition" | "seed" | "deployments_count" | "measured_s" => "1",
         column if is_needed(column) => "0",

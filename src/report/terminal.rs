@@ -18,6 +18,7 @@ use wirelab_clients::harness::thresholds;
 
 use super::aggregate::Aggregate;
 use super::folder::Folder;
+use super::summary::unchecked;
 use super::sweep::Sweep;
 use super::wording::{digits, grouped, meanings};
 use super::{finding, links};
@@ -90,8 +91,10 @@ pub fn render(results: &ResultSet) -> String {
             format!("Finding: {found}\n")
         }
     };
+    let unchecked =
+        unchecked(&folder).map_or(String::new(), |told| format!("The server's certificate was {told}.\n"));
     let hidden = links::hidden(&folder, &aggregate).map_or(String::new(), |told| told + "\n");
-    links + &table(results) + &below + &finding + &hidden
+    links + &table(results) + &below + &finding + &unchecked + &hidden
 }
 
 /// Returns the table, and below it the remarks on its runs.

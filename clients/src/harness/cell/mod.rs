@@ -23,7 +23,7 @@ pub use factors::{AD_HOC_LINES, Engine, Extra, Factors, Given, LineProcess, Serv
 pub(in crate::harness) use factors::{DRAIN_INTERVALS_MIN, PAYLOAD_BYTES_DEFAULT, longest_poll_interval};
 pub use server::{InvalidServer, Running, Server, Way};
 pub(in crate::harness) use server::{measured, run_id};
-pub use tls::Tls;
+pub use tls::{ANY_CERTIFICATE, Tls};
 
 /// Descriptors that a process needs besides its subscribers' connections: publisher, files, pipes, event loops.
 const DESCRIPTORS_BESIDES: u64 = 64;

@@ -61,6 +61,9 @@ impl fmt::Display for Tls {
     }
 }
 
+/// Word of [`trusted`] for certificates that were not checked.
+pub const ANY_CERTIFICATE: &str = "any";
+
 /// Says which certificates the clients of a run trust: those of the `machine`'s authorities, of a `file`, of the server's
 /// `own`, which the run made itself, or `any`, which were not checked. `None` without TLS.
 pub(in crate::harness) fn trusted(tls: Tls, server: &Server) -> Option<&'static str> {
@@ -69,7 +72,7 @@ pub(in crate::harness) fn trusted(tls: Tls, server: &Server) -> Option<&'static 
         (_, Server::Running(Running { url, .. })) => match url.tls().map(ClientTls::trust) {
             Some(Trust::Machine) => Some("machine"),
             Some(Trust::File(_)) => Some("file"),
-            Some(Trust::Anything) => Some("any"),
+            Some(Trust::Anything) => Some(ANY_CERTIFICATE),
             None => None,
         },
         (_, Server::Wirelab | Server::Profile(_)) => Some("own"),
