@@ -1,7 +1,7 @@
 //! TLS of the clients: whom they trust, and whether they resume sessions.
 //!
 //! [`ServerUrl`](crate::ServerUrl) carries it, so whoever knows a server knows how to speak to it. The handshake itself is
-//! done by [`stream`](crate::stream), and by the harness's publisher, which has a blocking socket.
+//! done by `stream`, and by the harness's publisher, which has a blocking socket.
 
 use std::fmt;
 use std::io;

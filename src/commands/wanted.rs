@@ -114,8 +114,8 @@ mod tests {
         }
         for (deployment, server, why) in [
             ("http://h:1/#/lessons/1", SERVER_DEFAULT, "is not the URL of a deployment"),
-            ("https://h/api/deployments/01k3aaaa", SERVER_DEFAULT, "needs TLS"),
-            ("web", "https://h", "is not a server URL"),
+            ("ftp://h/api/deployments/01k3aaaa", SERVER_DEFAULT, "is not the URL of a deployment"),
+            ("web", "ftp://h", "is not a server URL"),
             ("web", "localhost", "is not a server URL"),
         ] {
             let refused = Wanted::parse(deployment, server, &reach()).unwrap_err();

@@ -27,7 +27,7 @@ export const lesson = {
         "of that connection. Only the WebSockets have connections of their own. Open the page of a server without TLS to see " +
         "the limit of HTTP/1.1."
       : "The limit is the browser's. It holds per origin, and all tabs share it. HTTP/2 has no such limit, but browsers speak " +
-        "it inside of TLS alone. Start the server with --tls self-signed and open this lesson by https:// to see the cure.",
+        "it inside of TLS alone. Start the server with --tls self-signed and open this lesson by HTTPS to see the cure.",
   ],
   needs: ["sse", "ndjson", "websocket"],
   predictions: [

@@ -229,7 +229,7 @@ fn a_run_killed_with_kill_9_is_gone_on_with_and_keeps_what_it_had() {
     // What the folder's version says comes first: that version's plan may name what no longer exists.
     let (manifest, plan) = (folder.join("manifest.json"), folder.join("plan.toml"));
     let good = [&manifest, &plan].map(|path| fs::read_to_string(path).unwrap());
-    fs::write(&manifest, good[0].replace("\"schema_version\": 3", "\"schema_version\": 1")).unwrap();
+    fs::write(&manifest, good[0].replace("\"schema_version\": 4", "\"schema_version\": 1")).unwrap();
     fs::write(&plan, good[1].replace("ndjson", "websocket-actor")).unwrap();
     let refused = resume();
     assert_eq!(refused.status.code(), Some(2));

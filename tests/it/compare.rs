@@ -132,7 +132,7 @@ fn a_folder_that_cannot_be_compared_is_named_with_the_remedy() {
             |b| {
                 let file = b.join("manifest.json");
                 let json = fs::read_to_string(&file).unwrap();
-                fs::write(file, json.replace("\"schema_version\": 3", "\"schema_version\": 9")).unwrap();
+                fs::write(file, json.replace("\"schema_version\": 4", "\"schema_version\": 9")).unwrap();
             },
             "schema_version 9 is not known",
         ),

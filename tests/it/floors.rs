@@ -56,7 +56,10 @@ const HOUSES: &[House] = &[
                 "the verbs of a deployment and its sources; results in, bytes out",
             ),
             floor(&["metrics", "reader"], "the counters; a cursor on a log"),
-            floor(&["access", "store"], "who may do what, from how many connections; where logs live"),
+            floor(
+                &["access", "store", "tls"],
+                "who may do what, from how many connections; where logs live; the certificate",
+            ),
             floor(&["clock", "terminal"], "the time of day; what is said to people"),
         ],
     },
@@ -74,7 +77,7 @@ const HOUSES: &[House] = &[
             ),
             floor(&["http"], "one connection at a time, with reconnects"),
             floor(
-                &["backoff", "http2", "meter", "poll_schedule", "silence"],
+                &["backoff", "http2", "meter", "poll_schedule", "silence", "stream"],
                 "waits; HTTP/2; counts and stamps; when to poll; a dead stream",
             ),
             floor(&["route"], "the way of a connection to its server"),
@@ -84,7 +87,7 @@ const HOUSES: &[House] = &[
                 "parsers and counters without a socket",
             ),
             floor(
-                &["latency", "link", "options", "os", "recording", "spare", "toml_place"],
+                &["latency", "link", "options", "os", "recording", "spare", "tls", "token", "toml_place"],
                 "values, also of a link; calls of the system; recordings; memory of lines",
             ),
             floor(&["wire", "wire_schemas"], "everything that crosses the network"),

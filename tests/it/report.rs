@@ -116,13 +116,13 @@ fn a_folder_of_an_earlier_version_is_refused_and_says_what_can_read_it() {
     let sample = copy(&Path::new(PROJECT).join("results/sample"));
     let path = sample.path().join("manifest.json");
     let manifest = fs::read_to_string(&path).unwrap();
-    fs::write(&path, manifest.replace("\"schema_version\": 3", "\"schema_version\": 1")).unwrap();
+    fs::write(&path, manifest.replace("\"schema_version\": 4", "\"schema_version\": 1")).unwrap();
     for arguments in [vec!["report"], vec!["claims", "--from"], vec!["run", "--resume"]] {
         let output = wirelab().args(&arguments).arg(sample.path()).output().unwrap();
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         let said =
-            "manifest.json: schema_version 1 is not known, this wirelab reads 3; use the wirelab that wrote";
+            "manifest.json: schema_version 1 is not known, this wirelab reads 4; use the wirelab that wrote";
         assert!(error.contains(said), "{arguments:?}: {error}");
     }
 }

@@ -58,11 +58,11 @@ fn the_refusal_that_is_shown_is_said() {
     assert!(document().contains(said.trim()), "{said}");
 }
 
-/// The first shell block, as a teacher pastes it, but on a free port of the loopback.
+/// The shell block that makes tokens, as a teacher pastes it, but on a free port of the loopback.
 #[test]
 fn the_commands_make_a_file_that_a_server_takes() {
     let document = document();
-    let (_, block) = document.split_once("```sh\n").unwrap();
+    let (_, block) = document.split_once("### Make tokens\n\n```sh\n").unwrap();
     let (block, _) = block.split_once("```").unwrap();
     let (make, serve) = block.split_once("wirelab serve").unwrap();
     assert!(serve.contains("--access tokens"), "{serve}");

@@ -61,7 +61,7 @@ impl fmt::Display for Tls {
     }
 }
 
-/// Word of [`trusted`] for certificates that were not checked.
+/// Word of the column `certificates` for those that were not checked.
 pub const ANY_CERTIFICATE: &str = "any";
 
 /// Says which certificates the clients of a run trust: those of the `machine`'s authorities, of a `file`, of the server's

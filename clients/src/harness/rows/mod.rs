@@ -32,7 +32,7 @@ pub use timeseries::SeriesRow;
 
 /// Version of the files of a results folder. Raised by every change of a file's columns or of the manifest's members:
 /// a folder is read by the wirelab that has its version, and refused by every other.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// A column of a CSV file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
