@@ -64,6 +64,10 @@ impl Stream {
                     Some(why) => NotConnected::Mistrusted(why),
                     None => NotConnected::Passing(error),
                 })?;
+                if http == HttpVersion::Http2 && session.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    let why = "it does not speak HTTP/2 by HTTPS; ask over HTTP/1.1".to_owned();
+                    return Err(NotConnected::Mistrusted(why));
+                }
                 Self::Secure(Box::new(Secure { session, meter: meter.clone() }))
             }
         };

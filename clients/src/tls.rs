@@ -13,7 +13,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::HttpVersion;
 
@@ -173,6 +173,9 @@ pub(crate) fn mistrust(error: &io::Error) -> Option<String> {
         )),
         rustls::Error::InvalidMessage(_) => {
             Some("what answers does not speak TLS; write its address with http://".to_owned())
+        }
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            Some("it does not speak this version of HTTP by HTTPS; ask over the other one".to_owned())
         }
         rustls::Error::AlertReceived(alert) => {
             Some(format!("it ended the TLS handshake ({alert:?}); if it speaks no TLS, write http://"))

@@ -369,14 +369,14 @@ mod tests {
     fn a_folder_of_another_version_is_refused_and_says_what_can_read_it() {
         for path in ["manifest.json", "runs.csv"] {
             let (from, to) = match path {
-                "manifest.json" => ("\"schema_version\": 3", "\"schema_version\": 1"),
-                _ => ("\n3,ad-hoc", "\n1,ad-hoc"),
+                "manifest.json" => ("\"schema_version\": 4", "\"schema_version\": 1"),
+                _ => ("\n4,ad-hoc", "\n1,ad-hoc"),
             };
             let error = with(path, |text| text.replace(from, to)).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "{path}: schema_version 1 is not known, this wirelab reads 3; use the wirelab that wrote the folder"
+                    "{path}: schema_version 1 is not known, this wirelab reads 4; use the wirelab that wrote the folder"
                 )
             );
         }
@@ -407,10 +407,10 @@ mod tests {
             ("plan.toml", |_| "name = 3\n".into(), "\"name\" is not a text"),
             ("manifest.json", |text| text[1..].into(), "manifest.json: "),
             ("manifest.json", |_| "[]".into(), "it is not a JSON object"),
-            ("manifest.json", |text| text.replace(": 3,", ": 4,"), "schema_version 4 is not known"),
+            ("manifest.json", |text| text.replace(": 4,", ": 5,"), "schema_version 5 is not known"),
             ("manifest.json", |_| "{}".into(), "schema_version (none) is not known"),
             ("runs.csv", |text| text.replace("lost_count", "gone_count"), "column lost_count is missing"),
-            ("runs.csv", |text| text.replace("\n3,", "\n9,"), "runs.csv: schema_version 9 is not known"),
+            ("runs.csv", |text| text.replace("\n4,", "\n9,"), "runs.csv: schema_version 9 is not known"),
             ("runs.csv", |text| text.replace("sse-1", "short-poll-1"), "\"short-poll-1\" appears twice"),
             ("runs.csv", |text| text.replace("500,500,1000", "500,many,1000"), "distinct_lines_count"),
             ("percentiles.csv", |_| String::new(), "its last line has no end"),
