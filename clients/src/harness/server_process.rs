@@ -413,7 +413,7 @@ mod tests {
             let listen = "echo listening on http://127.0.0.1:4711\n";
             for (name, body) in [
                 ("good", format!("{listen}exec sleep 600")),
-                ("arguments", format!("{listen}echo \"$@\" >&2\n[ -d \"$7\" ] && echo a folder >&2\nexec sleep 600")),
+                ("arguments", format!("{listen}echo \"$@\" >&2\n[ -d \"${{7%/data}}\" ] && echo a folder >&2\nexec sleep 600")),
                 ("dies", "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo word $i >&2; done; exit 7".into()),
                 ("unclear", "echo hello\nexec sleep 600".into()),
                 ("workers", format!("{listen}sleep 600 & echo $! >&2\ntrap 'exit 0' TERM\ncat <&0 >/dev/null & wait")),
@@ -456,18 +456,18 @@ mod tests {
     #[tokio::test]
     async fn it_gets_a_free_port_an_empty_folder_and_the_flags() {
         let server = ServerProcess::spawn(&script("arguments")).await.unwrap();
-        let data = server.folder.path().to_owned();
+        let folder = server.folder.path().to_owned();
         while server.said().0.len() < 2 {
             tokio::task::yield_now().await;
         }
         let said = server.said().0;
         let expected = format!(
-            "serve --bind 127.0.0.1:0 --store disk --data {} --hold-max 9s --no-lab --stop-at-stdin-end",
-            data.display()
+            "serve --bind 127.0.0.1:0 --store disk --data {}/data --hold-max 9s --no-lab --stop-at-stdin-end",
+            folder.display()
         );
         assert_eq!(said, [expected.as_str(), "a folder"]);
         server.stop().await.unwrap();
-        assert!(!data.exists());
+        assert!(!folder.exists());
     }
 
     #[tokio::test]
