@@ -112,7 +112,8 @@ impl Page {
     #[track_caller]
     pub(crate) fn is_at(&self, path: &str) -> bool {
         let is_loaded = "return document.readyState === 'complete' && location.pathname === arguments[0]";
-        self.run(is_loaded, &[path.into()])
+        // Nothing comes back while the browser leaves the page that it was asked on.
+        self.run::<Option<bool>>(is_loaded, &[path.into()]) == Some(true)
     }
 
     /// The overview of a server that speaks HTTPS.

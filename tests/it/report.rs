@@ -196,7 +196,7 @@ fn a_damaged_file_is_named_and_the_old_page_stays() {
         ("runs.csv", |text| text[..text.len() - 9].into(), "runs.csv: "),
         (
             "manifest.json",
-            |text| text.replace("version\": 3", "version\": 7"),
+            |text| text.replace("version\": 4", "version\": 7"),
             "schema_version 7 is not known",
         ),
         ("plan.toml", |_| "[".into(), "plan.toml: "),
