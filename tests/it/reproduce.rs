@@ -37,7 +37,7 @@ smoke! {
     vandevyvere2020: "vandevyvere2020", 2, 6;
     cometd_batching: "cometd-batching", 1, 6;
     fleet_polling: "fleet-polling", 1, 5;
-    first_byte: "first-byte", 1, 5;
+    first_byte: "first-byte", 2, 5;
 }
 
 fn text(bytes: &[u8]) -> String {
