@@ -194,12 +194,22 @@ async fn x9_notices_stalled_connections_that_are_kept() {
     }
 }
 
+/// Looks at a server that serves the hasty first, until one shows it.
+const HASTY_TRIES: usize = 5;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn x9_notices_a_server_that_serves_the_hasty_first() {
     for engine in WebsocketEngine::ALL {
         let server = Setup::driven_by(engine).on_one_worker().without_turns().start();
         for transport in driven(engine) {
-            let kept = x9_a_hasty_sender_delays_nobody(transport, &server).await;
+            let mut kept = Ok(());
+            // On a busy machine the hasty client is slow to read, and then even this server serves others meanwhile.
+            for _ in 0..HASTY_TRIES {
+                kept = x9_a_hasty_sender_delays_nobody(transport, &server).await;
+                if kept.is_err() {
+                    break;
+                }
+            }
             complains(transport, kept, "lines were delivered while 500 requests");
         }
         let kept = x9_a_flood_of_pings_delays_nobody(&server).await;
