@@ -17,12 +17,11 @@ use rand::RngExt;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use crate::advice::retry_after;
 use crate::backoff::passes;
 use crate::route::Route;
-use crate::tls::{mistrust, server_name};
+use crate::tls::NotConnected;
 use crate::wire::{
     Appended, BODY_BYTES_MAX, Deployment, DeploymentId, Finish, NewDeployment, NewLine, Problem, Source,
     Status, TransportInfo,
@@ -395,12 +394,10 @@ async fn connect(route: &Route, server: &ServerUrl) -> Result<http1::SendRequest
     let passing = |error: std::io::Error| NoAnswer::Passing(error.to_string());
     let socket = route.connect(server.authority()).await.map_err(passing)?;
     let Some(tls) = server.tls() else { return speak(socket).await };
-    let connector = TlsConnector::from(tls.config(HttpVersion::Http1, tls.own_sessions()));
-    let name = server_name(server.authority()).map_err(passing)?;
-    let secured = connector.connect(name, socket).await;
-    speak(secured.map_err(|error| match mistrust(&error) {
-        Some(why) => NoAnswer::Mistrusted(why),
-        None => passing(error),
+    let secured = tls.handshake(server.authority(), HttpVersion::Http1, tls.own_sessions(), socket).await;
+    speak(secured.map_err(|error| match error {
+        NotConnected::Mistrusted(why) => NoAnswer::Mistrusted(why),
+        NotConnected::Passing(error) => passing(error),
     })?)
     .await
 }

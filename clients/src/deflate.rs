@@ -6,16 +6,13 @@
 use std::cell::RefCell;
 use std::io;
 
-use flate2::{Decompress, FlushDecompress, Status};
+use flate2::Decompress;
 
+use crate::inflate::{Undeflated, inflate};
 use crate::options::Compression;
 use crate::wire::BODY_BYTES_MAX;
 
 const NAME: &str = "permessage-deflate";
-/// End of a flushed piece, which the sender leaves out (RFC 7692 §7.2.1).
-const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// First room for a text that is decompressed. It grows with what comes.
-const TEXT_BYTES_MIN: usize = 4 << 10;
 /// Smallest window that zlib keeps. It reads what was made with the 8 bits that RFC 7692 allows.
 const WINDOW_BITS_MIN: u8 = 9;
 
@@ -146,61 +143,29 @@ impl Inflater {
         match self.takeover {
             Takeover::None => ALONE.with_borrow_mut(|alone| {
                 alone.reset(false);
-                inflate(alone, message)
+                decompressed(alone, message)
             }),
             Takeover::Context { window_bits } => {
                 let context = self.context.get_or_insert_with(|| {
                     Box::new(Decompress::new_with_window_bits(false, window_bits.max(WINDOW_BITS_MIN)))
                 });
-                inflate(context, message)
+                decompressed(context, message)
             }
         }
     }
 }
 
-fn inflate(decompress: &mut Decompress, message: &[u8]) -> io::Result<Vec<u8>> {
-    let mut text = Vec::with_capacity((message.len() * 4).clamp(256, TEXT_BYTES_MIN));
-    for part in [message, &TAIL] {
-        inflate_part(decompress, part, &mut text)?;
-    }
-    Ok(text)
-}
-
-fn inflate_part(decompress: &mut Decompress, mut part: &[u8], text: &mut Vec<u8>) -> io::Result<()> {
-    let invalid = |what: String| Err(io::Error::new(io::ErrorKind::InvalidData, what));
-    loop {
-        if text.len() == text.capacity() {
-            // One byte more than allowed shows that a text is too long.
-            text.reserve_exact(text.len().max(TEXT_BYTES_MIN).min(BODY_BYTES_MAX + 1 - text.len()));
-        }
-        let before = decompress.total_in();
-        let status = match decompress.decompress_vec(part, text, FlushDecompress::Sync) {
-            Ok(status) => status,
-            Err(error) => return invalid(format!("a message of the server cannot be decompressed: {error}")),
+/// Decompresses a message into no more memory than a message may have.
+fn decompressed(context: &mut Decompress, message: &[u8]) -> io::Result<Vec<u8>> {
+    inflate(context, message, BODY_BYTES_MAX).map_err(|error| {
+        let what = match error {
+            Undeflated::Garbage => "a message of the server cannot be decompressed".to_owned(),
+            Undeflated::TooLong => {
+                format!("a message of the server decompresses to more than {BODY_BYTES_MAX} bytes")
+            }
         };
-        let taken = (decompress.total_in() - before) as usize;
-        part = &part[taken..];
-        if text.len() > BODY_BYTES_MAX {
-            return invalid(format!(
-                "a message of the server decompresses to more than {BODY_BYTES_MAX} bytes"
-            ));
-        }
-        match status {
-            // A last block ends no message: another one may follow (RFC 7692 §7.2.3.4).
-            Status::StreamEnd => {
-                decompress.reset(false);
-                if part.is_empty() {
-                    return Ok(());
-                }
-            }
-            // With room left, nothing more can be made of what came.
-            Status::Ok | Status::BufError if part.is_empty() && text.len() < text.capacity() => return Ok(()),
-            Status::BufError if taken == 0 && text.len() < text.capacity() => {
-                return invalid("a message of the server cannot be decompressed".to_owned());
-            }
-            Status::Ok | Status::BufError => {}
-        }
-    }
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    })
 }
 
 #[cfg(test)]
@@ -209,6 +174,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::inflate::TAIL;
 
     fn accepted(offer: Offer, answer: &str) -> Result<Option<Takeover>, String> {
         offer.accepted([answer].into_iter())

@@ -10,6 +10,7 @@
 //! Where the handshake agreed on compression, messages are decompressed before all of this (`inflating`): owner and
 //! library see plain frames.
 
+mod head;
 mod inflating;
 
 use std::cell::RefCell;
@@ -20,6 +21,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::head::Head;
 use self::inflating::{Inflating, Moved};
 use crate::deflate::Takeover;
 
@@ -128,31 +130,16 @@ impl<S> FrameSocket<S> {
             return Next::Passed(u64::MAX);
         }
         let bytes = &self.received[..];
-        let Some([first, second]) = bytes.first_chunk() else { return Next::Unknown };
-        let (mut head, length, is_minimal) = match second & !MASKED {
-            126 => match bytes[2..].first_chunk() {
-                Some(length) => (4, u16::from_be_bytes(*length).into(), u16::from_be_bytes(*length) > 125),
-                None => return Next::Unknown,
-            },
-            127 => match bytes[2..].first_chunk() {
-                Some(length) => (10, u64::from_be_bytes(*length), u64::from_be_bytes(*length) > 0xffff),
-                None => return Next::Unknown,
-            },
-            length => (2, u64::from(length), true),
-        };
-        let is_masked = second & MASKED != 0;
-        if is_masked {
-            head += 4;
-        }
-        let whole = u64::saturating_add(head, length);
-        let is_text = *first == FIN | TEXT && is_minimal && !is_masked && !self.is_fragmented;
+        let Some(head) = Head::of(bytes) else { return Next::Unknown };
+        let is_text = head.first == FIN | TEXT && head.is_minimal && !head.is_masked && !self.is_fragmented;
+        let whole = head.whole_bytes();
         if !is_text || whole > OFFERED_BYTES_MAX as u64 {
             return Next::Passed(whole);
         }
         if (bytes.len() as u64) < whole {
             return Next::Unknown;
         }
-        Next::Offered { head_bytes: head as usize, text_bytes: length as usize }
+        Next::Offered { head_bytes: head.head_bytes, text_bytes: head.payload_bytes as usize }
     }
 
     /// Returns what the library gets of the answer to the handshake: the head alone if it upgrades, else all of it.

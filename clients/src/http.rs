@@ -27,7 +27,8 @@ use crate::backoff::{self, Backoff};
 use crate::gzip::Gunzip;
 use crate::http2;
 use crate::meter::Meter;
-use crate::stream::{NotConnected, Stream};
+use crate::stream::Stream;
+use crate::tls::NotConnected;
 use crate::wire::{BODY_BYTES_MAX, Gap, Outcome, Problem};
 use crate::{Compression, HttpVersion, Options, PollConnections, ServerUrl, SubscribeError};
 

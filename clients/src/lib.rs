@@ -33,6 +33,7 @@ mod gzip;
 pub mod harness;
 mod http;
 mod http2;
+pub mod inflate;
 mod ladder;
 pub mod latency;
 pub mod link;

@@ -10,11 +10,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::meter::{Layer, Meter, MeteredSocket};
-use crate::tls::{mistrust, server_name};
+use crate::tls::NotConnected;
 use crate::{HttpVersion, ServerUrl};
 
 /// A connection to a server.
@@ -31,21 +30,6 @@ pub(crate) struct Secure {
     meter: Arc<Meter>,
 }
 
-/// Reason why there is no connection.
-#[derive(Debug)]
-pub(crate) enum NotConnected {
-    /// It may pass by itself.
-    Passing(io::Error),
-    /// The server cannot be trusted, or speaks no TLS: it would be the same again.
-    Mistrusted(String),
-}
-
-impl From<io::Error> for NotConnected {
-    fn from(error: io::Error) -> Self {
-        Self::Passing(error)
-    }
-}
-
 impl Stream {
     /// Connects to a server, and does the handshake of TLS if its URL says so. Offers this version of HTTP.
     pub(crate) async fn connect(
@@ -58,16 +42,7 @@ impl Stream {
         let stream = match server.tls() {
             None => Self::Plain(socket),
             Some(tls) => {
-                let connector = TlsConnector::from(tls.config(http, meter.sessions(tls)));
-                let secured = connector.connect(server_name(server.authority())?, socket).await;
-                let session = secured.map_err(|error| match mistrust(&error) {
-                    Some(why) => NotConnected::Mistrusted(why),
-                    None => NotConnected::Passing(error),
-                })?;
-                if http == HttpVersion::Http2 && session.get_ref().1.alpn_protocol() != Some(b"h2") {
-                    let why = "it does not speak HTTP/2 by HTTPS; ask over HTTP/1.1".to_owned();
-                    return Err(NotConnected::Mistrusted(why));
-                }
+                let session = tls.handshake(server.authority(), http, meter.sessions(tls), socket).await?;
                 Self::Secure(Box::new(Secure { session, meter: meter.clone() }))
             }
         };

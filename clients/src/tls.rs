@@ -1,22 +1,30 @@
 //! TLS of the clients: whom they trust, and whether they resume sessions.
 //!
-//! [`ServerUrl`](crate::ServerUrl) carries it, so whoever knows a server knows how to speak to it. The handshake itself is
-//! done by `stream`, and by the harness's publisher, which has a blocking socket.
+//! [`ServerUrl`](crate::ServerUrl) carries it, so whoever knows a server knows how to speak to it. The harness's
+//! publisher does the handshake itself, on a blocking socket.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    WantsVerifier,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::HttpVersion;
 
+/// Name of HTTP/2 in ALPN (RFC 9113 §3.2).
+const HTTP_2: &[u8] = b"h2";
 /// Sessions that one client keeps: it speaks to one server, perhaps by two names.
 const SESSIONS_MAX: usize = 2;
 
@@ -61,16 +69,38 @@ static MACHINE: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     // What cannot be read is not trusted; a server that it would have vouched for is refused by name.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    config(verifier(roots).unwrap_or_else(|_| Arc::new(Nobody)))
+    trusting(roots)
 });
+
+/// Reason why there is no connection.
+#[derive(Debug)]
+pub(crate) enum NotConnected {
+    /// It may pass by itself.
+    Passing(io::Error),
+    /// The server cannot be trusted, or speaks another protocol: it would be the same again.
+    Mistrusted(String),
+}
+
+impl From<io::Error> for NotConnected {
+    fn from(error: io::Error) -> Self {
+        match mistrust(&error) {
+            Some(why) => Self::Mistrusted(why),
+            None => Self::Passing(error),
+        }
+    }
+}
 
 impl ClientTls {
     /// Trusts `trust`, and resumes sessions.
     pub fn new(trust: Trust) -> Result<Self, InvalidAuthorities> {
         let config = match &trust {
             Trust::Machine => return Ok(Self::machine()),
-            Trust::File(path) => config(authorities(path)?),
-            Trust::Anything => config(Arc::new(Anybody(ring::default_provider()))),
+            Trust::File(path) => trusting(authorities(path)?),
+            Trust::Anything => {
+                let anybody = Arc::new(Anybody(ring::default_provider()));
+                let config = versions().dangerous().with_custom_certificate_verifier(anybody);
+                Arc::new(config.with_no_client_auth())
+            }
         };
         Ok(Self { trust: Arc::new(trust), sessions: Sessions::Resumed, config })
     }
@@ -98,13 +128,30 @@ impl ClientTls {
         }
     }
 
+    /// Does the handshake with the server `authority` on a connected socket, for this version of HTTP.
+    pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        authority: &str,
+        http: HttpVersion,
+        sessions: Resumption,
+        socket: S,
+    ) -> Result<TlsStream<S>, NotConnected> {
+        let connector = TlsConnector::from(self.config(http, sessions));
+        let stream = connector.connect(server_name(authority)?, socket).await?;
+        if http == HttpVersion::Http2 && stream.get_ref().1.alpn_protocol() != Some(HTTP_2) {
+            let why = "it does not speak HTTP/2 by HTTPS; ask over HTTP/1.1".to_owned();
+            return Err(NotConnected::Mistrusted(why));
+        }
+        Ok(stream)
+    }
+
     /// Returns the configuration of a connection that offers this version of HTTP (ALPN, RFC 7301).
     pub(crate) fn config(&self, http: HttpVersion, sessions: Resumption) -> Arc<ClientConfig> {
         let mut config = ClientConfig::clone(&self.config);
         config.resumption = sessions;
         config.alpn_protocols = match http {
             HttpVersion::Http1 => vec![b"http/1.1".to_vec()],
-            HttpVersion::Http2 => vec![b"h2".to_vec()],
+            HttpVersion::Http2 => vec![HTTP_2.to_vec()],
         };
         Arc::new(config)
     }
@@ -126,24 +173,17 @@ impl PartialEq for ClientTls {
 
 impl Eq for ClientTls {}
 
-fn config(verifier: Arc<dyn ServerCertVerifier>) -> Arc<ClientConfig> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+fn versions() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider has the suites of both versions")
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Arc::new(config)
 }
 
-/// The library's own checks, against these roots. Fails if there is none.
-fn verifier(roots: RootCertStore) -> Result<Arc<dyn ServerCertVerifier>, String> {
-    let provider = Arc::new(ring::default_provider());
-    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    built.map(|verifier| verifier as _).map_err(|error| error.to_string())
+fn trusting(roots: RootCertStore) -> Arc<ClientConfig> {
+    Arc::new(versions().with_root_certificates(roots).with_no_client_auth())
 }
 
-fn authorities(path: &Path) -> Result<Arc<dyn ServerCertVerifier>, InvalidAuthorities> {
+fn authorities(path: &Path) -> Result<RootCertStore, InvalidAuthorities> {
     let invalid = |why: String| InvalidAuthorities { path: path.to_owned(), why };
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let mut roots = RootCertStore::empty();
@@ -153,7 +193,7 @@ fn authorities(path: &Path) -> Result<Arc<dyn ServerCertVerifier>, InvalidAuthor
     if roots.is_empty() {
         return Err(invalid("there is no certificate in it".to_owned()));
     }
-    verifier(roots).map_err(invalid)
+    Ok(roots)
 }
 
 /// Returns the name that a server's certificate must be for.
@@ -220,44 +260,5 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Trusts no certificate: this machine has no authorities.
-#[derive(Debug)]
-struct Nobody;
-
-impl ServerCertVerifier for Nobody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Err(rustls::CertificateError::UnknownIssuer.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::CertificateError::UnknownIssuer.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::CertificateError::UnknownIssuer.into())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }

@@ -19,7 +19,8 @@ use crate::frame_socket::FrameSocket;
 use crate::http::ANSWER_TIMEOUT;
 use crate::http::{Answer, CONNECT_TIMEOUT, NoLines, content_type, refused};
 use crate::meter::Meter;
-use crate::stream::{NotConnected, Stream};
+use crate::stream::Stream;
+use crate::tls::NotConnected;
 use crate::wire::{BODY_BYTES_MAX, Outcome};
 use crate::{HttpVersion, ServerUrl, SubscribeError};
 

@@ -146,10 +146,10 @@ impl Tokens {
         self.entry_of(token).map(|entry| entry.role)
     }
 
-    /// Returns the value of the cookie for one who gave this token at `now`, with the role; `None` if it is not known.
-    pub(crate) fn log_in(&self, token: &str, now: Duration) -> Option<(String, Role)> {
+    /// Returns the value of the cookie for one who gave this token at `now`; `None` if it is not known.
+    pub(crate) fn log_in(&self, token: &str, now: Duration) -> Option<String> {
         let entry = self.entry_of(token)?;
-        Some((cookie::value(&entry.digest, now + LOGIN_LASTS), entry.role))
+        Some(cookie::value(&entry.digest, now + LOGIN_LASTS))
     }
 
     fn entry_of(&self, token: &str) -> Option<&Entry> {

@@ -26,7 +26,7 @@ fn asker(fields: &[(&'static str, &str)]) -> Result<Option<Asker>, Denied> {
 }
 
 fn cookie(token: &str, at: Duration) -> String {
-    let (value, _) = access().tokens().unwrap().log_in(token, at).unwrap();
+    let value = access().tokens().unwrap().log_in(token, at).unwrap();
     format!("other=1; wirelab={value}; last=2")
 }
 

@@ -1,7 +1,7 @@
 //! What holds for every request, and who answers it.
 //!
-//! Both protocols call [`Application::answer`]. It counts the request, checks who asks and whether one may, and adds the headers of every
-//! answer. The calls on the lines of a deployment, which are asked most, are found by a look at the path; all others by
+//! Both protocols call [`Application::answer`]. It counts the request, checks who asks and whether one may, and adds the
+//! headers of every answer. The calls on the lines of a deployment, which are asked most, are found by a look at the path; all others by
 //! the router of actix-web.
 
 use std::rc::Rc;

@@ -66,7 +66,7 @@ async fn log_in(
         ));
     };
     match tokens.log_in(token.trim(), admission::now()) {
-        Some((value, _)) => {
+        Some(value) => {
             let lasts_s = LOGIN_LASTS.as_secs();
             Ok(seen_elsewhere("/", cookie(&context, &value, lasts_s)))
         }

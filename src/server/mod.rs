@@ -209,7 +209,8 @@ async fn serve(
 async fn part(mut stream: MeteredStream, last: &[u8]) -> io::Result<()> {
     stream.write_all(last).await?;
     stream.shutdown().await?;
-    let rest = (&mut stream).take(UNREAD_BYTES_MAX);
-    let _ = timeout(PARTING, tokio::io::copy(&mut { rest }, &mut tokio::io::sink())).await;
+    // Whatever ends it, nothing more is owed.
+    let _ =
+        timeout(PARTING, tokio::io::copy(&mut stream.take(UNREAD_BYTES_MAX), &mut tokio::io::sink())).await;
     Ok(())
 }

@@ -94,22 +94,24 @@ impl SelfSigned {
     /// Writes the key before the certificate: a crash in between leaves no certificate, and both are made again.
     fn keep(&self, made: &Made) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        match fs::remove_file(&self.certificate) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove(&self.certificate)?;
         let write = |path: &Path, mode: u32, text: &str| {
             // A file that is there would keep its mode.
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove(path)?;
             let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()
         };
         write(&self.key, 0o600, &made.key)?;
         write(&self.certificate, 0o644, &made.certificate)
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

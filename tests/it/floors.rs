@@ -83,7 +83,17 @@ const HOUSES: &[House] = &[
             floor(&["route"], "the way of a connection to its server"),
             floor(&["delay_line"], "a socket whose bytes take their time"),
             floor(
-                &["advice", "decode", "deflate", "event_stream", "frame_socket", "gzip", "timing", "traffic"],
+                &[
+                    "advice",
+                    "decode",
+                    "deflate",
+                    "event_stream",
+                    "frame_socket",
+                    "gzip",
+                    "inflate",
+                    "timing",
+                    "traffic",
+                ],
                 "parsers and counters without a socket",
             ),
             floor(

@@ -8,7 +8,8 @@ use std::io;
 
 use bytes::{Buf, BufMut, BytesMut};
 
-use super::{CONTROL, FIN, MASKED};
+use super::FIN;
+use super::head::Head;
 use crate::deflate::{Inflater, Takeover};
 use crate::wire::BODY_BYTES_MAX;
 
@@ -45,36 +46,7 @@ pub(super) enum Moved {
     Nothing,
 }
 
-/// Head of a frame.
-struct Head {
-    first: u8,
-    is_masked: bool,
-    head_bytes: usize,
-    payload_bytes: u64,
-}
-
 impl Head {
-    /// Reads the head with which `bytes` begin; `None` if it is not whole.
-    fn of(bytes: &[u8]) -> Option<Self> {
-        let [first, second] = *bytes.first_chunk()?;
-        let (head_bytes, payload_bytes) = match second & !MASKED {
-            126 => (4, u16::from_be_bytes(*bytes[2..].first_chunk()?).into()),
-            127 => (10, u64::from_be_bytes(*bytes[2..].first_chunk()?)),
-            length => (2, u64::from(length)),
-        };
-        let is_masked = second & MASKED != 0;
-        let mask_bytes = if is_masked { 4 } else { 0 };
-        Some(Self { first, is_masked, head_bytes: head_bytes + mask_bytes, payload_bytes })
-    }
-
-    fn whole_bytes(&self) -> u64 {
-        self.payload_bytes.saturating_add(self.head_bytes as u64)
-    }
-
-    fn is_control(&self) -> bool {
-        self.first & CONTROL != 0
-    }
-
     /// Whether a compressed message begins here.
     fn begins(&self) -> bool {
         let opcode = self.first & OPCODE;
@@ -189,6 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::frame_socket::MASKED;
 
     const TEXT: u8 = 0x1;
     const PING: u8 = 0x9;

@@ -19,7 +19,8 @@ use super::network::link_figures::{
 };
 use crate::meter::{Layer, Meter, MeteredSocket};
 use crate::route::Route;
-use crate::stream::{NotConnected, Stream};
+use crate::stream::Stream;
+use crate::tls::NotConnected;
 use crate::{HttpVersion, ServerUrl};
 
 /// Measurements of a link that is off, before it is refused: a machine that was busy for a moment is no broken link.

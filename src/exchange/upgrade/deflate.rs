@@ -7,20 +7,18 @@ use std::cell::RefCell;
 
 use actix_http::ws::{OpCode, Parser};
 use bytes::BytesMut;
-use flate2::{Compress, Compression as Level, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Compress, Compression as Level, Decompress, FlushCompress};
+pub(super) use wirelab_clients::inflate::Undeflated;
+use wirelab_clients::inflate::{self, TAIL};
 
 use super::extension::{Deflate, Takeover, WINDOW_BITS_MAX};
 
 /// The level of gzip in bodies, too: most of the saving for the least time.
 const LEVEL: Level = Level::fast();
-/// End of a flushed piece, which the sender leaves out (RFC 7692 §7.2.1).
-const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// A message without text: the first byte of an empty stored block, whose rest is the [`TAIL`].
 const EMPTY: u8 = 0x00;
 /// Bit of a frame's first byte that says that its message is compressed (RFC 7692 §6).
 pub(super) const RSV1: u8 = 0x40;
-/// First room for a text that is decompressed. It grows with what comes.
-const TEXT_BYTES_MIN: usize = 4 << 10;
 /// Bytes of a compressed message that a thread keeps room for. Longer lines are rare.
 const KEPT_BYTES: usize = 64 << 10;
 
@@ -111,66 +109,12 @@ pub(crate) fn shares(agreed: Deflate) -> bool {
     agreed == ALONE_AGREED
 }
 
-/// Reason why a message cannot be decompressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Undeflated {
-    /// The bytes are no compressed message.
-    Garbage,
-    /// The text is longer than a message may be.
-    TooLong,
-}
-
 /// Decompresses a message of at most `text_bytes_max` bytes of text. No more memory is taken for a longer one.
 pub(super) fn inflate(message: &[u8], text_bytes_max: usize) -> Result<Vec<u8>, Undeflated> {
-    INFLATE.with_borrow_mut(|inflate| {
-        inflate.reset(false);
-        let mut text = Vec::new();
-        for part in [message, &TAIL] {
-            inflate_part(inflate, part, &mut text, text_bytes_max)?;
-        }
-        Ok(text)
+    INFLATE.with_borrow_mut(|context| {
+        context.reset(false);
+        inflate::inflate(context, message, text_bytes_max)
     })
-}
-
-fn inflate_part(
-    inflate: &mut Decompress,
-    mut part: &[u8],
-    text: &mut Vec<u8>,
-    text_bytes_max: usize,
-) -> Result<(), Undeflated> {
-    loop {
-        if text.len() == text.capacity() {
-            // One byte more than allowed shows that a text is too long.
-            let more = text.len().max(TEXT_BYTES_MIN).min(text_bytes_max + 1 - text.len());
-            text.reserve_exact(more);
-        }
-        let (taken_before, made_before) = (inflate.total_in(), text.len());
-        let status =
-            inflate.decompress_vec(part, text, FlushDecompress::Sync).map_err(|_| Undeflated::Garbage)?;
-        let taken = (inflate.total_in() - taken_before) as usize;
-        part = &part[taken..];
-        if text.len() > text_bytes_max {
-            return Err(Undeflated::TooLong);
-        }
-        match status {
-            // A last block ends no message: another one may follow (RFC 7692 §7.2.3.4).
-            Status::StreamEnd => {
-                inflate.reset(false);
-                if part.is_empty() {
-                    return Ok(());
-                }
-            }
-            Status::Ok | Status::BufError => {
-                // With room left, nothing more can be made of what came.
-                if part.is_empty() && text.len() < text.capacity() {
-                    return Ok(());
-                }
-                if taken == 0 && text.len() == made_before && text.len() < text.capacity() {
-                    return Err(Undeflated::Garbage);
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -252,14 +196,13 @@ mod tests {
                 let mut deflater = Deflater::new(Deflate { takeover, window_bits });
                 let mut decompress = Decompress::new_with_window_bits(false, window_bits);
                 for text in &texts {
-                    let (mut message, mut read) = (Vec::new(), Vec::new());
+                    let mut message = Vec::new();
                     deflater.compress(text.as_bytes(), &mut message);
-                    match takeover {
-                        Takeover::None => read = inflate(&message, text.len()).unwrap(),
-                        Takeover::Context => for part in [&message[..], &TAIL] {
-                            inflate_part(&mut decompress, part, &mut read, text.len()).unwrap();
-                        },
-                    }
+                    let read = match takeover {
+                        Takeover::None => inflate(&message, text.len()),
+                        Takeover::Context => inflate::inflate(&mut decompress, &message, text.len()),
+                    };
+                    let read = read.unwrap();
                     prop_assert_eq!(std::str::from_utf8(&read).unwrap(), text);
                 }
             }
