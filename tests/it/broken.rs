@@ -195,7 +195,7 @@ async fn x9_notices_stalled_connections_that_are_kept() {
 }
 
 /// Looks at a server that serves the hasty first, until one shows it.
-const HASTY_TRIES: usize = 5;
+const HASTY_TRIES: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn x9_notices_a_server_that_serves_the_hasty_first() {
